@@ -1,0 +1,78 @@
+"""The exception tree. Every message says what failed, which one, what was got, what was expected, and the remedy.
+
+SailplaneError
+├── ConfigurationError      a setting, a DAG argument, a sweep file or a code path is wrong
+│   └── SweepFileError      with the line of the file
+├── DataError               the data cannot be used
+│   ├── EmptyDataError      no rows where rows are needed
+│   ├── SchemaError         a column is missing or has the wrong type
+│   └── LabelError          no usable labels
+├── TrainingError           a train function raised, or gave something that is no model
+├── ModelError              a bundle is damaged, or a model's scores are not numbers
+├── RequestError            a prediction request is wrong (HTTP 4xx)
+└── ServiceError            a service is not running, did not start, or a port is taken
+    └── DeploymentError     a model could not be put behind the endpoint
+"""
+
+from __future__ import annotations
+
+
+class SailplaneError(Exception):
+    """`SailplaneError("read sweep file", "sweep.yaml:7", got="methd", expected="method", remedy="Rename it.")`"""
+
+    def __init__(
+        self, failed: str, which: object = "", *, got: object = None, expected: object = None, remedy: str = ""
+    ) -> None:
+        subject = f"{failed} {which}".strip()
+        facts = [str(got)] if got is not None else []
+        facts += [f"expected {expected}"] if expected is not None else []
+        sentence = f"{subject}: {'; '.join(facts)}." if facts else f"{subject}."
+        super().__init__(f"{sentence} {remedy}".strip())
+
+
+class ConfigurationError(SailplaneError):
+    pass
+
+
+class SweepFileError(ConfigurationError):
+    pass
+
+
+class DataError(SailplaneError):
+    pass
+
+
+class EmptyDataError(DataError):
+    pass
+
+
+class SchemaError(DataError):
+    pass
+
+
+class LabelError(DataError):
+    pass
+
+
+class TrainingError(SailplaneError):
+    pass
+
+
+class ModelError(SailplaneError):
+    pass
+
+
+class RequestError(SailplaneError):
+    """A prediction request that cannot be answered. `status` is the HTTP status, a 4xx."""
+
+    def __init__(self, failed: str, which: object = "", *, status: int = 400, **facts: object) -> None:
+        super().__init__(failed, which, **facts)  # type: ignore[arg-type]
+        self.status = status
+
+
+class ServiceError(SailplaneError):
+    pass
+
+
+class DeploymentError(ServiceError):
+    pass

@@ -1,0 +1,78 @@
+"""Where everything lives: one home folder, `.sailplane/`, and the settings that move a part of it elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from sailplane.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Paths and settings. `project` holds dags/ and include/; `root` holds all state, private to its user."""
+
+    project: Path
+    root: Path
+    store: str
+    ledger: str
+    ui_port: int
+    router_port: int
+
+    @classmethod
+    def find(cls, env: Mapping[str, str] = os.environ) -> Self:
+        project = Path(env.get("SAILPLANE_PROJECT") or _project()).resolve()
+        root = Path(env.get("SAILPLANE_HOME") or project / ".sailplane").resolve()
+        return cls(
+            project=project,
+            root=root,
+            store=env.get("SAILPLANE_STORE") or (root / "store").as_uri(),
+            ledger=env.get("SAILPLANE_LEDGER") or f"sqlite:///{root / 'ledger.db'}",
+            ui_port=_port(env, "SAILPLANE_UI_PORT", 8080),
+            router_port=_port(env, "SAILPLANE_ROUTER_PORT", 9000),
+        )
+
+    @property
+    def airflow(self) -> Path:
+        return self.root / "airflow"
+
+    @property
+    def jobs(self) -> Path:
+        """Detached training processes: one folder each, with the specification, the log and the result."""
+        return self.root / "jobs"
+
+    @property
+    def serving(self) -> Path:
+        """What the router and the model servers read: bundles, Envoy's files."""
+        return self.root / "serving"
+
+    @property
+    def supervisor(self) -> Path:
+        return self.root / "supervisor"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+
+def _project() -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (folder / "dags").is_dir() and (folder / "include").is_dir():
+            return folder
+    raise ConfigurationError(
+        "find the project from",
+        here,
+        got="no folder with dags/ and include/",
+        remedy="Change into the project, or set SAILPLANE_PROJECT.",
+    )
+
+
+def _port(env: Mapping[str, str], name: str, default: int) -> int:
+    value = env.get(name) or str(default)
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise ConfigurationError("read", name, got=repr(value), expected="a port from 1 to 65535")
+    return int(value)

@@ -1,0 +1,176 @@
+"""The nouns that cross tasks: small, frozen, JSON both ways. Never a frame or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any, Literal, Self, get_type_hints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """JSON both ways: times are ISO 8601 strings in UTC, records nest, tuples become lists."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        hints = get_type_hints(cls)
+        return cls(**{f.name: _typed(hints[f.name], values[f.name]) for f in fields(cls) if f.name in values})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    options = [hint, *getattr(hint, "__args__", ())]
+    if isinstance(value, str) and datetime in options:
+        return datetime.fromisoformat(value)
+    if isinstance(value, Mapping):
+        kinds = [option for option in options if isinstance(option, type) and issubclass(option, Record)]
+        return kinds[0].from_dict(value) if kinds else dict(value)
+    if isinstance(value, (list, tuple)):
+        return tuple(_typed(options[1] if len(options) > 1 else Any, item) for item in value)
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval(Record):
+    """Half open, [start, end), UTC."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def trailing(cls, as_of: datetime, days: int) -> Self:
+        return cls(start=as_of - timedelta(days=days), end=as_of)
+
+    @property
+    def days(self) -> tuple[datetime, ...]:
+        """The midnights of the days in the interval, oldest first."""
+        return tuple(self.start + timedelta(days=n) for n in range((self.end - self.start).days))
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%d}..{self.end:%Y-%m-%d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows(Record):
+    """The three parts of a dataset's interval, in time: train, then validation (the sweep chooses on it), then test
+    (the gate judges on it; nothing else may look at it)."""
+
+    train: Interval
+    validation: Interval
+    test: Interval
+
+    @classmethod
+    def of(cls, interval: Interval, *, validation_days: int = 7, test_days: int = 7) -> Self:
+        test = interval.end - timedelta(days=test_days)
+        validation = test - timedelta(days=validation_days)
+        return cls(
+            train=Interval(start=interval.start, end=validation),
+            validation=Interval(start=validation, end=test),
+            test=Interval(start=test, end=interval.end),
+        )
+
+
+FieldKind = Literal["number", "integer", "string", "boolean", "timestamp"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field(Record):
+    """One column of a dataset."""
+
+    name: str
+    kind: FieldKind
+    nullable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Record):
+    """A window of partitions. `version` is the digest of the partitions' digests: equal data, equal version."""
+
+    name: str
+    version: str
+    uri: str
+    interval: Interval
+    rows: int
+    quarantined: int
+    schema: tuple[Field, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Record):
+    """One training: what went in, what was measured, and where its bundle lies."""
+
+    id: str
+    model: str
+    config: Mapping[str, Any]
+    seed: int
+    dataset: Dataset
+    as_of: datetime
+    metrics: Mapping[str, float]
+    bundle: str
+    seconds: float
+    baseline: str | None = None
+    sweep: str | None = None
+    trial: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(Record):
+    """One configuration of a sweep. `score` is the sweep's metric, None until it finished."""
+
+    sweep: str
+    number: int
+    config: Mapping[str, Any]
+    state: Literal["running", "finished", "failed"]
+    score: float | None = None
+    run: Run | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Record):
+    """A registered version. `version` is the start of the bundle's digest."""
+
+    name: str
+    version: str
+    uri: str
+    digest: str
+    run: str
+    dataset: str
+    as_of: datetime
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Record):
+    """The gate's verdict on a challenger. `metrics` by contender: challenger, baseline, champion."""
+
+    model: str
+    run: Run
+    window: Interval
+    rows: int
+    metrics: Mapping[str, Mapping[str, float]]
+    champion: str | None
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment(Record):
+    """What the endpoint serves now. `weights`: percent of the traffic by version."""
+
+    name: str
+    version: str
+    weights: Mapping[str, int]
+    endpoint: str
