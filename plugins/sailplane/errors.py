@@ -8,6 +8,7 @@ SailplaneError
 │   ├── SchemaError         a column is missing or has the wrong type
 │   └── LabelError          no usable labels
 ├── TrainingError           a train function raised, or gave something that is no model
+├── JobError                a training process was killed, or ended without a result; a retry may mend it
 ├── ModelError              a bundle is damaged, or a model's scores are not numbers
 ├── RequestError            a prediction request is wrong (HTTP 4xx)
 └── ServiceError            a service is not running, did not start, or a port is taken
@@ -55,6 +56,10 @@ class LabelError(DataError):
 
 
 class TrainingError(SailplaneError):
+    pass
+
+
+class JobError(SailplaneError):
     pass
 
 

@@ -1,0 +1,53 @@
+"""# digits
+
+Which digit is on an 8 x 8 picture? A second project through the same operators: images, ten classes, a small
+convolutional net, every week. The data are scikit-learn's 1,797 handwritten digits; a scanner sees all of them every 28
+days, so each window holds every image once, and train and test never share one.
+"""
+
+from datetime import datetime
+
+from airflow.sdk import CronDataIntervalTimetable, dag
+
+from sailplane.operators import (
+    DeployModelOperator,
+    EvaluateModelOperator,
+    IngestDatasetOperator,
+    TrainModelOperator,
+    sweep,
+    trigger_form,
+)
+
+
+@dag(
+    schedule=CronDataIntervalTimetable("0 0 * * 0", timezone="UTC"),
+    start_date=datetime(2014, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    params=trigger_form(window=28, trials=2, workers=2),
+    doc_md=__doc__,
+    tags=["sailplane"],
+)
+def digits():
+    ingest = IngestDatasetOperator(
+        task_id="ingest",
+        dataset="digits",
+        extract="include.digits.data:extract",
+        schema="include.digits.data:SCHEMA",
+        time="scanned_at",
+        days="{{ params.window }}",
+    )
+    train = TrainModelOperator(
+        task_id="train",
+        model="digits",
+        dataset=ingest.output,
+        features="include.digits.features",
+        train="include.digits.model:train",
+        baseline="include.digits.model:baseline",
+    )
+    best = sweep(train, "include/digits/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
+    evaluate = EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=train.output, minimum=0.9)
+    evaluate >> DeployModelOperator(task_id="deploy", evaluation=evaluate.output)
+
+
+digits()

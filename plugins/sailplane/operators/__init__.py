@@ -1,0 +1,17 @@
+"""The stages as Airflow operators: each takes what the context gives, calls a pure room, and returns a record."""
+
+from sailplane.operators.deploy import DeployModelOperator
+from sailplane.operators.evaluate import EvaluateModelOperator
+from sailplane.operators.form import trigger_form
+from sailplane.operators.ingest import IngestDatasetOperator
+from sailplane.operators.sweep import sweep
+from sailplane.operators.train import TrainModelOperator
+
+__all__ = [
+    "DeployModelOperator",
+    "EvaluateModelOperator",
+    "IngestDatasetOperator",
+    "TrainModelOperator",
+    "sweep",
+    "trigger_form",
+]

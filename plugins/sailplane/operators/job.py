@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.sdk import BaseOperator, Context, ResumableJobMixin
+
+from sailplane.home import Home
+from sailplane.operators.retries import USER_ERRORS_FAIL
+
+if TYPE_CHECKING:
+    from sailplane.training.jobs import Job
+    from sailplane.training.specs import SweepWorkerSpec, TrainSpec
+
+POLL_SECONDS = 0.2
+
+
+class DetachedJobOperator(ResumableJobMixin, BaseOperator):
+    """Runs a training process that outlives its task, and follows its log.
+
+    A retry finds the running process again, or takes the result that it left meanwhile; a process that failed is
+    started anew and goes on from its last checkpoint. A clear starts anew. Marking the task as failed stops it.
+    """
+
+    external_id_key = "job"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
+        self._job: Job | None = None
+
+    @abstractmethod
+    def specification(self, context: Context) -> TrainSpec | SweepWorkerSpec: ...
+
+    def execute(self, context: Context) -> Any:
+        return self.execute_resumable(context)
+
+    def submit_job(self, context: Context) -> Any:
+        job = self._at(_folder(context))
+        return {"folder": str(job.folder), **job.start(self.specification(context))}
+
+    def get_job_status(self, external_id: Any, context: Context) -> str:
+        return self._at(Path(cast(Mapping[str, str], external_id)["folder"])).state()
+
+    def is_job_active(self, status: str) -> bool:
+        return status == "running"
+
+    def is_job_succeeded(self, status: str) -> bool:
+        return status == "succeeded"
+
+    def poll_until_complete(self, external_id: Any, context: Context) -> Any:
+        """Returns the result, because on a reconnect the mixin returns what this returns."""
+        job, offset = self._at(Path(external_id["folder"])), 0
+        while True:
+            active = self.is_job_active(job.state())
+            text, offset = job.read_log(offset)
+            for line in text.splitlines():
+                self.log.info("%s", line)
+            if not active:
+                return job.result()
+            time.sleep(POLL_SECONDS)
+
+    def get_job_result(self, external_id: Any, context: Context) -> Any:
+        """Raises what the process failed with."""
+        return self._at(Path(external_id["folder"])).result()
+
+    def on_kill(self) -> None:
+        if self._job is not None:
+            self._job.stop()
+
+    def _at(self, folder: Path) -> Job:
+        from sailplane.training.jobs import Job
+
+        self._job = Job(folder)
+        return self._job
+
+
+def _folder(context: Context) -> Path:
+    ti = context["ti"]
+    task = ti.task_id if ti.map_index is None or ti.map_index < 0 else f"{ti.task_id}.{ti.map_index}"
+    return Home.find().jobs / ti.dag_id / run_name(context) / task
+
+
+def run_name(context: Context) -> str:
+    """The run's id as a folder's name: `scheduled__2026-11-20T00-00-00`."""
+    return context["ti"].run_id.partition("+")[0].replace(":", "-").replace("/", "-")

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Context
+
+from sailplane.operators.as_of import as_of
+from sailplane.operators.job import DetachedJobOperator, run_name
+from sailplane.records import Dataset
+
+if TYPE_CHECKING:
+    from sailplane.training.specs import TrainSpec
+
+
+class TrainModelOperator(DetachedJobOperator):
+    """Trains the model, and its baseline on the same rows, in a fresh process; returns a `Run`.
+
+    :param model: name of the model
+    :param dataset: the `Dataset` that `ingest` returned
+    :param features: path of the module with `fit`, `transform` and `TARGET`
+    :param train: path of `train(config, data, run) -> torch.nn.Module`
+    :param baseline: path of a function of the same form
+    :param config: what the train function gets as its configuration
+    :param seed: seeds everything that is random
+    """
+
+    template_fields: Sequence[str] = ("dataset", "config")
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        dataset: Any,
+        features: str,
+        train: str,
+        baseline: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.dataset = dataset
+        self.features = features
+        self.train = train
+        self.baseline = baseline
+        self.config = config or {}
+        self.seed = seed
+
+    def specification(self, context: Context) -> TrainSpec:
+        from sailplane.training.specs import TrainSpec
+
+        return TrainSpec(
+            run=f"{self.model}/{run_name(context)}/{self.task_id}",
+            model=self.model,
+            dataset=Dataset.from_dict(self.dataset),
+            as_of=as_of(context),
+            features=self.features,
+            train=self.train,
+            baseline=self.baseline,
+            config=self.config,
+            seed=self.seed,
+        )

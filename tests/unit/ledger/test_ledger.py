@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+import sqlalchemy as sa
+
+from sailplane.ledger import Ledger
+from sailplane.ledger.tables import aliases
+
+
+def count_up(url: str, times: int) -> None:
+    """Reads and then writes in one transaction: with deferred transactions this loses updates or fails as locked."""
+    ledger = Ledger(url)
+    for _ in range(times):
+        with ledger.begin() as connection:
+            n = connection.scalar(sa.select(sa.func.max(aliases.c.changed))) or 0
+            connection.execute(sa.delete(aliases))
+            connection.execute(sa.insert(aliases).values(name="n", alias="a", version="v", changed=n + 1))
+
+
+def test_transactions_of_several_processes_are_serialised(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    Ledger(url)
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=count_up, args=(url, 20)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    with Ledger(url).begin() as connection:
+        assert connection.scalar(sa.select(aliases.c.changed)) == 60
+
+
+def test_a_transaction_that_raises_leaves_nothing(tmp_path):
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    row = {"name": "n", "alias": "a", "version": "v", "changed": 1}
+    with pytest.raises(sa.exc.IntegrityError), ledger.begin() as connection:
+        connection.execute(sa.insert(aliases), [row, row])
+    with ledger.begin() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(aliases)) == 0

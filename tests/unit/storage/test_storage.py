@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sailplane.errors import ConfigurationError
+from sailplane.storage import Storage
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return Storage((tmp_path / "store").as_uri())
+
+
+def test_what_was_put_is_got_and_listed(storage):
+    storage.put("a/b.txt", b"one")
+    storage.put("a/b.txt", b"two")
+    assert storage.get("a/b.txt") == b"two"
+    assert storage.list("a") == ["a/b.txt"]
+    assert storage.exists("a/b.txt")
+    storage.delete("a/b.txt")
+    assert not storage.exists("a/b.txt")
+
+
+def test_an_object_that_is_not_there_is_a_file_not_found_error(storage):
+    with pytest.raises(FileNotFoundError):
+        storage.get("nothing")
+
+
+def test_of_many_writers_that_create_one_object_one_wins_and_its_bytes_stay(storage):
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: storage.put_new("once", b"%d" % n), range(8)))
+    assert won.count(True) == 1
+    assert storage.get("once") == b"%d" % won.index(True)
+
+
+def test_a_folder_goes_up_and_comes_down_again(storage, tmp_path):
+    source = tmp_path / "bundle"
+    (source / "deep").mkdir(parents=True)
+    (source / "manifest.json").write_bytes(b"{}")
+    (source / "deep" / "weights").write_bytes(b"\x00\x01")
+    storage.upload(source, "models/m/1")
+    storage.download("models/m/1", tmp_path / "copy")
+    assert (tmp_path / "copy" / "deep" / "weights").read_bytes() == b"\x00\x01"
+    with pytest.raises(FileNotFoundError, match="models/m/2"):
+        storage.download("models/m/2", tmp_path / "other")
+
+
+def test_a_uri_and_its_path_are_inverse_and_foreign_uris_are_refused(storage):
+    assert storage.path(storage.uri("a/b")) == "a/b"
+    with pytest.raises(ConfigurationError, match="outside the store"):
+        storage.path("file:///etc/passwd")
+
+
+def test_a_scheme_that_is_not_built_yet_is_refused():
+    with pytest.raises(ConfigurationError, match="scheme 'ftp'; expected file"):
+        Storage("ftp://host/x")

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from sailplane.records import Dataset, Evaluation, Field, Interval, Run, Trial, Windows
+
+AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
+WINDOW = Interval.trailing(AS_OF, 196)
+DATASET = Dataset(
+    name="flights",
+    version="v1",
+    uri="file:///x",
+    interval=WINDOW,
+    rows=10,
+    quarantined=1,
+    schema=(Field(name="distance", kind="number"), Field(name="late", kind="boolean", nullable=True)),
+)
+RUN = Run(
+    id="flights/r1/train",
+    model="flights",
+    config={"hidden": [64, 32], "nested": {"a": 1}},
+    seed=0,
+    dataset=DATASET,
+    as_of=AS_OF,
+    metrics={"auc": 0.7},
+    bundle="file:///b",
+    seconds=1.5,
+)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        DATASET,
+        RUN,
+        Trial(sweep="s", number=1, config={"lr": 0.1}, state="finished", score=0.7, run=RUN),
+        Trial(sweep="s", number=2, config={}, state="running"),
+        Evaluation(
+            model="flights",
+            run=RUN,
+            window=WINDOW,
+            rows=7,
+            metrics={"challenger": {"auc": 0.7}},
+            champion=None,
+            passed=True,
+            reasons=("good",),
+        ),
+    ],
+)
+def test_a_record_survives_json_whole(record):
+    assert type(record).from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_the_windows_follow_each_other_and_fill_the_interval():
+    windows = Windows.of(WINDOW)
+    assert [len(part.days) for part in (windows.train, windows.validation, windows.test)] == [182, 7, 7]
+    assert windows.train.end == windows.validation.start
+    assert windows.validation.end == windows.test.start
+    assert (windows.train.start, windows.test.end) == (WINDOW.start, AS_OF)
+
+
+def test_an_intervals_days_are_its_midnights_without_the_end():
+    days = Interval.trailing(AS_OF, 2).days
+    assert days == (AS_OF - timedelta(days=2), AS_OF - timedelta(days=1))
