@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1]
 STATE = Path(tempfile.mkdtemp(prefix="sailplane-tests-"))
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)
 
+# A developer's own settings must not change what the tests see.
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "SAILPLANE_", "WANDB_"))]:
+    del os.environ[name]
 os.environ.update(
     AIRFLOW_HOME=str(STATE / "airflow"),
     AIRFLOW__CORE__DAGS_FOLDER=str(PROJECT / "dags"),
@@ -21,6 +27,3 @@ os.environ.update(
     WANDB_MODE="offline",
     WANDB_SILENT="true",
 )
-# A developer's own settings must not change what the tests see.
-for name in ("WANDB_API_KEY", "SAILPLANE_STORE", "SAILPLANE_LEDGER", "SAILPLANE_UI_PORT", "SAILPLANE_ROUTER_PORT"):
-    os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""User code is named by path, `"include.flights.model:train"`, so that parsing a DAG imports none of it."""
+"""User code is named by path, `"include.churn.model:train"`, so that parsing a DAG imports none of it."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ class Home:
     ledger: str
     ui_port: int
     router_port: int
+    router_host: str = "127.0.0.1"
 
     @classmethod
     def find(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -30,9 +31,12 @@ class Home:
             project=project,
             root=root,
             store=env.get("SAILPLANE_STORE") or (root / "store").as_uri(),
-            ledger=env.get("SAILPLANE_LEDGER") or f"sqlite:///{root / 'ledger.db'}",
+            ledger=env.get("SAILPLANE_LEDGER")
+            or _from_file(env, "SAILPLANE_LEDGER_FILE")
+            or f"sqlite:///{root / 'ledger.db'}",
             ui_port=_port(env, "SAILPLANE_UI_PORT", 8080),
             router_port=_port(env, "SAILPLANE_ROUTER_PORT", 9000),
+            router_host=env.get("SAILPLANE_ROUTER_HOST") or "127.0.0.1",
         )
 
     @property
@@ -69,6 +73,11 @@ def _project() -> Path:
         got="no folder with dags/ and include/",
         remedy="Change into the project, or set SAILPLANE_PROJECT.",
     )
+
+
+def _from_file(env: Mapping[str, str], name: str) -> str:
+    """A container's secret is a file; what an environment holds, everybody who inspects the container sees."""
+    return Path(env[name]).read_text().strip() if env.get(name) else ""
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:
