@@ -1,0 +1,1 @@
+"""Model bundles, and the register of versions and aliases."""

@@ -1,0 +1,164 @@
+"""Values of a request, as a frame with the types that training saw. What does not fit is a RequestError that names the
+field and the row."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sailplane.errors import RequestError
+from sailplane.records import Field, FieldKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Features are float32: a larger number would become infinite.
+_LARGEST_NUMBER = 3.4e38
+
+_EXPECTED: dict[FieldKind, str] = {
+    "number": "a number between -3.4e38 and 3.4e38",
+    "integer": "a whole number of at most 64 bits",
+    "string": "a string",
+    "boolean": "true or false",
+    "timestamp": "a time in ISO 8601, like 2013-07-05T14:00:00Z",
+}
+
+# (of fields that are never null, of fields that may be); constant, so that one row gives the same features as many.
+_DTYPES: dict[FieldKind, tuple[str, str]] = {
+    "number": ("float64", "float64"),
+    "integer": ("int64", "Int64"),
+    "string": ("str", "str"),
+    "boolean": ("bool", "boolean"),
+    "timestamp": ("datetime64[us, UTC]", "datetime64[us, UTC]"),
+}
+_PLAIN_DTYPES = {"float64", "int64", "bool"}
+
+
+def check_names(names: Sequence[str], inputs: Sequence[Field]) -> None:
+    """Raises RequestError on a field that is missing, unknown or given twice."""
+    expected = [field.name for field in inputs]
+    if missing := [name for name in expected if name not in names]:
+        raise RequestError("read request", got=f"field {missing[0]!r} is missing", expected=_listed(expected))
+    if unknown := [name for name in names if name not in expected]:
+        raise RequestError("read request", got=f"field {_short(unknown[0])} is unknown", expected=_listed(expected))
+    if len(names) != len(expected):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise RequestError("read request", got=f"field {twice!r} is given twice", remedy="Give it once.")
+
+
+def typed_frame(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field]) -> pd.DataFrame:
+    """Columns of JSON values, all of one length, as a frame with the inputs' columns in their order."""
+    import pandas as pd
+
+    return pd.DataFrame({field.name: _typed(columns[field.name], field) for field in inputs}, copy=False)
+
+
+def columns_of(records: Sequence[object], inputs: Sequence[Field]) -> dict[str, list[object]]:
+    """A list of {field: value} as {field: values}."""
+    if not records:
+        raise RequestError("read request", got="no rows", expected="at least one row")
+    columns: dict[str, list[object]] = {field.name: [] for field in inputs}
+    for row, record in enumerate(records):
+        if not isinstance(record, Mapping):
+            raise RequestError("read row", row, got=_short(record), expected="an object of fields by name")
+        if record.keys() != columns.keys():
+            check_names([str(name) for name in record], inputs)
+        for name, column in columns.items():
+            column.append(record[name])
+    return columns
+
+
+def plain_records(frame: pd.DataFrame, inputs: Sequence[Field]) -> list[dict[str, Any]]:
+    """The inverse of `typed_frame`, row by row, in JSON's types."""
+    columns = [[_plain(value, field.kind) for value in frame[field.name]] for field in inputs]
+    names = [field.name for field in inputs]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _typed(values: Sequence[object], field: Field) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    read = _READERS[field.kind]
+    typed: list[Any] = []
+    for row, value in enumerate(values):
+        try:
+            typed.append(None if value is None and field.nullable else read(value))
+        except (ValueError, OverflowError) as error:
+            null = " or null" if field.nullable else ""
+            expected = f"{_EXPECTED[field.kind]}{null}"
+            raise RequestError(
+                f"read field {field.name!r} of row {row}", got=_short(value), expected=expected
+            ) from error
+    dtype: Any = _DTYPES[field.kind][field.nullable]
+    # pandas takes ten times as long for what is an array already.
+    return np.array(typed, dtype=dtype) if dtype in _PLAIN_DTYPES else pd.array(typed, dtype=dtype)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(value)
+    number = float(value)
+    if not abs(number) <= _LARGEST_NUMBER:
+        raise ValueError(value)
+    return number
+
+
+def _integer(value: object) -> int:
+    whole = isinstance(value, numbers.Integral) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not whole or not -(2**63) <= int(value) < 2**63:  # type: ignore[call-overload]
+        raise ValueError(value)
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    value.encode()  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
+    return value
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def _timestamp(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    time = datetime.fromisoformat(value)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+_READERS: dict[FieldKind, Callable[[object], object]] = {
+    "number": _number,
+    "integer": _integer,
+    "string": _string,
+    "boolean": _boolean,
+    "timestamp": _timestamp,
+}
+
+
+def _plain(value: Any, kind: FieldKind) -> object:
+    import pandas as pd
+
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if kind == "timestamp":
+        time = pd.Timestamp(value)
+        return (time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")).isoformat()
+    plain: dict[FieldKind, Callable[[Any], object]] = {"number": float, "integer": int, "string": str, "boolean": bool}
+    return plain[kind](value)
+
+
+def _short(value: object) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _listed(names: Collection[str]) -> str:
+    return f"the fields {', '.join(names)}"

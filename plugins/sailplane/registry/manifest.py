@@ -1,0 +1,63 @@
+"""The list of what a bundle holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sailplane.errors import ModelError
+from sailplane.records import Field, Record
+
+FORMAT = 1
+FILES = ("model.onnx", "features.py", "state.json", "golden.json")
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Record):
+    """`inputs` are the fields that a request carries; `files` has the SHA-256 of each file."""
+
+    format: int
+    model: str
+    target: str
+    outputs: tuple[str, ...]
+    inputs: tuple[Field, ...]
+    files: Mapping[str, str]
+    run: str
+    dataset: str
+    as_of: datetime
+    created: datetime
+
+    @property
+    def digest(self) -> str:
+        """Of everything but the time of writing: a retry of the same run gives the same version."""
+        content = {key: value for key, value in self.to_dict().items() if key != "created"}
+        return sha256(json.dumps(content, sort_keys=True).encode())
+
+
+def read_manifest(path: Path) -> Manifest:
+    try:
+        values = json.loads(read_bytes(path))
+        manifest = Manifest.from_dict(values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelError("open bundle", path, got=error, expected="a manifest") from error
+    if manifest.format != FORMAT:
+        raise ModelError("open bundle", path, got=f"format {manifest.format}", expected=f"format {FORMAT}")
+    if set(manifest.files) != set(FILES):
+        raise ModelError("open bundle", path, got=f"files {sorted(manifest.files)}", expected=sorted(FILES))
+    return manifest
+
+
+def read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError("open bundle", path, got=error.strerror, remedy="Register the model again.") from error
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

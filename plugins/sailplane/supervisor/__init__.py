@@ -1,0 +1,235 @@
+"""supervisord, and a client of it: it owns every embedded service, outlives who started it, and is reached only through
+a private unix socket. Programs are files under `supervisor/conf.d/`, so that a boot brings back what ran before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from sailplane.errors import ConfigurationError, ServiceError
+from sailplane.files import locked, private_folder, replace_file
+from sailplane.home import Home
+from sailplane.supervisor.connection import UnixTransport
+from sailplane.supervisor.program import Program, ProgramState, escaped, program_file, state_of, written_command
+
+__all__ = ["Program", "ProgramState", "Supervisor", "socket_folder"]
+
+# sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name that is longer by its pid.
+_SOCKET_PATH_BYTES = 90
+_STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
+
+
+class Supervisor:
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.sockets = socket_folder(home)
+        self.socket = self.sockets / "supervisor.sock"
+
+    @property
+    def pid(self) -> int | None:
+        """supervisord's process, as its pid file says: also after it died."""
+        try:
+            return int((self.home.supervisor / "supervisord.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def running(self) -> bool:
+        try:
+            with self._rpc() as rpc:
+                return bool(rpc.getState()["statecode"] == 1)
+        except ServiceError:
+            return False
+
+    def boot(self) -> None:
+        """Starts supervisord, detached, and with it every program that starts by itself. A second boot does nothing."""
+        folders = (self.home.root, self.home.supervisor, self.home.supervisor / "conf.d", self.home.logs, self.sockets)
+        for folder in folders:
+            private_folder(folder)
+        with locked(self.home.supervisor / "lock"):
+            if not self.running():
+                self._end_session(self.pid)
+                self._spawn()
+
+    def put(self, program: Program) -> None:
+        """Writes or replaces a program; it takes effect with `update` or at the next boot."""
+        private_folder(self.home.supervisor / "conf.d")
+        replace_file(self._file(program.name), program_file(program, self.home.logs / f"{program.name}.log"))
+
+    def remove(self, name: str) -> None:
+        """Forgets a program; `update` stops it."""
+        self._file(name).unlink(missing_ok=True)
+
+    def programs(self) -> list[str]:
+        return sorted(path.stem for path in (self.home.supervisor / "conf.d").glob("*.conf"))
+
+    def command(self, name: str) -> tuple[str, ...] | None:
+        """What a program was put with; None if there is no such program."""
+        file = self._file(name)
+        return written_command(file.read_text()) if file.exists() else None
+
+    def update(self) -> None:
+        """Makes what runs equal to the programs' files: stops what was removed, restarts what changed, starts what is
+        new; leaves the rest alone."""
+        with locked(self.home.supervisor / "lock"), self._rpc() as rpc:
+            added, changed, removed = rpc.reloadConfig()[0]
+            for name in (*removed, *changed):
+                rpc.stopProcessGroup(name)
+                rpc.removeProcessGroup(name)
+            for name in (*added, *changed):
+                rpc.addProcessGroup(name)
+
+    def start(self, name: str) -> None:
+        """Returns once the program has stayed up for its start_seconds."""
+        if self._state(name).state not in {"RUNNING", "STARTING"}:
+            with self._rpc() as rpc:
+                rpc.startProcess(name)
+
+    def stop(self, name: str) -> None:
+        """Returns once the program has ended."""
+        if self._state(name).state in _STARTED:
+            with self._rpc() as rpc:
+                rpc.stopProcess(name)
+
+    def states(self) -> dict[str, ProgramState]:
+        with self._rpc() as rpc:
+            return {info["name"]: state_of(info) for info in rpc.getAllProcessInfo()}
+
+    def log(self, name: str, lines: int = 20) -> str:
+        """The end of what a program wrote."""
+        path = self.home.logs / f"{name}.log"
+        if not path.exists():
+            return ""
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 65536))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+    def shutdown(self, seconds: float = 90) -> None:
+        """Stops every program and supervisord; returns when all have ended. What is still there after `seconds` is
+        killed. A process that made a session of its own (a training job) is none of them."""
+        session = self.pid
+        if self.running():
+            with self._rpc() as rpc:
+                rpc.shutdown()
+        if session and any(process.pid == session for process in self._members(session)):
+            psutil.wait_procs([psutil.Process(session)], timeout=seconds)
+        self._end_session(session)
+
+    def _spawn(self) -> None:
+        link = self.sockets / "conf.d"
+        if self.sockets != self.home.supervisor and not link.is_symlink():
+            link.symlink_to(self.home.supervisor / "conf.d")
+        replace_file(self.sockets / "supervisord.conf", self._configuration())
+        command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(self.sockets / "supervisord.conf")]
+        # It forks and returns once it listens; what it says before that is the reason if it does not.
+        ended = subprocess.run(
+            command,
+            cwd=self.home.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            umask=0o077,
+            timeout=60,
+        )
+        deadline = time.monotonic() + 20
+        while not self.running():
+            if ended.returncode or time.monotonic() > deadline:
+                said = (ended.stderr + ended.stdout).strip() or self.log("supervisord")
+                raise ServiceError("start", "supervisord", got=said, remedy=f"See {self.home.logs}/supervisord.log.")
+            time.sleep(0.02)
+
+    def _configuration(self) -> str:
+        me = ["user=root"] if os.geteuid() == 0 else []  # without it supervisord warns that it runs as root
+        return "\n".join(
+            [
+                "[unix_http_server]",
+                f"file={escaped(self.socket)}",
+                "chmod=0600",
+                "[supervisord]",
+                f"logfile={escaped(self.home.logs / 'supervisord.log')}",
+                "logfile_maxbytes=5MB",
+                "logfile_backups=2",
+                f"pidfile={escaped(self.home.supervisor / 'supervisord.pid')}",
+                f"directory={escaped(self.home.root)}",
+                "identifier=sailplane",
+                "umask=077",
+                "nocleanup=true",
+                *me,
+                "[rpcinterface:supervisor]",
+                "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+                "[include]",
+                "files=conf.d/*.conf",
+                "",
+            ]
+        )
+
+    def _state(self, name: str) -> ProgramState:
+        states = self.states()
+        if name not in states:
+            raise ServiceError("find program", name, got="no such program", expected=f"one of {', '.join(states)}")
+        return states[name]
+
+    def _file(self, name: str) -> Path:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            raise ConfigurationError("name a program", repr(name), expected="letters, digits and . _ - only")
+        return self.home.supervisor / "conf.d" / f"{name}.conf"
+
+    @contextmanager
+    def _rpc(self) -> Iterator[Any]:
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=UnixTransport(self.socket))
+        with proxy:
+            try:
+                yield proxy.supervisor
+            except xmlrpc.client.Fault as fault:
+                raise ServiceError("ask", "supervisord", got=fault.faultString) from fault
+            except (OSError, HTTPException, xmlrpc.client.Error) as error:
+                raise ServiceError(
+                    "reach", "supervisord", got=str(error), remedy="It is not running: run `make up`."
+                ) from error
+
+    def _members(self, session: int) -> list[psutil.Process]:
+        """supervisord and what runs in its session."""
+        return [process for process in psutil.process_iter() if _belongs(process, session, f"unix://{self.socket}")]
+
+    def _end_session(self, session: int | None) -> None:
+        # Whoever outlives supervisord holds ports that the next boot needs.
+        members = self._members(session) if session else []
+        for process in members:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(members, timeout=10)
+
+
+def socket_folder(home: Home) -> Path:
+    """Where unix sockets go: in the home, or, where its path is too long for a socket's name or holds characters that
+    supervisord's files cannot, in a private folder whose name is a digest of the home's path."""
+    path = str(home.supervisor)
+    if len(os.fsencode(path)) + len("/supervisor.sock") <= _SOCKET_PATH_BYTES and re.fullmatch(r"[\w/.+@,=:-]+", path):
+        return home.supervisor
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    # Not $TMPDIR: every process that looks for this home has to find the same folder.
+    return Path("/tmp") / f"sailplane-{os.geteuid()}-{digest}"  # noqa: S108
+
+
+def _belongs(process: psutil.Process, session: int, url: str) -> bool:
+    """After a reboot the number may be another session's, so the environment, or the command, has to prove it."""
+    try:
+        if os.getsid(process.pid) != session or process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if process.pid == session:
+            return "supervisor.supervisord" in process.cmdline()
+        return process.environ().get("SUPERVISOR_SERVER_URL") == url
+    except (ProcessLookupError, PermissionError, psutil.NoSuchProcess, psutil.AccessDenied):
+        return False

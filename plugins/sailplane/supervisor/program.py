@@ -1,0 +1,86 @@
+"""What supervisord is told about a process, and what it tells."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sailplane.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process. `stop_seconds` pass between SIGTERM to the process and SIGKILL to its group."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
+    stop_seconds: int = 10
+    priority: int = 999
+    autostart: bool = True
+    start_seconds: int = 1
+
+
+@dataclass(frozen=True)
+class ProgramState:
+    """`state`: STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL. `pid` is None where there is no process."""
+
+    state: str
+    pid: int | None
+    seconds: float
+    description: str
+
+
+def state_of(info: Mapping[str, Any]) -> ProgramState:
+    seconds = max(0.0, info["now"] - info["start"]) if info["pid"] else 0.0
+    return ProgramState(info["statename"], info["pid"] or None, seconds, info["description"])
+
+
+def program_file(program: Program, log: Path) -> str:
+    environment = ",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(program.environment.items()))
+    lines = [
+        f"[program:{program.name}]",
+        f"command={escaped(shlex.join(program.command))}",
+        f"environment={escaped(environment)}" if environment else "",
+        f"directory={escaped(program.directory)}" if program.directory else "",
+        f"priority={program.priority}",
+        f"autostart={str(program.autostart).lower()}",
+        "autorestart=true",
+        f"startsecs={program.start_seconds}",
+        "startretries=100",
+        f"stopwaitsecs={program.stop_seconds}",
+        # SIGTERM goes to the process alone, which knows how to stop its children; SIGKILL goes to all of them.
+        "stopasgroup=false",
+        "killasgroup=true",
+        "redirect_stderr=true",
+        # supervisord expands this one option twice.
+        f"stdout_logfile={escaped(escaped(log))}",
+        "stdout_logfile_maxbytes=5MB",
+        "stdout_logfile_backups=2",
+    ]
+    return "\n".join(line for line in lines if line) + "\n"
+
+
+def written_command(text: str) -> tuple[str, ...]:
+    """The command in the text that `program_file` gave."""
+    line = next(line for line in text.splitlines() if line.startswith("command="))
+    return tuple(shlex.split(line.removeprefix("command=").replace("%%", "%")))
+
+
+def _quoted(name: str, value: str) -> str:
+    quote = '"' if '"' not in value else "'"
+    if quote in value or value != value.strip("'\""):
+        raise ConfigurationError("pass", name, got="both kinds of quotes, or one at an end", expected="a plainer value")
+    return f"{quote}{value}{quote}"
+
+
+def escaped(value: object) -> str:
+    text = str(value)
+    if re.search(r"\s[;#]|[\r\n]", text):
+        raise ConfigurationError("write for supervisord", repr(text), got="a line break, or ; or # after a space")
+    return text.replace("%", "%%")

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.records import Model
+from sailplane.registry.models import register
+from sailplane.serving.router import router_program
+from sailplane.storage import Storage
+from sailplane.supervisor import Supervisor
+from tests.unit.registry import tiny
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    settings = {
+        "SAILPLANE_PROJECT": str(tmp_path),
+        "SAILPLANE_HOME": str(tmp_path / "home"),
+        "SAILPLANE_ROUTER_PORT": str(free_port()),
+    }
+    return Home.find(settings)
+
+
+@pytest.fixture
+def supervisor(home: Home) -> Iterator[Supervisor]:
+    supervisor = Supervisor(home)
+    supervisor.boot()
+    try:
+        yield supervisor
+    finally:
+        supervisor.shutdown()
+        if supervisor.sockets != home.supervisor:
+            shutil.rmtree(supervisor.sockets)
+
+
+@pytest.fixture
+def platform(home: Home, supervisor: Supervisor) -> Home:
+    """The supervisor and the router run; nothing is served."""
+    supervisor.put(router_program(home))
+    supervisor.update()
+    return home
+
+
+@pytest.fixture
+def storage(home: Home) -> Storage:
+    return Storage(home.store)
+
+
+@pytest.fixture
+def ledger(home: Home) -> Ledger:
+    return Ledger.at(home)
+
+
+@pytest.fixture
+def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> Callable[..., Model]:
+    """`registered("run-1", bias=0.1)`: a version of the tiny model in the register."""
+
+    def make(run: str, **how: object) -> Model:
+        folder = tmp_path / "trained" / run
+        tiny.bundle(folder, run=run, **how)  # type: ignore[arg-type]
+        return register(ledger, storage, tiny.run_of(str(folder), run=run))
+
+    return make

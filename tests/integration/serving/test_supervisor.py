@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+from sailplane.serving.client import wait_until
+from sailplane.supervisor import Program, Supervisor
+
+# It ignores SIGTERM, and so does its child.
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if len(sys.argv) == 1:
+    subprocess.Popen([sys.executable, __file__, "child"])
+time.sleep(600)
+"""
+
+
+def sleeper(name: str = "sleeper", **how: object) -> Program:
+    return Program(name, ("sleep", "600"), **how)  # type: ignore[arg-type]
+
+
+def pid_of(supervisor: Supervisor, name: str = "sleeper") -> int | None:
+    return supervisor.states()[name].pid
+
+
+def running(supervisor: Supervisor, name: str = "sleeper") -> bool:
+    return supervisor.states()[name].state == "RUNNING"
+
+
+def test_a_program_runs_stops_and_starts(supervisor: Supervisor) -> None:
+    supervisor.put(sleeper(environment={"KEY": "50 % of 'it', =\""[:-1]}))
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    assert psutil.Process(pid_of(supervisor)).environ()["KEY"] == "50 % of 'it', ="
+    supervisor.stop("sleeper")
+    assert supervisor.states()["sleeper"].state == "STOPPED"
+    supervisor.start("sleeper")
+    assert running(supervisor)
+
+
+def test_an_update_touches_only_what_changed(supervisor: Supervisor) -> None:
+    for name in ("a", "b", "c"):
+        supervisor.put(sleeper(name))
+    supervisor.update()
+    assert wait_until(lambda: all(running(supervisor, name) for name in "abc"), seconds=10)
+    before = {name: pid_of(supervisor, name) for name in "abc"}
+    supervisor.put(sleeper("b", environment={"NEW": "1"}))
+    supervisor.remove("c")
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor, "b"), seconds=10)
+    assert pid_of(supervisor, "a") == before["a"]
+    assert pid_of(supervisor, "b") != before["b"]
+    assert set(supervisor.states()) == {"a", "b"}
+    assert not psutil.pid_exists(before["c"] or 0)
+
+
+def test_a_killed_program_is_started_again(supervisor: Supervisor) -> None:
+    supervisor.put(sleeper())
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    before = pid_of(supervisor)
+    os.kill(before or 0, signal.SIGKILL)
+    assert wait_until(lambda: pid_of(supervisor) not in {None, before}, seconds=10)
+
+
+def test_it_survives_the_death_of_the_group_that_started_it(home: Home) -> None:
+    code = "import sys; from sailplane.home import Home; from sailplane.supervisor import Supervisor\n"
+    code += "Supervisor(Home.find()).boot(); print('booted', flush=True); sys.stdin.read()"
+    env = {**os.environ, "SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project)}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as starter:
+        assert starter.stdout
+        assert starter.stdout.readline() == b"booted\n"
+        os.killpg(starter.pid, signal.SIGKILL)
+    supervisor = Supervisor(home)
+    try:
+        assert supervisor.running()
+    finally:
+        supervisor.shutdown()
+    assert not supervisor.running()
+
+
+def test_a_shutdown_waits_for_all_and_kills_what_stays(supervisor: Supervisor, tmp_path: Path) -> None:
+    script = tmp_path / "stubborn.py"
+    script.write_text(STUBBORN)
+    supervisor.put(Program("stubborn", (sys.executable, str(script)), stop_seconds=1))
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor, "stubborn"), seconds=10)
+    parent = psutil.Process(pid_of(supervisor, "stubborn"))
+    assert wait_until(lambda: bool(parent.children()), seconds=10)
+    family = [parent, *parent.children()]
+    supervisor.shutdown()
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+
+
+def test_a_process_with_a_session_of_its_own_outlives_the_shutdown(supervisor: Supervisor, tmp_path: Path) -> None:
+    script, pid_file = tmp_path / "starter.py", tmp_path / "pid"
+    script.write_text(
+        "import pathlib, subprocess, sys, time\n"
+        "job = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "pathlib.Path(sys.argv[1]).write_text(str(job.pid))\n"
+        "time.sleep(600)\n"
+    )
+    supervisor.put(Program("starter", (sys.executable, str(script), str(pid_file))))
+    supervisor.update()
+    assert wait_until(lambda: pid_file.exists() and bool(pid_file.read_text()), seconds=10)
+    job = psutil.Process(int(pid_file.read_text()))
+    try:
+        supervisor.shutdown()
+        assert job.is_running()
+    finally:
+        job.kill()
+
+
+def test_a_boot_ends_what_a_killed_supervisord_left_behind(supervisor: Supervisor) -> None:
+    supervisor.put(sleeper())
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    orphan = pid_of(supervisor)
+    os.kill(supervisor.pid or 0, signal.SIGKILL)
+    assert wait_until(lambda: not supervisor.running(), seconds=10)
+    supervisor.boot()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    assert not psutil.pid_exists(orphan or 0)
+
+
+def test_it_works_in_a_home_whose_path_is_long_and_odd(home: Home, tmp_path: Path) -> None:
+    odd = Supervisor(replace(home, root=tmp_path / "a [b] %s é" / ("deep" * 25)))
+    odd.boot()
+    try:
+        odd.put(sleeper(directory=odd.home.root))
+        odd.update()
+        assert wait_until(lambda: running(odd), seconds=10)
+    finally:
+        odd.shutdown()
+        shutil.rmtree(odd.sockets)
+
+
+def test_nothing_that_it_writes_is_a_warning_or_open_to_others(supervisor: Supervisor) -> None:
+    supervisor.put(sleeper())
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    assert "running as root" not in supervisor.log("supervisord", 100)
+    assert [path for path in supervisor.home.root.rglob("*") if path.stat().st_mode & 0o077] == []
+
+
+def test_without_it_every_call_names_the_remedy(home: Home) -> None:
+    with pytest.raises(ServiceError, match="make up"):
+        Supervisor(home).states()
+    assert not Supervisor(home).running()
+    Supervisor(home).shutdown()
+
+
+def test_an_unknown_program_is_named(supervisor: Supervisor) -> None:
+    with pytest.raises(ServiceError, match="nope"):
+        supervisor.start("nope")

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sailplane.registry.bundle import Bundle
+from sailplane.serving import server
+
+
+def modules_of(name: str) -> set[str]:
+    command = [sys.executable, "-c", f"import sys, {name}; print(*sys.modules)"]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_the_server_needs_neither_torch_nor_airflow_nor_a_database() -> None:
+    assert not {"torch", "airflow", "sqlalchemy", "sklearn"} & modules_of("sailplane.serving.server")
+
+
+def test_a_deployment_is_described_without_pandas_or_onnxruntime() -> None:
+    assert not {"pandas", "onnxruntime", "torch"} & modules_of("sailplane.serving.local")
+
+
+def test_a_damaged_bundle_opens_no_port(bundle: Bundle, tmp_path: Path) -> None:
+    assert server.main(["--bundle", str(tmp_path / "nothing"), "--port", "1"]) == 1
