@@ -1,19 +1,24 @@
-"""What a detached training process is told to do: job.json."""
+"""What a training process is told: values only, JSON both ways."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
+from sailplane.errors import ConfigurationError
 from sailplane.records import Dataset, Record
+
+# By path, like user code: training and evaluation are rooms that do not import each other.
+METRICS = "sailplane.evaluation.metrics:metrics"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec(Record):
-    """One training. `features`, `train` and `baseline` are code paths; `run` is the id of the run that it makes."""
+    """Train one configuration, and the baseline on the same rows. `features`, `train`, `baseline` are code paths."""
 
+    kind: Literal["train"] = "train"
     run: str
     model: str
     dataset: Dataset
@@ -23,13 +28,14 @@ class TrainSpec(Record):
     baseline: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    kind: str = "train"
+    metrics: str = METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepWorkerSpec(Record):
-    """One worker of a sweep: it pulls trials until the sweep has no more. A trial's run id is `<sweep>/<number>`."""
+    """Train trials of a sweep until it has no more to give; each is seeded by the sweep's seed and its number."""
 
+    kind: Literal["sweep_worker"] = "sweep_worker"
     sweep: str
     worker: str
     model: str
@@ -38,4 +44,27 @@ class SweepWorkerSpec(Record):
     features: str
     train: str
     config: Mapping[str, Any] = field(default_factory=dict)
-    kind: str = "sweep_worker"
+    metrics: str = METRICS
+    lease_seconds: float = 30.0
+
+    def trial(self, number: int, config: Mapping[str, Any], seed: int) -> TrainSpec:
+        return TrainSpec(
+            run=f"{self.sweep}/trial-{number}",
+            model=self.model,
+            dataset=self.dataset,
+            as_of=self.as_of,
+            features=self.features,
+            train=self.train,
+            config={**self.config, **config},
+            seed=seed + number,
+            metrics=self.metrics,
+        )
+
+
+def spec_from(values: Mapping[str, Any]) -> TrainSpec | SweepWorkerSpec:
+    kind = values.get("kind")
+    if kind == "train":
+        return TrainSpec.from_dict(values)
+    if kind == "sweep_worker":
+        return SweepWorkerSpec.from_dict(values)
+    raise ConfigurationError("read job", got=f"kind {kind!r}", expected="train or sweep_worker")

@@ -1,0 +1,63 @@
+"""Labels as numbers: one definition for training, for the gate, and for labels that come late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sailplane.errors import LabelError, SchemaError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def labelled(
+    frame: pd.DataFrame, target: str, outputs: Sequence[str], where: object
+) -> tuple[pd.DataFrame, NDArray[np.generic]]:
+    """The rows that have a label, and their labels [n].
+
+    One output: float32, 0 or 1, is the target true. Several: int64, the index of the class among `outputs`.
+    Raises LabelError, naming `where`, if no row has a label or one is none of the classes.
+    """
+    if target not in frame:
+        raise SchemaError(
+            "read labels of",
+            where,
+            got=f"no column {target!r}",
+            expected=f"one of {', '.join(map(str, frame.columns))}",
+        )
+    rows = frame[frame[target].notna()].reset_index(drop=True)
+    if rows.empty:
+        raise LabelError(
+            "read labels of",
+            where,
+            got=f"all {len(frame)} rows have an empty {target!r}" if len(frame) else "no rows",
+            expected="labelled rows",
+            remedy="Check what extract gives for these days, or use a longer window.",
+        )
+    places = _places(outputs)
+    values, inverse = np.unique(rows[target].astype(object).map(_name).to_numpy(dtype=str), return_inverse=True)
+    unknown = [value for value in values.tolist() if value not in places]
+    if unknown:
+        got = f"{target!r} is {', '.join(map(repr, unknown[:5]))}"
+        raise LabelError("read labels of", where, got=got, expected=f"one of {', '.join(places)}")
+    kind = np.float32 if len(outputs) == 1 else np.int64
+    return rows, np.asarray([places[value] for value in values.tolist()], dtype=kind)[inverse]
+
+
+def _places(outputs: Sequence[str]) -> dict[str, int]:
+    if len(outputs) == 1:
+        return {"0": 0, "1": 1}
+    return {_name(output): place for place, output in enumerate(outputs)}
+
+
+def _name(value: Any) -> str:
+    """1, 1.0 and true are one label: an integer column with gaps arrives as floats."""
+    if isinstance(value, (bool, np.bool_, int, np.integer)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)

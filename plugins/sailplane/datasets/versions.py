@@ -1,0 +1,89 @@
+"""A version of a dataset: the manifest `datasets/<name>/versions/<version>.json`, a list of partitions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pandas as pd
+import pyarrow as pa
+
+from sailplane.datasets.partitions import Partition, read
+from sailplane.datasets.schema import PANDAS
+from sailplane.errors import DataError
+from sailplane.records import Dataset, Field, Interval
+from sailplane.storage import Storage
+
+THREADS = 8
+
+
+def publish(
+    storage: Storage, name: str, interval: Interval, columns: tuple[Field, ...], partitions: Sequence[Partition]
+) -> Dataset:
+    """Equal partitions and columns give an equal version, which is written once."""
+    schema = [field.to_dict() for field in columns]
+    content = json.dumps([schema, [[partition.day, partition.digest] for partition in partitions]])
+    version = hashlib.sha256(content.encode()).hexdigest()[:16]
+    path = f"datasets/{name}/versions/{version}.json"
+    if not storage.exists(path):
+        listed = [vars(partition) for partition in partitions]
+        manifest = {"name": name, "version": version, **interval.to_dict(), "schema": schema, "partitions": listed}
+        storage.put_new(path, json.dumps(manifest, indent=1).encode())
+    return Dataset(
+        name=name,
+        version=version,
+        uri=storage.uri(path),
+        interval=interval,
+        rows=sum(partition.rows for partition in partitions),
+        quarantined=sum(partition.quarantined for partition in partitions),
+        schema=columns,
+    )
+
+
+def load(storage: Storage, dataset: Dataset, interval: Interval | None = None) -> pd.DataFrame:
+    """The rows of the days of `interval` (the dataset's, if none is given), in the order of their time.
+
+    Columns are float64, int64, str, bool and datetime64[us, UTC]; Int64 and boolean where they may be null.
+    Raises DataError for days that the version does not hold, or a partition that is gone or damaged.
+    """
+    partitions = _chosen(storage, dataset, interval or dataset.interval)
+    with ThreadPoolExecutor(THREADS) as threads:
+        tables = list(threads.map(lambda partition: read(storage, dataset.name, partition), partitions))
+    return _frame(tables, dataset.schema)
+
+
+def _chosen(storage: Storage, dataset: Dataset, interval: Interval) -> list[Partition]:
+    try:
+        manifest = json.loads(storage.get(storage.path(dataset.uri)))
+    except FileNotFoundError as error:
+        raise DataError("load dataset", dataset.uri, got="it is gone", remedy="Ingest it again.") from error
+    held = {partition["day"]: Partition.from_dict(partition) for partition in manifest["partitions"]}
+    days = [f"{day:%Y-%m-%d}" for day in interval.days]
+    if not days or not whole_days(interval) or not set(days) <= set(held):
+        raise DataError(
+            "load dataset",
+            f"{dataset.name} {dataset.version}",
+            got=f"{interval.start.isoformat()}..{interval.end.isoformat()}",
+            expected=f"whole days within {dataset.interval}",
+            remedy="Ask for days that were ingested.",
+        )
+    return [held[day] for day in days]
+
+
+def whole_days(interval: Interval) -> bool:
+    """From midnight to midnight, UTC."""
+    return all(
+        bound.utcoffset() == timedelta(0) and bound.time() == datetime.min.time()
+        for bound in (interval.start, interval.end)
+    )
+
+
+def _frame(tables: list[pa.Table], columns: tuple[Field, ...]) -> pd.DataFrame:
+    table = pa.concat_tables(tables).select([field.name for field in columns])
+    # Else integers with nulls would come back as rounded floats.
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    return frame.astype({field.name: PANDAS[field.kind][field.nullable] for field in columns})

@@ -1,0 +1,91 @@
+"""The arrays that a train function is handed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sailplane.datasets import load
+from sailplane.datasets.labels import labelled
+from sailplane.errors import ConfigurationError, DataError
+from sailplane.records import Dataset, Interval, Windows
+from sailplane.storage import Storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+EXAMPLE_ROWS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """`features`: the named arrays of transform, first axis rows. `target`: [rows], float32 0 or 1, or int64 class."""
+
+    features: dict[str, NDArray[Any]]
+    target: NDArray[np.generic]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """`state` is what features.fit learned on the train rows; `outputs` name the probabilities of the model;
+    `examples` are raw rows of the validation window, as a request would bring them."""
+
+    train: Split
+    validation: Split
+    state: dict[str, Any]
+    target: str
+    outputs: tuple[str, ...]
+    examples: pd.DataFrame
+
+
+def prepare(storage: Storage, dataset: Dataset, features: ModuleType) -> Data:
+    """Train and validation windows of the dataset; rows without a label are left out; fitted on train rows only.
+
+    Raises LabelError where a window has no labels, DataError where transform loses rows.
+    """
+    target = _named(features, "TARGET")
+    outputs = tuple(str(output) for output in getattr(features, "OUTPUTS", (target,)))
+    windows = Windows.of(dataset.interval)
+    train, train_target = _rows(storage, dataset, windows.train, target, outputs)
+    validation, validation_target = _rows(storage, dataset, windows.validation, target, outputs)
+    state = _named(features, "fit")(train)
+    inputs = validation.drop(columns=target)
+    return Data(
+        train=Split(features=_transform(features, train.drop(columns=target), state), target=train_target),
+        validation=Split(features=_transform(features, inputs, state), target=validation_target),
+        state=state,
+        target=target,
+        outputs=outputs,
+        examples=inputs.head(EXAMPLE_ROWS),
+    )
+
+
+def _rows(
+    storage: Storage, dataset: Dataset, window: Interval, target: str, outputs: tuple[str, ...]
+) -> tuple[pd.DataFrame, NDArray[np.generic]]:
+    return labelled(load(storage, dataset, window), target, outputs, f"{dataset.name} {window}")
+
+
+def _transform(features: ModuleType, frame: pd.DataFrame, state: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = _named(features, "transform")(frame, state)
+    for name, array in arrays.items():
+        if len(array) != len(frame):
+            raise DataError(
+                "transform", f"{features.__name__}, array {name!r}", got=f"{len(array)} rows", expected=len(frame)
+            )
+    return arrays
+
+
+def _named(features: ModuleType, name: str) -> Any:
+    if not hasattr(features, name):
+        raise ConfigurationError(
+            "load features", features.__name__, got=f"no {name!r}", expected="TARGET, fit, transform"
+        )
+    return getattr(features, name)

@@ -1,0 +1,91 @@
+"""A torch module as an ONNX graph that answers with probabilities."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sailplane.errors import ModelError, TrainingError
+
+OUTPUT = "probability"
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class _Probability(torch.nn.Module):
+    """Takes the arrays by position, as the exporter gives them, and turns logits into probabilities [n, outputs]."""
+
+    def __init__(self, module: torch.nn.Module, names: tuple[str, ...], outputs: int) -> None:
+        super().__init__()
+        self.module, self.names, self.outputs = module, names, outputs
+
+    def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
+        logits = self.module(**dict(zip(self.names, arrays, strict=True)))
+        if self.outputs == 1:
+            return torch.sigmoid(logits.reshape(-1, 1))
+        return torch.softmax(logits, dim=1)
+
+
+def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int) -> bytes:
+    """Inputs are named like the arrays and take any number of rows; the output is `probability` [n, outputs].
+
+    Raises TrainingError if the module does not take the arrays by name, or gives another shape of logits than [n]
+    (one output) or [n, outputs].
+    """
+    names = tuple(features)
+    examples = tuple(torch.from_numpy(np.ascontiguousarray(features[name][:2])) for name in names)
+    module = module.to("cpu").eval()
+    _check(module, dict(zip(names, examples, strict=True)), outputs)
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        # The exporter that is to replace this one takes seven seconds where this one takes a third of one.
+        warnings.filterwarnings("ignore", message=".*legacy TorchScript-based ONNX export", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="The feature will be removed", category=DeprecationWarning)
+        file = Path(scratch, "model.onnx")
+        torch.onnx.export(
+            _Probability(module, names, outputs),
+            examples,
+            file,
+            input_names=list(names),
+            output_names=[OUTPUT],
+            dynamic_axes={name: {0: "rows"} for name in (*names, OUTPUT)},
+            dynamo=False,
+        )
+        return file.read_bytes()
+
+
+def scores(onnx: bytes, features: Arrays) -> NDArray[np.float32]:
+    """Probabilities [n, outputs], by the graph that will serve. Raises ModelError where one is no number."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    used = {argument.name for argument in session.get_inputs()}
+    probability: NDArray[np.float32] = session.run([OUTPUT], {n: a for n, a in features.items() if n in used})[0]
+    bad = int(np.count_nonzero(~np.isfinite(probability).all(axis=1)))
+    if bad:
+        raise ModelError(
+            "score the validation window",
+            got=f"{bad} of {len(probability)} rows are NaN",
+            expected="probabilities",
+            remedy="Look for a learning rate that is too high, or inputs that are not finite.",
+        )
+    return probability
+
+
+def _check(module: torch.nn.Module, examples: Mapping[str, torch.Tensor], outputs: int) -> None:
+    rows = len(next(iter(examples.values())))
+    allowed = [(rows,), (rows, 1)] if outputs == 1 else [(rows, outputs)]
+    with torch.no_grad():
+        try:
+            got = tuple(module(**examples).shape)
+        except TypeError as error:
+            raise TrainingError("call the model", got=error, expected=f"forward({', '.join(examples)})") from error
+    if got not in allowed:
+        raise TrainingError("call the model", got=f"logits of shape {got}", expected=" or ".join(map(str, allowed)))

@@ -1,0 +1,191 @@
+"""Training processes that outlive whoever started them: one folder each, found again by what lies in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import psutil
+
+import sailplane
+from sailplane import errors
+from sailplane.errors import SailplaneError
+from sailplane.files import replace_file
+from sailplane.training.specs import SweepWorkerSpec, TrainSpec
+
+State = Literal["running", "succeeded", "failed"]
+STOP_SECONDS: Final = 10.0
+# One thread a process: two trainings on two cores with two threads each are several times slower.
+THREADS: Final = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# Clocks are corrected while a process runs; a process id is not used again that soon.
+SAME_SECONDS: Final = 2.0
+
+# Our own children, so that one that ended is not left as a zombie.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+class Job:
+    """`job.json` what to do, `process.json` who does it, `log.txt`, and at the end `result.json` or `error.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "log.txt"
+
+    def start(self, spec: TrainSpec | SweepWorkerSpec, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Start the process, unless it runs; returns its `pid` and when it was `created`. One that was killed at the
+        same specification before left checkpoints: they are resumed."""
+        if self.state() == "running":
+            return self._handle()
+        told = json.dumps(spec.to_dict())
+        if not self._was_told(told):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("result.json", "error.json", "process.json"):
+            (self.folder / name).unlink(missing_ok=True)
+        replace_file(self.folder / "job.json", told)
+        child = self._spawn(env or {})
+        handle = {"pid": child.pid, "created": psutil.Process(child.pid).create_time()}
+        replace_file(self.folder / "process.json", json.dumps(handle))
+        return handle
+
+    def state(self) -> State:
+        # Looked at first: a process that ends in between has left its result.
+        process = self._process()
+        if (self.folder / "result.json").exists():
+            return self._ended("succeeded")
+        if process is None or (self.folder / "error.json").exists():
+            return self._ended("failed")
+        return "running"
+
+    def read_log(self, offset: int = 0) -> tuple[str, int]:
+        """What the log has from `offset` (bytes) on, in whole lines while the process runs, and the next offset."""
+        ended = self.state() != "running"
+        if not self.log.exists():
+            return "", offset
+        with self.log.open("rb") as file:
+            file.seek(offset)
+            data = file.read()
+        if not ended:
+            data = data[: data.rfind(b"\n") + 1]
+        return data.decode(errors="replace"), offset + len(data)
+
+    def result(self) -> dict[str, Any]:
+        """What the process gave. Raises what it failed with."""
+        state = self.state()
+        if state == "failed":
+            raise self.error()
+        if state == "running":
+            raise SailplaneError("read result of", self.folder, got="it is still running")
+        result: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
+        return result
+
+    def error(self) -> SailplaneError:
+        """Of the class that the process raised; plain SailplaneError, which a retry may mend, if it left none."""
+        try:
+            left = json.loads((self.folder / "error.json").read_text())
+        except FileNotFoundError:
+            return SailplaneError(
+                "run the training process of",
+                self.folder.name,
+                got=f"it ended without a result ({self._cause()})",
+                remedy=f"See {self.log}; a retry goes on from its last checkpoint.",
+            )
+        kind = getattr(errors, left["error"], SailplaneError)
+        error: SailplaneError = kind(left["message"].removesuffix("."))
+        return error
+
+    def stop(self, grace: float = STOP_SECONDS) -> None:
+        """SIGTERM to the process and its children; SIGKILL to those that are left after `grace` seconds."""
+        process = self._process()
+        if process is None:
+            return
+        _signal(process.pid, signal.SIGTERM)
+        try:
+            process.wait(grace)
+        except psutil.TimeoutExpired:
+            _signal(process.pid, signal.SIGKILL)
+            process.wait(grace)
+        self._ended("failed")
+
+    def _was_told(self, specification: str) -> bool:
+        file = self.folder / "job.json"
+        return file.exists() and file.read_text() == specification
+
+    def _spawn(self, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        # A task may run from a checkout, where the package is not installed.
+        package = str(Path(sailplane.__file__).resolve().parents[1])
+        paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+        variables = {**THREADS, **os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **env}
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            # Inherited pipes would hold up the task's end, and a shared session would carry its signals here.
+            child = subprocess.Popen(
+                [sys.executable, "-m", "sailplane.training.process", str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=variables,
+            )
+        finally:
+            os.close(log)
+        _children[child.pid] = child
+        return child
+
+    def _handle(self) -> dict[str, Any]:
+        handle: dict[str, Any] = json.loads((self.folder / "process.json").read_text())
+        return handle
+
+    def _process(self) -> psutil.Process | None:
+        """Our process if it runs: a zombie does not, and one that was given the same id since is not ours."""
+        try:
+            handle = self._handle()
+            process = psutil.Process(handle["pid"])
+            if abs(process.create_time() - handle["created"]) > SAME_SECONDS:
+                return None
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            return None
+        return process
+
+    def _ended(self, state: State) -> State:
+        """`state`, after the process was reaped if it is our child: it ends right after it wrote what it leaves."""
+        if (self.folder / "process.json").exists():
+            child = _children.get(self._handle()["pid"])
+            if child is not None:
+                child.wait(STOP_SECONDS)
+        return state
+
+    def _cause(self) -> str:
+        if not (self.folder / "process.json").exists():
+            return "it was not started"
+        child = _children.get(self._handle()["pid"])
+        if child is None or child.poll() is None:
+            return "killed, or the machine was restarted"
+        if child.returncode >= 0:
+            return f"exit code {child.returncode}"
+        name = signal.Signals(-child.returncode).name
+        return f"killed by {name}" + (", often for memory" if name == "SIGKILL" else "")
+
+
+def running(root: Path) -> Iterator[Job]:
+    """The jobs under `root` whose process lives."""
+    for file in sorted(root.rglob("process.json")):
+        job = Job(file.parent)
+        if job.state() == "running":
+            yield job
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return

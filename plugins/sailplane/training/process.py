@@ -1,0 +1,79 @@
+"""The training process: `python -m sailplane.training.process FOLDER` does what FOLDER/job.json says and leaves
+FOLDER/result.json or FOLDER/error.json."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sailplane.errors import SailplaneError
+from sailplane.files import replace_file
+from sailplane.training.specs import TrainSpec, spec_from
+
+
+class _Stopped(SystemExit):
+    """SIGTERM came."""
+
+
+def main(folder: Path) -> int:
+    os.umask(0o077)
+    faulthandler.enable()
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        result = json.dumps(_run(folder))
+        replace_file(folder / "result.json", result)
+    except SailplaneError as error:
+        return _failed(folder, type(error).__name__, str(error))
+    except _Stopped as stopped:
+        _failed(folder, "SailplaneError", f"{folder.name} was stopped by SIGTERM.")
+        return int(stopped.code or 0)
+    except BaseException as error:
+        traceback.print_exc()
+        log = folder / "log.txt"
+        return _failed(folder, "TrainingError", f"{folder.name}: {type(error).__name__}: {error}. See {log}.")
+    return 0
+
+
+def _run(folder: Path) -> dict[str, Any]:
+    spec = spec_from(json.loads((folder / "job.json").read_text()))
+    # Torch is imported here, after the handler for SIGTERM is in place.
+    import torch
+
+    from sailplane.training.eager import postpone_compiler
+
+    postpone_compiler()
+    # Trials run side by side, one a core; more threads than cores make each several times slower.
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    if isinstance(spec, TrainSpec):
+        from sailplane.training.fit import fit
+
+        return fit(spec, folder).to_dict()
+    from sailplane.training.worker import work
+
+    return work(spec, folder)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """Unwinds the stack, so that the W&B run is finished and a trial's lease is given back."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Stopped(128 + number)
+
+
+def _failed(folder: Path, kind: str, message: str) -> int:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201
+    replace_file(folder / "error.json", json.dumps({"error": kind, "message": message}))
+    return 1
+
+
+if __name__ == "__main__":
+    code = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    # All is written; to take torch and onnxruntime down in order only takes time.
+    os._exit(code)

@@ -1,0 +1,78 @@
+"""The run handle: what a train function is handed besides its configuration and its data."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+
+class Log(Protocol):
+    def log(self, metrics: Mapping[str, Any], step: int) -> None: ...
+
+
+class RunHandle:
+    """`for epoch in run.epochs(20): ...; run.log({"loss": loss}); run.checkpoint(state)`
+
+    To make one seeds torch, numpy and random.
+    """
+
+    def __init__(
+        self, folder: Path, *, seed: int, tracked: Log, stop: Callable[[], bool] = lambda: False, verbose: bool = True
+    ) -> None:
+        self.seed = seed
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.history: list[dict[str, Any]] = []
+        self._file = folder / "checkpoint.pt"
+        self._tracked, self._stop, self._verbose = tracked, stop, verbose
+        self._epoch, self._step = 0, 0
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+
+    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Numbers at a step; without one, the next."""
+        self._step = self._step if step is None else step
+        row = {name: float(value) for name, value in metrics.items()}
+        self.history.append({"step": self._step, **row})
+        self._tracked.log(row, step=self._step)
+        if self._verbose:
+            print(f"step {self._step}: {', '.join(f'{name} {value:.5g}' for name, value in row.items())}", flush=True)  # noqa: T201
+        self._step += 1
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last value of everything that was logged."""
+        return {name: value for row in self.history for name, value in row.items() if name != "step"}
+
+    def epochs(self, count: int) -> Iterator[int]:
+        """0, 1, ... up to `count`, from after the checkpoint that was resumed; ends early when the run should stop."""
+        for epoch in range(self._epoch, count):
+            if self.should_stop():
+                return
+            self._epoch = epoch
+            yield epoch
+
+    def should_stop(self) -> bool:
+        return self._stop()
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Keep `state` (tensors, plain values) for a retry, in place of the one before; a reader sees all or none."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        half = self._file.with_suffix(".tmp")
+        torch.save({"epoch": self._epoch, "step": self._step, "state": dict(state)}, half)
+        half.replace(self._file)
+
+    def resume(self) -> dict[str, Any] | None:
+        """What `checkpoint` kept last, None at a first try; `epochs` then goes on after it."""
+        if not self._file.exists():
+            return None
+        # weights_only: a file is data, it must not run code.
+        kept = torch.load(self._file, weights_only=True, map_location=self.device)
+        self._epoch, self._step = kept["epoch"] + 1, kept["step"]
+        state: dict[str, Any] = kept["state"]
+        return state

@@ -1,0 +1,85 @@
+"""Train functions that do well, and each of the things that can go wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 1)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return self.linear(numbers).squeeze(1)
+
+
+def train(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    net = Net()
+    optimizer = torch.optim.SGD(net.parameters(), lr=config.get("learning_rate", 0.5))
+    numbers, target = torch.from_numpy(data.train.features["numbers"]), torch.from_numpy(data.train.target)
+    state = run.resume()
+    if state:
+        net.load_state_dict(state)
+    for _ in run.epochs(config.get("epochs", 3)):
+        optimizer.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(net(numbers), target)
+        loss.backward()
+        optimizer.step()
+        run.log({"train_loss": loss.item()})
+        run.checkpoint(net.state_dict())
+    return net
+
+
+def baseline(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    return train({**config, "epochs": 1}, data, run)
+
+
+def raises(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    return _divide(config.get("by", 0))
+
+
+def _divide(by: int) -> Any:
+    return 1 / by
+
+
+def gives_nan(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    net = Net()
+    nn.init.constant_(net.linear.weight, float("nan"))
+    return net
+
+
+def gives_no_model(config: dict[str, Any], data: Any, run: Any) -> dict[str, float]:
+    return {"weight": 1.0}
+
+
+def fails_for_small_rates(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    if config["learning_rate"] < 0.5:
+        raise ValueError("too small")
+    return train(config, data, run)
+
+
+def hangs(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    run.log({"train_loss": 0.75})
+    print("hanging", flush=True)
+    time.sleep(600)
+    return Net()
+
+
+def is_stopped(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    raise SystemExit(143)
+
+
+def is_killed(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    """As by the kernel when memory is short; at the next try it goes on."""
+    if run.resume() is None:
+        run.log({"train_loss": 0.75})
+        run.checkpoint(Net().state_dict())
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train({**config, "epochs": 2}, data, run)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+from sailplane.errors import DataError, ModelError
+from sailplane.evaluation.metrics import calibration_error, metrics
+
+
+def test_two_classes_get_the_figures_that_one_works_out_by_hand() -> None:
+    target = np.array([0, 0, 1, 1], dtype="float32")
+    probability = np.array([[0.1], [0.4], [0.35], [0.8]], dtype="float32")
+    got = metrics(target, probability)
+    assert got["auc"] == pytest.approx(3 / 4)
+    assert got["brier"] == pytest.approx((0.01 + 0.16 + 0.65**2 + 0.04) / 4)
+    assert got["log_loss"] == pytest.approx(-(math.log(0.9 * 0.6 * 0.35 * 0.8)) / 4)
+    assert set(got) == {"auc", "log_loss", "brier", "calibration_error"}
+
+
+def test_several_classes_get_one_figure_each() -> None:
+    target = np.array([0, 1, 2, 2])
+    probability = np.full((4, 3), 0.05, dtype="float32")
+    probability[np.arange(4), target] = 0.9
+    got = metrics(target, probability)
+    assert got["auc"] == 1
+    assert got["brier"] == pytest.approx(0.1**2 + 2 * 0.05**2, abs=1e-6)
+    assert got["log_loss"] == pytest.approx(-math.log(0.9), abs=1e-6)
+    assert got["calibration_error"] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_class_that_does_not_occur_is_left_out_of_the_auc() -> None:
+    target = np.array([0, 1, 1, 0])
+    probability = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert metrics(target, probability)["auc"] == 1
+
+
+def test_a_calibrated_probability_has_no_calibration_error() -> None:
+    hit = np.tile([1, 0, 0, 0], 25)
+    assert calibration_error(hit, np.full(100, 0.25)) == pytest.approx(0)
+    assert calibration_error(hit, np.full(100, 0.75)) == pytest.approx(0.5)
+
+
+def test_a_single_class_is_refused_with_the_remedy() -> None:
+    with pytest.raises(DataError, match=r"all 3 rows have the same label.*Use a longer window"):
+        metrics(np.zeros(3), np.full((3, 1), 0.5))
+
+
+def test_probabilities_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ModelError, match="1 of 2 rows have probabilities that are no numbers"):
+        metrics(np.array([0, 1]), np.array([[0.5], [np.nan]]))
+
+
+def test_a_wrong_number_of_rows_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"shape \(2, 1\); expected \[3, outputs\]"):
+        metrics(np.array([0, 1, 1]), np.full((2, 1), 0.5))

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sailplane.errors import SweepFileError
+from sailplane.sweeps.space import SweepConfig, parse, read_sweep
+
+GOOD = """\
+method: bayes
+metric:
+  name: validation_auc
+  goal: maximize
+run_cap: 4
+parameters:
+  learning_rate:
+    distribution: log_uniform_values
+    min: 1.0e-4
+    max: 0.1
+  hidden: {values: [32, 64]}
+  epochs: {value: 3}
+  optimizer:
+    parameters:
+      momentum: {min: 0.0, max: 0.9}
+sailplane:
+  seed: 7
+"""
+
+
+def test_a_file_becomes_a_configuration() -> None:
+    config = parse(GOOD)
+    assert (config.method, config.metric, config.goal) == ("bayes", "validation_auc", "maximize")
+    assert (config.run_cap, config.seed) == (4, 7)
+    assert {p.name: p.distribution for p in config.parameters} == {
+        "epochs": "constant",
+        "hidden": "categorical",
+        "learning_rate": "log_uniform_values",
+        "optimizer.momentum": "uniform",
+    }
+
+
+def test_a_configuration_survives_the_ledgers_json() -> None:
+    config = parse(GOOD)
+    assert SweepConfig.from_dict(config.to_dict()) == config
+
+
+def test_the_number_of_trials_can_be_overruled(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(GOOD)
+    assert read_sweep(file).run_cap == 4
+    assert read_sweep(file, run_cap=9).run_cap == 9
+
+
+def test_integer_bounds_without_a_distribution_give_integers_and_floats_give_floats() -> None:
+    text = "method: random\nmetric: {name: loss}\nparameters:\n  a: {min: 1, max: 5}\n  b: {min: 1.0, max: 5.0}\n"
+    assert [p.distribution for p in parse(text).parameters] == ["int_uniform", "uniform"]
+
+
+def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
+    assert parse("method: random\nmetric: {name: loss}\nparameters: {a: {value: 1}}\n").goal == "minimize"
+
+
+@pytest.mark.parametrize(
+    ("line", "replacement", "where", "reason"),
+    [
+        ("method: bayes", "methd: bayes", ":1", "unknown key 'methd'; expected one of method, metric"),
+        ("method: bayes", "methd: bayes", ":1", "Did you mean 'method'?"),
+        ("method: bayes", "method: bays", ":1", "method is 'bays'; expected one of random, grid, bayes. Did you mean"),
+        ("  goal: maximize", "  goal: maximise", ":4", "Did you mean 'maximize'?"),
+        ("  name: validation_auc", "  nam: validation_auc", ":3", "Did you mean 'name'?"),
+        ("run_cap: 4", "run_cap: 0", ":5", "run_cap is 0; expected a whole number of at least 1"),
+        ("run_cap: 4", "run_cap: 4\nrun_cap: 5", ":6", "'run_cap' is given twice; first on line 5"),
+        ("run_cap: 4", "early_terminate: {type: hyperband}", ":5", "Early stopping comes later"),
+        ("run_cap: 4", "program: train.py", ":5", "The DAG names the train function"),
+        ("    max: 0.1", "    max: 1e-5", ":10", "max is '1e-5'; expected a number. YAML wants a point"),
+        ("    max: 0.1", "    maximum: 0.1", ":10", "unknown key 'maximum'"),
+        ("    max: 0.1", "    max: 0.00001", ":9", "min 0.0001 is not below max 1e-05"),
+        ("    min: 1.0e-4", "    min: 0.0", ":9", "taken as logarithms"),
+        ("    max: 0.1", "    max: 0.1\n    q: 2", ":11", "unknown key 'q'"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {values: []}", ":11", "a list of at least one"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {values: [1, 2], probabilities: [1, 1]}", ":11", "add up to 1"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {min: 0, max: 1.5}", ":11", "one integer, one float"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {distribution: unifrm}", ":11", "Did you mean 'uniform'?"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {distribution: uniform, min: 0.0}", ":11", "has no 'max'"),
+        ("  hidden: {values: [32, 64]}", "  hidden: 64", ":11", "parameter 'hidden' is no mapping"),
+        ("  seed: 7", "  seeds: 7", ":17", "Did you mean 'seed'?"),
+        ("run_cap: 4", "run_cap: [4", ":6", "not YAML"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_line(line: str, replacement: str, where: str, reason: str) -> None:
+    assert line in GOOD
+    with pytest.raises(SweepFileError) as refused:
+        parse(GOOD.replace(line, replacement))
+    assert str(refused.value).startswith(f"sweep.yaml{where}: ")
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("missing", ["method", "metric", "parameters"])
+def test_a_part_that_is_missing_is_named(missing: str) -> None:
+    parts = {"method": "method: grid\n", "metric": "metric: {name: a}\n", "parameters": "parameters: {a: {value: 1}}\n"}
+    with pytest.raises(SweepFileError, match=f"sweep.yaml:1: the file has no '{missing}'"):
+        parse("".join(text for name, text in parts.items() if name != missing))
+
+
+def test_an_empty_file_is_refused() -> None:
+    with pytest.raises(SweepFileError, match="the file is empty"):
+        parse("")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SweepFileError, match="no such file"):
+        read_sweep(tmp_path / "sweep.yaml")
+
+
+def test_a_grid_over_a_continuous_range_is_refused() -> None:
+    with pytest.raises(SweepFileError, match="method grid, but 'a' is uniform"):
+        parse("method: grid\nmetric: {name: a}\nparameters:\n  a: {min: 0.0, max: 1.0}\n")
+
+
+def test_a_grid_knows_its_size() -> None:
+    text = "method: grid\nmetric: {name: a}\nparameters:\n  a: {values: [1, 2]}\n  b: {min: 1, max: 3}\n"
+    assert parse(text).size == 6
+    assert parse(text + "run_cap: 4\n").size == 4

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+
+from sailplane.records import Trial
+from sailplane.sweeps.space import parse
+from sailplane.sweeps.suggest import suggest
+
+SPACE = """\
+method: {method}
+metric: {{name: loss, goal: minimize}}
+run_cap: 30
+parameters:
+  x: {{min: -5.0, max: 5.0}}
+  layers: {{values: [[32], [64, 64]]}}
+  optimizer:
+    parameters:
+      name: {{values: [adam, sgd]}}
+      momentum: {{value: 0.9}}
+"""
+GRID = "method: grid\nmetric: {name: a}\nparameters:\n  a: {values: [1, 2]}\n  b: {values: [x, y, z]}\n"
+
+
+def _history(method: str, count: int) -> list[Trial]:
+    """Trials as a sweep would have made them, the last one still running."""
+    config, trials = parse(SPACE.format(method=method)), []
+    for number in range(count):
+        chosen = suggest(config, trials, number, 3) or {}
+        score = chosen["x"] ** 2 + len(chosen["layers"])
+        trials.append(Trial(sweep="s", number=number, config=chosen, state="finished", score=score))
+    trials[-1] = replace(trials[-1], state="running", score=None)
+    return trials
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_equal_arguments_give_equal_answers(method: str) -> None:
+    config, history = parse(SPACE.format(method=method)), _history(method, 14)
+    first = suggest(config, history, 14, 3)
+    assert first == suggest(config, list(reversed(history)), 14, 3)
+    assert first != suggest(config, history, 14, 4)
+    assert first != suggest(config, history, 15, 3)
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_nested_parameters_come_nested_and_in_the_types_of_json(method: str) -> None:
+    chosen = suggest(parse(SPACE.format(method=method)), [], 0, 0)
+    assert chosen is not None
+    assert chosen == json.loads(json.dumps(chosen))
+    assert chosen["optimizer"]["momentum"] == 0.9
+    assert chosen["layers"] in ([32], [64, 64])
+
+
+def test_random_search_gives_a_parameter_the_same_values_whatever_others_there_are() -> None:
+    config = parse(SPACE.format(method="random"))
+    alone = replace(config, parameters=tuple(p for p in config.parameters if p.name == "x"))
+    for number in range(5):
+        assert (suggest(config, [], number, 1) or {})["x"] == (suggest(alone, [], number, 1) or {})["x"]
+
+
+def test_bayes_comes_nearer_to_the_best_as_it_goes_on() -> None:
+    scores = [trial.score for trial in _history("bayes", 31) if trial.score is not None]
+    assert sum(scores[20:30]) < sum(scores[:10]) / 2
+
+
+def test_bayes_learns_nothing_from_a_failed_trial() -> None:
+    config, history = parse(SPACE.format(method="bayes")), _history("bayes", 12)
+    failed = Trial(sweep="s", number=12, config=history[0].config, state="failed")
+    assert suggest(config, [*history, failed], 13, 3) is not None
+
+
+def test_a_grid_gives_each_combination_once_and_then_none() -> None:
+    config = parse(GRID)
+    given = [suggest(config, [], number, 0) for number in range(7)]
+    assert given[:6] == [{"a": a, "b": b} for a, b in itertools.product([1, 2], "xyz")]
+    assert given[6] is None

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from sailplane import tracking
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The record as W&B's own reader sees it."""
+    core = Path(wandb.__file__).parent / "bin" / "wandb-core"
+    command = [core, "leet", "inspect", "-no-observability", "-json", "-summary", "-run-file", file, "."]
+    record: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return record
+
+
+def start(folder: Path) -> Any:
+    return tracking.run(project="flights", name="r1", group="g", config={"lr": 0.1}, folder=folder)
+
+
+def test_a_run_is_a_file_that_wandbs_own_reader_reads(tmp_path: Path) -> None:
+    with start(tmp_path) as tracked:
+        tracked.log({"loss": 0.5}, step=0)
+        tracked.log({"loss": 0.25}, step=7)
+        tracked.summarise({"validation_auc": 0.7})
+    assert tracked.file.is_relative_to(tmp_path / "wandb")
+    record = read(tracked.file)
+    assert (record["project"], record["name"], record["config"]) == ("flights", "r1", {"lr": 0.1})
+    assert (record["state"], record["exit_code"], record["step"]) == ("finished", 0, 7)
+    assert (record["summary"]["loss"], record["summary"]["validation_auc"]) == (0.25, 0.7)
+
+
+def stop_while_logging(folder: Path, seen: list[tracking.Tracked]) -> None:
+    with start(folder) as tracked:
+        seen.append(tracked)
+        tracked.log({"loss": 0.5}, step=0)
+        raise SystemExit(143)
+
+
+def test_a_run_that_is_stopped_is_finished_with_its_last_row(tmp_path: Path) -> None:
+    seen: list[tracking.Tracked] = []
+    with pytest.raises(SystemExit):
+        stop_while_logging(tmp_path, seen)
+    record = read(seen[0].file)
+    assert (record["exit_code"], record["summary"]["loss"]) == (1, 0.5)
+
+
+def test_without_a_network_a_run_with_a_key_goes_on_offline_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(tracking, "INIT_SECONDS", 2.0)
+    with start(tmp_path) as tracked:
+        tracked.log({"loss": 0.5}, step=0)
+    said = capsys.readouterr()
+    assert "recorded offline" in said.out
+    assert key not in said.out + said.err
+    assert read(tracked.file)["summary"]["loss"] == 0.5
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and key.encode() in file.read_bytes()]
