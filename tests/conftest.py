@@ -6,7 +6,14 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.platform import Platform
 
 PROJECT = Path(__file__).parents[1]
 STATE = Path(tempfile.mkdtemp(prefix="sailplane-tests-"))
@@ -27,3 +34,14 @@ os.environ.update(
     WANDB_MODE="offline",
     WANDB_SILENT="true",
 )
+
+pytest_plugins = ["tests.programs"]
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The services over the real project; started once for all tests that go the whole way."""
+    from tests.platform import started
+
+    with started(tmp_path_factory.mktemp("platform") / "home", PROJECT) as running:
+        yield running

@@ -1,0 +1,70 @@
+# The system's Python makes .venv; everything else runs in it.
+PYTHON ?=
+VENV := .venv/bin
+
+define bootstrap
+@python="$(PYTHON)"; \
+for candidate in python3 python3.13 python3.12 python3.11 python3.14; do \
+  [ -n "$$python" ] && break; \
+  $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null \
+    && python=$$candidate; \
+done; \
+if [ -z "$$python" ] && ! command -v python3 >/dev/null; then \
+  echo "sailplane: there is no Python here; expected 3.11 to 3.14. Install one, for example with" \
+    "\`apt-get install python3 python3-venv\`, and run make again." >&2; \
+  exit 1; \
+fi; \
+$${python:-python3} -I plugins/sailplane/bootstrap.py $(1)
+endef
+
+.PHONY: help up down status test fast lint types format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: ## install, start the services, run the main DAG, show what came out
+	$(call bootstrap)
+	@$(VENV)/sailplane up
+
+down: ## stop what `make up` started
+	@if [ -x $(VENV)/sailplane ]; then $(VENV)/sailplane down; else echo "Nothing is installed, so nothing is running."; fi
+
+status: ## every service and every served model
+	$(call bootstrap)
+	@$(VENV)/sailplane status
+
+test: ## lint, types, import contracts, all tests
+	$(call bootstrap,test)
+	@$(MAKE) --no-print-directory lint types
+	@$(VENV)/pytest
+
+fast: ## lint and unit tests, within a minute
+	$(call bootstrap,test)
+	@$(MAKE) --no-print-directory lint
+	@$(VENV)/pytest tests/unit
+
+lint:
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+
+types:
+	@$(VENV)/mypy
+	@$(VENV)/lint-imports
+
+format: ## format the code and mend what ruff can mend
+	$(call bootstrap,test)
+	@$(VENV)/ruff format .
+	@$(VENV)/ruff check --fix .
+
+bench: ## measure; BENCH=name for one, JSON=file for a row an object
+	$(call bootstrap,test)
+	@$(VENV)/python tests/benchmarks/run.py $(BENCH) $(if $(JSON),--json $(JSON))
+
+lock: ## pin every package again (needs uv)
+	@env -u PIP_FIND_LINKS uv pip compile pyproject.toml --extra test --extra postgres --universal \
+	  --python-version 3.11 --no-annotate --no-header -q -o constraints.txt
+
+clean: down ## remove .venv and the caches; what was trained (.sailplane) stays
+	@rm -rf .venv .venv-install.log .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

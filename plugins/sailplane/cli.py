@@ -1,0 +1,85 @@
+"""`sailplane up | down | status | predict | run`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from sailplane.errors import SailplaneError
+from sailplane.home import Home
+
+# Every command imports its own room when it runs: `sailplane run` must be there in an instant.
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 1 with one line on stderr."""
+    arguments = _parser().parse_args(argv)
+    # Whatever a command, or a service that it becomes, writes is for this user alone.
+    os.umask(0o077)
+    try:
+        code: int = arguments.command(Home.find(), arguments)
+    except SailplaneError as error:
+        sys.stderr.write(f"sailplane: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("sailplane: interrupted; what was started goes on. `sailplane down` stops it.\n")
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sailplane", description="From raw data to a served model, on Airflow 3.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="start the services, run the main DAG once, show what came out")
+    up.add_argument("--no-run", action="store_true", help="only start the services")
+    up.set_defaults(command=_up)
+    down = commands.add_parser("down", help="stop what `up` started")
+    down.set_defaults(command=_down)
+    status = commands.add_parser("status", help="every service and every served model")
+    status.add_argument("--json", action="store_true", help="as one JSON object")
+    status.set_defaults(command=_status)
+    predict = commands.add_parser("predict", help="ask a served model")
+    predict.add_argument("model")
+    predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
+    predict.set_defaults(command=_predict)
+    run = commands.add_parser("run", help="become one service (what the supervisor and the containers call)")
+    run.add_argument("service")
+    run.set_defaults(command=_run)
+    return parser
+
+
+def _up(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.up import up
+
+    return up(home, run=not arguments.no_run)
+
+
+def _down(home: Home, _arguments: argparse.Namespace) -> int:
+    from sailplane.services.down import down
+
+    return down(home)
+
+
+def _status(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.status import show
+
+    return show(home, as_json=arguments.json)
+
+
+def _predict(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.answer import predict
+
+    return predict(home, arguments.model, arguments.json)
+
+
+def _run(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.launch import run
+
+    run(arguments.service, home)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The embedded services: what `sailplane up`, `down`, `status` and `run` do."""

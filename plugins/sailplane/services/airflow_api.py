@@ -1,0 +1,87 @@
+"""A client of Airflow's REST API on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+
+T = TypeVar("T")
+
+
+class AirflowApi:
+    """Paths are relative to `/api/v2`; answers are the decoded JSON. ServiceError on no answer and on 4xx and 5xx."""
+
+    def __init__(self, home: Home, timeout: float = 30) -> None:
+        self.url = f"http://127.0.0.1:{home.ui_port}"
+        # trust_env: a proxy that is set for the internet must not be asked for this machine.
+        self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def call(self, method: str, path: str, json: Any = None, **query: Any) -> Any:
+        return _decoded(self._send(method, path, json, query))
+
+    def find(self, path: str, **query: Any) -> Any:
+        """GET, with None if there is no such thing."""
+        answer = self._send("GET", path, None, query)
+        return None if answer.status_code == httpx.codes.NOT_FOUND else _decoded(answer)
+
+    def _send(self, method: str, path: str, json: Any, query: dict[str, Any]) -> httpx.Response:
+        try:
+            return self._client.request(method, path, json=json, params=query or None)
+        except httpx.HTTPError as error:
+            raise ServiceError("reach", self.url, got=str(error), remedy="Run `sailplane up`.") from error
+
+    def health(self) -> dict[str, Any] | None:
+        """None while the api-server does not answer."""
+        try:
+            return dict(self.call("GET", "/monitor/health"))
+        except ServiceError:
+            return None
+
+    def xcom(self, run: Run, task: str, map_index: int = -1) -> Any:
+        """What a task returned; None if it returned nothing."""
+        path = f"{run.path}/taskInstances/{task}/xcomEntries/return_value"
+        entry = self.find(path, map_index=map_index)
+        return entry["value"] if entry else None
+
+
+class Run:
+    """One run of a DAG, by its two ids."""
+
+    def __init__(self, dag: str, run: str) -> None:
+        self.dag, self.id = dag, run
+
+    @property
+    def path(self) -> str:
+        return f"/dags/{self.dag}/dagRuns/{quote(self.id, safe='')}"
+
+    def page(self, home: Home) -> str:
+        return f"http://localhost:{home.ui_port}/dags/{self.dag}/runs/{quote(self.id, safe=':+')}"
+
+
+def _decoded(answer: httpx.Response) -> Any:
+    if answer.is_error:
+        raise ServiceError(
+            answer.request.method, answer.request.url, got=f"{answer.status_code} {answer.text.strip()[:500]}"
+        )
+    return answer.json() if answer.content else None
+
+
+def poll(what: Callable[[], T | None], seconds: float, every: float = 0.3) -> T | None:
+    """The first result that is not None, or None after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (found := what()) is None and time.monotonic() < deadline:
+        time.sleep(every)
+    return found

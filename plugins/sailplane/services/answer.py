@@ -1,0 +1,60 @@
+"""A served model, asked over HTTP."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import replace
+
+import httpx
+
+from sailplane.errors import RequestError, ServiceError
+from sailplane.home import Home
+from sailplane.records import Deployment
+
+
+def predict(home: Home, model: str, body: str | None) -> int:
+    """Prints the answer. Raises ServiceError if the model is not served, RequestError if it refuses the request."""
+    deployment = served(home, model)
+    if deployment is None:
+        raise ServiceError("ask model", model, got="no version is served", remedy="`sailplane status` lists them.")
+    sys.stdout.write(ask(deployment, body or example(home, deployment)) + "\n")
+    return 0
+
+
+def served(home: Home, model: str) -> Deployment | None:
+    return next((d for d in all_served(home) if d.name == model), None)
+
+
+def all_served(home: Home) -> list[Deployment]:
+    """The deployments on the ledger, with their endpoints at the router's port of today."""
+    from sailplane.ledger import Ledger
+    from sailplane.serving.local import deployments, endpoint
+
+    return [replace(d, endpoint=endpoint(home, d.name)) for d in deployments(Ledger.at(home))]
+
+
+def example(home: Home, deployment: Deployment) -> str:
+    """A request body in Seldon's form, from a golden row of the served bundle."""
+    from sailplane.registry.bundle import Bundle
+
+    folder = home.serving / "models" / deployment.name / deployment.version
+    return json.dumps(Bundle.open(folder).example(), separators=(",", ":"))
+
+
+def ask(deployment: Deployment, body: str) -> str:
+    """The body of the answer, as the server wrote it."""
+    headers = {"Content-Type": "application/json"}
+    try:
+        answer = httpx.post(deployment.endpoint, content=body, headers=headers, timeout=30, trust_env=False)
+    except httpx.HTTPError as error:
+        raise ServiceError("ask", deployment.endpoint, got=str(error), remedy="Run `sailplane up`.") from error
+    if answer.is_error:
+        raise RequestError("ask", deployment.endpoint, status=answer.status_code, got=answer.text.strip())
+    return answer.text.strip()
+
+
+def curl(deployment: Deployment, body: str) -> str:
+    """A line to paste that does what `ask` does."""
+    return f"curl -s {deployment.endpoint} -H 'Content-Type: application/json' -d {shlex.quote(body)}"

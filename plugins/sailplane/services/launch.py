@@ -1,0 +1,104 @@
+"""`sailplane run SERVICE`: what a supervisor (or a container) starts. It becomes the service by exec, so that signals
+and exit codes are the service's own, and it keeps the order after every restart."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
+
+from sailplane.errors import ConfigurationError, ServiceError
+from sailplane.home import Home
+from sailplane.services import leftovers
+from sailplane.services.environment import environment, prepare
+
+# The log servers of scheduler and triggerer would listen on all interfaces.
+AIRFLOW = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+# supervisord with the router and the model servers, for a container of their own.
+SERVING = "serving"
+API_SECONDS = 180
+
+
+def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
+    """The process becomes the service; only the serving service returns, once it was told to stop. ServiceError if
+    what the service waits for does not come."""
+    if service not in (*AIRFLOW, SERVING):
+        names = ", ".join((*AIRFLOW, SERVING))
+        raise ConfigurationError("run service", service, got="no such service", expected=f"one of {names}")
+    prepare(home)
+    if service == SERVING:
+        serve(home)
+        return
+    leftovers.kill_earlier_life(home, service)
+    leftovers.record(home, service)
+    settings = {**environment(home, env), leftovers.MARK: service}
+    if service == "api-server":
+        _migrate(home, settings)
+    else:
+        _wait_for_api(settings)
+    os.chdir(home.project)
+    os.execve(sys.executable, [*_airflow(), *AIRFLOW[service]], settings)  # noqa: S606
+
+
+def serve(home: Home) -> None:
+    """Boots what `up` boots, without Airflow, and waits for SIGTERM or for supervisord's end."""
+    from sailplane.serving.router import router_program
+    from sailplane.supervisor import Supervisor
+
+    os.environ.update({"SAILPLANE_HOME": str(home.root), leftovers.MARK: SERVING})
+    supervisor, stop = Supervisor(home), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    supervisor.put(router_program(home))
+    supervisor.boot()
+    while not stop.wait(1) and supervisor.running():
+        pass
+    supervisor.shutdown()
+
+
+def _airflow() -> tuple[str, ...]:
+    # -P: a file in the project's top folder must not shadow a module.
+    return (sys.executable, "-P", "-m", "airflow")
+
+
+def _migrate(home: Home, env: Mapping[str, str]) -> None:
+    database = home.airflow / "airflow.db"
+    stamp, wanted = home.airflow / "migrated", version("apache-airflow")
+    local = env.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") == f"sqlite:///{database}"
+    if local and database.exists() and stamp.exists() and stamp.read_text() == wanted:
+        return
+    subprocess.run([*_airflow(), "db", "migrate"], env=env, check=True)
+    if local:
+        stamp.write_text(wanted)
+
+
+def _wait_for_api(env: Mapping[str, str]) -> None:
+    """A task that starts before the api-server answers fails, and its retries with it."""
+    execution = urlsplit(env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"])
+    url = f"{execution.scheme}://{execution.netloc}/api/v2/monitor/health"
+    deadline = time.monotonic() + API_SECONDS
+    while not _answers(url):
+        if time.monotonic() > deadline:
+            raise ServiceError("wait for", url, got=f"no answer in {API_SECONDS} s", remedy="See logs/api-server.log.")
+        time.sleep(0.1)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with build_opener(ProxyHandler({})).open(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False

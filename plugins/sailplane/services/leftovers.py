@@ -1,0 +1,79 @@
+"""Processes of an earlier life. Killing a service does not kill what it forked: LocalExecutor's workers survive their
+scheduler, and every service survives supervisord."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from sailplane.files import private_folder, replace_file
+from sailplane.home import Home
+
+MARK = "SAILPLANE_SERVICE"
+
+
+def record(home: Home, service: str) -> None:
+    """Remember the session in which this process, and all that it will fork, runs."""
+    private_folder(_file(home, service).parent)
+    replace_file(_file(home, service), json.dumps({"session": os.getsid(0)}))
+
+
+def kill_earlier_life(home: Home, service: str) -> list[int]:
+    """Kill what the recorded life of `service` left. A detached training has a session of its own: it is spared,
+    its task finds it again."""
+    if not _file(home, service).exists():
+        return []
+    session = json.loads(_file(home, service).read_text())["session"]
+    return _kill([p for p in marked(home, service) if _session(p) == session])
+
+
+def kill_all(home: Home) -> list[int]:
+    """End every process that the services of this home started, directly or not; a training gets SIGTERM and ten
+    seconds to save itself."""
+    processes = marked(home)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _gone, alive = psutil.wait_procs(processes, timeout=10)
+    _kill(alive)
+    return [process.pid for process in processes]
+
+
+def marked(home: Home, service: str | None = None) -> list[psutil.Process]:
+    """This user's processes that carry the mark of this home (and of `service`), without the caller's own line."""
+    own = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
+    return [p for p in psutil.process_iter() if p.pid not in own and _is_ours(p, home, service)]
+
+
+def _is_ours(process: psutil.Process, home: Home, service: str | None) -> bool:
+    # Both variables: a shell in which somebody set SAILPLANE_HOME is not ours to kill.
+    try:
+        env = process.environ()
+    except (psutil.Error, OSError):
+        return False
+    if env.get("SAILPLANE_HOME") != str(home.root) or MARK not in env:
+        return False
+    return service is None or env[MARK] == service
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _kill(processes: list[psutil.Process]) -> list[int]:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+    return [process.pid for process in processes]
+
+
+def _file(home: Home, service: str) -> Path:
+    return home.supervisor / f"{service}.life.json"

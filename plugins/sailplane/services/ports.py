@@ -1,0 +1,62 @@
+"""Is a port free, and if not, whose is it?"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import psutil
+
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+from sailplane.services.leftovers import marked
+
+
+def require_ports(home: Home) -> None:
+    """ServiceError if somebody else holds a port that the services need."""
+    for port, setting in ((home.ui_port, "SAILPLANE_UI_PORT"), (home.router_port, "SAILPLANE_ROUTER_PORT")):
+        if _taken(port) and not _ours(home, port):
+            raise ServiceError(
+                "listen on port",
+                port,
+                got=f"it is taken by {_holder(port)}",
+                remedy=f"Stop that, or choose another port, for example `{setting}={_free()} make up`.",
+            )
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        # What the services do themselves: the last life's connections in TIME_WAIT do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
+        except OSError:
+            return True
+    return False
+
+
+def _ours(home: Home, port: int) -> bool:
+    return any(port in _listening(process) for process in marked(home))
+
+
+def _listening(process: psutil.Process) -> set[int]:
+    try:
+        connections = process.net_connections(kind="tcp")
+    except psutil.Error:
+        return set()
+    return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+def _holder(port: int) -> str:
+    for process in psutil.process_iter():
+        if port in _listening(process):
+            name = "this process" if process.pid == os.getpid() else " ".join(process.cmdline())[:60]
+            return f"{name} (process {process.pid})"
+    return "another user's process"
+
+
+def _free() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

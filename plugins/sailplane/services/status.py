@@ -1,0 +1,77 @@
+"""`sailplane status`: every service, and every served model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sailplane.home import Home
+from sailplane.services.airflow_api import AirflowApi
+from sailplane.services.answer import all_served
+from sailplane.services.programs import programs
+from sailplane.services.up import unhealthy
+from sailplane.supervisor import Supervisor
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceStatus:
+    """`state` is running, starting, stopped, or what else supervisord says of it."""
+
+    name: str
+    state: str
+    pid: int | None = None
+    port: int | None = None
+    url: str | None = None
+
+
+def services(home: Home) -> list[ServiceStatus]:
+    supervisor = Supervisor(home)
+    known = supervisor.states() if supervisor.running() else {}
+    with AirflowApi(home, timeout=5) as api:
+        waiting = unhealthy(known, api) if known else {}
+    names = dict.fromkeys([*(program.name for program in programs(home)), *known])
+    return [
+        ServiceStatus(
+            name=name,
+            state=waiting.get(name, "running") if name in known else "stopped",
+            pid=known[name].pid if name in known else None,
+            **_address(home, name),
+        )
+        for name in names
+    ]
+
+
+def _address(home: Home, name: str) -> dict[str, Any]:
+    ports = {"api-server": home.ui_port, "router": home.router_port}
+    return {"port": ports[name], "url": f"http://localhost:{ports[name]}"} if name in ports else {}
+
+
+def show(home: Home, *, as_json: bool) -> int:
+    """Exit code: 0 if everything runs, else 1."""
+    found, served = services(home), [deployment.to_dict() for deployment in all_served(home)]
+    if as_json:
+        import json
+
+        sys.stdout.write(json.dumps({"services": [asdict(s) for s in found], "models": served}, indent=2) + "\n")
+    else:
+        _print(found, served)
+    return 0 if all(service.state == "running" for service in found) else 1
+
+
+def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
+    rows = [("SERVICE", "STATE", "PID", "PORT", "URL")]
+    rows += [(s.name, s.state, str(s.pid or "-"), str(s.port or "-"), s.url or "-") for s in found]
+    _print_columns(rows)
+    if served:
+        sys.stdout.write("\n")
+        _print_columns([("MODEL", "VERSION", "ENDPOINT"), *((m["name"], m["version"], m["endpoint"]) for m in served)])
+
+
+def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    # Not a rich table: that one cuts a URL where the terminal ends.
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")

@@ -1,0 +1,105 @@
+"""`sailplane up`: what it starts goes on running; a second `up` finds that, and brings back what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from datetime import datetime
+
+from rich.console import Console
+
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+from sailplane.services import leftovers
+from sailplane.services.airflow_api import AirflowApi
+from sailplane.services.environment import prepare
+from sailplane.services.ports import require_ports
+from sailplane.services.programs import programs, settings
+from sailplane.supervisor import ProgramState, Supervisor
+
+BOOT_SECONDS = 300
+FREE_BYTES = 500_000_000
+# The names of Airflow's health report, and the programs that they speak of.
+COMPONENTS = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
+
+
+def up(home: Home, *, run: bool = True, console: Console | None = None) -> int:
+    """Exit code: 0; 1 if the run failed. ServiceError if a service does not start."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    started = time.monotonic()
+    start(home, console)
+    console.print(f"Services are up ({time.monotonic() - started:.0f} s): http://localhost:{home.ui_port}")
+    if not run:
+        return 0
+    from sailplane.services.main_run import main_run
+
+    return main_run(home, console)
+
+
+def start(home: Home, console: Console) -> None:
+    """Start what does not run, and wait until all of it is healthy."""
+    _require_space(home)
+    prepare(home)
+    require_ports(home)
+    supervisor = Supervisor(home)
+    for program in programs(home):
+        supervisor.put(program)
+    # supervisord hands its environment to all that it starts: the mark by which `down` finds every one of them.
+    os.environ.update({**settings(home), leftovers.MARK: "supervisor", "SPT_NOENV": "1"})
+    supervisor.boot()
+    supervisor.update()
+    for name, state in supervisor.states().items():
+        if state.state in {"STOPPED", "EXITED", "FATAL"}:
+            supervisor.start(name)
+    with console.status("Starting the services"):
+        _wait(home, supervisor)
+
+
+def unhealthy(states: dict[str, ProgramState], api: AirflowApi) -> dict[str, str]:
+    """What each program that is not at work is doing."""
+    waiting = {name: state.state.lower() for name, state in states.items() if state.state != "RUNNING"}
+    health = api.health()
+    if health is None:
+        return {"api-server": "starting", **waiting}
+    for component, name in COMPONENTS.items():
+        if name in states and not _beats(health.get(component) or {}, component, states[name]):
+            waiting.setdefault(name, "starting")
+    return waiting
+
+
+def _beats(report: dict[str, str | None], component: str, state: ProgramState) -> bool:
+    # For 30 s after a crash the report still shows the earlier life's last heartbeat.
+    beat = report.get(f"latest_{component}_heartbeat")
+    if report.get("status") != "healthy" or not beat:
+        return False
+    return datetime.fromisoformat(beat).timestamp() >= time.time() - state.seconds
+
+
+def _wait(home: Home, supervisor: Supervisor) -> None:
+    deadline = time.monotonic() + BOOT_SECONDS
+    with AirflowApi(home, timeout=10) as api:
+        while waiting := unhealthy(supervisor.states(), api):
+            fatal = [name for name, state in waiting.items() if state in {"fatal", "backoff"}]
+            if fatal or time.monotonic() > deadline:
+                name = (fatal or sorted(waiting))[0]
+                raise ServiceError(
+                    "start",
+                    name,
+                    got=f"it is {waiting[name]}; the end of its log:\n{supervisor.log(name)}",
+                    remedy=f"The whole log is {home.logs / name}.log",
+                )
+            time.sleep(0.2)
+
+
+def _require_space(home: Home) -> None:
+    existing = next(path for path in (home.root, *home.root.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < FREE_BYTES:
+        raise ServiceError(
+            "start in",
+            home.root,
+            got=f"the disk has {free / 1e6:.0f} MB free",
+            expected=f"{FREE_BYTES / 1e6:.0f} MB or more",
+            remedy="Free some space, or set SAILPLANE_HOME to a folder on another disk.",
+        )

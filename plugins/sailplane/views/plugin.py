@@ -1,0 +1,28 @@
+"""The platform in Airflow's UI. Airflow imports this module in every process and for every task: it imports nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class SailplanePlugin(AirflowPlugin):
+    name = "sailplane"
+
+    @property
+    def fastapi_root_middlewares(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Only the api-server asks for it, so that a task does not pay for starlette."""
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+        # The api-server runs without a login on loopback: without this check any web page that a user visits could
+        # reach it, by a name that resolves to 127.0.0.1.
+        options = {"allowed_hosts": allowed_hosts()}
+        return [{"middleware": TrustedHostMiddleware, "args": [], "kwargs": options, "name": "trusted hosts"}]
+
+
+def allowed_hosts() -> list[str]:
+    """The host names that the UI answers to. SAILPLANE_ALLOWED_HOSTS adds some, separated by commas."""
+    added = os.environ.get("SAILPLANE_ALLOWED_HOSTS", "").split(",")
+    return ["localhost", "127.0.0.1", *(name.strip() for name in added if name.strip())]

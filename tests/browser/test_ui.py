@@ -1,0 +1,45 @@
+"""What a person sees in Airflow's UI, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.platform import Platform, until
+from tests.programs import find
+
+pytestmark = pytest.mark.needs("chromium")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find("chromium"), args=QUIET)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def dag(platform: Platform) -> str:
+    dags = platform.home.ui_port
+    until(lambda: True if platform.api("GET", "/dags", dag_id_pattern="flights")["dags"] else None, 120, "flights")
+    return f"http://localhost:{dags}/dags/flights"
+
+
+def test_the_trigger_form_asks_for_window_trials_workers_and_as_of(page: Page, dag: str) -> None:
+    page.goto(dag)
+    page.get_by_role("button", name="Trigger").first.click()
+    for field, value in [("window", "196"), ("trials", "4"), ("workers", "2")]:
+        expect(page.locator(f"[name=element_{field}]")).to_have_value(value, timeout=60_000)
+    expect(page.get_by_text("Nothing on or after this day is read.")).to_be_visible(timeout=60_000)
+
+
+def test_the_dags_doc_says_that_the_year_is_replayed(page: Page, dag: str) -> None:
+    page.goto(dag)
+    page.get_by_role("button", name="Dag Docs").click()
+    expect(page.get_by_text("The year is replayed.")).to_be_visible(timeout=60_000)

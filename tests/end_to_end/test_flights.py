@@ -1,0 +1,210 @@
+"""The whole way, with nothing replaced: scheduler, api-server, router, model server. In the order of the file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnxruntime
+import psutil
+import pytest
+
+from include.flights import features
+from sailplane.datasets import load
+from sailplane.ledger import Ledger
+from sailplane.records import Dataset, Deployment, Evaluation, Windows
+from sailplane.records import Run as TrainingRun
+from sailplane.registry.columns import plain_records
+from sailplane.services.airflow_api import Run
+from sailplane.services.environment import environment
+from sailplane.services.leftovers import marked
+from sailplane.serving import deployments
+from sailplane.storage import Storage
+from tests.platform import Platform, until
+
+AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
+SMALL = {"window": 28, "trials": 2, "workers": 2}
+
+
+@dataclass(frozen=True)
+class Flight:
+    """A run that went well, and what its tasks returned."""
+
+    run: Run
+    dataset: Dataset
+    best: TrainingRun
+    evaluation: Evaluation
+    deployment: Deployment
+
+
+@pytest.fixture(scope="module")
+def flight(platform: Platform) -> Flight:
+    run = platform.trigger("flights", SMALL | {"as_of": f"{AS_OF:%Y-%m-%d}"})
+    assert platform.wait(run) == "success"
+    return Flight(
+        run,
+        Dataset.from_dict(platform.xcom(run, "ingest")),
+        TrainingRun.from_dict(platform.xcom(run, "sweep.best")),
+        Evaluation.from_dict(platform.xcom(run, "evaluate")),
+        Deployment.from_dict(platform.xcom(run, "deploy")),
+    )
+
+
+@pytest.fixture(scope="module")
+def records(platform: Platform, flight: Flight) -> list[dict[str, Any]]:
+    """The rows of the test window, as a client would send them."""
+    inputs = tuple(field for field in flight.dataset.schema if field.name != "late")
+    return plain_records(judged(platform, flight), inputs)[:500]
+
+
+def judged(platform: Platform, flight: Flight) -> Any:
+    return load(Storage(platform.home.store), flight.dataset, Windows.of(flight.dataset.interval).test)
+
+
+def post(deployment: Deployment, body: Any) -> httpx.Response:
+    return httpx.post(deployment.endpoint, json=body, trust_env=False, timeout=30)
+
+
+def test_a_first_run_ends_with_a_served_model(platform: Platform, flight: Flight) -> None:
+    assert {state for states in platform.tasks(flight.run).values() for state in states} == {"success"}
+    assert flight.dataset.rows > 20_000
+    assert len(flight.dataset.interval.days) == 28
+    assert flight.evaluation.passed
+    assert flight.evaluation.champion is None
+    assert {"challenger", "baseline"} <= flight.evaluation.metrics.keys()
+    assert 0.55 <= flight.evaluation.metrics["challenger"]["auc"] <= 0.8, "much more means a leak"
+
+
+def test_the_served_scores_are_those_of_the_training_code_row_by_row(
+    platform: Platform, flight: Flight, records: list[dict[str, Any]]
+) -> None:
+    bundle = Path(Storage(platform.home.store).folder, Storage(platform.home.store).path(flight.best.bundle))
+    state = json.loads((bundle / "state.json").read_text())
+    frame = judged(platform, flight).drop(columns="late").head(len(records))
+    session = onnxruntime.InferenceSession(bundle / "model.onnx")
+    expected = session.run(["probability"], features.transform(frame, state))[0][:, 0]
+
+    as_rows = {"data": {"names": list(records[0]), "ndarray": [list(record.values()) for record in records]}}
+    by_rows = post(flight.deployment, as_rows).json()["data"]["ndarray"]
+    by_record = post(flight.deployment, {"jsonData": records}).json()
+    np.testing.assert_allclose(np.ravel(by_rows), expected, atol=1e-6)
+    assert by_record["data"]["ndarray"] == by_rows
+    one_by_one = [post(flight.deployment, {"jsonData": [r]}).json()["data"]["ndarray"][0] for r in records[:20]]
+    np.testing.assert_allclose(np.ravel(one_by_one), expected[:20], atol=1e-6)
+
+
+def test_the_open_inference_protocol_gives_the_same_scores(
+    platform: Platform, flight: Flight, records: list[dict[str, Any]]
+) -> None:
+    described = httpx.get(f"http://127.0.0.1:{platform.home.router_port}/v2/models/flights", trust_env=False).json()
+    tensors = [
+        {
+            "name": tensor["name"],
+            "datatype": tensor["datatype"],
+            "shape": [5],
+            "data": [r[tensor["name"]] for r in records[:5]],
+        }
+        for tensor in described["inputs"]
+    ]
+    answer = httpx.post(
+        f"http://127.0.0.1:{platform.home.router_port}/v2/models/flights/infer",
+        json={"inputs": tensors},
+        trust_env=False,
+    )
+    assert answer.status_code == 200, answer.text
+    seldon = post(flight.deployment, {"jsonData": records[:5]}).json()["data"]["ndarray"]
+    np.testing.assert_allclose(answer.json()["outputs"][0]["data"], np.ravel(seldon), atol=1e-6)
+
+
+def test_a_bad_request_is_answered_with_the_field_and_the_reason(flight: Flight, records: list[dict[str, Any]]) -> None:
+    missing = {name: value for name, value in records[0].items() if name != "carrier"}
+    for bad, said in [
+        (missing, "'carrier' is missing"),
+        (records[0] | {"distance": "far"}, "'distance' of row 0"),
+        (records[0] | {"dep_delay": 3}, "'dep_delay' is unknown"),
+    ]:
+        answer = post(flight.deployment, {"jsonData": [bad]})
+        assert 400 <= answer.status_code < 500
+        assert said in answer.text
+
+
+def test_status_lists_the_served_model_with_its_endpoint(platform: Platform, flight: Flight) -> None:
+    models = json.loads(platform.sailplane("status", "--json").stdout)["models"]
+    assert [(m["name"], m["version"], m["endpoint"]) for m in models] == [
+        ("flights", flight.deployment.version, flight.deployment.endpoint)
+    ]
+
+
+def test_with_a_model_served_every_socket_still_listens_on_loopback_only(platform: Platform, flight: Flight) -> None:
+    listening = {
+        connection.laddr.ip
+        for process in marked(platform.home)
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def test_every_training_and_every_trial_is_a_finished_wandb_run(platform: Platform, flight: Flight) -> None:
+    runs = sorted((platform.home.root / "wandb").glob("offline-run-*/run-*.wandb"))
+    assert len(runs) == 1 + SMALL["trials"]
+
+
+def test_a_model_that_is_not_better_is_not_deployed_and_the_ui_says_why(platform: Platform, flight: Flight) -> None:
+    run = platform.trigger("flights", SMALL | {"as_of": f"{AS_OF:%Y-%m-%d}"})
+    assert platform.wait(run) == "success"
+    assert platform.tasks(run)["deploy"] == ["skipped"]
+    reasons = platform.api("GET", f"{run.path}/taskInstances/deploy/xcomEntries/reasons")["value"]
+    assert any("champion" in reason for reason in reasons)
+    assert deployments(Ledger.at(platform.home)) == [flight.deployment]
+    assert platform.xcom(run, "ingest") == flight.dataset.to_dict(), "the same data are the same version"
+
+
+def test_a_backfill_of_ten_days_trains_and_judges_and_deploys_nothing(platform: Platform, flight: Flight) -> None:
+    scheduler = status(platform)["scheduler"]["pid"]
+    command = [sys.executable, "-m", "airflow", "backfill", "create", "--dag-id", "flights"]
+    command += ["--from-date", "2026-10-01", "--to-date", "2026-10-10", "--max-active-runs", "2"]
+    command += ["--dag-run-conf", json.dumps({"window": 21, "trials": 1, "workers": 1})]
+    env = environment(platform.home, platform.env)
+    created = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    assert created.returncode == 0, created.stderr
+
+    runs = until(lambda: ended_backfills(platform), 900, "ten backfilled runs")
+    assert [run["state"] for run in runs] == ["success"] * 10
+    for entry in runs:
+        run = Run("flights", entry["dag_run_id"])
+        assert platform.tasks(run)["deploy"] == ["skipped"]
+        end = datetime.fromisoformat(entry["data_interval_end"])
+        assert Evaluation.from_dict(platform.xcom(run, "evaluate")).window.end == end, "judged as of its own date"
+    assert deployments(Ledger.at(platform.home)) == [flight.deployment]
+    assert status(platform)["scheduler"]["pid"] == scheduler, "SQLite did not crash the scheduler"
+
+
+def ended_backfills(platform: Platform) -> list[dict[str, Any]] | None:
+    runs = platform.api("GET", "/dags/flights/dagRuns", run_type="backfill", limit=100)["dag_runs"]
+    ended = [run for run in runs if run["state"] in ("success", "failed")]
+    return ended if len(ended) == 10 else None
+
+
+def status(platform: Platform) -> dict[str, dict[str, Any]]:
+    return {s["name"]: s for s in json.loads(platform.sailplane("status", "--json").stdout)["services"]}
+
+
+def test_what_was_served_is_served_again_after_down_and_up(
+    platform: Platform, flight: Flight, records: list[dict[str, Any]]
+) -> None:
+    before = post(flight.deployment, {"jsonData": records[:3]}).json()["data"]
+    assert platform.sailplane("down").returncode == 0
+    with pytest.raises(httpx.ConnectError):
+        post(flight.deployment, {"jsonData": records[:3]})
+    assert platform.sailplane("up", "--no-run").returncode == 0
+    answer = post(flight.deployment, {"jsonData": records[:3]})
+    assert answer.json()["data"] == before
+    assert answer.headers["x-sailplane-version"] == flight.deployment.version

@@ -1,0 +1,37 @@
+"""With the real pip, and an index that nobody answers for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[3]
+
+
+def test_without_uv_and_without_a_network_pip_fails_with_one_line(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "constraints.txt", "README.md", "plugins/sailplane/bootstrap.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
+    env = {
+        "PATH": f"{Path(sys.executable).resolve().parent}:/usr/bin:/bin",
+        "HOME": str(tmp_path),
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+        # Only the index counts here, not how much space the machine has.
+        "PIP_EXTRA_INDEX_URL": "http://127.0.0.1:9/cpu",
+    }
+    assert not any(os.access(Path(folder) / "uv", os.X_OK) for folder in env["PATH"].split(":")), "uv is in the way"
+    ended = subprocess.run(
+        [sys.executable, "-I", str(tmp_path / "plugins" / "sailplane" / "bootstrap.py")],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    log = (tmp_path / ".venv-install.log").read_text()
+    assert ended.returncode == 1, log
+    assert "with pip" in ended.stdout
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert "no network: the package index cannot be reached" in ended.stderr, log

@@ -1,0 +1,135 @@
+"""The real services, in a home and on ports of their own, for the tests that need them running."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sailplane.home import Home
+from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.summary import log_lines
+
+T = TypeVar("T")
+BOOT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Platform:
+    """`env` is what a user's shell would hold; `sailplane(...)` runs the command in it."""
+
+    home: Home
+    env: Mapping[str, str]
+
+    def sailplane(self, *arguments: str, seconds: float = BOOT_SECONDS) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "sailplane.cli", *arguments]
+        # The home's parent: the command must not find its project by the folder in which it runs.
+        return subprocess.run(
+            command,
+            env=dict(self.env),
+            cwd=self.home.root.parent,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def api(self, method: str, path: str, json: Any = None, **query: Any) -> Any:
+        """Airflow's REST API; `path` is relative to /api/v2. ServiceError on 4xx and 5xx."""
+        with AirflowApi(self.home, timeout=60) as api:
+            return api.call(method, path, json, **query)
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: datetime | None = None) -> Run:
+        """Unpauses the DAG, once it is parsed, and starts a run of it."""
+        until(lambda: self._known(dag_id), 120, f"the DAG {dag_id}")
+        self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
+        date = logical_date.isoformat() if logical_date else None
+        run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": date, "conf": dict(conf or {})})
+        return Run(dag_id, run["dag_run_id"])
+
+    def wait(self, run: Run, seconds: float = 300) -> str:
+        """The state in which the run ended, `success` or `failed`. The logs of failed tasks are printed."""
+        state = str(until(lambda: self._ended(run), seconds, f"the end of {run.id}"))
+        if state != "success":
+            print(self.task_logs(run))
+        return state
+
+    def tasks(self, run: Run) -> dict[str, list[str]]:
+        """The states of each task's instances, by task id."""
+        states: dict[str, list[str]] = {}
+        for instance in self.api("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]:
+            states.setdefault(instance["task_id"], []).append(instance["state"])
+        return states
+
+    def xcom(self, run: Run, task: str, map_index: int = -1) -> Any:
+        with AirflowApi(self.home) as api:
+            return api.xcom(run, task, map_index)
+
+    def task_logs(self, run: Run, state: str = "failed") -> str:
+        with AirflowApi(self.home) as api:
+            instances = api.call("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]
+            chosen = [i for i in instances if i["state"] == state]
+            return "\n".join(f"== {i['task_id']}\n" + "\n".join(log_lines(api, run, i)) for i in chosen)
+
+    def service_logs(self, lines: int = 40) -> str:
+        files = sorted(self.home.logs.glob("*.log"))
+        return "\n".join(f"== {f.name}\n" + "\n".join(f.read_text().splitlines()[-lines:]) for f in files)
+
+    def _known(self, dag_id: str) -> bool | None:
+        with AirflowApi(self.home) as api:
+            return True if api.find(f"/dags/{dag_id}") else None
+
+    def _ended(self, run: Run) -> str | None:
+        state = self.api("GET", run.path)["state"]
+        return state if state in ("success", "failed") else None
+
+
+@contextmanager
+def started(root: Path, project: Path, **settings: str) -> Iterator[Platform]:
+    """Runs `sailplane up --no-run`, and `down` at the end. The services' logs are printed if they do not start."""
+    platform = new_platform(root, project, **settings)
+    try:
+        ended = platform.sailplane("up", "--no-run")
+        assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}\n{platform.service_logs()}"
+        yield platform
+    finally:
+        platform.sailplane("down")
+
+
+def new_platform(root: Path, project: Path, **settings: str) -> Platform:
+    """Nothing is started yet. No schedule makes runs: a test has the runs that it triggers, and those alone."""
+    ours = ("AIRFLOW", "SAILPLANE_", "WANDB_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    env |= {
+        "SAILPLANE_HOME": str(root),
+        "SAILPLANE_PROJECT": str(project),
+        "SAILPLANE_UI_PORT": str(free_port()),
+        "SAILPLANE_ROUTER_PORT": str(free_port()),
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+        "WANDB_MODE": "offline",
+        **settings,
+    }
+    return Platform(Home.find(env), env)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(what: Callable[[], T | None], seconds: float, name: str) -> T:
+    """Polls for the first result that is not None. Fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (found := what()) is None:
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {name}"
+        time.sleep(0.2)
+    return found

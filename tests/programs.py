@@ -1,0 +1,45 @@
+"""`@pytest.mark.needs("chromium")`: where a program is missing, its tests are skipped, and pytest ends with what it
+could not run and how to get it. A plug-in: `pytest_plugins = ["tests.programs"]` in tests/conftest.py."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+
+import pytest
+
+# Names under which a program may be installed, and what installs it.
+PROGRAMS = {
+    "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
+}
+MISSING = pytest.StashKey[Counter[str]]()
+
+
+def find(program: str) -> str | None:
+    """The program's path."""
+    return next(filter(None, map(shutil.which, PROGRAMS[program][0])), None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MISSING] = Counter()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for program in marker.args:
+            if program not in PROGRAMS:
+                raise pytest.UsageError(f"{item.nodeid} needs {program!r}; expected one of {', '.join(PROGRAMS)}")
+            if find(program) is None:
+                item.config.stash[MISSING][program] += 1
+                pytest.skip(f"{program} is not installed: {PROGRAMS[program][1]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    missing = config.stash[MISSING]
+    if not missing:
+        return
+    terminalreporter.section("not run on this machine")
+    for program, tests in sorted(missing.items()):
+        terminalreporter.write_line(f"{program} (tests that need it: {tests}): {PROGRAMS[program][1]}")

@@ -1,0 +1,125 @@
+"""Every case runs the real file in a process of its own, on a copy of the project's outline."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[3]
+# What uv says of these troubles, shortened.
+OFFLINE = "error: Failed to fetch: `simple/rich/`\n  Caused by: error sending request\n  Caused by: dns error"
+FULL = "error: failed to copy file from /cache to /venv: No space left on device (os error 28)"
+UNRESOLVED = "  x No solution found when resolving dependencies"
+
+
+@dataclass(frozen=True)
+class Checkout:
+    root: Path
+
+    def bootstrap(self, *extras: str, before: str = "", path: str = "") -> subprocess.CompletedProcess[str]:
+        """`before` runs first, to make the machine other than it is."""
+        file = self.root / "plugins" / "sailplane" / "bootstrap.py"
+        script = f"import runpy, sys; sys.argv = {['bootstrap.py', *extras]!r}\n{before}\n"
+        script += f"runpy.run_path({str(file)!r}, run_name='__main__')"
+        env = {"PATH": f"{path or self.root / 'bin'}:/usr/bin:/bin"}
+        return subprocess.run([sys.executable, "-I", "-c", script], env=env, capture_output=True, text=True, timeout=60)
+
+    def fake_uv(self, *, fails_with: str = "") -> Path:
+        """Writes down each call. Makes what the real one would make, or fails."""
+        calls = self.root / "calls"
+        ends = f"cat <<'END' >&2\n{fails_with}\nEND\nexit 2" if fails_with else "touch .venv/bin/sailplane"
+        text = f"""#!/bin/sh
+            echo "$@" >> {calls}
+            if [ "$1" = venv ]; then mkdir -p .venv/bin; ln -sf {sys.executable} .venv/bin/python; exit 0; fi
+            {ends}
+        """
+        uv = self.root / "bin" / "uv"
+        uv.parent.mkdir()
+        uv.write_text("\n".join(line.strip() for line in text.splitlines()))
+        uv.chmod(0o755)
+        return calls
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    for name in ("pyproject.toml", "constraints.txt", "plugins/sailplane/bootstrap.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((SOURCE / name).read_bytes())
+    return Checkout(tmp_path)
+
+
+def line(ended: subprocess.CompletedProcess[str]) -> str:
+    """The one line of an error."""
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    return ended.stderr
+
+
+def test_an_old_python_can_read_the_file() -> None:
+    ast.parse((SOURCE / "plugins" / "sailplane" / "bootstrap.py").read_text(), feature_version=(3, 6))
+
+
+def test_a_python_that_is_too_old_is_named_with_the_remedy(checkout: Checkout) -> None:
+    said = line(checkout.bootstrap(before="sys.version_info = (3, 9, 2, 'final', 0)"))
+    assert "this is Python 3.9.2" in said
+    assert "expected 3.11 to 3.14" in said
+    assert "apt-get install python3.11" in said
+
+
+def test_a_second_call_does_nothing_and_a_new_extra_or_other_pins_install_again(checkout: Checkout) -> None:
+    calls = checkout.fake_uv()
+    assert checkout.bootstrap().returncode == 0
+    assert len(calls.read_text().splitlines()) == 2  # uv venv, uv pip install
+    assert checkout.bootstrap().returncode == 0
+    assert len(calls.read_text().splitlines()) == 2
+    assert checkout.bootstrap("test").returncode == 0
+    assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
+    with (checkout.root / "constraints.txt").open("a") as constraints:
+        constraints.write("something==1.0\n")
+    # What was installed with the extra is not lost by a call without it.
+    assert checkout.bootstrap().returncode == 0
+    assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
+
+
+@pytest.mark.parametrize(
+    ("output", "cause", "remedy"),
+    [
+        (OFFLINE, "no network", "PIP_INDEX_URL"),
+        (FULL, "the disk is full", "Free some space"),
+        (UNRESOLVED, "is not to be had for this Python", "Try another Python"),
+        ("error: who knows", "the installation failed: error: who knows", "log"),
+    ],
+)
+def test_a_failed_installation_is_one_line_with_its_cause_the_remedy_and_the_log(
+    checkout: Checkout, output: str, cause: str, remedy: str
+) -> None:
+    checkout.fake_uv(fails_with=output)
+    said = line(checkout.bootstrap())
+    assert cause in said
+    assert remedy in said
+    assert str(checkout.root / ".venv-install.log") in said
+    assert output.splitlines()[-1].strip() in (checkout.root / ".venv-install.log").read_text()
+
+
+def test_a_failed_installation_is_tried_again(checkout: Checkout) -> None:
+    calls = checkout.fake_uv(fails_with=OFFLINE)
+    assert checkout.bootstrap().returncode == checkout.bootstrap().returncode == 1
+    assert calls.read_text().count("pip install") == 2
+
+
+def test_a_disk_that_cannot_hold_torch_is_named_before_anything_is_installed(checkout: Checkout) -> None:
+    calls = checkout.fake_uv()
+    tiny = "import shutil; shutil.disk_usage = lambda path: shutil._ntuple_diskusage(10**10, 9 * 10**9, 10**9)"
+    said = line(checkout.bootstrap(before=tiny))
+    assert "1.0 GB free; .venv needs" in said
+    assert not calls.exists()
+
+
+def test_a_python_without_venv_is_named_with_the_package_that_brings_it(checkout: Checkout) -> None:
+    said = line(checkout.bootstrap(before="sys.modules['ensurepip'] = None", path=str(checkout.root)))
+    assert f"apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in said

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from sailplane.home import Home
+
+PACKAGE = Path(__file__).parents[3] / "plugins"
+
+
+def sailplane(home: Home, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    settings = {
+        "SAILPLANE_HOME": str(home.root),
+        "SAILPLANE_PROJECT": str(home.project),
+        "SAILPLANE_UI_PORT": str(home.ui_port),
+        "PYTHONPATH": str(PACKAGE),
+        **env,
+    }
+    command = [sys.executable, "-m", "sailplane.cli", *arguments]
+    return subprocess.run(command, env=settings, capture_output=True, text=True, timeout=60)
+
+
+def test_an_error_is_one_line_without_a_traceback(home: Home) -> None:
+    ended = sailplane(home, "status", SAILPLANE_UI_PORT="eighty")
+    assert ended.returncode == 1
+    assert ended.stderr == "sailplane: read SAILPLANE_UI_PORT: 'eighty'; expected a port from 1 to 65535.\n"
+
+
+def test_a_service_that_does_not_exist_is_named_with_those_that_do(home: Home) -> None:
+    ended = sailplane(home, "run", "webserver")
+    assert ended.returncode == 1
+    assert "'webserver'" in ended.stderr or "run service webserver" in ended.stderr
+    assert "api-server, scheduler, dag-processor, triggerer, serving" in ended.stderr
+
+
+def test_asking_a_model_that_is_not_served_says_so(home: Home) -> None:
+    ended = sailplane(home, "predict", "nothing")
+    assert ended.returncode == 1
+    assert "no version is served" in ended.stderr
+
+
+def test_status_of_a_home_where_nothing_runs_lists_every_service_as_stopped(home: Home) -> None:
+    ended = sailplane(home, "status")
+    assert ended.returncode == 1
+    assert ended.stdout.count("stopped") == 5
+
+
+def test_becoming_a_service_does_not_import_what_it_does_not_need() -> None:
+    script = "import sys, sailplane.services.launch; print('airflow' in sys.modules, 'sqlalchemy' in sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "False False\n"
