@@ -5,7 +5,7 @@ convolutional net, every week. The data are scikit-learn's 1,797 handwritten dig
 days, so each window holds every image once, and train and test never share one.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, dag
 
@@ -24,6 +24,7 @@ from sailplane.operators import (
     start_date=datetime(2014, 1, 1),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params=trigger_form(window=28, trials=2, workers=2),
     doc_md=__doc__,
     tags=["sailplane"],

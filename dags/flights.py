@@ -19,7 +19,7 @@ a backfill of any past interval.
 21 November 00:00 UTC. Trigger it with a field `as_of` to stand elsewhere.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, dag
 
@@ -38,6 +38,7 @@ from sailplane.operators import (
     start_date=datetime(2014, 1, 1),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     params=trigger_form(window=196, trials=4, workers=2),
     doc_md=__doc__,
     tags=["sailplane"],

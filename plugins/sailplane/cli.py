@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model")
     predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
     predict.set_defaults(command=_predict)
+    airflow = commands.add_parser("airflow", help="Airflow's own command, with the services' settings", add_help=False)
+    airflow.add_argument("arguments", nargs=argparse.REMAINDER)
+    airflow.set_defaults(command=_airflow)
     run = commands.add_parser("run", help="become one service (what the supervisor and the containers call)")
     run.add_argument("service")
     run.set_defaults(command=_run)
@@ -72,6 +75,13 @@ def _predict(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.answer import predict
 
     return predict(home, arguments.model, arguments.json)
+
+
+def _airflow(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.launch import airflow
+
+    airflow(home, arguments.arguments)
+    return 0
 
 
 def _run(home: Home, arguments: argparse.Namespace) -> int:

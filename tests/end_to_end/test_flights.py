@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +21,6 @@ from sailplane.records import Dataset, Deployment, Evaluation, Windows
 from sailplane.records import Run as TrainingRun
 from sailplane.registry.columns import plain_records
 from sailplane.services.airflow_api import Run
-from sailplane.services.environment import environment
 from sailplane.services.leftovers import marked
 from sailplane.serving import deployments
 from sailplane.storage import Storage
@@ -169,11 +166,10 @@ def test_a_model_that_is_not_better_is_not_deployed_and_the_ui_says_why(platform
 
 def test_a_backfill_of_ten_days_trains_and_judges_and_deploys_nothing(platform: Platform, flight: Flight) -> None:
     scheduler = status(platform)["scheduler"]["pid"]
-    command = [sys.executable, "-m", "airflow", "backfill", "create", "--dag-id", "flights"]
-    command += ["--from-date", "2026-10-01", "--to-date", "2026-10-10", "--max-active-runs", "2"]
-    command += ["--dag-run-conf", json.dumps({"window": 21, "trials": 1, "workers": 1})]
-    env = environment(platform.home, platform.env)
-    created = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    days = ("--from-date", "2026-10-01", "--to-date", "2026-10-10", "--max-active-runs", "2")
+    conf = json.dumps({"window": 21, "trials": 1, "workers": 1})
+    create = ("airflow", "backfill", "create", "--dag-id", "flights", *days, "--dag-run-conf", conf)
+    created = platform.sailplane(*create)
     assert created.returncode == 0, created.stderr
 
     runs = until(lambda: ended_backfills(platform), 900, "ten backfilled runs")

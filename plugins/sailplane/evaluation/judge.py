@@ -44,6 +44,10 @@ def evaluate(
         inputs = rows.drop(columns=challenger.target)
         measured = {name: _measure(bundle, inputs, target) for name, bundle in bundles.items()}
     passed, reasons = verdict(measured, minimum=minimum)
+    if champion and champion.as_of > run.as_of:
+        # It was trained on days that this run must not know: it neither compares fairly nor may be replaced.
+        passed = False
+        reasons = (*reasons, f"failed: the champion knows the days up to {champion.as_of:%Y-%m-%d}, this run less")
     return Evaluation(
         model=run.model,
         run=run,

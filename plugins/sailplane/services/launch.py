@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -51,6 +51,12 @@ def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
         _wait_for_api(settings)
     os.chdir(home.project)
     os.execve(sys.executable, [*_airflow(), *AIRFLOW[service]], settings)  # noqa: S606
+
+
+def airflow(home: Home, arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> None:
+    """The process becomes Airflow's own command, over the database and the settings of the services."""
+    prepare(home)
+    os.execve(sys.executable, [*_airflow(), *arguments], environment(home, env))  # noqa: S606
 
 
 def serve(home: Home) -> None:

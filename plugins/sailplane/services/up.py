@@ -19,6 +19,8 @@ from sailplane.services.programs import programs, settings
 from sailplane.supervisor import ProgramState, Supervisor
 
 BOOT_SECONDS = 300
+# How often a service may end and be started again before it counts as broken.
+RESTARTS = 3
 FREE_BYTES = 500_000_000
 # The names of Airflow's health report, and the programs that they speak of.
 COMPONENTS = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
@@ -78,18 +80,20 @@ def _beats(report: dict[str, str | None], component: str, state: ProgramState) -
 
 def _wait(home: Home, supervisor: Supervisor) -> None:
     deadline = time.monotonic() + BOOT_SECONDS
+    lives: dict[str, set[int]] = {}
     with AirflowApi(home, timeout=10) as api:
-        while waiting := unhealthy(supervisor.states(), api):
-            fatal = [name for name, state in waiting.items() if state in {"fatal", "backoff"}]
-            if fatal or time.monotonic() > deadline:
-                name = (fatal or sorted(waiting))[0]
-                raise ServiceError(
-                    "start",
-                    name,
-                    got=f"it is {waiting[name]}; the end of its log:\n{supervisor.log(name)}",
-                    remedy=f"The whole log is {home.logs / name}.log",
-                )
+        while waiting := unhealthy(states := supervisor.states(), api):
+            for name in waiting.keys() & states.keys():
+                lives.setdefault(name, set()).update(filter(None, [states[name].pid]))
+            dying = [name for name, pids in lives.items() if len(pids) > RESTARTS]
+            if dying or time.monotonic() > deadline:
+                raise _failure(home, supervisor, name := (dying or sorted(waiting))[0], waiting.get(name, "starting"))
             time.sleep(0.2)
+
+
+def _failure(home: Home, supervisor: Supervisor, name: str, state: str) -> ServiceError:
+    said = f"it is {state}; the end of its log:\n{supervisor.log(name)}\n"
+    return ServiceError("start", name, got=said, remedy=f"The whole log is {home.logs / name}.log")
 
 
 def _require_space(home: Home) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from sailplane import code, tracking
 from sailplane.errors import SailplaneError, TrainingError
+from sailplane.evaluation.metrics import metrics
 from sailplane.home import Home
 from sailplane.records import Run
 from sailplane.registry import bundle
@@ -39,7 +40,6 @@ class Trainer:
         self._home = Home.find()
         self._storage = Storage(self._home.store)
         self._features = code.load(spec.features)
-        self._metrics = code.load(spec.metrics)
         code.load(spec.train)
         self._data = prepare(self._storage, spec.dataset, self._features)
         _say(f"data: {len(self._data.train)} rows to train, {len(self._data.validation)} to validate", since=started)
@@ -96,7 +96,7 @@ class Trainer:
         module = call(path, spec.config, self._data, handle)
         trained = time.monotonic()
         onnx = to_onnx(module, validation.features, len(self._data.outputs))
-        measured = self._metrics(validation.target, scores(onnx, validation.features))
+        measured = metrics(validation.target, scores(onnx, validation.features))
         self._write(spec, folder, onnx)
         _say(
             f"{path}: {', '.join(f'validation {name} {value:.4f}' for name, value in measured.items())}; "

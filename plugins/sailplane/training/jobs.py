@@ -16,7 +16,7 @@ import psutil
 
 import sailplane
 from sailplane import errors
-from sailplane.errors import SailplaneError
+from sailplane.errors import JobError, SailplaneError
 from sailplane.files import replace_file
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
@@ -82,22 +82,22 @@ class Job:
         if state == "failed":
             raise self.error()
         if state == "running":
-            raise SailplaneError("read result of", self.folder, got="it is still running")
+            raise JobError("read result of", self.folder, got="it is still running")
         result: dict[str, Any] = json.loads((self.folder / "result.json").read_text())
         return result
 
     def error(self) -> SailplaneError:
-        """Of the class that the process raised; plain SailplaneError, which a retry may mend, if it left none."""
+        """Of the class that the process raised; JobError if it left none."""
         try:
             left = json.loads((self.folder / "error.json").read_text())
         except FileNotFoundError:
-            return SailplaneError(
+            return JobError(
                 "run the training process of",
                 self.folder.name,
                 got=f"it ended without a result ({self._cause()})",
                 remedy=f"See {self.log}; a retry goes on from its last checkpoint.",
             )
-        kind = getattr(errors, left["error"], SailplaneError)
+        kind = getattr(errors, left["error"], JobError)
         error: SailplaneError = kind(left["message"].removesuffix("."))
         return error
 

@@ -32,12 +32,12 @@ def main(folder: Path) -> int:
     except SailplaneError as error:
         return _failed(folder, type(error).__name__, str(error))
     except _Stopped as stopped:
-        _failed(folder, "SailplaneError", f"{folder.name} was stopped by SIGTERM.")
+        _failed(folder, "JobError", f"{folder.name} was stopped by SIGTERM.")
         return int(stopped.code or 0)
     except BaseException as error:
         traceback.print_exc()
         log = folder / "log.txt"
-        return _failed(folder, "TrainingError", f"{folder.name}: {type(error).__name__}: {error}. See {log}.")
+        return _failed(folder, "JobError", f"{folder.name}: {type(error).__name__}: {error}. See {log}.")
     return 0
 
 

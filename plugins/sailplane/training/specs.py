@@ -10,9 +10,6 @@ from typing import Any, Literal
 from sailplane.errors import ConfigurationError
 from sailplane.records import Dataset, Record
 
-# By path, like user code: training and evaluation are rooms that do not import each other.
-METRICS = "sailplane.evaluation.metrics:metrics"
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec(Record):
@@ -28,7 +25,6 @@ class TrainSpec(Record):
     baseline: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    metrics: str = METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +40,12 @@ class SweepWorkerSpec(Record):
     features: str
     train: str
     config: Mapping[str, Any] = field(default_factory=dict)
-    metrics: str = METRICS
     lease_seconds: float = 30.0
 
-    def trial(self, number: int, config: Mapping[str, Any], seed: int) -> TrainSpec:
+    def trial(self, number: int, config: Mapping[str, Any], seed: int, attempt: str) -> TrainSpec:
+        """`attempt` is unique: a worker that lost the trial must not write over what the next one makes of it."""
         return TrainSpec(
-            run=f"{self.sweep}/trial-{number}",
+            run=f"{self.sweep}/trial-{number}-{attempt}",
             model=self.model,
             dataset=self.dataset,
             as_of=self.as_of,
@@ -57,7 +53,6 @@ class SweepWorkerSpec(Record):
             train=self.train,
             config={**self.config, **config},
             seed=seed + number,
-            metrics=self.metrics,
         )
 
 

@@ -67,7 +67,7 @@ def _train(
 ) -> Run:
     _, seed = queue.read(ledger, spec.sweep)
     return trainer.run(
-        spec.trial(trial.number, trial.config, seed),
+        spec.trial(trial.number, trial.config, seed, attempt=uuid.uuid4().hex[:8]),
         folder / f"trial-{trial.number}",
         sweep=spec.sweep,
         trial=trial.number,

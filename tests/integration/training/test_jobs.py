@@ -13,7 +13,7 @@ import psutil
 import pytest
 import wandb
 
-from sailplane.errors import SailplaneError, TrainingError
+from sailplane.errors import JobError, TrainingError
 from sailplane.home import Home
 from sailplane.records import Run
 from sailplane.storage import Storage
@@ -81,14 +81,14 @@ def assert_not_taken_for_ours(job: Job, handle: dict[str, float]) -> None:
     (job.folder / "process.json").write_text(json.dumps(handle))
     assert job.state() == "failed"
     job.stop()
-    with pytest.raises(SailplaneError, match="it ended without a result"):
+    with pytest.raises(JobError, match="it ended without a result"):
         job.result()
 
 
 def test_a_killed_job_has_one_clear_error_and_goes_on_from_its_checkpoint(job: Job, spec: Make, home: Home) -> None:
     job.start(spec("is_killed"))
     wait_for_end(job)
-    with pytest.raises(SailplaneError, match="it ended without a result \\(killed by SIGKILL, often for memory\\)"):
+    with pytest.raises(JobError, match="it ended without a result \\(killed by SIGKILL, often for memory\\)"):
         job.result()
     assert Storage(home.store).list("runs") == []
     job.start(spec("is_killed"))
@@ -104,12 +104,12 @@ def test_sigterm_finishes_the_wandb_run_and_another_handle_finds_and_stops_the_s
     handle = job.start(spec("hangs"))
     wait_for_line(job, "hanging")
     assert [found.folder for found in running(home.jobs)] == [job.folder]
-    with pytest.raises(SailplaneError, match="it is still running"):
+    with pytest.raises(JobError, match="it is still running"):
         job.result()
     Job(job.folder).stop()
     assert not psutil.pid_exists(handle["pid"])
     assert list(running(home.jobs)) == []
-    with pytest.raises(SailplaneError, match=r"train was stopped by SIGTERM"):
+    with pytest.raises(JobError, match=r"train was stopped by SIGTERM"):
         job.result()
     assert_recorded(home)
 
@@ -123,5 +123,5 @@ def assert_recorded(home: Home) -> None:
 
 
 def test_a_job_that_was_never_started_says_so(job: Job) -> None:
-    with pytest.raises(SailplaneError, match="it was not started"):
+    with pytest.raises(JobError, match="it was not started"):
         job.result()

@@ -32,13 +32,13 @@ WORKER = SweepWorkerSpec(
 
 
 def test_specifications_survive_json() -> None:
-    for spec in (WORKER, WORKER.trial(0, {}, 0)):
+    for spec in (WORKER, WORKER.trial(0, {}, 0, "a")):
         assert spec_from(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 def test_a_trial_is_the_workers_configuration_with_the_suggested_values_over_it() -> None:
-    trial = WORKER.trial(3, {"rate": 0.5}, seed=10)
-    assert (trial.run, dict(trial.config), trial.seed) == ("toy/s/trial-3", {"epochs": 3, "rate": 0.5}, 13)
+    trial = WORKER.trial(3, {"rate": 0.5}, seed=10, attempt="a1")
+    assert (trial.run, dict(trial.config), trial.seed) == ("toy/s/trial-3-a1", {"epochs": 3, "rate": 0.5}, 13)
 
 
 def test_an_unknown_kind_of_job_is_refused() -> None:
