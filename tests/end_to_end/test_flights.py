@@ -139,6 +139,12 @@ def test_status_lists_the_served_model_with_its_endpoint(platform: Platform, fli
     ]
 
 
+def test_status_names_the_port_of_each_model_server(platform: Platform, flight: Flight) -> None:
+    server = status(platform)[f"model-flights-{flight.deployment.version}"]
+    ready = httpx.get(f"{server['url']}/v2/health/ready", trust_env=False)
+    assert (server["state"], ready.status_code) == ("running", 200)
+
+
 def test_with_a_model_served_every_socket_still_listens_on_loopback_only(platform: Platform, flight: Flight) -> None:
     listening = {
         connection.laddr.ip

@@ -22,7 +22,8 @@ def main_run(home: Home, console: Console) -> int:
 
     name = main_dag(home)
     if name is None:
-        console.print("No main DAG: name one as `main` under [tool.sailplane] in pyproject.toml to have `up` run it.")
+        hint = "No main DAG: name one as `main` under [tool.sailplane] in pyproject.toml to have `up` run it."
+        console.print(hint, markup=False)
         return 0
     with AirflowApi(home) as api:
         run = find_run(api, name)

@@ -27,7 +27,7 @@ class ServiceStatus:
 
 
 def services(home: Home) -> list[ServiceStatus]:
-    supervisor = Supervisor(home)
+    supervisor, ports = Supervisor(home), _ports(home)
     known = supervisor.states() if supervisor.running() else {}
     with AirflowApi(home, timeout=5) as api:
         waiting = unhealthy(known, api) if known else {}
@@ -37,15 +37,17 @@ def services(home: Home) -> list[ServiceStatus]:
             name=name,
             state=waiting.get(name, "running") if name in known else "stopped",
             pid=known[name].pid if name in known else None,
-            **_address(home, name),
+            port=ports.get(name),
+            url=f"http://localhost:{ports[name]}" if name in ports else None,
         )
         for name in names
     ]
 
 
-def _address(home: Home, name: str) -> dict[str, Any]:
-    ports = {"api-server": home.ui_port, "router": home.router_port}
-    return {"port": ports[name], "url": f"http://localhost:{ports[name]}"} if name in ports else {}
+def _ports(home: Home) -> dict[str, int]:
+    from sailplane.serving.local import model_ports
+
+    return {"api-server": home.ui_port, "router": home.router_port, **model_ports(home)}
 
 
 def show(home: Home, *, as_json: bool) -> int:

@@ -60,6 +60,13 @@ def endpoint(home: Home, model: str) -> str:
     return f"http://127.0.0.1:{home.router_port}/seldon/local/{model}/api/v1.0/predictions"
 
 
+def model_ports(home: Home) -> dict[str, int]:
+    """The ports of the model servers, by program."""
+    supervisor = Supervisor(home)
+    known = Router(home).ports().items()
+    return {ModelProcess(home, supervisor, model, version).program: port for (model, version), port in known}
+
+
 class _Rollout:
     def __init__(self, home: Home, ledger: Ledger, model: Model) -> None:
         self.home, self.ledger, self.model = home, ledger, model

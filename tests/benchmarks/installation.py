@@ -1,0 +1,52 @@
+"""How long `.venv` takes on a warm cache, beside Airflow alone, with the same installer and the same pins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.benchmarks.row import Row
+
+PROJECT = Path(__file__).parents[2]
+
+
+def rows() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory(prefix="sailplane-bench-") as folder:
+        _bootstrap(Path(folder, "warm-up"))
+        ours = _bootstrap(Path(folder, "ours"))
+        peer = _airflow_alone(Path(folder, "peer"))
+    yield Row("set-up of .venv", ours, peer, "s", "Airflow alone", "at most 120")
+
+
+def _bootstrap(folder: Path) -> float:
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    for name in files.stdout.split("\0")[:-1]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / name, folder / name)
+    return _timed([_python(), "-I", str(folder / "plugins/sailplane/bootstrap.py")])
+
+
+def _airflow_alone(folder: Path) -> float:
+    pins = ["-c", str(PROJECT / "constraints.txt"), "apache-airflow"]
+    seconds = _timed([_python(), "-m", "venv", str(folder)])
+    python = str(folder / "bin" / "python")
+    if uv := shutil.which("uv"):
+        return seconds + _timed([uv, "pip", "install", "--python", python, *pins])
+    return seconds + _timed([python, "-m", "pip", "install", *pins])
+
+
+def _python() -> str:
+    """The one that made the environment in which this runs."""
+    return os.path.realpath(sys.executable)
+
+
+def _timed(command: list[str]) -> float:
+    begun = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - begun
