@@ -17,7 +17,7 @@ fi; \
 $${python:-python3} -I plugins/sailplane/bootstrap.py $(1)
 endef
 
-.PHONY: help up down status test fast lint types format bench lock clean
+.PHONY: help up down status test fast lint types format bench pictures lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -60,6 +60,10 @@ format: ## format the code and mend what ruff can mend
 bench: ## measure; BENCH=name for one, JSON=file for a row an object
 	$(call bootstrap,test)
 	@$(VENV)/python tests/benchmarks/run.py $(BENCH) $(if $(JSON),--json $(JSON))
+
+pictures: ## take the README's pictures again, from a run in this checkout (needs chromium)
+	$(BOOTSTRAP) EXTRAS=test
+	@$(VENV)/python tests/browser/pictures.py
 
 lock: ## pin every package again (needs uv)
 	@env -u PIP_FIND_LINKS uv pip compile pyproject.toml --extra test --extra postgres --universal \

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.browser.chromium import OPTIONS
 from tests.platform import Platform, until
 from tests.programs import find
 
 pytestmark = pytest.mark.needs("chromium")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find("chromium"), args=QUIET)
+        browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(60_000)
         yield page

@@ -60,20 +60,20 @@ class Trainer:
                 project=spec.model, name=spec.run, group=sweep or spec.run, config=about, folder=self._home.root
             ) as tracked,
             _checkpoints(folder / "checkpoints") as checkpoints,
-            tempfile.TemporaryDirectory(dir=folder) as scratch,
+            tempfile.TemporaryDirectory() as scratch,
         ):
             handle = RunHandle(checkpoints, seed=spec.seed, tracked=tracked, stop=stop, verbose=sweep is None)
-            metrics = self._contend(spec, spec.train, handle, Path(scratch, "bundle"))
+            measured = self._contend(spec, spec.train, handle, Path(scratch, "bundle"))
             if spec.baseline:
                 silent = RunHandle(checkpoints / "baseline", seed=spec.seed, tracked=_Untracked(), verbose=False)
                 found = self._contend(spec, spec.baseline, silent, Path(scratch, "baseline"))
-                metrics |= {f"baseline_{name}": value for name, value in found.items()}
-            tracked.summarise(metrics)
+                measured |= {f"baseline_{name}": value for name, value in found.items()}
+            tracked.summarise(measured)
             self._storage.upload(Path(scratch), f"runs/{spec.run}")
-        return self._record(spec, metrics, time.monotonic() - started, sweep, trial)
+        return self._record(spec, measured, time.monotonic() - started, sweep, trial)
 
     def _record(
-        self, spec: TrainSpec, metrics: Mapping[str, float], seconds: float, sweep: str | None, trial: int | None
+        self, spec: TrainSpec, measured: Mapping[str, float], seconds: float, sweep: str | None, trial: int | None
     ) -> Run:
         return Run(
             id=spec.run,
@@ -82,7 +82,7 @@ class Trainer:
             seed=spec.seed,
             dataset=spec.dataset,
             as_of=spec.as_of,
-            metrics=metrics,
+            metrics=measured,
             bundle=self._storage.uri(f"runs/{spec.run}/bundle"),
             seconds=round(seconds, 3),
             baseline=self._storage.uri(f"runs/{spec.run}/baseline") if spec.baseline else None,
@@ -96,7 +96,7 @@ class Trainer:
         module = call(path, spec.config, self._data, handle)
         trained = time.monotonic()
         onnx = to_onnx(module, validation.features, len(self._data.outputs))
-        measured = metrics(validation.target, scores(onnx, validation.features))
+        measured = metrics(validation.target, scores(onnx, validation.features, path))
         self._write(spec, folder, onnx)
         _say(
             f"{path}: {', '.join(f'validation {name} {value:.4f}' for name, value in measured.items())}; "
@@ -135,7 +135,13 @@ def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) ->
         got = f"{type(error).__name__}: {error} ({_last_line(error)})"
         raise TrainingError("train", path, got=got, remedy="The log holds the full traceback.") from error
     if not isinstance(module, torch.nn.Module):
-        raise TrainingError("train", path, got=f"it returned {type(module).__name__}", expected="a torch.nn.Module")
+        raise TrainingError(
+            "train",
+            path,
+            got=f"it returned {type(module).__name__}",
+            expected="a torch.nn.Module",
+            remedy="Return the model that was trained.",
+        )
     return module
 
 
