@@ -66,7 +66,7 @@ pictures: ## take the README's pictures again, from a run in this checkout (need
 	@$(VENV)/python tests/browser/pictures.py
 
 lock: ## pin every package again (needs uv)
-	@env -u PIP_FIND_LINKS uv pip compile pyproject.toml --extra test --extra postgres --universal \
+	@env -u PIP_FIND_LINKS uv pip compile pyproject.toml --extra test --universal \
 	  --python-version 3.11 --no-annotate --no-header -q -o constraints.txt
 
 clean: down ## remove .venv and the caches; what was trained (.sailplane) stays

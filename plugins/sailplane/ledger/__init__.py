@@ -9,6 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.home import Home
 from sailplane.ledger.tables import metadata
 
@@ -31,15 +32,38 @@ class Ledger:
 
 @cache
 def _engine(url: str) -> sa.Engine:
-    parsed = sa.make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, **_options(parsed))
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_immediate)
-    metadata.create_all(engine)
+    try:
+        metadata.create_all(engine)
+    except sa.exc.DatabaseError as error:
+        raise ServiceError(
+            "open the ledger",
+            parsed.render_as_string(hide_password=True),
+            got=str(error.orig).strip().partition("\n")[0],
+            remedy="Start that database, or set SAILPLANE_LEDGER to another one.",
+        ) from error
     return engine
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise ConfigurationError("read the ledger's URL", repr(url), got=error) from error
+    if parsed.drivername == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg2")
+    if parsed.drivername not in ("sqlite", "postgresql+psycopg2"):
+        shown = parsed.render_as_string(hide_password=True)
+        raise ConfigurationError(
+            "open the ledger", shown, got=f"database {parsed.drivername!r}", expected="sqlite or postgresql"
+        )
+    return parsed
 
 
 def _options(url: sa.URL) -> dict[str, object]:

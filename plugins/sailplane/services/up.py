@@ -11,11 +11,13 @@ from rich.console import Console
 
 from sailplane.errors import ServiceError
 from sailplane.home import Home
+from sailplane.ledger import Ledger
 from sailplane.services import leftovers
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.environment import prepare
 from sailplane.services.ports import require_ports
 from sailplane.services.programs import programs, settings
+from sailplane.storage import Storage
 from sailplane.supervisor import ProgramState, Supervisor
 
 BOOT_SECONDS = 300
@@ -43,6 +45,9 @@ def start(home: Home, console: Console) -> None:
     """Start what does not run, and wait until all of it is healthy."""
     _require_space(home)
     prepare(home)
+    # A store or a ledger that cannot be opened is said now, not by the first task that needs it.
+    Storage(home.store)
+    Ledger.at(home)
     require_ports(home)
     supervisor = Supervisor(home)
     for program in programs(home):

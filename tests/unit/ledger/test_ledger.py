@@ -5,6 +5,7 @@ import multiprocessing
 import pytest
 import sqlalchemy as sa
 
+from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import aliases
 
@@ -31,6 +32,18 @@ def test_transactions_of_several_processes_are_serialised(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     with Ledger(url).begin() as connection:
         assert connection.scalar(sa.select(aliases.c.changed)) == 60
+
+
+@pytest.mark.parametrize("url", ["mysql://user:secret@host/x", "postgresql+psycopg://host/x", "ledger.db"])
+def test_a_database_that_cannot_be_used_is_refused_without_its_password(url):
+    with pytest.raises(ConfigurationError, match="ledger") as refused:
+        Ledger(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_database_that_is_away_is_named_with_the_remedy():
+    with pytest.raises(ServiceError, match=r"127.0.0.1:9/ledger: .*refused.*; |SAILPLANE_LEDGER"):
+        Ledger("postgresql://user:secret@127.0.0.1:9/ledger")
 
 
 def test_a_transaction_that_raises_leaves_nothing(tmp_path):
