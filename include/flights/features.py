@@ -1,7 +1,9 @@
 """What a flight looks like to the models. `fit` on training rows; the same `transform` runs in training and in serving.
 
-`transform` gives `numbers`, float32 [n, 17], standardised, a missing value being the training mean; and `categories`,
-int64 [n, 8], where 0 stands for a value that training did not see.
+`transform` gives `numbers`, float32 [n, 15], standardised and clipped, a missing value being the training mean; and
+`categories`, int64 [n, 8], where 0 stands for a value that training did not see.
+
+The day of the year is left out on purpose: a window of half a year shows each day once, and the days to predict never.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ PLAIN = ["distance", "plane_age", "plane_seats", "temp", "dewp", "humid", "wind_
 CROWDED = {"precip": 0.01, "visib": 1.0}
 # That these are missing says something: a calm hour, a plane of a small fleet.
 MISSABLE = ["plane_age", "wind_gust", "pressure"]
+# In standard deviations: a storm or a broken sensor beyond what training saw stays within what the model knows.
+LIMIT = 3.0
 
 
 def fit(frame: pd.DataFrame) -> dict[str, Any]:
@@ -34,7 +38,7 @@ def fit(frame: pd.DataFrame) -> dict[str, Any]:
 def transform(frame: pd.DataFrame, state: dict[str, Any]) -> dict[str, np.ndarray]:
     """Row by row: one row gives the same numbers alone as among others. Does not look at the target."""
     numbers = [
-        np.nan_to_num((column - state["means"][name]) / state["deviations"][name], nan=0.0)
+        np.nan_to_num((column - state["means"][name]) / state["deviations"][name], nan=0.0).clip(-LIMIT, LIMIT)
         for name, column in _numbers(frame).items()
     ]
     categories = [
@@ -51,7 +55,6 @@ def _numbers(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """By name, float64 [n], NaN where missing."""
     departure = frame["scheduled_departure"].dt
     east, north = _circle(_number(frame, "wind_dir") / 360)
-    year = _circle(departure.day_of_year.to_numpy("float64") / 365)
     return {
         **{name: _number(frame, name) for name in PLAIN},
         **{name: np.log(np.maximum(_number(frame, name), 0) + offset) for name, offset in CROWDED.items()},
@@ -59,9 +62,6 @@ def _numbers(frame: pd.DataFrame) -> dict[str, np.ndarray]:
         "arrival": _number(frame, "scheduled_arrival_minute"),
         "wind_east": east * _number(frame, "wind_speed"),
         "wind_north": north * _number(frame, "wind_speed"),
-        # A circle, since a window may hold December and January.
-        "year_sine": year[0],
-        "year_cosine": year[1],
     }
 
 

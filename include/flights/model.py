@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 DEFAULTS = {
-    "epochs": 5,
-    "batch_size": 1024,
-    "learning_rate": 0.003,  # the highest of a warm-up and a cosine decay
+    "epochs": 4,
+    "batch_size": 2048,
+    "learning_rate": 0.005,  # the highest of a warm-up and a cosine decay
     "hidden": 64,
     "dropout": 0.3,
     "embedding": 8,
@@ -28,7 +28,7 @@ class LateFlights(nn.Module):
     def __init__(self, numbers: int, sizes: list[int], *, hidden: int, embedding: int, dropout: float) -> None:
         super().__init__()
         widths = [min(embedding, size // 2) for size in sizes]
-        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True))
+        self.embeddings = nn.ModuleList(_embedding(size, width) for size, width in zip(sizes, widths, strict=True))
         self.layers = nn.Sequential(
             *(nn.Linear(numbers + sum(widths), hidden), nn.ReLU(), nn.Dropout(dropout)),
             *(nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(dropout)),
@@ -98,6 +98,14 @@ def baseline(config: dict[str, Any], data: Any, run: Any) -> nn.Module:  # noqa:
     weights = torch.tensor(fitted.coef_[0], dtype=torch.float32)
     count = numbers.shape[1]
     return Linear(weights[:count], weights[count:], sizes, float(fitted.intercept_[0])).to(run.device)
+
+
+def _embedding(size: int, width: int) -> nn.Embedding:
+    """Starts near zero, so that a rare value says little; what training did not see, place 0, stays zero."""
+    embedding = nn.Embedding(size, width, padding_idx=0)
+    with torch.no_grad():
+        embedding.weight.mul_(0.1)
+    return embedding
 
 
 def _epoch(model: nn.Module, optimizer: Any, schedule: Any, batches: Any) -> float:

@@ -27,6 +27,15 @@ def _begin_immediate(conn, name):
         dbapi = conn.connection.dbapi_connection
         if not getattr(dbapi, "in_transaction", True):
             conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@event.listens_for(Engine, "connect")
+def _wait_for_other_writers(connection, _record):
+    # Of several runs at a time on few cores, a writer may wait longer than the default of 5 s; a wait beats a failure.
+    if "sqlite" in type(connection).__module__:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 30000")
+        cursor.close()
 '''
 
 
@@ -74,6 +83,8 @@ def _process(home: Home, env: Mapping[str, str]) -> dict[str, str]:
         "OMP_NUM_THREADS": env.get("OMP_NUM_THREADS", "1"),
         # One malloc arena a thread costs the api-server and the triggerer tens of megabytes.
         "MALLOC_ARENA_MAX": env.get("MALLOC_ARENA_MAX", "2"),
+        # Else onnxruntime reports its use to its vendor.
+        "ORT_DISABLE_TELEMETRY": "1",
         # Airflow's process titles would overwrite the environment by which left-overs are recognised.
         "SPT_NOENV": "1",
     }

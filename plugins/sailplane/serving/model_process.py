@@ -122,6 +122,8 @@ class ModelProcess:
                 "OMP_NUM_THREADS": "1",
                 "OPENBLAS_NUM_THREADS": "1",
                 "MALLOC_ARENA_MAX": "2",
+                # Else onnxruntime reports its use to its vendor.
+                "ORT_DISABLE_TELEMETRY": "1",
             },
             directory=self.home.serving,
             priority=200,

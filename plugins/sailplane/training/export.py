@@ -59,8 +59,9 @@ def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int) -> bytes:
         return file.read_bytes()
 
 
-def scores(onnx: bytes, features: Arrays) -> NDArray[np.float32]:
-    """Probabilities [n, outputs], by the graph that will serve. Raises ModelError where one is no number."""
+def scores(onnx: bytes, features: Arrays, model: str = "the graph") -> NDArray[np.float32]:
+    """Probabilities [n, outputs], by the graph that will serve. Raises ModelError, which names `model`, where one is no
+    number."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -71,7 +72,8 @@ def scores(onnx: bytes, features: Arrays) -> NDArray[np.float32]:
     bad = int(np.count_nonzero(~np.isfinite(probability).all(axis=1)))
     if bad:
         raise ModelError(
-            "score the validation window",
+            "score the validation window with",
+            model,
             got=f"{bad} of {len(probability)} rows are NaN",
             expected="probabilities",
             remedy="Look for a learning rate that is too high, or inputs that are not finite.",

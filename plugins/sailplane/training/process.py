@@ -6,9 +6,13 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,7 +31,8 @@ def main(folder: Path) -> int:
     faulthandler.enable()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        result = json.dumps(_run(folder))
+        with _temporary_files(folder / "scratch"):
+            result = json.dumps(_run(folder))
         replace_file(folder / "result.json", result)
     except SailplaneError as error:
         return _failed(folder, type(error).__name__, str(error))
@@ -58,6 +63,18 @@ def _run(folder: Path) -> dict[str, Any]:
     from sailplane.training.worker import work
 
     return work(spec, folder)
+
+
+@contextmanager
+def _temporary_files(folder: Path) -> Iterator[None]:
+    """Whatever this process calls temporary, W&B's and the user's too, goes with it; after SIGKILL, at the next try."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tempfile.tempdir = str(folder)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:

@@ -96,6 +96,8 @@ def test_a_killed_job_has_one_clear_error_and_goes_on_from_its_checkpoint(job: J
     assert "step 1: train_loss" in job.read_log()[0]
     assert "step 0: train_loss" not in job.read_log()[0]
     assert Run.from_dict(job.result()).metrics["validation_auc"] > 0.5
+    left = {path.name for path in job.folder.iterdir()}
+    assert left == {"job.json", "process.json", "log.txt", "result.json"}, "what the killed one began is gone too"
 
 
 def test_sigterm_finishes_the_wandb_run_and_another_handle_finds_and_stops_the_same_job(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 import threading
 
 from sailplane.home import Home
@@ -70,3 +72,20 @@ def test_a_proxy_is_not_asked_for_this_machine(home: Home) -> None:
 
 def test_keys_of_hosted_services_reach_the_tasks(home: Home) -> None:
     assert environment(home, {"WANDB_API_KEY": "k"})["WANDB_API_KEY"] == "k"
+
+
+def test_onnxruntime_does_not_report_its_use(home: Home) -> None:
+    assert environment(home, {})["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_a_writer_of_airflows_sqlite_waits_for_the_other_writers(home: Home) -> None:
+    prepare(home)
+    program = """
+import airflow_local_settings, sqlalchemy
+with sqlalchemy.create_engine("sqlite://").connect() as connection:
+    print(connection.exec_driver_sql("PRAGMA busy_timeout").scalar())
+"""
+    # In a process of its own: the settings listen to every engine of the process that imports them.
+    env = {"PYTHONPATH": str(home.airflow / "config")}
+    ended = subprocess.run([sys.executable, "-c", program], env=env, check=True, capture_output=True, text=True)
+    assert int(ended.stdout) == 30_000

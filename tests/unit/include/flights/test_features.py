@@ -27,12 +27,14 @@ def test_the_state_is_json(state):
 def test_arrays_have_a_row_a_flight_and_no_gaps(frame, state):
     arrays = features.transform(frame, state)
     assert {name: (array.dtype, array.shape) for name, array in arrays.items()} == {
-        "numbers": (np.dtype("float32"), (len(frame), 17)),
+        "numbers": (np.dtype("float32"), (len(frame), 15)),
         "categories": (np.dtype("int64"), (len(frame), 8)),
     }
     assert np.isfinite(arrays["numbers"]).all()
     assert arrays["categories"].min() == 1
-    assert np.abs(arrays["numbers"].mean(axis=0)).max() < 0.01
+    assert np.abs(arrays["numbers"]).max() <= features.LIMIT
+    # Not quite 0: clipped, and a month has long tails of rain and of few miles to see.
+    assert np.abs(arrays["numbers"].mean(axis=0)).max() < 0.1
 
 
 def test_one_row_gives_the_same_numbers_alone_as_among_others(frame, state):
@@ -67,3 +69,10 @@ def test_whole_numbers_with_nulls_serve_as_well_as_floats(frame, state):
     as_request = frame.assign(weekday=frame["weekday"].astype("Int64"))
     for name, array in features.transform(as_request, state).items():
         assert array.tobytes() == features.transform(frame, state)[name].tobytes()
+
+
+def test_a_number_far_outside_training_is_clipped(frame, state):
+    odd = frame.head(2).assign(temp=[130.0, -40.0], precip=[10.0, 10.0], pressure=[850.0, 1100.0])
+    numbers = features.transform(odd, state)["numbers"]
+    assert numbers[:, 3].tolist() == [features.LIMIT, -features.LIMIT]
+    assert np.abs(numbers).max() == features.LIMIT

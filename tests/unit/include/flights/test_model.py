@@ -70,3 +70,9 @@ def test_the_baseline_scores_as_scikit_learn_does(flights, fake_run, scores):
 
     theirs = LogisticRegression(max_iter=500, tol=1e-3).fit(one_hot(flights.train), flights.train.target)
     np.testing.assert_allclose(ours, theirs.decision_function(one_hot(flights.validation)), atol=0.02)
+
+
+def test_a_value_that_training_did_not_see_adds_nothing(flights, fake_run):
+    trained = model.train({"epochs": 1}, flights, fake_run())
+    assert all(not embedding.weight[0].any() for embedding in trained.embeddings)
+    assert all(embedding.weight[1:].any() for embedding in trained.embeddings)

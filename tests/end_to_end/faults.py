@@ -1,0 +1,221 @@
+"""The faults of the project `faulty`, with what each one's error has to say; and what a test does and looks at."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from sailplane.records import Deployment
+from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.storage import Storage
+from sailplane.training.jobs import Job, running
+from tests.platform import Platform, until
+
+FAULTY = Path(__file__).parent / "faulty"
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+WINDOW = 21
+# After all others: a run as of an earlier day than the champion's is never deployed.
+SERVED = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`says`: parts of the error, {day} is the spoiled one. `days` and `versions`: what may be stored of it."""
+
+    name: str
+    place: int
+    task: str
+    says: tuple[str, ...]
+    days: int = WINDOW
+    versions: int = 1
+
+    @property
+    def as_of(self) -> datetime:
+        return FIRST + timedelta(days=WINDOW * (self.place + 1))
+
+    @property
+    def interval(self) -> set[str]:
+        return {f"{self.as_of - timedelta(days=n + 1):%Y-%m-%d}" for n in range(WINDOW)}
+
+
+DATA_FAULTS = (
+    Fault(
+        name="an empty day",
+        place=0,
+        task="ingest",
+        says=("EmptyDataError: ingest tiny: no rows on {day}; expected good rows", "Check what extract gives"),
+        days=WINDOW - 1,
+        versions=0,
+    ),
+    Fault(
+        name="a missing column",
+        place=1,
+        task="ingest",
+        says=("SchemaError: read column 'height': it is missing", "Return it from extract, or change the schema."),
+        days=0,
+        versions=0,
+    ),
+    Fault(
+        name="a wrong type",
+        place=2,
+        task="ingest",
+        says=("SchemaError: read column 'height': type str, like '", "a finite number. Convert it in extract"),
+        days=0,
+        versions=0,
+    ),
+    Fault(
+        name="a day of bad rows",
+        place=3,
+        task="ingest",
+        says=(
+            "SchemaError: ingest tiny: not one good row on {day}, where height: in_range(-10, 10): 100 (60 of 60 rows)",
+            "Check what extract gives",
+        ),
+        days=WINDOW - 1,
+        versions=0,
+    ),
+    Fault(
+        name="no labels",
+        place=4,
+        task="train",
+        says=(
+            "LabelError: read labels of tiny ",
+            "all 420 rows have an empty 'good'",
+            "remove the folders of these days",
+        ),
+    ),
+)
+CODE_FAULTS = (
+    Fault(
+        name="raises",
+        place=5,
+        task="train",
+        says=(
+            "TrainingError: train include.tiny.model:train: KeyError: 'colour' (model.py:{line} in _look_up)",
+            "The log holds the full traceback.",
+        ),
+    ),
+    Fault(
+        name="gives NaN",
+        place=6,
+        task="train",
+        says=(
+            "ModelError: score the validation window with include.tiny.model:train: 420 of 420 rows are NaN",
+            "a learning rate that is too high",
+        ),
+    ),
+    Fault(
+        name="gives no model",
+        place=7,
+        task="train",
+        says=(
+            "TrainingError: train include.tiny.model:train: it returned",
+            "expected a torch.nn.Module. Return the model",
+        ),
+    ),
+)
+TYPO = Fault(
+    name="a typo in the sweep file",
+    place=8,
+    task="sweep.create",
+    says=("SweepFileError: sweep.yaml:5: unknown key 'paramters'", "Did you mean 'parameters'?"),
+)
+FAULTS = (*DATA_FAULTS, *CODE_FAULTS, TYPO)
+RECORDS = [{"time": "2026-11-21T12:00:00Z", "height": height, "width": 0.5} for height in (-1.0, 0.0, 1.0)]
+
+
+def spoil(platform: Platform, as_of: datetime, fault: str | None) -> None:
+    """From now on the code of the run with this as-of has the fault, or none."""
+    file = platform.home.project / "faults" / f"{as_of:%Y-%m-%d}.txt"
+    if fault is None:
+        file.unlink()
+    else:
+        file.write_text(fault)
+
+
+def trigger(platform: Platform, as_of: datetime, **params: int) -> Run:
+    return platform.trigger("tiny", {"as_of": f"{as_of:%Y-%m-%d}", "window": WINDOW, **params})
+
+
+def clear(platform: Platform, run: Run) -> Run:
+    """What failed, and what did not start because of that, is to run again."""
+    body = {"dry_run": False, "dag_run_id": run.id, "only_failed": True}
+    platform.api("POST", f"/dags/{run.dag}/clearTaskInstances", body)
+    return run
+
+
+def instance(platform: Platform, run: Run, task: str) -> dict[str, Any]:
+    return dict(platform.api("GET", f"{run.path}/taskInstances/{task}"))
+
+
+def log_entries(platform: Platform, run: Run, task: str, attempt: int) -> list[dict[str, Any]]:
+    """Empty, as long as there is no such attempt."""
+    path = f"{run.path}/taskInstances/{task}/logs/{attempt}"
+    with AirflowApi(platform.home) as api:
+        found = api.find(path, full_content=True) or {"content": []}
+    return [entry for entry in found["content"] if isinstance(entry, dict)]
+
+
+def log(platform: Platform, run: Run, task: str, attempt: int) -> str:
+    return "\n".join(str(entry["event"]) for entry in log_entries(platform, run, task, attempt))
+
+
+def the_error(platform: Platform, run: Run, task: str, attempt: int | None = None) -> str:
+    """Class and text of the one exception in the log of the task's last attempt, or of that one."""
+    entries = log_entries(platform, run, task, attempt or instance(platform, run, task)["try_number"])
+    errors = [entry["error_detail"] for entry in entries if entry.get("error_detail")]
+    assert len(errors) == 1, entries
+    return f"{errors[0][0]['exc_type']}: {errors[0][0]['exc_value']}"
+
+
+def line_that_raises() -> int:
+    lines = (FAULTY / "include" / "tiny" / "model.py").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, 1) if "[name]" in line)
+
+
+def stored(platform: Platform) -> set[str]:
+    return set(Storage(platform.home.store).list())
+
+
+def waiting_job(platform: Platform, as_of: datetime, task: str) -> Job:
+    """The job of that run, as soon as its train function waits."""
+
+    def found() -> Job | None:
+        for file in platform.home.jobs.glob(f"tiny/*/{task}/job.json"):
+            job = Job(file.parent)
+            if json.loads(file.read_text())["as_of"] == as_of.isoformat() and "waiting" in job.read_log()[0]:
+                return job
+        return None
+
+    return until(found, 120, f"{task} of {as_of:%Y-%m-%d}")
+
+
+def pid_of(job: Job) -> int:
+    return int(json.loads((job.folder / "process.json").read_text())["pid"])
+
+
+def steps(job: Job) -> list[int]:
+    """What the log of the process that trained last says of epochs."""
+    lines = job.log.read_text().splitlines()
+    return [int(line.removeprefix("step ").partition(":")[0]) for line in lines if line.startswith("step ")]
+
+
+def ask(deployment: Deployment) -> Any:
+    answer = httpx.post(deployment.endpoint, json={"jsonData": RECORDS}, trust_env=False, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+def drafts(platform: Platform) -> list[Path]:
+    """What somebody who has ended began and did not finish. Airflow's own files and W&B's records are not looked at."""
+    home, store = platform.home, Storage(platform.home.store).folder
+    at_work = [job.folder for job in running(home.jobs)]
+    jobs = [file.parent for file in home.jobs.rglob("job.json") if file.parent not in at_work]
+    folders = (store, *jobs, home.serving, home.supervisor, Path(platform.env["TMPDIR"]))
+    found = [path for folder in folders for path in folder.rglob("*")]
+    return [path for path in found if path.name.startswith((".", "tmp", "sailplane-", "scratch"))]
