@@ -29,6 +29,7 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{STATE / 'airflow.db'}",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+    ORT_DISABLE_TELEMETRY="1",
     SAILPLANE_PROJECT=str(PROJECT),
     SAILPLANE_HOME=str(STATE / "home"),
     WANDB_MODE="offline",
