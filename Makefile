@@ -62,7 +62,7 @@ bench: ## measure; BENCH=name for one, JSON=file for a row an object
 	@$(VENV)/python tests/benchmarks/run.py $(BENCH) $(if $(JSON),--json $(JSON))
 
 pictures: ## take the README's pictures again, from a run in this checkout (needs chromium)
-	$(BOOTSTRAP) EXTRAS=test
+	$(call bootstrap,test)
 	@$(VENV)/python tests/browser/pictures.py
 
 lock: ## pin every package again (needs uv)
