@@ -22,6 +22,7 @@ from tests.programs import find  # noqa: E402
 
 PICTURES = PROJECT / ".github"
 COLUMNS = 132
+SPINNER = "Starting the services"
 
 
 def main() -> None:
@@ -38,9 +39,10 @@ def main() -> None:
 
 def in_a_terminal(command: list[str]) -> str:
     """What is left on a person's screen. The second run is shown, which finds everything there: the summary alone."""
-    subprocess.run(command, cwd=PROJECT, check=True)
+    env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    env |= {"COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
+    subprocess.run(command, cwd=PROJECT, env=env, check=True)
     ours, theirs = pty.openpty()
-    env = {**os.environ, "COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
     process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
     said = b""
@@ -48,7 +50,8 @@ def in_a_terminal(command: list[str]) -> str:
         while part := os.read(ours, 65536):
             said += part
     assert process.wait() == 0
-    return said.decode().replace("\r\n", "\n")
+    lines = said.decode().replace("\r\n", "\n").splitlines()
+    return "\n".join(line for line in lines if SPINNER not in line)
 
 
 def picture_of_terminal(browser: Browser, said: str, file: Path) -> None:
