@@ -122,10 +122,11 @@ def test_no_request_fails_while_versions_change(
 
 
 FAILS_IN_THE_SERVER = tiny.FEATURES.replace(
-    "import numpy as np", 'import sys\nimport numpy as np\nif "uvicorn" in sys.modules: raise ValueError("no luck")'
+    "import numpy as np",
+    'import sys\nimport numpy as np\nif "sailplane.serving.server" in sys.orig_argv: raise ValueError("no luck")',
 )
 OTHER_SCORES_IN_THE_SERVER = tiny.FEATURES.replace(
-    '/ state["distance"]', '/ state["distance"] * (1 + sys.modules.__contains__("uvicorn"))'
+    '/ state["distance"]', '/ state["distance"] * (1 + ("sailplane.serving.server" in sys.orig_argv))'
 ).replace("import numpy as np", "import sys\nimport numpy as np")
 
 
