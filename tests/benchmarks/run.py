@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 FOLDER = Path(__file__).parent
+WIDTH = 140
 sys.path.insert(0, str(FOLDER.parents[1]))
 
 from tests.benchmarks.row import Row  # noqa: E402
@@ -36,7 +37,7 @@ def main() -> None:
         for row in importlib.import_module(f"tests.benchmarks.{name}").rows():
             rows.append(row)
             Console(stderr=True).print(row)
-    Console().print(table(rows))
+    Console(width=WIDTH).print(table(rows))
     if asked.json:
         Path(asked.json).write_text("".join(f"{json.dumps(row.to_dict())}\n" for row in rows))
 
