@@ -42,7 +42,7 @@ test: ## lint, types, import contracts, all tests
 fast: ## lint and unit tests, within a minute
 	$(call bootstrap,test)
 	@$(MAKE) --no-print-directory lint
-	@$(VENV)/pytest tests/unit
+	@$(VENV)/pytest -n logical --dist worksteal tests/unit
 
 lint:
 	@$(VENV)/ruff check .
