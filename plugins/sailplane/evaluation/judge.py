@@ -13,7 +13,7 @@ from sailplane.evaluation.gate import MINIMUM, verdict
 from sailplane.evaluation.metrics import metrics
 from sailplane.records import Evaluation, Model, Run, Windows
 from sailplane.registry.bundle import Bundle
-from sailplane.registry.models import fetch
+from sailplane.registry.models import fetch, fetch_bundle
 from sailplane.storage import Storage
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def evaluate(
 def _bundles(
     storage: Storage, run: Run, baseline: str | None, champion: Model | None, scratch: Path
 ) -> dict[str, Bundle]:
-    bundles = {"challenger": _fetch(storage, run.bundle, scratch / "challenger")}
+    bundles = {"challenger": fetch_bundle(storage, run.bundle, scratch / "challenger")}
     if baseline:
-        bundles["baseline"] = _fetch(storage, baseline, scratch / "baseline")
+        bundles["baseline"] = fetch_bundle(storage, baseline, scratch / "baseline")
     if champion:
         bundles["champion"] = fetch(storage, champion, scratch / "champion")
     expected = bundles["challenger"].manifest
@@ -80,14 +80,6 @@ def _bundles(
                 remedy="Give the model that predicts something else another name.",
             )
     return bundles
-
-
-def _fetch(storage: Storage, uri: str, folder: Path) -> Bundle:
-    try:
-        storage.download(storage.path(uri), folder)
-    except FileNotFoundError as error:
-        raise ModelError("fetch bundle", uri, got="nothing there", remedy="Train the model again.") from error
-    return Bundle.open(folder)
 
 
 def _measure(bundle: Bundle, inputs: pd.DataFrame, target: NDArray[np.generic]) -> dict[str, float]:

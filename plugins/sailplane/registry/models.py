@@ -21,11 +21,10 @@ from sailplane.storage import Storage
 def register(ledger: Ledger, storage: Storage, run: Run, metrics: Mapping[str, float] | None = None) -> Model:
     """Copies the run's bundle to models/<name>/<version>/ and then writes its row. A second call changes nothing.
 
-    `run.bundle` is a URI of the store or a folder's path. `metrics` are the ones to keep with the model, the run's own
-    by default. Raises ModelError if the bundle is damaged.
+    `metrics` are the ones to keep with the model, the run's own by default. Raises ModelError if the bundle is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
-        bundle = _fetch(storage, run.bundle, Path(scratch) / "bundle")
+        bundle = fetch_bundle(storage, run.bundle, Path(scratch) / "bundle")
         prefix = f"models/{bundle.manifest.model}/{bundle.version}"
         # The manifest last: a copy that broke off has none.
         for name in (*FILES, MANIFEST):
@@ -72,15 +71,14 @@ def move_alias(connection: sa.Connection, name: str, alias: str, version: str) -
 
 def fetch(storage: Storage, model: Model, folder: Path) -> Bundle:
     """A copy of the registered bundle. Raises ModelError if it is not there, damaged, or another one."""
-    bundle = _fetch(storage, model.uri, folder)
+    bundle = fetch_bundle(storage, model.uri, folder)
     if bundle.digest != model.digest:
         raise ModelError("fetch", model.uri, got=f"digest {bundle.digest[:12]}", expected=model.digest[:12])
     return bundle
 
 
-def _fetch(storage: Storage, uri: str, folder: Path) -> Bundle:
-    if Path(uri).is_absolute():
-        return Bundle.open(Path(uri))
+def fetch_bundle(storage: Storage, uri: str, folder: Path) -> Bundle:
+    """A copy of the bundle at that URI of the store. Raises ModelError if it is not there, or damaged."""
     try:
         storage.download(storage.path(uri), folder)
     except FileNotFoundError as error:

@@ -32,16 +32,16 @@ class _Probability(torch.nn.Module):
         return torch.softmax(logits, dim=1)
 
 
-def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int) -> bytes:
+def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int, path: str = "a train function") -> bytes:
     """Inputs are named like the arrays and take any number of rows; the output is `probability` [n, outputs].
 
-    Raises TrainingError if the module does not take the arrays by name, or gives another shape of logits than [n]
-    (one output) or [n, outputs].
+    Raises TrainingError, which names the train function's `path`, if the module does not take the arrays by name, or
+    gives another shape of logits than [n] (one output) or [n, outputs].
     """
     names = tuple(features)
     examples = tuple(torch.from_numpy(np.ascontiguousarray(features[name][:2])) for name in names)
     module = module.to("cpu").eval()
-    _check(module, dict(zip(names, examples, strict=True)), outputs)
+    _check(module, dict(zip(names, examples, strict=True)), outputs, path)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         # The exporter that is to replace this one takes seven seconds where this one takes a third of one.
         warnings.filterwarnings("ignore", message=".*legacy TorchScript-based ONNX export", category=DeprecationWarning)
@@ -81,13 +81,25 @@ def scores(onnx: bytes, features: Arrays, model: str = "the graph") -> NDArray[n
     return probability
 
 
-def _check(module: torch.nn.Module, examples: Mapping[str, torch.Tensor], outputs: int) -> None:
+def _check(module: torch.nn.Module, examples: Mapping[str, torch.Tensor], outputs: int, path: str) -> None:
     rows = len(next(iter(examples.values())))
     allowed = [(rows,), (rows, 1)] if outputs == 1 else [(rows, outputs)]
     with torch.no_grad():
         try:
             got = tuple(module(**examples).shape)
         except TypeError as error:
-            raise TrainingError("call the model", got=error, expected=f"forward({', '.join(examples)})") from error
+            raise TrainingError(
+                "call the model of",
+                path,
+                got=error,
+                expected=f"forward({', '.join(examples)})",
+                remedy="Its arguments have the names of the arrays that transform gives.",
+            ) from error
     if got not in allowed:
-        raise TrainingError("call the model", got=f"logits of shape {got}", expected=" or ".join(map(str, allowed)))
+        raise TrainingError(
+            "call the model of",
+            path,
+            got=f"logits of shape {got} for {rows} rows",
+            expected=" or ".join(map(str, allowed)),
+            remedy="Return one logit a row for each output, without sigmoid or softmax.",
+        )

@@ -95,7 +95,7 @@ class Trainer:
         started, validation = time.monotonic(), self._data.validation
         module = call(path, spec.config, self._data, handle)
         trained = time.monotonic()
-        onnx = to_onnx(module, validation.features, len(self._data.outputs))
+        onnx = to_onnx(module, validation.features, len(self._data.outputs), path)
         measured = metrics(validation.target, scores(onnx, validation.features, path))
         self._write(spec, folder, onnx)
         _say(

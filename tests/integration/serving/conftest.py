@@ -68,8 +68,7 @@ def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> 
     """`registered("run-1", bias=0.1)`: a version of the tiny model in the register."""
 
     def make(run: str, **how: object) -> Model:
-        folder = tmp_path / "trained" / run
-        tiny.bundle(folder, run=run, **how)  # type: ignore[arg-type]
-        return register(ledger, storage, tiny.run_of(str(folder), run=run))
+        bundle = tiny.bundle(tmp_path / "trained" / run, run=run, **how)  # type: ignore[arg-type]
+        return register(ledger, storage, tiny.run_of(bundle, storage))
 
     return make

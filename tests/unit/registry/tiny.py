@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sailplane.records import Dataset, Field, Interval, Run
 from sailplane.registry.bundle import Bundle, write
+from sailplane.storage import Storage
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 INPUTS = (
@@ -142,7 +143,10 @@ def bundle(
     )
 
 
-def run_of(bundle_uri: str, *, model: str = "flights", run: str = "run-1") -> Run:
+def run_of(bundle: Bundle, storage: Storage) -> Run:
+    """The run that put the bundle on the store."""
+    prefix = f"runs/{bundle.manifest.run}/bundle"
+    storage.upload(bundle.folder, prefix)
     dataset = Dataset(
         name="flights",
         version="d1",
@@ -153,13 +157,13 @@ def run_of(bundle_uri: str, *, model: str = "flights", run: str = "run-1") -> Ru
         schema=INPUTS,
     )
     return Run(
-        id=run,
-        model=model,
+        id=bundle.manifest.run,
+        model=bundle.manifest.model,
         config={},
         seed=1,
         dataset=dataset,
         as_of=AS_OF,
         metrics={"auc": 0.7},
-        bundle=bundle_uri,
+        bundle=storage.uri(prefix),
         seconds=1.0,
     )

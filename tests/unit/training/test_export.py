@@ -66,13 +66,15 @@ def test_an_array_that_the_model_does_not_use_is_no_input() -> None:
 
 
 def test_logits_of_another_shape_are_refused() -> None:
-    with pytest.raises(TrainingError, match=r"logits of shape \(2, 3\); expected \(2, 4\)"):
-        to_onnx(Net(3), FEATURES, 4)
+    with pytest.raises(
+        TrainingError, match=r"include\.model:train: logits of shape \(2, 3\) for 2 rows; expected \(2, 4\)"
+    ):
+        to_onnx(Net(3), FEATURES, 4, "include.model:train")
 
 
 def test_a_forward_that_does_not_take_the_arrays_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"expected forward\(numbers, categories\)"):
-        to_onnx(nn.Linear(5, 1), FEATURES, 1)
+    with pytest.raises(TrainingError, match=r"include\.model:train: .*expected forward\(numbers, categories\)"):
+        to_onnx(nn.Linear(5, 1), FEATURES, 1, "include.model:train")
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
