@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
-import sys
+import shutil
+import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from sailplane.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import wandb
 
 # A network that is away must not hold up a training; `wandb sync` sends later what is on disk.
 INIT_SECONDS: Final = 20.0
-FINISH_SECONDS: Final = 30.0
+# Less than a job that is told to stop gets before it is killed: a trial's lease is given back after this.
+FINISH_SECONDS: Final = 8.0
+# A sweep's worker must not wait at each of its trials for a server that is not there.
+AWAY_SECONDS: Final = 300.0
+
+# Until when (by the monotonic clock) a server is not asked, by its address.
+_away: dict[str | None, float] = {}
 
 
 class Tracked:
@@ -38,29 +48,81 @@ class Tracked:
 
 @contextmanager
 def run(*, project: str, name: str, group: str, config: Mapping[str, Any], folder: Path) -> Iterator[Tracked]:
-    """A W&B run under `folder`/wandb. It is finished on every way out, with exit code 1 after an exception: SystemExit
-    too, which is how a process leaves on SIGTERM. What is not finished loses its last rows and reads as running."""
+    """A W&B run under `folder`/wandb, at W&B too with a WANDB_API_KEY, unless WANDB_MODE says otherwise.
+
+    It is finished on every way out, with exit code 1 after an exception: SystemExit too, which is how a process leaves
+    on SIGTERM. What is not finished loses its last rows and reads as running. A server that is away or refuses the key
+    costs one line and a wait, never the run. Raises ConfigurationError if W&B refuses its settings.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    _check_settings()
     about = {"project": project, "name": name, "group": group, "config": dict(config), "dir": str(folder)}
-    started = _start(about)
+    started = (_online(about) if _may_ask() else None) or _init("offline", about)
     try:
         yield Tracked(started)
     except BaseException:
-        started.finish(exit_code=1)
+        _finish(started, exit_code=1)
         raise
-    started.finish()
+    _finish(started, exit_code=0)
 
 
-def _start(about: Mapping[str, Any]) -> wandb.Run:
+def _check_settings() -> None:
+    """Before a run is begun, so that what is wrong with the environment is said as such."""
+    # A run that is recorded offline must talk to nobody, and the client reports on itself in every mode.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    if "WANDB_API_KEY" in os.environ:
+        # A key out of a file ends in a newline, for which the client would refuse offline runs too.
+        os.environ["WANDB_API_KEY"] = os.environ["WANDB_API_KEY"].strip()
     import wandb
 
-    if os.environ.get("WANDB_API_KEY"):
-        try:
-            return _init("online", about)
-        except (wandb.errors.Error, TimeoutError) as error:
-            print(f"W&B cannot be reached ({error}): the run is recorded offline; send it later with `wandb sync`.")  # noqa: T201
-            sys.stdout.flush()
-    return _init("offline", about)
+    try:
+        wandb.setup()
+    except (wandb.errors.Error, ValueError) as error:
+        raise ConfigurationError(
+            "read",
+            "the environment's WANDB_ variables",
+            got=" ".join(str(error).split()),
+            remedy="Correct or unset it.",
+        ) from error
+
+
+def _may_ask() -> bool:
+    """WANDB_MODE is the user's own switch; anything but online keeps the data here."""
+    wanted = os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE", "online") == "online"
+    return bool(wanted) and time.monotonic() >= _away.get(os.environ.get("WANDB_BASE_URL"), 0.0)
+
+
+def _online(about: Mapping[str, Any]) -> wandb.Run | None:
+    """None, after one line that says so, if W&B does not take the run."""
+    import wandb
+
+    run, records = uuid.uuid4().hex[:8], Path(about["dir"], "wandb")
+    try:
+        return _init("online", {**about, "id": run})
+    except (wandb.errors.Error, TimeoutError) as error:
+        # An empty run, which `wandb sync --include-online` would send.
+        for left in records.glob(f"run-*-{run}"):
+            shutil.rmtree(left)
+        _say_away(
+            f"start W&B run {about['name']}: {str(error).partition(chr(10))[0]}; expected a server that can be reached "
+            f"and that knows the WANDB_API_KEY. It is recorded offline: send it later with `wandb sync {records}`."
+        )
+    return None
+
+
+def _finish(run: wandb.Run, *, exit_code: int) -> None:
+    try:
+        run.finish(exit_code=exit_code)
+    except TimeoutError:
+        _say_away(
+            f"finish W&B run {run.name}: not all of it is at the server after {FINISH_SECONDS:.0f} s, all of it is on "
+            f"disk. Send it later with `wandb sync --include-online {Path(run.settings.sync_file).parent}`."
+        )
+
+
+def _say_away(line: str) -> None:
+    _away[os.environ.get("WANDB_BASE_URL")] = time.monotonic() + AWAY_SECONDS
+    print(f"{line} Runs of the next {AWAY_SECONDS / 60:.0f} minutes are recorded offline too.", flush=True)  # noqa: T201
 
 
 def _init(mode: str, about: Mapping[str, Any]) -> wandb.Run:
@@ -79,5 +141,6 @@ def _init(mode: str, about: Mapping[str, Any]) -> wandb.Run:
         x_save_requirements=False,
         init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS,
+        finish_timeout_raises=True,
     )
     return wandb.init(**about, settings=settings, reinit="create_new")

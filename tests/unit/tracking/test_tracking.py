@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import wandb
 
 from sailplane import tracking
+from sailplane.errors import ConfigurationError
+from sailplane.training import jobs
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -50,8 +53,16 @@ def test_a_run_that_is_stopped_is_finished_with_its_last_row(tmp_path: Path) -> 
     assert (record["exit_code"], record["summary"]["loss"]) == (1, 0.5)
 
 
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """The client reads its environment once in a process."""
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
 def test_without_a_network_a_run_with_a_key_goes_on_offline_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = "0123456789abcdef0123456789abcdef01234567"
     monkeypatch.setenv("WANDB_API_KEY", key)
@@ -61,7 +72,18 @@ def test_without_a_network_a_run_with_a_key_goes_on_offline_and_says_so(
     with start(tmp_path) as tracked:
         tracked.log({"loss": 0.5}, step=0)
     said = capsys.readouterr()
-    assert "recorded offline" in said.out
+    assert "connection refused; expected a server that can be reached" in said.out
+    assert said.out.count("\n") == 1
     assert key not in said.out + said.err
     assert read(tracked.file)["summary"]["loss"] == 0.5
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and key.encode() in file.read_bytes()]
+
+
+def test_settings_that_are_wrong_are_named(fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "localhost:8080")
+    with pytest.raises(ConfigurationError, match=r"WANDB_ variables: .*base_url URL scheme should be"):
+        start(tmp_path).__enter__()
+
+
+def test_a_job_that_is_told_to_stop_is_given_the_time_to_finish_its_run() -> None:
+    assert tracking.FINISH_SECONDS <= jobs.STOP_SECONDS - 2

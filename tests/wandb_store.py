@@ -1,0 +1,131 @@
+"""What the stand-in of W&B's server knows, and the GraphQL operations on it: a run's, for now."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ENTITY = {"id": "entity-1", "name": "gliders"}
+HISTORY, SUMMARY, EVENTS, OUTPUT = "wandb-history.jsonl", "wandb-summary.json", "wandb-events.jsonl", "output.log"
+Operation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+class Refused(Exception):
+    """Not a part of this server, or wrong by its protocol."""
+
+
+@dataclass
+class ServedRun:
+    """What the server knows of a run; `lines` are the files that are streamed, `files` those that are put whole."""
+
+    id: str
+    project: str
+    name: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    notes: str | None = None
+    state: str = "running"
+    exit_code: int | None = None
+    tags: list[str] = field(default_factory=list)
+    raw_config: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {name: entry["value"] for name, entry in self.raw_config.items() if name != "_wandb"}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The rows by step, a later one in place of an earlier, as W&B keeps them: the client sends all of a run again,
+        after the lines that are there (wandb/wandb pull request 12668)."""
+        rows = [json.loads(line) for line in self.lines.get(HISTORY, [])]
+        return list({row["_step"]: row for row in rows}.values())
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        lines = self.lines.get(SUMMARY)
+        return dict(json.loads(lines[-1])) if lines else {}
+
+
+class Store:
+    """The server's memory; an operation takes a query's variables and gives the answer's `data`. What sweeps or
+    artifacts need is another class with operations of its own, added to `operations`."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.runs: dict[str, ServedRun] = {}
+        self.uploads: dict[str, tuple[ServedRun, str]] = {}
+        self.operations: dict[str, Operation] = {
+            "UpsertBucket": self._upsert_run,
+            "RunResumeStatus": self._resume_status,
+            "CreateRunFiles": self._create_files,
+        }
+
+    def run(self, project: str, run: str) -> ServedRun:
+        if run not in self.runs or self.runs[run].project != project:
+            raise Refused(f"run {project}/{run}: there is none; expected one of {', '.join(self.runs) or 'none'}")
+        return self.runs[run]
+
+    def stream(self, run: ServedRun, update: Mapping[str, Any]) -> None:
+        """Lines from an offset on replace those that are there: a client that had no answer sends them again."""
+        for name, part in update.get("files", {}).items():
+            lines, offset = run.lines.setdefault(name, []), part["offset"]
+            if offset > len(lines):
+                raise Refused(f"stream {run.id} {name}: offset {offset}; expected at most {len(lines)}")
+            lines[offset : offset + len(part["content"])] = part["content"]
+        if update.get("complete"):
+            run.exit_code = update["exitcode"]
+            run.state = "failed" if run.exit_code else "finished"
+
+    def _upsert_run(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """By `name`, or by the `id` that the answer gave; what is null stays as it is."""
+        name = variables["name"] or variables["id"]
+        inserted = name not in self.runs
+        run = self.runs.setdefault(name, ServedRun(name, variables["project"] or "uncategorized"))
+        run.state, run.exit_code = "running", None
+        told = {"displayName": "name", "groupName": "group", "jobType": "job_type", "notes": "notes", "tags": "tags"}
+        for variable, attribute in told.items():
+            if variables[variable] is not None:
+                setattr(run, attribute, variables[variable])
+        run.raw_config |= json.loads(variables["config"] or "{}")
+        if variables["summaryMetrics"]:
+            run.lines[SUMMARY] = [variables["summaryMetrics"]]
+        return {"upsertBucket": {"bucket": self._bucket(run), "inserted": inserted}}
+
+    def _bucket(self, run: ServedRun) -> dict[str, Any]:
+        return {
+            "id": run.id,
+            "name": run.id,
+            "displayName": run.name,
+            "description": run.notes,
+            "notes": run.notes,
+            "tags": run.tags,
+            "sweepName": None,
+            "project": {"id": f"project-{run.project}", "name": run.project, "entity": ENTITY},
+            "config": json.dumps(run.raw_config),
+            "wandbConfig": json.dumps({"t": run.raw_config.get("_wandb", {}).get("value", {}).get("t", {})}),
+            "summaryMetrics": json.dumps(run.summary),
+            "historyTail": json.dumps(run.lines.get(HISTORY, [])[-1:]),
+            "historyLineCount": len(run.lines.get(HISTORY, [])),
+            "eventsTail": json.dumps(run.lines.get(EVENTS, [])[-1:]),
+            "eventsLineCount": len(run.lines.get(EVENTS, [])),
+            "logLineCount": len(run.lines.get(OUTPUT, [])),
+        }
+
+    def _resume_status(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        project, run = variables["project"], self.runs.get(variables["name"])
+        bucket = self._bucket(run) if run and run.project == project else None
+        return {"model": {"id": f"project-{project}", "name": project, "entity": ENTITY, "bucket": bucket}}
+
+    def _create_files(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A place to put each file, by an address that needs no key, as cloud stores have them."""
+        run, files = self.run(variables["project"], variables["run"]), []
+        for name in variables["files"]:
+            token = secrets.token_hex(8)
+            self.uploads[token] = run, name
+            files.append({"name": name, "uploadUrl": f"{self.url}/storage/{token}"})
+        return {"createRunFiles": {"runID": run.id, "uploadHeaders": [], "files": files}}
