@@ -4,6 +4,7 @@ Runs under the system's Python, whatever that is: standard library only, and no 
 that an old one can still say that it is too old.
 """
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -23,6 +24,7 @@ STAMP = VENV / "installed.json"
 LOG = PROJECT / ".venv-install.log"
 
 FULL = ("No space left on device", "os error 28", "Errno 28")
+FULL_BYTES = 10000000
 OFFLINE = (
     # All that pip says of it while it builds a package.
     "(from versions: none)",
@@ -55,6 +57,11 @@ def main(extras: "list[str]") -> int:
             _install(sorted({*extras, *_stamp().get("extras", ())}))
     except BootstrapError as error:
         sys.stderr.write(f"sailplane: {error}\n")
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        sys.stderr.write(f"sailplane: {_no_room()}\n")
         return 1
     return 0
 
@@ -184,8 +191,9 @@ def _watch(process: "subprocess.Popen[bytes]", written: Any) -> None:
 
 
 def _reason(said: str) -> str:
-    if any(sign in said for sign in FULL):
-        return f"the disk is full. Free some space, and run make again. The log is {LOG}"
+    # On a full disk the log may have no room for what the installer said.
+    if any(sign in said for sign in FULL) or _free() < FULL_BYTES:
+        return f"{_no_room()} The log is {LOG}"
     if any(sign in said for sign in OFFLINE) and OTHER_PYTHON not in said:
         return (
             "no network: the package index cannot be reached. Connect, or set PIP_INDEX_URL (a mirror) or HTTPS_PROXY, "
@@ -200,12 +208,23 @@ def _reason(said: str) -> str:
     return f"the installation failed: {lines[-1] if lines else 'the installer said nothing'}. The log is {LOG}"
 
 
+def _no_room() -> str:
+    return (
+        f"the disk is full: {_free() / 1e6:.0f} MB are free where {PROJECT} lies. "
+        "Free some space there (or where TMPDIR is), and run make again."
+    )
+
+
+def _free() -> int:
+    return shutil.disk_usage(str(PROJECT)).free
+
+
 def _require_space() -> None:
     """torch is most of it: from PyPI, on Linux, it brings CUDA along."""
     if any(VENV.glob("lib/python*/site-packages/torch")):
         return
     small = not sys.platform.startswith("linux") or _cpu_torch()
-    free, needed = shutil.disk_usage(str(PROJECT)).free / 1e9, 2.5 if small else 7.0
+    free, needed = _free() / 1e9, 2.5 if small else 7.0
     if free < needed:
         cpu = "PyTorch without CUDA needs only 2.5 GB: set PIP_EXTRA_INDEX_URL to PyTorch's CPU index."
         raise BootstrapError(

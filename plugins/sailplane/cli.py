@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from sailplane.errors import SailplaneError
+from sailplane.files import room_for
 from sailplane.home import Home
 
 # Every command imports its own room when it runs: `sailplane run` must be there in an instant.
@@ -19,7 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whatever a command, or a service that it becomes, writes is for this user alone.
     os.umask(0o077)
     try:
-        code: int = arguments.command(Home.find(), arguments)
+        home = Home.find()
+        with room_for(home.root):
+            code: int = arguments.command(home, arguments)
     except SailplaneError as error:
         sys.stderr.write(f"sailplane: {error}\n")
         return 1

@@ -10,6 +10,9 @@ SailplaneError
 ├── TrainingError           a train function raised, or gave something that is no model
 ├── JobError                a training process was killed, or ended without a result; a retry may mend it
 ├── ModelError              a bundle is damaged, or a model's scores are not numbers
+├── StorageError            the store cannot be reached, is full, or refuses; a retry may mend it
+│   ├── AccessError         it wants other credentials
+│   └── ConflictError       somebody else changed the object meanwhile
 ├── RequestError            a prediction request is wrong (HTTP 4xx)
 └── ServiceError            a service is not running, did not start, or a port is taken
     └── DeploymentError     a model could not be put behind the endpoint
@@ -64,6 +67,18 @@ class JobError(SailplaneError):
 
 
 class ModelError(SailplaneError):
+    pass
+
+
+class StorageError(SailplaneError):
+    pass
+
+
+class AccessError(StorageError):
+    pass
+
+
+class ConflictError(StorageError):
     pass
 
 

@@ -1,21 +1,63 @@
-"""Files that are private to their user, replaced at once, or held by one process at a time."""
+"""Files that are private to their user, replaced at once, or held by one process at a time; and what is said where a
+disk takes no more of them."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from sailplane.errors import ServiceError
+from sailplane.errors import ServiceError, StorageError
+
+_ROOM: Final = "Free some space, or set SAILPLANE_HOME to a folder on another disk, and run again."
+# What the kernel refuses a write with where there is no room, in words, and the remedy.
+FULL: Final = {
+    errno.ENOSPC: ("the disk is too full", _ROOM),
+    errno.EDQUOT: ("your quota on this disk is used up", _ROOM),
+    errno.EFBIG: ("the file is larger than `ulimit -f` allows", "Raise that limit, and run again."),
+}
+
+
+def free_bytes(path: Path) -> int:
+    """On the disk that holds the path, or that would."""
+    return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
+
+
+def is_full(path: Path) -> bool:
+    """So little is free that what failed here can be taken to have failed for that, even if it could not say so."""
+    return free_bytes(path) < 10_000_000
+
+
+def no_room(failed: str, which: object, *, disk: Path, got: str = "", number: int = errno.ENOSPC) -> StorageError:
+    """What to raise for a write that found no room on `disk`; `got` where it has words of its own for that."""
+    words, remedy = FULL[number]
+    return StorageError(failed, which, got=f"{got or words}, {free_bytes(disk) / 1e6:.1f} MB are free", remedy=remedy)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """Raises StorageError, with the file's name and the remedy, where what is written finds no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        # Of a copy, the first name is the source's.
+        which = Path(error.filename2 or error.filename or path)
+        raise no_room("write", which, disk=which, number=error.errno) from error
 
 
 def private_folder(path: Path) -> Path:
     """Makes the folder and what is missing above it, for this user alone. ServiceError if it is another user's."""
     if not path.parent.exists():
         private_folder(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
+    with room_for(path):
+        path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()
     if path.is_symlink() or status.st_uid != os.geteuid():
         raise ServiceError("use folder", path, got="it belongs to somebody else", remedy="Remove it.")
@@ -24,14 +66,20 @@ def private_folder(path: Path) -> Path:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """A reader sees the old content or the new, never a part. The file is private."""
+    """A reader sees the old content or the new, never a part. The file is private. StorageError where there is
+    no room."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with room_for(path):
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

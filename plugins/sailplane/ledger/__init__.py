@@ -10,12 +10,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sailplane.errors import ConfigurationError, ServiceError
+from sailplane.files import no_room, room_for
 from sailplane.home import Home
 from sailplane.ledger.tables import metadata
 
 
 class Ledger:
-    """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other writer."""
+    """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other writer. StorageError,
+    and nothing changed, where SQLite's disk is full."""
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
@@ -26,7 +28,7 @@ class Ledger:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        with self.engine.begin() as connection:
+        with _room_for(self.engine.url), self.engine.begin() as connection:
             yield connection
 
 
@@ -34,13 +36,16 @@ class Ledger:
 def _engine(url: str) -> sa.Engine:
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(parsed.database).parent
+        with room_for(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, **_options(parsed))
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_immediate)
     try:
-        metadata.create_all(engine)
+        with _room_for(parsed):
+            metadata.create_all(engine)
     except sa.exc.DatabaseError as error:
         raise ServiceError(
             "open the ledger",
@@ -49,6 +54,18 @@ def _engine(url: str) -> sa.Engine:
             remedy="Start that database, or set SAILPLANE_LEDGER to another one.",
         ) from error
     return engine
+
+
+@contextmanager
+def _room_for(url: sa.URL) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        # Only a failed write is a full database to SQLite; a journal that cannot be opened or grow is an I/O error.
+        reason = getattr(error.orig, "sqlite_errorname", "")
+        if not url.database or not reason.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise
+        raise no_room("use the ledger", url.database, disk=Path(url.database), got=str(error.orig)) from error
 
 
 def _parsed(url: str) -> sa.URL:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from sailplane.errors import ConfigurationError, ServiceError
+from sailplane.files import replace_file
 from sailplane.home import Home
 from sailplane.services import leftovers
 from sailplane.services.environment import environment, prepare
@@ -86,9 +87,17 @@ def _migrate(home: Home, env: Mapping[str, str]) -> None:
     local = env.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") == f"sqlite:///{database}"
     if local and database.exists() and stamp.exists() and stamp.read_text() == wanted:
         return
-    subprocess.run([*_airflow(), "db", "migrate"], env=env, check=True)
+    settings = home.airflow / "airflow.cfg"
+    written = settings.exists()
+    ended = subprocess.run([*_airflow(), "db", "migrate"], env=env)
+    if ended.returncode:
+        # Airflow writes its settings at its first start. A part of them may be one that it cannot read.
+        if not written:
+            settings.unlink(missing_ok=True)
+        got = f"`airflow db migrate` ended with exit code {ended.returncode}"
+        raise ServiceError("prepare", "Airflow's database", got=got, remedy="What it said stands above.")
     if local:
-        stamp.write_text(wanted)
+        replace_file(stamp, wanted)
 
 
 def _wait_for_api(env: Mapping[str, str]) -> None:

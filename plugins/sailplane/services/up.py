@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from datetime import datetime
 
 from rich.console import Console
 
-from sailplane.errors import ServiceError
+from sailplane.errors import SailplaneError, ServiceError
+from sailplane.files import free_bytes, is_full, no_room
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.services import leftovers
@@ -96,14 +96,15 @@ def _wait(home: Home, supervisor: Supervisor) -> None:
             time.sleep(0.2)
 
 
-def _failure(home: Home, supervisor: Supervisor, name: str, state: str) -> ServiceError:
+def _failure(home: Home, supervisor: Supervisor, name: str, state: str) -> SailplaneError:
+    if is_full(home.root):
+        return no_room("start", name, disk=home.root)
     said = f"it is {state}; the end of its log:\n{supervisor.log(name)}\n"
     return ServiceError("start", name, got=said, remedy=f"The whole log is {home.logs / name}.log")
 
 
 def _require_space(home: Home) -> None:
-    existing = next(path for path in (home.root, *home.root.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(home.root)
     if free < FREE_BYTES:
         raise ServiceError(
             "start in",

@@ -3,18 +3,23 @@ a reader never sees half an object."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, GenericError
 
 from sailplane.errors import ConfigurationError
+from sailplane.files import FULL, no_room, room_for
 
 
 class Storage:
-    """Whole-object verbs under a root URI. Paths are relative, with `/`."""
+    """Whole-object verbs under a root URI. Paths are relative, with `/`. A put that finds no room raises StorageError,
+    and leaves what was there."""
 
     def __init__(self, root: str) -> None:
         parts = urlsplit(root)
@@ -38,12 +43,14 @@ class Storage:
         return bytes(obstore.get(self._store, path).bytes())
 
     def put(self, path: str, data: bytes) -> None:
-        obstore.put(self._store, path, data)
+        with self._room_for(path):
+            obstore.put(self._store, path, data)
 
     def put_new(self, path: str, data: bytes) -> bool:
         """Create only: False, and nothing written, if the object exists."""
         try:
-            obstore.put(self._store, path, data, mode="create")
+            with self._room_for(path):
+                obstore.put(self._store, path, data, mode="create")
         except AlreadyExistsError:
             return False
         return True
@@ -73,5 +80,17 @@ class Storage:
             raise FileNotFoundError(self.uri(prefix))
         for path in paths:
             target = folder / path.removeprefix(f"{prefix}/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.get(path))
+            with room_for(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self.get(path))
+
+    @contextmanager
+    def _room_for(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except GenericError as error:
+            # The number is in the words alone.
+            found = re.search(r"\(os error (\d+)\)", str(error))
+            if not found or int(found.group(1)) not in FULL:
+                raise
+            raise no_room("write", self.uri(path), disk=self.folder, number=int(found.group(1))) from error
