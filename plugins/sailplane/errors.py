@@ -30,7 +30,7 @@ class SailplaneError(Exception):
         subject = f"{failed} {which}".strip()
         facts = [str(got)] if got is not None else []
         facts += [f"expected {expected}"] if expected is not None else []
-        sentence = f"{subject}: {'; '.join(facts)}." if facts else f"{subject}."
+        sentence = f"{subject}: {'; '.join(facts).rstrip('.')}." if facts else f"{subject}."
         super().__init__(f"{sentence} {remedy}".strip())
 
 

@@ -190,8 +190,8 @@ def test_an_installation_on_a_full_disk_ends_with_one_line_and_counts_as_none(di
         ended = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1, ended.stderr
-    # The limit on a file's size is no full disk: there the log says what it is.
-    full, failed = r"the disk is full: 0 MB .*Free some space", r"the installation failed: .*The log is"
+    # The limit on a file's size is no full disk: there it is the last words of the installer.
+    full, failed = r"the disk is full: 0 MB .*Free some space", r"the installation failed: Error: .*The log is"
     assert re.match(f"sailplane: ({full}|{failed})", ended.stderr)
     assert not (project / ".venv/installed.json").exists()
 

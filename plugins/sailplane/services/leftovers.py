@@ -14,6 +14,8 @@ from sailplane.files import private_folder, replace_file
 from sailplane.home import Home
 
 MARK = "SAILPLANE_SERVICE"
+# A process that is just being started shows no environment yet, and may start another one before it ends.
+PASSES = 4
 
 
 def record(home: Home, service: str) -> None:
@@ -34,13 +36,18 @@ def kill_earlier_life(home: Home, service: str) -> list[int]:
 def kill_all(home: Home) -> list[int]:
     """End every process that the services of this home started, directly or not; a training gets SIGTERM and ten
     seconds to save itself."""
-    processes = marked(home)
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _gone, alive = psutil.wait_procs(processes, timeout=10)
-    _kill(alive)
-    return [process.pid for process in processes]
+    ended: list[int] = []
+    for _ in range(PASSES):
+        processes = marked(home)
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _gone, alive = psutil.wait_procs(processes, timeout=10)
+        _kill(alive)
+        ended += [process.pid for process in processes]
+        if not processes:
+            break
+    return ended
 
 
 def marked(home: Home, service: str | None = None) -> list[psutil.Process]:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from sailplane.errors import DeploymentError, ModelError
-from sailplane.files import private_folder
+from sailplane.files import private_folder, room_for
 from sailplane.home import Home
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.manifest import FILES, MANIFEST
@@ -44,12 +44,17 @@ class ModelProcess:
         private_folder(self.folder.parent)
         draft = self.folder.with_name(f".{self.version}.{os.getpid()}")
         shutil.rmtree(draft, ignore_errors=True)
-        private_folder(draft)
-        for name in (*FILES, MANIFEST):
-            shutil.copyfile(bundle.folder / name, draft / name)
-            (draft / name).chmod(0o600)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        draft.rename(self.folder)
+        try:
+            with room_for(self.folder):
+                private_folder(draft)
+                for name in (*FILES, MANIFEST):
+                    shutil.copyfile(bundle.folder / name, draft / name)
+                    (draft / name).chmod(0o600)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            draft.rename(self.folder)
+        finally:
+            # On a full disk its space is what the roll-back needs.
+            shutil.rmtree(draft, ignore_errors=True)
 
     def start(self) -> None:
         """Returns when the server is ready. DeploymentError, with the end of its log, if it ends instead."""

@@ -7,14 +7,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sailplane import code, tracking
-from sailplane.errors import SailplaneError, TrainingError
+from sailplane.errors import SailplaneError, StorageError, TrainingError
 from sailplane.evaluation.metrics import metrics
 from sailplane.home import Home
 from sailplane.records import Run
@@ -69,8 +69,19 @@ class Trainer:
                 found = self._contend(spec, spec.baseline, silent, Path(scratch, "baseline"))
                 measured |= {f"baseline_{name}": value for name, value in found.items()}
             tracked.summarise(measured)
-            self._storage.upload(Path(scratch), f"runs/{spec.run}")
+            self._upload(Path(scratch), f"runs/{spec.run}")
         return self._record(spec, measured, time.monotonic() - started, sweep, trial)
+
+    def _upload(self, folder: Path, prefix: str) -> None:
+        """All or nothing."""
+        try:
+            self._storage.upload(folder, prefix)
+        except BaseException:
+            # A store that is away cannot be cleaned, and why the upload failed is what matters.
+            with suppress(StorageError):
+                for path in self._storage.list(prefix):
+                    self._storage.delete(path)
+            raise
 
     def _record(
         self, spec: TrainSpec, measured: Mapping[str, float], seconds: float, sweep: str | None, trial: int | None

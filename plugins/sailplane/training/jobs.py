@@ -17,7 +17,7 @@ import psutil
 import sailplane
 from sailplane import errors
 from sailplane.errors import JobError, SailplaneError
-from sailplane.files import replace_file
+from sailplane.files import is_full, no_room, replace_file
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
 State = Literal["running", "succeeded", "failed"]
@@ -49,6 +49,9 @@ class Job:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in ("result.json", "error.json", "process.json"):
             (self.folder / name).unlink(missing_ok=True)
+        if is_full(self.folder):
+            # W&B's client waits forever for a service that finds no room to start.
+            raise no_room("start the training process of", self.folder.name, disk=self.folder)
         replace_file(self.folder / "job.json", told)
         child = self._spawn(env or {})
         handle = {"pid": child.pid, "created": psutil.Process(child.pid).create_time()}
@@ -91,6 +94,9 @@ class Job:
         try:
             left = json.loads((self.folder / "error.json").read_text())
         except FileNotFoundError:
+            if is_full(self.folder):
+                got = f"it ended without a result ({self._cause()}), and the disk is too full"
+                return no_room("run the training process of", self.folder.name, disk=self.folder, got=got)
             return JobError(
                 "run the training process of",
                 self.folder.name,

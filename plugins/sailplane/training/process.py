@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from sailplane.errors import SailplaneError
-from sailplane.files import replace_file
+from sailplane.files import replace_file, room_for
 from sailplane.training.specs import TrainSpec, spec_from
 
 
@@ -31,7 +31,7 @@ def main(folder: Path) -> int:
     faulthandler.enable()
     signal.signal(signal.SIGTERM, _leave)
     try:
-        with _temporary_files(folder / "scratch"):
+        with room_for(folder), _temporary_files(folder / "scratch"):
             result = json.dumps(_run(folder))
         replace_file(folder / "result.json", result)
     except SailplaneError as error:

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from sailplane.files import is_full, no_room
+
 
 class Log(Protocol):
     def log(self, metrics: Mapping[str, Any], step: int) -> None: ...
@@ -64,7 +66,13 @@ class RunHandle:
         """Keep `state` (tensors, plain values) for a retry, in place of the one before; a reader sees all or none."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         half = self._file.with_suffix(".tmp")
-        torch.save({"epoch": self._epoch, "step": self._step, "state": dict(state)}, half)
+        try:
+            torch.save({"epoch": self._epoch, "step": self._step, "state": dict(state)}, half)
+        except RuntimeError as error:
+            # All that torch says of a write that failed.
+            if is_full(half):
+                raise no_room("write", half, disk=half) from error
+            raise
         half.replace(self._file)
 
     def resume(self) -> dict[str, Any] | None:

@@ -1,0 +1,117 @@
+"""A disk that is full where processes run: trainings, and what is served."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sailplane import code
+from sailplane.datasets import ingest
+from sailplane.errors import SailplaneError, StorageError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.records import Interval, Model, Run
+from sailplane.registry.models import alias, register
+from sailplane.serving.client import call
+from sailplane.serving.local import deploy
+from sailplane.serving.router import Router, router_program
+from sailplane.storage import Storage
+from sailplane.supervisor import Supervisor
+from sailplane.training.jobs import Job
+from sailplane.training.specs import TrainSpec
+from tests.integration.training.conftest import AS_OF, PROJECT
+from tests.platform import free_port
+from tests.small_disk import SmallDisk, disks
+from tests.unit.registry import tiny
+
+RECORD = {"jsonData": tiny.RECORD}
+
+
+@pytest.fixture(params=disks(), ids=lambda way: way.__name__)
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
+    with request.param(tmp_path / "disk") as small:
+        yield small
+
+
+@pytest.fixture
+def served(disk: SmallDisk, tmp_path: Path) -> Iterator[Home]:
+    """The supervisor and the router run."""
+    settings = {"SAILPLANE_PROJECT": str(tmp_path), "SAILPLANE_HOME": str(disk.folder / "home")}
+    home = Home.find({**settings, "SAILPLANE_ROUTER_PORT": str(free_port())})
+    supervisor = Supervisor(home)
+    supervisor.boot()
+    try:
+        supervisor.put(router_program(home))
+        supervisor.update()
+        yield home
+    finally:
+        supervisor.shutdown()
+
+
+def served_version(home: Home) -> str | None:
+    return call(home.router_port, "POST", "/seldon/local/flights/api/v1.0/predictions", RECORD).version
+
+
+def test_a_deployment_without_room_leaves_what_was_served_and_the_next_one_goes_well(
+    disk: SmallDisk, served: Home, tmp_path: Path
+) -> None:
+    ledger, storage = Ledger.at(served), Storage(served.store)
+
+    def registered(run: str, bias: float) -> Model:
+        bundle = tiny.bundle(tmp_path / run, run=run, bias=bias)
+        return register(ledger, storage, tiny.run_of(bundle, storage))
+
+    old, new = registered("run-1", 0.0), registered("run-2", 0.2)
+    deploy(served, ledger, storage, old)
+    bundles = served.serving / "models" / "flights"
+    with disk.full(leave=0):
+        with pytest.raises(SailplaneError, match=r"Free some space|Raise that limit"):
+            deploy(served, ledger, storage, new)
+        assert served_version(served) == old.version
+        assert [path.name for path in bundles.iterdir()] == [old.version]
+        assert list(Router(served).ports()) == [("flights", old.version)]
+    assert alias(ledger, "flights", "champion") == old
+    deploy(served, ledger, storage, new)
+    assert served_version(served) == new.version
+    assert [path.name for path in bundles.iterdir()] == [new.version]
+
+
+def test_a_training_without_room_says_so_at_once_and_the_next_one_goes_well(
+    disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAILPLANE_PROJECT", str(PROJECT))
+    monkeypatch.setenv("SAILPLANE_HOME", str(disk.folder / "home"))
+    monkeypatch.syspath_prepend(str(PROJECT))
+    home, data = Home.find(), code.load("include.toy.data")
+    interval = Interval.trailing(AS_OF, 28)
+    dataset = ingest(
+        Storage(home.store), name="toy", extract=data.extract, schema=data.SCHEMA, time="time", interval=interval
+    )
+    spec = TrainSpec(
+        run="toy/train",
+        model="toy",
+        dataset=dataset,
+        as_of=AS_OF,
+        features="include.toy.features",
+        train="include.toy.model:train",
+        config={"epochs": 2},
+    )
+    job = Job(home.jobs / "toy" / "train")
+    with disk.full(leave=0), pytest.raises(StorageError, match=r"Free some space|Raise that limit"):
+        job.start(spec)
+    assert job.state() == "failed"
+    job.start(spec)
+    try:
+        deadline = time.monotonic() + 90
+        while job.state() == "running":
+            assert time.monotonic() < deadline, job.read_log()[0]
+            time.sleep(0.05)
+    finally:
+        job.stop()
+    assert Run.from_dict(job.result()).metrics["validation_auc"] > 0.5
+    for name in [name for name in sys.modules if name.startswith("include.toy")]:
+        del sys.modules[name]
