@@ -1,4 +1,4 @@
-"""`sailplane up | down | status | predict | run`."""
+"""`sailplane up | down | status | predict | twin | insights | airflow | run`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from sailplane.errors import SailplaneError
 from sailplane.files import room_for
 from sailplane.home import Home
+from sailplane.storage.access import SETTING as STORE_ACCESS
+from sailplane.twins.algorithmia import arguments as algorithmia
 
 # Every command imports its own room when it runs: `sailplane run` must be there in an instant.
 
@@ -21,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     try:
         home = Home.find()
+        if home.has_s3:
+            # What `up` made, for the commands that open the store.
+            os.environ.setdefault(STORE_ACCESS, str(home.store_access))
         with room_for(home.root):
             code: int = arguments.command(home, arguments)
     except SailplaneError as error:
@@ -47,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model")
     predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
     predict.set_defaults(command=_predict)
+    twin = commands.add_parser("twin", help="a local server of a hosted API")
+    algorithmia.add_arguments(
+        twin.add_subparsers(required=True, metavar="API").add_parser("algorithmia", help="Algorithmia, over the store")
+    )
+    algorithmia.add_insights_arguments(commands.add_parser("insights", help="what algorithms reported"))
     airflow = commands.add_parser("airflow", help="Airflow's own command, with the services' settings", add_help=False)
     airflow.add_argument("arguments", nargs=argparse.REMAINDER)
     airflow.set_defaults(command=_airflow)

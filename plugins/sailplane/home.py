@@ -6,9 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from sailplane.errors import ConfigurationError
+
+# A store in this bucket is in the S3 that `up` starts here.
+EMBEDDED_S3: Final = "sailplane"
+# Local servers of hosted APIs that `up` starts on request.
+TWINS: Final = ("algorithmia",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,9 @@ class Home:
     ui_port: int
     router_port: int
     router_host: str = "127.0.0.1"
+    s3_port: int = 8333
+    twins: tuple[str, ...] = ()
+    algorithmia_port: int = 9010
 
     @classmethod
     def find(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -37,7 +45,25 @@ class Home:
             ui_port=_port(env, "SAILPLANE_UI_PORT", 8080),
             router_port=_port(env, "SAILPLANE_ROUTER_PORT", 9000),
             router_host=env.get("SAILPLANE_ROUTER_HOST") or "127.0.0.1",
+            s3_port=_port(env, "SAILPLANE_S3_PORT", 8333),
+            twins=_twins(env),
+            algorithmia_port=_port(env, "SAILPLANE_ALGORITHMIA_PORT", 9010),
         )
+
+    @property
+    def has_s3(self) -> bool:
+        """Whether the store is in the embedded S3."""
+        return f"{self.store}/".startswith(f"s3://{EMBEDDED_S3}/")
+
+    @property
+    def s3(self) -> Path:
+        """The embedded S3: its keys and its data."""
+        return self.root / "s3"
+
+    @property
+    def store_access(self) -> Path:
+        """With what processes of this home reach the embedded S3."""
+        return self.s3 / "access.json"
 
     @property
     def airflow(self) -> Path:
@@ -78,6 +104,13 @@ def _project() -> Path:
 def _from_file(env: Mapping[str, str], name: str) -> str:
     """A container's secret is a file; what an environment holds, everybody who inspects the container sees."""
     return Path(env[name]).read_text().strip() if env.get(name) else ""
+
+
+def _twins(env: Mapping[str, str]) -> tuple[str, ...]:
+    named = tuple(name.strip() for name in env.get("SAILPLANE_TWINS", "").split(",") if name.strip())
+    if unknown := [name for name in named if name not in TWINS]:
+        raise ConfigurationError("read", "SAILPLANE_TWINS", got=repr(unknown[0]), expected=f"one of {', '.join(TWINS)}")
+    return named
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:

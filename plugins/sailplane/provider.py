@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sailplane import __doc__ as description
 
+ALGORITHMIA: Final = {
+    "connection-type": "algorithmia",
+    "hook-class-name": "sailplane.hooks.algorithmia.AlgorithmiaHook",
+    "hook-name": "Algorithmia",
+    "ui-field-behaviour": {
+        "hidden-fields": ["login", "port", "schema", "extra"],
+        "relabeling": {"host": "Endpoint", "password": "API key"},
+        "placeholders": {"host": "http://localhost:9100"},
+    },
+}
+
 
 def get_provider_info() -> dict[str, Any]:
-    return {"package-name": "sailplane", "name": "Sailplane", "description": description, "versions": ["0.1.0"]}
+    return {
+        "package-name": "sailplane",
+        "name": "Sailplane",
+        "description": description,
+        "versions": ["0.1.0"],
+        "filesystems": [f"sailplane.filesystems.{scheme}" for scheme in ("data", "hf", "s3")],
+        "connection-types": [ALGORITHMIA],
+    }

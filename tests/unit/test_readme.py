@@ -13,11 +13,17 @@ PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
 CODE = "\n".join(file.read_text() for file in (PROJECT / "plugins").rglob("*.py"))
 # What the services tell each other, and what only a container sets.
-INTERNAL = {"SAILPLANE_PROJECT", "SAILPLANE_SERVICE", "SAILPLANE_LEDGER_FILE", "SAILPLANE_ROUTER_HOST"}
+INTERNAL = {
+    "SAILPLANE_PROJECT",
+    "SAILPLANE_SERVICE",
+    "SAILPLANE_STORE_ACCESS",
+    "SAILPLANE_LEDGER_FILE",
+    "SAILPLANE_ROUTER_HOST",
+}
 
 
 def settings(text: str) -> set[str]:
-    return set(re.findall(r"SAILPLANE_[A-Z_]*[A-Z]", text))
+    return set(re.findall(r"(?<!_)SAILPLANE_[A-Z0-9_]*[A-Z0-9]", text))
 
 
 def test_every_setting_is_in_the_readme_and_every_setting_of_the_readme_is_read() -> None:

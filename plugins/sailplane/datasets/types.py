@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, Final
 
 import numpy as np
@@ -80,10 +81,14 @@ def _boolean(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.where(column.map(lambda value: isinstance(value, (bool, np.bool_)))).astype("boolean")
 
 
-def _timestamp(column: pd.Series[Any]) -> pd.Series[Any]:
+def timestamps(column: pd.Series[Any]) -> pd.Series[Any]:
+    """In UTC; what is no time becomes null. Text is read as ISO 8601, without a zone as UTC."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         times = column
     elif pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
+        if pd.api.types.is_object_dtype(column.dtype):
+            # A number beside times has no unit: pandas would choose one.
+            column = column.where(~column.map(lambda value: isinstance(value, Real)).astype(bool))
         times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     else:
         times = _nothing(column, "datetime64[us, UTC]")
@@ -100,7 +105,7 @@ _READERS: Final[dict[FieldKind, Callable[[pd.Series[Any]], pd.Series[Any]]]] = {
     "integer": _integer,
     "string": _string,
     "boolean": _boolean,
-    "timestamp": _timestamp,
+    "timestamp": timestamps,
 }
 
 

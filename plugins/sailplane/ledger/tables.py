@@ -54,3 +54,26 @@ deployments = sa.Table(
     sa.Column("record", sa.JSON, nullable=False),
     sa.Column("changed", sa.Float, nullable=False),
 )
+
+# `digest` is the SHA-256 of the secret, in hexadecimal; `hint` its last characters.
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("user", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("hint", sa.String(8), nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+
+insights = sa.Table(
+    "insights",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("report", sa.String(32), nullable=False),
+    sa.Column("time", sa.Float, nullable=False),
+    sa.Column("user", sa.String(64)),
+    sa.Column("algorithm", sa.String(129), index=True),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("value", sa.JSON),
+)

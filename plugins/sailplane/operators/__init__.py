@@ -5,12 +5,14 @@ from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.form import trigger_form
 from sailplane.operators.ingest import IngestDatasetOperator
 from sailplane.operators.sweep import sweep
+from sailplane.operators.sync import SyncStorageOperator
 from sailplane.operators.train import TrainModelOperator
 
 __all__ = [
     "DeployModelOperator",
     "EvaluateModelOperator",
     "IngestDatasetOperator",
+    "SyncStorageOperator",
     "TrainModelOperator",
     "sweep",
     "trigger_form",

@@ -7,11 +7,11 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sailplane.home import Home
+from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.ledger import Ledger
 from sailplane.operators.as_of import is_backfill
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Evaluation
-from sailplane.storage import Storage
 
 
 class DeployModelOperator(BaseOperator):
@@ -46,7 +46,7 @@ class DeployModelOperator(BaseOperator):
         from sailplane.serving.local import deploy
 
         home = Home.find()
-        ledger, storage = Ledger.at(home), Storage(home.store)
+        ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
         model = register(ledger, storage, evaluation.run, evaluation.metrics["challenger"])
         deployment = deploy(home, ledger, storage, model)
         self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)

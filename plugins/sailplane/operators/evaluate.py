@@ -6,10 +6,10 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 
 from sailplane.home import Home
+from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.ledger import Ledger
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Run
-from sailplane.storage import Storage
 
 
 class EvaluateModelOperator(BaseOperator):
@@ -37,7 +37,7 @@ class EvaluateModelOperator(BaseOperator):
 
         home, challenger = Home.find(), Run.from_dict(self.challenger)
         evaluation = evaluate(
-            Storage(home.store),
+            SailplaneStorageHook().get_conn(),
             run=challenger,
             baseline=Run.from_dict(self.baseline).baseline,
             champion=alias(Ledger.at(home), challenger.model, "champion"),

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseOperator, Context, ResumableJobMixin
 
 from sailplane.home import Home
+from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.operators.retries import USER_ERRORS_FAIL
+from sailplane.storage import Access
 
 if TYPE_CHECKING:
     from sailplane.training.jobs import Job
     from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
 POLL_SECONDS = 0.2
+# A session's token is good for longer: see sailplane.storage.access.
+GRANT_SECONDS = 300
 
 
 class DetachedJobOperator(ResumableJobMixin, BaseOperator):
@@ -41,7 +45,7 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
 
     def submit_job(self, context: Context) -> Any:
         job = self._at(_folder(context))
-        return {"folder": str(job.folder), **job.start(self.specification(context))}
+        return {"folder": str(job.folder), **job.start(self.specification(context), self._access())}
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
         return self._at(Path(cast(Mapping[str, str], external_id)["folder"])).state()
@@ -55,7 +59,11 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
     def poll_until_complete(self, external_id: Any, context: Context) -> Any:
         """Returns the result, because on a reconnect the mixin returns what this returns."""
         job, offset = self._at(Path(external_id["folder"])), 0
+        granted = 0.0
         while True:
+            if time.monotonic() > granted + GRANT_SECONDS and job.state() == "running":
+                job.grant(self._access())
+                granted = time.monotonic()
             active = self.is_job_active(job.state())
             text, offset = job.read_log(offset)
             for line in text.splitlines():
@@ -71,6 +79,12 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
     def on_kill(self) -> None:
         if self._job is not None:
             self._job.stop()
+
+    def _access(self) -> dict[str, Access]:
+        """With what the process reaches the store: only a task may ask Airflow's connections."""
+        hook = SailplaneStorageHook()
+        ask = hook.access()
+        return {hook.root.uri: ask()} if ask else {}
 
     def _at(self, folder: Path) -> Job:
         from sailplane.training.jobs import Job

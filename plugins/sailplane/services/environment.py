@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
+from sailplane.services import object_store
 
 LOCAL_SETTINGS = '''"""Written by `sailplane run`; changes here are lost."""
 
@@ -50,13 +51,15 @@ def prepare(home: Home) -> None:
             replace_file(settings, LOCAL_SETTINGS)
         if not _secrets_file(home).exists():
             replace_file(_secrets_file(home), json.dumps(_new_secrets()))
+        if home.has_s3:
+            object_store.prepare(home)
 
 
 def environment(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """`env` completed for a service. What `env` says of Airflow's settings wins, so that one database or one executor
     can be set from outside; where Airflow keeps its files does not: that is always the home."""
     given = {key: value for key, value in env.items() if key not in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")}
-    settings = {**_paths(home), **_network(home), **_pace(), **_privacy(), **_keys(home)}
+    settings = {**_paths(home), **_network(home), **_pace(), **_privacy(), **_keys(home), **_store(home)}
     unset = {key: value for key, value in settings.items() if not _given(key, given)}
     return {**given, **unset, **_process(home, env)}
 
@@ -73,6 +76,7 @@ def _process(home: Home, env: Mapping[str, str]) -> dict[str, str]:
         "SAILPLANE_PROJECT": str(home.project),
         "SAILPLANE_UI_PORT": str(home.ui_port),
         "SAILPLANE_ROUTER_PORT": str(home.router_port),
+        "SAILPLANE_S3_PORT": str(home.s3_port),
         "AIRFLOW_HOME": str(home.airflow),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), env.get("PATH", os.defpath))),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(home.project), env.get("PYTHONPATH")))),
@@ -85,6 +89,8 @@ def _process(home: Home, env: Mapping[str, str]) -> dict[str, str]:
         "MALLOC_ARENA_MAX": env.get("MALLOC_ARENA_MAX", "2"),
         # Else onnxruntime reports its use to its vendor.
         "ORT_DISABLE_TELEMETRY": "1",
+        # Else huggingface_hub reports each upload's circumstances to its vendor.
+        "HF_HUB_DISABLE_TELEMETRY": env.get("HF_HUB_DISABLE_TELEMETRY", "1"),
         # Airflow's process titles would overwrite the environment by which left-overs are recognised.
         "SPT_NOENV": "1",
     }
@@ -146,6 +152,10 @@ def _privacy() -> dict[str, str]:
 def _keys(home: Home) -> dict[str, str]:
     file = _secrets_file(home)
     return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def _store(home: Home) -> dict[str, str]:
+    return object_store.settings(home) if home.has_s3 else {}
 
 
 def _new_secrets() -> dict[str, str]:

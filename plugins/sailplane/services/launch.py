@@ -18,7 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.files import replace_file
 from sailplane.home import Home
-from sailplane.services import leftovers
+from sailplane.services import leftovers, object_store
 from sailplane.services.environment import environment, prepare
 
 # The log servers of scheduler and triggerer would listen on all interfaces.
@@ -36,13 +36,15 @@ API_SECONDS = 180
 def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
     """The process becomes the service; only the serving service returns, once it was told to stop. ServiceError if
     what the service waits for does not come."""
-    if service not in (*AIRFLOW, SERVING):
-        names = ", ".join((*AIRFLOW, SERVING))
+    if service not in (*AIRFLOW, SERVING, object_store.NAME):
+        names = ", ".join((*AIRFLOW, SERVING, object_store.NAME))
         raise ConfigurationError("run service", service, got="no such service", expected=f"one of {names}")
     prepare(home)
     if service == SERVING:
         serve(home)
         return
+    if service == object_store.NAME:
+        object_store.run(home)
     leftovers.kill_earlier_life(home, service)
     leftovers.record(home, service)
     settings = {**environment(home, env), leftovers.MARK: service}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 
 import psutil
 
 from sailplane.errors import ServiceError
 from sailplane.home import Home
+from sailplane.services import object_store
 from sailplane.services.leftovers import marked
 
 
 def require_ports(home: Home) -> None:
     """ServiceError if somebody else holds a port that the services need."""
-    for port, setting in ((home.ui_port, "SAILPLANE_UI_PORT"), (home.router_port, "SAILPLANE_ROUTER_PORT")):
+    for port, setting in _wanted(home):
         if _taken(port) and not _ours(home, port):
             raise ServiceError(
                 "listen on port",
@@ -22,6 +24,15 @@ def require_ports(home: Home) -> None:
                 got=f"it is taken by {_holder(port)}",
                 remedy=f"Stop that, or choose another port, for example `{setting}={_free()} make up`.",
             )
+
+
+def _wanted(home: Home) -> Iterator[tuple[int, str]]:
+    yield home.ui_port, "SAILPLANE_UI_PORT"
+    yield home.router_port, "SAILPLANE_ROUTER_PORT"
+    if home.has_s3:
+        yield from ((port, "SAILPLANE_S3_PORT") for port in object_store.ports(home))
+    if "algorithmia" in home.twins:
+        yield home.algorithmia_port, "SAILPLANE_ALGORITHMIA_PORT"
 
 
 def _taken(port: int) -> bool:

@@ -4,32 +4,53 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sailplane.home import Home
+from sailplane.services import object_store
 from sailplane.services.launch import AIRFLOW
 from sailplane.serving.router import router_program
 from sailplane.supervisor import Program
 
 # A later `up` with other settings in its environment restarts the services with them.
-SETTINGS = ("SAILPLANE_", "WANDB_", "AIRFLOW_", "AWS_", "HF_")
+SETTINGS = ("SAILPLANE_", "WANDB_", "AIRFLOW_", "AWS_", "HF_", "ALGORITHMIA_")
+SAILPLANE = (sys.executable, "-P", "-m", "sailplane.cli")
 # What the scheduler's workers get to finish their tasks; a training goes on by itself.
-STOP_SECONDS = {"api-server": 5, "scheduler": 10, "dag-processor": 5, "triggerer": 5}
+STOP_SECONDS = {"api-server": 5, "scheduler": 10, "dag-processor": 5, "triggerer": 5, object_store.NAME: 20}
 
 
 def programs(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
-    airflow = tuple(
-        Program(
-            name=service,
-            command=(sys.executable, "-P", "-m", "sailplane.cli", "run", service),
-            environment=settings(home, env),
-            directory=home.project,
-            stop_seconds=STOP_SECONDS[service],
-            priority=100,
-        )
-        for service in AIRFLOW
+    airflow = (_service(service, home, env, priority=100) for service in AIRFLOW)
+    return (*airflow, router_program(home), *_on_request(home, env))
+
+
+def _service(name: str, home: Home, env: Mapping[str, str], *, priority: int) -> Program:
+    return Program(
+        name=name,
+        command=(*SAILPLANE, "run", name),
+        environment=settings(home, env),
+        directory=home.project,
+        stop_seconds=STOP_SECONDS[name],
+        priority=priority,
     )
-    return (*airflow, router_program(home))
+
+
+def _on_request(home: Home, env: Mapping[str, str]) -> Iterator[Program]:
+    if home.has_s3:
+        yield _service(object_store.NAME, home, env, priority=50)
+    if "algorithmia" in home.twins:
+        yield _twin(home, env)
+
+
+def _twin(home: Home, env: Mapping[str, str]) -> Program:
+    reached = object_store.settings(home) if home.has_s3 else {}
+    return Program(
+        name="algorithmia",
+        command=(*SAILPLANE, "twin", "algorithmia", "--port", str(home.algorithmia_port)),
+        environment={**settings(home, env), **reached},
+        directory=home.project,
+        priority=100,
+    )
 
 
 def settings(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -41,4 +62,5 @@ def settings(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
         "SAILPLANE_PROJECT": str(home.project),
         "SAILPLANE_UI_PORT": str(home.ui_port),
         "SAILPLANE_ROUTER_PORT": str(home.router_port),
+        "SAILPLANE_S3_PORT": str(home.s3_port),
     }

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sailplane.home import Home
+from sailplane.services import object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.answer import all_served
 from sailplane.services.programs import programs
@@ -47,7 +48,9 @@ def services(home: Home) -> list[ServiceStatus]:
 def _ports(home: Home) -> dict[str, int]:
     from sailplane.serving.local import model_ports
 
-    return {"api-server": home.ui_port, "router": home.router_port, **model_ports(home)}
+    on_request = {object_store.NAME: home.s3_port} if home.has_s3 else {}
+    on_request |= dict.fromkeys(home.twins, home.algorithmia_port)
+    return {"api-server": home.ui_port, "router": home.router_port, **on_request, **model_ports(home)}
 
 
 def show(home: Home, *, as_json: bool) -> int:

@@ -12,12 +12,12 @@ from sailplane.errors import SailplaneError, ServiceError
 from sailplane.files import free_bytes, is_full, no_room
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.services import leftovers
+from sailplane.services import leftovers, object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.environment import prepare
 from sailplane.services.ports import require_ports
 from sailplane.services.programs import programs, settings
-from sailplane.storage import Storage
+from sailplane.storage.roots import Root
 from sailplane.supervisor import ProgramState, Supervisor
 
 BOOT_SECONDS = 300
@@ -46,7 +46,7 @@ def start(home: Home, console: Console) -> None:
     _require_space(home)
     prepare(home)
     # A store or a ledger that cannot be opened is said now, not by the first task that needs it.
-    Storage(home.store)
+    Root.parse(home.store)
     Ledger.at(home)
     require_ports(home)
     supervisor = Supervisor(home)
@@ -75,6 +75,10 @@ def unhealthy(states: dict[str, ProgramState], api: AirflowApi) -> dict[str, str
     return waiting
 
 
+def _store_waits(home: Home) -> dict[str, str]:
+    return {object_store.NAME: "starting"} if home.has_s3 and not object_store.healthy(home) else {}
+
+
 def _beats(report: dict[str, str | None], component: str, state: ProgramState) -> bool:
     # For 30 s after a crash the report still shows the earlier life's last heartbeat.
     beat = report.get(f"latest_{component}_heartbeat")
@@ -87,7 +91,7 @@ def _wait(home: Home, supervisor: Supervisor) -> None:
     deadline = time.monotonic() + BOOT_SECONDS
     lives: dict[str, set[int]] = {}
     with AirflowApi(home, timeout=10) as api:
-        while waiting := unhealthy(states := supervisor.states(), api):
+        while waiting := unhealthy(states := supervisor.states(), api) | _store_waits(home):
             for name in waiting.keys() & states.keys():
                 lives.setdefault(name, set()).update(filter(None, [states[name].pid]))
             dying = [name for name, pids in lives.items() if len(pids) > RESTARTS]

@@ -18,6 +18,7 @@ import sailplane
 from sailplane import errors
 from sailplane.errors import JobError, SailplaneError
 from sailplane.files import is_full, no_room, replace_file
+from sailplane.storage import Access, access
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
 State = Literal["running", "succeeded", "failed"]
@@ -32,15 +33,20 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 class Job:
-    """`job.json` what to do, `process.json` who does it, `log.txt`, and at the end `result.json` or `error.json`."""
+    """`job.json` what to do, `process.json` who does it, `access.json` with what the store is reached, `log.txt`, and
+    at the end `result.json` or `error.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log = folder / "log.txt"
+        self._access = folder / "access.json"
 
-    def start(self, spec: TrainSpec | SweepWorkerSpec, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    def start(self, spec: TrainSpec | SweepWorkerSpec, accesses: Mapping[str, Access] | None = None) -> dict[str, Any]:
         """Start the process, unless it runs; returns its `pid` and when it was `created`. One that was killed at the
-        same specification before left checkpoints: they are resumed."""
+        same specification before left checkpoints: they are resumed.
+
+        :param accesses: with what the process reaches a store, by the store's root URI
+        """
         if self.state() == "running":
             return self._handle()
         told = json.dumps(spec.to_dict())
@@ -53,10 +59,16 @@ class Job:
             # W&B's client waits forever for a service that finds no room to start.
             raise no_room("start the training process of", self.folder.name, disk=self.folder)
         replace_file(self.folder / "job.json", told)
-        child = self._spawn(env or {})
+        self.grant(accesses or {})
+        child = self._spawn({access.SETTING: str(self._access)} if accesses else {})
         handle = {"pid": child.pid, "created": psutil.Process(child.pid).create_time()}
         replace_file(self.folder / "process.json", json.dumps(handle))
         return handle
+
+    def grant(self, accesses: Mapping[str, Access]) -> None:
+        """What the process reaches its stores with from now on."""
+        if accesses:
+            access.write(self._access, accesses)
 
     def state(self) -> State:
         # Looked at first: a process that ends in between has left its result.
@@ -164,6 +176,7 @@ class Job:
 
     def _ended(self, state: State) -> State:
         """`state`, after the process was reaped if it is our child: it ends right after it wrote what it leaves."""
+        self._access.unlink(missing_ok=True)
         if (self.folder / "process.json").exists():
             child = _children.get(self._handle()["pid"])
             if child is not None:

@@ -1,4 +1,5 @@
-"""The platform in Airflow's UI. Airflow imports this module in every process and for every task: it imports nothing."""
+"""The platform in Airflow's UI. Airflow imports this module in every process and for every task: it imports nothing
+that Airflow has not imported before."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ import os
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
+
+# For a checkout that is not installed, and so has no entry points.
+import sailplane.filesystems.schemes  # noqa: F401
 
 
 class SailplanePlugin(AirflowPlugin):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pandera.pandas import Check, Column, DataFrameSchema
@@ -98,6 +100,56 @@ def quarantine(store: Storage) -> Callable[[], dict[str, pd.DataFrame]]:
 
     def frames() -> dict[str, pd.DataFrame]:
         paths = store.list("datasets/flights/quarantine")
-        return {Path(path).parent.name: pq.read_table(store.folder / path).to_pandas() for path in paths}
+        return {Path(path).parent.name: pq.read_table(pa.BufferReader(store.get(path))).to_pandas() for path in paths}
 
     return frames
+
+
+def packed(data: bytes, name: str) -> bytes:
+    if name.lower().endswith(".gz"):
+        return gzip.compress(data)
+    return pa.compress(data, "zstd", asbytes=True) if name.endswith(".zst") else data
+
+
+def write(file: Path, frame: pd.DataFrame) -> None:
+    """In the format that the file's name tells."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    plain = file.name.lower().removesuffix(".gz").removesuffix(".zst")
+    if plain.endswith(".parquet"):
+        frame.to_parquet(file)
+    elif plain.endswith(("json", "jsonl")):
+        file.write_bytes(packed(frame.to_json(orient="records", lines=True, date_format="iso").encode(), file.name))
+    else:
+        separator = "\t" if plain.endswith(".tsv") else ","
+        file.write_bytes(packed(frame.to_csv(index=False, sep=separator).encode(), file.name))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the files lie; its URI needs quoting."""
+    made = tmp_path / "fl ights"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def files(folder, schema) -> Callable[..., pd.DataFrame]:
+    """Reads the rows of the files that a pattern under `folder` means."""
+
+    from sailplane.datasets.files import extract_files
+
+    def call(pattern: str, start: datetime, end: datetime, **options) -> pd.DataFrame:
+        return extract_files(f"{folder.as_uri()}/{pattern}", schema=schema, time="time", **options)(start, end)
+
+    return call
+
+
+@pytest.fixture
+def days(week) -> tuple[datetime, datetime]:
+    return week.start, week.end
+
+
+def by_day(folder: Path, source: pd.DataFrame, name: str, days: int = 7) -> None:
+    for number, (day, rows) in enumerate(source.groupby(source["time"].dt.strftime("%Y-%m-%d"))):
+        if number < days:
+            write(folder / day / name, rows)

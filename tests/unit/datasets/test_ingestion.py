@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
@@ -17,7 +19,7 @@ DAY = timedelta(days=1)
 
 
 def files(store: Storage) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in store.folder.rglob("*")}
+    return {str(path): path.stat().st_mtime_ns for path in Path(urlsplit(store.root).path).rglob("*")}
 
 
 def test_a_window_becomes_one_partition_a_day_from_one_call(store, extract, ingested, week, markers):

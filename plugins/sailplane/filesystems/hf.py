@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sailplane.filesystems.connected import ConnectedHub
+
+schemes = ["hf"]
+
+
+def get_fs(conn_id: str | None, storage_options: Mapping[str, Any] | None = None) -> ConnectedHub:
+    """Airflow asks for it by this name."""
+    return ConnectedHub(conn_id, **(storage_options or {}))

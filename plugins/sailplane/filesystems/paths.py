@@ -1,0 +1,19 @@
+"""`data://` and `hf://` for universal-pathlib."""
+
+from __future__ import annotations
+
+from upath._flavour import WrappedFileSystemFlavour
+from upath.implementations.cloud import CloudPath
+
+from sailplane.storage.filesystem import DataFileSystem, HubFileSystem
+
+
+class DataPath(CloudPath):
+    __slots__ = ()
+    # By the scheme's name it would get the one for a data URL, whose parts nothing separates.
+    parser = WrappedFileSystemFlavour(DataFileSystem, netloc_is_anchor=True)
+
+
+class HubPath(CloudPath):
+    __slots__ = ()
+    parser = WrappedFileSystemFlavour(HubFileSystem, netloc_is_anchor=True)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from sailplane.filesystems.connected import ConnectedS3
+
+schemes = ["s3"]
+
+
+def _not_told(record: logging.LogRecord) -> bool:
+    """The Amazon provider's own wants s3fs, which pins botocore. That ours takes its place is no news in each task."""
+    return record.args != ("s3", __name__)
+
+
+logging.getLogger("airflow.sdk.io.fs").addFilter(_not_told)
+
+
+def get_fs(conn_id: str | None, storage_options: Mapping[str, Any] | None = None) -> ConnectedS3:
+    """Airflow asks for it by this name."""
+    return ConnectedS3(conn_id, **(storage_options or {}))

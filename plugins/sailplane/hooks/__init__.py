@@ -1,0 +1,1 @@
+"""Airflow's connections as clients of the services that they name."""

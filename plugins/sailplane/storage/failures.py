@@ -1,0 +1,61 @@
+"""What obstore says of a failure, in one line: it prints the request, the answer's XML and its own state."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from obstore import exceptions
+
+from sailplane.errors import AccessError, StorageError
+from sailplane.files import FULL, no_room
+
+ACCESS_CODES: Final = frozenset(
+    {"AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
+)
+_STATUS: Final = r"status code: (\d+"
+_BUSY: Final = (408, 429)
+_DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError)
+
+
+def failure(verb: str, which: str, error: Exception, disk: Path | None = None) -> StorageError:
+    """AccessError where other credentials are needed, else StorageError; of a full `disk` with what is free there."""
+    text = str(error)
+    number = number_of(error)
+    if disk and number in FULL:
+        return no_room(verb, which, disk=disk, number=number)
+    code, message = _found(r"<Code>(.*?)</Code>", text), _found(r"<Message>(.*?)</Message>", text)
+    status = _found(rf"{_STATUS} [\w ]+)", text)
+    got = ": ".join(filter(None, (status, code, message))) or _short(text)
+    if code in ACCESS_CODES or isinstance(error, _DENIED):
+        return AccessError(verb, which, got=got, remedy="Check the credentials and what they may do here.")
+    if code == "NoSuchBucket":
+        return StorageError(verb, which, got="there is no such bucket", remedy="Create it, or correct the URI.")
+    return StorageError(verb, which, got=got, remedy="Check that the store is reachable; a retry may mend it.")
+
+
+def number_of(error: Exception) -> int:
+    """The operating system's; obstore gives it in words alone. 0 if it is none of its errors."""
+    return int(getattr(error, "errno", None) or _found(r"\(os error (\d+)\)", str(error)) or 0)
+
+
+def status_of(error: Exception) -> int:
+    """Of the answer; 0 if there was none."""
+    return int(_found(rf"{_STATUS})", str(error)) or 0)
+
+
+def may_be_mended(error: Exception) -> bool:
+    """By the same request again."""
+    status = status_of(error)
+    return not isinstance(error, _DENIED) and (status in (0, *_BUSY) or status >= 500)
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text, re.DOTALL)
+    return match.group(1).strip() if match else ""
+
+
+def _short(text: str) -> str:
+    """The first line, without the URL's query, which may be signed."""
+    return re.sub(r"\?\S*", "", text.partition("\n")[0])[:300]

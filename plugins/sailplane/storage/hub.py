@@ -1,0 +1,238 @@
+"""The Hugging Face Hub as a store: repositories, where a put is one commit, and Storage Buckets, which speak S3.
+
+A commit is there as a whole or not at all. The Hub counts them, some hundred an hour for a free account: what is
+written often, or in many small objects, belongs in a bucket.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from huggingface_hub import CommitOperationDelete, RepoFile
+
+from sailplane.errors import AccessError, ConfigurationError, ConflictError, StorageError
+from sailplane.files import room_for
+from sailplane.storage.access import Access, Ask
+from sailplane.storage.backend import Backend, Content, Entry
+from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, mendable, pause, status
+from sailplane.storage.hub_repository import HubRepository, parsed
+from sailplane.storage.retries import Attempts, Patience
+
+if TYPE_CHECKING:
+    from sailplane.storage.roots import Root
+
+T = TypeVar("T")
+# Whether that which lies there, or None, may be put over.
+Allowed = Callable[[RepoFile | None], bool]
+PATIENCE: Final = Patience()
+PIECE_BYTES: Final = 2**20
+# The Hub makes it with each repository and needs it there: no object of the store.
+HUBS_OWN: Final = ".gitattributes"
+FORBIDDEN: Final = frozenset({".git", ".cache"})
+GATEWAY: Final = "https://s3.hf.co"
+
+
+def hub_backend(root: Root, access: Ask | None = None) -> Backend:
+    """The backend of an `hf://` root. Raises ConfigurationError."""
+    return bucket_backend(root, access) if root.host == "buckets" else HubBackend(root.uri, access)
+
+
+def bucket_backend(root: Root, access: Ask | None = None, env: Mapping[str, str] = os.environ) -> Backend:
+    """`hf://buckets/owner/name[/prefix]` through the Hub's S3 gateway.
+
+    The key pair is made from a token, by "Generate S3 credentials" in its menu: `key` and `secret` of the access, else
+    HF_S3_ACCESS_KEY_ID and HF_S3_SECRET_ACCESS_KEY. An endpoint of the access stands for the gateway and the owner.
+    Raises AccessError without a key pair. Source: https://huggingface.co/docs/hub/storage-buckets-s3
+    """
+    from sailplane.storage.s3 import S3Backend
+
+    place = parsed(root.uri)
+    owner, _, name = place.id.partition("/")
+
+    def ask() -> Access:
+        found = Access(key=env.get("HF_S3_ACCESS_KEY_ID"), secret=env.get("HF_S3_SECRET_ACCESS_KEY"))
+        given = access() if access else found
+        if not given.key or not given.secret:
+            remedy = "Generate S3 credentials from a token; set HF_S3_ACCESS_KEY_ID and HF_S3_SECRET_ACCESS_KEY."
+            raise AccessError("open storage", root.uri, got="no key pair", expected="one", remedy=remedy)
+        return replace(given, endpoint=given.endpoint or f"{GATEWAY}/{owner}", region=given.region or "us-east-1")
+
+    return S3Backend(name, place.path_in_repo, ask)
+
+
+class HubBackend:
+    """Objects under a folder of one revision of a repository, which the first put creates, private.
+
+    `ask` says token (`secret`) and endpoint; without it huggingface_hub finds them (`hf auth login`, HF_TOKEN,
+    HF_ENDPOINT). The etag is the file's git id, or the SHA-256 of a large one.
+    """
+
+    def __init__(self, uri: str, ask: Ask | None = None, patience: Patience = PATIENCE) -> None:
+        place = parsed(uri)
+        self._where = uri
+        self._folder = f"{place.path_in_repo}/" if place.path_in_repo else ""
+        self._repository = HubRepository(place, ask)
+        self._patience = patience
+        # The Hub refuses commits that meet: those of one process take turns.
+        self._turn = Lock()
+
+    def get(self, path: str) -> bytes:
+        return b"".join(self.stream(path))
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        attempts, done, version = Attempts(self._patience), 0, self._repository.revision
+        while True:
+            try:
+                with self._repository.opened(self._folder + path, version, done) as (answer, version):
+                    for piece in answer.iter_raw(PIECE_BYTES):
+                        done += len(piece)
+                        attempts.progressed()
+                        yield piece
+                return
+            except ERRORS as error:
+                if done and status(error) in (404, 416):
+                    raise ConflictError("get", self._called(path), got="that version is gone") from error
+                self._wait("get", path, error, RETRIED, attempts)
+
+    def content(self, path: str) -> Content:
+        return self.stream(path)
+
+    def put(self, path: str, content: Content) -> str:
+        return self._put("put", path, content, None) or ""
+
+    def put_new(self, path: str, content: Content) -> bool:
+        return self._put("put", path, content, lambda found: found is None) is not None
+
+    def replace(self, path: str, content: Content, etag: str) -> str:
+        new = self._put("replace", path, content, lambda found: found is not None and _etag(found) == etag)
+        if new is None:
+            got = "it has changed meanwhile"
+            raise ConflictError("replace", self._called(path), got=got, remedy="Read it again.")
+        return new
+
+    def head(self, path: str) -> Entry:
+        revision = self._repository.revision
+        found = self._again("look at", path, lambda: self._repository.find(self._folder + path, revision, dated=True))
+        if found is None:
+            raise FileNotFoundError(self._called(path))
+        return self._entry(found)
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        try:
+            # One commit for all pages.
+            commit = self._again("list", prefix, self._repository.head)
+            with self._told("list", prefix):
+                for found in self._repository.files((self._folder + prefix).rstrip("/"), commit):
+                    if found.path != HUBS_OWN:
+                        yield self._entry(found)
+        except FileNotFoundError:
+            return
+
+    def delete(self, path: str) -> None:
+        gone = CommitOperationDelete(self._writable("delete", path), is_folder=False)
+
+        def attempt() -> None:
+            with self._turn:
+                self._repository.commit(gone)
+
+        with suppress(FileNotFoundError):
+            self._again("delete", path, attempt, RETRIED | MOVED)
+
+    def sign(self, path: str, seconds: int) -> str:  # noqa: ARG002
+        got = "the Hub signs no URLs"
+        remedy = f"If the repository is public: {self._repository.url(self._folder + path, self._repository.revision)}"
+        raise StorageError("sign a URL of", self._called(path), got=got, remedy=remedy)
+
+    def _put(self, verb: str, path: str, content: Content, allowed: Allowed | None) -> str | None:
+        """The new etag; None, and no commit, where it is not allowed."""
+        full = self._writable(verb, path)
+        revision = self._repository.revision
+        with _readable(content) as given:
+            if allowed and not allowed(self._again(verb, path, lambda: self._repository.find(full, revision))):
+                return None
+            return self._again(verb, path, lambda: self._attempt(full, given, allowed), RETRIED | MOVED)
+
+    def _attempt(self, full: str, content: bytes | Path, allowed: Allowed | None) -> str | None:
+        """The Hub takes the commit only on top of the very one that was looked at."""
+        addition = self._repository.upload(full, content)
+        with self._turn:
+            parent = self._repository.head() if allowed else None
+            if allowed and parent:
+                found = self._repository.find(full, parent)
+                if not allowed(found):
+                    return None
+                if found and _etag(found) == addition._local_oid:
+                    return _etag(found)
+            self._repository.commit(addition, parent)
+        # huggingface_hub sends none for what lay there when it uploaded: another put it, and took it away.
+        if allowed and not addition._is_committed:
+            return self._attempt(full, content, allowed)
+        return addition._local_oid
+
+    def _writable(self, verb: str, path: str) -> str:
+        full = self._folder + path
+        if FORBIDDEN.intersection(full.split("/")):
+            expected = "a path that the Hub takes"
+            raise ConfigurationError(verb, self._called(path), got="a part .git or .cache", expected=expected)
+        return full
+
+    def _again(self, verb: str, path: str, call: Callable[[], T], statuses: frozenset[int] = RETRIED) -> T:
+        attempts = Attempts(self._patience)
+        while True:
+            try:
+                return call()
+            except ERRORS as error:
+                self._wait(verb, path, error, statuses, attempts)
+
+    def _wait(self, verb: str, path: str, error: Exception, statuses: frozenset[int], attempts: Attempts) -> None:
+        """For the next try; raises what is to be said if there is none."""
+        said = explained(verb, self._called(path), error, self._repository.token())
+        said.__cause__ = error
+        if isinstance(said, FileNotFoundError) or not mendable(error, statuses):
+            raise said
+        attempts.failed(said, pause(error), overtaken=status(error) in MOVED)
+
+    @contextmanager
+    def _told(self, verb: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except ERRORS as error:
+            raise explained(verb, self._called(path), error, self._repository.token()) from error
+
+    def _entry(self, found: RepoFile) -> Entry:
+        if found.last_commit is None:
+            raise StorageError("look at", found.path, got="no date", expected="that of its last commit")
+        path = found.path.removeprefix(self._folder)
+        return Entry(path=path, size=found.size, modified=found.last_commit.date, etag=_etag(found))
+
+    def _called(self, path: str) -> str:
+        return f"{self._where}/{path}" if path else self._where
+
+
+def _etag(found: RepoFile) -> str:
+    return found.lfs.sha256 if found.lfs else found.blob_id
+
+
+@contextmanager
+def _readable(content: Content) -> Iterator[bytes | Path]:
+    """Pieces that come one by one are all taken first: what they raise is raised before anything is sent. StorageError
+    where the disk has no room for them."""
+    if isinstance(content, bytes):
+        yield content
+    elif isinstance(content, Path):
+        content.open("rb").close()
+        # huggingface_hub would expand a ~.
+        yield content.absolute()
+    else:
+        # It has a name, because huggingface_hub gives only files with one to Xet.
+        with room_for(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(prefix="sailplane-put-") as file:
+            file.writelines(content)
+            file.flush()
+            yield Path(file.name)

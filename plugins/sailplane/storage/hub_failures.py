@@ -1,0 +1,97 @@
+"""What huggingface_hub says of a failure, in one line: it prints the request, the address and much advice."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import httpx2
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from sailplane.errors import AccessError, StorageError
+from sailplane.storage.failures import failure
+
+# Everything that huggingface_hub raises; ValueError and RuntimeError for an answer or an upload that went wrong.
+ERRORS: Final = (httpx2.HTTPError, RuntimeError, ValueError, OSError)
+RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
+# Another commit came first.
+MOVED: Final = frozenset({409, 412})
+_HOPELESS: Final = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.ProxyError)
+
+
+def status(error: Exception) -> int | None:
+    """The HTTP status that the Hub refused with; None where it did not answer."""
+    error = _cause(error)
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
+
+
+def mendable(error: Exception, statuses: frozenset[int]) -> bool:
+    """Whether another try could be better: for these statuses, and where the connection failed."""
+    error = _cause(error)
+    if isinstance(error, HfHubHTTPError):
+        return status(error) in statuses
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return False
+    # A server that is overloaded answers with a page where huggingface_hub expects JSON.
+    connection = isinstance(error, httpx2.TransportError) and not isinstance(error, _HOPELESS)
+    return connection or isinstance(error, json.JSONDecodeError)
+
+
+def pause(error: Exception) -> float:
+    """Seconds that the server asks to wait; 0 where it does not say."""
+    error = _cause(error)
+    asked = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
+    return float(asked) if asked.isdecimal() else 0
+
+
+def explained(verb: str, which: str, error: Exception, secret: str | None) -> StorageError | FileNotFoundError:
+    """AccessError where another token is needed; FileNotFoundError where the object or the repository is not there."""
+    error = _cause(error)
+    if isinstance(error, HfHubHTTPError):
+        return _refused(verb, which, error, secret)
+    if isinstance(error, OfflineModeIsEnabled):
+        return StorageError(verb, which, got="HF_HUB_OFFLINE is set", remedy="Unset it, and run again.")
+    if isinstance(error, OSError):
+        return failure(verb, which, error)
+    got = _hidden(f"{type(error).__name__}: {error}", secret)
+    remedy = "Is the Hub reachable? A retry may mend it." if isinstance(error, httpx2.HTTPError) else ""
+    return StorageError(verb, which, got=got, expected="an answer of the Hub", remedy=remedy)
+
+
+def _refused(verb: str, which: str, error: HfHubHTTPError, secret: str | None) -> StorageError | FileNotFoundError:
+    code = error.response.status_code
+    if code in (401, 403):
+        remedy = "Check the token and what it may do here. A repository that is not there can look like this, too."
+        if isinstance(error, GatedRepoError):
+            remedy = "Ask for access on the repository's page."
+        return AccessError(verb, which, got=_said(error, secret), expected="access", remedy=remedy)
+    if isinstance(error, EntryNotFoundError | RepositoryNotFoundError):
+        return FileNotFoundError(which)
+    if isinstance(error, RevisionNotFoundError):
+        return StorageError(
+            verb, which, got="there is no such revision", remedy="Create the branch, or correct the URI."
+        )
+    return StorageError(verb, which, got=_said(error, secret), expected="an answer of status 2xx")
+
+
+def _said(error: HfHubHTTPError, secret: str | None) -> str:
+    return _hidden(f"{error.response.status_code} {error.server_message or error.response.reason_phrase}", secret)
+
+
+def _hidden(text: str, secret: str | None) -> str:
+    """The first line, without the token. An address may be signed."""
+    line = text.strip().partition("\n")[0]
+    line = " ".join(word.partition("?")[0] if "://" in word else word for word in line.split(" "))
+    return (line.replace(secret, "***") if secret else line)[:300]
+
+
+def _cause(error: Exception) -> Exception:
+    """Of an upload that failed huggingface_hub says only that it did."""
+    return error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception) else error

@@ -1,0 +1,150 @@
+"""One revision of a repository of the Hugging Face Hub, over huggingface_hub: each method is one request, or few.
+
+They raise what huggingface_hub raises (hub_failures.py), and wait for a server that stands still for a bounded time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx2
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    HfUri,
+    RepoFile,
+    constants,
+    get_session,
+    get_token,
+    hf_hub_url,
+    hf_raise_for_status,
+    parse_hf_uri,
+)
+from huggingface_hub.errors import HfUriError, RepositoryNotFoundError
+from huggingface_hub.utils import disable_progress_bars, paginate  # type: ignore[attr-defined]  # both are documented
+
+from sailplane.errors import ConfigurationError
+from sailplane.storage.access import Ask
+from sailplane.storage.hub_failures import status
+from sailplane.storage.keys import checked
+
+# No limit on a whole transfer, which may be of any size: only on its standing still.
+TIMEOUT: Final = httpx2.Timeout(120, connect=10)
+# Without such a text the Hub takes the repository's .gitignore, and leaves out what it names.
+KEEP_ALL: Final = "# everything is kept\n"
+
+
+class HubRepository:
+    """Paths are the repository's. `ask` says token and endpoint; without it huggingface_hub finds them."""
+
+    def __init__(self, place: HfUri, ask: Ask | None) -> None:
+        self.revision = place.revision or "main"
+        self._names: dict[str, Any] = {"repo_id": place.id, "repo_type": place.type}
+        self._id, self._kind = place.id, place.type
+        self._ask = ask
+
+    def token(self) -> str | None:
+        token = self._api().token
+        return token if isinstance(token, str) else get_token() if token is None else None
+
+    def head(self) -> str:
+        """The last commit."""
+        return str(self._api().repo_info(**self._names, revision=self.revision, timeout=TIMEOUT.read).sha)
+
+    def find(self, path: str, revision: str, *, dated: bool = False) -> RepoFile | None:
+        """None where there is no such file, or no repository."""
+        how: dict[str, Any] = {**self._names, "revision": revision, "expand": dated}
+        try:
+            found = self._api().get_paths_info(paths=[path], **how)
+        except RepositoryNotFoundError as error:
+            if status(error) != httpx2.codes.NOT_FOUND:
+                raise
+            return None
+        return next((one for one in found if isinstance(one, RepoFile)), None)
+
+    def files(self, folder: str, commit: str) -> Iterator[RepoFile]:
+        """All under a folder ("" for all of them), with their dates, page by page."""
+        url = f"{self._api().endpoint}/api/{self._kind}s/{self._id}/tree/{commit}"
+        url += f"/{quote(folder, safe='')}" if folder else ""
+        params = {"recursive": True, "expand": True}
+        for found in paginate(url, params=params, headers=self._headers(), timeout=TIMEOUT.read):
+            if found["type"] == "file":
+                yield RepoFile(**found)  # type: ignore[no-untyped-call]
+
+    def url(self, path: str, revision: str) -> str:
+        return hf_hub_url(filename=path, **self._names, revision=revision, endpoint=self._api().endpoint)
+
+    @contextmanager
+    def opened(self, path: str, revision: str, start: int) -> Iterator[tuple[httpx2.Response, str]]:
+        """The content from byte `start` on, and the commit that it is of."""
+        headers = {**self._headers(), "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        with get_session().stream("GET", self.url(path, revision), headers=headers, timeout=TIMEOUT) as answer:
+            hf_raise_for_status(answer)
+            if start and answer.status_code != httpx2.codes.PARTIAL_CONTENT:
+                raise ValueError(f"status {answer.status_code} for a part")
+            # A large file comes from elsewhere, after a redirect.
+            commits = [step.headers.get("X-Repo-Commit", "") for step in (*answer.history, answer)]
+            if not any(commits):
+                raise ValueError("no X-Repo-Commit")
+            yield answer, next(filter(None, commits))
+
+    def upload(self, path: str, content: bytes | Path) -> CommitOperationAdd:
+        """Stores a large file; nobody sees it before the commit. Creates a missing repository, private."""
+        # A bar is for a terminal.
+        if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+            disable_progress_bars()
+        addition = CommitOperationAdd(path, content)
+        try:
+            self._preupload(addition)
+        except RepositoryNotFoundError as error:
+            if status(error) != httpx2.codes.NOT_FOUND:
+                raise
+            self._api().create_repo(**self._names, private=True, exist_ok=True)
+            self._preupload(addition)
+        return addition
+
+    def commit(self, operation: CommitOperationAdd | CommitOperationDelete, parent: str | None = None) -> None:
+        """Refused with status 412 where `parent` is not the last commit."""
+        verb = "Put" if isinstance(operation, CommitOperationAdd) else "Delete"
+        how: dict[str, Any] = {**self._names, "revision": self.revision, "parent_commit": parent}
+        self._api().create_commit(operations=[operation], commit_message=f"{verb} {operation.path_in_repo}", **how)
+
+    def _preupload(self, addition: CommitOperationAdd) -> None:
+        how: dict[str, Any] = {**self._names, "revision": self.revision, "free_memory": False}
+        self._api().preupload_lfs_files(additions=[addition], gitignore_content=KEEP_ALL, **how)
+
+    def _headers(self) -> dict[str, str]:
+        token = self.token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
+
+    def _api(self) -> HfApi:
+        session = get_session()
+        # It would wait for ever. What a user's own client says stays.
+        if session.timeout == httpx2.Timeout(None):
+            session.timeout = TIMEOUT
+        if self._ask is None:
+            return HfApi()
+        access = self._ask()
+        return HfApi(endpoint=access.endpoint and access.endpoint.rstrip("/"), token=access.secret or False)
+
+
+def parsed(uri: str) -> HfUri:
+    """`hf://models|datasets|buckets/owner/name[@revision][/folder]`; a / in the revision is %2F. ConfigurationError."""
+    expected = "hf://models/owner/name[@revision][/folder], or datasets or buckets"
+    if not uri.startswith(("hf://models/", "hf://datasets/", "hf://buckets/")):
+        raise ConfigurationError("open storage", uri, got="another kind of place", expected=expected)
+    try:
+        place = parse_hf_uri(uri)
+    except HfUriError as error:
+        raise ConfigurationError("open storage", uri, got=str(error.msg), expected=expected) from error
+    if place.path_in_repo:
+        checked(place.path_in_repo)
+    return place

@@ -1,0 +1,65 @@
+"""An object's pieces between threads: those that are fetched several at a time, and those that obstore takes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_order(fetches: Iterable[Callable[[], T]], at_a_time: int) -> Iterator[T]:
+    """What they give, in their order, of which at most `at_a_time` run or wait to be taken."""
+    rest = iter(fetches)
+    threads = ThreadPoolExecutor(at_a_time, thread_name_prefix="pieces")
+    try:
+        running: deque[Future[T]] = deque(threads.submit(fetch) for fetch in islice(rest, at_a_time))
+        while running:
+            fetched = running.popleft().result()
+            running.extend(threads.submit(fetch) for fetch in islice(rest, 1))
+            yield fetched
+            del fetched
+    finally:
+        # Who takes no more does not wait for what is under way.
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def handed_over(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same pieces, made in a thread of their own: while obstore takes them it panics if they come from itself."""
+    line: Queue[bytes | BaseException | None] = Queue(maxsize=1)
+    gone = Event()
+
+    def make() -> None:
+        last: BaseException | None = None
+        try:
+            for piece in pieces:
+                if not _queued(line, piece, gone):
+                    return
+        except BaseException as error:
+            last = error
+        _queued(line, last, gone)
+
+    Thread(target=make, daemon=True, name="pieces").start()
+    try:
+        while (piece := line.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        gone.set()
+
+
+def _queued(line: Queue[bytes | BaseException | None], piece: bytes | BaseException | None, gone: Event) -> bool:
+    """False if nobody takes any more."""
+    while not gone.is_set():
+        try:
+            line.put(piece, timeout=0.2)
+        except Full:
+            continue
+        return True
+    return False

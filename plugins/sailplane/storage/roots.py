@@ -1,0 +1,87 @@
+"""The root URI of a store: which backend, where in it.
+
+    file:///folder                                       a folder of this machine
+    s3://bucket[/prefix]                                 S3, and whatever speaks it
+    data://user/collection[/folder]                      an Algorithmia Data API; `.my` is the owner of the key
+    hf://models|datasets/owner/name[@revision][/folder]  a repository of the Hugging Face Hub
+    hf://buckets/owner/name[/prefix]                     a Storage Bucket there, through its S3 gateway
+
+`s3://connection@bucket` names an Airflow connection; it is no part of the name of what lies there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from sailplane.errors import ConfigurationError
+from sailplane.storage.access import Ask, find
+from sailplane.storage.backend import Backend
+
+SCHEMES: Final = ("file", "s3", "data", "hf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Root:
+    """`uri` without the connection; `host` is a bucket, a user or a kind of repository, `prefix` what comes after."""
+
+    uri: str
+    scheme: str
+    host: str
+    prefix: str
+    connection: str | None
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        """Raises ConfigurationError."""
+        scheme, separator, rest = uri.partition("://")
+        # What stands before an @ may be a secret: it is not shown.
+        shown = f"...@{uri.rpartition('@')[2]}" if "@" in uri else uri
+        if not separator or scheme not in SCHEMES or not rest.strip("/"):
+            expected = " or ".join(f"{name}://..." for name in SCHEMES)
+            got = f"scheme {scheme!r}" if separator and scheme not in SCHEMES else "no place"
+            raise ConfigurationError("open storage", shown, got=got, expected=expected)
+        if scheme != "file" and ":" in rest.partition("/")[0]:
+            remedy = "A key and its secret belong into an Airflow connection: write its name before the @."
+            raise ConfigurationError("open storage", shown, got="a colon before the first /", remedy=remedy)
+        connection, at, place = rest.partition("@")
+        if not at or "/" in connection:
+            connection, place = "", rest
+        host, _, prefix = place.rstrip("/").partition("/")
+        whole = f"{scheme}://{place.rstrip('/')}"
+        return cls(uri=whole, scheme=scheme, host=host, prefix=prefix, connection=connection or None)
+
+    def open(self, access: Ask | None = None) -> Backend:
+        """`access` is how this store is reached; else what this process was given, or what the environment says."""
+        return _OPEN[self.scheme](self, access or find(self.uri))
+
+
+def _local(root: Root, _access: Ask | None) -> Backend:
+    from sailplane.storage.local import LocalBackend
+
+    return LocalBackend(Path(url2pathname(urlsplit(root.uri).path)))
+
+
+def _s3(root: Root, access: Ask | None) -> Backend:
+    from sailplane.storage.access import from_boto3
+    from sailplane.storage.s3 import S3Backend
+
+    return S3Backend(root.host, root.prefix, access or from_boto3())
+
+
+def _data(root: Root, access: Ask | None) -> Backend:
+    from sailplane.storage.algorithmia import DataApiBackend
+
+    return DataApiBackend(root.host, root.prefix, access)
+
+
+def _hub(root: Root, access: Ask | None) -> Backend:
+    from sailplane.storage.hub import hub_backend
+
+    return hub_backend(root, access)
+
+
+_OPEN: Final = {"file": _local, "s3": _s3, "data": _data, "hf": _hub}

@@ -1,0 +1,130 @@
+"""The store as the rest of the platform uses it: checked paths under a root URI, over the backend of its scheme."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from sailplane.errors import ConfigurationError
+from sailplane.storage.access import Ask
+from sailplane.storage.backend import Backend, Content, Entry
+from sailplane.storage.keys import checked
+from sailplane.storage.roots import Root
+from sailplane.storage.transfer import Progress, Tell, transfer
+
+
+class Storage:
+    """Whole-object verbs under a root URI. Paths are relative, with `/`; ConfigurationError for one that leads away.
+
+    `access` says how the store is reached; without it, what this process was given, or the environment. A put is
+    atomic. StorageError where the store fails for longer than the retries last, AccessError where it refuses.
+    """
+
+    def __init__(self, root: str, access: Ask | None = None) -> None:
+        place = Root.parse(root)
+        self.root = place.uri
+        # The parts of a key that count to its length, besides the path.
+        self._prefix = "" if place.scheme == "file" else place.prefix
+        self._backend: Backend = place.open(access)
+
+    def uri(self, path: str) -> str:
+        return f"{self.root}/{path}"
+
+    def path(self, uri: str) -> str:
+        """The inverse of `uri`."""
+        if not uri.startswith(f"{self.root}/"):
+            raise ConfigurationError("resolve", uri, got="outside the store", expected=f"a URI under {self.root}")
+        return uri.removeprefix(f"{self.root}/")
+
+    def get(self, path: str) -> bytes:
+        """Raises FileNotFoundError."""
+        return self._backend.get(self._key(path))
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """The content in pieces of some megabytes, all of one version. Raises FileNotFoundError."""
+        return self._backend.stream(self._key(path))
+
+    def put(self, path: str, content: Content) -> str:
+        """Create or replace; the new etag. An iterator that raises leaves what was there."""
+        return self._backend.put(self._key(path), content)
+
+    def put_new(self, path: str, content: Content) -> bool:
+        """Create only: False, and nothing written, if the object exists."""
+        return self._backend.put_new(self._key(path), content)
+
+    def replace(self, path: str, content: Content, etag: str) -> str:
+        """Replace that version of the object; the new etag. ConflictError, and nothing changed, if it has changed."""
+        return self._backend.replace(self._key(path), content, etag)
+
+    def head(self, path: str) -> Entry:
+        """Raises FileNotFoundError."""
+        return self._backend.head(self._key(path))
+
+    def exists(self, path: str) -> bool:
+        try:
+            self.head(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """The objects under a folder, in no order."""
+        return self._backend.list(self._key(prefix) if prefix else "")
+
+    def list(self, prefix: str = "") -> list[str]:
+        """Their paths, sorted."""
+        return sorted(entry.path for entry in self.entries(prefix))
+
+    def delete(self, path: str) -> None:
+        """An object that is not there is no error."""
+        self._backend.delete(self._key(path))
+
+    def checksum(self, path: str) -> str:
+        """SHA-256 of the content, in hexadecimal."""
+        digest = hashlib.sha256()
+        for piece in self.stream(path):
+            digest.update(piece)
+        return digest.hexdigest()
+
+    def presign(self, path: str, seconds: int = 3600) -> str:
+        """A URL that gives the object to whoever has it, for that time. StorageError where the store has no such."""
+        return self._backend.sign(self._key(path), seconds)
+
+    def upload(self, folder: Path, prefix: str) -> Progress:
+        """All files under a local folder, several at a time."""
+        return self._take(Storage(folder.as_uri()), "", prefix)
+
+    def download(self, prefix: str, folder: Path) -> Progress:
+        """All objects under `prefix`, several at a time. Raises FileNotFoundError if there are none."""
+        moved = Storage(folder.as_uri())._take(self, prefix, "")
+        if not moved.objects:
+            raise FileNotFoundError(self.uri(prefix))
+        return moved
+
+    def sync(self, source: Storage, *, delete: bool = False, tell: Tell | None = None) -> Progress:
+        """Makes this store hold what `source` holds: what is missing here, of another size, or older than there.
+
+        `delete` removes what `source` does not hold. `tell` is called with the progress, from one thread at a time.
+        """
+        here = {entry.path: entry for entry in self.entries()}
+        there = {entry.path: entry for entry in source.entries()}
+        moves = [(path, path, entry.size) for path, entry in there.items() if not _same(entry, here.get(path))]
+        moved = transfer(source._backend, self._backend, moves, tell)
+        for path in here.keys() - there.keys() if delete else ():
+            self.delete(path)
+        return moved
+
+    def _take(self, source: Storage, prefix_there: str, prefix_here: str) -> Progress:
+        moves = []
+        for entry in source.entries(prefix_there):
+            rest = entry.path.removeprefix(f"{prefix_there}/") if prefix_there else entry.path
+            moves.append((entry.path, self._key(f"{prefix_here}/{rest}" if prefix_here else rest), entry.size))
+        return transfer(source._backend, self._backend, moves, None)
+
+    def _key(self, path: str) -> str:
+        return checked(path, self._prefix)
+
+
+def _same(there: Entry, here: Entry | None) -> bool:
+    return here is not None and here.size == there.size and here.modified >= there.modified

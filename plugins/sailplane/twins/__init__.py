@@ -1,0 +1,1 @@
+"""Local servers of hosted APIs, over the project's own store."""
