@@ -1,6 +1,9 @@
 # The system's Python makes .venv; everything else runs in it.
 PYTHON ?=
 VENV := .venv/bin
+# What does not mind others beside it; all else has the machine for itself.
+SIDE_BY_SIDE := tests/unit $(addprefix tests/integration/,datasets storage tracking twins)
+ON_EVERY_CORE := -n logical --dist loadfile
 
 define bootstrap
 @python="$(PYTHON)"; \
@@ -37,7 +40,8 @@ status: ## every service and every served model
 test: ## lint, types, import contracts, all tests
 	$(call bootstrap,test)
 	@$(MAKE) --no-print-directory lint types
-	@$(VENV)/pytest
+	@$(VENV)/pytest $(ON_EVERY_CORE) $(SIDE_BY_SIDE); first=$$?; \
+	$(VENV)/pytest $(addprefix --ignore=,$(SIDE_BY_SIDE)) && exit $$first
 
 fast: ## lint and unit tests, within a minute
 	$(call bootstrap,test)
