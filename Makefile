@@ -3,6 +3,8 @@ PYTHON ?=
 VENV := .venv/bin
 # What does not mind others beside it; all else has the machine for itself.
 SIDE_BY_SIDE := tests/unit $(addprefix tests/integration/,datasets storage tracking twins)
+ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/))) \
+  $(wildcard tests/integration/test_*.py) tests/end_to_end tests/browser
 ON_EVERY_CORE := -n logical --dist loadfile
 
 define bootstrap
@@ -41,7 +43,7 @@ test: ## lint, types, import contracts, all tests
 	$(call bootstrap,test)
 	@$(MAKE) --no-print-directory lint types
 	@$(VENV)/pytest $(ON_EVERY_CORE) $(SIDE_BY_SIDE); first=$$?; \
-	$(VENV)/pytest $(addprefix --ignore=,$(SIDE_BY_SIDE)) && exit $$first
+	$(VENV)/pytest $(ONE_BY_ONE) && exit $$first
 
 fast: ## lint and unit tests, within a minute
 	$(call bootstrap,test)
