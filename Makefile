@@ -42,8 +42,8 @@ status: ## every service and every served model
 test: ## lint, types, import contracts, all tests
 	$(call bootstrap,test)
 	@$(MAKE) --no-print-directory lint types
-	@$(VENV)/pytest $(ON_EVERY_CORE) $(SIDE_BY_SIDE); first=$$?; \
-	$(VENV)/pytest $(ONE_BY_ONE) && exit $$first
+	@$(VENV)/pytest $(ONE_BY_ONE); first=$$?; \
+	$(VENV)/pytest $(ON_EVERY_CORE) $(SIDE_BY_SIDE) && exit $$first
 
 fast: ## lint and unit tests, within a minute
 	$(call bootstrap,test)
