@@ -1,6 +1,6 @@
 """Where the files of a day lie: a URI with the day in it, like
 
-    s3://bucket/flights/{data_interval_start:%Y-%m-%d}/*.csv
+    s3://bucket/sales/{data_interval_start:%Y-%m-%d}/*.csv
 
 `{data_interval_start}` and `{data_interval_end}` are the midnights (UTC) at which the day starts and ends, each with a
 format of strftime. What is between two / may have the globs `*`, `?`, `[...]` and `[!...]`; `**` is any number of
@@ -19,7 +19,7 @@ from sailplane.errors import ConfigurationError
 from sailplane.storage.roots import SCHEMES
 
 NAMES: Final = ("data_interval_start", "data_interval_end")
-EXAMPLE: Final = "s3://bucket/flights/{data_interval_start:%Y-%m-%d}/*.csv"
+EXAMPLE: Final = "s3://bucket/sales/{data_interval_start:%Y-%m-%d}/*.csv"
 _PLACEHOLDER: Final = re.compile(r"\{(?P<name>[^{}:]*)(?::(?P<format>[^{}]*))?\}")
 _GLOB: Final = re.compile(r"(?P<many>\*+)|(?P<one>\?)|\[(?P<but>!?)(?P<set>\]?[^\]]*)\]|.", re.DOTALL)
 # No part of an object's name starts so where a glob is to match it.

@@ -26,7 +26,7 @@ class IngestDatasetOperator(BaseOperator):
     :param dataset: name of the dataset
     :param extract: path of `extract(start, end) -> DataFrame`; called once for all the missing days
     :param files: in its place, a pattern of URIs of CSV, Parquet or JSON-lines files, with the day in it, like
-        `s3://bucket/flights/{data_interval_start:%Y-%m-%d}/*.csv` (sailplane/datasets/patterns.py); times without a
+        `s3://bucket/sales/{data_interval_start:%Y-%m-%d}/*.csv` (sailplane/datasets/patterns.py); times without a
         zone are UTC
     :param schema: path of the pandera schema; rows that fail it go to quarantine with the reason
     :param time: the column that says to which day a row belongs
