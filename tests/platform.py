@@ -47,6 +47,11 @@ class Platform:
         with AirflowApi(self.home, timeout=60) as api:
             return api.call(method, path, json, **query)
 
+    @property
+    def store(self) -> Path:
+        """The folder that the default store is."""
+        return Path(self.home.store.removeprefix("file://"))
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: datetime | None = None) -> Run:
         """Unpauses the DAG, once it is parsed, and starts a run of it."""
         until(lambda: self._known(dag_id), 120, f"the DAG {dag_id}")

@@ -213,7 +213,7 @@ def ask(deployment: Deployment) -> Any:
 
 def drafts(platform: Platform) -> list[Path]:
     """What somebody who has ended began and did not finish. Airflow's own files and W&B's records are not looked at."""
-    home, store = platform.home, Storage(platform.home.store).folder
+    home, store = platform.home, platform.store
     at_work = [job.folder for job in running(home.jobs)]
     jobs = [file.parent for file in home.jobs.rglob("job.json") if file.parent not in at_work]
     folders = (store, *jobs, home.serving, home.supervisor, Path(platform.env["TMPDIR"]))

@@ -177,7 +177,7 @@ def mended(platform: Platform, broken: Broken, struck: dict[str, Struck]) -> dic
         spoil(platform, fault.as_of, None)
     unlabelled = next(fault for fault in DATA_FAULTS if fault.name == "no labels")
     for day in unlabelled.interval:
-        shutil.rmtree(Storage(platform.home.store).folder / "datasets" / "tiny" / "partitions" / day)
+        shutil.rmtree(platform.store / "datasets" / "tiny" / "partitions" / day)
     runs = {"data": trigger(platform, DATA_FAULTS[-1].as_of, window=WINDOW * len(DATA_FAULTS))}
     return runs | {fault.name: clear(platform, broken.runs[fault.name]) for fault in (*CODE_FAULTS, TYPO)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -93,7 +92,7 @@ def test_a_first_run_ends_with_a_served_model(platform: Platform, flight: Flight
 def test_the_served_scores_are_those_of_the_training_code_row_by_row(
     platform: Platform, flight: Flight, records: list[dict[str, Any]]
 ) -> None:
-    bundle = Path(Storage(platform.home.store).folder, Storage(platform.home.store).path(flight.best.bundle))
+    bundle = platform.store / Storage(platform.home.store).path(flight.best.bundle)
     state = json.loads((bundle / "state.json").read_text())
     frame = judged(platform, flight).drop(columns="late").head(len(records))
     session = onnxruntime.InferenceSession(bundle / "model.onnx")

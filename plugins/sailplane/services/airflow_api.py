@@ -13,6 +13,7 @@ from sailplane.errors import ServiceError
 from sailplane.home import Home
 
 T = TypeVar("T")
+BUSY_TRIES = 5
 
 
 class AirflowApi:
@@ -38,6 +39,16 @@ class AirflowApi:
         return None if answer.status_code == httpx.codes.NOT_FOUND else _decoded(answer)
 
     def _send(self, method: str, path: str, json: Any, query: dict[str, Any]) -> httpx.Response:
+        """A request that found SQLite busy was undone as a whole: it is sent again."""
+        answer = self._once(method, path, json, query)
+        for _ in range(BUSY_TRIES):
+            if not _found_busy(answer):
+                break
+            time.sleep(0.5)
+            answer = self._once(method, path, json, query)
+        return answer
+
+    def _once(self, method: str, path: str, json: Any, query: dict[str, Any]) -> httpx.Response:
         try:
             return self._client.request(method, path, json=json, params=query or None)
         except httpx.HTTPError as error:
@@ -69,6 +80,10 @@ class Run:
 
     def page(self, home: Home) -> str:
         return f"http://localhost:{home.ui_port}/dags/{self.dag}/runs/{quote(self.id, safe=':+')}"
+
+
+def _found_busy(answer: httpx.Response) -> bool:
+    return answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "Database error" in answer.text
 
 
 def _decoded(answer: httpx.Response) -> Any:

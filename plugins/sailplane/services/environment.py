@@ -16,8 +16,14 @@ from sailplane.services import object_store
 
 LOCAL_SETTINGS = '''"""Written by `sailplane run`; changes here are lost."""
 
+import os
+
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+
+# Of several runs at a time on few cores, a writer may wait longer than the default of 5 s; a wait beats a failure. But
+# the api-server writes its audit log on its event loop, and whom it waits for there may need that loop to end.
+SECONDS = 10 if os.environ.get("SAILPLANE_SERVICE") == "api-server" else 30
 
 
 @event.listens_for(Engine, "savepoint")
@@ -32,10 +38,9 @@ def _begin_immediate(conn, name):
 
 @event.listens_for(Engine, "connect")
 def _wait_for_other_writers(connection, _record):
-    # Of several runs at a time on few cores, a writer may wait longer than the default of 5 s; a wait beats a failure.
     if "sqlite" in type(connection).__module__:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 30000")
+        cursor.execute(f"PRAGMA busy_timeout = {SECONDS * 1000}")
         cursor.close()
 '''
 
