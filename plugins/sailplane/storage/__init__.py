@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sailplane.storage.access import Access, Ask
-from sailplane.storage.backend import Backend, Content, Entry
+from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.store import Storage
 from sailplane.storage.transfer import Progress
 
-__all__ = ["Access", "Ask", "Backend", "Content", "Entry", "Progress", "Storage"]
+__all__ = ["Access", "Ask", "Backend", "Content", "Entry", "Folder", "Progress", "Storage"]

@@ -11,9 +11,8 @@ from typing import Final
 
 from sailplane.errors import ConfigurationError, ConflictError, StorageError
 from sailplane.storage.access import Ask
-from sailplane.storage.backend import Content, Entry
+from sailplane.storage.backend import Content, Entry, Folder
 from sailplane.storage.data_api import DataApi
-from sailplane.storage.data_api.directories import Under
 from sailplane.storage.data_api.spool import sendable
 from sailplane.storage.data_api.wire import above
 from sailplane.storage.keys import checked
@@ -80,15 +79,26 @@ class DataApiBackend:
     def list(self, prefix: str) -> Iterator[Entry]:
         """Several directories are asked for at a time."""
         with ThreadPoolExecutor(LISTED_AT_A_TIME) as threads:
-            running = {threads.submit(self._folder, self._place(prefix))}
+            folders = {threads.submit(self.folder, prefix): prefix}
             try:
-                while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for files, folders in (one.result() for one in done):
-                        running |= {threads.submit(self._folder, folder) for folder in folders}
-                        yield from map(self._under_root, files)
+                while folders:
+                    done, _ = wait(folders, return_when=FIRST_COMPLETED)
+                    for one in done:
+                        within, found = folders.pop(one), one.result()
+                        for name in found.folders:
+                            below = f"{within}/{name}" if within else name
+                            folders[threads.submit(self.folder, below)] = below
+                        yield from found.entries
             finally:
                 threads.shutdown(cancel_futures=True)
+
+    def folder(self, path: str) -> Folder:
+        """Also folders that hold nothing: somebody made them, or deleted what was in them."""
+        try:
+            found = self._api.directories.list(self._place(path))
+        except FileNotFoundError:
+            return Folder([], [])
+        return Folder([self._under_root(entry) for entry in found.entries], found.folders)
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
@@ -121,13 +131,6 @@ class DataApiBackend:
             if folder not in self._made:
                 self._api.directories.make(folder)
                 self._made.add(folder)
-
-    def _folder(self, place: str) -> Under:
-        try:
-            files, folders = self._api.directories.list(place)
-        except FileNotFoundError:
-            return [], []
-        return files, [f"{place}/{folder}" for folder in folders]
 
     def _place(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root

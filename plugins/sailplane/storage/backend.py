@@ -23,6 +23,14 @@ class Entry:
     etag: str
 
 
+@dataclass(frozen=True)
+class Folder:
+    """What lies right in a folder: its objects, and the names of the folders in it, both in order."""
+
+    entries: list[Entry]
+    folders: list[str]
+
+
 class Backend(Protocol):
     """Whole-object verbs. Paths are relative to the root and checked (keys.py). A reader sees the object before a put
     or after it, never a part of it, whatever happens to the one who puts.
@@ -58,6 +66,11 @@ class Backend(Protocol):
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """All objects under the folder `prefix` ("" for the root), in no order."""
+        ...
+
+    def folder(self, path: str) -> Folder:
+        """What lies right in the folder `path` ("" for the root), without what is below that. A folder that is not
+        there holds nothing."""
         ...
 
     def delete(self, path: str) -> None:

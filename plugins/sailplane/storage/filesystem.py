@@ -3,9 +3,8 @@
 A file that is written is spooled here and put when it is closed; if its `with` body raises, nothing is put. A file that
 is read is fetched as a whole when it is opened: one version of the object, whatever happens to it meanwhile.
 
-A store has no verb that lists one folder. `ls`, `find` and `glob` list all that lies below the path: on S3 one request
-a thousand objects, which for `ls` of a bucket with a million of them is a thousand requests and minutes. `walk` does so
-once a folder: `find` is the better question. What is named below a prefix costs only that prefix.
+`ls`, `walk` and a `glob` of one level ask for one folder at a time; `find` and other globs for all that lies below the
+path: on S3 one request a thousand objects.
 
 pandas asks pyarrow first for Parquet by URI, and that has an `s3://` and an `hf://` of its own, without Airflow's
 connections: `pd.read_parquet(uri, storage_options={})` asks here.
@@ -14,6 +13,7 @@ connections: `pd.read_parquet(uri, storage_options={})` asks here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, ClassVar, Final
 
 from fsspec.core import get_compression
@@ -56,11 +56,11 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         path = self._strip_protocol(path)
-        found = self.find(path, maxdepth=1, withdirs=True, detail=True)
-        listed = [about for name, about in found.items() if name != path or about["type"] == "file"]
+        listed = self._right_in(path)
         if not listed:
-            # FileNotFoundError, unless it is a store that holds nothing.
-            self.info(path)
+            # FileNotFoundError, unless it is an object, or a store that holds nothing.
+            about = self.info(path)
+            listed = [about] if about["type"] == "file" else []
         return listed if detail else [about["name"] for about in listed]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
@@ -94,8 +94,11 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
     ) -> Any:
         path = self._strip_protocol(path)
         found: dict[str, Any] = {}
-        for about in self._below(path):
-            found.update(_on_the_way(path, about, maxdepth, withdirs))
+        if maxdepth == 1:
+            found = {about["name"]: about for about in self._right_in(path) if withdirs or about["type"] == "file"}
+        else:
+            for about in self._below(path):
+                found.update(_on_the_way(path, about, maxdepth, withdirs))
         if not found and self.isfile(path):
             found[path] = self.info(path)
         elif withdirs and (found or self.isdir(path)):
@@ -173,6 +176,12 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
         raise ConfigurationError(
             "open", store.uri(key), got=f"mode {mode!r}", expected="rb, wb or xb", remedy="Write it whole."
         )
+
+    def _right_in(self, path: str) -> list[dict[str, Any]]:
+        store, key = self._place(path)
+        within = store.folder(key)
+        files = [_described(f"{path}/{entry.path.rpartition('/')[2]}", entry) for entry in within.entries]
+        return sorted([*files, *(_folder(f"{path}/{name}") for name in within.folders)], key=itemgetter("name"))
 
     def _below(self, path: str) -> Iterator[dict[str, Any]]:
         store, key = self._place(path)

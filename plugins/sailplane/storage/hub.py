@@ -15,12 +15,12 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from huggingface_hub import CommitOperationDelete, RepoFile
+from huggingface_hub import CommitOperationDelete, RepoFile, RepoFolder
 
 from sailplane.errors import AccessError, ConfigurationError, ConflictError, StorageError
 from sailplane.files import room_for
 from sailplane.storage.access import Access, Ask
-from sailplane.storage.backend import Backend, Content, Entry
+from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, mendable, pause, status
 from sailplane.storage.hub_repository import HubRepository, parsed
 from sailplane.storage.retries import Attempts, Patience
@@ -125,15 +125,14 @@ class HubBackend:
         return self._entry(found)
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        try:
-            # One commit for all pages.
-            commit = self._again("list", prefix, self._repository.head)
-            with self._told("list", prefix):
-                for found in self._repository.files((self._folder + prefix).rstrip("/"), commit):
-                    if found.path != HUBS_OWN:
-                        yield self._entry(found)
-        except FileNotFoundError:
-            return
+        found = self._tree(prefix, recursive=True)
+        yield from (self._entry(one) for one in found if isinstance(one, RepoFile))
+
+    def folder(self, path: str) -> Folder:
+        found = list(self._tree(path, recursive=False))
+        files = (one for one in found if isinstance(one, RepoFile))
+        names = (one.path.rpartition("/")[2] for one in found if isinstance(one, RepoFolder))
+        return Folder([self._entry(one) for one in files], sorted(names))
 
     def delete(self, path: str) -> None:
         gone = CommitOperationDelete(self._writable("delete", path), is_folder=False)
@@ -149,6 +148,16 @@ class HubBackend:
         got = "the Hub signs no URLs"
         remedy = f"If the repository is public: {self._repository.url(self._folder + path, self._repository.revision)}"
         raise StorageError("sign a URL of", self._called(path), got=got, remedy=remedy)
+
+    def _tree(self, folder: str, *, recursive: bool) -> Iterator[RepoFile | RepoFolder]:
+        try:
+            # One commit for all pages.
+            commit = self._again("list", folder, self._repository.head)
+            with self._told("list", folder):
+                found = self._repository.tree((self._folder + folder).rstrip("/"), commit, recursive=recursive)
+                yield from (one for one in found if one.path != HUBS_OWN)
+        except FileNotFoundError:
+            return
 
     def _put(self, verb: str, path: str, content: Content, allowed: Allowed | None) -> str | None:
         """The new etag; None, and no commit, where it is not allowed."""

@@ -19,6 +19,7 @@ from huggingface_hub import (
     HfApi,
     HfUri,
     RepoFile,
+    RepoFolder,
     constants,
     get_session,
     get_token,
@@ -68,14 +69,13 @@ class HubRepository:
             return None
         return next((one for one in found if isinstance(one, RepoFile)), None)
 
-    def files(self, folder: str, commit: str) -> Iterator[RepoFile]:
-        """All under a folder ("" for all of them), with their dates, page by page."""
+    def tree(self, folder: str, commit: str, *, recursive: bool = True) -> Iterator[RepoFile | RepoFolder]:
+        """All under a folder ("" for the repository), or what is right in it, with dates, page by page."""
         url = f"{self._api().endpoint}/api/{self._kind}s/{self._id}/tree/{commit}"
         url += f"/{quote(folder, safe='')}" if folder else ""
-        params = {"recursive": True, "expand": True}
+        params = {"recursive": recursive, "expand": True}
         for found in paginate(url, params=params, headers=self._headers(), timeout=TIMEOUT.read):
-            if found["type"] == "file":
-                yield RepoFile(**found)  # type: ignore[no-untyped-call]
+            yield RepoFile(**found) if found["type"] == "file" else RepoFolder(**found)  # type: ignore[no-untyped-call]
 
     def url(self, path: str, revision: str) -> str:
         return hf_hub_url(filename=path, **self._names, revision=revision, endpoint=self._api().endpoint)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ import obstore
 from obstore import exceptions
 
 from sailplane.errors import ConflictError
-from sailplane.storage.backend import CHUNK_BYTES, Content, Entry
+from sailplane.storage.backend import CHUNK_BYTES, Content, Entry, Folder
 from sailplane.storage.failures import failure, number_of
 from sailplane.storage.pieces import handed_over
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PARTS_BYTES: Final = 64 * 2**20
 PART_BYTES: Final = 8 * 2**20
 MOST_PARTS: Final = 10_000
-READS: Final = ("get", "look at")
+READS: Final = ("get", "look at", "list")
 
 
 class ObjectBackend:
@@ -71,9 +72,16 @@ class ObjectBackend:
             return _entry(obstore.head(self._store, path))
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        with self._told("list", prefix):
+        with suppress(FileNotFoundError), self._told("list", prefix):
             for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
                 yield from map(_entry, batch)
+
+    def folder(self, path: str) -> Folder:
+        with suppress(FileNotFoundError), self._told("list", path):
+            found = obstore.list_with_delimiter(self._store, path or None)
+            names = sorted(folder.rpartition("/")[2] for folder in found["common_prefixes"])
+            return Folder(sorted(map(_entry, found["objects"]), key=attrgetter("path")), names)
+        return Folder([], [])
 
     def delete(self, path: str) -> None:
         with self._told("delete", path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sailplane.errors import ConfigurationError
 from sailplane.storage.access import Ask
-from sailplane.storage.backend import Backend, Content, Entry
+from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.keys import checked
 from sailplane.storage.roots import Root
 from sailplane.storage.transfer import Progress, Tell, transfer
@@ -71,6 +71,10 @@ class Storage:
     def entries(self, prefix: str = "") -> Iterator[Entry]:
         """The objects under a folder, in no order."""
         return self._backend.list(self._key(prefix) if prefix else "")
+
+    def folder(self, path: str = "") -> Folder:
+        """What lies right in a folder; nothing where there is no such folder."""
+        return self._backend.folder(self._key(path) if path else "")
 
     def list(self, prefix: str = "") -> list[str]:
         """Their paths, sorted."""

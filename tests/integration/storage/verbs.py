@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from sailplane.errors import ConflictError, StorageError
+from sailplane.storage import Folder
 
 LARGE = 40 * 2**20
 
@@ -38,6 +39,17 @@ class Verbs:
             found = store.head(entry.path)
             assert (found.size, found.etag) == (entry.size, entry.etag)
             assert abs(found.modified - entry.modified) < timedelta(seconds=1)
+
+    def test_a_folder_is_what_lies_right_in_it(self, store):
+        for path in ("top", "z/last", "a/one", "a/b/two", "a/b/c/three", "ab/four", "a b/ü#?%41/five"):
+            store.put(path, b"1")
+        root, a = store.folder(), store.folder("a")
+        assert ([entry.path for entry in root.entries], root.folders) == (["top"], ["a", "a b", "ab", "z"])
+        assert ([entry.path for entry in a.entries], a.folders) == (["a/one"], ["b"])
+        assert (a.entries[0].size, a.entries[0].etag) == (1, store.head("a/one").etag)
+        assert store.folder("a b").folders == ["ü#?%41"]
+        for nothing in ("nowhere", "top", "a/one/x"):
+            assert store.folder(nothing) == Folder([], [])
 
     def test_a_put_replaces_and_gives_another_etag(self, store):
         first = store.put("a", b"one")

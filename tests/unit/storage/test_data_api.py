@@ -52,10 +52,10 @@ def test_a_listing_has_every_page(api, server):
     for name in "abcdefgh":
         (server.folder / "ada/c" / name).write_bytes(name.encode())
         (server.folder / "ada/c" / f"{name}-folder").mkdir()
-    files, folders = api.directories.list("ada/c")
-    assert [file.path for file in files] == [f"ada/c/{name}" for name in "abcdefgh"]
-    assert folders == [f"{name}-folder" for name in "abcdefgh"]
-    assert {file.size for file in files} == {1}
+    found = api.directories.list("ada/c")
+    assert [file.path for file in found.entries] == [f"ada/c/{name}" for name in "abcdefgh"]
+    assert found.folders == [f"{name}-folder" for name in "abcdefgh"]
+    assert {file.size for file in found.entries} == {1}
 
 
 def test_a_directory_that_is_not_empty_goes_by_force_alone(api, server):

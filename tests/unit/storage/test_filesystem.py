@@ -100,6 +100,17 @@ def test_a_glob_lists_once(filled: S3FileSystem, place: Callable[[str], Storage]
     assert listed == [""]
 
 
+def test_a_look_at_one_folder_lists_nothing_below_it(filled: S3FileSystem, place: Callable[[str], Storage]) -> None:
+    class Shallow(Storage):
+        def entries(self, prefix: str = "") -> Any:
+            raise AssertionError(f"lists all that is below {prefix!r}")
+
+    fs = S3FileSystem(lambda uri: Shallow(place(uri).root))
+    assert fs.ls("bucket", detail=False) == ["bucket/a.txt", "bucket/d"]
+    assert fs.glob("bucket/*.txt") == fs.find("bucket", maxdepth=1) == ["bucket/a.txt"]
+    assert [folder for folder, _, _ in fs.walk("bucket")] == ["bucket", "bucket/d", "bucket/d/e"]
+
+
 def test_walk_goes_down(filled: S3FileSystem) -> None:
     assert list(filled.walk("bucket")) == [
         ("bucket", ["d"], ["a.txt"]), ("bucket/d", ["e"], ["b.txt"]), ("bucket/d/e", [], ["c.txt"]),

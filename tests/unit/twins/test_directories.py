@@ -50,7 +50,7 @@ def test_a_directory_needs_one_above_it_and_a_name_of_its_own(directories: Direc
     for name in (".directory", ".files"):
         with pytest.raises(RequestError, match="a name that is taken"):
             directories.create(ROOT.child(name), None)
-    assert directories.children(ROOT) == ["c"]
+    assert list(directories.children(ROOT)) == ["c"]
 
 
 @pytest.mark.parametrize("acl", [None, [], {}, {"read": None}, {"read": "user://*"}, {"read": ["user://bob"]}])

@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sailplane.errors import AccessError, StorageError
-from sailplane.storage.backend import Entry
+from sailplane.storage.backend import Folder
 from sailplane.storage.data_api.exchange import Exchange
 from sailplane.storage.data_api.wire import above, document, entry, path_of, sent_json, uri_of
 from sailplane.storage.retries import Attempts
-
-# Its files, and the names of the directories in it.
-Under = tuple[list[Entry], list[str]]
 
 
 class Directories:
@@ -21,17 +18,16 @@ class Directories:
     def __init__(self, http: Exchange) -> None:
         self._http = http
 
-    def list(self, place: str) -> Under:
-        """What lies right under a directory."""
-        files: list[Entry] = []
-        folders: list[str] = []
+    def list(self, place: str) -> Folder:
+        """What lies right in a directory; also directories that hold nothing."""
+        found = Folder([], [])
         marker = ""
         while True:
             page = self._page(place, {"marker": marker} if marker else {})
-            files += [entry(place, said) for said in page.get("files") or ()]
-            folders += [said["name"] for said in page.get("folders") or ()]
+            found.entries.extend(entry(place, said) for said in page.get("files") or ())
+            found.folders.extend(said["name"] for said in page.get("folders") or ())
             if not page.get("marker"):
-                return files, folders
+                return found
             marker = page["marker"]
 
     def exists(self, place: str) -> bool:

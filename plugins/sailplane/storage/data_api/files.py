@@ -88,7 +88,7 @@ class Files:
         document(what, self._http.call(what, "DELETE", path_of(place)))
 
     def _listed(self, place: str) -> Entry:
-        for found in self._directories.list(above(place))[0]:
+        for found in self._directories.list(above(place)).entries:
             if found.path == place:
                 return found
         raise FileNotFoundError(uri_of(place))

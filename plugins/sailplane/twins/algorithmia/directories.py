@@ -3,7 +3,7 @@ made, and what its ACL says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -74,11 +74,13 @@ class Directories:
             place = place.parent
         return None
 
-    def children(self, place: Place) -> list[str]:
-        """The names of the directories right in it, in no order. Those that are being deleted are not told apart."""
+    def children(self, place: Place, after: str = "") -> Iterator[str]:
+        """The names of the directories right in it that come after that one, in order. Those that are being deleted are
+        not told apart."""
         folder = _folder(place)
-        found = (entry.path.removeprefix(f"{folder}/").split("/") for entry in self._storage.entries(folder))
-        return [parts[0] for parts in found if len(parts) == 2]
+        names = self._storage.folder(folder).folders
+        # On some stores an empty folder remains of a directory.
+        return (name for name in names if name > after and self._storage.exists(f"{folder}/{name}/{RECORD}"))
 
     def delete(self, place: Place, check: Callable[[], None], clear: Callable[[], int]) -> int:
         """Nothing can be put into the directory any more while `check` looks at it, and `clear` removes what is in it

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from sailplane.errors import ConflictError, RequestError
@@ -21,6 +20,8 @@ from sailplane.twins.algorithmia.refusals import Refusal
 
 PAGE_ITEMS: Final = 1000
 _MOST_OPENINGS: Final = 5
+# Where the files begin in a directory's list.
+_FILES: Final = (1, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,7 @@ class Files:
     def page(self, place: Place, marker: str) -> dict[str, Any]:
         """Directories first, then files, by name, from what comes after the marker."""
         after = _position(marker)
-        items = (item for item in self._items(place) if item[:2] > after)
-        found = heapq.nsmallest(PAGE_ITEMS + 1, items, key=lambda item: item[:2])
+        found = list(islice(self._items(place, after), PAGE_ITEMS + 1))
         shown = found[:PAGE_ITEMS]
         page: dict[str, Any] = {}
         if folders := [{"name": name} for kind, name, _ in shown if kind == 0]:
@@ -114,12 +114,14 @@ class Files:
             page["marker"] = _marker(*shown[-1][:2])
         return page
 
-    def _items(self, place: Place) -> Iterator[tuple[int, str, Entry | None]]:
-        for name in self._directories.children(place):
-            yield 0, name, None
-        if place.parts:
-            for entry in self._storage.entries(place.files):
-                yield 1, entry.path.removeprefix(f"{place.files}/"), entry
+    def _items(self, place: Place, after: tuple[int, str]) -> Iterator[tuple[int, str, Entry | None]]:
+        """In order."""
+        if after < _FILES:
+            yield from ((0, name, None) for name in self._directories.children(place, after[1]))
+        for entry in self._storage.folder(place.files).entries if place.parts else ():
+            name = entry.path.removeprefix(f"{place.files}/")
+            if (1, name) > after:
+                yield 1, name, entry
 
     def _put(self, place: Place, pieces: Iterator[bytes], condition: Condition) -> str:
         if condition.new:
@@ -149,7 +151,7 @@ class Files:
             raise RequestError("put", place.uri, status=409, got="a directory has this name")
 
     def _check_empty(self, place: Place) -> None:
-        if self._directories.children(place) or any(True for _ in self._storage.entries(place.files)):
+        if any(True for _ in self._items(place, _position(""))):
             remedy = "Delete what is in it, or delete it with force=true."
             raise RequestError("delete directory", place.uri, got="it is not empty", remedy=remedy)
 
