@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sailplane.errors import SailplaneError
 from sailplane.files import room_for
-from sailplane.home import Home
+from sailplane.home import Home, read_settings
 from sailplane.storage.access import SETTING as STORE_ACCESS
 from sailplane.twins.algorithmia import arguments as algorithmia
 
@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Whatever a command, or a service that it becomes, writes is for this user alone.
     os.umask(0o077)
     try:
+        read_settings()
         home = Home.find()
         if home.has_s3:
             # What `up` made, for the commands that open the store.

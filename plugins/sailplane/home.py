@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from dotenv import load_dotenv
+
 from sailplane.errors import ConfigurationError
 
 # A store in this bucket is in the S3 that `up` starts here.
@@ -33,7 +35,7 @@ class Home:
 
     @classmethod
     def find(cls, env: Mapping[str, str] = os.environ) -> Self:
-        project = Path(env.get("SAILPLANE_PROJECT") or _project()).resolve()
+        project = _project(env)
         root = Path(env.get("SAILPLANE_HOME") or project / ".sailplane").resolve()
         return cls(
             project=project,
@@ -88,7 +90,16 @@ class Home:
         return self.root / "logs"
 
 
-def _project() -> Path:
+def read_settings() -> None:
+    """What the project's file `.env` says, for all that the environment does not."""
+    load_dotenv(_project(os.environ) / ".env")
+
+
+def _project(env: Mapping[str, str]) -> Path:
+    return Path(env.get("SAILPLANE_PROJECT") or _found()).resolve()
+
+
+def _found() -> Path:
     here = Path.cwd()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):
         if (folder / "dags").is_dir() and (folder / "include").is_dir():

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from sailplane.errors import ConfigurationError
@@ -25,6 +29,19 @@ def test_settings_move_a_part_elsewhere(tmp_path):
     home = Home.find(env)
     assert (home.store, home.ledger, home.ui_port) == ("file:///data", "postgresql:///ledger", 8081)
     assert home.jobs == tmp_path.resolve() / "h" / "jobs"
+
+
+def test_a_setting_may_stand_in_the_projects_env_file_and_the_environment_comes_first(tmp_path):
+    (tmp_path / ".env").write_text("# all of ours\nSAILPLANE_UI_PORT='none'\n")
+
+    def status(**given: str) -> subprocess.CompletedProcess[str]:
+        env = {key: value for key, value in os.environ.items() if not key.startswith("SAILPLANE_")}
+        env = {**env, **given, "SAILPLANE_PROJECT": str(tmp_path)}
+        command = [sys.executable, "-m", "sailplane.cli", "status", "--json"]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    assert "SAILPLANE_UI_PORT: 'none'; expected a port" in status().stderr
+    assert status(SAILPLANE_UI_PORT="8090").stderr == ""
 
 
 @pytest.mark.parametrize("port", ["http", "0", "65536", "-1", "80.5"])
