@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+
+class Scattered(ABC, Iterable[bytes]):
+    """An object's pieces in their order; or, which is faster, each written where it belongs in a file."""
+
+    @abstractmethod
+    def write(self, descriptor: int) -> None:
+        """All of it, into a file that is open and empty. OSError where that takes no more."""
+
 
 # Bytes at hand, a file to be read, or pieces that come one by one.
 Content = bytes | Path | Iterable[bytes]

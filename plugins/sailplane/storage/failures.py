@@ -1,16 +1,21 @@
-"""What obstore says of a failure, in one line: it prints the request, the answer's XML and its own state."""
+"""What obstore says of a failure, in one line: it prints the request, the answer's XML and its own state. And what is
+asked again by ourselves, where obstore would not, or would go on wrongly."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from obstore import exceptions
 
 from sailplane.errors import AccessError, StorageError
 from sailplane.files import FULL, no_room
+from sailplane.storage.retries import Attempts, Patience
 
+T = TypeVar("T")
+PATIENCE: Final = Patience()
 ACCESS_CODES: Final = frozenset(
     {"AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
 )
@@ -33,6 +38,22 @@ def failure(verb: str, which: str, error: Exception, disk: Path | None = None) -
     if code == "NoSuchBucket":
         return StorageError(verb, which, got="there is no such bucket", remedy="Create it, or correct the URI.")
     return StorageError(verb, which, got=got, remedy="Check that the store is reachable; a retry may mend it.")
+
+
+def attempts() -> Attempts:
+    return Attempts(PATIENCE)
+
+
+def tried(verb: str, which: str, ask: Callable[[], T], tries: Attempts | None = None) -> T:
+    """What it gives, asked again where that can mend it."""
+    tries = tries or attempts()
+    while True:
+        try:
+            return ask()
+        except exceptions.BaseError as error:
+            if not may_be_mended(error):
+                raise
+            tries.failed(failure(verb, which, error))
 
 
 def number_of(error: Exception) -> int:

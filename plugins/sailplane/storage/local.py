@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import LocalStore
 
 from sailplane.errors import StorageError
-from sailplane.storage.backend import Content
+from sailplane.storage.backend import Content, Scattered
 from sailplane.storage.failures import failure
 from sailplane.storage.objects import ObjectBackend
 
@@ -57,7 +57,10 @@ class LocalBackend(ObjectBackend):
         draft = target.with_name(f"{target.name}#{secrets.randbits(32)}")
         try:
             with draft.open("xb") as file:
-                file.writelines(_slices(content))
+                if isinstance(content, Scattered):
+                    content.write(file.fileno())
+                else:
+                    file.writelines(_slices(content))
             if how.get("mode") == "create":
                 os.link(draft, target)
             else:

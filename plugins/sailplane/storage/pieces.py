@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from queue import Full, Queue
 from threading import Event, Thread
@@ -27,6 +27,20 @@ def in_order(fetches: Iterable[Callable[[], T]], at_a_time: int) -> Iterator[T]:
     finally:
         # Who takes no more does not wait for what is under way.
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+def all_done(calls: Iterable[Callable[[], object]], at_a_time: int, ended: Event) -> None:
+    """After the first failure, of which `ended` tells those that run, no more are begun; it is raised once they end."""
+    with ThreadPoolExecutor(at_a_time, thread_name_prefix="pieces") as threads:
+        running = [threads.submit(call) for call in calls]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            ended.set()
+            threads.shutdown(cancel_futures=True)
+    for one in running:
+        if not one.cancelled():
+            one.result()
 
 
 def handed_over(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,21 +1,18 @@
 """S3, and whatever speaks it. Requests are retried where that can mend them, with backoff and jitter.
 
-A large object is read in ranges of one version, several at a time: that is faster than one answer, and some servers
-slow down with the length of an answer (SeaweedFS: 25 MiB/s for one of 1 GiB, ten times that in ranges).
-
-It is written in parts. Parts of a process that was killed are seen by nobody, but fill the bucket: set the lifecycle
-rule AbortIncompleteMultipartUpload on it. Those who only create or replace one version send the object as one request,
-from memory: obstore knows no conditions for parts.
+A large object is read in ranges (ranged.py), and written in parts. Nobody sees the parts of a process that was killed,
+but they fill the bucket: set the lifecycle rule AbortIncompleteMultipartUpload on it. Those who only create or replace
+one version send the object as one request, from memory: obstore knows no conditions for parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import obstore
@@ -25,27 +22,19 @@ from obstore.store import S3Store
 from sailplane.errors import ConflictError
 from sailplane.storage.access import Access, Ask
 from sailplane.storage.backend import Content
-from sailplane.storage.failures import failure, may_be_mended, status_of
+from sailplane.storage.failures import attempts, tried
 from sailplane.storage.objects import ObjectBackend, there
-from sailplane.storage.pieces import in_order
-from sailplane.storage.retries import Attempts, Patience
+from sailplane.storage.ranged import RangedObject
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
 
-T = TypeVar("T")
 # No limit on a whole transfer, which may be of any size: only on its standing still.
 CLIENT: Final[ClientConfig] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "1day"}
 RETRIES: Final[RetryConfig] = {"max_retries": 8, "retry_timeout": timedelta(seconds=90)}
 NO_RETRIES: Final[RetryConfig] = {"max_retries": 0}
-PATIENCE: Final = Patience()
-# Of a large object that is read: together little memory, and more than one connection gives.
-RANGE_BYTES: Final = 4 * 2**20
-RANGES_AT_A_TIME: Final = 6
 # How often a large object that is replaced while it is read is begun anew.
 VERSIONS: Final = 3
-_EMPTY: Final = 416
 
 
 class S3Backend(ObjectBackend):
@@ -68,14 +57,8 @@ class S3Backend(ObjectBackend):
     def stream(self, path: str) -> Iterator[bytes]:
         return map(bytes, self.content(path))
 
-    def content(self, path: str) -> Iterator[bytes]:
-        """In obstore's own buffers, which need no copy to be written."""
-        with self._told("get", path):
-            first, meta = self._range(path, 0)
-            yield first
-            size, version = meta["size"], meta["e_tag"]
-            starts = range(RANGE_BYTES, size, RANGE_BYTES)
-            yield from in_order((partial(self._piece, path, start, version) for start in starts), RANGES_AT_A_TIME)
+    def content(self, path: str) -> RangedObject:
+        return RangedObject(self._once, path, f"{self._where}/{path}", partial(self._told, "get", path))
 
     def put(self, path: str, content: Content) -> str:
         there(content)
@@ -110,7 +93,7 @@ class S3Backend(ObjectBackend):
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError), self._told("delete", path):
             # For obstore this is a POST, which it does not ask again where no answer came.
-            self._tried("delete", path, partial(obstore.delete, self._once, path))
+            tried("delete", f"{self._where}/{path}", partial(obstore.delete, self._once, path))
 
     def sign(self, path: str, seconds: int) -> str:
         with self._told("sign a URL of", path):
@@ -119,15 +102,15 @@ class S3Backend(ObjectBackend):
     def _put_if(self, path: str, content: bytes, mode: Any) -> str:
         """If an answer was lost, and the next one is that the condition does not hold, the object's content decides
         whether the lost one was of success."""
-        attempts = Attempts(PATIENCE)
+        tries = attempts()
 
         def put() -> str:
             return obstore.put(self._once, path, content, mode=mode, use_multipart=False)["e_tag"] or ""
 
         try:
-            return self._tried("put", path, put, attempts)
+            return tried("put", f"{self._where}/{path}", put, tries)
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            if not attempts.failures or not self._holds(path, content):
+            if not tries.failures or not self._holds(path, content):
                 raise
             return self.head(path).etag
 
@@ -136,41 +119,6 @@ class S3Backend(ObjectBackend):
             return self.head(path).size == len(content) and self.get(path) == content
         except FileNotFoundError:
             return False
-
-    def _piece(self, path: str, start: int, version: str | None) -> bytes:
-        try:
-            with self._told("get", path):
-                return self._range(path, start, version)[0]
-        except FileNotFoundError as error:
-            raise ConflictError("get", f"{self._where}/{path}", got="it was deleted meanwhile") from error
-
-    def _range(self, path: str, start: int, version: str | None = None) -> tuple[bytes, ObjectMeta]:
-        # An answer that is cut obstore itself goes on with wrongly where it was one of a range.
-        return self._tried("get", path, partial(_ranged, self._once, path, start, version))
-
-    def _tried(self, verb: str, path: str, ask: Callable[[], T], attempts: Attempts | None = None) -> T:
-        attempts = attempts or Attempts(PATIENCE)
-        while True:
-            try:
-                return ask()
-            except exceptions.BaseError as error:
-                if not may_be_mended(error):
-                    raise
-                attempts.failed(failure(verb, f"{self._where}/{path}", error))
-
-
-def _ranged(store: S3Store, path: str, start: int, version: str | None) -> tuple[bytes, ObjectMeta]:
-    options: GetOptions = {"range": (start, start + RANGE_BYTES)}
-    try:
-        answer = obstore.get(store, path, options={**options, "if_match": version} if version else options)
-    except exceptions.BaseError as error:
-        if status_of(error) != _EMPTY:
-            raise
-        answer = obstore.get(store, path)
-    piece, expected = answer.bytes(), min(RANGE_BYTES, answer.meta["size"] - start)
-    if len(piece) != expected:
-        raise exceptions.GenericError(f"{len(piece)} bytes of a range of {expected}")
-    return piece, answer.meta  # type: ignore[return-value]
 
 
 def _opened(bucket: str, prefix: str, ask: Ask, retries: RetryConfig) -> S3Store:

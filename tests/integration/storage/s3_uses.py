@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from sailplane.errors import StorageError
 from sailplane.storage import Storage
@@ -18,6 +20,7 @@ LARGE = random.Random(1).randbytes(40 * 2**20)
 USES: dict[str, tuple[str, Callable[[Storage], object]]] = {
     "get": ("^GET .*/a ", lambda store: store.get("a") == b"old"),
     "get large": ("^GET .*/large bytes=16777216", lambda store: store.get("large") == LARGE),
+    "download": ("^GET .*/large bytes=(?!0-)", lambda store: downloaded(store) == LARGE),
     "stream": ("^GET .*/large ", lambda store: b"".join(store.stream("large")) == LARGE),
     "head": ("^HEAD .*/a", lambda store: store.head("a").size == 3),
     "list": (r"^GET .*list-type", lambda store: store.list() == ["a", "large"]),
@@ -41,6 +44,16 @@ IMPATIENT = {
 def pieces() -> Iterator[bytes]:
     for start in range(0, len(LARGE), 3_000_000):
         yield LARGE[start : start + 3_000_000]
+
+
+def downloaded(store: Storage) -> bytes:
+    """What is left but the object itself would be an unfinished one."""
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            Storage(Path(name).as_uri()).sync(store)
+            return Path(name, "large").read_bytes()
+        finally:
+            assert {path.name for path in Path(name).iterdir()} <= {"a", "large"}
 
 
 def replaced(store: Storage) -> str:

@@ -42,7 +42,7 @@ def test_a_server_that_stays_broken_is_one_clear_line(s3, proxy, store, impatien
     assert not unfinished(s3, store)
 
 
-@pytest.mark.parametrize("name", ["get", "get large", "stream"])
+@pytest.mark.parametrize("name", ["get", "get large", "stream", "download"])
 @pytest.mark.parametrize("how", [{"given": 0}, {"given": 2}, {"longer": 1000}, {"longer": -1}], ids=str)
 def test_an_answer_that_is_cut_or_has_another_length_is_asked_for_again(proxy, store, name, how):
     match, use = USES[name]

@@ -82,7 +82,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_one_version(s3, proxy, s
 
 
 def test_a_download_of_an_object_that_is_replaced_meanwhile_is_one_version(proxy, store, tmp_path):
-    fault = Fault("^GET .*/large bytes=33554432", hold=True)
+    fault = Fault("^GET .*/large bytes=13631488", hold=True)
     proxy.faults.append(fault)
     with ThreadPoolExecutor(1) as threads:
         reading = threads.submit(Storage(tmp_path.as_uri()).sync, store)
