@@ -1,4 +1,4 @@
-"""`sailplane up | down | status | predict | twin | insights | airflow | run`."""
+"""`sailplane up | down | status | predict | sweep | twin | insights | airflow | run`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from sailplane.errors import SailplaneError
 from sailplane.files import room_for
@@ -58,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         twin.add_subparsers(required=True, metavar="API").add_parser("algorithmia", help="Algorithmia, over the store")
     )
     algorithmia.add_insights_arguments(commands.add_parser("insights", help="what algorithms reported"))
+    sweep = commands.add_parser("sweep", help="check a sweep file; look at sweeps, and end them")
+    _add_sweep_arguments(sweep)
     airflow = commands.add_parser("airflow", help="Airflow's own command, with the services' settings", add_help=False)
     airflow.add_argument("arguments", nargs=argparse.REMAINDER)
     airflow.set_defaults(command=_airflow)
@@ -65,6 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("service")
     run.set_defaults(command=_run)
     return parser
+
+
+def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="whether a W&B sweep file is valid, or the line and the reason")
+    check.add_argument("file", type=Path)
+    listed = commands.add_parser("list", help="all sweeps, the newest first")
+    show = commands.add_parser("show", help="the best trials, and which parameters matter")
+    show.add_argument("sweep", nargs="?", help="without it the newest one")
+    show.add_argument("--json", action="store_true", help="as one JSON object, with all trials")
+    stop = commands.add_parser("stop", help="give no more trials, and end those that run with what they reached")
+    stop.add_argument("sweep")
+    for name, command in {"check": check, "list": listed, "show": show, "stop": stop}.items():
+        command.set_defaults(command=partial(_sweep, name))
 
 
 def _up(home: Home, arguments: argparse.Namespace) -> int:
@@ -89,6 +107,12 @@ def _predict(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.answer import predict
 
     return predict(home, arguments.model, arguments.json)
+
+
+def _sweep(name: str, home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.sweeps import COMMANDS
+
+    return COMMANDS[name](home, arguments)
 
 
 def _airflow(home: Home, arguments: argparse.Namespace) -> int:

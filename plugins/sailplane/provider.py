@@ -13,7 +13,7 @@ ALGORITHMIA: Final = {
     "ui-field-behaviour": {
         "hidden-fields": ["login", "port", "schema", "extra"],
         "relabeling": {"host": "Endpoint", "password": "API key"},
-        "placeholders": {"host": "http://localhost:9100"},
+        "placeholders": {"host": "http://localhost:9010"},
     },
 }
 

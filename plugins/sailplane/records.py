@@ -128,13 +128,15 @@ class Run(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Trial(Record):
-    """One configuration of a sweep. `score` is the sweep's metric, None until it finished."""
+    """One configuration of a sweep. `score` is the sweep's metric, None until it finished; `values` are those that it
+    reported of it on its way."""
 
     sweep: str
     number: int
     config: Mapping[str, Any]
     state: Literal["running", "finished", "failed"]
     score: float | None = None
+    values: tuple[float, ...] = ()
     run: Run | None = None
 
 

@@ -23,7 +23,7 @@ from sailplane.services.airflow_api import Run
 from sailplane.serving import deployments
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
-from sailplane.sweeps.queue import trials
+from sailplane.sweeps.results import trials
 from sailplane.training.jobs import Job
 from tests.end_to_end.faults import (
     CODE_FAULTS,

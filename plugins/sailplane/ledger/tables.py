@@ -29,6 +29,25 @@ trials = sa.Table(
     sa.Column("lease_until", sa.Float, nullable=False),
 )
 
+# What trials reported of the sweep's metric on their way.
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True),
+    sa.Column("value", sa.Float, nullable=False),
+)
+
+# Sweeps that are to end before all trials are given.
+stops = sa.Table(
+    "stops",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("time", sa.Float, nullable=False),
+)
+
 models = sa.Table(
     "models",
     metadata,

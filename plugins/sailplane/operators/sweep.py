@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseOperator, Context, TaskGroup, TriggerRule
 
@@ -18,16 +18,18 @@ from sailplane.records import Dataset
 if TYPE_CHECKING:
     from sailplane.training.specs import SweepWorkerSpec
 
+DEFAULT_WORKERS: Final = 2
+
 
 def sweep(
-    trained: TrainModelOperator, file: str, *, trials: int | str = 0, workers: int | str = 2, group_id: str = "sweep"
+    trained: TrainModelOperator, file: str, *, trials: int | str = 0, workers: int | str = 0, group_id: str = "sweep"
 ) -> Any:
     """A task group `create >> worker (mapped) >> best` that searches the configuration of a train step.
 
     :param trained: the train step whose dataset, features and train function the trials use
     :param file: a W&B sweep file, relative to the project
     :param trials: overrules the file's `run_cap`, unless 0
-    :param workers: how many workers pull trials
+    :param workers: how many workers pull trials; if 0, as the file says, else two
     :returns: the best trial's `Run`, as XCom
     """
     with TaskGroup(group_id) as group:
@@ -78,7 +80,8 @@ class CreateSweepOperator(BaseOperator):
         home = Home.find()
         config = read_sweep(home.project / self.file, run_cap=int(self.trials) or None)
         create_sweep(Ledger.at(home), sweep_id(self.model, context), config, seed=self.seed)
-        return [{"worker": f"worker {n}"} for n in range(1, int(self.workers) + 1)]
+        workers = int(self.workers) or config.workers or DEFAULT_WORKERS
+        return [{"worker": f"worker {n}"} for n in range(1, workers + 1)]
 
 
 class SweepWorkerOperator(DetachedJobOperator):
@@ -131,7 +134,7 @@ class BestTrialOperator(BaseOperator):
         self.model = model
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from sailplane.sweeps.queue import best
+        from sailplane.sweeps.results import best
 
         run = best(Ledger.at(Home.find()), sweep_id(self.model, context))
         self.log.info("Best: trial %s, %s with %s", run.trial, dict(run.metrics), dict(run.config))

@@ -84,6 +84,12 @@ class Section:
             raise self.wrong(key, f"{key} is {value!r}", expected=_one_of(allowed), remedy=remedy)
         return str(value)
 
+    def whole(self, key: str, *, at_least: int) -> int:
+        value = self.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+            raise self.wrong(key, f"{key} is {value!r}", expected=f"a whole number of at least {at_least}")
+        return value
+
     def wrong(self, key: str, got: str, *, expected: str | None = None, remedy: str = "") -> SweepFileError:
         return SweepFileError(
             f"{self.file}:{self._lines.get(key, self.line)}", got=got, expected=expected, remedy=remedy

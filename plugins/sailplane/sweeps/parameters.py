@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Any, Final
+
+from scipy.special import betainc, betaincinv
 
 from sailplane.errors import SweepFileError
 from sailplane.records import Record
@@ -35,9 +38,13 @@ DISTRIBUTIONS: Final[dict[str, tuple[tuple[str, ...], dict[str, float]]]] = {
     "q_normal": ((), {"mu": 0, "sigma": 1, "q": 1}),
     "log_normal": ((), {"mu": 0, "sigma": 1}),
     "q_log_normal": ((), {"mu": 0, "sigma": 1, "q": 1}),
+    "beta": ((), {"a": 1, "b": 1}),
+    "q_beta": ((), {"a": 1, "b": 1, "q": 1}),
 }
-KEYS: Final = ("distribution", "value", "values", "probabilities", "min", "max", "mu", "sigma", "q", "parameters")
+NUMBERS: Final = ("min", "max", "mu", "sigma", "a", "b", "q")
+KEYS: Final = ("distribution", "value", "values", "probabilities", *NUMBERS, "parameters")
 _EDGE: Final = 1e-12
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +59,8 @@ class Parameter(Record):
     max: float = 0
     mu: float = 0
     sigma: float = 1
+    a: float = 1
+    b: float = 1
     q: float = 1
 
     @property
@@ -96,6 +105,10 @@ class Parameter(Record):
         return "normal" in self.distribution
 
     @property
+    def _is_beta(self) -> bool:
+        return self.distribution.endswith("beta")
+
+    @property
     def _bounds(self) -> tuple[float, float]:
         """In the space in which the distribution is uniform."""
         if self.distribution.endswith("_values"):
@@ -107,6 +120,8 @@ class Parameter(Record):
     def _continuous(self, quantile: float) -> float:
         if self._unbounded:
             value = NormalDist(self.mu, self.sigma).inv_cdf(quantile)
+        elif self._is_beta:
+            value = float(betaincinv(self.a, self.b, quantile))
         else:
             low, high = self._bounds
             value = low + quantile * (high - low)
@@ -117,6 +132,8 @@ class Parameter(Record):
         value = math.log(max(value, 5e-324)) if "log" in self.distribution else value
         if self._unbounded:
             return NormalDist(self.mu, self.sigma).cdf(value)
+        if self._is_beta:
+            return float(betainc(self.a, self.b, min(max(value, 0.0), 1.0)))
         low, high = self._bounds
         return (value - low) / (high - low) if high > low else 0.5
 
@@ -137,6 +154,9 @@ def read_parameters(section: Section, path: tuple[str, ...] = ()) -> tuple[Param
         raise SweepFileError(f"{section.file}:{section.line}", got="no parameters", expected="at least one")
     found: list[Parameter] = []
     for name in sorted(section.names()):
+        if not _NAME.fullmatch(name):
+            expected = "letters, digits, _ . and -, not beginning with a digit"
+            raise section.wrong(name, f"a parameter is called {name!r}", expected=expected)
         place = (*path, name)
         entry = section.section(name, f"parameter {'.'.join(place)!r}")
         entry.allow(KEYS)
@@ -210,7 +230,7 @@ def _number(entry: Section, key: str, default: float | None = None) -> float:
 
 def _check_range(entry: Section, distribution: str, numbers: dict[str, float]) -> None:
     low, high = numbers.get("min", 0), numbers.get("max", 1)
-    if low >= high and not (distribution == "int_uniform" and low == high):
+    if low >= high:
         raise entry.wrong("min", f"min {low} is not below max {high}")
     if distribution.endswith("_values") and low <= 0:
         raise entry.wrong("min", f"min is {low}", expected="more than 0, because the values are taken as logarithms")
@@ -218,6 +238,6 @@ def _check_range(entry: Section, distribution: str, numbers: dict[str, float]) -
         raise entry.wrong("min", f"int_uniform from {low} to {high}", expected="integers")
     if distribution.endswith("log_uniform") and high > 709:
         raise entry.wrong("max", f"max is {high}", expected="an exponent", remedy="Use log_uniform_values for values.")
-    for key in ("q", "sigma"):
+    for key in ("q", "sigma", "a", "b"):
         if numbers.get(key, 1) <= 0:
             raise entry.wrong(key, f"{key} is {numbers[key]}", expected="more than 0")

@@ -5,33 +5,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from sailplane.errors import ConfigurationError, TrainingError
+from sailplane.errors import ConfigurationError
 from sailplane.ledger import Ledger
-from sailplane.ledger.tables import sweeps
+from sailplane.ledger.tables import reports, stops, sweeps
 from sailplane.ledger.tables import trials as table
 from sailplane.records import Run, Trial
+from sailplane.sweeps.results import Sweep, read, trials_of
 from sailplane.sweeps.space import SweepConfig
+from sailplane.sweeps.stopping import stop_early
 from sailplane.sweeps.suggest import suggest
 
 LEASE_SECONDS: Final = 30.0
 # A trial that killed this many workers is given to no other one.
 MOST_ATTEMPTS: Final = 3
+# How often what was suggested outside the transaction may be out of date before it is made inside.
+GUESSES: Final = 2
 
 
-def create_sweep(ledger: Ledger, sweep: str, config: SweepConfig, seed: int | None = None) -> None:
-    """Idempotent; the trials of a sweep that exists stay. Raises ConfigurationError for a sweep without an end, and
-    for one that exists with another configuration."""
-    if config.size is None:
-        raise ConfigurationError(
-            "create sweep", sweep, got=f"method {config.method} without run_cap", remedy="Add run_cap to the file."
-        )
-    row = {"config": config.to_dict(), "seed": config.seed if seed is None else seed}
+def create_sweep(ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0) -> None:
+    """Idempotent; the trials of a sweep that exists stay. The file's seed goes before `seed`. Raises ConfigurationError
+    for a sweep without an end, and for one that exists with another configuration."""
+    if config.size is None and config.max_time is None:
+        remedy = "Add run_cap to the file, or max_time under `sailplane`."
+        raise ConfigurationError("create sweep", sweep, got=f"method {config.method} without run_cap", remedy=remedy)
+    row = {"config": config.to_dict(), "seed": seed if config.seed is None else config.seed}
     with ledger.begin() as connection:
         found = connection.execute(sa.select(sweeps.c.config, sweeps.c.seed).where(sweeps.c.id == sweep)).one_or_none()
         if found is None:
@@ -44,26 +45,22 @@ def create_sweep(ledger: Ledger, sweep: str, config: SweepConfig, seed: int | No
 
 def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float = LEASE_SECONDS) -> Trial | None:
     """The next trial, held by `worker`, which must be unique to its process; None when none is left to give."""
-    config, seed = read(ledger, sweep)
-    if config.method == "bayes":
+    known = read(ledger, sweep)
+    if known.config.method == "bayes":
         import optuna  # noqa: F401  imported here, because the first import takes longer than others should wait
-    lease = {"worker": worker, "lease_until": time.time() + lease_seconds}
-    with ledger.begin() as connection:
-        lost = _lost(connection, sweep)
-        if lost is not None:
-            taken = {**lease, "error": "\n".join(filter(None, [lost.error, f"{lost.worker} lost it"]))}
-            connection.execute(sa.update(table).where(_key(sweep, lost.number)).values(**taken))
-            return Trial(sweep=sweep, number=lost.number, config=lost.config, state="running")
-        number = connection.execute(sa.select(sa.func.count()).where(table.c.sweep == sweep)).scalar_one()
-        if number >= (config.size or 0):
-            return None
-        past = _trials(connection, sweep) if config.method == "bayes" else ()
-        proposed = suggest(config, past, number, seed)
-        if proposed is None:
-            return None
-        row = {"sweep": sweep, "number": number, "config": proposed, "state": "running", **lease}
-        connection.execute(sa.insert(table).values(**row))
-    return Trial(sweep=sweep, number=number, config=proposed, state="running")
+    guess: _Guess | None = None
+    for left in range(GUESSES, -1, -1):
+        lease = {"worker": worker, "lease_until": time.time() + lease_seconds}
+        with ledger.begin() as connection:
+            if _is_over(connection, sweep, known):
+                _give_up(connection, sweep)
+                return None
+            given = _again(connection, sweep, lease) or _new(connection, sweep, known, lease, guess, last=not left)
+        if not isinstance(given, _Guess):
+            return given
+        # A Gaussian process takes a second: others need not wait for it.
+        guess = given.made(known)
+    raise AssertionError("the last one is made inside")
 
 
 def heartbeat(ledger: Ledger, trial: Trial, worker: str, lease_seconds: float = LEASE_SECONDS) -> bool:
@@ -76,72 +73,117 @@ def release(ledger: Ledger, trial: Trial, worker: str) -> bool:
     return _change(ledger, trial, worker, lease_until=0.0)
 
 
+def report(ledger: Ledger, trial: Trial, worker: str, step: int, value: float) -> bool:
+    """What a running trial reached of the sweep's metric at a step, in place of what it said of that step, or of later
+    ones, in an earlier attempt. Whether it should stop: it is a loser, or another worker's, or the sweep is over."""
+    known = read(ledger, trial.sweep)
+    with ledger.begin() as connection:
+        if not connection.execute(sa.select(table.c.number).where(_held(trial, worker))).first():
+            return True
+        later = sa.and_(reports.c.sweep == trial.sweep, reports.c.number == trial.number, reports.c.step >= step)
+        connection.execute(sa.delete(reports).where(later))
+        if math.isfinite(value):
+            row = {"sweep": trial.sweep, "number": trial.number, "step": step, "value": value}
+            connection.execute(sa.insert(reports).values(**row))
+        if known.config.reached(value):
+            _stop(connection, trial.sweep, f"trial {trial.number} reached the target with {value:g}")
+        if _is_over(connection, trial.sweep, known):
+            return True
+        if known.config.stopping is None:
+            return False
+        found = trials_of(connection, trial.sweep)
+    return trial.number in stop_early(known.config.stopping, found, maximize=known.config.maximize)
+
+
 def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | None = None) -> bool:
     """False, and nothing changed: the trial is another worker's by now. A score that is no number is a failure."""
     if not math.isfinite(score):
         return fail(ledger, trial, worker, f"its score is {score}")
     record = run.to_dict() if run else None
-    return _change(ledger, trial, worker, state="finished", score=float(score), run=record, error=None)
+    if not _change(ledger, trial, worker, state="finished", score=float(score), run=record, error=None):
+        return False
+    if read(ledger, trial.sweep).config.reached(score):
+        stop(ledger, trial.sweep, f"trial {trial.number} reached the target with {score:g}")
+    return True
 
 
 def fail(ledger: Ledger, trial: Trial, worker: str, reason: str) -> bool:
     return _change(ledger, trial, worker, state="failed", error=reason)
 
 
-def trials(ledger: Ledger, sweep: str) -> tuple[Trial, ...]:
-    """By number."""
+def stop(ledger: Ledger, sweep: str, reason: str) -> None:
+    """No more trials are given, and those that run are told to stop; they count with what they reached."""
+    read(ledger, sweep)
     with ledger.begin() as connection:
-        return _trials(connection, sweep)
+        _stop(connection, sweep, reason)
 
 
-def failures(ledger: Ledger, sweep: str) -> dict[int, str]:
-    """Why trials failed, by number."""
-    query = sa.select(table.c.number, table.c.error).where(table.c.sweep == sweep, table.c.state == "failed")
+def is_over(ledger: Ledger, sweep: str) -> bool:
+    """Whether it was stopped, or its time is up."""
     with ledger.begin() as connection:
-        return {row.number: row.error for row in connection.execute(query.order_by(table.c.number))}
+        return _is_over(connection, sweep, read(ledger, sweep))
 
 
-def is_open(ledger: Ledger, sweep: str) -> bool:
-    """Whether a trial is running: should its worker die, it will be given again."""
-    query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state == "running")
-    with ledger.begin() as connection:
-        return bool(connection.execute(query).scalar_one())
+class _Guess:
+    """The configuration of trial `number`, made from what the trials were then."""
+
+    def __init__(self, number: int, past: tuple[Trial, ...]) -> None:
+        self.number, self.past = number, past
+        self.config: dict[str, Any] | None = None
+
+    def made(self, known: Sweep) -> _Guess:
+        self.config = suggest(known.config, self.past, self.number, known.seed)
+        return self
 
 
-def best(ledger: Ledger, sweep: str) -> Run:
-    """The run of the best trial."""
-    trial = best_trial(ledger, sweep)
-    if trial.run is None:
-        raise TrainingError("choose the best of sweep", sweep, got=f"trial {trial.number} finished without a run")
-    return trial.run
+def _again(connection: sa.Connection, sweep: str, lease: dict[str, Any]) -> Trial | None:
+    """A trial whose worker died."""
+    lost = _lost(connection, sweep)
+    if lost is None:
+        return None
+    taken = {**lease, "error": "\n".join(filter(None, [lost.error, f"{lost.worker} lost it"]))}
+    connection.execute(sa.update(table).where(_key(sweep, lost.number)).values(**taken))
+    return Trial(sweep=sweep, number=lost.number, config=lost.config, state="running")
 
 
-def best_trial(ledger: Ledger, sweep: str) -> Trial:
-    """The finished trial with the best score by the sweep's goal; the earlier of equals. Raises TrainingError if none
-    finished, with each trial's reason."""
-    config, _ = read(ledger, sweep)
-    finished = [trial for trial in trials(ledger, sweep) if trial.state == "finished"]
-    if not finished:
-        reasons = failures(ledger, sweep)
-        got = f"none of its {len(reasons)} trials finished" if reasons else "no trial has finished"
-        each = "".join(f"\ntrial {number}: {reason}" for number, reason in reasons.items())
-        raise TrainingError("choose the best of sweep", sweep, got=f"{got}{each}".rstrip("."))
-    sign = -1 if config.goal == "maximize" else 1
-    return min(finished, key=lambda trial: (sign * (trial.score or 0.0), trial.number))
+def _new(
+    connection: sa.Connection, sweep: str, known: Sweep, lease: dict[str, Any], guess: _Guess | None, *, last: bool
+) -> Trial | _Guess | None:
+    """For bayes a guess to be made first, unless it is the `last` time to ask."""
+    number = connection.execute(sa.select(sa.func.count()).where(table.c.sweep == sweep)).scalar_one()
+    if number >= (known.config.size or math.inf):
+        return None
+    past = trials_of(connection, sweep) if known.config.method == "bayes" else ()
+    if guess is not None and (guess.number, guess.past) == (number, past):
+        proposed = guess.config
+    elif past and not last:
+        return _Guess(number, past)
+    else:
+        proposed = suggest(known.config, past, number, known.seed)
+    if proposed is None:
+        return None
+    row = {"sweep": sweep, "number": number, "config": proposed, "state": "running", **lease}
+    connection.execute(sa.insert(table).values(**row))
+    return Trial(sweep=sweep, number=number, config=proposed, state="running")
 
 
-def read(ledger: Ledger, sweep: str) -> tuple[SweepConfig, int]:
-    """The sweep's configuration and seed; they never change."""
-    return _read(ledger.engine, sweep)
+def _give_up(connection: sa.Connection, sweep: str) -> None:
+    """Of a sweep that is over, the trials whose workers died."""
+    ended = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time())
+    values = {"state": "failed", "error": "its worker died, and the sweep was over"}
+    connection.execute(sa.update(table).where(ended).values(**values))
 
 
-@cache
-def _read(engine: sa.Engine, sweep: str) -> tuple[SweepConfig, int]:
-    with engine.begin() as connection:
-        row = connection.execute(sa.select(sweeps.c.config, sweeps.c.seed).where(sweeps.c.id == sweep)).one_or_none()
-    if row is None:
-        raise ConfigurationError("find sweep", sweep, got="the ledger has none of that name")
-    return SweepConfig.from_dict(row.config), row.seed
+def _is_over(connection: sa.Connection, sweep: str, known: Sweep) -> bool:
+    if known.config.max_time is not None and time.time() > known.created + known.config.max_time:
+        return True
+    return connection.execute(sa.select(stops.c.sweep).where(stops.c.sweep == sweep)).first() is not None
+
+
+def _stop(connection: sa.Connection, sweep: str, reason: str) -> None:
+    """The first reason stays."""
+    if connection.execute(sa.select(stops.c.sweep).where(stops.c.sweep == sweep)).first() is None:
+        connection.execute(sa.insert(stops).values(sweep=sweep, reason=reason, time=time.time()))
 
 
 def _lost(connection: sa.Connection, sweep: str) -> sa.Row[Any] | None:
@@ -158,22 +200,14 @@ def _lost(connection: sa.Connection, sweep: str) -> sa.Row[Any] | None:
     return None
 
 
-def _trials(connection: sa.Connection, sweep: str) -> tuple[Trial, ...]:
-    rows = connection.execute(sa.select(table).where(table.c.sweep == sweep).order_by(table.c.number)).mappings()
-    return tuple(_trial(row) for row in rows)
-
-
-def _trial(row: Mapping[Any, Any]) -> Trial:
-    run = Run.from_dict(row["run"]) if row["run"] else None
-    kept: dict[str, Any] = {key: row[key] for key in ("sweep", "number", "config", "state", "score")}
-    return Trial(**kept, run=run)
-
-
 def _key(sweep: str, number: int) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.sweep == sweep, table.c.number == number)
 
 
+def _held(trial: Trial, worker: str) -> sa.ColumnElement[bool]:
+    return sa.and_(_key(trial.sweep, trial.number), table.c.worker == worker, table.c.state == "running")
+
+
 def _change(ledger: Ledger, trial: Trial, worker: str, **values: Any) -> bool:
-    held = sa.and_(_key(trial.sweep, trial.number), table.c.worker == worker, table.c.state == "running")
     with ledger.begin() as connection:
-        return connection.execute(sa.update(table).where(held).values(**values)).rowcount == 1
+        return connection.execute(sa.update(table).where(_held(trial, worker)).values(**values)).rowcount == 1

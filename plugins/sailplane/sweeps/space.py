@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from sailplane.errors import SweepFileError
 from sailplane.records import Record
 from sailplane.sweeps.document import Section
 from sailplane.sweeps.parameters import Parameter, read_parameters
+from sailplane.sweeps.stopping import EarlyStopping, read_asha, read_early_terminate
 
 Goal = Literal["minimize", "maximize"]
 METHODS: Final = ("random", "grid", "bayes")
 EXTENSION: Final = "sailplane"
-_KEYS: Final = ("method", "metric", "parameters", "run_cap", "name", "description", EXTENSION)
-# Keys of W&B's own schema that ask for something which is not built, or which a DAG says already.
+_KEYS: Final = ("method", "metric", "parameters", "run_cap", "early_terminate", "name", "description", EXTENSION)
+# Keys of W&B's own schema that a DAG, or the environment, says already, or which only W&B's own server can do.
 _REFUSED: Final = {
-    "early_terminate": "Early stopping comes later: remove it, and every trial runs to its end.",
     "program": "The DAG names the train function: remove it.",
     "command": "The DAG names the train function: remove it.",
     "project": "The DAG names the project: remove it.",
@@ -26,18 +28,39 @@ _REFUSED: Final = {
     "metrics": "Name one `metric`.",
     **dict.fromkeys(("controller", "scheduler", "job", "image_uri", "kind", "apiVersion"), "Remove it."),
 }
+_IMPUTE: Final = ("worst", "best", "latest")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig(Record):
-    """`metric` is the name that a trial's scores have, for example validation_auc."""
+    """`metric` is the name that a trial's scores have, for example validation_auc; the sweep ends with the first trial
+    that reaches `target`. `impute`: the score that bayes takes for a failed trial; `impute_while_running`: for one that
+    runs and has reported values ("false": none). `max_time` in seconds. `workers`: how many, where nobody else says."""
 
     method: str
     metric: str
     goal: Goal
     parameters: tuple[Parameter, ...]
+    target: float | None = None
+    impute: str = "worst"
+    impute_while_running: str = "false"
+    stopping: EarlyStopping | None = None
     run_cap: int | None = None
-    seed: int = 0
+    seed: int | None = None
+    max_time: float | None = None
+    workers: int | None = None
+    name: str | None = None
+
+    @property
+    def maximize(self) -> bool:
+        return self.goal == "maximize"
+
+    def reached(self, score: float | None) -> bool:
+        """Whether that is what the sweep looks for."""
+        if self.target is None or score is None:
+            return False
+        return score >= self.target if self.maximize else score <= self.target
 
     @property
     def size(self) -> int | None:
@@ -64,25 +87,74 @@ def parse(text: str, file: str = "sweep.yaml") -> SweepConfig:
     document.allow(_KEYS)
     document.require("method", "metric", "parameters")
     method = document.choice("method", METHODS)
-    metric, goal = _metric(document)
     parameters = read_parameters(document.section("parameters"))
+    if twice := [name for name, count in Counter(p.name for p in parameters).items() if count > 1]:
+        raise document.wrong("parameters", f"two parameters are called {twice[0]!r}, one of them by nesting")
     if method == "grid":
         _check_grid(document, parameters)
-    cap = _whole(document, "run_cap", at_least=1)
     return SweepConfig(
-        method=method, metric=metric, goal=goal, parameters=parameters, run_cap=cap, seed=_seed(document)
+        method=method,
+        **_metric(document.section("metric")),
+        parameters=parameters,
+        run_cap=document.whole("run_cap", at_least=1) if "run_cap" in document else None,
+        name=_text(document, "name") or _text(document, "description"),
+        **_rules(document),
     )
 
 
-def _metric(document: Section) -> tuple[str, Goal]:
-    metric = document.section("metric")
-    for key in ("target", "impute", "impute_while_running"):
-        if key in metric:
-            raise metric.wrong(key, f"metric.{key} is not supported", remedy="Remove it.")
-    metric.allow(("name", "goal"))
+def _metric(metric: Section) -> dict[str, Any]:
+    metric.allow(("name", "goal", "target", "impute", "impute_while_running"))
     metric.require("name")
-    goal = metric.choice("goal", ("minimize", "maximize"), default="minimize")
-    return str(metric.get("name")), "maximize" if goal == "maximize" else "minimize"
+    target = metric.get("target")
+    if target is not None and (isinstance(target, bool) or not isinstance(target, (int, float))):
+        raise metric.wrong("target", f"target is {target!r}", expected="a number")
+    while_running = metric.get("impute_while_running", "false")
+    return {
+        "metric": _text(metric, "name"),
+        "goal": metric.choice("goal", ("minimize", "maximize"), default="minimize"),
+        "target": target,
+        "impute": metric.choice("impute", _IMPUTE, default="worst"),
+        # YAML reads a bare false as a value that is no text.
+        "impute_while_running": "false"
+        if while_running is False
+        else metric.choice("impute_while_running", (*_IMPUTE, "false"), default="false"),
+    }
+
+
+def _rules(document: Section) -> dict[str, Any]:
+    """When trials stop early, and what stands under the key that is not W&B's."""
+    rules: dict[str, Any] = {}
+    if "early_terminate" in document:
+        rules["stopping"] = read_early_terminate(document.section("early_terminate"))
+    if EXTENSION not in document:
+        return rules
+    extension = document.section(EXTENSION)
+    extension.allow(("seed", "max_time", "workers", "asha"))
+    if "asha" in extension:
+        if "stopping" in rules:
+            raise extension.wrong("asha", "asha beside early_terminate", expected="one of them")
+        rules["stopping"] = read_asha(extension.section("asha"))
+    for key, least in (("seed", 0), ("workers", 1)):
+        if key in extension:
+            rules[key] = extension.whole(key, at_least=least)
+    if "max_time" in extension:
+        rules["max_time"] = _seconds(extension)
+    return rules
+
+
+def _seconds(extension: Section) -> float:
+    value = extension.get("max_time")
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", str(value))
+    if not found or not float(found.group(1)):
+        raise extension.wrong("max_time", f"max_time is {value!r}", expected="a time such as 90s, 30m, 1.5h or 1d")
+    return float(found.group(1)) * _UNITS[found.group(2)]
+
+
+def _text(section: Section, key: str) -> str | None:
+    value = section.get(key)
+    if value is not None and (not isinstance(value, str) or not value.strip()):
+        raise section.wrong(key, f"{key} is {value!r}", expected="a text")
+    return value
 
 
 def _check_grid(document: Section, parameters: tuple[Parameter, ...]) -> None:
@@ -94,20 +166,3 @@ def _check_grid(document: Section, parameters: tuple[Parameter, ...]) -> None:
                 expected="value, values, int_uniform or q_uniform",
                 remedy="Use method random or bayes, or list the values.",
             )
-
-
-def _whole(section: Section, key: str, *, at_least: int) -> int | None:
-    value = section.get(key)
-    if value is None and key not in section:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise section.wrong(key, f"{key} is {value!r}", expected=f"a whole number of at least {at_least}")
-    return value
-
-
-def _seed(document: Section) -> int:
-    if EXTENSION not in document:
-        return 0
-    extension = document.section(EXTENSION)
-    extension.allow(("seed",))
-    return _whole(extension, "seed", at_least=0) or 0

@@ -12,6 +12,9 @@ import torch
 
 from sailplane.files import is_full, no_room
 
+# Of a step and what was logged there.
+Report = Callable[[int, Mapping[str, float]], bool]
+
 
 class Log(Protocol):
     def log(self, metrics: Mapping[str, Any], step: int) -> None: ...
@@ -24,13 +27,22 @@ class RunHandle:
     """
 
     def __init__(
-        self, folder: Path, *, seed: int, tracked: Log, stop: Callable[[], bool] = lambda: False, verbose: bool = True
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        tracked: Log,
+        stop: Callable[[], bool] = lambda: False,
+        report: Report = lambda _step, _row: False,
+        verbose: bool = True,
     ) -> None:
+        """`stop` says whether to stop; `report` is told what is logged, and may say so for good."""
         self.seed = seed
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.history: list[dict[str, Any]] = []
         self._file = folder / "checkpoint.pt"
-        self._tracked, self._stop, self._verbose = tracked, stop, verbose
+        self._tracked, self._stop, self._report, self._verbose = tracked, stop, report, verbose
+        self._told_to_stop = False
         self._epoch, self._step = 0, 0
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -42,6 +54,7 @@ class RunHandle:
         row = {name: float(value) for name, value in metrics.items()}
         self.history.append({"step": self._step, **row})
         self._tracked.log(row, step=self._step)
+        self._told_to_stop |= self._report(self._step, row)
         if self._verbose:
             print(f"step {self._step}: {', '.join(f'{name} {value:.5g}' for name, value in row.items())}", flush=True)  # noqa: T201
         self._step += 1
@@ -60,7 +73,7 @@ class RunHandle:
             yield epoch
 
     def should_stop(self) -> bool:
-        return self._stop()
+        return self._told_to_stop or self._stop()
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keep `state` (tensors, plain values) for a retry, in place of the one before; a reader sees all or none."""

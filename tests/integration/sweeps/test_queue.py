@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sailplane.ledger import Ledger
-from sailplane.sweeps import queue
+from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import SweepConfig, parse
 
 TEXT = """\
@@ -60,8 +60,8 @@ def test_several_processes_at_once_lose_none_and_take_none_twice(url: str, ledge
         worker.join(DEADLINE)
     assert [worker.exitcode for worker in workers] == [0] * 3
     assert numbers == Counter(range(cap))
-    assert [trial.state for trial in queue.trials(ledger, "s")] == ["finished"] * cap
-    assert len({str(trial.config) for trial in queue.trials(ledger, "s")}) == cap
+    assert [trial.state for trial in results.trials(ledger, "s")] == ["finished"] * cap
+    assert len({str(trial.config) for trial in results.trials(ledger, "s")}) == cap
 
 
 def _hang(url: str, lease_seconds: float, taken: multiprocessing.Queue[int]) -> None:

@@ -16,7 +16,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval, Run
 from sailplane.storage import Storage
-from sailplane.sweeps import queue
+from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import read_sweep
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
@@ -68,7 +68,7 @@ def test_a_training_and_a_sweep_of_two_workers_end_with_a_model_that_passes_the_
     for n, worker in enumerate(workers):
         worker.start(SweepWorkerSpec(sweep="flights/t", worker=f"worker {n}", **shared))
     assert sum(result["finished"] for result in run_to_the_end(*workers)) == 2
-    evaluation = evaluate(storage, run=queue.best(ledger, "flights/t"), baseline=trained.baseline)
+    evaluation = evaluate(storage, run=results.best(ledger, "flights/t"), baseline=trained.baseline)
     assert evaluation.passed, evaluation.reasons
     # Much more than this would mean that something that is known only afterwards got in.
     assert 0.6 < evaluation.metrics["challenger"]["auc"] < 0.8

@@ -11,8 +11,9 @@ import pytest
 from sailplane.errors import TrainingError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
+from sailplane.serving.client import wait_until
 from sailplane.storage import Storage
-from sailplane.sweeps import queue
+from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import parse
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
@@ -56,10 +57,10 @@ def test_two_workers_share_the_trials_and_the_best_has_a_bundle(home: Home, spec
         job.start(worker(spec(), f"worker {n}"))
     run_to_the_end(*jobs)
     assert sum(job.result()["finished"] for job in jobs) == 4
-    trials = queue.trials(ledger, "toy/s")
+    trials = results.trials(ledger, "toy/s")
     assert [trial.state for trial in trials] == ["finished"] * 4
     assert all(trial.run and trial.run.metrics["validation_auc"] == trial.score for trial in trials)
-    best = queue.best(ledger, "toy/s")
+    best = results.best(ledger, "toy/s")
     assert (best.sweep, best.config["learning_rate"]) == ("toy/s", trials[best.trial or 0].config["learning_rate"])
     assert best.seed == 5 + (best.trial or 0)
     storage = Storage(home.store)
@@ -71,8 +72,8 @@ def test_two_workers_share_the_trials_and_the_best_has_a_bundle(home: Home, spec
 def test_a_trial_that_fails_costs_itself_only(home: Home, spec: Make, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = create(home)
     assert work(worker(spec("fails_for_small_rates"), "worker"), home.jobs / "w") == {"finished": 2, "failed": 2}
-    assert [trial.state for trial in queue.trials(ledger, "toy/s")] == ["failed", "failed", "finished", "finished"]
-    assert "ValueError: too small (model.py:" in queue.failures(ledger, "toy/s")[0]
+    assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["failed", "failed", "finished", "finished"]
+    assert "ValueError: too small (model.py:" in results.failures(ledger, "toy/s")[0]
     assert "trial 0: failed: train include.toy.model:fails_for_small_rates: ValueError" in capsys.readouterr().out
 
 
@@ -80,7 +81,7 @@ def test_a_metric_that_no_trial_reports_fails_with_those_that_there_are(home: Ho
     ledger = create(home, SWEEP.replace("validation_auc", "validation_acu"))
     work(worker(spec(), "worker"), home.jobs / "w")
     with pytest.raises(TrainingError, match=r"no metric 'validation_acu'; expected the sweep's metric, one of .*auc"):
-        queue.best(ledger, "toy/s")
+        results.best(ledger, "toy/s")
 
 
 def test_a_killed_workers_trial_is_finished_by_another(home: Home, spec: Make) -> None:
@@ -89,7 +90,7 @@ def test_a_killed_workers_trial_is_finished_by_another(home: Home, spec: Make) -
     run_to_the_end(killed)
     assert killed.state() == "failed"
     assert work(worker(spec(), "other"), home.jobs / "other") == {"finished": 4, "failed": 0}
-    assert [trial.state for trial in queue.trials(ledger, "toy/s")] == ["finished"] * 4
+    assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["finished"] * 4
 
 
 def test_a_stopped_worker_gives_its_trial_back_at_once(home: Home, spec: Make) -> None:
@@ -99,3 +100,31 @@ def test_a_stopped_worker_gives_its_trial_back_at_once(home: Home, spec: Make) -
     again = queue.ask(ledger, "toy/s", "other")
     assert again is not None
     assert again.number == 0
+
+
+def test_a_loser_is_stopped_early_and_the_log_says_so(
+    home: Home, spec: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = "[1.0, 0.1, 3.0, 0.01]"
+    ledger = create(home, SWEEP.replace("[0.01, 0.1, 1.0, 3.0]", rates) + "sailplane: {asha: {min_iter: 2, eta: 2}}\n")
+    assert work(worker(spec("learns"), "worker"), home.jobs / "w") == {"finished": 4, "failed": 0}
+    assert [len(trial.values) for trial in results.trials(ledger, "toy/s")] == [20, 2, 20, 2]
+    assert "s, stopped early after 2 values" in capsys.readouterr().out
+
+
+def test_early_stopping_by_a_metric_that_is_never_logged_is_an_error(home: Home, spec: Make) -> None:
+    ledger = create(home, SWEEP + "early_terminate: {type: hyperband, min_iter: 1}\n")
+    assert work(worker(spec(), "worker"), home.jobs / "w") == {"finished": 0, "failed": 4}
+    with pytest.raises(TrainingError, match=r"'validation_auc' was never logged, .*Log it each epoch: run.log\("):
+        results.best(ledger, "toy/s")
+
+
+def test_a_sweep_that_is_stopped_ends_well_with_the_best_so_far(home: Home, spec: Make) -> None:
+    """Its running trial logs nothing; the worker hears of the end with its lease."""
+    ledger, job = create(home), Job(home.jobs / "worker")
+    job.start(worker(spec("waits_for_the_end"), "worker", lease_seconds=1.0))
+    assert wait_until(lambda: "waiting for the end" in job.read_log()[0], seconds=DEADLINE)
+    queue.stop(ledger, "toy/s", "enough")
+    run_to_the_end(job)
+    assert job.result() == {"finished": 1, "failed": 0}
+    assert results.best(ledger, "toy/s").trial == 0

@@ -20,6 +20,7 @@ from sailplane.storage.store import Storage
 from sailplane.twins.algorithmia import api_keys
 
 # A router and model servers that are real.
+from tests.environments import environment
 from tests.integration.serving.conftest import (  # noqa: F401
     free_port,
     home,
@@ -65,13 +66,7 @@ class RunningTwin:
 @pytest.fixture(scope="session")
 def client_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment of the client's own: what it needs is old, and must not come near Airflow."""
-    folder = tmp_path_factory.mktemp("client")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    python = folder / "bin" / "python"
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", CLIENT]
-    installed = subprocess.run(command, capture_output=True, text=True)
-    assert installed.returncode == 0, installed.stdout + installed.stderr
-    return python
+    return environment(tmp_path_factory.mktemp("client"), CLIENT)
 
 
 @contextmanager

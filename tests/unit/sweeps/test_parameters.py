@@ -22,6 +22,7 @@ CONTINUOUS: list[tuple[dict[str, Any], Any]] = [
     ({"distribution": "inv_log_uniform", "min": 0.0, "max": 5.0}, lambda x: 1 - np.log(1 / x) / 5),
     ({"distribution": "inv_log_uniform_values", "min": 0.01, "max": 1.0}, stats.loguniform(0.01, 1).cdf),
     ({"distribution": "normal", "mu": 2.0, "sigma": 3.0}, stats.norm(2, 3).cdf),
+    ({"distribution": "beta", "a": 2.0, "b": 5.0}, stats.beta(2, 5).cdf),
     ({"distribution": "log_normal", "mu": 0.5, "sigma": 0.7}, stats.lognorm(0.7, scale=math.exp(0.5)).cdf),
 ]
 QUANTISED: list[dict[str, Any]] = [
@@ -29,6 +30,7 @@ QUANTISED: list[dict[str, Any]] = [
     {"distribution": "q_log_uniform", "min": 0, "max": 5, "q": 2},
     {"distribution": "q_log_uniform_values", "min": 1, "max": 512, "q": 8},
     {"distribution": "q_normal", "mu": 0, "sigma": 20, "q": 5},
+    {"distribution": "q_beta", "a": 2, "b": 2, "q": 0.125},
     {"distribution": "q_log_normal", "mu": 2, "sigma": 1, "q": 3},
 ]
 
@@ -49,7 +51,7 @@ def test_a_quantised_value_is_a_multiple_of_q(settings: dict[str, Any]) -> None:
     parameter, draw = Parameter(path=("x",), **settings), random.Random(0)
     samples = {parameter.at(draw.random()) for _ in range(SAMPLES)}
     assert len(samples) > 3
-    assert all(sample % settings["q"] == 0 and isinstance(sample, int) for sample in samples)
+    assert all(sample % settings["q"] == 0 and isinstance(sample, type(settings["q"])) for sample in samples)
 
 
 @pytest.mark.parametrize("settings", [settings for settings, _ in CONTINUOUS], ids=_named)

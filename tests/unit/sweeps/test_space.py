@@ -45,6 +45,26 @@ def test_a_configuration_survives_the_ledgers_json() -> None:
     assert SweepConfig.from_dict(config.to_dict()) == config
 
 
+def test_what_is_not_wandbs_stands_under_one_key_of_ours() -> None:
+    config = parse(GOOD.replace("  seed: 7", "  {seed: 7, max_time: 1.5h, workers: 3, asha: {min_iter: 2}}"))
+    assert (config.seed, config.max_time, config.workers) == (7, 5400, 3)
+    assert config.stopping is not None
+    assert (config.stopping.rule, config.stopping.bands[:3]) == ("asha", (2, 6, 18))
+    assert SweepConfig.from_dict(config.to_dict()) == config
+
+
+def test_the_metric_says_what_ends_the_sweep_and_what_a_failed_trial_counts_as() -> None:
+    text = GOOD.replace(
+        "  goal: maximize", "  goal: maximize\n  target: 0.9\n  impute: latest\n  impute_while_running: best"
+    )
+    config = parse(text)
+    assert (config.target, config.impute, config.impute_while_running) == (0.9, "latest", "best")
+    assert [config.reached(score) for score in (None, 0.89, 0.9)] == [False, False, True]
+    assert (
+        parse(GOOD).impute_while_running == parse(text.replace("running: best", "running: false")).impute_while_running
+    )
+
+
 def test_the_number_of_trials_can_be_overruled(tmp_path: Path) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text(GOOD)
@@ -71,7 +91,13 @@ def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
         ("  name: validation_auc", "  nam: validation_auc", ":3", "Did you mean 'name'?"),
         ("run_cap: 4", "run_cap: 0", ":5", "run_cap is 0; expected a whole number of at least 1"),
         ("run_cap: 4", "run_cap: 4\nrun_cap: 5", ":6", "'run_cap' is given twice; first on line 5"),
-        ("run_cap: 4", "early_terminate: {type: hyperband}", ":5", "Early stopping comes later"),
+        ("run_cap: 4", "early_terminate: {type: hyperband}", ":5", "early_terminate has no 'min_iter'"),
+        ("  goal: maximize", "  target: high", ":4", "target is 'high'; expected a number"),
+        ("  goal: maximize", "  impute: mean", ":4", "impute is 'mean'; expected one of worst, best, latest"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {min: 3, max: 3}", ":11", "min 3 is not below max 3"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {distribution: beta, a: 0}", ":11", "a is 0; expected more than 0"),
+        ("  seed: 7", "  max_time: soon", ":17", "max_time is 'soon'; expected a time such as 90s, 30m, 1.5h or 1d"),
+        ("  seed: 7", "  workers: 0", ":17", "workers is 0; expected a whole number of at least 1"),
         ("run_cap: 4", "program: train.py", ":5", "The DAG names the train function"),
         ("    max: 0.1", "    max: 1e-5", ":10", "max is '1e-5'; expected a number. YAML wants a point"),
         ("    max: 0.1", "    maximum: 0.1", ":10", "unknown key 'maximum'"),

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from dataclasses import replace
+from typing import Any
 
+import optuna
 import pytest
 
 from sailplane.records import Trial
 from sailplane.sweeps.space import parse
+from sailplane.sweeps.study import scores
 from sailplane.sweeps.suggest import suggest
 
 SPACE = """\
@@ -66,10 +70,57 @@ def test_bayes_comes_nearer_to_the_best_as_it_goes_on() -> None:
     assert sum(scores[20:30]) < sum(scores[:10]) / 2
 
 
-def test_bayes_learns_nothing_from_a_failed_trial() -> None:
-    config, history = parse(SPACE.format(method="bayes")), _history("bayes", 12)
-    failed = Trial(sweep="s", number=12, config=history[0].config, state="failed")
-    assert suggest(config, [*history, failed], 13, 3) is not None
+def test_a_failed_trial_counts_as_the_file_says_of_it() -> None:
+    config, history = parse(SPACE.format(method="bayes")), _history("bayes", 4)
+    failed = Trial(sweep="s", number=4, config={**history[0].config, "x": 1.0}, state="failed", values=(7.0,))
+    known = [trial.score for trial in history if trial.score is not None]
+    for how, score in {"worst": max(known), "best": min(known), "latest": 7.0}.items():
+        assert scores(replace(config, impute=how), [*history, failed])[-1] == score
+    assert scores(config, [failed]) == [None]
+
+
+def test_a_running_trial_is_a_pending_point_unless_the_file_says_otherwise() -> None:
+    config, history = parse(SPACE.format(method="bayes")), _history("bayes", 4)
+    running = replace(history[-1], values=(3.0, 2.0))
+    assert scores(config, [*history[:-1], running])[-1] is None
+    assert scores(replace(config, impute_while_running="latest"), [*history[:-1], running])[-1] == 2.0
+    assert scores(replace(config, impute_while_running="latest"), history)[-1] is None
+
+
+def test_bayes_never_gives_a_configuration_again_while_there_are_others() -> None:
+    config, trials = parse(SPACE.format(method="bayes")), []
+    for number in range(25):
+        # The best is at the edge, where a model soon is sure of it.
+        chosen = suggest(config, trials, number, 3) or {}
+        trials.append(Trial(sweep="s", number=number, config=chosen, state="finished", score=chosen["x"]))
+    assert len({json.dumps(trial.config) for trial in trials}) == 25
+
+
+@pytest.mark.parametrize(("dimensions", "past", "expected"), [(8, 12, "GPSampler"), (9, 12, "TPESampler")])
+def test_a_small_space_is_searched_by_a_gaussian_process(
+    dimensions: int, past: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    for name in ("GPSampler", "TPESampler"):
+        kind = getattr(optuna.samplers, name)
+        monkeypatch.setattr(kind, "sample_relative", _told(kind.sample_relative, name, used))
+        monkeypatch.setattr(kind, "sample_independent", _told(kind.sample_independent, name, used))
+    names = "".join(f"  x{n}: {{min: 0.0, max: 1.0}}\n" for n in range(dimensions))
+    config = parse(f"method: bayes\nmetric: {{name: a}}\nparameters:\n{names}")
+    trials = []
+    for number in range(past):
+        chosen = {f"x{n}": random.Random(f"{number}/{n}").random() for n in range(dimensions)}
+        trials.append(Trial(sweep="s", number=number, config=chosen, state="finished", score=sum(chosen.values())))
+    suggest(config, trials, past, 0)
+    assert expected in used
+
+
+def _told(call: Any, name: str, used: list[str]) -> Any:
+    def told(*args: Any, **kwargs: Any) -> Any:
+        used.append(name)
+        return call(*args, **kwargs)
+
+    return told
 
 
 def test_a_grid_gives_each_combination_once_and_then_none() -> None:

@@ -1,0 +1,115 @@
+"""What the ledger knows of a sweep and of its trials."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from sailplane.errors import ConfigurationError, TrainingError
+from sailplane.ledger import Ledger
+from sailplane.ledger.tables import reports, stops, sweeps
+from sailplane.ledger.tables import trials as table
+from sailplane.records import Run, Trial
+from sailplane.sweeps.space import SweepConfig
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What never changes of it. `created` in seconds since 1970."""
+
+    config: SweepConfig
+    seed: int
+    created: float
+
+
+def read(ledger: Ledger, sweep: str) -> Sweep:
+    """Raises ConfigurationError if the ledger has none of that name."""
+    return _read(ledger.engine, sweep)
+
+
+def names(ledger: Ledger) -> list[str]:
+    """The newest first."""
+    with ledger.begin() as connection:
+        return list(connection.execute(sa.select(sweeps.c.id).order_by(sweeps.c.created.desc())).scalars())
+
+
+def trials(ledger: Ledger, sweep: str) -> tuple[Trial, ...]:
+    """By number."""
+    with ledger.begin() as connection:
+        return trials_of(connection, sweep)
+
+
+def trials_of(connection: sa.Connection, sweep: str) -> tuple[Trial, ...]:
+    values: dict[int, list[float]] = defaultdict(list)
+    reported = sa.select(reports.c.number, reports.c.value).where(reports.c.sweep == sweep)
+    for number, value in connection.execute(reported.order_by(reports.c.number, reports.c.step)):
+        values[number].append(value)
+    rows = connection.execute(sa.select(table).where(table.c.sweep == sweep).order_by(table.c.number)).mappings()
+    return tuple(_trial(row, values[row["number"]]) for row in rows)
+
+
+def failures(ledger: Ledger, sweep: str) -> dict[int, str]:
+    """Why trials failed, by number."""
+    query = sa.select(table.c.number, table.c.error).where(table.c.sweep == sweep, table.c.state == "failed")
+    with ledger.begin() as connection:
+        return {row.number: row.error for row in connection.execute(query.order_by(table.c.number))}
+
+
+def is_open(ledger: Ledger, sweep: str) -> bool:
+    """Whether a trial is running: should its worker die, it will be given again."""
+    query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state == "running")
+    with ledger.begin() as connection:
+        return bool(connection.execute(query).scalar_one())
+
+
+def stopped(ledger: Ledger, sweep: str) -> str | None:
+    """Why the sweep was ended before its time; None if it was not."""
+    with ledger.begin() as connection:
+        return connection.execute(sa.select(stops.c.reason).where(stops.c.sweep == sweep)).scalar_one_or_none()
+
+
+def best(ledger: Ledger, sweep: str) -> Run:
+    """The run of the best trial."""
+    trial = best_trial(ledger, sweep)
+    if trial.run is None:
+        raise TrainingError("choose the best of sweep", sweep, got=f"trial {trial.number} finished without a run")
+    return trial.run
+
+
+def best_trial(ledger: Ledger, sweep: str) -> Trial:
+    """The first of `ranked`. Raises TrainingError if no trial finished, with each one's reason."""
+    found = ranked(read(ledger, sweep).config, trials(ledger, sweep))
+    if not found:
+        reasons = failures(ledger, sweep)
+        got = f"none of its {len(reasons)} trials finished" if reasons else "no trial has finished"
+        each = "".join(f"\ntrial {number}: {reason}" for number, reason in reasons.items())
+        raise TrainingError("choose the best of sweep", sweep, got=f"{got}{each}".rstrip("."))
+    return found[0]
+
+
+def ranked(config: SweepConfig, found: tuple[Trial, ...]) -> list[Trial]:
+    """The finished ones, the best score by the sweep's goal first; of equals the earlier one."""
+    sign = -1 if config.maximize else 1
+    finished = [trial for trial in found if trial.state == "finished"]
+    return sorted(finished, key=lambda trial: (sign * (trial.score or 0.0), trial.number))
+
+
+@cache
+def _read(engine: sa.Engine, sweep: str) -> Sweep:
+    query = sa.select(sweeps.c.config, sweeps.c.seed, sweeps.c.created).where(sweeps.c.id == sweep)
+    with engine.begin() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise ConfigurationError("find sweep", sweep, got="the ledger has none of that name")
+    return Sweep(SweepConfig.from_dict(row.config), row.seed, row.created)
+
+
+def _trial(row: Mapping[Any, Any], values: list[float]) -> Trial:
+    run = Run.from_dict(row["run"]) if row["run"] else None
+    kept: dict[str, Any] = {key: row[key] for key in ("sweep", "number", "config", "state", "score")}
+    return Trial(**kept, values=tuple(values), run=run)

@@ -1,0 +1,113 @@
+"""Which running trials should stop early: what trials reported in, the numbers of those to stop out. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, repeat, takewhile
+from operator import mul, truediv
+from typing import Final, Literal
+
+from sailplane.records import Record, Trial
+from sailplane.sweeps.document import Section
+
+# The bands of `min_iter` have no end; W&B makes a hundred.
+MOST_BANDS: Final = 100
+# That a run reports.
+MOST_VALUES: Final = 10**9
+_ETA: Final = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping(Record):
+    """`hyperband` is W&B's rule: a run stops while its value at the last band that it reached is worse than that of the
+    best `1/eta` of all runs there; without `strict`, while its best value so far is. It is asked after each value.
+
+    `asha` asks once a band, when a run reaches it, and keeps the best `1/eta` of those that were there by then, itself
+    included: fewer runs survive, and none is stopped between two bands for what others do.
+
+    Bands count the reported values of the sweep's metric, not steps. Sources: W&B's engine `sweeps` 0.3.0 (MIT),
+    hyperband_stopping.py; Li et al., A System for Massively Parallel Hyperparameter Tuning, 2020 (ASHA, stopping type).
+    """
+
+    rule: Literal["hyperband", "asha"]
+    bands: tuple[int, ...]
+    eta: float
+    strict: bool = True
+
+
+def stop_early(rule: EarlyStopping, trials: Sequence[Trial], *, maximize: bool) -> frozenset[int]:
+    """The numbers of the running trials to stop. Values that are no finite numbers do not count."""
+    sign = -1.0 if maximize else 1.0
+    losses = {trial.number: [sign * value for value in trial.values if math.isfinite(value)] for trial in trials}
+    stopped = _stopped_by_hyperband if rule.rule == "hyperband" else _stopped_by_asha
+    running = (trial.number for trial in trials if trial.state == "running")
+    return frozenset(number for number in running if stopped(rule, losses[number], losses.values()))
+
+
+def _stopped_by_hyperband(rule: EarlyStopping, loss: list[float], others: Iterable[list[float]]) -> bool:
+    band = max(takewhile(lambda band: band <= len(loss), rule.bands), default=0)
+    if not band:
+        return False
+    reached = _at(band, others)
+    return (loss[band - 1] if rule.strict else min(loss)) > reached[int(1 / rule.eta * len(reached))]
+
+
+def _stopped_by_asha(rule: EarlyStopping, loss: list[float], others: Iterable[list[float]]) -> bool:
+    if len(loss) not in rule.bands:
+        return False
+    reached = _at(len(loss), others)
+    return loss[-1] > reached[math.ceil(len(reached) / rule.eta) - 1]
+
+
+def _at(band: int, losses: Iterable[list[float]]) -> list[float]:
+    """The values of all that reached a band, the best first."""
+    return sorted(loss[band - 1] for loss in losses if len(loss) >= band)
+
+
+def read_early_terminate(section: Section) -> EarlyStopping:
+    """W&B's `early_terminate`. `max_iter` goes before `min_iter` where a file has both."""
+    section.allow(("type", "min_iter", "max_iter", "s", "eta", "strict"))
+    section.require("type")
+    section.choice("type", ("hyperband",))
+    eta = _eta(section)
+    if "max_iter" in section:
+        section.require("s")
+        bands = _to_last(section.whole("max_iter", at_least=1), eta)[: section.whole("s", at_least=1)][::-1]
+    else:
+        section.require("min_iter")
+        bands = _from_first(section.whole("min_iter", at_least=1), eta)
+    if not bands:
+        remedy = "Make max_iter larger, or eta smaller."
+        raise section.wrong("max_iter", "no band is left", expected=f"max_iter of at least {eta:g}", remedy=remedy)
+    strict = section.get("strict", True)
+    if not isinstance(strict, bool):
+        raise section.wrong("strict", f"strict is {strict!r}", expected="true or false")
+    return EarlyStopping(rule="hyperband", bands=bands, eta=eta, strict=strict)
+
+
+def read_asha(section: Section) -> EarlyStopping:
+    section.allow(("min_iter", "eta"))
+    eta = _eta(section)
+    first = section.whole("min_iter", at_least=1) if "min_iter" in section else 1
+    return EarlyStopping(rule="asha", bands=_from_first(first, eta), eta=eta)
+
+
+def _from_first(first: int, eta: float) -> tuple[int, ...]:
+    """`first`, and each the last one times eta; not those that no run reaches."""
+    bands = accumulate(repeat(eta, MOST_BANDS - 1), mul, initial=float(first))
+    return tuple(dict.fromkeys(int(band) for band in bands if band < MOST_VALUES))
+
+
+def _to_last(most: int, eta: float) -> tuple[int, ...]:
+    """Before `most`, the last one first."""
+    bands = accumulate(repeat(eta, MOST_BANDS), truediv, initial=float(most))
+    return tuple(int(band) for band in bands if band >= 1)[1:]
+
+
+def _eta(section: Section) -> float:
+    value = section.get("eta", _ETA)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 1:
+        raise section.wrong("eta", f"eta is {value!r}", expected="a number above 1")
+    return float(value)

@@ -1,0 +1,59 @@
+"""W&B's own engine: `python oracle.py`, one JSON list of `[what, ...]` on stdin, one JSON list of answers on stdout.
+It runs in an environment of its own and imports nothing of ours."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from typing import Any
+
+import numpy as np
+import sweeps
+from sweeps.config import schema_violations_from_proposed_config
+from sweeps.hyperband_stopping import hyperband_stop_runs
+from sweeps.params import HyperParameter
+
+
+def quantiles(parameter: dict[str, Any], at: list[float]) -> list[Any]:
+    """The parameter's values there."""
+    known = HyperParameter("x", parameter)
+    return [_plain(known.ppf(quantile)) for quantile in at]
+
+
+def samples(config: dict[str, Any], count: int, seed: int) -> list[Any]:
+    """What random search gives the parameter `x`."""
+    random.seed(seed)
+    np.random.seed(seed)
+    runs = (sweeps.next_run(config, []) for _ in range(count))
+    return [_plain(run.config["x"]["value"]) for run in runs]
+
+
+def grid(config: dict[str, Any]) -> list[Any]:
+    """All configurations, in order."""
+    runs: list[Any] = []
+    while (found := sweeps.next_run(config, runs)) is not None:
+        runs.append(found)
+    return [{name: _plain(value["value"]) for name, value in run.config.items()} for run in runs]
+
+
+def stopped(config: dict[str, Any], runs: list[dict[str, Any]]) -> list[str]:
+    """The names of the runs that hyperband stops."""
+    found = hyperband_stop_runs([sweeps.SweepRun(**run) for run in runs], config)
+    return sorted(run.name for run in found)
+
+
+def violations(config: dict[str, Any]) -> list[str]:
+    """What is wrong with a file, but for the advice to use other distributions."""
+    found = schema_violations_from_proposed_config(config)
+    return [one for one in found if "base-e exponents" not in one]
+
+
+def _plain(value: Any) -> Any:
+    value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+if __name__ == "__main__":
+    asked = json.load(sys.stdin)
+    json.dump([globals()[what](*given) for what, *given in asked], sys.stdout)

@@ -1,0 +1,222 @@
+"""Ours beside W&B's own engine, `sweeps`: each distribution means the same, grids are the same, the same trials are
+stopped, and the same files refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from scipy import stats
+
+from sailplane.errors import SweepFileError
+from sailplane.records import Trial
+from sailplane.sweeps.space import SweepConfig, parse
+from sailplane.sweeps.stopping import stop_early
+from sailplane.sweeps.suggest import suggest
+from tests.environments import environment
+
+Ask = Callable[[list[Any]], list[Any]]
+SAMPLES = 1500
+CONTINUOUS = [
+    {"min": -1.0, "max": 3.0},
+    {"distribution": "uniform", "min": 0, "max": 7},
+    {"distribution": "log_uniform", "min": -7, "max": 1},
+    {"distribution": "log_uniform_values", "min": 1e-4, "max": 0.1},
+    {"distribution": "inv_log_uniform", "min": 0.5, "max": 5},
+    {"distribution": "inv_log_uniform_values", "min": 0.01, "max": 1},
+    {"distribution": "normal"},
+    {"distribution": "normal", "mu": 2, "sigma": 3},
+    {"distribution": "log_normal", "mu": 0.5, "sigma": 0.7},
+    {"distribution": "beta", "a": 2, "b": 5},
+    {"distribution": "beta"},
+]
+STEPPED = [
+    {"min": 3, "max": 9},
+    {"distribution": "int_uniform", "min": -4, "max": 4},
+    {"distribution": "q_uniform", "min": 0, "max": 10},
+    {"distribution": "q_uniform", "min": 0.0, "max": 1.0, "q": 0.25},
+    {"distribution": "q_log_uniform", "min": 0, "max": 5, "q": 2},
+    {"distribution": "q_log_uniform_values", "min": 1, "max": 512, "q": 8},
+    {"distribution": "q_normal", "mu": 0, "sigma": 20, "q": 5},
+    {"distribution": "q_log_normal", "mu": 2, "sigma": 1, "q": 3},
+    {"distribution": "q_beta", "a": 2, "b": 2, "q": 0.1},
+    {"values": [1, 2.5, "three", True]},
+    {"values": ["a", "b", "c"], "probabilities": [0.6, 0.1, 0.3]},
+]
+GRIDS = [
+    {"a": {"values": [1, 2]}, "b": {"values": ["x", "y", "z"]}, "c": {"value": 5}},
+    {"n": {"min": 2, "max": 5}, "m": {"distribution": "int_uniform", "min": 0, "max": 1}},
+    {"q": {"distribution": "q_uniform", "min": 0, "max": 1, "q": 0.25}, "r": {"values": [None, [1, 2]]}},
+]
+STOPPING = [
+    {"type": "hyperband", "min_iter": 1},
+    {"type": "hyperband", "min_iter": 2, "eta": 2},
+    {"type": "hyperband", "min_iter": 3, "eta": 1.5, "strict": False},
+    {"type": "hyperband", "max_iter": 27, "s": 2},
+    {"type": "hyperband", "max_iter": 20, "s": 5, "eta": 2, "strict": False},
+    {"type": "hyperband", "max_iter": 10, "s": 2, "eta": 1.7, "strict": True},
+]
+# What W&B refuses: of a parameter, then of a file.
+WRONG: list[dict[str, Any]] = [
+    *(
+        {"parameters": {"x": wrong}}
+        for wrong in (
+            {},
+            {"min": 3},
+            {"min": 3, "max": 3},
+            {"min": 3.0, "max": 1.0},
+            {"values": []},
+            {"values": 3},
+            {"value": 1, "values": [1]},
+            {"values": [1, 2], "probabilities": [0.5]},
+            {"values": [1, 2], "probabilities": [0.5, 0.6]},
+            {"values": [1, 2], "probabilities": [-0.5, 1.5]},
+            {"distribution": "unifrm", "min": 0.0, "max": 1.0},
+            {"distribution": "uniform", "min": 0.0},
+            {"distribution": "uniform", "min": "0", "max": 1.0},
+            {"distribution": "int_uniform", "min": 0.5, "max": 3},
+            {"distribution": "log_uniform_values", "min": 0, "max": 1},
+            {"distribution": "q_uniform", "min": 0, "max": 9, "q": 0},
+            {"distribution": "normal", "min": 0, "max": 1},
+            {"distribution": "normal", "sigma": -1},
+            {"distribution": "beta", "a": -1},
+            {"min": 0.0, "max": 1.0, "step": 0.1},
+            {"parameters": {}},
+        )
+    ),
+    {"parameters": {}},
+    {"parameters": {"1x": {"value": 1}}},
+    {"method": "genetic"},
+    {"run_cap": 0},
+    {"run_cap": 1.5},
+    {"metric": {"goal": "minimize"}},
+    {"metric": {"name": "loss", "goal": "lower"}},
+    {"metric": {"name": "loss", "target": "low"}},
+    {"metric": {"name": "loss", "impute": "mean"}},
+    {"metric": {"name": "loss", "better": "low"}},
+    {"early_terminate": {"type": "median", "min_iter": 1}},
+    {"early_terminate": {"type": "hyperband"}},
+    {"early_terminate": {"type": "hyperband", "max_iter": 9}},
+    {"early_terminate": {"type": "hyperband", "min_iter": 0}},
+    {"early_terminate": {"type": "hyperband", "min_iter": 1, "eta": 1}},
+    {"early_terminate": {"type": "hyperband", "min_iter": 1, "strict": "yes"}},
+    {"early_terminate": {"type": "hyperband", "min_iter": 1, "patience": 3}},
+    {"surprise": 1},
+]
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    python = environment(tmp_path_factory.mktemp("oracle"), "sweeps==0.3.0")
+    script = Path(__file__).with_name("oracle.py")
+
+    def answers(asked: list[Any]) -> list[Any]:
+        ended = subprocess.run([str(python), str(script)], input=json.dumps(asked), capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stderr
+        found: list[Any] = json.loads(ended.stdout)
+        return found
+
+    return answers
+
+
+def file(**given: Any) -> dict[str, Any]:
+    whole = {"method": "random", "metric": {"name": "loss"}, "parameters": {"x": {"min": 0.0, "max": 1.0}}}
+    return {**whole, "run_cap": 9, **given}
+
+
+def read(whole: dict[str, Any]) -> SweepConfig:
+    return parse(yaml.safe_dump(whole))
+
+
+def test_each_quantile_of_each_distribution_is_the_same(ask: Ask) -> None:
+    draw = random.Random(0)
+    at = [draw.random() for _ in range(300)] + [1e-6, 0.5001, 1 - 1e-6]
+    known = [*CONTINUOUS, *STEPPED]
+    for parameter, theirs in zip(known, ask([["quantiles", one, at] for one in known]), strict=True):
+        ours = read(file(parameters={"x": parameter})).parameters[0]
+        for quantile, value in zip(at, theirs, strict=True):
+            if isinstance(value, float):
+                assert ours.at(quantile) == pytest.approx(value, rel=1e-9, abs=1e-12), (parameter, quantile)
+            else:
+                assert ours.at(quantile) == value, (parameter, quantile)
+                assert type(ours.at(quantile)) is type(value), (parameter, quantile)
+
+
+def test_random_search_draws_from_the_same_distributions(ask: Ask) -> None:
+    known = [*CONTINUOUS, *STEPPED]
+    drawn = ask([["samples", file(parameters={"x": one}), SAMPLES, 1] for one in known])
+    for parameter, theirs in zip(known, drawn, strict=True):
+        config = read(file(parameters={"x": parameter}))
+        ours = [(suggest(config, [], number, 5) or {})["x"] for number in range(SAMPLES)]
+        assert _same_distribution(ours, theirs, stepped=parameter in STEPPED) > 1e-4, parameter
+
+
+def _same_distribution(ours: list[Any], theirs: list[Any], *, stepped: bool) -> float:
+    """How likely two samples of one distribution differ as much."""
+    if not stepped:
+        return float(stats.ks_2samp(ours, theirs).pvalue)
+    counts = [
+        Counter(f"{value:.9g}" if isinstance(value, float) else str(value) for value in s) for s in (ours, theirs)
+    ]
+    common = [value for value in counts[0] | counts[1] if counts[0][value] + counts[1][value] > 20]
+    table = [[count[value] for value in common] for count in counts]
+    return float(stats.chi2_contingency(table).pvalue)
+
+
+def test_a_grid_has_the_same_configurations_in_the_same_order(ask: Ask) -> None:
+    for parameters, theirs in zip(
+        GRIDS, ask([["grid", file(method="grid", parameters=g)] for g in GRIDS]), strict=True
+    ):
+        config = read(file(method="grid", parameters=parameters, run_cap=1000))
+        ours = [suggest(config, [], number, 0) for number in range(config.size or 0)]
+        free = [name for name, about in parameters.items() if "value" not in about]
+        assert [{name: one[name] for name in free} for one in theirs] == [{n: (c or {})[n] for n in free} for c in ours]
+        assert suggest(config, [], config.size or 0, 0) is None
+
+
+def test_hyperband_stops_the_same_trials(ask: Ask) -> None:
+    draw, asked, ours = random.Random(3), [], []
+    for number in range(400):
+        how, goal = STOPPING[number % len(STOPPING)], draw.choice(["minimize", "maximize"])
+        whole = file(metric={"name": "loss", "goal": goal}, early_terminate=how)
+        trials = [_trial(n, draw) for n in range(draw.randint(1, 12))]
+        config = read(whole)
+        assert config.stopping is not None
+        ours.append(sorted(map(str, stop_early(config.stopping, trials, maximize=config.maximize))))
+        asked.append(["stopped", whole, [_run(trial) for trial in trials]])
+    assert ask(asked) == ours
+    assert sum(map(len, ours)) > 300
+
+
+def _trial(number: int, draw: random.Random) -> Trial:
+    values = [draw.choice([math.nan, math.inf]) if draw.random() < 0.05 else draw.randint(0, 20) / 4 for _ in range(30)]
+    state = draw.choice(["running", "running", "finished", "failed"])
+    return Trial(sweep="s", number=number, config={}, state=state, values=tuple(values[: draw.randint(0, 30)]))
+
+
+def _run(trial: Trial) -> dict[str, Any]:
+    return {"name": str(trial.number), "state": trial.state, "history": [{"loss": value} for value in trial.values]}
+
+
+def test_what_wandb_refuses_is_refused_with_its_line(ask: Ask) -> None:
+    for wrong, theirs in zip(WRONG, ask([["violations", file(**wrong)] for wrong in WRONG]), strict=True):
+        assert theirs, f"W&B takes {wrong}"
+        with pytest.raises(SweepFileError, match=r"^sweep.yaml:\d+: "):
+            read(file(**wrong))
+
+
+def test_what_wandb_takes_is_taken(ask: Ask) -> None:
+    right = [file(parameters={"x": one}) for one in (*CONTINUOUS, *STEPPED)]
+    right += [file(method="grid", parameters=one) for one in GRIDS] + [file(early_terminate=one) for one in STOPPING]
+    right += [file(metric={"name": "loss", "target": 0.1, "impute": "best", "impute_while_running": "latest"})]
+    right += [file(parameters={"net": {"parameters": {"depth": {"values": [1, 2]}, "x": {"value": 3}}}})]
+    assert ask([["violations", one] for one in right]) == [[]] * len(right)
+    assert all(read(one) for one in right)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.sweeps import queue
+from sailplane.sweeps.space import parse
+from tests.unit.services.test_cli import sailplane
+
+TEXT = """\
+method: random
+metric: {name: loss}
+run_cap: 8
+parameters:
+  rate: {distribution: log_uniform_values, min: 0.001, max: 0.1}
+  net:
+    parameters:
+      width: {values: [32, 64]}
+      kind: {value: dense}
+"""
+
+
+@pytest.fixture
+def ledger(home: Home) -> Ledger:
+    """Of eight trials five finished, one failed, one runs; what matters is the rate."""
+    ledger = Ledger.at(home)
+    queue.create_sweep(ledger, "toy/first", parse(TEXT))
+    queue.create_sweep(ledger, "toy/second", parse(TEXT))
+    for _ in range(7):
+        trial = queue.ask(ledger, "toy/second", "w")
+        assert trial is not None
+        queue.report(ledger, trial, "w", 0, 9.0)
+        if trial.number < 5:
+            queue.finish(ledger, trial, "w", trial.config["rate"])
+        elif trial.number == 5:
+            queue.fail(ledger, trial, "w", "no memory")
+    return ledger
+
+
+def test_a_file_that_is_valid_is_described(home: Home) -> None:
+    file = home.project / "sweep.yaml"
+    file.write_text(TEXT)
+    ended = sailplane(home, "sweep", "check", str(file))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines() == [
+        f"{file} is valid: random, 8 trials, to minimize loss",
+        '  net.kind: "dense"',
+        "  net.width: 32, 64",
+        "  rate: log_uniform_values, min 0.001, max 0.1",
+    ]
+
+
+def test_a_file_that_is_not_is_refused_with_the_line_and_the_reason(home: Home) -> None:
+    file = home.project / "sweep.yaml"
+    file.write_text(TEXT.replace("min: 0.001", "mim: 0.001"))
+    ended = sailplane(home, "sweep", "check", str(file))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("sailplane: sweep.yaml:5: unknown key 'mim'")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("ledger")
+def test_the_newest_sweep_is_shown_the_best_trial_first(home: Home) -> None:
+    ended = sailplane(home, "sweep", "show")
+    lines = ended.stdout.splitlines()
+    assert lines[0] == "toy/second: 5 of 8 trials finished, 1 running, 1 failed; to minimize loss"
+    assert lines[1].split() == ["trial", "loss", "net.width", "rate", "values"]
+    losses = [float(line.split()[1]) for line in lines[2:7]]
+    assert losses == sorted(losses)
+    assert lines[7].startswith("Importance: rate ")
+    assert lines[8] == "trial 5 failed: no memory"
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_program_reads_the_same_as_json(home: Home) -> None:
+    told = json.loads(sailplane(home, "sweep", "show", "toy/second", "--json").stdout)
+    by_number = {trial["number"]: trial for trial in told["trials"]}
+    assert len(by_number) == 7
+    assert told["best"] == sorted(range(5), key=lambda number: by_number[number]["score"])
+    assert (by_number[6]["state"], by_number[6]["values"]) == ("running", [9.0])
+    assert set(told["importances"]) == {"rate", "net.width"}
+    assert sum(told["importances"].values()) == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_sweep_is_stopped_and_the_list_says_so(home: Home) -> None:
+    assert sailplane(home, "sweep", "stop", "toy/second").returncode == 0
+    assert sailplane(home, "sweep", "list").stdout.splitlines() == [
+        "toy/second: 5 of 8 trials finished, 1 running, 1 failed, stopped: `sailplane sweep stop`",
+        "toy/first: 0 of 8 trials finished",
+    ]
+
+
+@pytest.mark.parametrize("command", [["show"], ["show", "nothing"], ["stop", "nothing"]])
+def test_a_sweep_that_is_not_there_is_one_line(home: Home, command: list[str]) -> None:
+    ended = sailplane(home, "sweep", *command)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("sailplane: find sweep")
+    assert ended.stderr.count("\n") == 1
