@@ -43,3 +43,14 @@ def test_the_dags_doc_says_that_the_year_is_replayed(page: Page, dag: str) -> No
     page.goto(dag)
     page.get_by_role("button", name="Dag Docs").click()
     expect(page.get_by_text("The year is replayed.")).to_be_visible(timeout=60_000)
+
+
+def test_a_connection_to_algorithmia_has_a_form_of_its_own(page: Page, platform: Platform) -> None:
+    page.goto(f"http://localhost:{platform.home.ui_port}/connections")
+    page.get_by_role("button", name="Add Connection").first.click()
+    page.get_by_role("combobox").last.click()
+    page.get_by_role("option", name="Algorithmia").click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_placeholder("http://localhost:9010")).to_be_visible(timeout=60_000)
+    for label, count in [("Endpoint", 1), ("API key", 1), ("Login", 0), ("Schema", 0)]:
+        expect(form.get_by_text(label, exact=True)).to_have_count(count)
