@@ -3,21 +3,28 @@ could not run and how to get it. A plug-in: `pytest_plugins = ["tests.programs"]
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 # Names under which a program may be installed, and what installs it.
 PROGRAMS = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
+    "postgresql": (("postgres",), "apt-get install postgresql"),
 }
+# Debian keeps PostgreSQL's own programs where no PATH leads.
+PATH = os.pathsep.join(
+    (os.environ.get("PATH", os.defpath), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))))
+)
 MISSING = pytest.StashKey[Counter[str]]()
 
 
 def find(program: str) -> str | None:
     """The program's path."""
-    return next(filter(None, map(shutil.which, PROGRAMS[program][0])), None)
+    return next(filter(None, (shutil.which(name, path=PATH) for name in PROGRAMS[program][0])), None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+from zlib import crc32
 
 import sqlalchemy as sa
 
@@ -14,10 +17,24 @@ from sailplane.files import no_room, room_for
 from sailplane.home import Home
 from sailplane.ledger.tables import metadata
 
+P = ParamSpec("P")
+T = TypeVar("T")
+# How long a database server that goes away is waited for, and how often it is asked meanwhile.
+AWAY_SECONDS: Final = 60.0
+OPENING_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 0.2
+# What is said of a server that is killed, or starts.
+COMES_BACK: Final = (
+    *("Connection refused", "Connection reset", "closed the connection", "terminating connection"),
+    *("is starting up", "is shutting down", "in recovery mode"),
+)
+# PostgreSQL's transactions take turns by a lock of this number, as SQLite's do by their own.
+TURN: Final = crc32(b"sailplane.ledger")
+
 
 class Ledger:
-    """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other writer. StorageError,
-    and nothing changed, where SQLite's disk is full."""
+    """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other. StorageError, and
+    nothing changed, where SQLite's disk is full; ServiceError where a server stays away."""
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
@@ -28,8 +45,39 @@ class Ledger:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        with _room_for(self.engine.url), self.engine.begin() as connection:
-            yield connection
+        with _room_for(self.engine.url):
+            connection, transaction = self._begun()
+            with connection, transaction:
+                yield connection
+
+    def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
+        deadline = time.monotonic() + AWAY_SECONDS
+        while True:
+            try:
+                connection = self.engine.connect()
+                return connection, connection.begin()
+            except sa.exc.OperationalError as error:
+                if self.engine.dialect.name == "sqlite":
+                    raise
+                if time.monotonic() > deadline:
+                    raise _away(self.engine.url, error) from error
+                time.sleep(POLL_SECONDS)
+
+
+def persistent(work: Callable[P, T]) -> Callable[P, T]:
+    """Does it again where the server went away in the middle of it; what it does must bear that."""
+
+    @wraps(work)
+    def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            try:
+                return work(*args, **kwargs)
+            except sa.exc.DBAPIError as error:
+                # To begin once more is what waits, for a bounded time.
+                if not error.connection_invalidated:
+                    raise
+
+    return done
 
 
 @cache
@@ -43,17 +91,36 @@ def _engine(url: str) -> sa.Engine:
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_immediate)
-    try:
-        with _room_for(parsed):
-            metadata.create_all(engine)
-    except sa.exc.DatabaseError as error:
-        raise ServiceError(
-            "open the ledger",
-            parsed.render_as_string(hide_password=True),
-            got=str(error.orig).strip().partition("\n")[0],
-            remedy="Start that database, or set SAILPLANE_LEDGER to another one.",
-        ) from error
+    else:
+        sa.event.listen(engine, "begin", _take_turn)
+    _make_tables(engine)
     return engine
+
+
+def _make_tables(engine: sa.Engine) -> None:
+    deadline = time.monotonic() + OPENING_SECONDS
+    while True:
+        try:
+            with _room_for(engine.url):
+                return metadata.create_all(engine)
+        except sa.exc.DatabaseError as error:
+            if not _is_starting(error) or time.monotonic() > deadline:
+                raise _away(engine.url, error) from error
+            time.sleep(POLL_SECONDS)
+
+
+def _is_starting(error: sa.exc.DatabaseError) -> bool:
+    """Or was killed, and will start again: of a wrong name or password time changes nothing."""
+    return error.connection_invalidated or any(words in str(error.orig) for words in COMES_BACK)
+
+
+def _away(url: sa.URL, error: sa.exc.DBAPIError) -> ServiceError:
+    return ServiceError(
+        "open the ledger",
+        url.render_as_string(hide_password=True),
+        got=str(error.orig).strip().partition("\n")[0],
+        remedy="Start that database, or set SAILPLANE_LEDGER to another one.",
+    )
 
 
 @contextmanager
@@ -87,7 +154,12 @@ def _options(url: sa.URL) -> dict[str, object]:
     if url.get_backend_name() == "sqlite":
         # A connection never crosses a fork or a thread; waiting for another writer beats failing.
         return {"poolclass": sa.NullPool, "connect_args": {"timeout": 30}}
-    return {"poolclass": sa.NullPool, "isolation_level": "SERIALIZABLE"}
+    return {"poolclass": sa.NullPool}
+
+
+def _take_turn(connection: sa.Connection) -> None:
+    # Serializable transactions would fail where they meet, and each would have to be done again.
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN})")
 
 
 def _configure_sqlite(connection: object, _record: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from sailplane.errors import ConfigurationError
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import reports, stops, sweeps
 from sailplane.ledger.tables import trials as table
 from sailplane.records import Run, Trial
@@ -26,6 +26,7 @@ MOST_ATTEMPTS: Final = 3
 GUESSES: Final = 2
 
 
+@persistent
 def create_sweep(ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0) -> None:
     """Idempotent; the trials of a sweep that exists stay. The file's seed goes before `seed`. Raises ConfigurationError
     for a sweep without an end, and for one that exists with another configuration."""
@@ -43,6 +44,7 @@ def create_sweep(ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0)
             )
 
 
+@persistent
 def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float = LEASE_SECONDS) -> Trial | None:
     """The next trial, held by `worker`, which must be unique to its process; None when none is left to give."""
     known = read(ledger, sweep)
@@ -63,16 +65,19 @@ def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float = LEASE_SE
     raise AssertionError("the last one is made inside")
 
 
+@persistent
 def heartbeat(ledger: Ledger, trial: Trial, worker: str, lease_seconds: float = LEASE_SECONDS) -> bool:
     """Renew the lease. False: the trial is another worker's by now."""
     return _change(ledger, trial, worker, lease_until=time.time() + lease_seconds)
 
 
+@persistent
 def release(ledger: Ledger, trial: Trial, worker: str) -> bool:
     """Give the trial back now, for the next one who asks: this worker was told to stop."""
     return _change(ledger, trial, worker, lease_until=0.0)
 
 
+@persistent
 def report(ledger: Ledger, trial: Trial, worker: str, step: int, value: float) -> bool:
     """What a running trial reached of the sweep's metric at a step, in place of what it said of that step, or of later
     ones, in an earlier attempt. Whether it should stop: it is a loser, or another worker's, or the sweep is over."""
@@ -95,6 +100,7 @@ def report(ledger: Ledger, trial: Trial, worker: str, step: int, value: float) -
     return trial.number in stop_early(known.config.stopping, found, maximize=known.config.maximize)
 
 
+@persistent
 def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | None = None) -> bool:
     """False, and nothing changed: the trial is another worker's by now. A score that is no number is a failure."""
     if not math.isfinite(score):
@@ -107,10 +113,12 @@ def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | N
     return True
 
 
+@persistent
 def fail(ledger: Ledger, trial: Trial, worker: str, reason: str) -> bool:
     return _change(ledger, trial, worker, state="failed", error=reason)
 
 
+@persistent
 def stop(ledger: Ledger, sweep: str, reason: str) -> None:
     """No more trials are given, and those that run are told to stop; they count with what they reached."""
     read(ledger, sweep)
@@ -118,6 +126,7 @@ def stop(ledger: Ledger, sweep: str, reason: str) -> None:
         _stop(connection, sweep, reason)
 
 
+@persistent
 def is_over(ledger: Ledger, sweep: str) -> bool:
     """Whether it was stopped, or its time is up."""
     with ledger.begin() as connection:
@@ -209,5 +218,12 @@ def _held(trial: Trial, worker: str) -> sa.ColumnElement[bool]:
 
 
 def _change(ledger: Ledger, trial: Trial, worker: str, **values: Any) -> bool:
+    changed = sa.update(table).where(_held(trial, worker)).values(**values)
     with ledger.begin() as connection:
-        return connection.execute(sa.update(table).where(_held(trial, worker)).values(**values)).rowcount == 1
+        return connection.execute(changed).rowcount == 1 or _was_made(connection, trial, worker, values.get("state"))
+
+
+def _was_made(connection: sa.Connection, trial: Trial, worker: str, state: str | None) -> bool:
+    """Whether this worker ended the trial so already: the answer to that may have been lost."""
+    own = sa.and_(_key(trial.sweep, trial.number), table.c.worker == worker, table.c.state == state)
+    return state is not None and connection.execute(sa.select(table.c.number).where(own)).first() is not None

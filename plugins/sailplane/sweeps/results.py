@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sailplane.errors import ConfigurationError, TrainingError
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import reports, stops, sweeps
 from sailplane.ledger.tables import trials as table
 from sailplane.records import Run, Trial
@@ -29,15 +29,17 @@ class Sweep:
 
 def read(ledger: Ledger, sweep: str) -> Sweep:
     """Raises ConfigurationError if the ledger has none of that name."""
-    return _read(ledger.engine, sweep)
+    return _read(ledger, sweep)
 
 
+@persistent
 def names(ledger: Ledger) -> list[str]:
     """The newest first."""
     with ledger.begin() as connection:
         return list(connection.execute(sa.select(sweeps.c.id).order_by(sweeps.c.created.desc())).scalars())
 
 
+@persistent
 def trials(ledger: Ledger, sweep: str) -> tuple[Trial, ...]:
     """By number."""
     with ledger.begin() as connection:
@@ -53,6 +55,7 @@ def trials_of(connection: sa.Connection, sweep: str) -> tuple[Trial, ...]:
     return tuple(_trial(row, values[row["number"]]) for row in rows)
 
 
+@persistent
 def failures(ledger: Ledger, sweep: str) -> dict[int, str]:
     """Why trials failed, by number."""
     query = sa.select(table.c.number, table.c.error).where(table.c.sweep == sweep, table.c.state == "failed")
@@ -60,6 +63,7 @@ def failures(ledger: Ledger, sweep: str) -> dict[int, str]:
         return {row.number: row.error for row in connection.execute(query.order_by(table.c.number))}
 
 
+@persistent
 def is_open(ledger: Ledger, sweep: str) -> bool:
     """Whether a trial is running: should its worker die, it will be given again."""
     query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state == "running")
@@ -67,6 +71,7 @@ def is_open(ledger: Ledger, sweep: str) -> bool:
         return bool(connection.execute(query).scalar_one())
 
 
+@persistent
 def stopped(ledger: Ledger, sweep: str) -> str | None:
     """Why the sweep was ended before its time; None if it was not."""
     with ledger.begin() as connection:
@@ -100,9 +105,9 @@ def ranked(config: SweepConfig, found: tuple[Trial, ...]) -> list[Trial]:
 
 
 @cache
-def _read(engine: sa.Engine, sweep: str) -> Sweep:
+def _read(ledger: Ledger, sweep: str) -> Sweep:
     query = sa.select(sweeps.c.config, sweeps.c.seed, sweeps.c.created).where(sweeps.c.id == sweep)
-    with engine.begin() as connection:
+    with ledger.begin() as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
         raise ConfigurationError("find sweep", sweep, got="the ledger has none of that name")

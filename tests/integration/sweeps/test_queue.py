@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -27,16 +26,6 @@ DEADLINE = 60.0
 
 def config(cap: int, method: str = "random") -> SweepConfig:
     return parse(TEXT.format(method=method, cap=cap))
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
-
-
-@pytest.fixture
-def ledger(url: str) -> Ledger:
-    return Ledger(url)
 
 
 def _work(url: str, worker: str, lease_seconds: float, taken: multiprocessing.Queue[tuple[str, int]]) -> None:

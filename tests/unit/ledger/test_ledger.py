@@ -41,7 +41,8 @@ def test_a_database_that_cannot_be_used_is_refused_without_its_password(url):
     assert "secret" not in str(refused.value)
 
 
-def test_a_database_that_is_away_is_named_with_the_remedy():
+def test_a_database_that_is_away_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.setattr("sailplane.ledger.OPENING_SECONDS", 0.3)
     with pytest.raises(ServiceError, match=r"127.0.0.1:9/ledger: .*refused.*; |SAILPLANE_LEDGER"):
         Ledger("postgresql://user:secret@127.0.0.1:9/ledger")
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from sailplane.errors import ConfigurationError, TrainingError
@@ -18,16 +16,6 @@ TEXT = (
 
 def config(cap: int = 3, method: str = "random", goal: str = "maximize") -> SweepConfig:
     return parse(TEXT.format(method=method, goal=goal, cap=cap))
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
-
-
-@pytest.fixture
-def ledger(url: str) -> Ledger:
-    return Ledger(url)
 
 
 def test_exactly_run_cap_trials_are_given(ledger: Ledger) -> None:

@@ -1,0 +1,38 @@
+"""`python search_optuna.py OBJECTIVE WORKERS TRIALS SEED...`: Optuna's TPE, with distributions as its users
+write them. Prints the regret of each seed, as a JSON list."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import optuna
+from objectives import OBJECTIVES
+
+name, workers, trials, *seeds = sys.argv[1:]
+space, function, least = OBJECTIVES[name]
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def distribution(about: dict) -> optuna.distributions.BaseDistribution:
+    if "values" in about:
+        return optuna.distributions.CategoricalDistribution(about["values"])
+    if about["distribution"] == "int_uniform":
+        return optuna.distributions.IntDistribution(about["min"], about["max"])
+    log = about["distribution"] == "log_uniform_values"
+    return optuna.distributions.FloatDistribution(about["min"], about["max"], log=log)
+
+
+def regret(seed: int) -> float:
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=int(workers) > 1))
+    running: list[optuna.Trial] = []
+    while len(study.trials) < int(trials) or running:
+        if len(study.trials) < int(trials):
+            running.append(study.ask({key: distribution(about) for key, about in space.items()}))
+        if len(running) == int(workers) or len(study.trials) == int(trials):
+            ended = running.pop(0)
+            study.tell(ended, function(ended.params))
+    return study.best_value - least
+
+
+print(json.dumps([regret(int(seed)) for seed in seeds]))

@@ -1,0 +1,89 @@
+"""Fifty kills at random moments, of workers and of the database: no trial is lost, none is finished twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sailplane.ledger import Ledger
+from sailplane.serving.client import wait_until
+from sailplane.sweeps import queue, results
+from sailplane.sweeps.space import parse
+from tests.postgres import PostgreSQL
+
+KILLS, WORKERS, CAP, LEASE_SECONDS = 50, 3, 400, 2.0
+TEXT = f"method: random\nmetric: {{name: a}}\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\nrun_cap: {CAP}\n"
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def work(url: str, worker: str, log: Path) -> None:
+    """What a sweep's worker does, with a line for each trial that it finished."""
+    ledger = Ledger(url)
+    while True:
+        trial = queue.ask(ledger, "s", worker, LEASE_SECONDS)
+        if trial is None and not results.is_open(ledger, "s"):
+            return
+        if trial is None:
+            time.sleep(0.1)
+            continue
+        queue.report(ledger, trial, worker, 0, trial.config["x"])
+        time.sleep(0.02)
+        if queue.finish(ledger, trial, worker, trial.config["x"]):
+            with log.open("a") as file:
+                file.write(f"{trial.number}\n")
+
+
+class Workers:
+    """Who is killed is replaced by another one."""
+
+    def __init__(self, url: str, log: Path) -> None:
+        self._url, self._log = url, log
+        self._count = 0
+        self.running: list[Any] = []
+        for _ in range(WORKERS):
+            self.add()
+
+    def add(self) -> None:
+        self._count += 1
+        worker = SPAWN.Process(target=work, args=(self._url, f"worker {self._count}", self._log))
+        worker.start()
+        self.running.append(worker)
+
+    def kill(self, which: int) -> None:
+        killed = self.running.pop(which)
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.join()
+        self.add()
+
+
+@pytest.mark.needs("postgresql")
+def test_fifty_kills_cost_no_trial(server: PostgreSQL, tmp_path: Path) -> None:
+    url, log, draw = server.database(), tmp_path / "finished", random.Random(4)
+    ledger = Ledger(url)
+    queue.create_sweep(ledger, "s", parse(TEXT))
+    workers = Workers(url, log)
+    for kill in range(KILLS):
+        # Spread over the whole sweep: the next one when so many trials were begun.
+        begun = (kill + 1) * CAP // (KILLS + 2)
+        assert wait_until(lambda begun=begun: len(results.trials(ledger, "s")) >= begun, seconds=120)  # type: ignore[misc]
+        time.sleep(draw.uniform(0, 0.05))
+        if draw.random() < 0.3:
+            server.kill()
+            server.start()
+        else:
+            workers.kill(draw.randrange(WORKERS))
+    for worker in workers.running:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers.running] == [0] * WORKERS
+    assert [trial.number for trial in results.trials(ledger, "s")] == list(range(CAP))
+    assert {trial.state for trial in results.trials(ledger, "s")} == {"finished"}
+    assert all(trial.values == (trial.score,) for trial in results.trials(ledger, "s"))
+    assert max(Counter(log.read_text().split()).values()) == 1
