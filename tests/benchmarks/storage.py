@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.peers import peer_python
 from tests.benchmarks.row import Row
 from tests.integration.storage.twin import twin_server
 from tests.s3 import S3Server, s3_server
@@ -25,7 +26,6 @@ ROUNDS = 3
 CLIENTS = Path(__file__).with_name("clients")
 # Of one file, and of many small ones: how many, and bytes of each.
 SETS = {"1 GiB": (1, 2**30), "2,000 x 64 KiB": (2000, 2**16)}
-PACKAGES = {"s3fs": "s3fs>=2026", "algorithmia": "algorithmia==2.0.5"}
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _timed(command: list[str], env: Mapping[str, str]) -> Cost:
 def _clients() -> dict[str, list[str]]:
     here = {"ours": "ours.py", "boto3": "boto.py", "S3Hook": "airflow_hook.py"}
     clients = {name: [sys.executable, str(CLIENTS / file)] for name, file in here.items()}
-    clients["s3fs"] = [_python("s3fs"), str(CLIENTS / "fsspec_s3.py")]
+    clients["s3fs"] = [peer_python("s3fs>=2026"), str(CLIENTS / "fsspec_s3.py")]
     if rclone := shutil.which("rclone"):
         streams = ["--transfers=16", "--multi-thread-streams=8", "--multi-thread-cutoff=64M"]
         clients["rclone"] = [rclone, "copy", *streams, "--s3-chunk-size=8M", "--s3-upload-concurrency=8", "--config="]
@@ -181,7 +181,7 @@ def _algorithmia_rows(folder: Path) -> Iterator[Row]:
         env = _plain_env(folder) | {"BENCH_ENDPOINT": twin.url, "BENCH_SECRET": twin.key}
         clients = {
             "ours": [sys.executable, str(CLIENTS / "algorithmia_ours.py")],
-            "official": [_python("algorithmia"), str(CLIENTS / "algorithmia_official.py")],
+            "official": [peer_python("algorithmia==2.0.5"), str(CLIENTS / "algorithmia_official.py")],
         }
         for way in ("up", "down"):
             costs = {}
@@ -190,17 +190,6 @@ def _algorithmia_rows(folder: Path) -> Iterator[Row]:
                     costs[name] = _median(name, way, "Data API", [_run(client, env, way, place, name)])
             peaks = costs["ours"].memory, costs["official"].memory
             yield Row(f"Data API, {title} {way}, memory", *peaks, "MiB", "algorithmia 2.0.5", "at most 200")
-
-
-def _python(name: str) -> str:
-    """Of an environment of its own for a package that Airflow's environment cannot hold; made once, and kept."""
-    home = Path(tempfile.gettempdir(), "sailplane-bench-environments", name)
-    python = home / "bin" / "python"
-    if not (home / "complete").exists():
-        subprocess.run([os.path.realpath(sys.executable), "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", PACKAGES[name]], check=True)
-        (home / "complete").touch()
-    return str(python)
 
 
 def _make(folder: Path, count: int, size: int) -> None:

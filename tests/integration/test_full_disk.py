@@ -134,8 +134,9 @@ def test_a_transaction_without_room_changes_nothing(disk: SmallDisk, home: Home)
     with disk.full(leave=192 * KILOBYTE), refused:
         insert("second", 256 * KILOBYTE)
     assert names() == ["first"]
+    # More than the log has room for, which it keeps.
     with disk.full(leave=0), pytest.raises(StorageError, match=REMEDY):
-        insert("second", 1)
+        insert("second", 512 * KILOBYTE)
     insert("second", 1)
     assert names() == ["first", "second"]
 

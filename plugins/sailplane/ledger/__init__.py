@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 from zlib import crc32
@@ -26,7 +27,7 @@ POLL_SECONDS: Final = 0.2
 # What is said of a server that is killed, or starts.
 COMES_BACK: Final = (
     *("Connection refused", "Connection reset", "closed the connection", "terminating connection"),
-    *("is starting up", "is shutting down", "in recovery mode"),
+    *("is starting up", "is shutting down", "in recovery mode", "not yet accepting connections"),
 )
 # PostgreSQL's transactions take turns by a lock of this number, as SQLite's do by their own.
 TURN: Final = crc32(b"sailplane.ledger")
@@ -88,6 +89,8 @@ def _engine(url: str) -> sa.Engine:
         with room_for(folder):
             folder.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(parsed, **_options(parsed))
+    # A connection never crosses a fork.
+    os.register_at_fork(after_in_child=partial(engine.dispose, close=False))
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_immediate)
@@ -152,8 +155,9 @@ def _parsed(url: str) -> sa.URL:
 
 def _options(url: sa.URL) -> dict[str, object]:
     if url.get_backend_name() == "sqlite":
-        # A connection never crosses a fork or a thread; waiting for another writer beats failing.
-        return {"poolclass": sa.NullPool, "connect_args": {"timeout": 30}}
+        # Connections are kept: the last one to close writes all of the log into the file. Waiting for another writer
+        # beats failing.
+        return {"connect_args": {"timeout": 30}}
     return {"poolclass": sa.NullPool}
 
 

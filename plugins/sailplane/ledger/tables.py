@@ -27,6 +27,8 @@ trials = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("worker", sa.String(128), nullable=False),
     sa.Column("lease_until", sa.Float, nullable=False),
+    # For an ask, which looks for leases that ended.
+    sa.Index("trials_by_lease", "sweep", "state", "lease_until"),
 )
 
 # What trials reported of the sweep's metric on their way.

@@ -159,7 +159,8 @@ def _new(
     connection: sa.Connection, sweep: str, known: Sweep, lease: dict[str, Any], guess: _Guess | None, *, last: bool
 ) -> Trial | _Guess | None:
     """For bayes a guess to be made first, unless it is the `last` time to ask."""
-    number = connection.execute(sa.select(sa.func.count()).where(table.c.sweep == sweep)).scalar_one()
+    last_number = connection.execute(sa.select(sa.func.max(table.c.number)).where(table.c.sweep == sweep)).scalar()
+    number = 0 if last_number is None else last_number + 1
     if number >= (known.config.size or math.inf):
         return None
     past = trials_of(connection, sweep) if known.config.method == "bayes" else ()
