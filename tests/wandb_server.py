@@ -53,10 +53,11 @@ class WandbServer(Store):
         self._http.server_close()
 
     def graphql(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        name = request.get("operationName") or "an operation without a name"
+        found = re.match(r"\s*(?:query|mutation)\s+(\w+)", request["query"])
+        name = request.get("operationName") or (found.group(1) if found else "an operation without a name")
         if name not in self.operations:
             raise Refused(f"GraphQL operation {name}: unknown; expected one of {', '.join(self.operations)}")
-        data = self.operations[name](request["variables"])
+        data = self.operations[name](request.get("variables") or {})
         return {"data": _only(data, _selection(request["query"]), name)}
 
 
@@ -134,20 +135,36 @@ def _errors(reason: str) -> bytes:
 
 
 def _selection(query: str) -> dict[str, Any]:
-    """The fields that a query asks for, as nested keys; fragments and aliases are none that the client's runs need."""
-    document: dict[str, Any] = {}
-    opened, last = [document], ""
-    for token in re.findall(r"\w+|\S", re.sub(r"\([^()]*\)", "", query)):
+    """The fields that a query asks for, as nested keys, its fragments in their places; aliases the client has none."""
+    tokens = re.findall(r"\.{3}\w+|\w+|\S", re.sub(r"\([^()]*\)", "", query))
+    blocks: dict[str, dict[str, Any]] = {}
+    head: list[str] = []
+    opened: list[dict[str, Any]] = []
+    last = ""
+    for token in tokens:
         if token == "{":
-            opened.append(opened[-1][last])
+            # `query Name {`, or `fragment Name on Type {`
+            opened.append(opened[-1][last] if opened else blocks.setdefault(head[1], {}))
         elif token == "}":
             opened.pop()
-        elif token.isidentifier():
+            head = head if opened else []
+        elif not re.fullmatch(r"(\.{3})?\w+", token):
+            raise Refused(f"GraphQL syntax {token!r}: unknown")
+        elif opened:
             opened[-1][token], last = {}, token
         else:
-            raise Refused(f"GraphQL syntax {token!r}: unknown")
-    *_, fields = document.values()
-    return dict(fields)
+            head.append(token)
+    return _inlined(next(iter(blocks.values())), blocks)
+
+
+def _inlined(fields: Mapping[str, Any], fragments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, nested in fields.items():
+        if name.startswith("..."):
+            found |= _inlined(fragments[name[3:]], fragments)
+        else:
+            found[name] = _inlined(nested, fragments)
+    return found
 
 
 def _only(value: Any, fields: Mapping[str, Any], path: str) -> Any:

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ENTITY = {"id": "entity-1", "name": "gliders"}
+VIEWER = {
+    **{"id": "user-1", "name": "Ada", "username": "ada", "email": "ada@example.com", "admin": False, "flags": "{}"},
+    **{"entity": ENTITY["name"], "deletedAt": None, "apiKeys": {"edges": []}, "teams": {"edges": []}},
+}
 HISTORY, SUMMARY, EVENTS, OUTPUT = "wandb-history.jsonl", "wandb-summary.json", "wandb-events.jsonl", "output.log"
 Operation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -63,6 +67,7 @@ class Store:
             "UpsertBucket": self._upsert_run,
             "RunResumeStatus": self._resume_status,
             "CreateRunFiles": self._create_files,
+            **dict.fromkeys(("Viewer", "GetViewer"), lambda _variables: {"viewer": VIEWER}),
         }
 
     def run(self, project: str, run: str) -> ServedRun:

@@ -17,6 +17,17 @@ ALGORITHMIA: Final = {
     },
 }
 
+WANDB: Final = {
+    "connection-type": "wandb",
+    "hook-class-name": "sailplane.hooks.wandb.WandbHook",
+    "hook-name": "Weights & Biases",
+    "ui-field-behaviour": {
+        "hidden-fields": ["port", "schema", "extra"],
+        "relabeling": {"host": "Server", "login": "Entity", "password": "API key"},
+        "placeholders": {"host": "W&B's own, or https://wandb.example.com", "login": "the key's own, or a team"},
+    },
+}
+
 
 def get_provider_info() -> dict[str, Any]:
     return {
@@ -25,5 +36,5 @@ def get_provider_info() -> dict[str, Any]:
         "description": description,
         "versions": ["0.1.0"],
         "filesystems": [f"sailplane.filesystems.{scheme}" for scheme in ("data", "hf", "s3")],
-        "connection-types": [ALGORITHMIA],
+        "connection-types": [ALGORITHMIA, WANDB],
     }

@@ -45,12 +45,22 @@ def test_the_dags_doc_says_that_the_year_is_replayed(page: Page, dag: str) -> No
     expect(page.get_by_text("The year is replayed.")).to_be_visible(timeout=60_000)
 
 
-def test_a_connection_to_algorithmia_has_a_form_of_its_own(page: Page, platform: Platform) -> None:
+@pytest.mark.parametrize(
+    ("kind", "shown", "hidden"),
+    [
+        ("Algorithmia", ["Endpoint", "API key"], ["Login", "Schema"]),
+        ("Weights & Biases", ["Server", "Entity", "API key"], ["Login", "Schema"]),
+    ],
+)
+def test_a_connection_of_ours_has_a_form_of_its_own(
+    page: Page, platform: Platform, kind: str, shown: list[str], hidden: list[str]
+) -> None:
     page.goto(f"http://localhost:{platform.home.ui_port}/connections")
     page.get_by_role("button", name="Add Connection").first.click()
     page.get_by_role("combobox").last.click()
-    page.get_by_role("option", name="Algorithmia").click()
+    page.get_by_role("option", name=kind).click()
     form = page.get_by_role("dialog")
-    expect(form.get_by_placeholder("http://localhost:9010")).to_be_visible(timeout=60_000)
-    for label, count in [("Endpoint", 1), ("API key", 1), ("Login", 0), ("Schema", 0)]:
-        expect(form.get_by_text(label, exact=True)).to_have_count(count)
+    for label in shown:
+        expect(form.get_by_text(label, exact=True)).to_be_visible(timeout=60_000)
+    for label in hidden:
+        expect(form.get_by_text(label, exact=True)).to_have_count(0)

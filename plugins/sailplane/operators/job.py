@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator, Context, ResumableJobMixin
 
 from sailplane.home import Home
 from sailplane.hooks.storage import SailplaneStorageHook
+from sailplane.hooks.wandb import tracking_settings
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.storage import Access
 
@@ -45,7 +46,8 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
 
     def submit_job(self, context: Context) -> Any:
         job = self._at(_folder(context))
-        return {"folder": str(job.folder), **job.start(self.specification(context), self._access())}
+        handle = job.start(self.specification(context), self._access(), tracking_settings())
+        return {"folder": str(job.folder), **handle}
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
         return self._at(Path(cast(Mapping[str, str], external_id)["folder"])).state()

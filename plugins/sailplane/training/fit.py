@@ -22,7 +22,7 @@ from sailplane.registry import bundle
 from sailplane.storage import Storage
 from sailplane.training.data import Data, prepare
 from sailplane.training.export import scores, to_onnx
-from sailplane.training.run import Report, RunHandle
+from sailplane.training.run import Report, RunHandle, Shelf
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
 
@@ -53,8 +53,9 @@ class Trainer:
         trial: int | None = None,
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
+        shelf: Shelf | None = None,
     ) -> Run:
-        """`stop` and `report` are the run handle's; `folder` holds its checkpoints meanwhile."""
+        """`stop`, `report` and `shelf` are the run handle's; `folder` holds its checkpoints meanwhile."""
         started, about = time.monotonic(), {**spec.config, "seed": spec.seed, "dataset": spec.dataset.version}
         with (
             tracking.run(
@@ -63,8 +64,8 @@ class Trainer:
             _checkpoints(folder / "checkpoints") as checkpoints,
             tempfile.TemporaryDirectory() as scratch,
         ):
-            how: dict[str, Any] = {"tracked": tracked, "stop": stop, "report": report, "verbose": sweep is None}
-            handle = RunHandle(checkpoints, seed=spec.seed, **how)
+            how: dict[str, Any] = {"stop": stop, "report": report, "shelf": shelf, "verbose": sweep is None}
+            handle = RunHandle(checkpoints, seed=spec.seed, tracked=tracked, **how)
             measured = self._contend(spec, spec.train, handle, Path(scratch, "bundle"))
             if spec.baseline:
                 silent = RunHandle(checkpoints / "baseline", seed=spec.seed, tracked=_Untracked(), verbose=False)

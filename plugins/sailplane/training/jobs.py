@@ -41,11 +41,17 @@ class Job:
         self.log = folder / "log.txt"
         self._access = folder / "access.json"
 
-    def start(self, spec: TrainSpec | SweepWorkerSpec, accesses: Mapping[str, Access] | None = None) -> dict[str, Any]:
+    def start(
+        self,
+        spec: TrainSpec | SweepWorkerSpec,
+        accesses: Mapping[str, Access] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         """Start the process, unless it runs; returns its `pid` and when it was `created`. One that was killed at the
         same specification before left checkpoints: they are resumed.
 
         :param accesses: with what the process reaches a store, by the store's root URI
+        :param settings: further variables of its environment; no file holds them
         """
         if self.state() == "running":
             return self._handle()
@@ -60,7 +66,8 @@ class Job:
             raise no_room("start the training process of", self.folder.name, disk=self.folder)
         replace_file(self.folder / "job.json", told)
         self.grant(accesses or {})
-        child = self._spawn({access.SETTING: str(self._access)} if accesses else {})
+        reached = {access.SETTING: str(self._access)} if accesses else {}
+        child = self._spawn({**(settings or {}), **reached})
         handle = {"pid": child.pid, "created": psutil.Process(child.pid).create_time()}
         replace_file(self.folder / "process.json", json.dumps(handle))
         return handle

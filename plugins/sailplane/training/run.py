@@ -20,6 +20,16 @@ class Log(Protocol):
     def log(self, metrics: Mapping[str, Any], step: int) -> None: ...
 
 
+class Shelf(Protocol):
+    """Where the checkpoint of a run lies that may go on in another process, or on another machine."""
+
+    def keep(self, file: Path) -> None: ...
+
+    def fetch(self, file: Path) -> None:
+        """Puts it there; nothing where there is none."""
+        ...
+
+
 class RunHandle:
     """`for epoch in run.epochs(20): ...; run.log({"loss": loss}); run.checkpoint(state)`
 
@@ -34,14 +44,17 @@ class RunHandle:
         tracked: Log,
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
+        shelf: Shelf | None = None,
         verbose: bool = True,
     ) -> None:
-        """`stop` says whether to stop; `report` is told what is logged, and may say so for good."""
+        """`stop` says whether to stop; `report` is told what is logged, and may say so for good. Without a `shelf` a
+        checkpoint stays in `folder`."""
         self.seed = seed
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.history: list[dict[str, Any]] = []
         self._file = folder / "checkpoint.pt"
         self._tracked, self._stop, self._report, self._verbose = tracked, stop, report, verbose
+        self._shelf = shelf
         self._told_to_stop = False
         self._epoch, self._step = 0, 0
         random.seed(seed)
@@ -87,9 +100,13 @@ class RunHandle:
                 raise no_room("write", half, disk=half) from error
             raise
         half.replace(self._file)
+        if self._shelf:
+            self._shelf.keep(self._file)
 
     def resume(self) -> dict[str, Any] | None:
         """What `checkpoint` kept last, None at a first try; `epochs` then goes on after it."""
+        if self._shelf and not self._file.exists():
+            self._shelf.fetch(self._file)
         if not self._file.exists():
             return None
         # weights_only: a file is data, it must not run code.

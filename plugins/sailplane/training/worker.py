@@ -7,69 +7,114 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from sailplane.errors import SailplaneError, TrainingError
+from sailplane.errors import SailplaneError, StorageError, TrainingError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Run, Trial
+from sailplane.storage import Storage
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import SweepConfig
 from sailplane.training.fit import Trainer
 from sailplane.training.specs import SweepWorkerSpec
 
 POLL_SECONDS: Final = 0.2
-_LOST: Final = ", lost to another worker"
 
 
 def work(spec: SweepWorkerSpec, folder: Path) -> dict[str, int]:
     """How many trials this worker finished, and how many failed. While other workers still hold trials it waits, to
     take over one whose worker died."""
-    ledger = Ledger.at(Home.find())
-    worker = f"{spec.worker} {uuid.uuid4().hex[:8]}"
-    trainer = Trainer(spec)
+    worker = _Worker(spec, folder)
     count = {"finished": 0, "failed": 0}
     while True:
-        trial = queue.ask(ledger, spec.sweep, worker, spec.lease_seconds)
+        trial = worker.ask()
         if trial is not None:
-            count["finished" if _attempt(ledger, spec, trainer, trial, worker, folder) else "failed"] += 1
-        elif results.is_open(ledger, spec.sweep):
+            count["finished" if worker.attempt(trial) else "failed"] += 1
+        elif results.is_open(worker.ledger, spec.sweep):
             time.sleep(POLL_SECONDS)
         else:
             return count
 
 
-def _attempt(ledger: Ledger, spec: SweepWorkerSpec, trainer: Trainer, trial: Trial, worker: str, folder: Path) -> bool:
-    """A trial that fails costs itself only: it is recorded with its reason."""
-    sweep = results.read(ledger, spec.sweep)
-    try:
-        with _held(ledger, trial, worker, spec.lease_seconds) as ended:
-            reports = _Reports(ledger, trial, worker, sweep.config.metric)
-            run = trainer.run(
-                spec.trial(trial.number, trial.config, sweep.seed, attempt=uuid.uuid4().hex[:8]),
-                folder / f"trial-{trial.number}",
-                sweep=spec.sweep,
+class _Worker:
+    def __init__(self, spec: SweepWorkerSpec, folder: Path) -> None:
+        self.ledger = Ledger.at(Home.find())
+        self._spec, self._folder = spec, folder
+        self._sweep = results.read(self.ledger, spec.sweep)
+        self._name = f"{spec.worker} {uuid.uuid4().hex[:8]}"
+        self._trainer = Trainer(spec)
+
+    def ask(self) -> Trial | None:
+        return queue.ask(self.ledger, self._spec.sweep, self._name, self._spec.lease_seconds)
+
+    def attempt(self, trial: Trial) -> bool:
+        """Whether it finished. A trial that fails costs itself only: it is recorded with its reason."""
+        try:
+            return self._finish(trial)
+        except Exception as error:
+            self._fail(trial, error)
+            return False
+        except BaseException:
+            # This process was told to stop: whoever asks next need not wait for the lease to end.
+            queue.release(self.ledger, trial, self._name)
+            raise
+
+    def _finish(self, trial: Trial) -> bool:
+        reports = _Reports(self.ledger, trial, self._name, self._sweep.config.metric)
+        shelf = _Shelf(trial)
+        with _held(self.ledger, trial, self._name, self._spec.lease_seconds) as ended:
+            run = self._trainer.run(
+                self._spec.trial(trial.number, trial.config, self._sweep.seed, attempt=uuid.uuid4().hex[:8]),
+                self._folder / f"trial-{trial.number}",
+                sweep=trial.sweep,
                 trial=trial.number,
                 stop=ended.is_set,
                 report=reports,
+                shelf=shelf,
             )
-            score = _score(run, sweep.config, reports)
-        kept = queue.finish(ledger, trial, worker, score, run)
-        _say(trial, f"{sweep.config.metric} {score:.4f} in {run.seconds:.1f} s{reports.told}{'' if kept else _LOST}")
-    except Exception as error:
+            score = _score(run, self._sweep.config, reports)
+        kept = queue.finish(self.ledger, trial, self._name, score, run)
+        shelf.clear(kept)
+        told = f"{self._sweep.config.metric} {score:.4f} in {run.seconds:.1f} s{reports.told}"
+        _say(trial, told if kept else f"{told}, lost to another worker")
+        return kept
+
+    def _fail(self, trial: Trial, error: Exception) -> None:
+        reason = str(error)
         if not isinstance(error, SailplaneError):
             traceback.print_exc()
-        reason = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
-        queue.fail(ledger, trial, worker, reason)
+            reason = f"{type(error).__name__}: {error}"
+        _Shelf(trial).clear(queue.fail(self.ledger, trial, self._name, reason))
         _say(trial, f"failed: {reason}")
-        return False
-    except BaseException:
-        # This process was told to stop: whoever asks next need not wait for the lease to end.
-        queue.release(ledger, trial, worker)
-        raise
-    return kept
+
+
+class _Shelf:
+    """On the store: the worker that takes over a trial goes on from the checkpoint of the one that died."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._storage = Storage(Home.find().store)
+        self._path = f"runs/{trial.sweep}/trial-{trial.number}/checkpoint.pt"
+
+    def keep(self, file: Path) -> None:
+        self._storage.put(self._path, file)
+
+    def fetch(self, file: Path) -> None:
+        if not self._storage.exists(self._path):
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half = file.with_suffix(".fetched")
+        with half.open("wb") as opened:
+            opened.writelines(self._storage.stream(self._path))
+        half.replace(file)
+
+    def clear(self, ended: bool) -> None:
+        """Unless the trial is another worker's by now. A checkpoint that stays does no harm."""
+        if ended:
+            with suppress(StorageError):
+                self._storage.delete(self._path)
 
 
 class _Reports:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -91,6 +92,23 @@ def test_a_killed_workers_trial_is_finished_by_another(home: Home, spec: Make) -
     assert killed.state() == "failed"
     assert work(worker(spec(), "other"), home.jobs / "other") == {"finished": 4, "failed": 0}
     assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["finished"] * 4
+
+
+def test_a_killed_workers_trial_goes_on_from_its_checkpoint_in_another_worker(
+    home: Home, spec: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which lies on the store, not in the dead one's folder."""
+    ledger = create(home, SWEEP.replace("[0.01, 0.1, 1.0, 3.0]", "[0.1]").replace("validation_auc", "learned"))
+    killed = Job(home.jobs / "killed")
+    killed.start(worker(spec("is_killed_half_way"), "killed", lease_seconds=1.0))
+    run_to_the_end(killed)
+    assert killed.state() == "failed"
+    shutil.rmtree(home.jobs / "killed")
+    assert work(worker(spec("is_killed_half_way"), "other"), home.jobs / "other") == {"finished": 1, "failed": 0}
+    assert "epochs 3..5" in capsys.readouterr().out
+    (trial,) = results.trials(ledger, "toy/s")
+    assert (trial.values, trial.score) == ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0), 5.0)
+    assert not [path for path in Storage(home.store).list() if path.endswith("checkpoint.pt")]
 
 
 def test_a_stopped_worker_gives_its_trial_back_at_once(home: Home, spec: Make) -> None:

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from sailplane.errors import AccessError, ConfigurationError
+
+if TYPE_CHECKING:
+    import wandb
+
+TIMEOUT_SECONDS: Final = 20
+
+
+class WandbHook(BaseHook):
+    """W&B, its own server or another one, for who may use it by a connection.
+
+    :param wandb_conn_id: the connection: the API key as password; the server as host, W&B's own without one; the entity
+        that runs belong to as login, the key's own without one
+    """
+
+    conn_name_attr = "wandb_conn_id"
+    default_conn_name = "wandb_default"
+    conn_type = "wandb"
+    hook_name = "Weights & Biases"
+
+    def __init__(self, wandb_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.wandb_conn_id = wandb_conn_id
+
+    def get_conn(self) -> wandb.Api:
+        """W&B's own client. Raises AccessError where the server does not know the key, or cannot be reached."""
+        settings = self.settings()
+        import wandb
+
+        overrides = {"base_url": settings["WANDB_BASE_URL"]} if "WANDB_BASE_URL" in settings else {}
+        try:
+            return wandb.Api(overrides=overrides, timeout=TIMEOUT_SECONDS, api_key=settings["WANDB_API_KEY"])
+        except (wandb.errors.Error, ValueError) as error:
+            raise self._refused(error) from error
+
+    def settings(self) -> dict[str, str]:
+        """As the environment of a process has them. ConfigurationError for a connection without a key, or whose host is
+        no address."""
+        connection = self.get_connection(self.wandb_conn_id)
+        if not (key := (connection.password or "").strip()):
+            raise ConfigurationError("use connection", self.wandb_conn_id, got="no password", expected="an API key")
+        host = connection.host or ""
+        if host and not host.startswith(("http://", "https://")):
+            expected = "http://... or https://..., or none for W&B's own server"
+            raise ConfigurationError("use connection", self.wandb_conn_id, got=f"host {host!r}", expected=expected)
+        given = {"WANDB_API_KEY": key, "WANDB_BASE_URL": host, "WANDB_ENTITY": connection.login or ""}
+        return {name: value for name, value in given.items() if value}
+
+    def test_connection(self) -> tuple[bool, str]:
+        try:
+            viewer = self.get_conn().viewer
+        except (AccessError, ConfigurationError) as error:
+            return False, str(error)
+        except Exception as error:  # whatever else its client makes of a server's answer
+            return False, str(self._refused(error))
+        return True, f"The key is {viewer.username}'s."
+
+    def _refused(self, error: Exception) -> AccessError:
+        key = self.get_connection(self.wandb_conn_id).password or ""
+        said = " ".join(str(error).split()).replace(key.strip() or "\0", "***")[:300]
+        expected, remedy = "a key that its server knows", "Correct its API key, or its host."
+        return AccessError("use connection", self.wandb_conn_id, got=said, expected=expected, remedy=remedy)
+
+
+def tracking_settings() -> dict[str, str]:
+    """What a training's process is given to be tracked with, if the environment has no key and the default connection
+    is there."""
+    if os.environ.get("WANDB_API_KEY"):
+        return {}
+    try:
+        return WandbHook().settings()
+    except AirflowNotFoundException:
+        return {}
