@@ -109,7 +109,10 @@ def _described(parameter: Parameter) -> str:
     numbers = {"normal": ("mu", "sigma"), "beta": ("a", "b")}
     kind = next((kind for kind in numbers if parameter.distribution.endswith(kind)), "")
     names = [*numbers.get(kind, ("min", "max")), *(["q"] if parameter.distribution.startswith("q_") else [])]
-    return f"{parameter.distribution}, " + ", ".join(f"{name} {getattr(parameter, name):g}" for name in names)
+    told = f"{parameter.distribution}, " + ", ".join(f"{name} {getattr(parameter, name):g}" for name in names)
+    # Its min and max are exponents, which is not what many expect.
+    exponents = parameter.distribution.endswith("log_uniform")
+    return f"{told}: from {parameter.at(0):.4g} to {parameter.at(1):.4g}" if exponents else told
 
 
 def _short(value: object) -> str:

@@ -23,4 +23,5 @@ def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, float
     if len(finished) < FEWEST or len({trial.score for trial in finished}) < 2:
         return {}
     study = Study(config, finished, RandomSampler(seed=0)).optuna
-    return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    return {name: float(share) for name, share in found.items()}

@@ -44,6 +44,7 @@ DISTRIBUTIONS: Final[dict[str, tuple[tuple[str, ...], dict[str, float]]]] = {
 NUMBERS: Final = ("min", "max", "mu", "sigma", "a", "b", "q")
 KEYS: Final = ("distribution", "value", "values", "probabilities", *NUMBERS, "parameters")
 _EDGE: Final = 1e-12
+_MOST_EXPONENT: Final = 709
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
@@ -236,8 +237,22 @@ def _check_range(entry: Section, distribution: str, numbers: dict[str, float]) -
         raise entry.wrong("min", f"min is {low}", expected="more than 0, because the values are taken as logarithms")
     if distribution == "int_uniform" and not all(isinstance(numbers[key], int) for key in ("min", "max")):
         raise entry.wrong("min", f"int_uniform from {low} to {high}", expected="integers")
-    if distribution.endswith("log_uniform") and high > 709:
-        raise entry.wrong("max", f"max is {high}", expected="an exponent", remedy="Use log_uniform_values for values.")
+    if (key := _too_large(distribution, numbers)) is not None:
+        remedy = "Use log_uniform_values for values." if distribution.endswith("log_uniform") else ""
+        raise entry.wrong(key, f"{key} is {numbers[key]}", expected="an exponent of e", remedy=remedy)
     for key in ("q", "sigma", "a", "b"):
         if numbers.get(key, 1) <= 0:
             raise entry.wrong(key, f"{key} is {numbers[key]}", expected="more than 0")
+
+
+def _too_large(distribution: str, numbers: dict[str, float]) -> str | None:
+    """The exponent that gives more than a float holds."""
+    match distribution:
+        case "log_uniform" | "q_log_uniform":
+            return "max" if numbers["max"] > _MOST_EXPONENT else None
+        case "inv_log_uniform":
+            return "min" if -numbers["min"] > _MOST_EXPONENT else None
+        case "log_normal" | "q_log_normal":
+            highest = NormalDist(numbers["mu"], numbers["sigma"]).inv_cdf(1 - _EDGE) if numbers["sigma"] > 0 else 0
+            return "sigma" if highest > _MOST_EXPONENT else None
+    return None

@@ -64,6 +64,14 @@ def failures(ledger: Ledger, sweep: str) -> dict[int, str]:
 
 
 @persistent
+def ended(ledger: Ledger, sweep: str) -> int:
+    """How many trials finished or failed."""
+    query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state != "running")
+    with ledger.begin() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+@persistent
 def is_open(ledger: Ledger, sweep: str) -> bool:
     """Whether a trial is running: should its worker die, it will be given again."""
     query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state == "running")

@@ -22,6 +22,7 @@ from sailplane.training.fit import Trainer
 from sailplane.training.specs import SweepWorkerSpec
 
 POLL_SECONDS: Final = 0.2
+BAR_WIDTH: Final = 20
 
 
 def work(spec: SweepWorkerSpec, folder: Path) -> dict[str, int]:
@@ -79,7 +80,7 @@ class _Worker:
         kept = queue.finish(self.ledger, trial, self._name, score, run)
         shelf.clear(kept)
         told = f"{self._sweep.config.metric} {score:.4f} in {run.seconds:.1f} s{reports.told}"
-        _say(trial, told if kept else f"{told}, lost to another worker")
+        self._say(trial, told if kept else f"{told}, lost to another worker")
         return kept
 
     def _fail(self, trial: Trial, error: Exception) -> None:
@@ -88,7 +89,18 @@ class _Worker:
             traceback.print_exc()
             reason = f"{type(error).__name__}: {error}"
         _Shelf(trial).clear(queue.fail(self.ledger, trial, self._name, reason))
-        _say(trial, f"failed: {reason}")
+        self._say(trial, f"failed: {reason}")
+
+    def _say(self, trial: Trial, text: str) -> None:
+        print(f"trial {trial.number}: {text}; {dict(trial.config)}; {self._progress()}", flush=True)  # noqa: T201
+
+    def _progress(self) -> str:
+        """Of all workers."""
+        count, size = results.ended(self.ledger, self._spec.sweep), self._sweep.config.size
+        if size is None:
+            return f"{count} trials ended"
+        filled = BAR_WIDTH * count // size
+        return f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {count} of {size}"
 
 
 class _Shelf:
@@ -166,7 +178,3 @@ def _held(ledger: Ledger, trial: Trial, worker: str, lease_seconds: float) -> It
     finally:
         done.set()
         thread.join()
-
-
-def _say(trial: Trial, text: str) -> None:
-    print(f"trial {trial.number}: {text}; {dict(trial.config)}", flush=True)  # noqa: T201

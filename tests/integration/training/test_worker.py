@@ -68,6 +68,7 @@ def test_two_workers_share_the_trials_and_the_best_has_a_bundle(home: Home, spec
     assert storage.exists(f"{storage.path(best.bundle)}/manifest.json")
     lines = "".join(job.read_log()[0] for job in jobs)
     assert all(f"trial {n}: validation_auc 0." in lines for n in range(4))
+    assert f"{'█' * 20} 4 of 4" in lines
 
 
 def test_a_trial_that_fails_costs_itself_only(home: Home, spec: Make, capsys: pytest.CaptureFixture[str]) -> None:

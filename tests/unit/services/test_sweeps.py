@@ -53,6 +53,15 @@ def test_a_file_that_is_valid_is_described(home: Home) -> None:
     ]
 
 
+def test_exponents_are_shown_as_the_values_that_they_give(home: Home) -> None:
+    file = home.project / "sweep.yaml"
+    file.write_text(TEXT.replace("log_uniform_values", "log_uniform"))
+    assert (
+        "  rate: log_uniform, min 0.001, max 0.1: from 1.001 to 1.105\n"
+        in sailplane(home, "sweep", "check", str(file)).stdout
+    )
+
+
 def test_a_file_that_is_not_is_refused_with_the_line_and_the_reason(home: Home) -> None:
     file = home.project / "sweep.yaml"
     file.write_text(TEXT.replace("min: 0.001", "mim: 0.001"))
