@@ -1,4 +1,4 @@
-"""One parameter of a sweep: its W&B distribution, read from a file, and its quantile function.
+"""One parameter of a sweep: its W&B distribution, and its quantile function.
 
 Every distribution is a function of one number in [0, 1): random search draws that number, bayes searches it, so each
 keeps W&B's exact meaning. Source: W&B's sweep configuration reference, and its engine `sweeps` (MIT).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import NormalDist
@@ -16,41 +15,15 @@ from typing import Any, Final
 
 from scipy.special import betainc, betaincinv
 
-from sailplane.errors import SweepFileError
 from sailplane.records import Record
-from sailplane.sweeps.document import Section
 
-# distribution: the keys that it needs, and those that have a default
-DISTRIBUTIONS: Final[dict[str, tuple[tuple[str, ...], dict[str, float]]]] = {
-    "constant": (("value",), {}),
-    "categorical": (("values",), {}),
-    "categorical_w_probabilities": (("values", "probabilities"), {}),
-    "int_uniform": (("min", "max"), {}),
-    "uniform": (("min", "max"), {}),
-    "q_uniform": (("min", "max"), {"q": 1}),
-    "log_uniform": (("min", "max"), {}),
-    "q_log_uniform": (("min", "max"), {"q": 1}),
-    "inv_log_uniform": (("min", "max"), {}),
-    "log_uniform_values": (("min", "max"), {}),
-    "q_log_uniform_values": (("min", "max"), {"q": 1}),
-    "inv_log_uniform_values": (("min", "max"), {}),
-    "normal": ((), {"mu": 0, "sigma": 1}),
-    "q_normal": ((), {"mu": 0, "sigma": 1, "q": 1}),
-    "log_normal": ((), {"mu": 0, "sigma": 1}),
-    "q_log_normal": ((), {"mu": 0, "sigma": 1, "q": 1}),
-    "beta": ((), {"a": 1, "b": 1}),
-    "q_beta": ((), {"a": 1, "b": 1, "q": 1}),
-}
-NUMBERS: Final = ("min", "max", "mu", "sigma", "a", "b", "q")
-KEYS: Final = ("distribution", "value", "values", "probabilities", *NUMBERS, "parameters")
-_EDGE: Final = 1e-12
-_MOST_EXPONENT: Final = 709
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+# What is nearest to a quantile of 0 or 1, where a distribution has no end.
+EDGE: Final = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter(Record):
-    """`path` leads to its place in the config; `values` are choices, `settings` the numbers of the distribution."""
+    """`path` leads to its place in the config; `values` are choices; the numbers are those that the distribution has."""
 
     path: tuple[str, ...]
     distribution: str
@@ -74,7 +47,7 @@ class Parameter(Record):
             return self.values[self._choice(quantile)]
         if self.distribution == "int_uniform":
             return min(math.floor(self.min + quantile * (self.max - self.min + 1)), int(self.max))
-        value = self._continuous(min(max(quantile, _EDGE), 1 - _EDGE) if self._unbounded else quantile)
+        value = self._continuous(min(max(quantile, EDGE), 1 - EDGE) if self._unbounded else quantile)
         return self._quantised(value) if self.distribution.startswith("q_") else value
 
     def quantile(self, value: Any) -> float:
@@ -147,112 +120,3 @@ class Parameter(Record):
     def _edges(self) -> list[float]:
         weights = self.probabilities or (1 / len(self.values),) * len(self.values)
         return list(accumulate(weights))
-
-
-def read_parameters(section: Section, path: tuple[str, ...] = ()) -> tuple[Parameter, ...]:
-    """The parameters of a `parameters:` section, nested ones included, in the order of their names."""
-    if not section.names():
-        raise SweepFileError(f"{section.file}:{section.line}", got="no parameters", expected="at least one")
-    found: list[Parameter] = []
-    for name in sorted(section.names()):
-        if not _NAME.fullmatch(name):
-            expected = "letters, digits, _ . and -, not beginning with a digit"
-            raise section.wrong(name, f"a parameter is called {name!r}", expected=expected)
-        place = (*path, name)
-        entry = section.section(name, f"parameter {'.'.join(place)!r}")
-        entry.allow(KEYS)
-        if "parameters" in entry:
-            entry.allow(("parameters",))
-            found += read_parameters(entry.section("parameters"), place)
-        else:
-            found.append(_read(entry, place))
-    return tuple(found)
-
-
-def _read(entry: Section, path: tuple[str, ...]) -> Parameter:
-    distribution = _distribution(entry)
-    needed, defaults = DISTRIBUTIONS[distribution]
-    entry.require(*needed)
-    entry.allow(("distribution", *needed, *defaults))
-    if distribution == "constant":
-        return Parameter(path=path, distribution=distribution, values=(entry.get("value"),))
-    if "values" in needed:
-        return _read_choices(entry, path, distribution)
-    numbers = {key: _number(entry, key, defaults.get(key)) for key in (*needed, *defaults)}
-    _check_range(entry, distribution, numbers)
-    return Parameter(path=path, distribution=distribution, **numbers)  # type: ignore[arg-type]
-
-
-def _distribution(entry: Section) -> str:
-    """W&B's rule where none is named: two ints give int_uniform, two floats uniform, a mix is ambiguous."""
-    if "distribution" in entry:
-        return entry.choice("distribution", DISTRIBUTIONS)
-    if "value" in entry:
-        return "constant"
-    if "values" in entry:
-        return "categorical_w_probabilities" if "probabilities" in entry else "categorical"
-    if not ("min" in entry and "max" in entry):
-        raise SweepFileError(
-            f"{entry.file}:{entry.line}",
-            got=f"{entry.name} does not say what it may be",
-            expected="value, values, min and max, or a distribution",
-        )
-    kinds = {type(_number(entry, key)) for key in ("min", "max")}
-    if len(kinds) > 1:
-        got = f"{entry.name} goes from {entry.get('min')} to {entry.get('max')}: one integer, one float"
-        raise entry.wrong(
-            "min", got, expected="two of a kind", remedy="Write both as floats, or name the distribution."
-        )
-    return "int_uniform" if kinds == {int} else "uniform"
-
-
-def _read_choices(entry: Section, path: tuple[str, ...], distribution: str) -> Parameter:
-    values, weights = entry.get("values"), entry.get("probabilities", [])
-    if not isinstance(values, list) or not values:
-        raise entry.wrong("values", f"values is {values!r}", expected="a list of at least one")
-    if weights and (
-        len(weights) != len(values)
-        or any(isinstance(w, bool) or not isinstance(w, (int, float)) or w < 0 for w in weights)
-        or abs(sum(weights) - 1) > 1e-6
-    ):
-        got = f"probabilities are {weights}"
-        raise entry.wrong("probabilities", got, expected=f"{len(values)} numbers that add up to 1")
-    return Parameter(path=path, distribution=distribution, values=tuple(values), probabilities=tuple(weights))
-
-
-def _number(entry: Section, key: str, default: float | None = None) -> float:
-    value = entry.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        scientific = isinstance(value, str) and "e" in value.lower()
-        remedy = "YAML wants a point and a sign: write 1e-3 as 1.0e-3." if scientific else ""
-        raise entry.wrong(key, f"{key} is {value!r}", expected="a number", remedy=remedy)
-    return value
-
-
-def _check_range(entry: Section, distribution: str, numbers: dict[str, float]) -> None:
-    low, high = numbers.get("min", 0), numbers.get("max", 1)
-    if low >= high:
-        raise entry.wrong("min", f"min {low} is not below max {high}")
-    if distribution.endswith("_values") and low <= 0:
-        raise entry.wrong("min", f"min is {low}", expected="more than 0, because the values are taken as logarithms")
-    if distribution == "int_uniform" and not all(isinstance(numbers[key], int) for key in ("min", "max")):
-        raise entry.wrong("min", f"int_uniform from {low} to {high}", expected="integers")
-    if (key := _too_large(distribution, numbers)) is not None:
-        remedy = "Use log_uniform_values for values." if distribution.endswith("log_uniform") else ""
-        raise entry.wrong(key, f"{key} is {numbers[key]}", expected="an exponent of e", remedy=remedy)
-    for key in ("q", "sigma", "a", "b"):
-        if numbers.get(key, 1) <= 0:
-            raise entry.wrong(key, f"{key} is {numbers[key]}", expected="more than 0")
-
-
-def _too_large(distribution: str, numbers: dict[str, float]) -> str | None:
-    """The exponent that gives more than a float holds."""
-    match distribution:
-        case "log_uniform" | "q_log_uniform":
-            return "max" if numbers["max"] > _MOST_EXPONENT else None
-        case "inv_log_uniform":
-            return "min" if -numbers["min"] > _MOST_EXPONENT else None
-        case "log_normal" | "q_log_normal":
-            highest = NormalDist(numbers["mu"], numbers["sigma"]).inv_cdf(1 - _EDGE) if numbers["sigma"] > 0 else 0
-            return "sigma" if highest > _MOST_EXPONENT else None
-    return None

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 from sailplane.errors import SweepFileError
 from sailplane.records import Record
 from sailplane.sweeps.document import Section
-from sailplane.sweeps.parameters import Parameter, read_parameters
+from sailplane.sweeps.parameters import Parameter
+from sailplane.sweeps.reading import read_parameters
 from sailplane.sweeps.stopping import EarlyStopping, read_asha, read_early_terminate
 
 Goal = Literal["minimize", "maximize"]

@@ -58,7 +58,7 @@ def _stopped_by_asha(rule: EarlyStopping, loss: list[float], others: Iterable[li
     if len(loss) not in rule.bands:
         return False
     reached = _at(len(loss), others)
-    return loss[-1] > reached[math.ceil(len(reached) / rule.eta) - 1]
+    return loss[-1] > reached[max(1, int(len(reached) / rule.eta)) - 1]
 
 
 def _at(band: int, losses: Iterable[list[float]]) -> list[float]:
