@@ -23,7 +23,7 @@ EDGE: Final = 1e-12
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter(Record):
-    """`path` leads to its place in the config; `values` are choices; the numbers are those that the distribution has."""
+    """`path` leads to its place in the config; `values` are choices, the numbers those of the distribution."""
 
     path: tuple[str, ...]
     distribution: str
