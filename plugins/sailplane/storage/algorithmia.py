@@ -9,7 +9,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import Final
 
-from sailplane.errors import ConfigurationError, ConflictError, StorageError
+from sailplane.errors import ConflictError, StorageError
 from sailplane.storage.access import Ask
 from sailplane.storage.backend import Content, Entry, Folder
 from sailplane.storage.data_api import DataApi
@@ -31,10 +31,6 @@ class DataApiBackend:
     """
 
     def __init__(self, user: str, prefix: str, ask: Ask | None = None) -> None:
-        if not prefix:
-            raise ConfigurationError(
-                "open storage", f"data://{user}", got="no collection", expected="data://user/collection"
-            )
         self._root = checked(f"{user}/{prefix}")
         self._api = DataApi(ask() if ask else None)
         self._made: set[str] = set()

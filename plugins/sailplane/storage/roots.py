@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -21,7 +22,18 @@ from sailplane.errors import ConfigurationError
 from sailplane.storage.access import Ask, find
 from sailplane.storage.backend import Backend
 
-SCHEMES: Final = ("file", "s3", "data", "hf")
+# The form of a root, what one of another form lacks, and how it is written.
+_FORMS: Final = {
+    "file": (r"file:///.*", "absolute path", "file:///folder"),
+    "s3": (r"s3://[^/]+(/.*)?", "bucket", "s3://bucket[/prefix]"),
+    "data": (r"data://[^/]+/[^/]+(/.*)?", "collection", "data://user/collection[/folder]"),
+    "hf": (
+        r"hf://(models|datasets|buckets)/[^/]+/[^/]+(/.*)?",
+        "repository",
+        "hf://models/owner/name[@revision][/folder], or datasets or buckets",
+    ),
+}
+SCHEMES: Final = tuple(_FORMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +64,9 @@ class Root:
             connection, place = "", rest
         host, _, prefix = place.rstrip("/").partition("/")
         whole = f"{scheme}://{place.rstrip('/')}"
+        form, lacks, expected = _FORMS[scheme]
+        if not re.fullmatch(form, whole, re.DOTALL):
+            raise ConfigurationError("open storage", shown, got=f"no {lacks}", expected=expected)
         return cls(uri=whole, scheme=scheme, host=host, prefix=prefix, connection=connection or None)
 
     def open(self, access: Ask | None = None) -> Backend:

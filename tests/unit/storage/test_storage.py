@@ -6,6 +6,7 @@ import pytest
 
 from sailplane.errors import ConfigurationError
 from sailplane.storage import Storage
+from sailplane.storage.roots import Root
 
 
 @pytest.fixture
@@ -56,3 +57,22 @@ def test_a_uri_and_its_path_are_inverse_and_foreign_uris_are_refused(storage):
 def test_a_scheme_that_is_not_built_yet_is_refused():
     with pytest.raises(ConfigurationError, match="scheme 'ftp'; expected file"):
         Storage("ftp://host/x")
+
+
+@pytest.mark.parametrize(
+    ("root", "reason"),
+    [
+        ("file://relative", "no absolute path; expected file:///folder"),
+        ("data://user", "no collection; expected data://user/collection"),
+        ("data://lake@user/", "no collection"),
+        ("hf://name", "no repository; expected hf://models/owner/name"),
+        ("hf://models/name", "no repository"),
+        ("hf://spaces/owner/name", "no repository"),
+        ("s3:///prefix", "no bucket; expected s3://bucket"),
+        ("s3:/bucket", "no place"),
+        ("/folder", "no place"),
+    ],
+)
+def test_a_root_that_lacks_a_part_is_refused_before_anything_is_opened(root, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        Root.parse(root)
