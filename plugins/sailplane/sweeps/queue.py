@@ -21,7 +21,7 @@ from sailplane.sweeps.suggest import suggest
 
 LEASE_SECONDS: Final = 30.0
 # A trial that killed this many workers is given to no other one.
-MOST_ATTEMPTS: Final = 3
+MOST_ATTEMPTS = 3
 # How often what was suggested outside the transaction may be out of date before it is made inside.
 GUESSES: Final = 2
 

@@ -19,13 +19,15 @@ from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import parse
 from tests.postgres import PostgreSQL
 
-KILLS, WORKERS, CAP, LEASE_SECONDS = 50, 3, 400, 2.0
+KILLS, WORKERS, CAP, LEASE_SECONDS = 50, 3, 400, 5.0
 TEXT = f"method: random\nmetric: {{name: a}}\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\nrun_cap: {CAP}\n"
 SPAWN = multiprocessing.get_context("spawn")
 
 
 def work(url: str, worker: str, log: Path) -> None:
     """What a sweep's worker does, with a line for each trial that it finished."""
+    # To be killed often is no fault of a trial here, nor to lose its lease while the database starts.
+    queue.MOST_ATTEMPTS = KILLS
     ledger = Ledger(url)
     while True:
         trial = queue.ask(ledger, "s", worker, LEASE_SECONDS)

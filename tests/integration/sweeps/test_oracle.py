@@ -24,7 +24,7 @@ from sailplane.sweeps.suggest import suggest
 from tests.environments import environment
 
 Ask = Callable[[list[Any]], list[Any]]
-SAMPLES = 1500
+SAMPLES = 800
 CONTINUOUS = [
     {"min": -1.0, "max": 3.0},
     {"distribution": "uniform", "min": 0, "max": 7},

@@ -48,7 +48,8 @@ def test_the_key_is_tried_at_the_server(connect):
     ],
     ids=["wrong key", "no key", "no address", "away"],
 )
-def test_what_is_wrong_is_said_without_the_key(connect, changes, reason, caplog):
+def test_what_is_wrong_is_said_without_the_key(connect, changes, reason, caplog, monkeypatch):
+    monkeypatch.setattr("sailplane.hooks.wandb.TIMEOUT_SECONDS", 2)
     connect(**changes)
     with caplog.at_level(logging.DEBUG):
         good, said = WandbHook().test_connection()
