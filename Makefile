@@ -2,9 +2,10 @@
 PYTHON ?=
 VENV := .venv/bin
 # What does not mind others beside it; all else has the machine for itself.
-SIDE_BY_SIDE := tests/unit $(addprefix tests/integration/,datasets storage sweeps tracking training twins views)
-ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/))) \
-  $(wildcard tests/integration/test_*.py) tests/end_to_end tests/browser
+SIDE_BY_SIDE := tests/unit tests/integration/test_full_disk.py \
+  $(addprefix tests/integration/,datasets storage sweeps tracking training twins views)
+ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)) \
+  $(wildcard tests/integration/test_*.py)) tests/end_to_end tests/browser
 ON_EVERY_CORE := -n logical --dist loadfile
 
 define bootstrap
