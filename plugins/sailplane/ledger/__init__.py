@@ -54,13 +54,16 @@ class Ledger:
     def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
         deadline = time.monotonic() + AWAY_SECONDS
         while True:
+            connection = None
             try:
                 connection = self.engine.connect()
                 return connection, connection.begin()
             except sa.exc.OperationalError as error:
+                if connection:
+                    connection.close()
                 if self.engine.dialect.name == "sqlite":
                     raise
-                if time.monotonic() > deadline:
+                if not _is_starting(error) or time.monotonic() > deadline:
                     raise _away(self.engine.url, error) from error
                 time.sleep(POLL_SECONDS)
 

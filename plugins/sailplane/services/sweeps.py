@@ -51,7 +51,7 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
         told |= {"importances": shares, "trials": [_plain(trial) for trial in found]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{name}: {_state(ledger, name, found)}; to {sweep.config.goal} {sweep.config.metric}")
     console.print(_leaderboard(sweep.config, leaders[:LEADERS]))
     if shares:
@@ -94,7 +94,7 @@ def _leaderboard(config: SweepConfig, leaders: Sequence[Trial]) -> Table:
     for title in ("trial", config.metric, *(parameter.name for parameter in free), "values"):
         table.add_column(title, justify="right")
     for trial in leaders:
-        cells = (_short(_at(trial.config, parameter.path)) for parameter in free)
+        cells = (_short(parameter.of(trial.config)) for parameter in free)
         table.add_row(str(trial.number), f"{trial.score:.5g}", *cells, str(len(trial.values)))
     return table
 
@@ -117,9 +117,3 @@ def _described(parameter: Parameter) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
-
-
-def _at(config: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        config = config[key]
-    return config

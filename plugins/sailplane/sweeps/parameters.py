@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from statistics import NormalDist
@@ -40,6 +41,13 @@ class Parameter(Record):
     @property
     def name(self) -> str:
         return ".".join(self.path)
+
+    def of(self, config: Mapping[str, Any]) -> Any:
+        """Its value in a trial's configuration."""
+        value: Any = config
+        for key in self.path:
+            value = value[key]
+        return value
 
     def at(self, quantile: float) -> Any:
         """The value at a quantile in [0, 1]."""

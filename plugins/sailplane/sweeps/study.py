@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -37,7 +37,7 @@ class Study:
         return {p.path: p.values[0] for p in self._fixed} | free
 
     def _past(self, trial: Trial, score: float | None) -> optuna.trial.FrozenTrial:
-        params = {p.name: _asked(p, _at(trial.config, p.path)) for p in self._free}
+        params = {p.name: _asked(p, p.of(trial.config)) for p in self._free}
         if score is not None and math.isfinite(score):
             state = TrialState.COMPLETE
         else:
@@ -84,10 +84,3 @@ def _value(parameter: Parameter, asked: Any) -> Any:
 
 def _asked(parameter: Parameter, value: Any) -> float:
     return parameter.index(value) if parameter.distribution == "categorical" else parameter.quantile(value)
-
-
-def _at(config: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = config
-    for key in path:
-        value = value[key]
-    return value

@@ -36,7 +36,7 @@ def ledger(home: Home) -> Ledger:
         if trial.number < 5:
             queue.finish(ledger, trial, "w", trial.config["rate"])
         elif trial.number == 5:
-            queue.fail(ledger, trial, "w", "no memory")
+            queue.fail(ledger, trial, "w", "no memory [cuda:0]")
     return ledger
 
 
@@ -80,7 +80,7 @@ def test_the_newest_sweep_is_shown_the_best_trial_first(home: Home) -> None:
     losses = [float(line.split()[1]) for line in lines[2:7]]
     assert losses == sorted(losses)
     assert lines[7].startswith("Importance: rate ")
-    assert lines[8] == "trial 5 failed: no memory"
+    assert lines[8] == "trial 5 failed: no memory [cuda:0]"
 
 
 @pytest.mark.usefixtures("ledger")
