@@ -1,7 +1,7 @@
 """A stand-in of W&B's server on loopback, for the unmodified client: WANDB_BASE_URL names it, WANDB_API_KEY opens it.
 
-It answers what the client asks of it to make, feed, finish, resume and sync runs, and refuses the rest: what it refused
-fails the test. What it knows is in wandb_store.py.
+It answers what the client asks of it to make, feed, finish, resume and sync runs, and to make and end sweeps; the rest
+it refuses, which fails the test. What it knows is in wandb_store.py and wandb_sweeps.py.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from tests.wandb_store import ENTITY, Refused, Store
+from tests.wandb_store import ENTITY, Refused
+from tests.wandb_sweeps import SweepStore
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
 
-class WandbServer(Store):
+class WandbServer(SweepStore):
     """`asked` has each request, `refused` what was asked in vain; `denied` counts what came without the right key."""
 
     def __init__(self) -> None:
@@ -87,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(f"POST {self.path}: unknown")
         run = self.store.run(*map(unquote, place.groups()))
         self.store.stream(run, json.loads(body))
-        return {"exitcode": run.exit_code, "stopped": False}
+        return {"exitcode": run.exit_code, "stopped": run.stopped}
 
     def _put(self, body: bytes) -> dict[str, Any]:
         token = self.path.removeprefix("/storage/")

@@ -1,4 +1,4 @@
-"""What the stand-in of W&B's server knows, and the GraphQL operations on it: a run's, for now."""
+"""What the stand-in of W&B's server knows of runs, and the GraphQL operations on them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class ServedRun:
     group: str | None = None
     job_type: str | None = None
     notes: str | None = None
+    sweep: str | None = None
     state: str = "running"
+    stopped: bool = False
     exit_code: int | None = None
     tags: list[str] = field(default_factory=list)
     raw_config: dict[str, Any] = field(default_factory=dict)
@@ -109,7 +111,7 @@ class Store:
             "description": run.notes,
             "notes": run.notes,
             "tags": run.tags,
-            "sweepName": None,
+            "sweepName": run.sweep,
             "project": {"id": f"project-{run.project}", "name": run.project, "entity": ENTITY},
             "config": json.dumps(run.raw_config),
             "wandbConfig": json.dumps({"t": run.raw_config.get("_wandb", {}).get("value", {}).get("t", {})}),

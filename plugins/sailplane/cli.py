@@ -1,4 +1,4 @@
-"""`sailplane up | down | status | predict | sweep | twin | insights | airflow | run`."""
+"""`sailplane up | down | status | predict | sweep | sweep-worker | twin | insights | airflow | run`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ from sailplane.twins.algorithmia import arguments as algorithmia
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with one line on stderr."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["sweep-worker"]:
+        from sailplane.remote.command import main as join
+
+        # On a machine that has no project, or no more than one file of this package.
+        return join(argv[1:])
     arguments = _parser().parse_args(argv)
     # Whatever a command, or a service that it becomes, writes is for this user alone.
     os.umask(0o077)
@@ -62,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     algorithmia.add_insights_arguments(commands.add_parser("insights", help="what algorithms reported"))
     sweep = commands.add_parser("sweep", help="check a sweep file; look at sweeps, and end them")
     _add_sweep_arguments(sweep)
+    commands.add_parser("sweep-worker", help="train trials of a shared sweep, on any machine")
     airflow = commands.add_parser("airflow", help="Airflow's own command, with the services' settings", add_help=False)
     airflow.add_argument("arguments", nargs=argparse.REMAINDER)
     airflow.set_defaults(command=_airflow)
@@ -75,13 +82,23 @@ def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="whether a W&B sweep file is valid, or the line and the reason")
     check.add_argument("file", type=Path)
-    listed = commands.add_parser("list", help="all sweeps, the newest first")
+    commands.add_parser("list", help="all sweeps, the newest first")
     show = commands.add_parser("show", help="the best trials, and which parameters matter")
     show.add_argument("sweep", nargs="?", help="without it the newest one")
-    show.add_argument("--json", action="store_true", help="as one JSON object, with all trials")
+    forms = show.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="as one JSON object, with all trials")
+    forms.add_argument(
+        "--plot", type=Path, nargs="?", const=Path("sweep.html"), metavar="FILE", help="as pictures on an HTML page"
+    )
     stop = commands.add_parser("stop", help="give no more trials, and end those that run with what they reached")
     stop.add_argument("sweep")
-    for name, command in {"check": check, "list": listed, "show": show, "stop": stop}.items():
+    for name, told in {
+        "restart": "forget its trials, so that its task group begins anew when it is cleared",
+        "share": "let workers elsewhere join, with a token; a new token takes the place of the one before",
+        "unshare": "revoke its token",
+    }.items():
+        commands.add_parser(name, help=told).add_argument("sweep")
+    for name, command in commands.choices.items():
         command.set_defaults(command=partial(_sweep, name))
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sailplane
 from sailplane.errors import ConfigurationError
 from sailplane.home import Home
+
+
+def with_package(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """An environment in which Python finds this package too: a checkout is not installed."""
+    package = str(Path(sailplane.__file__).resolve().parents[1])
+    return {**env, "PYTHONPATH": os.pathsep.join(filter(None, (package, env.get("PYTHONPATH"))))}
 
 
 def load(path: str) -> Any:

@@ -4,7 +4,6 @@ disk takes no more of them."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -85,6 +84,9 @@ def replace_file(path: Path, text: str) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """One process at a time; the lock of a killed process is free."""
+    # Windows has none; a remote worker there needs the rest of this module only.
+    import fcntl
+
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

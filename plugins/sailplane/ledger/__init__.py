@@ -28,6 +28,8 @@ POLL_SECONDS: Final = 0.2
 COMES_BACK: Final = (
     *("Connection refused", "Connection reset", "closed the connection", "terminating connection"),
     *("is starting up", "is shutting down", "in recovery mode", "not yet accepting connections"),
+    # A server that dies while it is greeted.
+    "during SSL exchange",
 )
 # PostgreSQL's transactions take turns by a lock of this number, as SQLite's do by their own.
 TURN: Final = crc32(b"sailplane.ledger")

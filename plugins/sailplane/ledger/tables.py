@@ -50,6 +50,33 @@ stops = sa.Table(
     sa.Column("time", sa.Float, nullable=False),
 )
 
+# Those that are at W&B too: `path` is entity/project/id.
+wandb_sweeps = sa.Table(
+    "wandb_sweeps",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("path", sa.String(255), nullable=False),
+    sa.Column("ended", sa.Boolean, nullable=False),
+)
+
+# What the trials of a sweep are trained with: a SweepWorkerSpec.
+sweep_jobs = sa.Table(
+    "sweep_jobs",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("spec", sa.JSON, nullable=False),
+)
+
+# Sweeps that workers elsewhere may join, by the name `id`; `digest` is the SHA-256 of the token, in hexadecimal.
+shares = sa.Table(
+    "shares",
+    metadata,
+    sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
+    sa.Column("id", sa.String(16), nullable=False, unique=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+)
+
 models = sa.Table(
     "models",
     metadata,

@@ -7,15 +7,18 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
 from sailplane.errors import ConfigurationError
+from sailplane.files import replace_file
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
+from sailplane.services.sharing import share, unshare
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.space import SweepConfig, read_sweep
@@ -51,13 +54,42 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
         told |= {"importances": shares, "trials": [_plain(trial) for trial in found]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
+    if arguments.plot is not None:
+        return _plot(arguments.plot, ledger, name, found, shares)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{name}: {_state(ledger, name, found)}; to {sweep.config.goal} {sweep.config.metric}")
-    console.print(_leaderboard(sweep.config, leaders[:LEADERS]))
+    console.print(_leaderboard(_rows(sweep.config, leaders[:LEADERS])))
     if shares:
         console.print("Importance: " + ", ".join(f"{key} {share:.0%}" for key, share in shares.items()))
     for number, reason in results.failures(ledger, name).items():
         console.print(f"trial {number} failed: {reason}")
+    return 0
+
+
+def _plot(path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], shares: dict[str, float]) -> int:
+    """Raises ConfigurationError where no page can be."""
+    from sailplane.sweeps.plots import page
+
+    if path.suffix not in (".html", ".htm"):
+        remedy = "The sweep's name goes before --plot."
+        raise ConfigurationError("write plot", path, expected="a file name that ends in .html", remedy=remedy)
+    config, failures = results.read(ledger, name).config, results.failures(ledger, name)
+    rows = _rows(config, results.ranked(config, found))
+    drawn = page(name, _state(ledger, name, found), config, found, leaderboard=rows, shares=shares, failures=failures)
+    try:
+        replace_file(path, drawn)
+    except OSError as error:
+        remedy = "Name a file in a folder that is there and yours."
+        raise ConfigurationError("write plot", path, got=error.strerror, remedy=remedy) from error
+    sys.stdout.write(f"{path.resolve()}: open it in a browser; it needs no network.\n")
+    return 0
+
+
+def _restart(home: Home, arguments: argparse.Namespace) -> int:
+    count = queue.restart(Ledger.at(home), arguments.sweep)
+    sys.stdout.write(
+        f"Forgot {arguments.sweep} and its {count} trials. Clear its task group in Airflow to begin anew.\n"
+    )
     return 0
 
 
@@ -67,7 +99,15 @@ def _stop(home: Home, arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS: Final = {"check": _check, "list": _list, "show": _show, "stop": _stop}
+COMMANDS: Final = {
+    "check": _check,
+    "list": _list,
+    "show": _show,
+    "stop": _stop,
+    "restart": _restart,
+    "share": share,
+    "unshare": unshare,
+}
 
 
 def _newest(ledger: Ledger) -> str:
@@ -88,15 +128,23 @@ def _state(ledger: Ledger, name: str, found: Sequence[Trial]) -> str:
     return ", ".join(parts)
 
 
-def _leaderboard(config: SweepConfig, leaders: Sequence[Trial]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
-    for title in ("trial", config.metric, *(parameter.name for parameter in free), "values"):
-        table.add_column(title, justify="right")
-    for trial in leaders:
-        cells = (_short(parameter.of(trial.config)) for parameter in free)
-        table.add_row(str(trial.number), f"{trial.score:.5g}", *cells, str(len(trial.values)))
+def _leaderboard(rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows[1:]:
+        table.add_row(*row)
     return table
+
+
+def _rows(config: SweepConfig, leaders: Sequence[Trial]) -> list[list[str]]:
+    """Of the leaderboard, the titles first."""
+    free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
+    rows = [["trial", config.metric, *(parameter.name for parameter in free), "values"]]
+    for trial in leaders:
+        cells = [_short(parameter.of(trial.config)) for parameter in free]
+        rows.append([str(trial.number), f"{trial.score:.5g}", *cells, str(len(trial.values))])
+    return rows
 
 
 def _plain(trial: Trial) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from sailplane.errors import ConfigurationError
 from sailplane.ledger import Ledger, persistent
-from sailplane.ledger.tables import reports, stops, sweeps
+from sailplane.ledger.tables import reports, shares, stops, sweep_jobs, sweeps, wandb_sweeps
 from sailplane.ledger.tables import trials as table
 from sailplane.records import Run, Trial
 from sailplane.sweeps.results import Sweep, read, trials_of
@@ -27,9 +28,12 @@ GUESSES: Final = 2
 
 
 @persistent
-def create_sweep(ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0) -> None:
-    """Idempotent; the trials of a sweep that exists stay. The file's seed goes before `seed`. Raises ConfigurationError
-    for a sweep without an end, and for one that exists with another configuration."""
+def create_sweep(
+    ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0, job: Mapping[str, Any] | None = None
+) -> None:
+    """Idempotent; the trials of a sweep that exists stay. The file's seed goes before `seed`; `job` is a
+    SweepWorkerSpec, for workers elsewhere. Raises ConfigurationError for a sweep without an end, and for one that
+    exists with another configuration."""
     if config.size is None and config.max_time is None:
         remedy = "Add run_cap to the file, or max_time under `sailplane`."
         raise ConfigurationError("create sweep", sweep, got=f"method {config.method} without run_cap", remedy=remedy)
@@ -39,9 +43,28 @@ def create_sweep(ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0)
         if found is None:
             connection.execute(sa.insert(sweeps).values(id=sweep, created=time.time(), **row))
         elif found._asdict() != row:
-            raise ConfigurationError(
-                "create sweep", sweep, got="it exists with another configuration", remedy="Trigger a new run."
-            )
+            remedy = f"Trigger a new run, or begin this one anew with `sailplane sweep restart {sweep}`."
+            raise ConfigurationError("create sweep", sweep, got="it exists with another configuration", remedy=remedy)
+        if job is not None:
+            connection.execute(sa.delete(sweep_jobs).where(sweep_jobs.c.sweep == sweep))
+            connection.execute(sa.insert(sweep_jobs).values(sweep=sweep, spec=dict(job)))
+
+
+@persistent
+def restart(ledger: Ledger, sweep: str) -> int:
+    """Forget all trials of the sweep, and its configuration: who creates it again begins anew. How many there were.
+    Raises ConfigurationError if there is no such sweep, or a worker holds one of its trials."""
+    read(ledger, sweep)
+    running = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until > time.time())
+    with ledger.begin() as connection:
+        if connection.execute(sa.select(table.c.number).where(running)).first() is not None:
+            remedy = f"End it first: `sailplane sweep stop {sweep}`."
+            raise ConfigurationError("restart sweep", sweep, got="a worker is at one of its trials", remedy=remedy)
+        count = connection.execute(sa.select(sa.func.count()).where(table.c.sweep == sweep)).scalar_one()
+        for forgotten in (reports, stops, shares, sweep_jobs, wandb_sweeps, table):
+            connection.execute(sa.delete(forgotten).where(forgotten.c.sweep == sweep))
+        connection.execute(sa.delete(sweeps).where(sweeps.c.id == sweep))
+    return int(count)
 
 
 @persistent
@@ -111,6 +134,14 @@ def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | N
     if read(ledger, trial.sweep).config.reached(score):
         stop(ledger, trial.sweep, f"trial {trial.number} reached the target with {score:g}")
     return True
+
+
+@persistent
+def adopt(ledger: Ledger, run: Run) -> None:
+    """The model of a trial that finished without one."""
+    with ledger.begin() as connection:
+        made = sa.update(table).where(_key(run.sweep or "", run.trial or 0)).values(run=run.to_dict())
+        connection.execute(made)
 
 
 @persistent

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from sailplane.errors import ConfigurationError, TrainingError
 from sailplane.ledger import Ledger, persistent
-from sailplane.ledger.tables import reports, stops, sweeps
+from sailplane.ledger.tables import reports, stops, sweep_jobs, sweeps
 from sailplane.ledger.tables import trials as table
 from sailplane.records import Run, Trial
 from sailplane.sweeps.space import SweepConfig
@@ -72,6 +72,30 @@ def ended(ledger: Ledger, sweep: str) -> int:
 
 
 @persistent
+def job(ledger: Ledger, sweep: str) -> dict[str, Any] | None:
+    """What its trials are trained with, as a DAG said: a SweepWorkerSpec."""
+    with ledger.begin() as connection:
+        return connection.execute(sa.select(sweep_jobs.c.spec).where(sweep_jobs.c.sweep == sweep)).scalar_one_or_none()
+
+
+@persistent
+def last_step(ledger: Ledger, sweep: str, number: int) -> int | None:
+    """Of what the trial reported; None if it reported nothing."""
+    query = sa.select(sa.func.max(reports.c.step)).where(reports.c.sweep == sweep, reports.c.number == number)
+    with ledger.begin() as connection:
+        return connection.execute(query).scalar_one_or_none()
+
+
+@persistent
+def held_by(ledger: Ledger, sweep: str, worker: str) -> Trial | None:
+    """The trial that this worker holds."""
+    own = sa.and_(table.c.sweep == sweep, table.c.worker == worker, table.c.state == "running")
+    with ledger.begin() as connection:
+        row = connection.execute(sa.select(table.c.number, table.c.config).where(own)).one_or_none()
+    return Trial(sweep=sweep, number=row.number, config=row.config, state="running") if row else None
+
+
+@persistent
 def is_open(ledger: Ledger, sweep: str) -> bool:
     """Whether a trial is running: should its worker die, it will be given again."""
     query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state == "running")
@@ -112,7 +136,7 @@ def ranked(config: SweepConfig, found: tuple[Trial, ...]) -> list[Trial]:
     return sorted(finished, key=lambda trial: (sign * (trial.score or 0.0), trial.number))
 
 
-@cache
+@lru_cache(maxsize=256)
 def _read(ledger: Ledger, sweep: str) -> Sweep:
     query = sa.select(sweeps.c.config, sweeps.c.seed, sweeps.c.created).where(sweeps.c.id == sweep)
     with ledger.begin() as connection:

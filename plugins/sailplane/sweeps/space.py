@@ -37,7 +37,8 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 class SweepConfig(Record):
     """`metric` is the name that a trial's scores have, for example validation_auc; the sweep ends with the first trial
     that reaches `target`. `impute`: the score that bayes takes for a failed trial; `impute_while_running`: for one that
-    runs and has reported values ("false": none). `max_time` in seconds. `workers`: how many, where nobody else says."""
+    runs and has reported values ("false": none). `max_time` of the sweep and `max_trial_time` of each trial in seconds.
+    `workers`: how many, where nobody else says."""
 
     method: str
     metric: str
@@ -50,6 +51,7 @@ class SweepConfig(Record):
     run_cap: int | None = None
     seed: int | None = None
     max_time: float | None = None
+    max_trial_time: float | None = None
     workers: int | None = None
     name: str | None = None
 
@@ -130,7 +132,7 @@ def _rules(document: Section) -> dict[str, Any]:
     if EXTENSION not in document:
         return rules
     extension = document.section(EXTENSION)
-    extension.allow(("seed", "max_time", "workers", "asha"))
+    extension.allow(("seed", "max_time", "max_trial_time", "workers", "asha"))
     if "asha" in extension:
         if "stopping" in rules:
             raise extension.wrong("asha", "asha beside early_terminate", expected="one of them")
@@ -138,16 +140,17 @@ def _rules(document: Section) -> dict[str, Any]:
     for key, least in (("seed", 0), ("workers", 1)):
         if key in extension:
             rules[key] = extension.whole(key, at_least=least)
-    if "max_time" in extension:
-        rules["max_time"] = _seconds(extension)
+    for key in ("max_time", "max_trial_time"):
+        if key in extension:
+            rules[key] = _seconds(extension, key)
     return rules
 
 
-def _seconds(extension: Section) -> float:
-    value = extension.get("max_time")
+def _seconds(extension: Section, key: str) -> float:
+    value = extension.get(key)
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", str(value))
     if not found or not float(found.group(1)):
-        raise extension.wrong("max_time", f"max_time is {value!r}", expected="a time such as 90s, 30m, 1.5h or 1d")
+        raise extension.wrong(key, f"{key} is {value!r}", expected="a time such as 90s, 30m, 1.5h or 1d")
     return float(found.group(1)) * _UNITS[found.group(2)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -30,13 +31,18 @@ _away: dict[str | None, float] = {}
 class Tracked:
     """A run that is being recorded."""
 
-    def __init__(self, run: wandb.Run) -> None:
-        self._run = run
+    def __init__(self, run: wandb.Run, stopped: threading.Event) -> None:
+        self._run, self._stopped = run, stopped
 
     @property
     def file(self) -> Path:
         """The record on disk, which `wandb sync` and `wandb-core leet` read."""
         return Path(self._run.settings.sync_file)
+
+    @property
+    def told_to_stop(self) -> bool:
+        """Somebody stopped this trial, or its sweep, at W&B."""
+        return self._stopped.is_set()
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         self._run.log(dict(metrics), step=step)
@@ -47,8 +53,11 @@ class Tracked:
 
 
 @contextmanager
-def run(*, project: str, name: str, group: str, config: Mapping[str, Any], folder: Path) -> Iterator[Tracked]:
-    """A W&B run under `folder`/wandb, at W&B too with a WANDB_API_KEY, unless WANDB_MODE says otherwise.
+def run(
+    *, project: str, name: str, group: str, config: Mapping[str, Any], folder: Path, sweep: str | None = None
+) -> Iterator[Tracked]:
+    """A W&B run under `folder`/wandb, at W&B too with a WANDB_API_KEY, unless WANDB_MODE says otherwise; under the W&B
+    sweep of that id, there and when it is synced later.
 
     It is finished on every way out, with exit code 1 after an exception: SystemExit too, which is how a process leaves
     on SIGTERM. What is not finished loses its last rows and reads as running. A server that is away or refuses the key
@@ -56,10 +65,14 @@ def run(*, project: str, name: str, group: str, config: Mapping[str, Any], folde
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings()
+    stopped = threading.Event()
+    # A trial ends early with what it reached; otherwise the client interrupts the process.
+    belongs = {"sweep_id": sweep, "stop_fn": stopped.set} if sweep else {}
     about = {"project": project, "name": name, "group": group, "config": dict(config), "dir": str(folder)}
-    started = (_online(about) if _may_ask() else None) or _init("offline", about)
+    about |= {"settings": belongs}
+    started = (_online(about) if may_ask() else None) or _init("offline", about)
     try:
-        yield Tracked(started)
+        yield Tracked(started, stopped)
     except BaseException:
         _finish(started, exit_code=1)
         raise
@@ -86,10 +99,14 @@ def _check_settings() -> None:
         ) from error
 
 
-def _may_ask() -> bool:
+def may_send(environment: Mapping[str, str]) -> bool:
     """WANDB_MODE is the user's own switch; anything but online keeps the data here."""
-    wanted = os.environ.get("WANDB_API_KEY") and os.environ.get("WANDB_MODE", "online") == "online"
-    return bool(wanted) and time.monotonic() >= _away.get(os.environ.get("WANDB_BASE_URL"), 0.0)
+    return bool(environment.get("WANDB_API_KEY", "").strip()) and environment.get("WANDB_MODE", "online") == "online"
+
+
+def may_ask() -> bool:
+    """Not a server that was away a moment ago."""
+    return may_send(os.environ) and time.monotonic() >= _away.get(os.environ.get("WANDB_BASE_URL"), 0.0)
 
 
 def _online(about: Mapping[str, Any]) -> wandb.Run | None:
@@ -142,5 +159,6 @@ def _init(mode: str, about: Mapping[str, Any]) -> wandb.Run:
         init_timeout=INIT_SECONDS,
         finish_timeout=FINISH_SECONDS,
         finish_timeout_raises=True,
+        **about["settings"],
     )
-    return wandb.init(**about, settings=settings, reinit="create_new")
+    return wandb.init(**{**about, "settings": settings}, reinit="create_new")

@@ -13,6 +13,7 @@ from sailplane.datasets.labels import labelled
 from sailplane.errors import ConfigurationError, DataError
 from sailplane.records import Dataset, Interval, Windows
 from sailplane.storage import Storage
+from sailplane.training.arrays import Arrays, Split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,26 +23,9 @@ EXAMPLE_ROWS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
-    """`features`: the named arrays of transform, first axis rows. `target`: [rows], float32 0 or 1, or int64 class."""
+class Data(Arrays):
+    """`examples` are raw rows of the validation window, as a request would bring them."""
 
-    features: dict[str, NDArray[Any]]
-    target: NDArray[np.generic]
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """`state` is what features.fit learned on the train rows; `outputs` name the probabilities of the model;
-    `examples` are raw rows of the validation window, as a request would bring them."""
-
-    train: Split
-    validation: Split
-    state: dict[str, Any]
-    target: str
-    outputs: tuple[str, ...]
     examples: pd.DataFrame
 
 

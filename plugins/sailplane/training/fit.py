@@ -7,7 +7,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,23 @@ from sailplane import code, tracking
 from sailplane.errors import SailplaneError, StorageError, TrainingError
 from sailplane.evaluation.metrics import metrics
 from sailplane.home import Home
+from sailplane.ledger import Ledger
 from sailplane.records import Run
 from sailplane.registry import bundle
 from sailplane.storage import Storage
+from sailplane.tracking import sweeps
 from sailplane.training.data import Data, prepare
 from sailplane.training.export import scores, to_onnx
 from sailplane.training.run import Report, RunHandle, Shelf
+from sailplane.training.shelf import StoreShelf
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
 
 def fit(spec: TrainSpec, folder: Path) -> Run:
     """Train, score on the validation window, and put the bundle on the store under runs/<run>/bundle; the baseline's,
     where one is named, under runs/<run>/baseline. Nothing is on the store unless all of it succeeded."""
-    return Trainer(spec).run(spec, folder)
+    shelf = StoreShelf(spec.sweep or "", spec.trial or 0) if spec.until is not None else None
+    return Trainer(spec).run(spec, folder, shelf=shelf)
 
 
 class Trainer:
@@ -49,23 +53,20 @@ class Trainer:
         spec: TrainSpec,
         folder: Path,
         *,
-        sweep: str | None = None,
-        trial: int | None = None,
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
         shelf: Shelf | None = None,
     ) -> Run:
         """`stop`, `report` and `shelf` are the run handle's; `folder` holds its checkpoints meanwhile."""
-        started, about = time.monotonic(), {**spec.config, "seed": spec.seed, "dataset": spec.dataset.version}
+        started = time.monotonic()
         with (
-            tracking.run(
-                project=spec.model, name=spec.run, group=sweep or spec.run, config=about, folder=self._home.root
-            ) as tracked,
+            self._tracked(spec) as tracked,
             _checkpoints(folder / "checkpoints") as checkpoints,
             tempfile.TemporaryDirectory() as scratch,
         ):
-            how: dict[str, Any] = {"stop": stop, "report": report, "shelf": shelf, "verbose": sweep is None}
-            handle = RunHandle(checkpoints, seed=spec.seed, tracked=tracked, **how)
+            how: dict[str, Any] = {"report": report, "shelf": shelf, "until": spec.until}
+            how["stop"] = lambda: stop() or tracked.told_to_stop
+            handle = RunHandle(checkpoints, seed=spec.seed, tracked=tracked, verbose=spec.sweep is None, **how)
             measured = self._contend(spec, spec.train, handle, Path(scratch, "bundle"))
             if spec.baseline:
                 silent = RunHandle(checkpoints / "baseline", seed=spec.seed, tracked=_Untracked(), verbose=False)
@@ -73,7 +74,17 @@ class Trainer:
                 measured |= {f"baseline_{name}": value for name, value in found.items()}
             tracked.summarise(measured)
             self._upload(Path(scratch), f"runs/{spec.run}")
-        return self._record(spec, measured, time.monotonic() - started, sweep, trial)
+        return self._record(spec, measured, time.monotonic() - started)
+
+    def _tracked(self, spec: TrainSpec) -> AbstractContextManager[tracking.Tracked]:
+        return tracking.run(
+            project=spec.model,
+            name=spec.run,
+            group=spec.sweep or spec.run,
+            config={**spec.config, "seed": spec.seed, "dataset": spec.dataset.version},
+            folder=self._home.root,
+            sweep=sweeps.find(Ledger.at(self._home), spec.sweep) if spec.sweep else None,
+        )
 
     def _upload(self, folder: Path, prefix: str) -> None:
         """All or nothing."""
@@ -86,9 +97,7 @@ class Trainer:
                     self._storage.delete(path)
             raise
 
-    def _record(
-        self, spec: TrainSpec, measured: Mapping[str, float], seconds: float, sweep: str | None, trial: int | None
-    ) -> Run:
+    def _record(self, spec: TrainSpec, measured: Mapping[str, float], seconds: float) -> Run:
         return Run(
             id=spec.run,
             model=spec.model,
@@ -100,8 +109,8 @@ class Trainer:
             bundle=self._storage.uri(f"runs/{spec.run}/bundle"),
             seconds=round(seconds, 3),
             baseline=self._storage.uri(f"runs/{spec.run}/baseline") if spec.baseline else None,
-            sweep=sweep,
-            trial=trial,
+            sweep=spec.sweep,
+            trial=spec.trial,
         )
 
     def _contend(self, spec: TrainSpec, path: str, handle: RunHandle, folder: Path) -> dict[str, float]:

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 
 import psutil
 
-import sailplane
 from sailplane import errors
+from sailplane.code import with_package
 from sailplane.errors import JobError, SailplaneError
 from sailplane.files import is_full, no_room, replace_file
 from sailplane.storage import Access, access
@@ -144,10 +144,7 @@ class Job:
         return file.exists() and file.read_text() == specification
 
     def _spawn(self, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        # A task may run from a checkout, where the package is not installed.
-        package = str(Path(sailplane.__file__).resolve().parents[1])
-        paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
-        variables = {**THREADS, **os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", **env}
+        variables = {**THREADS, **with_package(), "PYTHONUNBUFFERED": "1", **env}
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             # Inherited pipes would hold up the task's end, and a shared session would carry its signals here.

@@ -19,7 +19,8 @@ from typing import Any
 
 from sailplane.errors import SailplaneError
 from sailplane.files import replace_file, room_for
-from sailplane.training.specs import TrainSpec, spec_from
+from sailplane.training.guard import guarded
+from sailplane.training.specs import SweepWorkerSpec, TrainSpec, spec_from
 
 
 class _Stopped(SystemExit):
@@ -29,10 +30,17 @@ class _Stopped(SystemExit):
 def main(folder: Path) -> int:
     os.umask(0o077)
     faulthandler.enable()
+    spec = spec_from(json.loads((folder / "job.json").read_text()))
+    if isinstance(spec, SweepWorkerSpec):
+        return guarded(lambda: _do(spec, folder), begun=folder / "begun")
+    return _do(spec, folder)
+
+
+def _do(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
         with room_for(folder), _temporary_files(folder / "scratch"):
-            result = json.dumps(_run(folder))
+            result = json.dumps(_run(spec, folder))
         replace_file(folder / "result.json", result)
     except SailplaneError as error:
         return _failed(folder, type(error).__name__, str(error))
@@ -46,8 +54,7 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _run(folder: Path) -> dict[str, Any]:
-    spec = spec_from(json.loads((folder / "job.json").read_text()))
+def _run(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> dict[str, Any]:
     # Torch is imported here, after the handler for SIGTERM is in place.
     import torch
 

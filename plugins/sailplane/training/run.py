@@ -1,16 +1,21 @@
-"""The run handle: what a train function is handed besides its configuration and its data."""
+"""The run handle: what a train function is handed besides its configuration and its data.
+
+It travels to machines that have nothing but Python and the train function: numpy and torch are used where they are.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sailplane.files import is_full, no_room
+from sailplane.training import checkpoints
+
+if TYPE_CHECKING:
+    import torch
 
 # Of a step and what was logged there.
 Report = Callable[[int, Mapping[str, float]], bool]
@@ -33,7 +38,7 @@ class Shelf(Protocol):
 class RunHandle:
     """`for epoch in run.epochs(20): ...; run.log({"loss": loss}); run.checkpoint(state)`
 
-    To make one seeds torch, numpy and random.
+    To make one seeds random, and numpy and torch where they are installed.
     """
 
     def __init__(
@@ -45,21 +50,26 @@ class RunHandle:
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
         shelf: Shelf | None = None,
+        until: int | None = None,
         verbose: bool = True,
     ) -> None:
         """`stop` says whether to stop; `report` is told what is logged, and may say so for good. Without a `shelf` a
-        checkpoint stays in `folder`."""
+        checkpoint stays in `folder`. `until` is the last step to log, where another run stopped before its end."""
         self.seed = seed
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.history: list[dict[str, Any]] = []
         self._file = folder / "checkpoint.pt"
         self._tracked, self._stop, self._report, self._verbose = tracked, stop, report, verbose
-        self._shelf = shelf
+        self._shelf, self._until = shelf, until
         self._told_to_stop = False
         self._epoch, self._step = 0, 0
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        _seed(seed)
+
+    @property
+    def device(self) -> torch.device:
+        """A GPU where there is one."""
+        import torch
+
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Numbers at a step; without one, the next."""
@@ -86,14 +96,14 @@ class RunHandle:
             yield epoch
 
     def should_stop(self) -> bool:
-        return self._told_to_stop or self._stop()
+        return self._told_to_stop or self._stop() or (self._until is not None and self._step > self._until)
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Keep `state` (tensors, plain values) for a retry, in place of the one before; a reader sees all or none."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         half = self._file.with_suffix(".tmp")
         try:
-            torch.save({"epoch": self._epoch, "step": self._step, "state": dict(state)}, half)
+            checkpoints.save({"epoch": self._epoch, "step": self._step, "state": dict(state)}, half)
         except RuntimeError as error:
             # All that torch says of a write that failed.
             if is_full(half):
@@ -109,8 +119,19 @@ class RunHandle:
             self._shelf.fetch(self._file)
         if not self._file.exists():
             return None
-        # weights_only: a file is data, it must not run code.
-        kept = torch.load(self._file, weights_only=True, map_location=self.device)
+        kept = checkpoints.load(self._file)
         self._epoch, self._step = kept["epoch"] + 1, kept["step"]
         state: dict[str, Any] = kept["state"]
         return state
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    if find_spec("numpy"):
+        import numpy as np
+
+        np.random.seed(seed % 2**32)
+    if find_spec("torch"):
+        import torch
+
+        torch.manual_seed(seed)

@@ -13,7 +13,10 @@ from sailplane.records import Dataset, Record
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec(Record):
-    """Train one configuration, and the baseline on the same rows. `features`, `train`, `baseline` are code paths."""
+    """Train one configuration, and the baseline on the same rows. `features`, `train`, `baseline` are code paths.
+
+    `sweep` and `trial` are those that the configuration belongs to. With `until` it was trained elsewhere, up to that
+    step of its log: what is left is done from its checkpoint on."""
 
     kind: Literal["train"] = "train"
     run: str
@@ -25,11 +28,15 @@ class TrainSpec(Record):
     baseline: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    sweep: str | None = None
+    trial: int | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepWorkerSpec(Record):
-    """Train trials of a sweep until it has no more to give; each is seeded by the sweep's seed and its number."""
+    """Train trials of a sweep until it has no more to give; each is seeded by the sweep's seed and its number. One that
+    says nothing for `hung_seconds`, and for much longer than others took, is taken to hang."""
 
     kind: Literal["sweep_worker"] = "sweep_worker"
     sweep: str
@@ -41,6 +48,7 @@ class SweepWorkerSpec(Record):
     train: str
     config: Mapping[str, Any] = field(default_factory=dict)
     lease_seconds: float = 30.0
+    hung_seconds: float = 3600.0
 
     def trial(self, number: int, config: Mapping[str, Any], seed: int, attempt: str) -> TrainSpec:
         """`attempt` is unique: a worker that lost the trial must not write over what the next one makes of it."""
@@ -53,6 +61,8 @@ class SweepWorkerSpec(Record):
             train=self.train,
             config={**self.config, **config},
             seed=seed + number,
+            sweep=self.sweep,
+            trial=number,
         )
 
 

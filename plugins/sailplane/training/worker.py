@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sailplane.errors import SailplaneError, StorageError, TrainingError
+from sailplane.errors import SailplaneError, TrainingError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Run, Trial
-from sailplane.storage import Storage
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import SweepConfig
+from sailplane.tracking import sweeps
 from sailplane.training.fit import Trainer
+from sailplane.training.shelf import StoreShelf
 from sailplane.training.specs import SweepWorkerSpec
+from sailplane.training.watch import Limits, Watch
 
 POLL_SECONDS: Final = 0.2
 BAR_WIDTH: Final = 20
@@ -28,15 +28,19 @@ BAR_WIDTH: Final = 20
 def work(spec: SweepWorkerSpec, folder: Path) -> dict[str, int]:
     """How many trials this worker finished, and how many failed. While other workers still hold trials it waits, to
     take over one whose worker died."""
+    folder.mkdir(parents=True, exist_ok=True)
     worker = _Worker(spec, folder)
     count = {"finished": 0, "failed": 0}
     while True:
         trial = worker.ask()
+        # For who starts this process again if a trial kills it.
+        (folder / "begun").touch()
         if trial is not None:
             count["finished" if worker.attempt(trial) else "failed"] += 1
         elif results.is_open(worker.ledger, spec.sweep):
             time.sleep(POLL_SECONDS)
         else:
+            sweeps.finish(worker.ledger, spec.sweep)
             return count
 
 
@@ -47,6 +51,8 @@ class _Worker:
         self._sweep = results.read(self.ledger, spec.sweep)
         self._name = f"{spec.worker} {uuid.uuid4().hex[:8]}"
         self._trainer = Trainer(spec)
+        # Of the trials that this process finished, in seconds.
+        self._longest = 0.0
 
     def ask(self) -> Trial | None:
         return queue.ask(self.ledger, self._spec.sweep, self._name, self._spec.lease_seconds)
@@ -64,19 +70,19 @@ class _Worker:
             raise
 
     def _finish(self, trial: Trial) -> bool:
-        reports = _Reports(self.ledger, trial, self._name, self._sweep.config.metric)
-        shelf = _Shelf(trial)
-        with _held(self.ledger, trial, self._name, self._spec.lease_seconds) as ended:
+        config, shelf = self._sweep.config, StoreShelf(trial.sweep, trial.number)
+        limits = Limits.of(config, self._spec.hung_seconds, self._longest)
+        with Watch(self.ledger, trial, self._name, lease_seconds=self._spec.lease_seconds, limits=limits) as watch:
+            reports = _Reports(self.ledger, trial, self._name, config.metric, watch)
             run = self._trainer.run(
                 self._spec.trial(trial.number, trial.config, self._sweep.seed, attempt=uuid.uuid4().hex[:8]),
                 self._folder / f"trial-{trial.number}",
-                sweep=trial.sweep,
-                trial=trial.number,
-                stop=ended.is_set,
+                stop=watch.told_to_stop,
                 report=reports,
                 shelf=shelf,
             )
             score = _score(run, self._sweep.config, reports)
+        self._longest = max(self._longest, run.seconds)
         kept = queue.finish(self.ledger, trial, self._name, score, run)
         shelf.clear(kept)
         told = f"{self._sweep.config.metric} {score:.4f} in {run.seconds:.1f} s{reports.told}"
@@ -88,7 +94,7 @@ class _Worker:
         if not isinstance(error, SailplaneError):
             traceback.print_exc()
             reason = f"{type(error).__name__}: {error}"
-        _Shelf(trial).clear(queue.fail(self.ledger, trial, self._name, reason))
+        StoreShelf(trial.sweep, trial.number).clear(queue.fail(self.ledger, trial, self._name, reason))
         self._say(trial, f"failed: {reason}")
 
     def _say(self, trial: Trial, text: str) -> None:
@@ -103,40 +109,15 @@ class _Worker:
         return f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {count} of {size}"
 
 
-class _Shelf:
-    """On the store: the worker that takes over a trial goes on from the checkpoint of the one that died."""
-
-    def __init__(self, trial: Trial) -> None:
-        self._storage = Storage(Home.find().store)
-        self._path = f"runs/{trial.sweep}/trial-{trial.number}/checkpoint.pt"
-
-    def keep(self, file: Path) -> None:
-        self._storage.put(self._path, file)
-
-    def fetch(self, file: Path) -> None:
-        if not self._storage.exists(self._path):
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(".fetched")
-        with half.open("wb") as opened:
-            opened.writelines(self._storage.stream(self._path))
-        half.replace(file)
-
-    def clear(self, ended: bool) -> None:
-        """Unless the trial is another worker's by now. A checkpoint that stays does no harm."""
-        if ended:
-            with suppress(StorageError):
-                self._storage.delete(self._path)
-
-
 class _Reports:
     """What the train function logs of the sweep's metric goes to the ledger; it is told to stop when that says so."""
 
-    def __init__(self, ledger: Ledger, trial: Trial, worker: str, metric: str) -> None:
-        self._ledger, self._trial, self._worker, self._metric = ledger, trial, worker, metric
+    def __init__(self, ledger: Ledger, trial: Trial, worker: str, metric: str, watch: Watch) -> None:
+        self._ledger, self._trial, self._worker, self._metric, self._watch = ledger, trial, worker, metric, watch
         self.count, self.told = 0, ""
 
     def __call__(self, step: int, row: Mapping[str, float]) -> bool:
+        self._watch.hear()
         if self._metric not in row:
             return False
         self.count += 1
@@ -156,25 +137,3 @@ def _score(run: Run, config: SweepConfig, reports: _Reports) -> float:
         remedy = f"Log it each epoch: run.log({{{metric!r}: ...}}); or remove early_terminate, or asha."
         raise TrainingError("score", run.id, got=got, remedy=remedy)
     return run.metrics[metric]
-
-
-@contextmanager
-def _held(ledger: Ledger, trial: Trial, worker: str, lease_seconds: float) -> Iterator[threading.Event]:
-    """Renews the lease meanwhile; the event is set when the trial was given to another worker, or the sweep is over."""
-    done, ended = threading.Event(), threading.Event()
-
-    def renew() -> None:
-        while not done.wait(lease_seconds / 3):
-            if not queue.heartbeat(ledger, trial, worker, lease_seconds):
-                ended.set()
-                return
-            if queue.is_over(ledger, trial.sweep):
-                ended.set()
-
-    thread = threading.Thread(target=renew, daemon=True, name="heartbeat")
-    thread.start()
-    try:
-        yield ended
-    finally:
-        done.set()
-        thread.join()

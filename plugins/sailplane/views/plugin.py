@@ -4,26 +4,37 @@ that Airflow has not imported before."""
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from airflow.plugins_manager import AirflowPlugin
 
 # For a checkout that is not installed, and so has no entry points.
 import sailplane.filesystems.schemes  # noqa: F401
 
+# Where the HTTP interface of shared sweeps is.
+SHARES: Final = "/sailplane/sweeps"
+
 
 class SailplanePlugin(AirflowPlugin):
     name = "sailplane"
 
     @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """Only the api-server asks for it."""
+        from sailplane.shares.app import make_app
+
+        return [{"app": make_app(), "url_prefix": SHARES, "name": "Shared sweeps"}]
+
+    @property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Only the api-server asks for it, so that a task does not pay for starlette."""
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
+        from sailplane.views.hosts import TrustedHosts
 
         # The api-server runs without a login on loopback: without this check any web page that a user visits could
-        # reach it, by a name that resolves to 127.0.0.1.
-        options = {"allowed_hosts": allowed_hosts()}
-        return [{"middleware": TrustedHostMiddleware, "args": [], "kwargs": options, "name": "trusted hosts"}]
+        # reach it, by a name that resolves to 127.0.0.1. A shared sweep has a token instead, and may be asked by the
+        # name of a tunnel, which so opens nothing else.
+        options = {"allowed_hosts": allowed_hosts(), "open_below": f"{SHARES}/"}
+        return [{"middleware": TrustedHosts, "args": [], "kwargs": options, "name": "trusted hosts"}]
 
 
 def allowed_hosts() -> list[str]:

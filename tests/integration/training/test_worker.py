@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 
 from sailplane.errors import TrainingError
@@ -86,13 +90,52 @@ def test_a_metric_that_no_trial_reports_fails_with_those_that_there_are(home: Ho
         results.best(ledger, "toy/s")
 
 
-def test_a_killed_workers_trial_is_finished_by_another(home: Home, spec: Make) -> None:
-    ledger, killed = create(home), Job(home.jobs / "killed")
-    killed.start(worker(spec("is_killed"), "killed", lease_seconds=1.0))
-    run_to_the_end(killed)
-    assert killed.state() == "failed"
-    assert work(worker(spec(), "other"), home.jobs / "other") == {"finished": 4, "failed": 0}
-    assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["finished"] * 4
+def test_a_trial_that_kills_its_process_costs_itself_only(home: Home, spec: Make) -> None:
+    """As one does that takes all of the memory: after three deaths it is given to nobody, and the worker goes on."""
+    ledger, job = create(home), Job(home.jobs / "worker")
+    job.start(worker(spec("kills_its_process_for_small_rates"), "worker", lease_seconds=0.5))
+    run_to_the_end(job)
+    assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["failed", *["finished"] * 3]
+    assert results.failures(ledger, "toy/s")[0].startswith("3 workers died of it: worker ")
+    assert job.read_log()[0].count("The worker's process was killed by SIGKILL, often for memory.") == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [
+        ("sailplane: {max_trial_time: 1s}\n", "longer than max_trial_time, and did not stop when told to"),
+        ("", "it logged nothing for "),
+    ],
+)
+def test_a_trial_that_hangs_costs_itself_only(home: Home, spec: Make, limit: str, reason: str) -> None:
+    ledger, job = create(home, SWEEP + limit), Job(home.jobs / "worker")
+    job.start(worker(spec("hangs_for_small_rates"), "worker", lease_seconds=1.0, hung_seconds=5.0))
+    run_to_the_end(job)
+    assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["failed", *["finished"] * 3]
+    assert reason in results.failures(ledger, "toy/s")[0]
+    log = job.read_log()[0]
+    assert re.search(r'File ".*model\.py", line \d+ in hangs_for_small_rates', log)
+    assert log.count("The worker's process was killed by SIGKILL") == 1
+
+
+def test_a_trial_whose_time_is_up_ends_with_what_it_reached(home: Home, spec: Make) -> None:
+    text = SWEEP.replace("[0.01, 0.1, 1.0, 3.0]", "[0.1]").replace("validation_auc", "learned")
+    ledger, job = create(home, text + "sailplane: {max_trial_time: 6s}\n"), Job(home.jobs / "worker")
+    job.start(worker(spec("learns_until_told"), "worker", lease_seconds=0.5))
+    run_to_the_end(job)
+    (trial,) = results.trials(ledger, "toy/s")
+    assert (trial.state, trial.score) == ("finished", trial.values[-1])
+
+
+def test_a_worker_whose_starter_dies_ends_too(home: Home, spec: Make) -> None:
+    """Else it would write into the folder of the one that takes its place."""
+    create(home)
+    job = Job(home.jobs / "worker")
+    handle = job.start(worker(spec("waits_for_the_end"), "worker"))
+    assert wait_until(lambda: "waiting for the end" in job.read_log()[0], seconds=DEADLINE)
+    (child,) = psutil.Process(handle["pid"]).children()
+    os.kill(handle["pid"], signal.SIGKILL)
+    assert psutil.wait_procs([child], timeout=DEADLINE)[1] == []
 
 
 def test_a_killed_workers_trial_goes_on_from_its_checkpoint_in_another_worker(

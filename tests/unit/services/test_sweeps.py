@@ -95,6 +95,48 @@ def test_a_program_reads_the_same_as_json(home: Home) -> None:
 
 
 @pytest.mark.usefixtures("ledger")
+def test_a_sweep_is_drawn_on_a_page_with_the_whole_leaderboard(home: Home) -> None:
+    file = home.project / "sweep.html"
+    ended = sailplane(home, "sweep", "show", "--plot", str(file))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == f"{file}: open it in a browser; it needs no network.\n"
+    page = file.read_text()
+    assert "<h1>toy/second</h1>" in page
+    assert "<p>5 of 8 trials finished, 1 running, 1 failed; to minimize <b>loss</b></p>" in page
+    assert "<thead><tr><th>trial</th><th>loss</th><th>net.width</th><th>rate</th><th>values</th></tr></thead>" in page
+    assert page.count("<tr><td>") == 5
+    assert "<li>trial 5: no memory [cuda:0]</li>" in page
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_page_without_a_name_of_its_own_replaces_the_last_one_in_this_folder(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home.project)
+    (home.project / "sweep.html").write_text("the last one")
+    assert sailplane(home, "sweep", "show", "toy/first", "--plot").returncode == 0
+    assert "No trial has finished yet." in (home.project / "sweep.html").read_text()
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("folder.html", "Is a directory. Name a file in a folder that is there and yours."),
+        ("missing/sweep.html", "No such file or directory. Name a file in a folder that is there and yours."),
+        ("toy/second", "expected a file name that ends in .html. The sweep's name goes before --plot."),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_one_line_and_leaves_nothing(home: Home, place: str, reason: str) -> None:
+    (home.project / "folder.html").mkdir()
+    before = sorted(home.project.iterdir())
+    ended = sailplane(home, "sweep", "show", "--plot", str(home.project / place))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"sailplane: write plot {home.project / place}: {reason}\n"
+    assert sorted(home.project.iterdir()) == before
+
+
+@pytest.mark.usefixtures("ledger")
 def test_a_sweep_is_stopped_and_the_list_says_so(home: Home) -> None:
     assert sailplane(home, "sweep", "stop", "toy/second").returncode == 0
     assert sailplane(home, "sweep", "list").stdout.splitlines() == [

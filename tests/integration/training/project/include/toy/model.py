@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from itertools import count
 from typing import Any
 
 import torch
@@ -87,6 +89,15 @@ def waits_for_the_end(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
     return Net()
 
 
+def logs_until_the_end(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    for step in count():
+        if run.should_stop():
+            break
+        run.log({"validation_auc": 0.5}, step=step)
+        time.sleep(0.1)
+    return Net()
+
+
 def is_stopped(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
     raise SystemExit(143)
 
@@ -97,7 +108,8 @@ def is_killed_half_way(config: dict[str, Any], data: Any, run: Any) -> nn.Module
     for epoch in run.epochs(6):
         run.log({"learned": float(epoch)}, step=epoch)
         if kept is None and epoch == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
+            # The worker's process, and the one that would start it again.
+            os.killpg(0, signal.SIGKILL)
         run.checkpoint(Net().state_dict())
         done.append(epoch)
     print(f"epochs {done[0]}..{done[-1]}", flush=True)
@@ -111,3 +123,25 @@ def is_killed(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
         run.checkpoint(Net().state_dict())
         os.kill(os.getpid(), signal.SIGKILL)
     return train({**config, "epochs": 2}, data, run)
+
+
+def kills_its_process_for_small_rates(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    """As the kernel does when memory is short, at each try."""
+    if config["learning_rate"] < 0.05:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train({**config, "epochs": 1}, data, run)
+
+
+def hangs_for_small_rates(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    """In code that hears no signal, and looks at nothing."""
+    if config["learning_rate"] < 0.05:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        threading.Event().wait()
+    return train({**config, "epochs": 1}, data, run)
+
+
+def learns_until_told(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    for epoch in run.epochs(10**9):
+        run.log({"learned": float(epoch)})
+        time.sleep(0.02)
+    return Net()

@@ -1,0 +1,48 @@
+"""One token a sweep, on the ledger: only its digest is kept, and who shares the sweep again revokes the one before."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from hashlib import sha256
+from typing import Final
+
+import sqlalchemy as sa
+
+from sailplane.ledger import Ledger, persistent
+from sailplane.ledger.tables import shares as table
+from sailplane.sweeps import results
+
+PREFIX: Final = "sweep-"
+
+
+def share(ledger: Ledger, sweep: str) -> tuple[str, str]:
+    """The name that the sweep has for its workers, which stays, and a new token. ConfigurationError if there is no such
+    sweep."""
+    results.read(ledger, sweep)
+    token = PREFIX + secrets.token_urlsafe(32)
+    with ledger.begin() as connection:
+        known = connection.execute(sa.select(table.c.id).where(table.c.sweep == sweep)).scalar_one_or_none()
+        row = {"id": known or secrets.token_hex(4), "digest": _digest(token), "created": time.time()}
+        connection.execute(sa.delete(table).where(table.c.sweep == sweep))
+        connection.execute(sa.insert(table).values(sweep=sweep, **row))
+    return str(row["id"]), token
+
+
+def unshare(ledger: Ledger, sweep: str) -> bool:
+    """Whether it was shared. From now on its token opens nothing."""
+    with ledger.begin() as connection:
+        return connection.execute(sa.delete(table).where(table.c.sweep == sweep)).rowcount == 1
+
+
+@persistent
+def opened(ledger: Ledger, share: str, token: str) -> str | None:
+    """The sweep that the token opens by that name."""
+    with ledger.begin() as connection:
+        row = connection.execute(sa.select(table.c.sweep, table.c.digest).where(table.c.id == share)).one_or_none()
+    return row.sweep if row and hmac.compare_digest(row.digest, _digest(token)) else None
+
+
+def _digest(token: str) -> str:
+    return sha256(token.encode()).hexdigest()

@@ -1,0 +1,247 @@
+"""A sweep's pictures as Plotly's own JSON (https://plotly.com/javascript/reference): values in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import accumulate
+from typing import Any, Final
+
+from sailplane.records import Trial
+from sailplane.sweeps.axes import Axis, cut, is_wide, number_axis, parameter_axis, step, text
+from sailplane.sweeps.space import SweepConfig
+
+Figure = dict[str, Any]
+
+# Colours that can also be told apart by those who do not see all (Okabe and Ito, 2008).
+_BLUE, _ORANGE, _RED, _GREEN, _GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#9AA5B1"
+_INK, _RULE = "#243B53", "#D9E2EC"
+# From the worst score to the best.
+_SHADES: Final = (
+    "#D3E4C5",
+    "#C3DEC3",
+    "#A6D3C1",
+    "#84C6C0",
+    "#5FB3BE",
+    "#4399B8",
+    "#357CAB",
+    "#2B5F9B",
+    "#253F85",
+    "#1B2468",
+)
+_MANY_POINTS: Final = 2000
+# In pixels: less, and the labels of two axes meet.
+_AXIS_WIDTH: Final = 160
+
+
+def history(config: SweepConfig, trials: Sequence[Trial], failures: Mapping[int, str]) -> Figure:
+    """The score of each finished trial by its number, the best so far, and marks where trials failed. `trials` by
+    number."""
+    finished = [trial for trial in trials if trial.state == "finished"]
+    early = stopped_early(config, trials)
+    whole = [trial for trial in finished if trial.number not in early]
+    data = [
+        _scores(config, "finished", whole, {"color": _BLUE, "size": 8}),
+        _scores(config, "stopped early", [t for t in finished if t.number in early], _marker(_ORANGE, "diamond")),
+        _best_so_far(config, finished, trials[-1].number),
+        _failed([trial.number for trial in trials if trial.state == "failed"], failures),
+    ]
+    return {
+        "data": [trace for trace in data if trace["x"]],
+        "layout": _layout(
+            xaxis=_counted("trial", -0.5, trials[-1].number + 0.5),
+            yaxis=_valued(config.metric, [_score(trial) for trial in finished]),
+            # Failed trials have no score: their marks stand at the foot, whatever the scores are.
+            yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+        ),
+    }
+
+
+def curves(config: SweepConfig, trials: Sequence[Trial], best: Trial | None) -> Figure:
+    """The values that trials reported, by their count; those of the best trial on top."""
+    early = stopped_early(config, trials)
+    kinds: dict[str, tuple[str, list[Trial]]] = {
+        "finished": (_BLUE, []),
+        "running": (_GREY, []),
+        "failed": (_RED, []),
+        "stopped early": (_ORANGE, []),
+        "best": (_GREEN, []),
+    }
+    for trial in trials:
+        kind = "stopped early" if trial.number in early else trial.state
+        kinds["best" if best and trial.number == best.number else kind][1].append(trial)
+    data = [_curves(kind, colour, found) for kind, (colour, found) in kinds.items()]
+    longest = max(len(trial.values) for trial in trials)
+    return {
+        "data": [trace for trace in data if trace["x"]],
+        "layout": _layout(
+            xaxis=_counted("values reported", 0.5, longest + 0.5),
+            yaxis=_valued(config.metric, [value for trial in trials for value in trial.values]),
+        ),
+    }
+
+
+def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
+    """A line a trial through its values of the free parameters to its score; `leaders` the best one first.
+
+    Drawn of plain lines: Plotly's own `parcoords` does not say which trial a line is, needs WebGL, and takes an axis
+    with labels of its own, as a logarithmic one needs, for one of choices.
+    """
+    free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
+    scores = [_score(trial) for trial in leaders]
+    axes = [parameter_axis(parameter, [parameter.of(trial.config) for trial in leaders]) for parameter in free]
+    axes.append(number_axis(config.metric, scores, log=is_wide(scores)))
+    told = [_told(config, trial) for trial in leaders]
+    layout = _layout(
+        xaxis={"visible": False, "range": [-0.1, len(axes) - 0.9], "fixedrange": True},
+        yaxis={"visible": False, "range": [-0.03, 1.03], "fixedrange": True},
+        shapes=[_rule(n) for n in range(len(axes))],
+        annotations=[words for n, axis in enumerate(axes) for words in _words(n, axis)],
+    )
+    layout |= {"margin": {"l": 130, "r": 20, "t": 50, "b": 50}, "height": 460}
+    layout["legend"] = {"x": 0, "y": -0.03, "yanchor": "top"}
+    if len(axes) > 7:
+        layout["width"] = len(axes) * _AXIS_WIDTH
+    return {"data": [*_lines(config, axes, told), _ends(config, axes[-1], len(axes) - 1, told)], "layout": layout}
+
+
+def bars(shares: Mapping[str, float]) -> Figure:
+    """The importance of each parameter, the largest on top. `shares` of 1."""
+    names = [escape(cut(name, 40)) for name in shares]
+    told = [f"{share:.0%}" for share in shares.values()]
+    bar: dict[str, Any] = {"type": "bar", "orientation": "h", "x": list(shares.values()), "y": names, "text": told}
+    bar |= {"textposition": "outside", "cliponaxis": False, "marker": {"color": _BLUE}, "hoverinfo": "y+text"}
+    layout = _layout(
+        xaxis={"tickformat": ".0%", "range": [0, 1.08], "gridcolor": _RULE, "title": {"text": "share of the variance"}},
+        yaxis={"type": "category", "autorange": "reversed", "automargin": True, "ticksuffix": "  "},
+    )
+    return {"data": [bar], "layout": layout | {"height": 130 + 32 * len(names), "bargap": 0.35, "showlegend": False}}
+
+
+def stopped_early(config: SweepConfig, trials: Sequence[Trial]) -> frozenset[int]:
+    """The numbers of the finished trials that the sweep's rule ended, as far as their reports tell: they came to its
+    first band, and not as far as others. A sweep without a rule has none."""
+    if config.stopping is None:
+        return frozenset()
+    longest = max((len(trial.values) for trial in trials), default=0)
+    ended = (trial for trial in trials if trial.state == "finished")
+    return frozenset(t.number for t in ended if config.stopping.bands[0] <= len(t.values) < longest)
+
+
+def _scores(config: SweepConfig, name: str, found: Sequence[Trial], marker: Mapping[str, Any]) -> dict[str, Any]:
+    points = {"x": [trial.number for trial in found], "y": [_score(trial) for trial in found]}
+    told = {"hovertext": [_told(config, trial) for trial in found], "hoverinfo": "text"}
+    return {"type": "scatter", "mode": "markers", "name": name, "marker": dict(marker), **points, **told}
+
+
+def _best_so_far(config: SweepConfig, finished: Sequence[Trial], last: int) -> dict[str, Any]:
+    """To the last trial, so that it is seen how long nothing better came."""
+    bests = list(accumulate(map(_score, finished), max if config.maximize else min))
+    numbers = [trial.number for trial in finished]
+    line = {"shape": "hv", "color": _GREEN, "width": 2}
+    points = {"x": [*numbers, last] if numbers else [], "y": [*bests, *bests[-1:]]}
+    return {"type": "scatter", "mode": "lines", "name": "best so far", "line": line, "hoverinfo": "skip", **points}
+
+
+def _failed(numbers: Sequence[int], failures: Mapping[int, str]) -> dict[str, Any]:
+    told = [f"trial {number} failed<br>{escape(cut(text(failures.get(number) or ''), 120))}" for number in numbers]
+    points = {"x": list(numbers), "y": [0.03] * len(numbers), "yaxis": "y2", "hovertext": told, "hoverinfo": "text"}
+    return {"type": "scatter", "mode": "markers", "name": "failed", "marker": _marker(_RED, "x"), **points}
+
+
+def _curves(kind: str, colour: str, found: Sequence[Trial]) -> dict[str, Any]:
+    """All in one trace, with gaps between: a trace for each of a thousand trials would take a browser's minutes."""
+    x, y, told = list[int | None](), list[float | None](), list[str | None]()
+    for trial in (trial for trial in found if trial.values):
+        x += [*range(1, len(trial.values) + 1), None]
+        y += [*trial.values, None]
+        told += [*(f"trial {trial.number}, value {n}: {v:.5g}" for n, v in enumerate(trial.values, 1)), None]
+    look = {"line": {"color": colour, "width": 3 if kind == "best" else 1.2}, "marker": {"size": 4}}
+    look |= {"mode": "lines+markers" if len(x) < _MANY_POINTS else "lines", "opacity": 1 if kind == "best" else 0.7}
+    return {"type": "scatter", "name": kind, "x": x, "y": y, "hovertext": told, "hoverinfo": "text", **look}
+
+
+def _lines(config: SweepConfig, axes: Sequence[Axis], told: Sequence[str]) -> list[dict[str, Any]]:
+    """A trace a shade, the best one's over all."""
+    shades: dict[int, list[int]] = {shade: [] for shade in range(len(_SHADES))}
+    for n, place in enumerate(axes[-1].places[1:], 1):
+        good = place if config.maximize else 1 - place
+        shades[min(int(good * len(_SHADES)), len(_SHADES) - 1)].append(n)
+    lines = [_line(axes, found, told, _SHADES[shade]) for shade, found in shades.items() if found]
+    best = _line(axes, [0], told, _GREEN) | {"name": f"best: {told[0].split('<br>')[0]}", "showlegend": True}
+    return [*lines, best | {"line": {"color": _GREEN, "width": 4}}]
+
+
+def _line(axes: Sequence[Axis], found: Iterable[int], told: Sequence[str], colour: str) -> dict[str, Any]:
+    x, y, texts = list[int | None](), list[float | None](), list[str | None]()
+    for n in found:
+        x += [*range(len(axes)), None]
+        y += [*(axis.places[n] for axis in axes), None]
+        texts += [*[told[n]] * len(axes), None]
+    look = {"mode": "lines", "line": {"color": colour, "width": 1.8}, "opacity": 0.85, "showlegend": False}
+    return {"type": "scatter", "x": x, "y": y, "hovertext": texts, "hoverinfo": "text", **look}
+
+
+def _ends(config: SweepConfig, scores: Axis, x: int, told: Sequence[str]) -> dict[str, Any]:
+    """Points on the metric's axis, which bring the scale of the colours with them."""
+    last = len(_SHADES) - 1
+    scale = [[n / last, shade] for n, shade in enumerate(_SHADES if config.maximize else _SHADES[::-1])]
+    bar = {"thickness": 12, "outlinewidth": 0, "title": {"text": escape(cut(scores.name)), "side": "right"}}
+    bar |= {"tickvals": [place for place, _ in scores.ticks], "ticktext": [label for _, label in scores.ticks]}
+    marker = {"color": list(scores.places), "colorscale": scale, "cmin": 0, "cmax": 1, "size": 7, "colorbar": bar}
+    points = {"x": [x] * len(told), "y": list(scores.places), "hovertext": list(told), "hoverinfo": "text"}
+    return {"type": "scatter", "mode": "markers", "marker": marker, "showlegend": False, **points}
+
+
+def _rule(x: int) -> dict[str, Any]:
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "layer": "below", "line": {"color": _INK, "width": 1}}
+
+
+def _words(x: int, axis: Axis) -> list[dict[str, Any]]:
+    """An axis's name, whole where the pointer rests on it, and its labels."""
+    name: dict[str, Any] = {
+        "x": x,
+        "y": 1,
+        "yshift": 24,
+        "text": f"<b>{escape(cut(axis.name))}</b>",
+        "showarrow": False,
+    }
+    name["font"] = {"size": 12}
+    label = {"x": x, "xshift": -5, "xanchor": "right", "showarrow": False, "font": {"size": 11}, "borderpad": 1}
+    label |= {"bgcolor": "rgba(255,255,255,0.6)"}
+    ticks = [label | {"y": place, "text": escape(words)} for place, words in axis.ticks]
+    return [name | {"hovertext": escape(axis.name)}, *ticks]
+
+
+def _told(config: SweepConfig, trial: Trial) -> str:
+    free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
+    parts = [f"trial {trial.number}", f"{config.metric}: {_score(trial):.5g}"]
+    parts += [f"{parameter.name}: {text(parameter.of(trial.config))}" for parameter in free]
+    return "<br>".join(escape(cut(part, 80)) for part in parts)
+
+
+def _score(trial: Trial) -> float:
+    """Of a finished one, which has it."""
+    return trial.score or 0.0
+
+
+def _marker(colour: str, symbol: str) -> dict[str, Any]:
+    return {"color": colour, "symbol": symbol, "size": 9}
+
+
+def _counted(title: str, low: float, high: float) -> dict[str, Any]:
+    """An axis of whole numbers."""
+    axis = {"title": {"text": title}, "range": [low, high], "tick0": 0, "dtick": max(1.0, step(low, high, 12))}
+    return axis | {"showgrid": False, "linecolor": _INK, "zeroline": False, "ticks": "outside"}
+
+
+def _valued(title: str, values: Sequence[float]) -> dict[str, Any]:
+    axis = {"title": {"text": escape(cut(title, 40))}, "type": "log" if is_wide(values) else "linear"}
+    return axis | {"gridcolor": _RULE, "zeroline": False, "automargin": True}
+
+
+def _layout(**more: Any) -> dict[str, Any]:
+    font = {"family": "system-ui, sans-serif", "size": 13, "color": _INK}
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+    look = {"font": font, "paper_bgcolor": "white", "plot_bgcolor": "white", "hovermode": "closest", "height": 420}
+    return look | {"legend": legend, "showlegend": True, "margin": {"l": 70, "r": 20, "t": 40, "b": 55}} | more

@@ -1,0 +1,40 @@
+"""A checkpoint as a file: torch's own form, or JSON where no torch is installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sailplane.errors import ConfigurationError, TrainingError
+
+
+def save(content: Mapping[str, Any], file: Path) -> None:
+    """Tensors and plain values; without torch, what JSON can say. TrainingError for anything else."""
+    if find_spec("torch"):
+        import torch
+
+        torch.save(dict(content), file)
+        return
+    try:
+        file.write_text(json.dumps(content))
+    except TypeError as error:
+        remedy = "Keep numbers, texts, lists and mappings of them, or install torch."
+        raise TrainingError("keep a checkpoint", got=str(error), remedy=remedy) from error
+
+
+def load(file: Path) -> dict[str, Any]:
+    """What `save` kept, here or on another machine."""
+    with file.open("rb") as opened:
+        is_json = opened.read(1) == b"{"
+    if is_json:
+        return dict(json.loads(file.read_text()))
+    if not find_spec("torch"):
+        raise ConfigurationError("read checkpoint", file.name, got="no torch on this machine", remedy="Install torch.")
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    # weights_only: a file is data, it must not run code.
+    return dict(torch.load(file, weights_only=True, map_location=device))

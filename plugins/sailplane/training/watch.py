@@ -1,0 +1,99 @@
+"""While a trial runs: its lease is renewed, and it is ended if it hangs."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from sailplane.ledger import Ledger
+from sailplane.records import Trial
+from sailplane.sweeps import queue
+from sailplane.sweeps.space import SweepConfig
+
+# A trial that was told to stop for its time gets a tenth of that time, or these seconds, to end with what it reached.
+GRACE_SECONDS: Final = 10.0
+# How many times as long as any other trial took one may say nothing.
+PATIENCE: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """In seconds. `total` is the sweep's max_trial_time; without one, a trial that is `silent` so long hangs."""
+
+    total: float | None
+    silent: float
+
+    @classmethod
+    def of(cls, config: SweepConfig, silence: float, longest: float) -> Self:
+        """`silence` is taken at least; `longest` is how long the longest trial took, 0 if there is none."""
+        return cls(config.max_trial_time, max(silence, PATIENCE * longest))
+
+    def is_up(self, ran: float) -> bool:
+        """Whether to tell the trial to stop."""
+        return self.total is not None and ran > self.total
+
+    def overstepped(self, ran: float, silent: float) -> str:
+        """Why the trial is taken to hang, "" while it is not."""
+        if self.total is not None:
+            late = ran > self.total + max(GRACE_SECONDS, self.total / 10)
+            return f"it ran for {ran:.0f} s, longer than max_trial_time, and did not stop when told to" if late else ""
+        if silent <= self.silent:
+            return ""
+        return (
+            f"it logged nothing for {silent:.0f} s and is taken to hang. If it needs that long, set max_trial_time "
+            "under `sailplane` in the sweep file"
+        )
+
+
+class Watch:
+    """`with Watch(...) as watch:` holds the trial meanwhile. `watch.told_to_stop` says whether it should end: it is
+    another worker's, the sweep is over, or its time is up. One that hangs is failed, and then this process is killed,
+    with a traceback in its log: nothing else ends code that does not return."""
+
+    def __init__(self, ledger: Ledger, trial: Trial, worker: str, *, lease_seconds: float, limits: Limits) -> None:
+        self._ledger, self._trial, self._worker = ledger, trial, worker
+        self._lease_seconds, self._limits = lease_seconds, limits
+        self._done, self._ended = threading.Event(), threading.Event()
+        self._began = self._heard = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="heartbeat")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def hear(self) -> None:
+        """A sign of life."""
+        self._heard = time.monotonic()
+
+    def told_to_stop(self) -> bool:
+        self.hear()
+        return self._ended.is_set()
+
+    def _watch(self) -> None:
+        while not self._done.wait(self._lease_seconds / 3):
+            if not queue.heartbeat(self._ledger, self._trial, self._worker, self._lease_seconds):
+                # It is waited for no longer than for one that is still ours.
+                self._ended.set()
+            now = time.monotonic()
+            if self._limits.is_up(now - self._began) or queue.is_over(self._ledger, self._trial.sweep):
+                self._ended.set()
+            if reason := self._limits.overstepped(now - self._began, now - self._heard):
+                _end(reason, lambda said: queue.fail(self._ledger, self._trial, self._worker, said))
+
+
+def _end(reason: str, fail: Callable[[str], bool]) -> None:
+    faulthandler.dump_traceback(sys.stderr)
+    print(f"{reason}; this is where it is. The worker starts again without it.", flush=True)  # noqa: T201
+    fail(reason)
+    os.kill(os.getpid(), signal.SIGKILL)
