@@ -3,9 +3,9 @@ PYTHON ?=
 VENV := .venv/bin
 # What does not mind others beside it; all else has the machine for itself.
 SIDE_BY_SIDE := tests/unit tests/integration/test_full_disk.py \
-  $(addprefix tests/integration/,datasets storage sweeps tracking training twins views)
+  $(addprefix tests/integration/,datasets shares storage sweeps tracking training twins views) tests/end_to_end
 ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)) \
-  $(wildcard tests/integration/test_*.py)) tests/end_to_end tests/browser
+  $(wildcard tests/integration/test_*.py)) tests/browser
 ON_EVERY_CORE := -n logical --dist loadfile
 
 define bootstrap

@@ -128,7 +128,8 @@ class SweepWorkerOperator(DetachedJobOperator):
     """Trains trials in a process of its own until the sweep has no more; returns how many it trained.
 
     A retry goes on with the trials that are left. A trial that fails is recorded with its reason, and the next goes on.
-    To mark it as success, or as failed, ends it at once; the trial that it was at is given to another worker.
+    To mark it as success, or as failed, ends it at once; the trial that it was at is given to another worker. To mark
+    all of them as success ends the sweep, with the best so far.
     """
 
     template_fields: Sequence[str] = ("worker",)
@@ -143,7 +144,8 @@ class SweepWorkerOperator(DetachedJobOperator):
 
 
 class BestTrialOperator(DetachedJobOperator):
-    """Returns the best trial's `Run`. Fails, with each trial's reason, if none finished.
+    """Ends the sweep, if it has not ended, and returns the best trial's `Run`. Fails, with each trial's reason, if none
+    finished.
 
     The model of a trial that a worker elsewhere finished is made here, from its last checkpoint on: what comes over the
     network is taken as data only. Without a checkpoint it is trained again.
@@ -154,9 +156,13 @@ class BestTrialOperator(DetachedJobOperator):
         self.model = model
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from sailplane.sweeps.queue import close
         from sailplane.sweeps.results import best_trial
 
-        trial = best_trial(Ledger.at(Home.find()), sweep_id(self.model, context))
+        ledger, name = Ledger.at(Home.find()), sweep_id(self.model, context)
+        # Its workers have: they were marked as success, perhaps, while others elsewhere are at work.
+        close(ledger, name, f"the task {self.task_id} was reached")
+        trial = best_trial(ledger, name)
         run = trial.run or self._made(context)
         self.log.info("Best: trial %s, %s with %s", run.trial, dict(run.metrics), dict(run.config))
         return run.to_dict()

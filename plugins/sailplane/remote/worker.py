@@ -11,6 +11,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -29,10 +30,10 @@ def join(url: str, train: Train, *, token: str, name: str | None = None) -> dict
     """Train trials of a shared sweep until it has no more to give; how many finished, and how many failed.
 
     `train(config, data, run)` is what a DAG names: `data` has the arrays of the DAG's train step, and is None where
-    the sweep was shared without. A trial's score is what it returns if that is a number, else the last value that it
-    logged of the sweep's metric. What it keeps with `run.checkpoint` goes to the sweep's store: from there another
-    worker goes on if this one dies, and the best trial's model is made. Raises AccessError for a wrong token,
-    ServiceError where the server stays away.
+    the sweep was shared without, or numpy is not installed. A trial's score is what it returns if that is a number,
+    else the last value that it logged of the sweep's metric. What it keeps with `run.checkpoint` goes to the sweep's
+    store: from there another worker goes on if this one dies, and the best trial's model is made. Raises AccessError
+    for a wrong token, ServiceError where the server stays away.
     """
     worker = _Worker(Client(url, token), train, name or platform.node())
     count = {"finished": 0, "failed": 0}
@@ -51,7 +52,7 @@ class _Worker:
     def __init__(self, client: Client, train: Train, name: str) -> None:
         self._client, self._train = client, train
         self._about = client.get()
-        self._data = self._fetched() if self._about["data"] else None
+        self._data = self._fetched() if self._about["data"] and find_spec("numpy") else None
         self._id = f"{re.sub(r'[^A-Za-z0-9_. -]', '-', name)[:40]} {uuid.uuid4().hex[:8]}"
         self._asked = 0
         print(f"joined sweep {self._about['sweep']}, to {self._about['goal']} {self._about['metric']}", flush=True)  # noqa: T201
@@ -92,7 +93,9 @@ class _Worker:
             raise
         except Exception as error:
             traceback.print_exc()
-            raise _UserError(f"{type(error).__name__}: {error}") from error
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(last.filename).name}:{last.lineno} in {last.name}"
+            raise _UserError(f"{type(error).__name__}: {error} ({where})") from error
         held.send()
         return self._checked(returned, run)
 

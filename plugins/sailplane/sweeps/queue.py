@@ -15,7 +15,7 @@ from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import reports, shares, stops, sweep_jobs, sweeps, wandb_sweeps
 from sailplane.ledger.tables import trials as table
 from sailplane.records import Run, Trial
-from sailplane.sweeps.results import Sweep, read, trials_of
+from sailplane.sweeps.results import Sweep, ended, read, trials_of
 from sailplane.sweeps.space import SweepConfig
 from sailplane.sweeps.stopping import stop_early
 from sailplane.sweeps.suggest import suggest
@@ -158,6 +158,13 @@ def stop(ledger: Ledger, sweep: str, reason: str) -> None:
 
 
 @persistent
+def close(ledger: Ledger, sweep: str, reason: str) -> None:
+    """Stop it, unless all of its trials have ended."""
+    if ended(ledger, sweep) != read(ledger, sweep).config.size:
+        stop(ledger, sweep, reason)
+
+
+@persistent
 def is_over(ledger: Ledger, sweep: str) -> bool:
     """Whether it was stopped, or its time is up."""
     with ledger.begin() as connection:
@@ -210,9 +217,9 @@ def _new(
 
 def _give_up(connection: sa.Connection, sweep: str) -> None:
     """Of a sweep that is over, the trials whose workers died."""
-    ended = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time())
+    lost = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time())
     values = {"state": "failed", "error": "its worker died, and the sweep was over"}
-    connection.execute(sa.update(table).where(ended).values(**values))
+    connection.execute(sa.update(table).where(lost).values(**values))
 
 
 def _is_over(connection: sa.Connection, sweep: str, known: Sweep) -> bool:
@@ -229,10 +236,10 @@ def _stop(connection: sa.Connection, sweep: str, reason: str) -> None:
 
 def _lost(connection: sa.Connection, sweep: str) -> sa.Row[Any] | None:
     """The first trial whose lease has ended. One that killed too many workers is failed here, for good."""
-    ended = sa.select(table).where(
+    query = sa.select(table).where(
         table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time()
     )
-    for row in connection.execute(ended.order_by(table.c.number)):
+    for row in connection.execute(query.order_by(table.c.number)):
         lost_by = [*filter(None, (row.error or "").split("\n")), f"{row.worker} lost it"]
         if len(lost_by) < MOST_ATTEMPTS:
             return row

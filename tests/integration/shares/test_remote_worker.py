@@ -73,7 +73,7 @@ def test_a_number_that_the_function_returns_is_the_score(address: Address, elsew
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("raise ValueError('too hot')", "ValueError: too hot"),
+        ("raise ValueError('too hot')", "ValueError: too hot (model.py:3 in train)"),
         ("return float('nan')", "score the trial: its score is nan."),
         ("pass", "it logged no 'loss', and returned no number"),
         ("run.checkpoint({'a': object()})", "keep a checkpoint: Object of type object is not JSON serializable"),

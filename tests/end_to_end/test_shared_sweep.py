@@ -1,0 +1,160 @@
+"""A sweep of a DAG that a worker from elsewhere joins, and that is ended in the UI. In the order of the file."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import onnx
+import pytest
+
+from sailplane.ledger import Ledger
+from sailplane.records import Run
+from sailplane.services import airflow_api
+from sailplane.storage import Storage
+from sailplane.sweeps import results
+from tests.end_to_end.faults import FAULTY, SERVED, spoil, trigger, waiting_job
+from tests.platform import Platform, started
+
+# Of its two trials the first is the best there can be; the second is at work until it is told to stop.
+ELSEWHERE = """\
+import time
+
+import torch
+
+begun = []
+
+
+def train(config, data, run):
+    begun.append(config)
+    assert config["learning_rate"] == 1.0 and config["as_of"]
+    assert len(data.train) == len(data.validation) == 420
+    if len(begun) == 1:
+        run.log({"validation_auc": 0.99}, step=3)
+        weight = torch.tensor([[-7.25, 3.5]])
+        run.checkpoint({"linear.weight": weight, "linear.bias": torch.zeros(1)})
+        return
+    while not run.should_stop():
+        run.log({"validation_auc": 0.25})
+        print("at work", flush=True)
+        time.sleep(0.2)
+"""
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("shared")
+    shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "project" / "faults").mkdir()
+    with started(folder / "home", folder / "project") as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A run whose own worker waits at trial 0, and the worker elsewhere, which is at trial 2."""
+
+    run: airflow_api.Run
+    sweep: str
+    url: str
+    token: str
+    elsewhere: subprocess.Popen[str]
+
+
+@pytest.fixture(scope="module")
+def joined(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Joined]:
+    spoil(platform, SERVED, "waits in the sweep")
+    run = trigger(platform, SERVED, trials=3)
+    waiting_job(platform, SERVED, "sweep.worker.0")
+    (sweep,) = results.names(Ledger.at(platform.home))
+    shared = platform.sailplane("sweep", "share", sweep)
+    assert shared.returncode == 0, shared.stderr
+    (token,), (url,) = (re.findall(form, shared.stdout) for form in (r"TOKEN=(\S+)", r"worker.pyz (http\S+) --train"))
+    with _worker(tmp_path_factory.mktemp("elsewhere"), url, token) as process:
+        assert process.stdout is not None
+        assert any("at work" in line for line in process.stdout)
+        yield Joined(run, sweep, url, token, process)
+        process.kill()
+
+
+def _worker(folder: Path, url: str, token: str) -> subprocess.Popen[str]:
+    """In an empty folder, from what the tunnel's name gives."""
+    headers = {"Authorization": f"Bearer {token}", "Host": "tunnel.example"}
+    answer = httpx.get(f"{url}/worker.pyz", headers=headers, trust_env=False).raise_for_status()
+    (folder / "worker.pyz").write_bytes(answer.content)
+    (folder / "model.py").write_text(ELSEWHERE)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-u", "worker.pyz", url, "--train", "model.py:train", "--name", "elsewhere"],
+        cwd=folder,
+        env={"SAILPLANE_SWEEP_TOKEN": token, "HOME": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_by_the_name_of_a_tunnel_nothing_else_of_airflow_can_be_reached(joined: Joined) -> None:
+    root = joined.url.partition("/sailplane/")[0]
+    for path in ("/", "/api/v2/dags"):
+        assert httpx.get(root + path, headers={"Host": "tunnel.example"}, trust_env=False).status_code == 400
+    assert httpx.get(joined.url, trust_env=False).status_code == 401
+
+
+def test_workers_marked_as_success_end_the_sweep_with_the_best_so_far(platform: Platform, joined: Joined) -> None:
+    path = f"{joined.run.path}/taskInstances/sweep.worker/0"
+    platform.api("PATCH", path, {"new_state": "success"})
+    assert platform.wait(joined.run) == "success"
+    found = results.trials(Ledger.at(platform.home), joined.sweep)
+    assert [trial.number for trial in found] == [0, 1, 2]
+    assert (found[1].state, found[1].score) == ("finished", 0.99)
+    assert results.best_trial(Ledger.at(platform.home), joined.sweep).number == 1
+
+
+def test_the_worker_elsewhere_is_told_that_the_sweep_is_over(platform: Platform, joined: Joined) -> None:
+    assert joined.elsewhere.wait(timeout=120) == 0
+    trial = results.trials(Ledger.at(platform.home), joined.sweep)[2]
+    assert (trial.state, trial.score) == ("finished", 0.25)
+
+
+def test_the_model_is_made_here_of_the_checkpoint_from_elsewhere(platform: Platform, joined: Joined) -> None:
+    run = Run.from_dict(platform.xcom(joined.run, "sweep.best"))
+    assert (run.sweep, run.trial, run.config["learning_rate"]) == (joined.sweep, 1, 1.0)
+    assert run.metrics["validation_auc"] != 0.99, "it was measured here"
+    storage = Storage(platform.home.store)
+    graph = onnx.load_from_string(b"".join(storage.stream(f"{storage.path(run.bundle)}/model.onnx"))).graph
+    weights = [onnx.numpy_helper.to_array(tensor).ravel().tolist() for tensor in graph.initializer]
+    assert [-7.25, 3.5] in weights
+
+
+def test_a_group_that_is_cleared_goes_on_and_begins_anew_only_if_asked_to(platform: Platform, joined: Joined) -> None:
+    ledger = Ledger.at(platform.home)
+    before = results.trials(ledger, joined.sweep)
+    spoil(platform, SERVED, None)
+    _clear_sweep(platform, joined)
+    assert results.trials(ledger, joined.sweep) == before
+    assert platform.sailplane("sweep", "restart", joined.sweep).returncode == 0
+    assert results.names(ledger) == []
+    _clear_sweep(platform, joined)
+    after = results.trials(ledger, joined.sweep)
+    assert [(trial.state, trial.run is None) for trial in after] == [("finished", False)] * 3
+    headers = {"Authorization": f"Bearer {joined.token}"}
+    assert httpx.get(joined.url, headers=headers, trust_env=False).status_code == 401
+
+
+def _clear_sweep(platform: Platform, joined: Joined) -> None:
+    tasks = ["sweep.create", "sweep.worker", "sweep.best"]
+    body = {"dry_run": False, "dag_run_id": joined.run.id, "only_failed": False, "task_ids": tasks}
+    platform.api("POST", f"/dags/{joined.run.dag}/clearTaskInstances", body)
+    assert platform.wait(joined.run) == "success"
+
+
+def test_a_sweep_that_is_not_there_is_one_clear_error(platform: Platform) -> None:
+    ended = platform.sailplane("sweep", "share", "tiny/none")
+    assert ended.returncode == 1
+    assert ended.stderr == "sailplane: find sweep tiny/none: the ledger has none of that name.\n"
