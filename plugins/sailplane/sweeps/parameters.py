@@ -14,8 +14,6 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import Any, Final
 
-from scipy.special import betainc, betaincinv
-
 from sailplane.records import Record
 
 # What is nearest to a quantile of 0 or 1, where a distribution has no end.
@@ -103,6 +101,9 @@ class Parameter(Record):
         if self._unbounded:
             value = NormalDist(self.mu, self.sigma).inv_cdf(quantile)
         elif self._is_beta:
+            # Scipy is imported where it is needed: the UI's server reads sweeps too, and would carry it for nothing.
+            from scipy.special import betaincinv
+
             value = float(betaincinv(self.a, self.b, quantile))
         else:
             low, high = self._bounds
@@ -115,6 +116,8 @@ class Parameter(Record):
         if self._unbounded:
             return NormalDist(self.mu, self.sigma).cdf(value)
         if self._is_beta:
+            from scipy.special import betainc
+
             return float(betainc(self.a, self.b, min(max(value, 0.0), 1.0)))
         low, high = self._bounds
         return (value - low) / (high - low) if high > low else 0.5
