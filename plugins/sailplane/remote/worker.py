@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import platform
 import re
 import tempfile
@@ -11,10 +12,12 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Self
 
+from sailplane import tracking
 from sailplane.errors import SailplaneError, TrainingError
 from sailplane.remote.client import Client
 from sailplane.training.arrays import Arrays, unpack
@@ -66,8 +69,8 @@ class _Worker:
         """Whether it finished. A trial that fails costs itself only."""
         held = _Held(self._client, trial["number"], self._name, self._about)
         try:
-            with held, tempfile.TemporaryDirectory() as folder:
-                score = self._score(trial, held, Path(folder))
+            with held, tempfile.TemporaryDirectory() as folder, self._tracked(trial, Path(folder)) as tracked:
+                score = self._score(trial, held, tracked, Path(folder))
             kept = held.tell("finish", score=score)["kept"]
             _say(trial, f"{self._about['metric']} {score:.4f}{'' if kept else ', lost to another worker'}")
             return bool(kept)
@@ -83,9 +86,28 @@ class _Worker:
     def _name(self) -> str:
         return f"{self._id} {self._asked}"
 
-    def _score(self, trial: Mapping[str, Any], held: _Held, folder: Path) -> float:
+    def _tracked(self, trial: Mapping[str, Any], folder: Path) -> AbstractContextManager[_Tracked]:
+        """At W&B, live, under the sweep, where this machine has the client and a key; else the sweep has its values."""
+        if not (os.environ.get("WANDB_API_KEY") and find_spec("wandb")):
+            return nullcontext(_Untracked())
+        sweep, about = self._about["sweep"], {**trial["config"], "seed": trial["seed"]}
+        return tracking.run(
+            project=self._about["model"],
+            name=f"{sweep}/trial-{trial['number']}",
+            group=sweep,
+            config=about,
+            folder=folder,
+            sweep=self._about["wandb_sweep"],
+        )
+
+    def _score(self, trial: Mapping[str, Any], held: _Held, tracked: _Tracked, folder: Path) -> float:
         run = RunHandle(
-            folder, seed=trial["seed"], tracked=_Untracked(), stop=held.ended.is_set, report=held.report, shelf=held
+            folder,
+            seed=trial["seed"],
+            tracked=tracked,
+            stop=lambda: held.ended.is_set() or tracked.told_to_stop,
+            report=held.report,
+            shelf=held,
         )
         try:
             returned = self._train(dict(trial["config"]), self._data, run)
@@ -176,8 +198,13 @@ class _UserError(Exception):
 
 
 class _Untracked:
+    told_to_stop = False
+
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Where the sweep is, its values are recorded."""
+        """There is nobody to tell."""
+
+
+_Tracked = tracking.Tracked | _Untracked
 
 
 def _say(trial: Mapping[str, Any], text: str) -> None:

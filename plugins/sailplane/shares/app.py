@@ -24,6 +24,7 @@ from sailplane.records import Trial
 from sailplane.shares import archive, asking, tokens
 from sailplane.shares.stored import Stored
 from sailplane.sweeps import queue, results
+from sailplane.tracking.sweeps import find as find_wandb_sweep
 
 # A network is away for longer than a process on the same machine.
 LEASE_SECONDS: Final = 90.0
@@ -106,6 +107,9 @@ def _told(_request: Request, error: Exception) -> JSONResponse:
 def _about(shared: Opened) -> dict[str, Any]:
     config = results.read(shared.ledger, shared.sweep).config
     told = {"sweep": shared.sweep, "metric": config.metric, "goal": config.goal, "size": config.size}
+    job = results.job(shared.ledger, shared.sweep) or {}
+    told["model"] = job.get("model", shared.sweep.partition("/")[0])
+    told["wandb_sweep"] = find_wandb_sweep(shared.ledger, shared.sweep)
     return {**told, "lease_seconds": LEASE_SECONDS, "data": shared.stored.has_data()}
 
 

@@ -15,6 +15,7 @@ FILES: Final = (
     "__init__.py",
     "errors.py",
     "files.py",
+    "tracking/__init__.py",
     *(f"training/{name}.py" for name in ("__init__", "arrays", "checkpoints", "run")),
     *(f"remote/{name}.py" for name in ("__init__", "client", "command", "worker")),
 )

@@ -87,12 +87,13 @@ class Elsewhere:
     def worker(self, url: str, token: str, train: str, *arguments: str) -> subprocess.Popen[str]:
         """Over a model.py with that text."""
         (self.folder / "model.py").write_text(train)
-        return self.python(token, "worker.pyz", url, "--train", "model.py:train", *arguments)
+        return self.python(token, "-S", "worker.pyz", url, "--train", "model.py:train", *arguments)
 
-    def python(self, token: str, *arguments: str) -> subprocess.Popen[str]:
-        env = {"PATH": os.environ["PATH"], "SAILPLANE_SWEEP_TOKEN": token, "PYTHONUNBUFFERED": "1"}
+    def python(self, token: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        """With -S without any package."""
+        env = {"PATH": os.environ["PATH"], "SAILPLANE_SWEEP_TOKEN": token, "PYTHONUNBUFFERED": "1", **settings}
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", *arguments],
+            [sys.executable, "-I", *arguments],
             cwd=self.folder,
             env=env,
             stdin=subprocess.DEVNULL,

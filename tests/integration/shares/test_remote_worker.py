@@ -226,7 +226,7 @@ def test_what_a_careless_user_gives_is_one_line(
 ) -> None:
     shared, token = address.share()
     (elsewhere.folder / "model.py").write_text(LEARNS)
-    with elsewhere.python(token, "worker.pyz", url.format(url=shared), "--train", train) as process:
+    with elsewhere.python(token, "-S", "worker.pyz", url.format(url=shared), "--train", train) as process:
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert says in said
@@ -235,7 +235,7 @@ def test_what_a_careless_user_gives_is_one_line(
 
 def test_without_a_token_and_a_terminal_it_says_so(elsewhere: Elsewhere) -> None:
     (elsewhere.folder / "model.py").write_text(LEARNS)
-    with elsewhere.python("", "worker.pyz", "http://localhost:1/s", "--train", "model.py:train") as process:
+    with elsewhere.python("", "-S", "worker.pyz", "http://localhost:1/s", "--train", "model.py:train") as process:
         said, _ = process.communicate(timeout=60)
     assert (process.returncode, said.count("\n")) == (1, 1)
     assert "no token, and no terminal to ask for it. Set SAILPLANE_SWEEP_TOKEN" in said
