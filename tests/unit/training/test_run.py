@@ -79,3 +79,17 @@ def test_epochs_end_when_the_run_should_stop(tmp_path: Path) -> None:
     for epoch in run.epochs(10):
         seen.append(epoch)
     assert seen == [0, 1]
+
+
+def test_a_run_that_was_trained_elsewhere_ends_where_that_one_did(tmp_path: Path) -> None:
+    elsewhere = handle(tmp_path)
+    for epoch in elsewhere.epochs(3):
+        elsewhere.log({"loss": 1.0}, step=epoch)
+        elsewhere.checkpoint({"epoch": epoch})
+    here = handle(tmp_path, until=2)
+    assert here.resume() == {"epoch": 2}
+    assert list(here.epochs(9)) == []
+    anew = handle(tmp_path / "anew", until=2)
+    for epoch in anew.epochs(9):
+        anew.log({"loss": 1.0}, step=epoch)
+    assert [row["step"] for row in anew.history] == [0, 1, 2]
