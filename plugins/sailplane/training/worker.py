@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sailplane.errors import SailplaneError, TrainingError
+from sailplane.files import replace_file
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Run, Trial
@@ -53,6 +54,15 @@ class _Worker:
         self._trainer = Trainer(spec)
         # Of the trials that this process finished, in seconds.
         self._longest = 0.0
+        self._succeed()
+
+    def _succeed(self) -> None:
+        """The process that worked in this folder before is dead: its trial need not wait for the lease to end."""
+        file = self._folder / "worker.txt"
+        before = file.read_text() if file.exists() else None
+        if before and (held := results.held_by(self.ledger, self._spec.sweep, before)):
+            queue.release(self.ledger, held, before)
+        replace_file(file, self._name)
 
     def ask(self) -> Trial | None:
         return queue.ask(self.ledger, self._spec.sweep, self._name, self._spec.lease_seconds)

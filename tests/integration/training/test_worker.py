@@ -91,9 +91,10 @@ def test_a_metric_that_no_trial_reports_fails_with_those_that_there_are(home: Ho
 
 
 def test_a_trial_that_kills_its_process_costs_itself_only(home: Home, spec: Make) -> None:
-    """As one does that takes all of the memory: after three deaths it is given to nobody, and the worker goes on."""
+    """As one does that takes all of the memory: after three deaths it is given to nobody, and the worker goes on. It
+    waits for no lease: the process that takes the place of a dead one knows what that held."""
     ledger, job = create(home), Job(home.jobs / "worker")
-    job.start(worker(spec("kills_its_process_for_small_rates"), "worker", lease_seconds=0.5))
+    job.start(worker(spec("kills_its_process_for_small_rates"), "worker", lease_seconds=600.0))
     run_to_the_end(job)
     assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["failed", *["finished"] * 3]
     assert results.failures(ledger, "toy/s")[0].startswith("3 workers died of it: worker ")
