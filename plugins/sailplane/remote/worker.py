@@ -14,11 +14,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final, Self
 
 from sailplane import tracking
-from sailplane.errors import SailplaneError, TrainingError
+from sailplane.errors import ConfigurationError, SailplaneError, TrainingError
 from sailplane.remote.client import Client
 from sailplane.training.arrays import Arrays, unpack
 from sailplane.training.run import RunHandle
@@ -78,7 +79,7 @@ class _Worker:
             held.tell("fail", reason=str(error))
             _say(trial, f"failed: {error}")
             return False
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, ConfigurationError):
             held.tell("release")
             raise
 
@@ -123,7 +124,7 @@ class _Worker:
 
     def _checked(self, returned: Any, run: RunHandle) -> float:
         metric = self._about["metric"]
-        score = float(returned) if isinstance(returned, (int, float)) else run.last.get(metric)
+        score = float(returned) if isinstance(returned, Real) else run.last.get(metric)
         if score is None:
             got = f"it logged no {metric!r}, and returned no number"
             remedy = f"Log it: run.log({{{metric!r}: ...}}); or return it."
