@@ -37,12 +37,12 @@ class Kill:
 
 
 def planned(seed: int, kills: Mapping[str, int], trials: int, late: int) -> list[Kill]:
-    """Spread over the whole sweep. The last ones, so many as are `late`, strike the database while what was lost waits
-    for its leases to end."""
+    """Spread over the sweep, up to where some trials are left for workers that are to be struck. The last ones, so many
+    as are `late`, strike the database while what was lost waits for its leases to end."""
     draw = random.Random(seed)
     order = [what for what, count in (Counter(kills) - Counter(database=late)).items() for _ in range(count)]
     draw.shuffle(order)
-    begun = sorted(draw.randrange(1, trials) for _ in order)
+    begun = sorted(draw.randrange(1, trials * 4 // 5) for _ in order)
     moments = [Kill(what, count, draw.uniform(0, 0.5), draw.random()) for what, count in zip(order, begun, strict=True)]
     return moments + [Kill("database", trials, draw.uniform(0, 3), 0.0) for _ in range(late)]
 
@@ -58,13 +58,13 @@ class Striker:
 
     def strike(self, kill: Kill) -> None:
         """Returns when the victim is dead; a database has started again by then."""
-        until(lambda: len(results.trials(self._ledger, self._sweep)) >= kill.begun or None, 120, f"trial {kill.begun}")
+        until(lambda: len(results.trials(self._ledger, self._sweep)) >= kill.begun or None, 300, f"trial {kill.begun}")
         time.sleep(kill.pause)
         if kill.what == "database":
             self._server.kill()
             self._server.start()
         else:
-            until(lambda: self._killed(kill), 120, f"a {kill.what} to kill")
+            until(lambda: self._killed(kill), 300, f"a {kill.what} to kill")
         self.killed[kill.what] += 1
 
     def _killed(self, kill: Kill) -> bool | None:

@@ -30,7 +30,7 @@ _SHADES: Final = (
     "#1B2468",
 )
 _MANY_POINTS: Final = 2000
-# In pixels: less, and the labels of two axes meet.
+# In CSS's px: less, and the labels of two axes meet.
 _AXIS_WIDTH: Final = 160
 
 

@@ -24,6 +24,7 @@ def train(config: dict[str, Any], data: Any, run: Any) -> Any:
     line.load_state_dict(run.resume() or line.state_dict())
     for epoch in run.epochs(4):
         _step(line, data.train, config.get("learning_rate", 1.0))
+        time.sleep(config.get("seconds", 0.0))
         run.log({"epoch": epoch})
         run.checkpoint(line.state_dict())
         if epoch == 1:
