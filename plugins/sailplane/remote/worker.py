@@ -22,6 +22,7 @@ from sailplane import tracking
 from sailplane.errors import ConfigurationError, SailplaneError, TrainingError
 from sailplane.remote.client import Client
 from sailplane.training.arrays import Arrays, unpack
+from sailplane.training.limits import Limits
 from sailplane.training.run import RunHandle
 
 POLL_SECONDS: Final = 2.0
@@ -58,7 +59,7 @@ class _Worker:
         self._about = client.get()
         self._data = self._fetched() if self._about["data"] and find_spec("numpy") else None
         self._id = f"{re.sub(r'[^A-Za-z0-9_. -]', '-', name)[:40]} {uuid.uuid4().hex[:8]}"
-        self._asked = 0
+        self._asked, self._longest = 0, 0.0
         print(f"joined sweep {self._about['sweep']}, to {self._about['goal']} {self._about['metric']}", flush=True)  # noqa: T201
 
     def ask(self) -> dict[str, Any]:
@@ -68,10 +69,12 @@ class _Worker:
 
     def attempt(self, trial: Mapping[str, Any]) -> bool:
         """Whether it finished. A trial that fails costs itself only."""
-        held = _Held(self._client, trial["number"], self._name, self._about)
+        limits, began = Limits.of(self._about["max_trial_time"], self._longest), time.monotonic()
+        held = _Held(self._client, trial["number"], self._name, self._about, limits)
         try:
             with held, tempfile.TemporaryDirectory() as folder, self._tracked(trial, Path(folder)) as tracked:
                 score = self._score(trial, held, tracked, Path(folder))
+            self._longest = max(self._longest, time.monotonic() - began)
             kept = held.tell("finish", score=score)["kept"]
             _say(trial, f"{self._about['metric']} {score:.4f}{'' if kept else ', lost to another worker'}")
             return bool(kept)
@@ -106,7 +109,7 @@ class _Worker:
             folder,
             seed=trial["seed"],
             tracked=tracked,
-            stop=lambda: held.ended.is_set() or tracked.told_to_stop,
+            stop=lambda: held.told_to_stop() or tracked.told_to_stop,
             report=held.report,
             shelf=held,
         )
@@ -124,6 +127,9 @@ class _Worker:
 
     def _checked(self, returned: Any, run: RunHandle) -> float:
         metric = self._about["metric"]
+        if self._about["stops_early"] and metric not in run.last:
+            got = f"{metric!r} was never logged, so that no trial can be stopped early by it"
+            raise TrainingError("score the trial", got=got, remedy=f"Log it each epoch: run.log({{{metric!r}: ...}}).")
         score = float(returned) if isinstance(returned, Real) else run.last.get(metric)
         if score is None:
             got = f"it logged no {metric!r}, and returned no number"
@@ -143,8 +149,9 @@ class _Worker:
 class _Held:
     """A trial while it is trained here: its lease is renewed, its values are reported, its checkpoint is kept."""
 
-    def __init__(self, client: Client, number: int, worker: str, about: Mapping[str, Any]) -> None:
-        self._client, self._path, self._worker = client, f"/trials/{number}", worker
+    def __init__(self, client: Client, number: int, worker: str, about: Mapping[str, Any], limits: Limits) -> None:
+        self._client, self._path, self._worker, self._limits = client, f"/trials/{number}", worker, limits
+        self._began = self._heard = time.monotonic()
         self._metric, self._seconds = about["metric"], about["lease_seconds"] / 3
         self._rows: list[tuple[int, float | None]] = []
         self._sent = time.monotonic()
@@ -160,13 +167,17 @@ class _Held:
     def tell(self, what: str, **facts: Any) -> dict[str, Any]:
         return self._client.post(f"{self._path}/{what}", {"worker": self._worker, **facts})
 
+    def told_to_stop(self) -> bool:
+        self._heard = time.monotonic()
+        return self.ended.is_set()
+
     def report(self, step: int, row: Mapping[str, float]) -> bool:
         if self._metric in row:
             value = row[self._metric]
             self._rows.append((step, value if math.isfinite(value) else None))
         if time.monotonic() > self._sent + REPORT_SECONDS:
             self.send()
-        return self.ended.is_set()
+        return self.told_to_stop()
 
     def send(self) -> None:
         rows, self._rows, self._sent = self._rows, [], time.monotonic()
@@ -186,12 +197,24 @@ class _Held:
     def _renew(self) -> None:
         while not self._done.wait(self._seconds):
             try:
+                if self._is_given_up():
+                    return
                 if self.tell("heartbeat")["stop"]:
                     self.ended.set()
             except SailplaneError:
                 # The trial's own next call says why.
                 self.ended.set()
                 return
+
+    def _is_given_up(self) -> bool:
+        """A trial that hangs is failed; to end code that does not return is for who started it."""
+        now = time.monotonic()
+        if self._limits.is_up(now - self._began):
+            self.ended.set()
+        if reason := self._limits.overstepped(now - self._began, now - self._heard):
+            self.tell("fail", reason=reason)
+            print(f"{reason}. Interrupt this worker: its trial is failed.", flush=True)  # noqa: T201
+        return bool(reason)
 
 
 class _UserError(Exception):

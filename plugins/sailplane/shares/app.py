@@ -106,10 +106,11 @@ def _told(_request: Request, error: Exception) -> JSONResponse:
 
 def _about(shared: Opened) -> dict[str, Any]:
     config = results.read(shared.ledger, shared.sweep).config
-    told = {"sweep": shared.sweep, "metric": config.metric, "goal": config.goal, "size": config.size}
+    told: dict[str, Any] = {"sweep": shared.sweep, "metric": config.metric, "goal": config.goal, "size": config.size}
     job = results.job(shared.ledger, shared.sweep) or {}
     told["model"] = job.get("model", shared.sweep.partition("/")[0])
     told["wandb_sweep"] = find_wandb_sweep(shared.ledger, shared.sweep)
+    told |= {"stops_early": config.stopping is not None, "max_trial_time": config.max_trial_time}
     return {**told, "lease_seconds": LEASE_SECONDS, "data": shared.stored.has_data()}
 
 

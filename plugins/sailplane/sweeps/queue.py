@@ -167,8 +167,10 @@ def close(ledger: Ledger, sweep: str, reason: str) -> None:
 @persistent
 def is_over(ledger: Ledger, sweep: str) -> bool:
     """Whether it was stopped, or its time is up."""
+    # Before: it has a transaction of its own.
+    known = read(ledger, sweep)
     with ledger.begin() as connection:
-        return _is_over(connection, sweep, read(ledger, sweep))
+        return _is_over(connection, sweep, known)
 
 
 class _Guess:

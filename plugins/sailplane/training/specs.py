@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sailplane.errors import ConfigurationError
 from sailplane.records import Dataset, Record
+from sailplane.training.limits import SILENCE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class SweepWorkerSpec(Record):
     train: str
     config: Mapping[str, Any] = field(default_factory=dict)
     lease_seconds: float = 30.0
-    hung_seconds: float = 3600.0
+    hung_seconds: float = SILENCE_SECONDS
 
     def trial(self, number: int, config: Mapping[str, Any], seed: int, attempt: str) -> TrainSpec:
         """`attempt` is unique: a worker that lost the trial must not write over what the next one makes of it."""

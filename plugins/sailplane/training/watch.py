@@ -9,47 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
 from sailplane.sweeps import queue
-from sailplane.sweeps.space import SweepConfig
-
-# A trial that was told to stop for its time gets a tenth of that time, or these seconds, to end with what it reached.
-GRACE_SECONDS: Final = 10.0
-# How many times as long as any other trial took one may say nothing.
-PATIENCE: Final = 10.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """In seconds. `total` is the sweep's max_trial_time; without one, a trial that is `silent` so long hangs."""
-
-    total: float | None
-    silent: float
-
-    @classmethod
-    def of(cls, config: SweepConfig, silence: float, longest: float) -> Self:
-        """`silence` is taken at least; `longest` is how long the longest trial took, 0 if there is none."""
-        return cls(config.max_trial_time, max(silence, PATIENCE * longest))
-
-    def is_up(self, ran: float) -> bool:
-        """Whether to tell the trial to stop."""
-        return self.total is not None and ran > self.total
-
-    def overstepped(self, ran: float, silent: float) -> str:
-        """Why the trial is taken to hang, "" while it is not."""
-        if self.total is not None:
-            late = ran > self.total + max(GRACE_SECONDS, self.total / 10)
-            return f"it ran for {ran:.0f} s, longer than max_trial_time, and did not stop when told to" if late else ""
-        if silent <= self.silent:
-            return ""
-        return (
-            f"it logged nothing for {silent:.0f} s and is taken to hang. If it needs that long, set max_trial_time "
-            "under `sailplane` in the sweep file"
-        )
+from sailplane.training.limits import Limits
 
 
 class Watch:

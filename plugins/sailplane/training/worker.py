@@ -18,9 +18,10 @@ from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import SweepConfig
 from sailplane.tracking import sweeps
 from sailplane.training.fit import Trainer
+from sailplane.training.limits import Limits
 from sailplane.training.shelf import StoreShelf
 from sailplane.training.specs import SweepWorkerSpec
-from sailplane.training.watch import Limits, Watch
+from sailplane.training.watch import Watch
 
 POLL_SECONDS: Final = 0.2
 BAR_WIDTH: Final = 20
@@ -81,7 +82,7 @@ class _Worker:
 
     def _finish(self, trial: Trial) -> bool:
         config, shelf = self._sweep.config, StoreShelf(trial.sweep, trial.number)
-        limits = Limits.of(config, self._spec.hung_seconds, self._longest)
+        limits = Limits.of(config.max_trial_time, self._longest, self._spec.hung_seconds)
         with Watch(self.ledger, trial, self._name, lease_seconds=self._spec.lease_seconds, limits=limits) as watch:
             reports = _Reports(self.ledger, trial, self._name, config.metric, watch)
             run = self._trainer.run(

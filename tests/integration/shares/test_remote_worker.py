@@ -158,6 +158,28 @@ def train(config, data, run):
     assert (trial.state, trial.score) == ("finished", 1.0)
 
 
+@pytest.mark.usefixtures("short_leases")
+def test_a_trial_that_hangs_is_failed_and_given_to_nobody(address: Address, elsewhere: Elsewhere) -> None:
+    url, token = address.share(ONE + "sailplane: {max_trial_time: 1s}\n")
+    process = elsewhere.worker(url, token, "import time\n\ndef train(config, data, run):\n    time.sleep(600)\n")
+    with process:
+        assert process.stdout is not None
+        assert any("Interrupt this worker: its trial is failed." in line for line in process.stdout)
+        assert queue.ask(address.ledger, "toy/s", "another") is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    assert "longer than max_trial_time" in results.failures(address.ledger, "toy/s")[0]
+
+
+def test_early_stopping_by_a_metric_that_is_never_logged_is_an_error(address: Address, elsewhere: Elsewhere) -> None:
+    url, token = address.share(ONE + "early_terminate: {type: hyperband, min_iter: 1}\n")
+    code, said = elsewhere.work(url, token, "def train(config, data, run):\n    return 1.0\n")
+    assert code == 1, said
+    assert (
+        "'loss' was never logged, so that no trial can be stopped early" in results.failures(address.ledger, "toy/s")[0]
+    )
+
+
 def test_bayes_is_asked_in_a_process_of_its_own(address: Address, elsewhere: Elsewhere) -> None:
     url, token = address.share(BAYES)
     before = "optuna" in sys.modules

@@ -2,17 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from sailplane.sweeps.space import parse
-from sailplane.training.watch import Limits
-
-TEXT = "method: random\nmetric: {name: loss}\nrun_cap: 2\nparameters: {rate: {min: 0.0, max: 1.0}}\n"
+from sailplane.training.limits import Limits
 
 
 @pytest.mark.parametrize(
     ("ran", "is_up", "hangs"), [(60.0, False, False), (61.0, True, False), (70.0, True, False), (70.1, True, True)]
 )
 def test_a_trial_gets_a_while_to_end_with_what_it_reached(ran: float, is_up: bool, hangs: bool) -> None:
-    limits = Limits.of(parse(TEXT + "sailplane: {max_trial_time: 1m}\n"), silence=5.0, longest=0.0)
+    limits = Limits.of(60.0, longest=0.0, silence=5.0)
     assert limits.is_up(ran) is is_up
     assert bool(limits.overstepped(ran, silent=ran)) is hangs
 
@@ -21,6 +18,6 @@ def test_a_trial_gets_a_while_to_end_with_what_it_reached(ran: float, is_up: boo
     ("longest", "silent", "hangs"), [(0, 3600, False), (0, 3601, True), (600, 6000, False), (600, 6001, True)]
 )
 def test_silence_is_measured_by_what_other_trials_took(longest: float, silent: float, hangs: bool) -> None:
-    limits = Limits.of(parse(TEXT), silence=3600.0, longest=longest)
+    limits = Limits.of(None, longest)
     assert not limits.is_up(1e9)
     assert ("is taken to hang. If it needs that long, set max_trial_time" in limits.overstepped(1e9, silent)) is hangs
