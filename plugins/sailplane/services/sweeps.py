@@ -43,11 +43,12 @@ def _list(home: Home, _arguments: argparse.Namespace) -> int:
 
 
 def _show(home: Home, arguments: argparse.Namespace) -> int:
-    from sailplane.sweeps.importance import importances
-
     ledger = Ledger.at(home)
     name = arguments.sweep or _newest(ledger)
     sweep, found = results.read(ledger, name), results.trials(ledger, name)
+    # Optuna takes a second to import.
+    from sailplane.sweeps.importance import importances
+
     leaders, shares = results.ranked(sweep.config, found), importances(sweep.config, found)
     if arguments.json:
         told = {"sweep": name, "state": _state(ledger, name, found), "best": [trial.number for trial in leaders]}
