@@ -46,7 +46,11 @@ def load(path: str) -> Train:
     where, _, name = path.rpartition(":")
     if not where or not name:
         raise ConfigurationError("load train function", path, expected="FILE.py:FUNCTION, or MODULE:FUNCTION")
-    module = _from_file(Path(where)) if where.endswith(".py") else _from_name(where)
+    try:
+        module = _from_file(Path(where)) if where.endswith(".py") else _from_name(where)
+    except ModuleNotFoundError as error:
+        got = f"it imports {error.name!r}, which is not installed here"
+        raise ConfigurationError("load train function", path, got=got, remedy="Install it.") from error
     function = getattr(module, name, None)
     if not callable(function):
         raise ConfigurationError("load train function", path, got=f"{where} has no function {name!r}")

@@ -255,6 +255,12 @@ def test_what_a_careless_user_gives_is_one_line(
     assert said.count("\n") == 1
 
 
+def test_a_package_that_is_missing_is_named(elsewhere: Elsewhere) -> None:
+    code, said = elsewhere.work("http://localhost:1/s", "token", "import nowhere\n")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "load train function model.py:train: it imports 'nowhere', which is not installed here. Install it." in said
+
+
 def test_without_a_token_and_a_terminal_it_says_so(elsewhere: Elsewhere) -> None:
     (elsewhere.folder / "model.py").write_text(LEARNS)
     with elsewhere.python("", "-S", "worker.pyz", "http://localhost:1/s", "--train", "model.py:train") as process:
