@@ -54,5 +54,5 @@ class Stored:
 
     def _found(self, path: str) -> Iterator[bytes]:
         if not self._storage.exists(path):
-            raise ServiceError("read", path, got="the store has none")
+            raise ServiceError("read", path, got="the store has none", remedy="Ask first whether there is one.")
         return self._storage.stream(path)

@@ -14,8 +14,9 @@ from sailplane import code
 from sailplane.datasets import ingest
 from sailplane.home import Home
 from sailplane.hooks.storage import SailplaneStorageHook
-from sailplane.operators.job import DetachedJobOperator
+from sailplane.operators import TrainModelOperator
 from sailplane.records import Interval, Run
+from sailplane.storage import Access
 from sailplane.training.jobs import Job
 from sailplane.training.specs import TrainSpec
 from tests.integration.training.conftest import AS_OF
@@ -23,11 +24,10 @@ from tests.integration.training.test_jobs import wait
 from tests.s3 import s3_server
 
 
-class Training(DetachedJobOperator):
-    """What the operators of this kind share, without a specification of its own."""
-
-    def specification(self, context: Any) -> TrainSpec:
-        raise NotImplementedError
+def access() -> dict[str, Access]:
+    """What a train task hands to its process."""
+    named = {"features": "include.toy.features", "train": "include.toy.model:train"}
+    return TrainModelOperator(task_id="train", model="toy", dataset={}, **named)._access()
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def spec(secret: str) -> Callable[[str], TrainSpec]:
 def test_a_training_reaches_a_store_that_only_a_connection_knows(
     job: Job, spec: Callable[[str], TrainSpec], secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = Training(task_id="train")._access()
+    given = access()
     wanted = spec("train")
     # The process inherits the environment, but may not ask Airflow.
     monkeypatch.delenv("AIRFLOW_CONN_LAKE")
@@ -95,7 +95,7 @@ def test_a_training_reaches_a_store_that_only_a_connection_knows(
 
 
 def test_a_training_that_is_stopped_leaves_no_access(job: Job, spec: Callable[[str], TrainSpec]) -> None:
-    job.start(spec("train"), Training(task_id="train")._access())
+    job.start(spec("train"), access())
     assert (job.folder / "access.json").exists()
     job.stop()
     assert not (job.folder / "access.json").exists()

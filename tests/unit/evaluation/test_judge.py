@@ -66,6 +66,7 @@ def train(storage: Storage, dataset: Dataset, tmp_path: Path) -> Train:
     def make(name: str, weight: float, target: str = "good") -> Run:
         net = torch.nn.Linear(1, 1)
         torch.nn.init.constant_(net.weight, weight)
+        torch.nn.init.zeros_(net.bias)
         net.forward = lambda numbers: torch.nn.functional.linear(numbers, net.weight, net.bias)  # type: ignore[method-assign]
         (tmp_path / "features.py").write_text(FEATURES)
         folder = tmp_path / name
