@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -78,6 +79,10 @@ def address(home: Home) -> Iterator[Address]:
         yield Address(Ledger.at(home), root)
 
 
+def _heeds_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Elsewhere:
     """Another machine: an empty folder, with a Python that has no package, and no setting of this project."""
@@ -100,6 +105,8 @@ class Elsewhere:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # A shell that runs the tests in the background has told them to ignore it.
+            preexec_fn=_heeds_interrupts,
         )
 
     def work(self, url: str, token: str, train: str, *arguments: str) -> tuple[int, str]:
