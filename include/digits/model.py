@@ -43,22 +43,17 @@ class Linear(nn.Module):
 def train(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
     """A DigitNet. `config`: any of DEFAULTS. Logs `loss` and `validation_accuracy` of each epoch."""
     settings = _settings(config)
-    image = torch.tensor(data.train.features["image"], device=run.device)
-    target = torch.tensor(data.train.target, device=run.device)
-    torch.manual_seed(run.seed)
+    batches = run.batches(data.train, settings["batch_size"])
     shape = {"channels": settings["channels"], "dropout": settings["dropout"]}
     model = DigitNet(**shape, classes=len(data.outputs)).to(run.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings["learning_rate"])
     kept = {"model": model, "optimizer": optimizer}
     for name, state in (run.resume() or {}).items():
         kept[name].load_state_dict(state)
-    for epoch in run.epochs(settings["epochs"]):
-        # A seed an epoch: a run that is resumed goes on as it would have gone on.
-        torch.manual_seed(run.seed * 1000 + epoch)
-        order = torch.randperm(len(target), device=run.device).split(settings["batch_size"])
-        loss = _epoch(model, optimizer, ((image[rows], target[rows]) for rows in order))
-        accuracy = _accuracy(model, data.validation, run.device)
-        run.log({"loss": loss, "validation_accuracy": accuracy}, step=epoch)
+    trained = run.parallel(model)
+    for _ in run.epochs(settings["epochs"]):
+        loss = _epoch(trained, optimizer, batches, run)
+        run.log({"loss": loss, "validation_accuracy": _accuracy(model, data.validation, run)})
         run.checkpoint({name: part.state_dict() for name, part in kept.items()})
     return model
 
@@ -75,23 +70,23 @@ def baseline(config: dict[str, Any], data: Any, run: Any) -> nn.Module:  # noqa:
     return Linear(weights, intercepts).to(run.device)
 
 
-def _epoch(model: nn.Module, optimizer: Any, batches: Any) -> float:
+def _epoch(model: nn.Module, optimizer: Any, batches: Any, run: Any) -> float:
     model.train()
     losses = []
-    for image, target in batches:
-        loss = nn.functional.cross_entropy(model(image), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    for batch in batches:
+        with run.autocast():
+            loss = nn.functional.cross_entropy(model(**batch.features), batch.target)
+        run.step(loss, optimizer)
         losses.append(loss.detach())
     return float(torch.stack(losses).mean())
 
 
-def _accuracy(model: nn.Module, split: Any, device: torch.device) -> float:
+def _accuracy(model: nn.Module, split: Any, run: Any) -> float:
     model.eval()
+    rows = run.tensors(split)
     with torch.no_grad():
-        logits = model(torch.tensor(split.features["image"], device=device))
-    return float((logits.argmax(dim=1).cpu() == torch.tensor(split.target)).float().mean())
+        right = model(**rows.features).argmax(dim=1) == rows.target
+    return float(right.float().mean())
 
 
 def _settings(config: dict[str, Any]) -> dict[str, Any]:

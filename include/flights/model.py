@@ -59,26 +59,21 @@ class Linear(nn.Module):
 def train(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
     """A LateFlights. `config`: any of DEFAULTS. Logs `loss` and `validation_auc` of each epoch."""
     settings = _settings(config)
-    numbers, categories, target = _tensors(data.train, run.device)
-    torch.manual_seed(run.seed)
     shape = {name: settings[name] for name in ("hidden", "embedding", "dropout")}
-    model = LateFlights(numbers.shape[1], _sizes(data), **shape).to(run.device)
+    batches = run.batches(data.train, settings["batch_size"])
+    model = LateFlights(len(data.state["means"]), _sizes(data), **shape).to(run.device)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
     )
-    batch = settings["batch_size"]
-    steps = settings["epochs"] * -(-len(target) // batch)
+    steps = settings["epochs"] * len(batches)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["learning_rate"], total_steps=steps)
     kept = {"model": model, "optimizer": optimizer, "schedule": schedule}
     for name, state in (run.resume() or {}).items():
         kept[name].load_state_dict(state)
-    for epoch in run.epochs(settings["epochs"]):
-        # A seed an epoch: a run that is resumed goes on as it would have gone on.
-        torch.manual_seed(run.seed * 1000 + epoch)
-        order = torch.randperm(len(target), device=run.device)
-        arrays = [array[order].split(batch) for array in (numbers, categories, target)]
-        loss = _epoch(model, optimizer, schedule, zip(*arrays, strict=True))
-        run.log({"loss": loss, "validation_auc": _auc(model, data.validation, run.device)}, step=epoch)
+    trained = run.parallel(model)
+    for _ in run.epochs(settings["epochs"]):
+        loss = _epoch(trained, optimizer, schedule, batches, run)
+        run.log({"loss": loss, "validation_auc": _auc(model, data.validation, run)})
         run.checkpoint({name: part.state_dict() for name, part in kept.items()})
     return model
 
@@ -108,30 +103,23 @@ def _embedding(size: int, width: int) -> nn.Embedding:
     return embedding
 
 
-def _epoch(model: nn.Module, optimizer: Any, schedule: Any, batches: Any) -> float:
+def _epoch(model: nn.Module, optimizer: Any, schedule: Any, batches: Any, run: Any) -> float:
     model.train()
     losses = []
-    for numbers, categories, target in batches:
-        loss = nn.functional.binary_cross_entropy_with_logits(model(numbers, categories), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    for batch in batches:
+        with run.autocast():
+            loss = nn.functional.binary_cross_entropy_with_logits(model(**batch.features), batch.target)
+        run.step(loss, optimizer)
         schedule.step()
         losses.append(loss.detach())
     return float(torch.stack(losses).mean())
 
 
-def _auc(model: nn.Module, split: Any, device: torch.device) -> float:
-    numbers, categories, _ = _tensors(split, device)
+def _auc(model: nn.Module, split: Any, run: Any) -> float:
     model.eval()
     with torch.no_grad():
-        logits = model(numbers, categories)
+        logits = model(**run.tensors(split).features)
     return float(roc_auc_score(split.target, logits.cpu().numpy()))
-
-
-def _tensors(split: Any, device: torch.device) -> list[Tensor]:
-    arrays = [split.features["numbers"], split.features["categories"], split.target]
-    return [torch.tensor(array, device=device) for array in arrays]
 
 
 def _sizes(data: Any) -> list[int]:

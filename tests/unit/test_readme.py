@@ -15,6 +15,7 @@ CODE = "\n".join(file.read_text() for file in (PROJECT / "plugins").rglob("*.py"
 # What the services tell each other, and what only a container sets.
 INTERNAL = {
     "SAILPLANE_PROJECT",
+    "SAILPLANE_RANKS_MEET_AT",
     "SAILPLANE_SERVICE",
     "SAILPLANE_STORE_ACCESS",
     "SAILPLANE_LEDGER_FILE",

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from sailplane.datasets.ingestion import ingest
 from sailplane.datasets.schema import fields
-from sailplane.datasets.versions import load
+from sailplane.datasets.versions import load, scan
 
-__all__ = ["fields", "ingest", "load"]
+__all__ = ["fields", "ingest", "load", "scan"]

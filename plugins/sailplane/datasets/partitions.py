@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -78,14 +80,26 @@ def read(storage: Storage, name: str, partition: Partition) -> pa.Table:
     except FileNotFoundError:
         damage = "it is gone"
     if damage:
-        raise DataError(
-            "read partition",
-            storage.uri(path),
-            got=damage,
-            expected="the bytes that its name is the digest of",
-            remedy="Restore it from a backup, or remove its folder and ingest again.",
-        )
+        raise _damaged(storage, path, damage)
     return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+
+
+def scan(storage: Storage, name: str, partition: Partition, rows: int) -> Iterator[pa.Table]:
+    """As `read`, at most so many rows at a time, and no more in memory: the file waits on this disk."""
+    path = data_path(name, partition)
+    with tempfile.NamedTemporaryFile(prefix="sailplane-", suffix=".parquet") as file:
+        try:
+            digest = hashlib.sha256()
+            for part in storage.stream(path):
+                digest.update(part)
+                file.write(part)
+        except FileNotFoundError as error:
+            raise _damaged(storage, path, "it is gone") from error
+        if digest.hexdigest() != partition.digest:
+            raise _damaged(storage, path, "its content has changed")
+        file.flush()
+        for batch in pq.ParquetFile(file.name).iter_batches(batch_size=rows, use_threads=False):
+            yield pa.Table.from_batches([batch])
 
 
 def data_path(name: str, partition: Partition) -> str:
@@ -99,6 +113,16 @@ def parquet(table: pa.Table) -> bytes:
     pq.write_table(table, sink, compression="zstd", store_schema=False)
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def _damaged(storage: Storage, path: str, damage: str) -> DataError:
+    return DataError(
+        "read partition",
+        storage.uri(path),
+        got=damage,
+        expected="the bytes that its name is the digest of",
+        remedy="Restore it from a backup, or remove its folder and ingest again.",
+    )
 
 
 def _digest(data: bytes) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pandas as pd
 import pyarrow as pa
 
+from sailplane.datasets import partitions as partitioned
 from sailplane.datasets.partitions import Partition, read
 from sailplane.datasets.schema import PANDAS
 from sailplane.errors import DataError
@@ -53,6 +55,18 @@ def load(storage: Storage, dataset: Dataset, interval: Interval | None = None) -
     with ThreadPoolExecutor(THREADS) as threads:
         tables = list(threads.map(lambda partition: read(storage, dataset.name, partition), partitions))
     return _frame(tables, dataset.schema)
+
+
+def scan(
+    storage: Storage, dataset: Dataset, interval: Interval, rows: int, shuffled: random.Random | None = None
+) -> Iterator[pd.DataFrame]:
+    """The rows that `load` gives, at most so many at a time; the days in a random order where one is given."""
+    partitions = _chosen(storage, dataset, interval)
+    if shuffled:
+        shuffled.shuffle(partitions)
+    for partition in partitions:
+        for table in partitioned.scan(storage, dataset.name, partition, rows):
+            yield _frame([table], dataset.schema)
 
 
 def _chosen(storage: Storage, dataset: Dataset, interval: Interval) -> list[Partition]:

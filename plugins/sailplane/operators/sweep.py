@@ -19,6 +19,7 @@ from sailplane.operators.train import TrainModelOperator
 from sailplane.records import Dataset, Run
 
 if TYPE_CHECKING:
+    from sailplane.training.compute import Precision
     from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
 DEFAULT_WORKERS: Final = 2
@@ -44,6 +45,8 @@ def sweep(
             train=trained.train,
             config=trained.config,
             seed=trained.seed,
+            precision=trained.precision,
+            stream=trained.stream,
             file=file,
             trials=trials,
             workers=workers,
@@ -78,6 +81,8 @@ class CreateSweepOperator(BaseOperator):
         train: str,
         config: Mapping[str, Any],
         seed: int,
+        precision: Precision,
+        stream: bool,
         file: str,
         trials: int | str,
         workers: int | str,
@@ -90,6 +95,8 @@ class CreateSweepOperator(BaseOperator):
         self.train = train
         self.config = config
         self.seed = seed
+        self.precision = precision
+        self.stream = stream
         self.file = file
         self.trials = trials
         self.workers = workers
@@ -121,6 +128,8 @@ class CreateSweepOperator(BaseOperator):
             features=self.features,
             train=self.train,
             config=self.config,
+            precision=self.precision,
+            stream=self.stream,
         )
 
 

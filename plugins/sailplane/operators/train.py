@@ -10,6 +10,7 @@ from sailplane.operators.job import DetachedJobOperator, run_name
 from sailplane.records import Dataset
 
 if TYPE_CHECKING:
+    from sailplane.training.compute import Precision
     from sailplane.training.specs import TrainSpec
 
 
@@ -23,6 +24,9 @@ class TrainModelOperator(DetachedJobOperator):
     :param baseline: path of a function of the same form
     :param config: what the train function gets as its configuration
     :param seed: seeds everything that is random
+    :param processes: how many train it together, each on a GPU of its own where there are such
+    :param precision: `mixed` computes in 16 bits what bears it, where the train function says `run.autocast()`
+    :param stream: read the train rows again in each epoch, where memory does not hold them
     """
 
     template_fields: Sequence[str] = ("dataset", "config")
@@ -37,6 +41,9 @@ class TrainModelOperator(DetachedJobOperator):
         baseline: str | None = None,
         config: Mapping[str, Any] | None = None,
         seed: int = 0,
+        processes: int = 1,
+        precision: Precision = "float32",
+        stream: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -47,6 +54,9 @@ class TrainModelOperator(DetachedJobOperator):
         self.baseline = baseline
         self.config = config or {}
         self.seed = seed
+        self.processes = processes
+        self.precision = precision
+        self.stream = stream
 
     def specification(self, context: Context) -> TrainSpec:
         from sailplane.training.specs import TrainSpec
@@ -61,4 +71,7 @@ class TrainModelOperator(DetachedJobOperator):
             baseline=self.baseline,
             config=self.config,
             seed=self.seed,
+            processes=self.processes,
+            precision=self.precision,
+            stream=self.stream,
         )

@@ -22,6 +22,7 @@ from sailplane import tracking
 from sailplane.errors import ConfigurationError, SailplaneError, TrainingError
 from sailplane.remote.client import Client
 from sailplane.training.arrays import Arrays, unpack
+from sailplane.training.compute import Compute
 from sailplane.training.limits import Limits
 from sailplane.training.run import RunHandle
 
@@ -112,6 +113,7 @@ class _Worker:
             stop=lambda: held.told_to_stop() or tracked.told_to_stop,
             report=held.report,
             shelf=held,
+            compute=Compute(precision=self._about["precision"]),
         )
         try:
             returned = self._train(dict(trial["config"]), self._data, run)
@@ -184,15 +186,17 @@ class _Held:
         if rows and self.tell("report", rows=rows)["stop"]:
             self.ended.set()
 
-    def keep(self, file: Path) -> None:
+    def keep(self, file: Path, kind: str) -> None:
         # What was logged before the checkpoint is not logged again by who goes on from it.
         self.send()
-        self._client.upload(f"{self._path}/checkpoint?worker={self._worker.replace(' ', '%20')}", file)
+        worker = self._worker.replace(" ", "%20")
+        self._client.upload(f"{self._path}/checkpoint?worker={worker}&kind={kind}", file)
 
-    def fetch(self, file: Path) -> None:
-        if self._client.get(f"{self._path}/checkpoint/exists")["exists"]:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._client.download(f"{self._path}/checkpoint", file)
+    def fetch(self, file: Path, kind: str) -> bool:
+        there = self._client.get(f"{self._path}/checkpoint/exists?kind={kind}")["exists"]
+        if there:
+            self._client.download(f"{self._path}/checkpoint?kind={kind}", file)
+        return bool(there)
 
     def _renew(self) -> None:
         while not self._done.wait(self._seconds):

@@ -6,18 +6,20 @@ Every call needs `Authorization: Bearer TOKEN`, the token of the sweep that its 
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 
-from sailplane.errors import SailplaneError, StorageError
+from sailplane.errors import SailplaneError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
@@ -30,6 +32,7 @@ from sailplane.tracking.sweeps import find as find_wandb_sweep
 LEASE_SECONDS: Final = 90.0
 Worker = Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
 Step = Annotated[int, Field(ge=0, lt=2**31)]
+Kind = Annotated[Literal["last", "best"], Query()]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -110,6 +113,7 @@ def _about(shared: Opened) -> dict[str, Any]:
     job = results.job(shared.ledger, shared.sweep) or {}
     told["model"] = job.get("model", shared.sweep.partition("/")[0])
     told["wandb_sweep"] = find_wandb_sweep(shared.ledger, shared.sweep)
+    told["precision"] = job.get("precision", "float32")
     told |= {"stops_early": config.stopping is not None, "max_trial_time": config.max_trial_time}
     return {**told, "lease_seconds": LEASE_SECONDS, "data": shared.stored.has_data()}
 
@@ -156,7 +160,7 @@ def _finish(shared: Opened, number: int, finish: Finish) -> dict[str, Any]:
 def _fail(shared: Opened, number: int, failure: Failure) -> dict[str, Any]:
     kept = queue.fail(shared.ledger, shared.trial(number), failure.worker, failure.reason)
     if kept:
-        shared.stored.forget(number)
+        shared.stored.shelf(number).clear()
     return {"kept": kept}
 
 
@@ -164,29 +168,34 @@ def _release(shared: Opened, number: int, by: By) -> dict[str, Any]:
     return {"kept": queue.release(shared.ledger, shared.trial(number), by.worker)}
 
 
-def _has_checkpoint(shared: Opened, number: int) -> dict[str, Any]:
-    return {"exists": shared.stored.has_checkpoint(number)}
+def _has_checkpoint(shared: Opened, number: int, kind: Kind = "last") -> dict[str, Any]:
+    return {"exists": shared.stored.shelf(number).has(kind)}
 
 
-def _checkpoint(shared: Opened, number: int) -> StreamingResponse:
-    return _streamed(shared.stored.checkpoint(number))
+def _checkpoint(shared: Opened, number: int, kind: Kind = "last") -> FileResponse:
+    folder = tempfile.mkdtemp(prefix="sailplane-")
+    done, file = BackgroundTask(shutil.rmtree, folder), Path(folder, "checkpoint.pt")
+    if shared.stored.shelf(number).fetch(file, kind):
+        return FileResponse(file, media_type="application/octet-stream", background=done)
+    shutil.rmtree(folder)
+    raise ServiceError("read checkpoint", f"of trial {number}", got="the store has none", remedy="Begin anew.")
 
 
 async def _keep_checkpoint(
-    shared: Opened, number: int, worker: Annotated[Worker, Query()], request: Request
+    shared: Opened, number: int, worker: Annotated[Worker, Query()], request: Request, kind: Kind = "last"
 ) -> dict[str, Any]:
     """Only from the worker that holds the trial, and only all of it: a body that is cut short raises."""
     with tempfile.NamedTemporaryFile() as file:
         async for part in request.stream():
             file.write(part)
         file.flush()
-        return await run_in_threadpool(_kept, shared, number, worker, Path(file.name))
+        return await run_in_threadpool(_kept, shared, number, worker, Path(file.name), kind)
 
 
-def _kept(shared: Shared, number: int, worker: str, file: Path) -> dict[str, Any]:
+def _kept(shared: Shared, number: int, worker: str, file: Path, kind: str) -> dict[str, Any]:
     held = queue.heartbeat(shared.ledger, shared.trial(number), worker, LEASE_SECONDS)
     if held:
-        shared.stored.keep_checkpoint(number, file)
+        shared.stored.shelf(number).keep(file, kind)
     return {"kept": held}
 
 

@@ -16,7 +16,8 @@ FILES: Final = (
     "errors.py",
     "files.py",
     "tracking/__init__.py",
-    *(f"training/{name}.py" for name in ("__init__", "arrays", "checkpoints", "limits", "run")),
+    *(f"training/{name}.py" for name in ("__init__", "arrays", "batches", "checkpoints", "compute")),
+    *(f"training/{name}.py" for name in ("limits", "monitor", "randomness", "run")),
     *(f"remote/{name}.py" for name in ("__init__", "client", "command", "worker")),
 )
 _MAIN: Final = "import sys\n\nfrom sailplane.remote.command import main\n\nsys.exit(main())\n"

@@ -10,7 +10,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.storage import Storage
 from sailplane.sweeps import results
-from sailplane.training.shelf import path_of
+from sailplane.training.shelf import StoreShelf, folder_of
 
 
 class Stored:
@@ -26,27 +26,17 @@ class Stored:
     def keep_data(self, file: Path) -> None:
         self._storage.put(self._data, file)
 
-    def has_checkpoint(self, number: int) -> bool:
-        return self._storage.exists(path_of(self._sweep, number))
-
-    def checkpoint(self, number: int) -> Iterator[bytes]:
-        return self._found(path_of(self._sweep, number))
-
-    def keep_checkpoint(self, number: int, file: Path) -> None:
-        self._storage.put(path_of(self._sweep, number), file)
-
-    def forget(self, number: int) -> None:
-        """The checkpoint of a trial that needs none any more."""
-        if self.has_checkpoint(number):
-            self._storage.delete(path_of(self._sweep, number))
+    def shelf(self, number: int) -> StoreShelf:
+        """The checkpoints of a trial."""
+        return StoreShelf(self._storage, folder_of(self._sweep, number))
 
     def keep_the_best(self, ledger: Ledger, finished: int) -> None:
-        """Of trials that finished elsewhere only the best one's checkpoint stays: its model is made from that."""
+        """Of trials that finished elsewhere only the best one's checkpoints stay: its model is made from them."""
         config = results.read(ledger, self._sweep).config
         leaders = results.ranked(config, results.trials(ledger, self._sweep))
         beaten = leaders[1:2] if leaders[0].number == finished else [t for t in leaders if t.number == finished]
         for trial in beaten:
-            self.forget(trial.number)
+            self.shelf(trial.number).clear()
 
     @property
     def _data(self) -> str:

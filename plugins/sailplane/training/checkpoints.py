@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from sailplane.errors import ConfigurationError, TrainingError
+from sailplane.files import is_full, no_room
 
 
 def save(content: Mapping[str, Any], file: Path) -> None:
-    """Tensors and plain values; without torch, what JSON can say. TrainingError for anything else."""
+    """Tensors and plain values; without torch, what JSON can say. TrainingError for anything else, StorageError where
+    the disk is full."""
     if find_spec("torch"):
         import torch
 
-        torch.save(dict(content), file)
+        try:
+            torch.save(dict(content), file)
+        except RuntimeError as error:
+            # All that torch says of a write that failed.
+            if is_full(file):
+                raise no_room("write", file, disk=file) from error
+            raise
         return
     try:
         file.write_text(json.dumps(content))

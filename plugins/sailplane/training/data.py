@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -14,36 +16,50 @@ from sailplane.errors import ConfigurationError, DataError
 from sailplane.records import Dataset, Interval, Windows
 from sailplane.storage import Storage
 from sailplane.training.arrays import Arrays, Split
+from sailplane.training.stream import Labelled, Stream
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
 EXAMPLE_ROWS = 32
+# Of raw rows and what `fit` learned: the named arrays.
+Transform = Callable[["pd.DataFrame", dict[str, Any]], dict[str, "NDArray[Any]"]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Arrays):
-    """`examples` are raw rows of the validation window, as a request would bring them."""
+    """`examples` are raw rows of the validation window, as a request would bring them. `train` may be a Stream."""
 
     examples: pd.DataFrame
 
 
-def prepare(storage: Storage, dataset: Dataset, features: ModuleType) -> Data:
-    """Train and validation windows of the dataset; rows without a label are left out; fitted on train rows only.
+def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream: bool = False) -> Data:
+    """Train and validation windows of the dataset; rows without a label are left out; fitted on train rows only. With
+    `stream` the train rows are read again in each epoch, and `fit` gets a sample where there are very many.
 
     Raises LabelError where a window has no labels, DataError where transform loses rows.
     """
     target = _named(features, "TARGET")
     outputs = tuple(str(output) for output in getattr(features, "OUTPUTS", (target,)))
     windows = Windows.of(dataset.interval)
-    train, train_target = _rows(storage, dataset, windows.train, target, outputs)
+    transform = partial(_transform, features)
+    train: Split | Stream
+    if stream:
+        rows = Labelled(storage=storage, dataset=dataset, interval=windows.train, target=target, outputs=outputs)
+        sample, count = rows.sample()
+        state = _named(features, "fit")(sample)
+        train = Stream(rows, count, transform, state)
+    else:
+        known, train_target = _rows(storage, dataset, windows.train, target, outputs)
+        state = _named(features, "fit")(known)
+        train = Split(features=transform(known.drop(columns=target), state), target=train_target)
     validation, validation_target = _rows(storage, dataset, windows.validation, target, outputs)
-    state = _named(features, "fit")(train)
     inputs = validation.drop(columns=target)
     return Data(
-        train=Split(features=_transform(features, train.drop(columns=target), state), target=train_target),
-        validation=Split(features=_transform(features, inputs, state), target=validation_target),
+        # A Stream does for all that `run.batches` asks of a Split.
+        train=train,  # type: ignore[arg-type]
+        validation=Split(features=transform(inputs, state), target=validation_target),
         state=state,
         target=target,
         outputs=outputs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import tempfile
 import time
 import traceback
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from sailplane import code, tracking
-from sailplane.errors import SailplaneError, StorageError, TrainingError
+from sailplane.errors import JobError, SailplaneError, ServiceError, StorageError, TrainingError
 from sailplane.evaluation.metrics import metrics
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -22,59 +22,102 @@ from sailplane.records import Run
 from sailplane.registry import bundle
 from sailplane.storage import Storage
 from sailplane.tracking import sweeps
+from sailplane.training.compute import Compute
 from sailplane.training.data import Data, prepare
 from sailplane.training.export import scores, to_onnx
 from sailplane.training.run import Report, RunHandle, Shelf
-from sailplane.training.shelf import StoreShelf
+from sailplane.training.shelf import StoreShelf, folder_of
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
+from sailplane.training.trained import trained
 
 
-def fit(spec: TrainSpec, folder: Path) -> Run:
+def fit(spec: TrainSpec, compute: Compute | None = None) -> Run | None:
     """Train, score on the validation window, and put the bundle on the store under runs/<run>/bundle; the baseline's,
-    where one is named, under runs/<run>/baseline. Nothing is on the store unless all of it succeeded."""
-    shelf = StoreShelf(spec.sweep or "", spec.trial or 0) if spec.until is not None else None
-    return Trainer(spec).run(spec, folder, shelf=shelf)
+    where one is named, under runs/<run>/baseline; what was logged in runs/<run>/history.json. Nothing is on the store
+    unless all of it succeeded. Of several processes the first does all but the training, the others return None."""
+    trainer = Trainer(spec, compute or Compute(precision=spec.precision))
+    if spec.until is not None:
+        return trainer.run(spec, StoreShelf(trainer.storage, folder_of(spec.sweep or "", spec.trial or 0)))
+    shelf = StoreShelf(trainer.storage, spec.shelf)
+    if compute and not compute.is_first:
+        trainer.assist(spec, shelf)
+        return None
+    if compute and compute.processes > 1:
+        return trainer.run(spec, shelf)
+    with forgetting_errors(spec):
+        return trainer.run(spec, shelf)
+
+
+@contextmanager
+def forgetting_errors(spec: TrainSpec) -> Iterator[None]:
+    """Without its checkpoints after an error that would come again from where they go on; with them after one that a
+    retry may mend."""
+    try:
+        yield
+    except (StorageError, ServiceError, JobError):
+        raise
+    except Exception:
+        forget(spec)
+        raise
+
+
+def forget(spec: TrainSpec) -> None:
+    """The checkpoints of a run that ended."""
+    StoreShelf(Storage(Home.find().store), spec.shelf).clear()
 
 
 class Trainer:
     """User code imported once and data prepared once, for as many runs as are asked of it."""
 
-    def __init__(self, spec: TrainSpec | SweepWorkerSpec) -> None:
+    def __init__(self, spec: TrainSpec | SweepWorkerSpec, compute: Compute) -> None:
         started = time.monotonic()
-        self._home = Home.find()
-        self._storage = Storage(self._home.store)
+        self._home, self._compute = Home.find(), compute
+        self.storage = Storage(self._home.store)
         self._features = code.load(spec.features)
         code.load(spec.train)
-        self._data = prepare(self._storage, spec.dataset, self._features)
+        self._data = prepare(self.storage, spec.dataset, self._features, stream=spec.stream)
         _say(f"data: {len(self._data.train)} rows to train, {len(self._data.validation)} to validate", since=started)
 
     def run(
         self,
         spec: TrainSpec,
-        folder: Path,
+        shelf: Shelf,
         *,
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
-        shelf: Shelf | None = None,
     ) -> Run:
-        """`stop`, `report` and `shelf` are the run handle's; `folder` holds its checkpoints meanwhile."""
+        """`shelf`, `stop` and `report` are the run handle's."""
         started = time.monotonic()
-        with (
-            self._tracked(spec) as tracked,
-            _checkpoints(folder / "checkpoints") as checkpoints,
-            tempfile.TemporaryDirectory() as scratch,
-        ):
-            how: dict[str, Any] = {"report": report, "shelf": shelf, "until": spec.until}
+        with self._tracked(spec) as tracked, tempfile.TemporaryDirectory() as scratch:
+            made, kept = Path(scratch, "made"), Path(scratch, "checkpoint")
+            how: dict[str, Any] = {"report": report, "until": spec.until, "verbose": spec.sweep is None}
             how["stop"] = lambda: stop() or tracked.told_to_stop
-            handle = RunHandle(checkpoints, seed=spec.seed, tracked=tracked, verbose=spec.sweep is None, **how)
-            measured = self._contend(spec, spec.train, handle, Path(scratch, "bundle"))
+            handle = RunHandle(kept, seed=spec.seed, tracked=tracked, shelf=shelf, compute=self._compute, **how)
+            module = call(spec.train, spec.config, self._data, handle)
+            self._compute.check(spec.train)
+            measured = self._judged(spec, spec.train, module, handle, made / "bundle")
             if spec.baseline:
-                silent = RunHandle(checkpoints / "baseline", seed=spec.seed, tracked=_Untracked(), verbose=False)
-                found = self._contend(spec, spec.baseline, silent, Path(scratch, "baseline"))
-                measured |= {f"baseline_{name}": value for name, value in found.items()}
+                measured |= self._baseline(spec, kept, made / "baseline")
+            (made / "history.json").write_text(json.dumps(handle.history))
             tracked.summarise(measured)
-            self._upload(Path(scratch), f"runs/{spec.run}")
+            self._upload(made, f"runs/{spec.run}")
         return self._record(spec, measured, time.monotonic() - started)
+
+    def _baseline(self, spec: TrainSpec, scratch: Path, folder: Path) -> dict[str, float]:
+        path, shelf = spec.baseline or "", StoreShelf(self.storage, f"{spec.shelf}/baseline")
+        silent = RunHandle(scratch, seed=spec.seed, tracked=_Untracked(), shelf=shelf, verbose=False)
+        module = call(path, spec.config, self._data, silent)
+        found = self._judged(spec, path, module, silent, folder)
+        return {f"baseline_{name}": value for name, value in found.items()}
+
+    def assist(self, spec: TrainSpec, shelf: Shelf) -> None:
+        """Train with the first process, which does all else."""
+        with tempfile.TemporaryDirectory() as scratch:
+            handle = RunHandle(
+                Path(scratch), seed=spec.seed, tracked=_Untracked(), shelf=shelf, compute=self._compute, verbose=False
+            )
+            call(spec.train, spec.config, self._data, handle)
+            self._compute.check(spec.train)
 
     def _tracked(self, spec: TrainSpec) -> AbstractContextManager[tracking.Tracked]:
         return tracking.run(
@@ -89,12 +132,12 @@ class Trainer:
     def _upload(self, folder: Path, prefix: str) -> None:
         """All or nothing."""
         try:
-            self._storage.upload(folder, prefix)
+            self.storage.upload(folder, prefix)
         except BaseException:
             # A store that is away cannot be cleaned, and why the upload failed is what matters.
             with suppress(StorageError):
-                for path in self._storage.list(prefix):
-                    self._storage.delete(path)
+                for path in self.storage.list(prefix):
+                    self.storage.delete(path)
             raise
 
     def _record(self, spec: TrainSpec, measured: Mapping[str, float], seconds: float) -> Run:
@@ -106,25 +149,23 @@ class Trainer:
             dataset=spec.dataset,
             as_of=spec.as_of,
             metrics=measured,
-            bundle=self._storage.uri(f"runs/{spec.run}/bundle"),
+            bundle=self.storage.uri(f"runs/{spec.run}/bundle"),
             seconds=round(seconds, 3),
-            baseline=self._storage.uri(f"runs/{spec.run}/baseline") if spec.baseline else None,
+            baseline=self.storage.uri(f"runs/{spec.run}/baseline") if spec.baseline else None,
             sweep=spec.sweep,
             trial=spec.trial,
         )
 
-    def _contend(self, spec: TrainSpec, path: str, handle: RunHandle, folder: Path) -> dict[str, float]:
+    def _judged(
+        self, spec: TrainSpec, path: str, module: torch.nn.Module, handle: RunHandle, folder: Path
+    ) -> dict[str, float]:
         """The model's metrics; its bundle lies in `folder`."""
         started, validation = time.monotonic(), self._data.validation
-        module = call(path, spec.config, self._data, handle)
-        trained = time.monotonic()
         onnx = to_onnx(module, validation.features, len(self._data.outputs), path)
         measured = metrics(validation.target, scores(onnx, validation.features, path))
         self._write(spec, folder, onnx)
-        _say(
-            f"{path}: {', '.join(f'validation {name} {value:.4f}' for name, value in measured.items())}; "
-            f"trained {trained - started:.1f} s, exported and scored {time.monotonic() - trained:.1f} s"
-        )
+        told = ", ".join(f"validation {name} {value:.4f}" for name, value in measured.items())
+        _say(f"{path}: {told}; exported and scored", since=started)
         return {**handle.last, **{f"validation_{name}": value for name, value in measured.items()}}
 
     def _write(self, spec: TrainSpec, folder: Path, onnx: bytes) -> None:
@@ -147,42 +188,23 @@ class Trainer:
 
 def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) -> torch.nn.Module:
     """Call a train function. Raises TrainingError if it raises, naming the last line of user code, or if what it
-    returns is no torch module."""
-    function = code.load(path)
+    returns is no torch module, or has weights that are no numbers."""
+    function, started = code.load(path), time.monotonic()
     try:
-        module = function(dict(config), data, handle)
+        result = function(dict(config), data, handle)
     except SailplaneError:
         raise
     except Exception as error:
         traceback.print_exc()
         got = f"{type(error).__name__}: {error} ({_last_line(error)})"
         raise TrainingError("train", path, got=got, remedy="The log holds the full traceback.") from error
-    if not isinstance(module, torch.nn.Module):
-        raise TrainingError(
-            "train",
-            path,
-            got=f"it returned {type(module).__name__}",
-            expected="a torch.nn.Module",
-            remedy="Return the model that was trained.",
-        )
-    return module
-
-
-@contextmanager
-def _checkpoints(folder: Path) -> Iterator[Path]:
-    """They stay only where the process was killed or told to stop: an error would come again from where they go on."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    except Exception:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
+    _say(f"{path}: trained", since=started)
+    return trained(path, result)
 
 
 class _Untracked:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """The baseline's curve belongs to no run of its own."""
+        """The baseline's curve belongs to no run of its own, and of several processes the first one tells."""
 
 
 def _last_line(error: BaseException) -> str:

@@ -14,11 +14,11 @@ from typing import Any, Final, Literal
 
 import psutil
 
-from sailplane import errors
 from sailplane.code import with_package
 from sailplane.errors import JobError, SailplaneError
 from sailplane.files import is_full, no_room, replace_file
 from sailplane.storage import Access, access
+from sailplane.training.ranks import left_in
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 
 State = Literal["running", "succeeded", "failed"]
@@ -111,7 +111,7 @@ class Job:
     def error(self) -> SailplaneError:
         """Of the class that the process raised; JobError if it left none."""
         try:
-            left = json.loads((self.folder / "error.json").read_text())
+            return left_in(self.folder / "error.json")
         except FileNotFoundError:
             if is_full(self.folder):
                 got = f"it ended without a result ({self._cause()}), and the disk is too full"
@@ -122,9 +122,6 @@ class Job:
                 got=f"it ended without a result ({self._cause()})",
                 remedy=f"See {self.log}; a retry goes on from its last checkpoint.",
             )
-        kind = getattr(errors, left["error"], JobError)
-        error: SailplaneError = kind(left["message"].removesuffix("."))
-        return error
 
     def stop(self, grace: float = STOP_SECONDS) -> None:
         """SIGTERM to the process and its children; SIGKILL to those that are left after `grace` seconds."""

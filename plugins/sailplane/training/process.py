@@ -19,12 +19,10 @@ from typing import Any
 
 from sailplane.errors import SailplaneError
 from sailplane.files import replace_file, room_for
+from sailplane.training import ranks
 from sailplane.training.guard import guarded
+from sailplane.training.ranks import Stopped
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec, spec_from
-
-
-class _Stopped(SystemExit):
-    """SIGTERM came."""
 
 
 def main(folder: Path) -> int:
@@ -39,12 +37,13 @@ def main(folder: Path) -> int:
 def _do(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
-        with room_for(folder), _temporary_files(folder / "scratch"):
+        with room_for(folder), _temporary_files(ranks.mine(folder, "scratch")):
             result = json.dumps(_run(spec, folder))
-        replace_file(folder / "result.json", result)
+        replace_file(ranks.mine(folder, "result.json"), result)
+        _forget(spec)
     except SailplaneError as error:
         return _failed(folder, type(error).__name__, str(error))
-    except _Stopped as stopped:
+    except Stopped as stopped:
         _failed(folder, "JobError", f"{folder.name} was stopped by SIGTERM.")
         return int(stopped.code or 0)
     except BaseException as error:
@@ -55,6 +54,11 @@ def _do(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> int:
 
 
 def _run(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> dict[str, Any]:
+    if isinstance(spec, TrainSpec) and ranks.is_to_be_launched(spec):
+        from sailplane.training.fit import forgetting_errors
+
+        with forgetting_errors(spec):
+            return ranks.launch(spec, folder)
     # Torch is imported here, after the handler for SIGTERM is in place.
     import torch
 
@@ -66,10 +70,20 @@ def _run(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> dict[str, Any]:
     if isinstance(spec, TrainSpec):
         from sailplane.training.fit import fit
 
-        return fit(spec, folder).to_dict()
+        with ranks.joined(spec) as compute:
+            run = fit(spec, compute)
+        return run.to_dict() if run else {}
     from sailplane.training.worker import work
 
     return work(spec, folder)
+
+
+def _forget(spec: TrainSpec | SweepWorkerSpec) -> None:
+    """The checkpoints, once the result is kept: killed before, the next try goes on from them."""
+    if isinstance(spec, TrainSpec) and not ranks.is_one_of_several():
+        from sailplane.training.fit import forget
+
+        forget(spec)
 
 
 @contextmanager
@@ -87,12 +101,12 @@ def _temporary_files(folder: Path) -> Iterator[None]:
 def _leave(number: int, _frame: FrameType | None) -> None:
     """Unwinds the stack, so that the W&B run is finished and a trial's lease is given back."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Stopped(128 + number)
+    raise Stopped(128 + number)
 
 
 def _failed(folder: Path, kind: str, message: str) -> int:
     print(message, file=sys.stderr, flush=True)  # noqa: T201
-    replace_file(folder / "error.json", json.dumps({"error": kind, "message": message}))
+    replace_file(ranks.mine(folder, "error.json"), json.dumps({"error": kind, "message": message}))
     return 1
 
 

@@ -5,20 +5,24 @@ It travels to machines that have nothing but Python and the train function: nump
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
-from importlib.util import find_spec
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from sailplane.files import is_full, no_room
-from sailplane.training import checkpoints
+from sailplane.training import checkpoints, randomness
+from sailplane.training.compute import Compute
+from sailplane.training.monitor import Goal, Monitor
 
 if TYPE_CHECKING:
     import torch
 
+    from sailplane.training.arrays import Split
+    from sailplane.training.batches import Batch, Batches, Rows
+
 # Of a step and what was logged there.
 Report = Callable[[int, Mapping[str, float]], bool]
+Kind = Literal["last", "best"]
 
 
 class Log(Protocol):
@@ -26,12 +30,12 @@ class Log(Protocol):
 
 
 class Shelf(Protocol):
-    """Where the checkpoint of a run lies that may go on in another process, or on another machine."""
+    """Where the checkpoints of a run lie, which may go on in another process, or on another machine."""
 
-    def keep(self, file: Path) -> None: ...
+    def keep(self, file: Path, kind: Kind) -> None: ...
 
-    def fetch(self, file: Path) -> None:
-        """Puts it there; nothing where there is none."""
+    def fetch(self, file: Path, kind: Kind) -> bool:
+        """Puts the newest whole one there; False where there is none."""
         ...
 
 
@@ -47,39 +51,50 @@ class RunHandle:
         *,
         seed: int,
         tracked: Log,
+        shelf: Shelf,
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
-        shelf: Shelf | None = None,
         until: int | None = None,
         verbose: bool = True,
+        compute: Compute | None = None,
     ) -> None:
-        """`stop` says whether to stop; `report` is told what is logged, and may say so for good. Without a `shelf` a
-        checkpoint stays in `folder`. `until` is the last step to log, where another run stopped before its end."""
+        """`folder` is for a checkpoint on its way to the `shelf`. `stop` says whether to stop; `report` is told what is
+        logged, and may say so for good. `until` is the last step to log, where another run stopped before its end."""
         self.seed = seed
         self.history: list[dict[str, Any]] = []
-        self._file = folder / "checkpoint.pt"
+        self._folder, self._shelf = folder, shelf
         self._tracked, self._stop, self._report, self._verbose = tracked, stop, report, verbose
-        self._shelf, self._until = shelf, until
+        self._compute = compute or Compute()
+        self._monitor: Monitor | None = None
+        self._until = until
         self._told_to_stop = False
         self._epoch, self._step = 0, 0
-        _seed(seed)
+        self._kept: dict[str, Any] | None = None
+        randomness.seed(seed + self._compute.rank)
 
     @property
     def device(self) -> torch.device:
-        """A GPU where there is one."""
-        import torch
+        """A GPU where there is one; of several processes each has its own."""
+        return self._compute.device
 
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    @property
+    def processes(self) -> int:
+        """How many train this model together."""
+        return self._compute.processes
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Numbers at a step; without one, the next."""
+        """Numbers at a step; without one, the next. Of several processes the mean."""
         self._step = self._step if step is None else step
-        row = {name: float(value) for name, value in metrics.items()}
+        row = self._compute.mean({name: float(value) for name, value in metrics.items()})
         self.history.append({"step": self._step, **row})
-        self._tracked.log(row, step=self._step)
-        self._told_to_stop |= self._report(self._step, row)
-        if self._verbose:
-            print(f"step {self._step}: {', '.join(f'{name} {value:.5g}' for name, value in row.items())}", flush=True)  # noqa: T201
+        if self._monitor:
+            self._monitor.see(row, self._epoch)
+        if self._compute.is_first:
+            self._tracked.log(row, step=self._step)
+            self._told_to_stop |= self._report(self._step, row)
+            if self._verbose:
+                told = ", ".join(f"{name} {value:.5g}" for name, value in row.items())
+                print(f"step {self._step}: {told}", flush=True)  # noqa: T201
         self._step += 1
 
     @property
@@ -87,51 +102,119 @@ class RunHandle:
         """The last value of everything that was logged."""
         return {name: value for row in self.history for name, value in row.items() if name != "step"}
 
-    def epochs(self, count: int) -> Iterator[int]:
-        """0, 1, ... up to `count`, from after the checkpoint that was resumed; ends early when the run should stop."""
+    def epochs(
+        self, count: int, *, monitor: str | None = None, goal: Goal = "maximize", patience: int | None = None
+    ) -> Iterator[int]:
+        """0, 1, ... up to `count`, from after the checkpoint that was resumed; ends early when the run should stop.
+
+        :param monitor: the metric, logged each epoch before `checkpoint`, by which `best` is chosen
+        :param patience: end after as many epochs in which it did not improve
+
+        Raises TrainingError if an epoch ends in which the metric was not logged.
+        """
+        if monitor:
+            self._monitor = self._watching(Monitor(monitor, goal, patience))
         for epoch in range(self._epoch, count):
-            if self.should_stop():
+            if self.should_stop() or (self._monitor and self._monitor.ends(epoch - 1)):
                 return
             self._epoch = epoch
             yield epoch
+            if self._monitor:
+                self._monitor.check(epoch)
 
     def should_stop(self) -> bool:
-        return self._told_to_stop or self._stop() or (self._until is not None and self._step > self._until)
+        """Of several processes each must ask equally often, since all get one answer."""
+        return self._compute.any(self._is_told())
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep `state` (tensors, plain values) for a retry, in place of the one before; a reader sees all or none."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        half = self._file.with_suffix(".tmp")
-        try:
-            checkpoints.save({"epoch": self._epoch, "step": self._step, "state": dict(state)}, half)
-        except RuntimeError as error:
-            # All that torch says of a write that failed.
-            if is_full(half):
-                raise no_room("write", half, disk=half) from error
-            raise
-        half.replace(self._file)
-        if self._shelf:
-            self._shelf.keep(self._file)
+        """Keep `state` (tensors, plain values) on the store for a retry, with where the run and its random numbers
+        stand; and as the best, if the epoch's monitored metric is. A reader sees all or none; a damaged one is passed
+        over for the one before."""
+        if not self._compute.is_first:
+            return
+        content = {"epoch": self._epoch, "step": self._step, "history": self.history, "random": randomness.state()}
+        content |= {"state": dict(state), "scaler": self._compute.state()}
+        content["monitor"] = self._monitor.state() if self._monitor else None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / "checkpoint.pt"
+        checkpoints.save(content, file)
+        # The best first: killed in between, the run does this epoch again, and keeps it again.
+        if self._monitor is None or self._monitor.keeps(self._epoch):
+            self._shelf.keep(file, "best")
+        self._shelf.keep(file, "last")
+        file.unlink()
 
     def resume(self) -> dict[str, Any] | None:
-        """What `checkpoint` kept last, None at a first try; `epochs` then goes on after it."""
-        if self._shelf and not self._file.exists():
-            self._shelf.fetch(self._file)
-        if not self._file.exists():
+        """The state that `checkpoint` kept last, None at a first try; `epochs` then goes on after it."""
+        kept = self._fetched("last")
+        if kept is None:
             return None
-        kept = checkpoints.load(self._file)
-        self._epoch, self._step = kept["epoch"] + 1, kept["step"]
+        self._epoch, self._step, self.history = kept["epoch"] + 1, kept["step"], list(kept["history"])
+        self._kept = kept["monitor"]
+        if self._compute.is_first:
+            randomness.restore(kept["random"])
+        else:
+            # The checkpoint has those of the first process only.
+            randomness.seed(self._seed_of_epoch() + self._compute.rank)
+        self._compute.restore(kept["scaler"])
         state: dict[str, Any] = kept["state"]
         return state
 
+    def best(self) -> dict[str, Any] | None:
+        """The state of the epoch with the best monitored metric; the last one, if none is monitored. None where none
+        was kept."""
+        self._compute.wait()
+        kept = self._fetched("best")
+        return kept["state"] if kept else None
 
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    if find_spec("numpy"):
-        import numpy as np
+    def batches(self, rows: Rows, size: int) -> Batches:
+        """`for batch in batches: loss(model(**batch.features), batch.target)` passes over the rows once, in a new order
+        in each epoch; the tensors are on the run's device. `len(batches)` is how many there are.
 
-        np.random.seed(seed % 2**32)
-    if find_spec("torch"):
-        import torch
+        :param rows: `data.train`
+        :param size: rows a batch; of several processes each gets its part of it
+        """
+        from sailplane.training.batches import Batches
 
-        torch.manual_seed(seed)
+        # An order an epoch, whatever else is random: a run that is resumed goes on as it would have gone on.
+        return Batches(rows, size, compute=self._compute, seed=self._seed_of_epoch)
+
+    def tensors(self, rows: Split) -> Batch:
+        """All rows as one batch on the run's device; of several processes each gets all, to score them."""
+        from sailplane.training.batches import tensors
+
+        return tensors(rows.features, rows.target, self.device)
+
+    def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
+        """What to compute the loss with: the model itself, or, where several processes train it, one that averages
+        their gradients. Checkpoints and the result are the model's own."""
+        return self._compute.parallel(model)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """`with run.autocast(): loss = ...` computes in mixed precision where the train step says so."""
+        return self._compute.autocast()
+
+    def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Gradients, and one step of the optimizer, in the run's precision."""
+        self._compute.step(loss, optimizer)
+
+    def _seed_of_epoch(self) -> int:
+        return self.seed + 1_000_003 * (self._epoch + 1)
+
+    def _is_told(self) -> bool:
+        return self._told_to_stop or self._stop() or (self._until is not None and self._step > self._until)
+
+    def _watching(self, monitor: Monitor) -> Monitor:
+        if self._kept:
+            monitor.restore(self._kept)
+        return monitor
+
+    def _fetched(self, kind: Kind) -> dict[str, Any] | None:
+        file = self._folder / f"{kind}-{self._compute.rank}.pt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not self._shelf.fetch(file, kind):
+            return None
+        try:
+            return checkpoints.load(file)
+        finally:
+            file.unlink()

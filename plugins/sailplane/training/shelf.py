@@ -1,38 +1,89 @@
+"""The checkpoints of a run on the store: `<folder>/<kind>-<number>-<SHA-256>.pt`, of which the newest two of a kind
+stay. The name says what the content must be: one that is damaged is passed over for the one before."""
+
 from __future__ import annotations
 
+import hashlib
+import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from sailplane.errors import StorageError
-from sailplane.home import Home
 from sailplane.storage import Storage
 
+KEPT: Final = 2
+_NAME: Final = re.compile(r"(last|best)-\d{9}-[0-9a-f]{64}\.pt")
 
-def path_of(sweep: str, number: int) -> str:
-    return f"runs/{sweep}/trial-{number}/checkpoint.pt"
+
+def folder_of(sweep: str, number: int) -> str:
+    """Of a trial, whoever trains it."""
+    return f"runs/{sweep}/trial-{number}/checkpoints"
 
 
 class StoreShelf:
-    """A trial's checkpoint on the store: whoever takes over the trial goes on from it."""
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage, self.folder = storage, folder
+        self._names: dict[str, list[str]] = {}
 
-    def __init__(self, sweep: str, number: int) -> None:
-        self._storage = Storage(Home.find().store)
-        self._path = path_of(sweep, number)
+    def keep(self, file: Path, kind: str) -> None:
+        names = self._of(kind)
+        number = _number(names[-1]) + 1 if names else 0
+        name = f"{kind}-{number:09d}-{_digest(file)}.pt"
+        self._storage.put(f"{self.folder}/{name}", file)
+        names.append(name)
+        while len(names) > KEPT:
+            # One that stays does no harm.
+            with suppress(StorageError, FileNotFoundError):
+                self._storage.delete(f"{self.folder}/{names.pop(0)}")
 
-    def keep(self, file: Path) -> None:
-        self._storage.put(self._path, file)
+    def fetch(self, file: Path, kind: str) -> bool:
+        """Puts the newest whole one there; False where there is none."""
+        self._names.pop(kind, None)
+        return any(self._is_whole(name, file) for name in reversed(self._of(kind)))
 
-    def fetch(self, file: Path) -> None:
-        if not self._storage.exists(self._path):
-            return
-        file.parent.mkdir(parents=True, exist_ok=True)
+    def has(self, kind: str) -> bool:
+        self._names.pop(kind, None)
+        return bool(self._of(kind))
+
+    def clear(self) -> None:
+        """They are needed no more. What stays where the store is away does no harm."""
+        self._names.clear()
+        with suppress(StorageError):
+            for path in self._storage.list(self.folder):
+                self._storage.delete(path)
+
+    def _of(self, kind: str) -> list[str]:
+        """Oldest first."""
+        if kind not in self._names:
+            found = (path.rpartition("/")[2] for path in self._storage.list(self.folder))
+            self._names[kind] = sorted(name for name in found if _NAME.fullmatch(name) and name.startswith(kind))
+        return self._names[kind]
+
+    def _is_whole(self, name: str, file: Path) -> bool:
         half = file.with_suffix(".fetched")
-        with half.open("wb") as opened:
-            opened.writelines(self._storage.stream(self._path))
-        half.replace(file)
+        try:
+            with half.open("wb") as opened:
+                opened.writelines(self._storage.stream(f"{self.folder}/{name}"))
+        except FileNotFoundError:
+            # Another process, which holds the trial by now, kept newer ones.
+            return False
+        if (got := _digest(half)) == _digest_of(name):
+            half.replace(file)
+            return True
+        half.unlink()
+        print(f"checkpoint {name} is damaged: its content has digest {got[:12]}; the one before is taken.", flush=True)  # noqa: T201
+        return False
 
-    def clear(self, ended: bool) -> None:
-        """Unless the trial is another worker's by now. A checkpoint that stays does no harm."""
-        if ended:
-            with suppress(StorageError):
-                self._storage.delete(self._path)
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _number(name: str) -> int:
+    return int(name.split("-")[1])
+
+
+def _digest_of(name: str) -> str:
+    return name.removesuffix(".pt").rpartition("-")[2]

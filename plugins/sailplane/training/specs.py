@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +11,7 @@ from typing import Any, Literal
 
 from sailplane.errors import ConfigurationError
 from sailplane.records import Dataset, Record
+from sailplane.training.compute import Precision
 from sailplane.training.limits import SILENCE_SECONDS
 
 
@@ -17,7 +20,8 @@ class TrainSpec(Record):
     """Train one configuration, and the baseline on the same rows. `features`, `train`, `baseline` are code paths.
 
     `sweep` and `trial` are those that the configuration belongs to. With `until` it was trained elsewhere, up to that
-    step of its log: what is left is done from its checkpoint on."""
+    step of its log: what is left is done from its checkpoint on. `processes` train it together; `stream` reads the
+    train rows again in each epoch, for those that memory does not hold."""
 
     kind: Literal["train"] = "train"
     run: str
@@ -32,6 +36,15 @@ class TrainSpec(Record):
     sweep: str | None = None
     trial: int | None = None
     until: int | None = None
+    processes: int = 1
+    precision: Precision = "float32"
+    stream: bool = False
+
+    @property
+    def shelf(self) -> str:
+        """Where its checkpoints lie on the store: another specification of the same run must not go on from them."""
+        digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        return f"runs/{self.run}/checkpoints/{digest[:12]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,8 @@ class SweepWorkerSpec(Record):
     config: Mapping[str, Any] = field(default_factory=dict)
     lease_seconds: float = 30.0
     hung_seconds: float = SILENCE_SECONDS
+    precision: Precision = "float32"
+    stream: bool = False
 
     def trial(self, number: int, config: Mapping[str, Any], seed: int, attempt: str) -> TrainSpec:
         """`attempt` is unique: a worker that lost the trial must not write over what the next one makes of it."""
@@ -64,6 +79,8 @@ class SweepWorkerSpec(Record):
             seed=seed + number,
             sweep=self.sweep,
             trial=number,
+            precision=self.precision,
+            stream=self.stream,
         )
 
 

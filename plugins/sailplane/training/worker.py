@@ -17,9 +17,10 @@ from sailplane.records import Run, Trial
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import SweepConfig
 from sailplane.tracking import sweeps
+from sailplane.training.compute import Compute
 from sailplane.training.fit import Trainer
 from sailplane.training.limits import Limits
-from sailplane.training.shelf import StoreShelf
+from sailplane.training.shelf import StoreShelf, folder_of
 from sailplane.training.specs import SweepWorkerSpec
 from sailplane.training.watch import Watch
 
@@ -52,7 +53,7 @@ class _Worker:
         self._spec, self._folder = spec, folder
         self._sweep = results.read(self.ledger, spec.sweep)
         self._name = f"{spec.worker} {uuid.uuid4().hex[:8]}"
-        self._trainer = Trainer(spec)
+        self._trainer = Trainer(spec, Compute(precision=spec.precision))
         # Of the trials that this process finished, in seconds.
         self._longest = 0.0
         self._succeed()
@@ -81,21 +82,21 @@ class _Worker:
             raise
 
     def _finish(self, trial: Trial) -> bool:
-        config, shelf = self._sweep.config, StoreShelf(trial.sweep, trial.number)
+        config, shelf = self._sweep.config, self._shelf(trial)
         limits = Limits.of(config.max_trial_time, self._longest, self._spec.hung_seconds)
         with Watch(self.ledger, trial, self._name, lease_seconds=self._spec.lease_seconds, limits=limits) as watch:
             reports = _Reports(self.ledger, trial, self._name, config.metric, watch)
             run = self._trainer.run(
                 self._spec.trial(trial.number, trial.config, self._sweep.seed, attempt=uuid.uuid4().hex[:8]),
-                self._folder / f"trial-{trial.number}",
+                shelf,
                 stop=watch.told_to_stop,
                 report=reports,
-                shelf=shelf,
             )
             score = _score(run, self._sweep.config, reports)
         self._longest = max(self._longest, run.seconds)
         kept = queue.finish(self.ledger, trial, self._name, score, run)
-        shelf.clear(kept)
+        if kept:
+            shelf.clear()
         told = f"{self._sweep.config.metric} {score:.4f} in {run.seconds:.1f} s{reports.told}"
         self._say(trial, told if kept else f"{told}, lost to another worker")
         return kept
@@ -105,8 +106,13 @@ class _Worker:
         if not isinstance(error, SailplaneError):
             traceback.print_exc()
             reason = f"{type(error).__name__}: {error}"
-        StoreShelf(trial.sweep, trial.number).clear(queue.fail(self.ledger, trial, self._name, reason))
+        if queue.fail(self.ledger, trial, self._name, reason):
+            self._shelf(trial).clear()
         self._say(trial, f"failed: {reason}")
+
+    def _shelf(self, trial: Trial) -> StoreShelf:
+        """Whoever takes over the trial goes on from what lies there."""
+        return StoreShelf(self._trainer.storage, folder_of(trial.sweep, trial.number))
 
     def _say(self, trial: Trial, text: str) -> None:
         print(f"trial {trial.number}: {text}; {dict(trial.config)}; {self._progress()}", flush=True)  # noqa: T201

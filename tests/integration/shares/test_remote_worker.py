@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,7 +111,9 @@ def test_a_killed_workers_trial_goes_on_from_its_checkpoint_on_another_machine(
     assert trial.score == pytest.approx(0.5)
 
 
-def test_of_finished_trials_the_best_ones_checkpoint_stays(address: Address, elsewhere: Elsewhere) -> None:
+def test_of_finished_trials_the_best_ones_checkpoint_stays(
+    address: Address, elsewhere: Elsewhere, tmp_path: Path
+) -> None:
     """The model is made from it."""
     url, token = address.share()
     train = "def train(config, data, run):\n    run.checkpoint({'rate': config['rate']})\n    return config['rate']\n"
@@ -118,9 +121,10 @@ def test_of_finished_trials_the_best_ones_checkpoint_stays(address: Address, els
     best = results.best_trial(address.ledger, "toy/s")
     stored = Stored("toy/s")
     assert [
-        trial.number for trial in results.trials(address.ledger, "toy/s") if stored.has_checkpoint(trial.number)
+        trial.number for trial in results.trials(address.ledger, "toy/s") if stored.shelf(trial.number).has("last")
     ] == [best.number]
-    assert json.loads(b"".join(stored.checkpoint(best.number)))["state"] == {"rate": best.config["rate"]}
+    assert stored.shelf(best.number).fetch(tmp_path / "kept", "last")
+    assert json.loads((tmp_path / "kept").read_text())["state"] == {"rate": best.config["rate"]}
 
 
 def test_an_interrupted_workers_trial_is_given_to_the_next_at_once(address: Address, elsewhere: Elsewhere) -> None:

@@ -90,7 +90,7 @@ def test_a_killed_job_has_one_clear_error_and_goes_on_from_its_checkpoint(job: J
     wait_for_end(job)
     with pytest.raises(JobError, match="it ended without a result \\(killed by SIGKILL, often for memory\\)"):
         job.result()
-    assert Storage(home.store).list("runs") == []
+    assert {path.split("/")[3] for path in Storage(home.store).list("runs")} == {"checkpoints"}
     job.start(spec("is_killed"))
     wait_for_end(job)
     assert "step 1: train_loss" in job.read_log()[0]
@@ -98,6 +98,7 @@ def test_a_killed_job_has_one_clear_error_and_goes_on_from_its_checkpoint(job: J
     assert Run.from_dict(job.result()).metrics["validation_auc"] > 0.5
     left = {path.name for path in job.folder.iterdir()}
     assert left == {"job.json", "process.json", "log.txt", "result.json"}, "what the killed one began is gone too"
+    assert not [path for path in Storage(home.store).list("runs") if "checkpoints" in path]
 
 
 def test_sigterm_finishes_the_wandb_run_and_another_handle_finds_and_stops_the_same_job(

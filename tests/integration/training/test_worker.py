@@ -153,7 +153,7 @@ def test_a_killed_workers_trial_goes_on_from_its_checkpoint_in_another_worker(
     assert "epochs 3..5" in capsys.readouterr().out
     (trial,) = results.trials(ledger, "toy/s")
     assert (trial.values, trial.score) == ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0), 5.0)
-    assert not [path for path in Storage(home.store).list() if path.endswith("checkpoint.pt")]
+    assert not [path for path in Storage(home.store).list() if "checkpoints" in path]
 
 
 def test_a_stopped_worker_gives_its_trial_back_at_once(home: Home, spec: Make) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -10,38 +12,34 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-
-class FakeRun:
-    """What a train function is handed, kept in memory. `stop_after`: epochs until somebody stops the run."""
-
-    def __init__(self, seed: int = 1, stop_after: int = 1000, kept: tuple[int, dict[str, Any]] | None = None) -> None:
-        self.seed, self.stop_after = seed, stop_after
-        self.device = torch.device("cpu")
-        self.rows: list[dict[str, float]] = []
-        self.kept = kept
-        self._epoch = 0
-
-    def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self.rows.append({"step": step, **metrics})
-
-    def epochs(self, count: int) -> Iterator[int]:
-        for epoch in range(self._epoch, min(count, self.stop_after)):
-            self._epoch = epoch
-            yield epoch
-
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        self.kept = (self._epoch + 1, dict(state))
-
-    def resume(self) -> dict[str, Any] | None:
-        if self.kept is None:
-            return None
-        self._epoch, state = self.kept
-        return state
+from sailplane.storage import Storage
+from sailplane.training.arrays import Split
+from sailplane.training.run import RunHandle
+from sailplane.training.shelf import StoreShelf
 
 
 @pytest.fixture
-def fake_run() -> type[FakeRun]:
-    return FakeRun
+def handle(tmp_path: Path) -> Callable[..., RunHandle]:
+    """What a train function is handed. `stop_after`: epochs until somebody stops the run; `again`: the folder of the
+    checkpoints of a run before it."""
+
+    def make(seed: int = 1, stop_after: int = 1000, again: str | None = None) -> RunHandle:
+        shelf = StoreShelf(Storage((tmp_path / "store").as_uri()), again or f"runs/{uuid.uuid4().hex}")
+
+        class Stopped(RunHandle):
+            folder = shelf.folder
+
+            def should_stop(self) -> bool:
+                return len(self.history) >= stop_after
+
+        return Stopped(tmp_path / "scratch", seed=seed, tracked=_Untracked(), shelf=shelf, verbose=False)
+
+    return make
+
+
+class _Untracked:
+    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        """The handle's own history is looked at."""
 
 
 @pytest.fixture
@@ -53,10 +51,10 @@ def prepared():
         kind = np.float32 if len(outputs) == 1 else np.int64
         state = features.fit(train)
 
-        def split(frame: pd.DataFrame) -> SimpleNamespace:
+        def split(frame: pd.DataFrame) -> Split:
             rows = frame[frame[features.TARGET].notna()]
             arrays = features.transform(rows.drop(columns=features.TARGET), state)
-            return SimpleNamespace(features=arrays, target=rows[features.TARGET].to_numpy(kind))
+            return Split(features=arrays, target=rows[features.TARGET].to_numpy(kind))
 
         return SimpleNamespace(train=split(train), validation=split(validation), state=state, outputs=outputs)
 

@@ -57,18 +57,18 @@ def scans(prepared):
     return prepared(features, data.extract(START, START + 14 * DAY), data.extract(START + 14 * DAY, START + 21 * DAY))
 
 
-def test_the_net_reads_nine_of_ten_digits_and_so_does_the_baseline(scans, fake_run, scores):
-    for trained in (model.train({"epochs": 8}, scans, fake_run()), model.baseline({}, scans, fake_run())):
+def test_the_net_reads_nine_of_ten_digits_and_so_does_the_baseline(scans, handle, scores):
+    for trained in (model.train({"epochs": 8}, scans, handle()), model.baseline({}, scans, handle())):
         logits = scores(trained, scans.validation.features)
         assert logits.shape == (len(scans.validation.target), 10)
         assert (logits.argmax(axis=1) == scans.validation.target).mean() > 0.9
 
 
-def test_training_is_repeatable_bit_for_bit_also_over_a_break(scans, fake_run):
+def test_training_is_repeatable_bit_for_bit_also_over_a_break(scans, handle):
     def weights(run: object) -> list[bytes]:
         return [value.numpy().tobytes() for value in model.train({"epochs": 2}, scans, run).state_dict().values()]
 
-    first, stopped = weights(fake_run()), fake_run(stop_after=1)
+    first, stopped = weights(handle()), handle(stop_after=1)
     weights(stopped)
-    assert weights(fake_run()) == first
-    assert weights(fake_run(kept=stopped.kept)) == first
+    assert weights(handle()) == first
+    assert weights(handle(again=stopped.folder)) == first

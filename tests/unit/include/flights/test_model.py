@@ -23,45 +23,38 @@ def weights(trained: torch.nn.Module) -> list[bytes]:
     return [value.numpy().tobytes() for value in trained.state_dict().values()]
 
 
-def test_it_learns_and_logs_each_epoch(flights, fake_run, scores):
-    run = fake_run()
+def test_it_learns_and_logs_each_epoch(flights, handle, scores):
+    run = handle()
     trained = model.train({"epochs": 3}, flights, run)
-    assert [row["step"] for row in run.rows] == [0, 1, 2]
+    assert [row["step"] for row in run.history] == [0, 1, 2]
     # More would mean that something of the future is among the inputs.
-    assert 0.6 < run.rows[-1]["validation_auc"] < 0.85
+    assert 0.6 < run.history[-1]["validation_auc"] < 0.85
     assert scores(trained, flights.validation.features).shape == flights.validation.target.shape
 
 
-def test_training_is_repeatable_bit_for_bit(flights, fake_run):
-    first = weights(model.train({"epochs": 2}, flights, fake_run()))
+def test_training_is_repeatable_bit_for_bit(flights, handle):
+    first = weights(model.train({"epochs": 2}, flights, handle()))
     torch.rand(7)
-    assert weights(model.train({"epochs": 2}, flights, fake_run())) == first
-    assert weights(model.train({"epochs": 2}, flights, fake_run(seed=2))) != first
+    assert weights(model.train({"epochs": 2}, flights, handle())) == first
+    assert weights(model.train({"epochs": 2}, flights, handle(seed=2))) != first
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(flights, fake_run):
-    unbroken = weights(model.train({"epochs": 3}, flights, fake_run()))
-    stopped = fake_run(stop_after=2)
+def test_a_resumed_run_ends_where_an_unbroken_one_does(flights, handle):
+    unbroken = weights(model.train({"epochs": 3}, flights, handle()))
+    stopped = handle(stop_after=2)
     model.train({"epochs": 3}, flights, stopped)
-    again = fake_run(kept=stopped.kept)
+    again = handle(again=stopped.folder)
     assert weights(model.train({"epochs": 3}, flights, again)) == unbroken
-    assert [row["step"] for row in again.rows] == [2]
+    assert [row["step"] for row in again.history] == [0, 1, 2]
 
 
-def test_a_checkpoint_is_tensors_and_plain_values(flights, fake_run, tmp_path):
-    run = fake_run()
-    model.train({"epochs": 1}, flights, run)
-    torch.save(run.kept, tmp_path / "checkpoint.pt")
-    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)[0] == 1
-
-
-def test_a_setting_with_a_typo_is_named(flights, fake_run):
+def test_a_setting_with_a_typo_is_named(flights, handle):
     with pytest.raises(ValueError, match=r"Unknown settings \['learning_rat'\]"):
-        model.train({"learning_rat": 0.1}, flights, fake_run())
+        model.train({"learning_rat": 0.1}, flights, handle())
 
 
-def test_the_baseline_scores_as_scikit_learn_does(flights, fake_run, scores):
-    ours = scores(model.baseline({}, flights, fake_run()), flights.validation.features)
+def test_the_baseline_scores_as_scikit_learn_does(flights, handle, scores):
+    ours = scores(model.baseline({}, flights, handle()), flights.validation.features)
 
     def one_hot(split: SimpleNamespace) -> np.ndarray:
         sizes = [len(values) + 1 for values in flights.state["vocabularies"].values()]
@@ -72,7 +65,7 @@ def test_the_baseline_scores_as_scikit_learn_does(flights, fake_run, scores):
     np.testing.assert_allclose(ours, theirs.decision_function(one_hot(flights.validation)), atol=0.02)
 
 
-def test_a_value_that_training_did_not_see_adds_nothing(flights, fake_run):
-    trained = model.train({"epochs": 1}, flights, fake_run())
+def test_a_value_that_training_did_not_see_adds_nothing(flights, handle):
+    trained = model.train({"epochs": 1}, flights, handle())
     assert all(not embedding.weight[0].any() for embedding in trained.embeddings)
     assert all(embedding.weight[1:].any() for embedding in trained.embeddings)

@@ -60,9 +60,8 @@ def _divide(by: int) -> Any:
 
 
 def gives_nan(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    net = Net()
-    nn.init.constant_(net.linear.weight, float("nan"))
-    return net
+    """Of weights that are numbers."""
+    return Overflows()
 
 
 def gives_no_model(config: dict[str, Any], data: Any, run: Any) -> dict[str, float]:
@@ -145,3 +144,72 @@ def learns_until_told(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
         run.log({"learned": float(epoch)})
         time.sleep(0.02)
     return Net()
+
+
+class Wide(nn.Module):
+    """With dropout what is random counts."""
+
+    def __init__(self, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 1))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return self.layers(numbers).squeeze(1)
+
+
+def learns_by_batches(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    """`pause`: seconds an epoch takes longer, for who wants to kill it. `die_in`: the epoch in which one of several
+    processes is killed at the first try."""
+    model = Wide(config.get("dropout", 0.2)).to(run.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    batches = run.batches(data.train, 64)
+    kept = {"model": model, "optimizer": optimizer}
+    resumed = run.resume()
+    for name, state in (resumed or {}).items():
+        kept[name].load_state_dict(state)
+    trained = run.parallel(model)
+    for epoch in run.epochs(config.get("epochs", 6), monitor="train_loss", goal="minimize"):
+        loss = _pass(trained, optimizer, batches, run)
+        run.log({"train_loss": loss})
+        time.sleep(config.get("pause", 0.0))
+        if epoch == config.get("die_in") and resumed is None and os.environ.get("RANK") == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        run.checkpoint({name: part.state_dict() for name, part in kept.items()})
+    model.load_state_dict(run.best()["model"])
+    return model
+
+
+def _pass(model: nn.Module, optimizer: Any, batches: Any, run: Any) -> float:
+    model.train()
+    losses = []
+    for batch in batches:
+        with run.autocast():
+            loss = nn.functional.binary_cross_entropy_with_logits(model(**batch.features), batch.target)
+        run.step(loss, optimizer)
+        losses.append(loss.item())
+    return sum(losses) / len(losses)
+
+
+def raises_in_the_second_process(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    model = run.parallel(Wide())
+    if os.environ["RANK"] == "1":
+        raise ValueError("the second one")
+    # Waits for the second one.
+    run.log({"train_loss": 1.0})
+    return model
+
+
+def has_a_weight_that_is_no_number(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    net = Net()
+    nn.init.constant_(net.linear.weight, float("nan"))
+    return net
+
+
+class Overflows(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(3e38))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        large = numbers[:, 0] * self.weight * 10
+        return large - large

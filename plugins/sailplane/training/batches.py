@@ -1,0 +1,96 @@
+"""Batches of rows as tensors on the run's device, by slicing: nothing is done row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sailplane.training.arrays import Split
+from sailplane.training.compute import Compute
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Chunk = tuple[Mapping[str, NDArray[Any]], NDArray[np.generic]]
+
+
+class Stream(Protocol):
+    """Rows that are not in memory all at once."""
+
+    def __len__(self) -> int: ...
+
+    def chunks(self, seed: int) -> Iterator[Chunk]:
+        """All rows once, as features and target, in pieces, in a random order."""
+        ...
+
+
+Rows = Split | Stream
+
+
+class Batch(NamedTuple):
+    """`features`: the arrays of transform by name, first axis rows; `target`: [rows], float32, or int64 class."""
+
+    features: dict[str, Tensor]
+    target: Tensor
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def of(self, rows: Tensor | slice) -> Batch:
+        return Batch({name: tensor[rows] for name, tensor in self.features.items()}, self.target[rows])
+
+    def and_then(self, other: Batch) -> Batch:
+        features = {name: torch.cat([tensor, other.features[name]]) for name, tensor in self.features.items()}
+        return Batch(features, torch.cat([self.target, other.target]))
+
+
+class Batches:
+    """A pass over the rows is a loop over this. Of several processes each gets its part of each batch, and all the same
+    number of them: the rows that do not divide, fewer than there are processes, are left out, others in each epoch."""
+
+    def __init__(self, rows: Rows, size: int, *, compute: Compute, seed: Callable[[], int]) -> None:
+        """`seed` is asked at each pass."""
+        self._rows, self._compute, self._seed = rows, compute, seed
+        self._size = max(1, size // compute.processes)
+        self._whole: Batch | None = None
+
+    def __len__(self) -> int:
+        return -(-(len(self._rows) // self._compute.processes) // self._size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        step, left = self._size * self._compute.processes, None
+        for chunk in self._chunks(self._seed()):
+            rows = left.and_then(chunk) if left else chunk
+            whole = len(rows) - len(rows) % step
+            yield from self._cut(rows.of(slice(whole)))
+            left = rows.of(slice(whole, None))
+        if left:
+            yield from self._cut(left.of(slice(len(left) - len(left) % self._compute.processes)))
+
+    def _cut(self, rows: Batch) -> Iterator[Batch]:
+        own = rows.of(slice(self._compute.rank, None, self._compute.processes))
+        return (own.of(slice(start, start + self._size)) for start in range(0, len(own), self._size))
+
+    def _chunks(self, seed: int) -> Iterator[Batch]:
+        if not isinstance(self._rows, Split):
+            yield from (self._tensors(*chunk) for chunk in self._rows.chunks(seed))
+            return
+        if self._whole is None:
+            self._whole = self._tensors(self._rows.features, self._rows.target)
+        # Gathered once a pass: to gather each batch costs more.
+        order = torch.randperm(len(self._whole), generator=torch.Generator().manual_seed(seed))
+        yield self._whole.of(order.to(self._compute.device))
+
+    def _tensors(self, features: Mapping[str, NDArray[Any]], target: NDArray[np.generic]) -> Batch:
+        return tensors(features, target, self._compute.device)
+
+
+def tensors(features: Mapping[str, NDArray[Any]], target: NDArray[np.generic], device: torch.device) -> Batch:
+    """They share the memory of the arrays, where that is the device's and may be written to."""
+    # Torch does not know read-only memory.
+    moved = {name: torch.from_numpy(np.require(array, requirements="W")).to(device) for name, array in features.items()}
+    return Batch(moved, torch.from_numpy(np.require(target, requirements="W")).to(device))

@@ -1,0 +1,60 @@
+"""The metric by which the best epoch of a run is chosen, and by which it ends early."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from sailplane.errors import ConfigurationError, TrainingError
+
+Goal = Literal["maximize", "minimize"]
+
+
+class Monitor:
+    """An epoch is better than the best if its value is; of equal ones the first stays."""
+
+    def __init__(self, metric: str, goal: Goal, patience: int | None) -> None:
+        if goal not in ("maximize", "minimize"):
+            raise ConfigurationError("monitor", metric, got=f"goal {goal!r}", expected="maximize or minimize")
+        if patience is not None and patience < 1:
+            raise ConfigurationError("monitor", metric, got=f"patience {patience}", expected="at least 1 epoch")
+        self._metric, self._patience = metric, patience
+        self._sign = 1 if goal == "maximize" else -1
+        self._best, self._best_epoch, self._seen_epoch = -math.inf, -1, -1
+        # Of the last checkpoint, and of the last one that was kept as the best.
+        self._kept_epoch, self._kept_best_epoch = -1, -1
+
+    def see(self, row: Mapping[str, float], epoch: int) -> None:
+        if self._metric not in row:
+            return
+        self._seen_epoch = epoch
+        value = self._sign * row[self._metric]
+        if value > self._best:
+            self._best, self._best_epoch = value, epoch
+
+    def keeps(self, epoch: int) -> bool:
+        """Whether the checkpoint that is made now is the best one."""
+        self._kept_epoch = epoch
+        if self._best_epoch == epoch:
+            self._kept_best_epoch = epoch
+        return self._best_epoch == epoch
+
+    def check(self, epoch: int) -> None:
+        """At the end of an epoch. Raises TrainingError."""
+        if self._seen_epoch != epoch:
+            got, remedy = f"epoch {epoch} logged none", f"Log it each epoch: run.log({{{self._metric!r}: ...}})."
+            raise TrainingError("monitor", self._metric, got=got, remedy=remedy)
+        if self._kept_epoch == epoch == self._best_epoch != self._kept_best_epoch:
+            got, remedy = f"epoch {epoch} was kept before its value was known", "Call run.log before run.checkpoint."
+            raise TrainingError("monitor", self._metric, got=got, remedy=remedy)
+
+    def ends(self, epoch: int) -> bool:
+        """Whether the epochs up to this one, which ended, were enough."""
+        return self._patience is not None and epoch >= 0 and epoch - self._best_epoch >= self._patience
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self._best, "best_epoch": self._best_epoch, "seen_epoch": self._seen_epoch}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        self._best, self._best_epoch, self._seen_epoch = kept["best"], kept["best_epoch"], kept["seen_epoch"]
