@@ -12,6 +12,7 @@ from airflow.sdk import CronDataIntervalTimetable, dag
 from sailplane.operators import (
     DeployModelOperator,
     EvaluateModelOperator,
+    Gate,
     IngestDatasetOperator,
     TrainModelOperator,
     sweep,
@@ -47,7 +48,8 @@ def digits():
         baseline="include.digits.model:baseline",
     )
     best = sweep(train, "include/digits/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
-    evaluate = EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=train.output, minimum=0.9)
+    gate = Gate(metric="auc", minimum=0.9)
+    evaluate = EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=train.output, gate=gate)
     evaluate >> DeployModelOperator(task_id="deploy", evaluation=evaluate.output)
 
 

@@ -15,6 +15,9 @@ searches, judges, and serves the model if it is better than the one that is serv
 planes. Day d of any year is day d of 2013 (29 February is 28 February again), so today's run has real data, and so has
 a backfill of any past interval.
 
+**The gate.** A model replaces the champion if it is better with 95% confidence, and not much worse from any airport,
+with any carrier or at any hour. The link `Report` of the task `evaluate` opens all that was measured.
+
 **Time.** A run knows the days before its as-of, the end of its data interval: the run for 20 November stands at
 21 November 00:00 UTC. Trigger it with a field `as_of` to stand elsewhere.
 """
@@ -26,6 +29,7 @@ from airflow.sdk import CronDataIntervalTimetable, dag
 from sailplane.operators import (
     DeployModelOperator,
     EvaluateModelOperator,
+    Gate,
     IngestDatasetOperator,
     TrainModelOperator,
     sweep,
@@ -61,7 +65,21 @@ def flights():
         baseline="include.flights.model:baseline",
     )
     best = sweep(train, "include/flights/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
-    evaluate = EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=train.output, minimum=0.55)
+    evaluate = EvaluateModelOperator(
+        task_id="evaluate",
+        challenger=best,
+        baseline=train.output,
+        gate=Gate(
+            metric="auc",
+            minimum=0.55,
+            # A model that is only luckier than the champion on these days does not replace it.
+            confidence=0.95,
+            slices={"origin": 0.02, "carrier": 0.03, "scheduled_departure:hour": 0.05},
+            # To expect a flight in time that comes late costs the traveller more than to expect a late one in vain.
+            costs={"false_positive": 1.0, "false_negative": 3.0},
+            max_latency_ms=100,
+        ),
+    )
     evaluate >> DeployModelOperator(task_id="deploy", evaluation=evaluate.output)
 
 

@@ -37,4 +37,5 @@ def get_provider_info() -> dict[str, Any]:
         "versions": ["0.1.0"],
         "filesystems": [f"sailplane.filesystems.{scheme}" for scheme in ("data", "hf", "s3")],
         "connection-types": [ALGORITHMIA, WANDB],
+        "extra-links": ["sailplane.operators.links.ReportLink"],
     }

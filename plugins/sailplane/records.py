@@ -155,8 +155,22 @@ class Model(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rule(Record):
+    """One rule of a gate, in words."""
+
+    name: str
+    passed: bool
+    got: str
+    expected: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation(Record):
-    """The gate's verdict on a challenger. `metrics` by contender: challenger, baseline, champion."""
+    """The gate's verdict on a challenger. `metrics` by contender: challenger, baseline, champion.
+
+    `reasons` are the rules as sentences, and what else a person should know; `details` and `report` the URIs of all
+    that was measured, and of the page that shows it.
+    """
 
     model: str
     run: Run
@@ -166,6 +180,9 @@ class Evaluation(Record):
     champion: str | None
     passed: bool
     reasons: tuple[str, ...]
+    rules: tuple[Rule, ...] = ()
+    details: str | None = None
+    report: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

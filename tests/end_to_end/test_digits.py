@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import numpy as np
+import pytest
+from playwright.sync_api import sync_playwright
+from rich.console import Console
 from sklearn.datasets import load_digits
 
 from sailplane.records import Deployment, Evaluation
+from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.summary import show_summary
+from tests.browser.chromium import OPTIONS
 from tests.platform import Platform
+from tests.programs import find
 
 PLATFORM = Path(__file__).parents[2] / "plugins"
 
 
-def test_digits_are_recognised_by_the_served_model(platform: Platform) -> None:
+@pytest.fixture(scope="module")
+def run(platform: Platform) -> Run:
     run = platform.trigger("digits")
     assert platform.wait(run) == "success"
+    return run
+
+
+def test_digits_are_recognised_by_the_served_model(platform: Platform, run: Run) -> None:
     evaluation = Evaluation.from_dict(platform.xcom(run, "evaluate"))
     assert evaluation.metrics["challenger"]["auc"] > 0.95
     deployment = Deployment.from_dict(platform.xcom(run, "deploy"))
@@ -31,6 +45,44 @@ def test_digits_are_recognised_by_the_served_model(platform: Platform) -> None:
     scores = np.array(answer.json()["data"]["ndarray"])
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert (scores.argmax(axis=1) == digits[:100]).mean() > 0.9
+
+
+def test_the_task_links_to_the_report_of_its_run(platform: Platform, run: Run) -> None:
+    links = platform.api("GET", f"{run.path}/taskInstances/evaluate/links")["extra_links"]
+    assert list(links) == ["Report"]
+    answer = httpx.get(f"http://localhost:{platform.home.ui_port}{links['Report']}", trust_env=False)
+    assert answer.status_code == 200, answer.text
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert "digits: passed" in answer.text
+
+
+def test_what_up_prints_of_a_run_names_its_report(platform: Platform, run: Run) -> None:
+    said = io.StringIO()
+    with AirflowApi(platform.home) as api:
+        show_summary(platform.home, api, run, Console(file=said, width=400))
+    [line] = [line for line in said.getvalue().splitlines() if line.startswith("Report")]
+    assert httpx.get(line.split()[1], trust_env=False).text.startswith("<!doctype html>")
+
+
+@pytest.mark.needs("chromium")
+def test_the_report_opens_from_airflows_ui_and_asks_no_one(platform: Platform, run: Run) -> None:
+    asked: list[str] = []
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(f"http://localhost:{platform.home.ui_port}/dags/digits/runs/{quote(run.id)}/tasks/evaluate/details")
+        link = page.get_by_role("link", name="Report", exact=True)
+        link.wait_for(timeout=60_000)
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        link.click()
+        page.locator("#calibration .main-svg").first.wait_for(timeout=60_000)
+        report = page.url
+        browser.close()
+    assert report.endswith("/report.html")
+    assert [url for url in asked[asked.index(report) + 1 :] if not url.startswith(("data:", "blob:"))] == []
+    assert errors == []
 
 
 def test_the_platform_does_not_know_its_users_projects() -> None:

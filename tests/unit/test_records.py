@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sailplane.records import Dataset, Evaluation, Field, Interval, Run, Trial, Windows
+from sailplane.records import Dataset, Evaluation, Field, Interval, Rule, Run, Trial, Windows
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 WINDOW = Interval.trailing(AS_OF, 196)
@@ -47,11 +47,23 @@ RUN = Run(
             champion=None,
             passed=True,
             reasons=("good",),
+            rules=(Rule(name="minimum", passed=True, got="auc 0.7", expected="at least 0.55"),),
+            details="file:///e",
+            report="file:///r",
         ),
     ],
 )
 def test_a_record_survives_json_whole(record):
     assert type(record).from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_an_evaluation_of_before_there_were_rules_can_be_read():
+    old = Evaluation(
+        model="m", run=RUN, window=WINDOW, rows=7, metrics={}, champion=None, passed=True, reasons=("good",)
+    ).to_dict()
+    for name in ("rules", "details", "report"):
+        del old[name]
+    assert Evaluation.from_dict(old).rules == ()
 
 
 def test_the_windows_follow_each_other_and_fill_the_interval():

@@ -1,52 +1,122 @@
-"""The rules that a model must pass before it serves. Values in, verdict out."""
+"""What a model must reach before it serves, as a DAG declares it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from sailplane.errors import ConfigurationError
 
+MORE_IS_BETTER: Final = ("auc",)
+LESS_IS_BETTER: Final = ("log_loss", "brier", "calibration_error")
+METRICS: Final = (*MORE_IS_BETTER, *LESS_IS_BETTER)
+COSTS: Final = ("false_positive", "false_negative")
+# The AUC that a model must reach if its DAG does not say: it has learned something.
 MINIMUM: Final = 0.55
-LESS_IS_BETTER: Final = frozenset({"log_loss", "brier", "calibration_error"})
 
 
-def verdict(
-    metrics: Mapping[str, Mapping[str, float]], *, minimum: float = MINIMUM, metric: str = "auc"
-) -> tuple[bool, tuple[str, ...]]:
-    """Whether the challenger may serve, and each rule with what it got and expected.
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """The rules of a verdict. Whatever they say, the bundle must load and give its golden rows their scores.
 
-    :param metrics: by contender: `challenger`, and where there are such `baseline`, `champion`
-    :param metric: one of which more is better
+    :param metric: what the rules compare: auc, log_loss, brier or calibration_error
+    :param minimum: what the metric must reach, champion or not; without it an AUC must reach 0.55
+    :param maximum: the same for a metric of which less is better
+    :param beat_champion_by: the challenger must be better than the champion by more than this
+    :param confidence: how sure that must be, as 0.95: the lower bound of the one-sided paired-bootstrap interval of the
+        difference must be above `beat_champion_by`. Without it the difference itself must be
+    :param slices: how much worse than the champion the challenger may be where a column has one value, by the column:
+        `{"country": 0.02}`; `{"time:hour": 0.05}` and `{"time:weekday": 0.05}` take those of a timestamp. With
+        `confidence`, a slice fails only if it is worse than that with this confidence, each slice for itself
+    :param min_slice_rows: smaller slices are listed, not judged
+    :param costs: of one `false_positive` and one `false_negative`, for the table of thresholds
+    :param max_latency_ms: what the median prediction of one row may take, through the bundle in the judging process:
+        reading the row, features and graph, without a network
 
-    The challenger must reach the minimum, and be better than the champion where there is one. The baseline is a
-    yardstick that a person reads: it is stated and never stops a model that is better than what serves now.
+    Raises ConfigurationError for what cannot be meant.
     """
-    got = _value(metrics, "challenger", metric)
-    rules = [(got >= minimum, f"minimum: {metric} {got:.4f}, expected at least {minimum:.4f}")]
-    if "champion" in metrics:
-        champion = _value(metrics, "champion", metric)
-        rules.append(
-            (got > champion, f"champion: {metric} {got:.4f}, expected more than the champion's {champion:.4f}")
-        )
-    reasons = [f"{'passed' if passed else 'failed'}: {reason}" for passed, reason in rules]
-    if "champion" not in metrics:
-        reasons.append("no champion yet: only the minimum counts")
-    if "baseline" in metrics:
-        reasons.append(_against_baseline(got, _value(metrics, "baseline", metric), metric))
-    return all(passed for passed, _ in rules), tuple(reasons)
+
+    metric: str = "auc"
+    minimum: float | None = None
+    maximum: float | None = None
+    beat_champion_by: float = 0.0
+    confidence: float | None = None
+    slices: Mapping[str, float] = field(default_factory=dict)
+    min_slice_rows: int = 100
+    costs: Mapping[str, float] | None = None
+    max_latency_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise _refused("metric", repr(self.metric), f"one of {', '.join(METRICS)}")
+        self._check_limit()
+        _check("beat_champion_by", self.beat_champion_by, "0 or more", low=0)
+        if self.confidence is not None:
+            _check("confidence", self.confidence, "a share like 0.95, from 0.5 to 0.999", low=0.5, high=0.999)
+        if self.max_latency_ms is not None:
+            _check("max_latency_ms", self.max_latency_ms, "milliseconds, more than 0", low=0, above=True)
+        if not isinstance(self.min_slice_rows, int) or self.min_slice_rows < 2:
+            raise _refused("min_slice_rows", repr(self.min_slice_rows), "a whole number of 2 or more")
+        self._check_slices()
+        self._check_costs()
+
+    @property
+    def more_is_better(self) -> bool:
+        return self.metric in MORE_IS_BETTER
+
+    @property
+    def limit(self) -> float:
+        """What the metric must reach, or may not exceed."""
+        said = self.minimum if self.more_is_better else self.maximum
+        return MINIMUM if said is None else said
+
+    @property
+    def sign(self) -> int:
+        """Of what is better."""
+        return 1 if self.more_is_better else -1
+
+    def gain(self, difference: float) -> float:
+        """A difference of the metric, challenger - other, as how much better the challenger is."""
+        return self.sign * difference
+
+    def _check_limit(self) -> None:
+        said, other = ("minimum", "maximum") if self.more_is_better else ("maximum", "minimum")
+        if getattr(self, other) is not None:
+            better = "more" if self.more_is_better else "less"
+            raise _refused(other, getattr(self, other), f"a {said}: of {self.metric} {better} is better")
+        if self.metric != "auc" and getattr(self, said) is None:
+            raise _refused(said, "none", f"the {self.metric} that a model may have at most")
+        if getattr(self, said) is not None:
+            _check(
+                said, getattr(self, said), f"a value of {self.metric}", low=0, high=1 if self.metric == "auc" else None
+            )
+
+    def _check_slices(self) -> None:
+        if not isinstance(self.slices, Mapping):
+            raise _refused("slices", repr(self.slices), 'the allowed drop by column, like {"country": 0.02}')
+        for column, allowed in self.slices.items():
+            if not isinstance(column, str) or not column:
+                raise _refused("slices", repr(column), "the name of a column")
+            _check(f"slices[{column!r}]", allowed, "the allowed drop, 0 or more", low=0)
+
+    def _check_costs(self) -> None:
+        if self.costs is None:
+            return
+        if not isinstance(self.costs, Mapping) or set(self.costs) != set(COSTS):
+            raise _refused("costs", repr(self.costs), " and ".join(COSTS))
+        for name, cost in self.costs.items():
+            _check(f"costs[{name!r}]", cost, "0 or more", low=0)
+        if not any(self.costs.values()):
+            raise _refused("costs", "both are 0", "one of them above 0")
 
 
-def _against_baseline(got: float, baseline: float, metric: str) -> str:
-    stands = "better than" if got > baseline else "not better than"
-    return f"for information: {metric} {got:.4f} is {stands} the baseline's {baseline:.4f}"
+def _check(name: str, value: Any, expected: str, *, low: float, high: float | None = None, above: bool = False) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < low or (above and value == low) or (high is not None and value > high):
+        raise _refused(name, repr(value), expected)
 
 
-def _value(metrics: Mapping[str, Mapping[str, float]], contender: str, metric: str) -> float:
-    known = metrics[contender]
-    if metric not in known or metric in LESS_IS_BETTER:
-        allowed = ", ".join(sorted(set(known) - LESS_IS_BETTER))
-        raise ConfigurationError(
-            "judge by", metric, got=f"not a metric of the {contender}", expected=f"one of {allowed}"
-        )
-    return known[metric]
+def _refused(name: str, got: Any, expected: str) -> ConfigurationError:
+    return ConfigurationError("read the gate's", name, got=got, expected=expected)

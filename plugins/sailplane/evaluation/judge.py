@@ -1,86 +1,133 @@
-"""Challenger, baseline and champion on the same rows, that none of them was trained or chosen on."""
+"""The verdict on a challenger, and what it rests on."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
 
-from sailplane.datasets import load
-from sailplane.datasets.labels import labelled
-from sailplane.errors import ModelError
-from sailplane.evaluation.gate import MINIMUM, verdict
-from sailplane.evaluation.metrics import metrics
+from sailplane.evaluation import diagnostics, slices
+from sailplane.evaluation.bootstrap import RESAMPLES, SEED, Samples, Weighted, bound, estimate, resampled
+from sailplane.evaluation.contenders import Tested, contenders, rows_of, tested
+from sailplane.evaluation.details import Details, Difference, Measured, details_path
+from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.serves import asked
+from sailplane.evaluation.verdict import Evidence, reasons, verdict
 from sailplane.records import Evaluation, Model, Run, Windows
 from sailplane.registry.bundle import Bundle
-from sailplane.registry.models import fetch, fetch_bundle
 from sailplane.storage import Storage
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
 
 
 def evaluate(
-    storage: Storage, *, run: Run, baseline: str | None = None, champion: Model | None = None, minimum: float = MINIMUM
+    storage: Storage,
+    *,
+    run: Run,
+    baseline: str | None = None,
+    champion: Model | None = None,
+    gate: Gate | None = None,
 ) -> Evaluation:
-    """Score each contender, through its own bundle and feature code, on the test window of the run's dataset.
+    """Score each contender on the test window of the run's dataset, rows on which none was trained or chosen, and keep
+    all that was found as runs/<run>/evaluation.json. What is the same gives the same, to the bit, but for latency.
 
     :param baseline: URI of the baseline's bundle
     :param champion: the version that is served now
 
     Raises LabelError for a window without labels, DataError for one with a single class, ModelError for a bundle that
-    does not load, gives NaN, or predicts something else than the challenger.
+    does not load, gives NaN, or predicts something else than the challenger, ConfigurationError for a slice by a column
+    that is not there.
     """
-    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
-        bundles = _bundles(storage, run, baseline, champion, Path(scratch))
-        challenger = bundles["challenger"].manifest
-        window = Windows.of(run.dataset.interval).test
-        rows, target = labelled(
-            load(storage, run.dataset, window), challenger.target, challenger.outputs, f"{run.dataset.name} {window}"
-        )
-        # A feature cannot look at what it is to predict.
-        inputs = rows.drop(columns=challenger.target)
-        measured = {name: _measure(bundle, inputs, target) for name, bundle in bundles.items()}
-    passed, reasons = verdict(measured, minimum=minimum)
-    if champion and champion.as_of > run.as_of:
-        # It was trained on days that this run must not know: it neither compares fairly nor may be replaced.
-        passed = False
-        reasons = (*reasons, f"failed: the champion knows the days up to {champion.as_of:%Y-%m-%d}, this run less")
+    gate = gate or Gate()
+    window = Windows.of(run.dataset.interval).test
+    with contenders(storage, run, baseline, champion) as found:
+        rows, target = rows_of(storage, run, window, found.challenger)
+        groups = slices.groups(gate, rows)
+        test = tested(found, rows, target)
+        samples = resampled({name: Weighted(target, scores) for name, scores in test.scores.items()})
+        evidence = _evidence(gate, run, champion, found.challenger, test, samples, groups)
+        details = _details(gate, found.challenger, test, samples, evidence)
+    storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
+    rules = verdict(gate, evidence)
     return Evaluation(
         model=run.model,
         run=run,
         window=window,
         rows=len(rows),
-        metrics=measured,
+        metrics=test.metrics,
         champion=champion.version if champion else None,
-        passed=passed,
-        reasons=reasons,
+        passed=all(rule.passed for rule in rules),
+        reasons=reasons(gate, evidence, rules),
+        rules=rules,
+        details=storage.uri(details_path(run.id)),
     )
 
 
-def _bundles(
-    storage: Storage, run: Run, baseline: str | None, champion: Model | None, scratch: Path
-) -> dict[str, Bundle]:
-    bundles = {"challenger": fetch_bundle(storage, run.bundle, scratch / "challenger")}
-    if baseline:
-        bundles["baseline"] = fetch_bundle(storage, baseline, scratch / "baseline")
-    if champion:
-        bundles["champion"] = fetch(storage, champion, scratch / "champion")
-    expected = bundles["challenger"].manifest
-    for name, bundle in bundles.items():
-        got = bundle.manifest
-        if (got.target, got.outputs) != (expected.target, expected.outputs):
-            raise ModelError(
-                "compare models of",
-                run.model,
-                got=f"the {name} predicts {got.target}: {', '.join(got.outputs)}",
-                expected=f"{expected.target}: {', '.join(expected.outputs)}",
-                remedy="Give the model that predicts something else another name.",
-            )
-    return bundles
+def _evidence(
+    gate: Gate,
+    run: Run,
+    champion: Model | None,
+    challenger: Bundle,
+    test: Tested,
+    samples: Mapping[str, Samples],
+    groups: list[slices.Group],
+) -> Evidence:
+    fault, latency_ms = asked(challenger)
+    return Evidence(
+        metrics=test.metrics,
+        gain_at_least=gain_at_least(gate, samples),
+        slices=tuple(slices.judged(gate, groups, test.target, test.known("challenger", "champion"))),
+        fault=fault,
+        latency_ms=latency_ms,
+        as_of=(run.as_of, champion.as_of) if champion else None,
+    )
 
 
-def _measure(bundle: Bundle, inputs: pd.DataFrame, target: NDArray[np.generic]) -> dict[str, float]:
-    return metrics(target, bundle.predict(inputs))
+def gain_at_least(gate: Gate, samples: Mapping[str, Samples]) -> float | None:
+    """How much better than the champion, with the gate's confidence."""
+    if gate.confidence is None or "champion" not in samples:
+        return None
+    by = samples["challenger"][gate.metric] - samples["champion"][gate.metric]
+    return bound(gate.sign * by, 1 - gate.confidence)
+
+
+def _details(
+    gate: Gate, challenger: Bundle, test: Tested, samples: Mapping[str, Samples], evidence: Evidence
+) -> Details:
+    listed, cheapest = diagnostics.thresholds(test.target, test.scores["challenger"], gate.costs)
+    importance, note = diagnostics.importance(gate, challenger, test.rows, test.target)
+    return Details(
+        gate=asdict(gate),
+        resamples=RESAMPLES,
+        seed=SEED,
+        metrics=_measured(test, samples),
+        differences=_differences(test, samples),
+        slices=tuple(evidence.slices),
+        calibration=diagnostics.calibration(test.target, test.known("challenger", "champion")),
+        thresholds=listed,
+        best_threshold=cheapest,
+        importance=importance,
+        latency_ms=evidence.latency_ms,
+        notes=(note,) if note else (),
+    )
+
+
+def _measured(test: Tested, samples: Mapping[str, Samples]) -> tuple[Measured, ...]:
+    return tuple(
+        Measured(contender=name, metric=metric, estimate=estimate(value, samples[name][metric]))
+        for name, values in test.metrics.items()
+        for metric, value in values.items()
+    )
+
+
+def _differences(test: Tested, samples: Mapping[str, Samples]) -> tuple[Difference, ...]:
+    """Of the challenger to each of the others."""
+    mine, drawn = test.metrics["challenger"], samples["challenger"]
+    return tuple(
+        Difference(
+            against=name,
+            metric=metric,
+            estimate=estimate(mine[metric] - value, drawn[metric] - samples[name][metric]),
+        )
+        for name in ("champion", "baseline")
+        if name in test.metrics
+        for metric, value in test.metrics[name].items()
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,40 +25,77 @@ def metrics(target: NDArray[np.generic], probability: NDArray[np.floating]) -> d
     the sum over classes (0 to 2, Brier 1950); the calibration error is that of the most probable class.
     Raises DataError where only one class occurs, ModelError where a probability is no number.
     """
-    from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+    labels, probability = checked(target, probability)
+    return {name: measure(labels, probability) for name, measure in _MEASURES.items()}
 
-    labels = _labels(target, probability)
-    probability = np.asarray(probability, dtype=np.float64)
+
+def metric(name: str, target: NDArray[np.generic], probability: NDArray[np.floating]) -> float:
+    """One of `metrics`."""
+    return _MEASURES[name](*checked(target, probability))
+
+
+def _auc(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
+    from sklearn.metrics import roc_auc_score
+
     if probability.shape[1] == 1:
-        positive = probability[:, 0]
-        return {
-            "auc": float(roc_auc_score(labels, positive)),
-            "log_loss": float(log_loss(labels, positive, labels=[0, 1])),
-            "brier": float(brier_score_loss(labels, positive)),
-            "calibration_error": calibration_error(labels, positive),
-        }
-    # float32 softmax adds up to 1 only nearly, which scikit-learn warns about.
-    probability = probability / probability.sum(axis=1, keepdims=True)
-    classes = np.arange(probability.shape[1])
+        return float(roc_auc_score(labels, probability[:, 0]))
     occurring = np.unique(labels)
-    hits = labels[:, None] == occurring
-    return {
-        "auc": float(roc_auc_score(hits, probability[:, occurring], average="macro")),
-        "log_loss": float(log_loss(labels, probability, labels=classes)),
-        "brier": float(brier_score_loss(labels, probability, labels=classes)),
-        "calibration_error": calibration_error(labels == probability.argmax(axis=1), probability.max(axis=1)),
-    }
+    return float(roc_auc_score(labels[:, None] == occurring, probability[:, occurring], average="macro"))
+
+
+def _log_loss(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
+    from sklearn.metrics import log_loss
+
+    if probability.shape[1] == 1:
+        return float(log_loss(labels, probability[:, 0], labels=[0, 1]))
+    return float(log_loss(labels, probability, labels=np.arange(probability.shape[1])))
+
+
+def _brier(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
+    from sklearn.metrics import brier_score_loss
+
+    if probability.shape[1] == 1:
+        return float(brier_score_loss(labels, probability[:, 0]))
+    return float(brier_score_loss(labels, probability, labels=np.arange(probability.shape[1])))
+
+
+def _calibration_error(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
+    return calibration_error(*certainty(labels, probability))
+
+
+_MEASURES: Final[Mapping[str, Callable[[NDArray[np.int64], NDArray[np.float64]], float]]] = {
+    "auc": _auc,
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "calibration_error": _calibration_error,
+}
 
 
 def calibration_error(hit: NDArray[np.generic], probability: NDArray[np.floating]) -> float:
     """Expected calibration error: |mean probability - frequency| over 10 equal bins, weighted by their rows
     (Naeini et al. 2015). Both are [n]."""
-    bins = np.minimum((probability * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bins, weights=probability - hit.astype(np.float64), minlength=BINS)
+    gaps = np.bincount(bins(probability), weights=probability - hit.astype(np.float64), minlength=BINS)
     return float(np.abs(gaps).sum() / len(probability))
 
 
-def _labels(target: NDArray[np.generic], probability: NDArray[np.floating]) -> NDArray[np.int64]:
+def bins(probability: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Which of the 10 equal bins each lies in."""
+    return np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+
+
+def certainty(
+    labels: NDArray[np.int64], probability: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Whether what was said is so, 0 or 1, and how probable it was: of 1, or of the most probable class. Both [n]."""
+    if probability.shape[1] == 1:
+        return labels, probability[:, 0]
+    return (labels == probability.argmax(axis=1)).astype(np.int64), probability.max(axis=1)
+
+
+def checked(
+    target: NDArray[np.generic], probability: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels [n] and probabilities [n, k], those of several classes adding up to 1. Raises as `metrics`."""
     if probability.ndim != 2 or len(target) != len(probability):
         raise ModelError(
             "score", got=f"probabilities of shape {probability.shape}", expected=f"[{len(target)}, outputs]"
@@ -73,4 +111,8 @@ def _labels(target: NDArray[np.generic], probability: NDArray[np.floating]) -> N
             expected="at least two classes",
             remedy="Use a longer window.",
         )
-    return labels
+    exact: NDArray[np.float64] = np.asarray(probability, dtype=np.float64)
+    if exact.shape[1] > 1:
+        # float32 softmax adds up to 1 only nearly, which scikit-learn warns about.
+        exact = exact / exact.sum(axis=1, keepdims=True)
+    return labels, exact

@@ -1,5 +1,6 @@
 """The stages as Airflow operators: each takes what the context gives, calls a pure room, and returns a record."""
 
+from sailplane.evaluation.gate import Gate
 from sailplane.operators.deploy import DeployModelOperator
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.form import trigger_form
@@ -11,6 +12,7 @@ from sailplane.operators.train import TrainModelOperator
 __all__ = [
     "DeployModelOperator",
     "EvaluateModelOperator",
+    "Gate",
     "IngestDatasetOperator",
     "SyncStorageOperator",
     "TrainModelOperator",

@@ -5,9 +5,12 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 
+from sailplane.errors import ConfigurationError
+from sailplane.evaluation.gate import Gate
 from sailplane.home import Home
 from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.ledger import Ledger
+from sailplane.operators.links import ReportLink
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Run
 
@@ -16,33 +19,40 @@ class EvaluateModelOperator(BaseOperator):
     """Judges a run on the days before the as-of that neither training nor the sweep looked at; returns an `Evaluation`.
 
     Challenger, baseline and the champion that is served now are scored on the same rows. A verdict against the
-    challenger is a result, not a failure. A retry judges again and gives the same verdict.
+    challenger is a result, not a failure. A retry judges again and gives the same verdict. All that was measured is on
+    the store beside the run, as evaluation.json and as the page that the task's link `Report` opens.
 
     :param challenger: the run to judge (a `Run` as `train` or `sweep` returns it)
     :param baseline: the run whose baseline is the yardstick
-    :param minimum: the AUC that a model must reach, champion or not
+    :param gate: what a model must reach
     """
 
     template_fields: Sequence[str] = ("challenger", "baseline")
+    operator_extra_links = (ReportLink(),)
 
-    def __init__(self, *, challenger: Any, baseline: Any, minimum: float = 0.55, **kwargs: Any) -> None:
+    def __init__(self, *, challenger: Any, baseline: Any, gate: Gate | None = None, **kwargs: Any) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.challenger: Mapping[str, Any] = challenger
         self.baseline: Mapping[str, Any] = baseline
-        self.minimum = minimum
+        self.gate = Gate() if gate is None else gate
+        if not isinstance(self.gate, Gate):
+            raise ConfigurationError("read the gate of", self.task_id, got=repr(gate), expected="Gate(...)")
 
     def execute(self, context: Context) -> dict[str, Any]:
         from sailplane.evaluation import evaluate
+        from sailplane.evaluation.report import publish
         from sailplane.registry.models import alias
 
-        home, challenger = Home.find(), Run.from_dict(self.challenger)
+        storage, ledger = SailplaneStorageHook().get_conn(), Ledger.at(Home.find())
+        challenger = Run.from_dict(self.challenger)
         evaluation = evaluate(
-            SailplaneStorageHook().get_conn(),
+            storage,
             run=challenger,
             baseline=Run.from_dict(self.baseline).baseline,
-            champion=alias(Ledger.at(home), challenger.model, "champion"),
-            minimum=self.minimum,
+            champion=alias(ledger, challenger.model, "champion"),
+            gate=self.gate,
         )
+        evaluation = publish(storage, ledger, evaluation)
         self.log.info("Verdict: %s", "passed" if evaluation.passed else "not passed")
         for reason in evaluation.reasons:
             self.log.info("- %s", reason)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from sailplane.evaluation.details import report_link
 from sailplane.home import Home
 from sailplane.records import Dataset, Evaluation
 from sailplane.records import Run as TrainingRun
@@ -20,9 +21,9 @@ NOISE = ("::group::", "::endgroup::")
 
 def show_summary(home: Home, api: AirflowApi, run: Run, console: Console) -> None:
     console.print()
-    for name, value in (*summary_lines(api, run), ("UI", run.page(home))):
-        console.print(f"[bold]{name:<12}[/]{escape(value)}")
     evaluation = api.xcom(run, "evaluate")
+    for name, value in (*summary_lines(api, run), *_report(home, evaluation), ("UI", run.page(home))):
+        console.print(f"[bold]{name:<12}[/]{escape(value)}")
     _show_answer(home, evaluation["model"] if evaluation else run.dag, console)
 
 
@@ -42,6 +43,11 @@ def summary_lines(api: AirflowApi, run: Run) -> Iterator[tuple[str, str]]:
             yield contender.capitalize(), _numbers(metrics)
         yield "Gate", "passed" if evaluation.passed else "not passed: nothing new is deployed"
         yield from (("", reason) for reason in evaluation.reasons)
+
+
+def _report(home: Home, evaluation: Any) -> Iterator[tuple[str, str]]:
+    if evaluation and evaluation.get("report"):
+        yield "Report", f"http://localhost:{home.ui_port}{report_link(evaluation['run']['id'])}"
 
 
 def show_failure(home: Home, api: AirflowApi, run: Run, console: Console) -> None:

@@ -14,8 +14,8 @@ from sailplane.sweeps.space import SweepConfig
 Figure = dict[str, Any]
 
 # Colours that can also be told apart by those who do not see all (Okabe and Ito, 2008).
-_BLUE, _ORANGE, _RED, _GREEN, _GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#9AA5B1"
-_INK, _RULE = "#243B53", "#D9E2EC"
+BLUE, ORANGE, RED, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#9AA5B1"
+INK, RULE = "#243B53", "#D9E2EC"
 # From the worst score to the best.
 _SHADES: Final = (
     "#D3E4C5",
@@ -31,7 +31,7 @@ _SHADES: Final = (
 )
 _MANY_POINTS: Final = 2000
 # In CSS's px: less, and the labels of two axes meet.
-_AXIS_WIDTH: Final = 160
+AXIS_WIDTH: Final = 160
 
 
 def history(config: SweepConfig, trials: Sequence[Trial], failures: Mapping[int, str]) -> Figure:
@@ -41,14 +41,14 @@ def history(config: SweepConfig, trials: Sequence[Trial], failures: Mapping[int,
     early = stopped_early(config, trials)
     whole = [trial for trial in finished if trial.number not in early]
     data = [
-        _scores(config, "finished", whole, {"color": _BLUE, "size": 8}),
-        _scores(config, "stopped early", [t for t in finished if t.number in early], _marker(_ORANGE, "diamond")),
+        _scores(config, "finished", whole, {"color": BLUE, "size": 8}),
+        _scores(config, "stopped early", [t for t in finished if t.number in early], _marker(ORANGE, "diamond")),
         _best_so_far(config, finished, trials[-1].number),
         _failed([trial.number for trial in trials if trial.state == "failed"], failures),
     ]
     return {
         "data": [trace for trace in data if trace["x"]],
-        "layout": _layout(
+        "layout": laid_out(
             xaxis=_counted("trial", -0.5, trials[-1].number + 0.5),
             yaxis=_valued(config.metric, [_score(trial) for trial in finished]),
             # Failed trials have no score: their marks stand at the foot, whatever the scores are.
@@ -61,11 +61,11 @@ def curves(config: SweepConfig, trials: Sequence[Trial], best: Trial | None) -> 
     """The values that trials reported, by their count; those of the best trial on top."""
     early = stopped_early(config, trials)
     kinds: dict[str, tuple[str, list[Trial]]] = {
-        "finished": (_BLUE, []),
-        "running": (_GREY, []),
-        "failed": (_RED, []),
-        "stopped early": (_ORANGE, []),
-        "best": (_GREEN, []),
+        "finished": (BLUE, []),
+        "running": (GREY, []),
+        "failed": (RED, []),
+        "stopped early": (ORANGE, []),
+        "best": (GREEN, []),
     }
     for trial in trials:
         kind = "stopped early" if trial.number in early else trial.state
@@ -74,7 +74,7 @@ def curves(config: SweepConfig, trials: Sequence[Trial], best: Trial | None) -> 
     longest = max(len(trial.values) for trial in trials)
     return {
         "data": [trace for trace in data if trace["x"]],
-        "layout": _layout(
+        "layout": laid_out(
             xaxis=_counted("values reported", 0.5, longest + 0.5),
             yaxis=_valued(config.metric, [value for trial in trials for value in trial.values]),
         ),
@@ -92,7 +92,7 @@ def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
     axes = [parameter_axis(parameter, [parameter.of(trial.config) for trial in leaders]) for parameter in free]
     axes.append(number_axis(config.metric, scores, log=is_wide(scores)))
     told = [_told(config, trial) for trial in leaders]
-    layout = _layout(
+    layout = laid_out(
         xaxis={"visible": False, "range": [-0.1, len(axes) - 0.9], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.03, 1.03], "fixedrange": True},
         shapes=[_rule(n) for n in range(len(axes))],
@@ -101,7 +101,7 @@ def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
     layout |= {"margin": {"l": 130, "r": 20, "t": 50, "b": 50}, "height": 460}
     layout["legend"] = {"x": 0, "y": -0.03, "yanchor": "top"}
     if len(axes) > 7:
-        layout["width"] = len(axes) * _AXIS_WIDTH
+        layout["width"] = len(axes) * AXIS_WIDTH
     return {"data": [*_lines(config, axes, told), _ends(config, axes[-1], len(axes) - 1, told)], "layout": layout}
 
 
@@ -110,9 +110,9 @@ def bars(shares: Mapping[str, float]) -> Figure:
     names = [escape(cut(name, 40)) for name in shares]
     told = [f"{share:.0%}" for share in shares.values()]
     bar: dict[str, Any] = {"type": "bar", "orientation": "h", "x": list(shares.values()), "y": names, "text": told}
-    bar |= {"textposition": "outside", "cliponaxis": False, "marker": {"color": _BLUE}, "hoverinfo": "y+text"}
-    layout = _layout(
-        xaxis={"tickformat": ".0%", "range": [0, 1.08], "gridcolor": _RULE, "title": {"text": "share of the variance"}},
+    bar |= {"textposition": "outside", "cliponaxis": False, "marker": {"color": BLUE}, "hoverinfo": "y+text"}
+    layout = laid_out(
+        xaxis={"tickformat": ".0%", "range": [0, 1.08], "gridcolor": RULE, "title": {"text": "share of the variance"}},
         yaxis={"type": "category", "autorange": "reversed", "automargin": True, "ticksuffix": "  "},
     )
     return {"data": [bar], "layout": layout | {"height": 130 + 32 * len(names), "bargap": 0.35, "showlegend": False}}
@@ -138,7 +138,7 @@ def _best_so_far(config: SweepConfig, finished: Sequence[Trial], last: int) -> d
     """To the last trial, so that it is seen how long nothing better came."""
     bests = list(accumulate(map(_score, finished), max if config.maximize else min))
     numbers = [trial.number for trial in finished]
-    line = {"shape": "hv", "color": _GREEN, "width": 2}
+    line = {"shape": "hv", "color": GREEN, "width": 2}
     points = {"x": [*numbers, last] if numbers else [], "y": [*bests, *bests[-1:]]}
     return {"type": "scatter", "mode": "lines", "name": "best so far", "line": line, "hoverinfo": "skip", **points}
 
@@ -146,7 +146,7 @@ def _best_so_far(config: SweepConfig, finished: Sequence[Trial], last: int) -> d
 def _failed(numbers: Sequence[int], failures: Mapping[int, str]) -> dict[str, Any]:
     told = [f"trial {number} failed<br>{escape(cut(text(failures.get(number) or ''), 120))}" for number in numbers]
     points = {"x": list(numbers), "y": [0.03] * len(numbers), "yaxis": "y2", "hovertext": told, "hoverinfo": "text"}
-    return {"type": "scatter", "mode": "markers", "name": "failed", "marker": _marker(_RED, "x"), **points}
+    return {"type": "scatter", "mode": "markers", "name": "failed", "marker": _marker(RED, "x"), **points}
 
 
 def _curves(kind: str, colour: str, found: Sequence[Trial]) -> dict[str, Any]:
@@ -168,8 +168,8 @@ def _lines(config: SweepConfig, axes: Sequence[Axis], told: Sequence[str]) -> li
         good = place if config.maximize else 1 - place
         shades[min(int(good * len(_SHADES)), len(_SHADES) - 1)].append(n)
     lines = [_line(axes, found, told, _SHADES[shade]) for shade, found in shades.items() if found]
-    best = _line(axes, [0], told, _GREEN) | {"name": f"best: {told[0].split('<br>')[0]}", "showlegend": True}
-    return [*lines, best | {"line": {"color": _GREEN, "width": 4}}]
+    best = _line(axes, [0], told, GREEN) | {"name": f"best: {told[0].split('<br>')[0]}", "showlegend": True}
+    return [*lines, best | {"line": {"color": GREEN, "width": 4}}]
 
 
 def _line(axes: Sequence[Axis], found: Iterable[int], told: Sequence[str], colour: str) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _ends(config: SweepConfig, scores: Axis, x: int, told: Sequence[str]) -> dic
 
 
 def _rule(x: int) -> dict[str, Any]:
-    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "layer": "below", "line": {"color": _INK, "width": 1}}
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "layer": "below", "line": {"color": INK, "width": 1}}
 
 
 def _words(x: int, axis: Axis) -> list[dict[str, Any]]:
@@ -232,16 +232,17 @@ def _marker(colour: str, symbol: str) -> dict[str, Any]:
 def _counted(title: str, low: float, high: float) -> dict[str, Any]:
     """An axis of whole numbers."""
     axis = {"title": {"text": title}, "range": [low, high], "tick0": 0, "dtick": max(1.0, step(low, high, 12))}
-    return axis | {"showgrid": False, "linecolor": _INK, "zeroline": False, "ticks": "outside"}
+    return axis | {"showgrid": False, "linecolor": INK, "zeroline": False, "ticks": "outside"}
 
 
 def _valued(title: str, values: Sequence[float]) -> dict[str, Any]:
     axis = {"title": {"text": escape(cut(title, 40))}, "type": "log" if is_wide(values) else "linear"}
-    return axis | {"gridcolor": _RULE, "zeroline": False, "automargin": True}
+    return axis | {"gridcolor": RULE, "zeroline": False, "automargin": True}
 
 
-def _layout(**more: Any) -> dict[str, Any]:
-    font = {"family": "system-ui, sans-serif", "size": 13, "color": _INK}
+def laid_out(**more: Any) -> dict[str, Any]:
+    """A layout in the look that all pictures have."""
+    font = {"family": "system-ui, sans-serif", "size": 13, "color": INK}
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
     look = {"font": font, "paper_bgcolor": "white", "plot_bgcolor": "white", "hovermode": "closest", "height": 420}
     return look | {"legend": legend, "showlegend": True, "margin": {"l": 70, "r": 20, "t": 40, "b": 55}} | more

@@ -10,6 +10,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 # For a checkout that is not installed, and so has no entry points.
 import sailplane.filesystems.schemes  # noqa: F401
+from sailplane.evaluation.details import REPORTS
 
 # Where the HTTP interface of shared sweeps is.
 SHARES: Final = "/sailplane/sweeps"
@@ -22,8 +23,12 @@ class SailplanePlugin(AirflowPlugin):
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Only the api-server asks for it."""
         from sailplane.shares.app import make_app
+        from sailplane.views import reports
 
-        return [{"app": make_app(), "url_prefix": SHARES, "name": "Shared sweeps"}]
+        return [
+            {"app": make_app(), "url_prefix": SHARES, "name": "Shared sweeps"},
+            {"app": reports.make_app(), "url_prefix": REPORTS, "name": "Reports"},
+        ]
 
     @property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:  # type: ignore[override]

@@ -24,6 +24,11 @@ def test_airflow_lists_the_provider() -> None:
     assert "sailplane" in packages
 
 
+def test_airflow_lists_the_link_to_a_report() -> None:
+    found = json.loads(airflow("providers", "links"))
+    assert "sailplane.operators.links.ReportLink" in [link["extra_link_class_name"] for link in found]
+
+
 def test_airflow_runs_no_file_of_the_package_as_a_plugin(tmp_path: Path) -> None:
     script = "from airflow.plugins_manager import get_import_errors; print(get_import_errors())"
     ended = subprocess.run(

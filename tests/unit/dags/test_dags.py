@@ -36,6 +36,12 @@ def test_a_dag_can_be_serialised_and_carries_its_doc_and_its_form(dags, name):
     assert [param for param, _ in serialised["params"]] == ["window", "trials", "workers", "as_of"]
 
 
+@pytest.mark.parametrize("name", [file.stem for file in FILES])
+def test_the_task_that_judges_has_a_link_to_its_report(dags, name):
+    tasks = {task["__var"]["task_id"]: task["__var"] for task in DagSerialization.to_dict(dags[name])["dag"]["tasks"]}
+    assert tasks["evaluate"]["_operator_extra_links"] == {"Report": "_link_ReportLink"}
+
+
 def test_flights_runs_every_day_over_the_day_that_ended(dags):
     timetable = DagSerialization.to_dict(dags["flights"])["dag"]["timetable"]
     assert timetable["__type"].endswith("CronDataIntervalTimetable")

@@ -9,6 +9,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
+from sailplane.evaluation.details import REPORTS
 from sailplane.provider import get_provider_info
 from sailplane.views.plugin import SailplanePlugin, allowed_hosts
 
@@ -30,6 +31,7 @@ async def _hello(scope: Scope, receive: Receive, send: Send) -> None:
         ("/", "evil.example", 400),
         ("/api/v2/dags", "tunnel.example", 400),
         ("/sailplane/sweeps", "tunnel.example", 400),
+        ("/sailplane/reports/toy/r/report.html", "tunnel.example", 400),
         ("/sailplane/sweeps/1a2b", "tunnel.example", 200),
         ("/sailplane/sweeps/../../api/v2/dags", "tunnel.example", 400),
         ("/sailplane/sweeps/1a2b", "localhost", 200),
@@ -48,9 +50,20 @@ def test_a_foreign_host_name_reaches_shared_sweeps_and_nothing_else(path: str, h
 
 
 def test_shared_sweeps_are_below_the_path_that_is_open() -> None:
-    [app] = SailplanePlugin().fastapi_apps
+    app = next(app for app in SailplanePlugin().fastapi_apps if app["name"] == "Shared sweeps")
     [middleware] = SailplanePlugin().fastapi_root_middlewares
     assert middleware["kwargs"]["open_below"] == f"{app['url_prefix']}/"
+
+
+def test_a_report_needs_airflows_login() -> None:
+    app = next(app for app in SailplanePlugin().fastapi_apps if app["name"] == "Reports")
+    assert app["url_prefix"] == REPORTS
+
+    async def asked() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app["app"]), base_url="http://localhost") as client:
+            return await client.get("/toy/r/report.html")
+
+    assert asyncio.run(asked()).status_code == 401
 
 
 def test_a_task_that_imports_the_plugin_does_not_pay_for_a_web_framework() -> None:

@@ -1,0 +1,118 @@
+"""Challenger, baseline and champion, scored on the same rows, each through its own bundle and feature code."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sailplane.datasets import load
+from sailplane.datasets.labels import labelled
+from sailplane.errors import ModelError, SailplaneError, StorageError
+from sailplane.evaluation.metrics import metrics
+from sailplane.records import Interval, Model, Run
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.models import fetch, fetch_bundle
+from sailplane.storage import Storage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """Their bundles by name: `challenger`, and where there are such `baseline`, `champion`."""
+
+    bundles: Mapping[str, Bundle]
+    champion: Model | None
+
+    @property
+    def challenger(self) -> Bundle:
+        return self.bundles["challenger"]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Labelled rows without their labels, the labels, and each contender's scores and metrics on them."""
+
+    rows: pd.DataFrame
+    target: NDArray[np.generic]
+    scores: Mapping[str, NDArray[np.floating]]
+    metrics: Mapping[str, Mapping[str, float]]
+
+    def known(self, *contenders: str) -> dict[str, NDArray[np.floating]]:
+        """The scores of those that there are."""
+        return {name: self.scores[name] for name in contenders if name in self.scores}
+
+
+@contextmanager
+def contenders(storage: Storage, run: Run, baseline: str | None, champion: Model | None) -> Iterator[Contenders]:
+    """Raises ModelError for a bundle that does not load, or that predicts something else than the challenger."""
+    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+        yield Contenders(_bundles(storage, run, baseline, champion, Path(scratch)), champion)
+
+
+def _bundles(
+    storage: Storage, run: Run, baseline: str | None, champion: Model | None, scratch: Path
+) -> dict[str, Bundle]:
+    bundles = {"challenger": fetch_bundle(storage, run.bundle, scratch / "challenger")}
+    if baseline:
+        bundles["baseline"] = fetch_bundle(storage, baseline, scratch / "baseline")
+    if champion:
+        with _as_champion(champion):
+            bundles["champion"] = fetch(storage, champion, scratch / "champion")
+    expected = bundles["challenger"].manifest
+    for name, bundle in bundles.items():
+        got = bundle.manifest
+        if (got.target, got.outputs) != (expected.target, expected.outputs):
+            raise ModelError(
+                "compare models of",
+                run.model,
+                got=f"the {name} predicts {got.target}: {', '.join(got.outputs)}",
+                expected=f"{expected.target}: {', '.join(expected.outputs)}",
+                remedy="Give the model that predicts something else another name.",
+            )
+    return bundles
+
+
+@contextmanager
+def _as_champion(champion: Model | None) -> Iterator[None]:
+    """What keeps the champion from being judged, in one error: it is neither replaced nor taken for bad."""
+    try:
+        yield
+    except Exception as error:
+        # A store that is away may be back at the next try.
+        if champion is None or isinstance(error, StorageError):
+            raise
+        which = f"{champion.name} {champion.version}"
+        got = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
+        copy = f"runs/{champion.run}/bundle"
+        remedy = (
+            f"It stays the champion. Put its files back at {champion.uri}, from a backup or from {copy} in the store."
+        )
+        raise ModelError("judge against the champion", which, got=got, remedy=remedy) from error
+
+
+def rows_of(
+    storage: Storage, run: Run, window: Interval, challenger: Bundle
+) -> tuple[pd.DataFrame, NDArray[np.generic]]:
+    """The labelled rows of the window without their labels, and these. Raises LabelError where there are none."""
+    target, outputs = challenger.manifest.target, challenger.manifest.outputs
+    rows, labels = labelled(load(storage, run.dataset, window), target, outputs, f"{run.dataset.name} {window}")
+    # A feature cannot look at what it is to predict.
+    return rows.drop(columns=target), labels
+
+
+def tested(found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic]) -> Tested:
+    """Raises DataError where all labels are equal, ModelError for scores that are no numbers."""
+    scores, measured = {}, {}
+    for name, bundle in found.bundles.items():
+        with _as_champion(found.champion if name == "champion" else None):
+            scores[name] = bundle.predict(rows)
+        measured[name] = metrics(target, scores[name])
+    return Tested(rows, target, scores, measured)

@@ -1,0 +1,122 @@
+"""What an evaluation found, whole: runs/<run>/evaluation.json in the store. XCom holds the verdict only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from sailplane.records import Record
+
+# Of the intervals that are shown.
+LEVEL: Final = 0.95
+# Where the api-server shows reports.
+REPORTS: Final = "/sailplane/reports"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate(Record):
+    """A figure with its 95% interval, which is None where too few rows say one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Record):
+    """A metric of the challenger, the champion or the baseline."""
+
+    contender: str
+    metric: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Record):
+    """A metric of the challenger minus that of another, on the same rows and the same resamples of them."""
+
+    against: str
+    metric: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice(Record):
+    """The rows where `column` has `value`, and the gate's metric on them. `skipped`: why the slice is not judged.
+
+    `gain`: how much better the challenger is than the champion; `worse`: by more than the gate allows, and with its
+    confidence where it has one.
+    """
+
+    column: str
+    value: str
+    rows: int
+    skipped: str | None = None
+    challenger: Estimate | None = None
+    champion: Estimate | None = None
+    difference: Estimate | None = None
+    gain: float | None = None
+    worse: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationPoint(Record):
+    """A tenth of the rows: their mean probability, and how often it came true."""
+
+    contender: str
+    predicted: float
+    observed: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold(Record):
+    """What comes of acting on every score of at least `threshold`, in shares of the rows; `cost` per row."""
+
+    threshold: float
+    flagged: float
+    precision: float | None
+    recall: float
+    cost: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importance(Record):
+    """How much the gate's metric gets worse when the column's values change rows: mean and deviation of the repeats."""
+
+    column: str
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details(Record):
+    """`gate` are its settings. `best_threshold` is the cheapest of all scores, where there are costs; `latency_ms` the
+    median of one row, None where the bundle does not serve."""
+
+    gate: Mapping[str, Any]
+    resamples: int
+    seed: int
+    metrics: tuple[Measured, ...]
+    differences: tuple[Difference, ...]
+    slices: tuple[Slice, ...]
+    calibration: tuple[CalibrationPoint, ...]
+    thresholds: tuple[Threshold, ...]
+    best_threshold: Threshold | None
+    importance: tuple[Importance, ...]
+    latency_ms: float | None
+    notes: tuple[str, ...] = ()
+
+
+def details_path(run: str) -> str:
+    return f"runs/{run}/evaluation.json"
+
+
+def report_path(run: str) -> str:
+    return f"runs/{run}/report.html"
+
+
+def report_link(run: str) -> str:
+    """The report's path at the api-server, below its own root."""
+    return f"{REPORTS}/{quote(run)}/report.html"

@@ -1,0 +1,140 @@
+"""What a verdict does not need and a person wants to see: calibration, thresholds, and what the model looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sailplane.errors import ModelError
+from sailplane.evaluation.bootstrap import SEED
+from sailplane.evaluation.details import CalibrationPoint, Importance, Threshold
+from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.metrics import BINS, certainty, checked, metric
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from sailplane.registry.bundle import Bundle
+
+# Of the table, between them every twentieth.
+_LISTED: Final = tuple(n / 20 for n in range(1, 20))
+MOST_ROWS: Final = 5000
+REPEATS: Final = 3
+# Rows times columns: a wide table is judged on fewer rows.
+_CELLS: Final = 200_000
+
+
+def calibration(
+    target: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
+) -> tuple[CalibrationPoint, ...]:
+    """A reliability curve for each contender, of ten points with equally many rows; of several classes, of the most
+    probable one."""
+    from sklearn.calibration import calibration_curve
+
+    points = []
+    for contender, probability in scores.items():
+        hit, certain = certainty(*checked(target, probability))
+        observed, predicted = calibration_curve(hit, certain, pos_label=1, n_bins=BINS, strategy="quantile")
+        pairs = zip(predicted.tolist(), observed.tolist(), strict=True)
+        points += [CalibrationPoint(contender=contender, predicted=p, observed=o) for p, o in pairs]
+    return tuple(points)
+
+
+def thresholds(
+    target: NDArray[np.generic], probability: NDArray[np.floating], costs: Mapping[str, float] | None
+) -> tuple[tuple[Threshold, ...], Threshold | None]:
+    """The table, and the cheapest of all thresholds where there are costs; nothing for several classes.
+
+    The cheapest is chosen on the rows that it is measured on, so it will cost a little more than it says.
+    """
+    from sklearn.metrics import confusion_matrix_at_thresholds
+
+    if probability.shape[1] != 1:
+        return (), None
+    labels, score = target.astype(np.int64), probability[:, 0].astype(np.float64)
+    _, false, missed, hit, at = confusion_matrix_at_thresholds(labels, score)
+    # Above the highest score nothing is flagged, which may be the cheapest.
+    false, missed, hit = np.r_[0, false], np.r_[hit[-1], missed], np.r_[0, hit]
+    at = np.r_[np.nextafter(at[0], np.inf), at]
+
+    def threshold(place: int, value: float) -> Threshold:
+        return _threshold(value, float(false[place]), float(missed[place]), float(hit[place]), len(labels), costs)
+
+    # `at` falls: the last that is not below the value flags what the value flags.
+    places = np.maximum(np.searchsorted(-at, [-value for value in _LISTED], side="right") - 1, 0)
+    listed = tuple(threshold(place, value) for place, value in zip(places.tolist(), _LISTED, strict=True))
+    if costs is None:
+        return listed, None
+    cheapest = int(np.argmin(costs["false_positive"] * false + costs["false_negative"] * missed))
+    return listed, threshold(cheapest, float(at[cheapest]))
+
+
+def _threshold(
+    value: float, false: float, missed: float, hit: float, rows: int, costs: Mapping[str, float] | None
+) -> Threshold:
+    flagged = false + hit
+    return Threshold(
+        threshold=value,
+        flagged=flagged / rows,
+        precision=hit / flagged if flagged else None,
+        recall=hit / (hit + missed),
+        cost=(costs["false_positive"] * false + costs["false_negative"] * missed) / rows if costs else None,
+    )
+
+
+def importance(
+    gate: Gate, bundle: Bundle, rows: pd.DataFrame, target: NDArray[np.generic]
+) -> tuple[tuple[Importance, ...], str]:
+    """Permutation importance (Breiman 2001) of each input of the bundle, the largest first, on at most 5,000 rows; and
+    why there is none, where the model does not answer for rows whose values are mixed."""
+    from sklearn.inspection import permutation_importance
+
+    names = [field.name for field in bundle.manifest.inputs]
+    places = _chosen(len(rows), len(names))
+    if len(np.unique(target[places])) < 2:
+        return (), "importance: too few rows"
+    frame = rows[names].iloc[places].reset_index(drop=True)
+    try:
+        found = permutation_importance(
+            _Estimator(bundle),
+            frame,
+            target[places],
+            scoring=_scorer(gate),
+            n_repeats=REPEATS,
+            random_state=SEED,
+        )
+    except ModelError as error:
+        return (), f"importance: {error}"
+    figures = zip(names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
+    listed = [Importance(column=name, mean=mean, deviation=deviation) for name, mean, deviation in figures]
+    return tuple(sorted(listed, key=lambda one: (-one.mean, one.column))), ""
+
+
+class _Estimator:
+    """A bundle, as scikit-learn wants one."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+
+    def fit(self, *_: Any) -> None:
+        raise NotImplementedError("a bundle is trained")
+
+    def predict_proba(self, frame: pd.DataFrame) -> NDArray[np.float32]:
+        return self._bundle.predict(frame)
+
+
+def _scorer(gate: Gate) -> Any:
+    def score(estimator: _Estimator, frame: pd.DataFrame, target: NDArray[np.generic]) -> float:
+        return gate.gain(metric(gate.metric, target, estimator.predict_proba(frame)))
+
+    return score
+
+
+def _chosen(rows: int, columns: int) -> NDArray[np.intp]:
+    most = min(MOST_ROWS, max(200, _CELLS // max(columns, 1)))
+    if rows <= most:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(SEED).choice(rows, most, replace=False))

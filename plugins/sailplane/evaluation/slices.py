@@ -1,0 +1,114 @@
+"""Champion and challenger where a column has one value: a model may be better on the whole and worse for some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from sailplane.errors import ConfigurationError
+from sailplane.evaluation.bootstrap import Weighted, bound, estimate, resampled
+from sailplane.evaluation.details import Slice
+from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.metrics import metric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# A column of more values is no way to slice.
+MOST_VALUES: Final = 200
+MISSING: Final = "missing"
+# What `column:part` takes of a timestamp, in UTC.
+_PARTS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "hour": lambda times: times.dt.hour,
+    "weekday": lambda times: times.dt.day_name(),
+}
+_WEEK: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows, by their place, where the column has the value."""
+
+    column: str
+    value: str
+    places: NDArray[np.intp]
+
+
+def groups(gate: Gate, rows: pd.DataFrame) -> list[Group]:
+    """Of each column that the gate names, by value. Raises ConfigurationError for a column that is not there, or that
+    has too many values."""
+    return [group for column in gate.slices for group in _groups(column, rows)]
+
+
+def judged(
+    gate: Gate, found: list[Group], target: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
+) -> Iterator[Slice]:
+    """`scores` of the challenger, and of the champion where there is one. Each slice is resampled by itself."""
+    for group in found:
+        labels = target[group.places]
+        known: dict[str, Any] = {"column": group.column, "value": group.value, "rows": len(labels)}
+        if skipped := _skipped(gate, labels):
+            yield Slice(**known, skipped=skipped)
+        else:
+            yield Slice(**known, **_figures(gate, group, labels, {name: scores[name][group.places] for name in scores}))
+
+
+def _groups(column: str, rows: pd.DataFrame) -> Iterator[Group]:
+    values = _values(column, rows)
+    codes, names = pd.factorize(values, sort=True)
+    if len(names) > MOST_VALUES:
+        expected = f"at most {MOST_VALUES}"
+        remedy = "Name a column of categories, or add one to what extract gives."
+        raise ConfigurationError("slice by", column, got=f"{len(names)} values", expected=expected, remedy=remedy)
+    order = (
+        sorted(range(len(names)), key=lambda code: _WEEK.index(names[code])) if _is_week(names) else range(len(names))
+    )
+    for code in order:
+        yield Group(column, str(names[code]), np.flatnonzero(codes == code))
+    if (codes < 0).any():
+        yield Group(column, MISSING, np.flatnonzero(codes < 0))
+
+
+def _values(column: str, rows: pd.DataFrame) -> pd.Series[Any]:
+    if column in rows:
+        return rows[column]
+    name, _, part = column.partition(":")
+    if name not in rows:
+        expected = f"one of {', '.join(map(str, rows.columns))}"
+        raise ConfigurationError("slice by", column, got="no such column", expected=expected)
+    if part not in _PARTS or not isinstance(rows[name].dtype, pd.DatetimeTZDtype):
+        got = f"{part!r} of a column of type {rows[name].dtype}"
+        expected = " or ".join(_PARTS)
+        raise ConfigurationError("slice by", column, got=got, expected=f"{expected} of a timestamp")
+    taken: pd.Series[Any] = _PARTS[part](rows[name])
+    return taken
+
+
+def _is_week(names: Any) -> bool:
+    return len(names) > 0 and set(names) <= set(_WEEK)
+
+
+def _skipped(gate: Gate, labels: NDArray[np.generic]) -> str | None:
+    if len(labels) < gate.min_slice_rows:
+        return f"fewer than {gate.min_slice_rows} rows"
+    return "one class only" if len(np.unique(labels)) < 2 else None
+
+
+def _figures(
+    gate: Gate, group: Group, labels: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
+) -> dict[str, Any]:
+    samples = resampled({name: Weighted(labels, score) for name, score in scores.items()})
+    values = {name: metric(gate.metric, labels, score) for name, score in scores.items()}
+    drawn = {name: samples[name][gate.metric] for name in scores}
+    figures: dict[str, Any] = {name: estimate(values[name], drawn[name]) for name in scores}
+    if "champion" in scores:
+        difference, by = values["challenger"] - values["champion"], drawn["challenger"] - drawn["champion"]
+        figures |= {"difference": estimate(difference, by), "gain": gate.gain(difference)}
+        # At best, where the gate wants to be sure that it is worse.
+        gain = gate.gain(difference) if gate.confidence is None else bound(gate.sign * by, gate.confidence)
+        figures["worse"] = gain is not None and gain < -gate.slices[group.column]
+    return figures

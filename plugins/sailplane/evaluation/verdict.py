@@ -1,0 +1,121 @@
+"""The gate's rules, one by one. Values in, verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sailplane.evaluation.details import Slice
+from sailplane.evaluation.gate import Gate
+from sailplane.records import Rule
+
+Metrics = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the rules look at.
+
+    :param metrics: by contender: `challenger`, and where there are such `baseline`, `champion`
+    :param gain_at_least: the lower bound of how much better than the champion, with the gate's confidence
+    :param fault: why the bundle does not serve
+    :param latency_ms: of one row, None where it does not
+    :param as_of: how far the run and the champion know; none where there is no champion
+    """
+
+    metrics: Metrics
+    gain_at_least: float | None = None
+    slices: Sequence[Slice] = ()
+    fault: str | None = None
+    latency_ms: float | None = None
+    as_of: tuple[datetime, datetime] | None = None
+
+
+def verdict(gate: Gate, evidence: Evidence) -> tuple[Rule, ...]:
+    """Each rule with what it got and expected; a model that passes all of them may serve.
+
+    The baseline is a yardstick that a person reads: it never stops a model that is better than what serves now.
+    """
+    return tuple(_rules(gate, evidence))
+
+
+def reasons(gate: Gate, evidence: Evidence, rules: Sequence[Rule]) -> tuple[str, ...]:
+    """The rules as sentences, and what else a person should know."""
+    got = evidence.metrics["challenger"][gate.metric]
+    told = [
+        f"{'passed' if rule.passed else 'failed'}: {rule.name}: {rule.got}, expected {rule.expected}" for rule in rules
+    ]
+    if "champion" not in evidence.metrics:
+        told.append(f"no champion yet: only the {_limit(gate)} counts")
+    if "baseline" in evidence.metrics:
+        told.append(_against_baseline(gate, got, evidence.metrics["baseline"][gate.metric]))
+    return tuple(told)
+
+
+def _rules(gate: Gate, evidence: Evidence) -> Iterator[Rule]:
+    got = evidence.metrics["challenger"][gate.metric]
+    reached, bound = gate.gain(got - gate.limit) >= 0, "at least" if gate.more_is_better else "at most"
+    yield Rule(name=_limit(gate), passed=reached, got=f"{gate.metric} {got:.4f}", expected=f"{bound} {gate.limit:.4f}")
+    if "champion" in evidence.metrics:
+        yield _champion(gate, got, evidence.metrics["champion"][gate.metric], evidence.gain_at_least)
+        yield from (_slices(gate, column, evidence.slices) for column in gate.slices)
+    if evidence.as_of and evidence.as_of[0] < evidence.as_of[1]:
+        # It was trained on days that this run must not know: it neither compares fairly nor may be replaced.
+        mine, its = (f"{known:%Y-%m-%d}" for known in evidence.as_of)
+        yield Rule(
+            name="as of", passed=False, got=mine, expected=f"no earlier than {its}, up to which the champion knows"
+        )
+    served = evidence.fault or "the golden rows get the scores of the training"
+    yield Rule(name="serves", passed=evidence.fault is None, got=served, expected="these scores from the bundle")
+    if gate.max_latency_ms is not None:
+        yield _latency(gate.max_latency_ms, evidence.latency_ms)
+
+
+def _champion(gate: Gate, got: float, champion: float, at_least: float | None) -> Rule:
+    more = "more" if gate.more_is_better else "less"
+    by = f", better by more than {gate.beat_champion_by:g}" if gate.beat_champion_by else ""
+    expected = f"{more} than the champion's {champion:.4f}{by}"
+    gain, told = gate.gain(got - champion), f"{gate.metric} {got:.4f}"
+    if gate.confidence is None:
+        return Rule(name="champion", passed=gain > gate.beat_champion_by, got=told, expected=expected)
+    passed = at_least is not None and at_least > gate.beat_champion_by
+    sure = f"{gate.confidence:.4g}"
+    told += f", a gain of {gain:+.4f}" + (
+        "" if at_least is None else f", with confidence {sure} at least {at_least:+.4f}"
+    )
+    return Rule(name="champion", passed=passed, got=told, expected=f"{expected} with confidence {sure}")
+
+
+def _slices(gate: Gate, column: str, found: Sequence[Slice]) -> Rule:
+    """Fails if one of the column's values does."""
+    allowed = gate.slices[column]
+    here = [one for one in found if one.column == column]
+    judged = [one for one in here if one.gain is not None]
+    worse = [one for one in judged if one.worse]
+    sure = "" if gate.confidence is None else f", with confidence {gate.confidence:.4g}"
+    counted = f"{len(judged)} of {len(here)} values judged"
+    worst = min(worse or judged, key=lambda one: one.gain or 0.0, default=None)
+    got = f"{_told(gate, worst)}; {counted}" if worst else counted
+    return Rule(
+        name=f"slices of {column}", passed=not worse, got=got, expected=f"none worse by more than {allowed:g}{sure}"
+    )
+
+
+def _latency(most: float, taken: float | None) -> Rule:
+    passed, got = taken is not None and taken <= most, "no answer" if taken is None else f"{taken:.2f} ms a row"
+    return Rule(name="latency", passed=passed, got=got, expected=f"at most {most:g} ms")
+
+
+def _told(gate: Gate, worst: Slice) -> str:
+    values = [f"{one.value:.4f}" if one else "?" for one in (worst.challenger, worst.champion)]
+    return f"{worst.value} ({worst.rows} rows) {gate.metric} {values[0]}, the champion's {values[1]}"
+
+
+def _limit(gate: Gate) -> str:
+    return "minimum" if gate.more_is_better else "maximum"
+
+
+def _against_baseline(gate: Gate, got: float, baseline: float) -> str:
+    stands = "better than" if gate.gain(got - baseline) > 0 else "not better than"
+    return f"for information: {gate.metric} {got:.4f} is {stands} the baseline's {baseline:.4f}"

@@ -1,0 +1,47 @@
+"""The reports of evaluations, as they lie on the store, for who is logged in to Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from airflow.api_fastapi.core_api.security import requires_authenticated
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse
+
+from sailplane.errors import ConfigurationError, SailplaneError
+from sailplane.evaluation.details import report_path
+from sailplane.hooks.storage import SailplaneStorageHook
+
+# A page says by itself which scripts it has. Whatever it holds, here it is not of the origin of Airflow's UI, and so
+# cannot do there what its reader may.
+HEADERS: Final = {
+    "Content-Security-Policy": "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",
+}
+
+
+def make_app(allowed: Callable[..., Any] | None = None) -> FastAPI:
+    """`allowed` is the dependency that refuses a request; by default one without Airflow's login."""
+    app = FastAPI(title="Reports", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_api_route(
+        "/{run:path}/report.html",
+        _report,
+        methods=["GET"],
+        response_model=None,
+        dependencies=[Depends(allowed or requires_authenticated())],
+    )
+    return app
+
+
+def _report(run: str) -> HTMLResponse:
+    try:
+        page = SailplaneStorageHook().get_conn().get(report_path(run))
+    except (FileNotFoundError, ConfigurationError) as error:
+        raise HTTPException(404, "there is no such report") from error
+    except SailplaneError as error:
+        raise HTTPException(503, str(error)) from error
+    return HTMLResponse(page, headers=HEADERS)

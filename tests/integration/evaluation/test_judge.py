@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sailplane.datasets import ingest
+from sailplane.errors import ConfigurationError, DataError, LabelError, ModelError
+from sailplane.evaluation import evaluate
+from sailplane.evaluation.details import Details
+from sailplane.evaluation.gate import Gate
+from sailplane.records import Dataset, Evaluation, Interval, Run
+from sailplane.registry import models
+from tests.unit.evaluation.toy import AS_OF, FEATURES, SCHEMA, Toy, extract
+
+GOOD, BAD = [[1.0], [0.0]], [[-1.0], [0.0]]
+# Right about what is blue, and wrong about what is red.
+BLUE_ONLY = [[1.0], [-2.0]]
+
+
+def details(toy: Toy, evaluation: Evaluation) -> Details:
+    assert evaluation.details
+    return Details.from_dict(json.loads(toy.storage.get(toy.storage.path(evaluation.details))))
+
+
+def of_data(run: Run, dataset: Dataset) -> Run:
+    return Run.from_dict({**run.to_dict(), "dataset": dataset.to_dict()})
+
+
+def test_all_contenders_are_scored_on_the_labelled_rows_of_the_test_window(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", BAD))
+    got = evaluate(toy.storage, run=toy.train("new", GOOD), baseline=toy.train("plain").bundle, champion=champion)
+    assert got.window == Interval.trailing(AS_OF, 7)
+    assert got.rows == 7 * 144 - 101
+    assert set(got.metrics) == {"challenger", "baseline", "champion"}
+    assert got.metrics["challenger"]["auc"] == pytest.approx(1 - got.metrics["champion"]["auc"])
+    assert (got.passed, got.champion) == (True, champion.version)
+
+
+def test_a_challenger_that_is_only_equal_does_not_pass_and_the_reason_says_so(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", GOOD))
+    got = evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
+    assert not got.passed
+    assert got.reasons[1].startswith("failed: champion: auc 0.")
+    assert [rule.name for rule in got.rules if not rule.passed] == ["champion"]
+
+
+def test_every_metric_has_an_interval_and_a_paired_difference(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", BLUE_ONLY))
+    run = toy.train("new", GOOD)
+    got = evaluate(toy.storage, run=run, baseline=toy.train("plain", [[2.0], [0.0]]).bundle, champion=champion)
+    found = details(toy, got)
+    assert len(found.metrics) == 3 * 4
+    for one in found.metrics:
+        assert one.estimate.value == got.metrics[one.contender][one.metric]
+        assert one.estimate.low is not None
+        assert one.estimate.high is not None
+        assert one.estimate.low <= one.estimate.value <= one.estimate.high or one.metric == "calibration_error"
+    apart = {(one.against, one.metric): one.estimate for one in found.differences}
+    assert (apart["champion", "auc"].low or 0) > 0
+    # The same ranking, so the same AUC in every resample, whatever the rows.
+    assert (apart["baseline", "auc"].low, apart["baseline", "auc"].high) == (0.0, 0.0)
+
+
+def test_the_same_is_judged_the_same_to_the_bit(toy: Toy) -> None:
+    run = toy.train("new", GOOD)
+    gate = Gate(slices={"colour": 0.1}, costs={"false_positive": 1.0, "false_negative": 2.0})
+    first, second = (details(toy, evaluate(toy.storage, run=run, gate=gate)).to_dict() for _ in range(2))
+    assert first.pop("latency_ms") > 0
+    assert second.pop("latency_ms") > 0
+    assert first == second
+
+
+def test_a_challenger_that_is_worse_in_one_slice_does_not_pass(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", [[0.2], [0.0]]))
+    # On the whole it is better than a champion that guesses, whose slices it also beats, but for the red.
+    gate = Gate(minimum=0.3, slices={"colour": 0.1})
+    got = evaluate(toy.storage, run=toy.train("new", BLUE_ONLY), champion=champion, gate=gate)
+    [rule] = [rule for rule in got.rules if rule.name == "slices of colour"]
+    assert not rule.passed
+    assert rule.got.startswith("red (")
+    assert rule.got.endswith("2 of 3 values judged"), "green has too few rows"
+    assert {one.value: one.worse for one in details(toy, got).slices} == {"blue": False, "green": False, "red": True}
+
+
+def test_a_small_gain_does_not_beat_the_champion_with_confidence(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", [[1.0], [0.03]]))
+    run = toy.train("new", GOOD)
+    plain = evaluate(toy.storage, run=run, champion=champion)
+    sure = evaluate(toy.storage, run=run, champion=champion, gate=Gate(confidence=0.95))
+    gain = plain.metrics["challenger"]["auc"] - plain.metrics["champion"]["auc"]
+    assert 0 < gain < 0.002
+    assert (plain.passed, sure.passed) == (True, False)
+    assert evaluate(
+        toy.storage, run=run, champion=toy.registered(toy.train("b", BAD)), gate=Gate(confidence=0.95)
+    ).passed
+
+
+def test_several_classes_have_metrics_and_slices_and_no_thresholds(toy: Toy) -> None:
+    three: dict[str, Any] = {"target": "kind", "outputs": ("0", "1", "2"), "features": FEATURES.replace("good", "kind")}
+    champion = toy.registered(toy.train("champion", [[-0.1, 0.0, 0.1], [0.0, 0.0, 0.0]], **three))
+    run = toy.train("new", [[-2.0, 0.0, 2.0], [0.0, 0.0, 0.0]], **three)
+    gate = Gate(slices={"colour": 0.1}, costs={"false_positive": 1.0, "false_negative": 1.0})
+    got = evaluate(toy.storage, run=run, champion=champion, gate=gate)
+    found = details(toy, got)
+    assert got.metrics["challenger"]["log_loss"] < got.metrics["champion"]["log_loss"]
+    assert (found.thresholds, found.best_threshold) == ((), None)
+    assert [one.value for one in found.slices if one.challenger] == ["blue", "red"]
+    assert len(found.metrics) == 2 * 4
+
+
+def test_a_latency_is_measured_and_may_be_limited(toy: Toy) -> None:
+    run = toy.train("new", GOOD)
+    slow = "import time\n" + FEATURES.replace('    assert "good"', '    time.sleep(0.02)\n    assert "good"')
+    assert evaluate(toy.storage, run=run, gate=Gate(max_latency_ms=1000)).passed
+    got = evaluate(toy.storage, run=toy.train("slow", GOOD, features=slow), gate=Gate(max_latency_ms=20))
+    assert [rule.name for rule in got.rules if not rule.passed] == ["latency"]
+
+
+def test_a_bundle_that_scores_otherwise_than_in_training_does_not_pass(toy: Toy) -> None:
+    """The clock is part of its features."""
+    features = FEATURES.replace("import numpy as np", "import os\nimport numpy as np").replace(
+        '["height"].to_numpy("float32")', '["height"].to_numpy("float32") * float(os.environ.get("TOY_FACTOR", 1))'
+    )
+    run = toy.train("new", GOOD, features=features)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOY_FACTOR", "1.5")
+        got = evaluate(toy.storage, run=run)
+    [rule] = [rule for rule in got.rules if not rule.passed]
+    assert rule.name == "serves"
+    assert "off by up to" in rule.got
+    assert details(toy, got).latency_ms is None
+
+
+def test_a_champion_that_predicts_something_else_is_refused(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", GOOD, target="tall"))
+    with pytest.raises(ModelError, match="the champion predicts tall: tall; expected good: good"):
+        evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
+
+
+def test_a_champion_that_no_longer_loads_is_named_with_the_remedy_and_stays(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", GOOD))
+    models.set_alias(toy.ledger, "toy", "champion", champion.version)
+    for path in toy.storage.list(toy.storage.path(champion.uri)):
+        toy.storage.delete(path)
+    with pytest.raises(ModelError) as raised:
+        evaluate(toy.storage, run=toy.train("new", BAD), champion=champion)
+    said = str(raised.value)
+    assert said.startswith(
+        f"judge against the champion toy {champion.version}: fetch bundle {champion.uri}: nothing there"
+    )
+    assert (
+        f"It stays the champion. Put its files back at {champion.uri}, from a backup or from runs/champion/bundle"
+        in said
+    )
+    assert models.alias(toy.ledger, "toy", "champion") == champion
+    assert toy.storage.list("runs/new") == [f"runs/new/bundle/{name}" for name in sorted(BUNDLE)], "nothing was judged"
+
+
+BUNDLE = ("features.py", "golden.json", "manifest.json", "model.onnx", "state.json")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "features.py"])
+def test_a_champion_whose_checksum_is_wrong_is_named_with_the_file(toy: Toy, name: str) -> None:
+    champion = toy.registered(toy.train("champion", GOOD))
+    toy.storage.put(f"{toy.storage.path(champion.uri)}/{name}", b"other bytes")
+    with pytest.raises(
+        ModelError, match=rf"judge against the champion toy \w+: open bundle .*{name}: digest \w+; expected"
+    ):
+        evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
+
+
+def test_a_challenger_whose_checksum_is_wrong_is_refused(toy: Toy) -> None:
+    run = toy.train("new", GOOD)
+    toy.storage.put("runs/new/bundle/model.onnx", b"other bytes")
+    with pytest.raises(ModelError, match=r"open bundle .*model\.onnx: digest \w+; expected \w+"):
+        evaluate(toy.storage, run=run)
+
+
+def test_a_champion_whose_features_do_not_know_the_data_any_more_is_named(toy: Toy) -> None:
+    features = FEATURES.replace('"red")', '"red" if len(frame) < 9 else frame["width"])')
+    champion = toy.registered(toy.train("champion", GOOD, features=features))
+    with pytest.raises(ModelError, match=r"judge against the champion toy \w+: KeyError: 'width'"):
+        evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
+
+
+def test_scores_that_are_no_numbers_are_refused(toy: Toy) -> None:
+    features = FEATURES.replace('["height"]', '["height"].where((frame["height"] < 2) | (len(frame) < 9))', 1)
+    with pytest.raises(ModelError, match=r"score toy: \d+ of 907 rows .* get NaN or infinity"):
+        evaluate(toy.storage, run=toy.train("new", GOOD, features=features))
+
+
+def test_a_bundle_that_is_gone_is_named(toy: Toy) -> None:
+    with pytest.raises(ModelError, match=r"fetch bundle file:.*/runs/x/bundle: nothing there"):
+        evaluate(toy.storage, run=toy.train("new", GOOD), baseline=toy.storage.uri("runs/x/bundle"))
+
+
+def test_a_slice_by_a_column_that_is_not_there_is_refused(toy: Toy) -> None:
+    with pytest.raises(
+        ConfigurationError, match="slice by color: no such column; expected one of time, height, colour"
+    ):
+        evaluate(toy.storage, run=toy.train("new", GOOD), gate=Gate(slices={"color": 0.1}))
+
+
+def test_what_is_to_be_predicted_is_no_slice(toy: Toy) -> None:
+    with pytest.raises(ConfigurationError, match="slice by good: no such column"):
+        evaluate(toy.storage, run=toy.train("new", GOOD), gate=Gate(slices={"good": 0.1}))
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "said"),
+    [
+        (True, DataError, r"all 907 rows have the same label.*Use a longer window"),
+        (pd.NA, LabelError, r"read labels of bad .*all 1008 rows have an empty 'good'; expected labelled rows"),
+    ],
+    ids=["one class", "no labels"],
+)
+def test_a_test_window_that_cannot_judge_is_refused(toy: Toy, labels: Any, error: type[DataError], said: str) -> None:
+    def damaged(start: datetime, end: datetime) -> pd.DataFrame:
+        frame = extract(start, end)
+        judged = (frame["time"] >= Interval.trailing(later, 7).start).to_numpy()
+        frame.loc[frame["good"].notna().to_numpy() & judged, "good"] = labels
+        return frame
+
+    later = datetime(2027, 1, 1, tzinfo=UTC)
+    interval = Interval.trailing(later, 28)
+    dataset = ingest(toy.storage, name="bad", extract=damaged, schema=SCHEMA, time="time", interval=interval)
+    with pytest.raises(error, match=said):
+        evaluate(toy.storage, run=of_data(toy.train("new", GOOD), dataset))
+    assert not toy.storage.exists("runs/new/evaluation.json")
+
+
+def test_the_numbers_of_a_model_survive_json(toy: Toy, tmp_path: Path) -> None:
+    gate = Gate(slices={"colour": 0.1}, costs={"false_positive": 1.0, "false_negative": 2.0})
+    got = evaluate(toy.storage, run=toy.train("new", GOOD), gate=gate)
+    assert Evaluation.from_dict(json.loads(json.dumps(got.to_dict()))) == got
+    found = details(toy, got)
+    assert Details.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert np.isfinite([one.estimate.value for one in found.metrics]).all()
+
+
+def test_judging_imports_neither_torch_nor_airflow() -> None:
+    program = "import sys, sailplane.evaluation.judge; print({'torch', 'airflow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sailplane.evaluation.details import Estimate, Slice
+from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.verdict import Evidence, reasons, verdict
+from sailplane.records import Rule
+
+
+def judged(gate: Gate, found: dict[str, float], metric: str = "auc", **evidence: Any) -> tuple[bool, tuple[str, ...]]:
+    """Whether all rules passed, and the reasons."""
+    whole = Evidence(metrics={name: {metric: value} for name, value in found.items()}, **evidence)
+    rules = verdict(gate, whole)
+    return all(rule.passed for rule in rules), reasons(gate, whole, rules)
+
+
+def rule(gate: Gate, name: str, **evidence: Any) -> Rule:
+    found = {"challenger": {"auc": 0.7}, "champion": {"auc": 0.69}}
+    [chosen] = [rule for rule in verdict(gate, Evidence(metrics=found, **evidence)) if rule.name == name]
+    return chosen
+
+
+def piece(value: str, challenger: float, champion: float, *, worse: bool) -> Slice:
+    estimates = {name: Estimate(value=value) for name, value in [("challenger", challenger), ("champion", champion)]}
+    gain = challenger - champion
+    return Slice(column="country", value=value, rows=800, **estimates, gain=gain, worse=worse)
+
+
+def test_without_a_champion_only_the_minimum_counts() -> None:
+    passed, told = judged(Gate(slices={"country": 0.01}), {"challenger": 0.6, "baseline": 0.7})
+    assert passed
+    assert told == (
+        "passed: minimum: auc 0.6000, expected at least 0.5500",
+        "passed: serves: the golden rows get the scores of the training, expected these scores from the bundle",
+        "no champion yet: only the minimum counts",
+        "for information: auc 0.6000 is not better than the baseline's 0.7000",
+    )
+
+
+def test_below_the_minimum_fails() -> None:
+    passed, told = judged(Gate(), {"challenger": 0.54})
+    assert not passed
+    assert told[0] == "failed: minimum: auc 0.5400, expected at least 0.5500"
+
+
+def test_a_loss_above_the_maximum_fails_and_a_smaller_one_beats_the_champion() -> None:
+    gate = Gate(metric="brier", maximum=0.2)
+    assert not judged(gate, {"challenger": 0.21}, metric="brier")[0]
+    passed, told = judged(gate, {"challenger": 0.18, "champion": 0.19}, metric="brier")
+    assert passed
+    assert told[1] == "passed: champion: brier 0.1800, expected less than the champion's 0.1900"
+
+
+@pytest.mark.parametrize(("champion", "expected"), [(0.69, True), (0.70, False), (0.71, False)])
+def test_a_challenger_must_be_better_than_the_champion_not_equal(champion: float, expected: bool) -> None:
+    passed, told = judged(Gate(), {"challenger": 0.70, "champion": champion})
+    assert passed is expected
+    assert f"expected more than the champion's {champion:.4f}" in told[1]
+
+
+def test_better_than_a_bad_champion_is_not_enough() -> None:
+    assert not judged(Gate(), {"challenger": 0.52, "champion": 0.51})[0]
+
+
+def test_a_challenger_may_have_to_be_better_by_more_than_a_hair() -> None:
+    got = rule(Gate(beat_champion_by=0.02), "champion")
+    assert got == Rule(
+        name="champion",
+        passed=False,
+        got="auc 0.7000",
+        expected="more than the champion's 0.6900, better by more than 0.02",
+    )
+    assert rule(Gate(beat_champion_by=0.005), "champion").passed
+
+
+@pytest.mark.parametrize(("at_least", "expected"), [(0.001, True), (0.0, False), (-0.002, False), (None, False)])
+def test_with_a_confidence_the_lower_bound_decides(at_least: float | None, expected: bool) -> None:
+    got = rule(Gate(confidence=0.95), "champion", gain_at_least=at_least)
+    assert got.passed is expected
+    assert got.got.startswith("auc 0.7000, a gain of +0.0100")
+    assert got.expected == "more than the champion's 0.6900 with confidence 0.95"
+
+
+def test_one_slice_that_is_worse_fails_the_rule_of_its_column() -> None:
+    found = [piece("A", 0.7, 0.6, worse=False), piece("B", 0.6, 0.7, worse=True)]
+    got = rule(Gate(slices={"country": 0.05}), "slices of country", slices=found)
+    assert not got.passed
+    assert got.got == "B (800 rows) auc 0.6000, the champion's 0.7000; 2 of 2 values judged"
+    assert got.expected == "none worse by more than 0.05"
+
+
+def test_slices_that_are_not_judged_stop_nothing_and_are_counted() -> None:
+    small = Slice(column="country", value="C", rows=3, skipped="fewer than 100 rows")
+    got = rule(Gate(slices={"country": 0.05}, confidence=0.9), "slices of country", slices=[small])
+    assert (got.passed, got.got) == (True, "0 of 1 values judged")
+    assert got.expected.endswith("with confidence 0.9")
+
+
+def test_a_bundle_that_gives_other_scores_than_in_training_does_not_pass() -> None:
+    got = rule(Gate(), "serves", fault="compare golden scores of toy: off by up to 0.5.")
+    assert (got.passed, got.got) == (False, "compare golden scores of toy: off by up to 0.5.")
+
+
+@pytest.mark.parametrize(("taken", "expected"), [(9.99, True), (10.01, False), (None, False)])
+def test_a_model_that_is_too_slow_does_not_pass(taken: float | None, expected: bool) -> None:
+    got = rule(Gate(max_latency_ms=10), "latency", latency_ms=taken)
+    assert (got.passed, got.expected) == (expected, "at most 10 ms")
+
+
+def test_a_champion_that_knows_later_days_is_not_replaced() -> None:
+    known = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    assert not rule(Gate(), "as of", as_of=known).passed
+    assert [
+        rule.name for rule in verdict(Gate(), Evidence(metrics={"challenger": {"auc": 1.0}}, as_of=known[::-1]))
+    ] == [
+        "minimum",
+        "serves",
+    ]
