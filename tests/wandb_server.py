@@ -19,13 +19,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
+from tests.wandb_artifacts import ArtifactStore
 from tests.wandb_store import ENTITY, Refused
 from tests.wandb_sweeps import SweepStore
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 
 
-class WandbServer(SweepStore):
+class WandbServer(SweepStore, ArtifactStore):
     """`asked` has each request, `refused` what was asked in vain; `denied` counts what came without the right key."""
 
     def __init__(self) -> None:
@@ -136,8 +137,10 @@ def _errors(reason: str) -> bytes:
 
 
 def _selection(query: str) -> dict[str, Any]:
-    """The fields that a query asks for, as nested keys, its fragments in their places; aliases the client has none."""
-    tokens = re.findall(r"\.{3}\w+|\w+|\S", re.sub(r"\([^()]*\)", "", query))
+    """The fields that a query asks for, as nested keys, its fragments in their places; aliases the client has none.
+    Those that it includes on a condition count as asked for."""
+    told = re.sub(r"@include|\([^()]*\)", "", query)
+    tokens = re.findall(r"\.{3}\s*\w+|\w+|\S", told)
     blocks: dict[str, dict[str, Any]] = {}
     head: list[str] = []
     opened: list[dict[str, Any]] = []
@@ -149,7 +152,7 @@ def _selection(query: str) -> dict[str, Any]:
         elif token == "}":
             opened.pop()
             head = head if opened else []
-        elif not re.fullmatch(r"(\.{3})?\w+", token):
+        elif not re.fullmatch(r"(\.{3}\s*)?\w+", token):
             raise Refused(f"GraphQL syntax {token!r}: unknown")
         elif opened:
             opened[-1][token], last = {}, token
@@ -162,7 +165,7 @@ def _inlined(fields: Mapping[str, Any], fragments: Mapping[str, Mapping[str, Any
     found: dict[str, Any] = {}
     for name, nested in fields.items():
         if name.startswith("..."):
-            found |= _inlined(fragments[name[3:]], fragments)
+            found |= _inlined(fragments[name[3:].strip()], fragments)
         else:
             found[name] = _inlined(nested, fragments)
     return found

@@ -1,4 +1,5 @@
-"""`sailplane up | down | status | predict | sweep | sweep-worker | twin | insights | airflow | run`."""
+"""`sailplane up | down | status | predict | models | reproduce | sweep | sweep-worker | twin | insights | airflow`, and
+`run`."""
 
 from __future__ import annotations
 
@@ -61,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model")
     predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
     predict.set_defaults(command=_predict)
+    _add_model_arguments(commands.add_parser("models", help="registered models: list them, show one, collect garbage"))
+    reproduce = commands.add_parser("reproduce", help="train a registered model again: does it come out the same?")
+    reproduce.add_argument("model", metavar="MODEL[@VERSION|@ALIAS]", help="by default the champion, else the newest")
+    reproduce.add_argument("--json", action="store_true", help="as one JSON object")
+    reproduce.set_defaults(command=partial(_models, "reproduce"))
     twin = commands.add_parser("twin", help="a local server of a hosted API")
     algorithmia.add_arguments(
         twin.add_subparsers(required=True, metavar="API").add_parser("algorithmia", help="Algorithmia, over the store")
@@ -76,6 +82,21 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("service")
     run.set_defaults(command=_run)
     return parser
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listed = commands.add_parser("list", help="all versions, the newest first")
+    show = commands.add_parser("show", help="aliases, metrics, lineage and the card of a version")
+    show.add_argument("model")
+    show.add_argument("version", nargs="?", help="or an alias; by default the champion, else the newest")
+    for command in (listed, show):
+        command.add_argument("--json", action="store_true", help="as JSON")
+    gc = commands.add_parser("gc", help="delete what nothing references any more")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    gc.add_argument("--keep", type=int, metavar="N", help="of each model the newest N versions stay (5)")
+    for name, command in commands.choices.items():
+        command.set_defaults(command=partial(_models, name))
 
 
 def _add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,6 +145,12 @@ def _predict(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.answer import predict
 
     return predict(home, arguments.model, arguments.json)
+
+
+def _models(name: str, home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.models import COMMANDS
+
+    return COMMANDS[name](home, arguments)
 
 
 def _sweep(name: str, home: Home, arguments: argparse.Namespace) -> int:

@@ -110,7 +110,12 @@ class Dataset(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Record):
-    """One training: what went in, what was measured, and where its bundle lies."""
+    """One training: what went in, what was measured, and where its bundle lies.
+
+    `features` and `train` are code paths; `code` is the SHA-256 of the project's sources, at code/<code>.zip in the
+    store, `environment` that of the list of installed packages, at environments/<environment>.txt. `steps` is the last
+    step that was logged: a trial may be stopped before its end. With other `threads` sums are made in another
+    order."""
 
     id: str
     model: str
@@ -124,6 +129,16 @@ class Run(Record):
     baseline: str | None = None
     sweep: str | None = None
     trial: int | None = None
+    features: str = ""
+    train: str = ""
+    code: str = ""
+    environment: str = ""
+    device: str = "cpu"
+    threads: int = 1
+    processes: int = 1
+    precision: str = "float32"
+    stream: bool = False
+    steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +157,8 @@ class Trial(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Record):
-    """A registered version. `version` is the start of the bundle's digest."""
+    """A registered version. `version` is the start of the bundle's digest; `lineage` is the run that it was made by,
+    None of a version that was registered before that was kept."""
 
     name: str
     version: str
@@ -152,6 +168,8 @@ class Model(Record):
     dataset: str
     as_of: datetime
     metrics: Mapping[str, float] = field(default_factory=dict)
+    lineage: Run | None = None
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

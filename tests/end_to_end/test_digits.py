@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -45,6 +46,19 @@ def test_digits_are_recognised_by_the_served_model(platform: Platform, run: Run)
     scores = np.array(answer.json()["data"]["ndarray"])
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert (scores.argmax(axis=1) == digits[:100]).mean() > 0.9
+    assert_reproduced(platform, deployment.version)
+
+
+def assert_reproduced(platform: Platform, version: str) -> None:
+    """The best trial of the sweep, as it was registered, and bit for bit."""
+    shown = json.loads(platform.sailplane("models", "show", "digits", "--json").stdout)
+    assert (shown["version"], shown["aliases"]) == (version, ["champion"])
+    assert shown["lineage"]["sweep"]
+    assert shown["evaluation"]["passed"]
+    ended = platform.sailplane("reproduce", f"digits@{version}", "--json")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    result = json.loads(ended.stdout)
+    assert (result["agrees"], result["exact"], result["differences"]) == (True, True, [])
 
 
 def test_the_task_links_to_the_report_of_its_run(platform: Platform, run: Run) -> None:

@@ -30,10 +30,9 @@ def publish(
     content = json.dumps([schema, [[partition.day, partition.digest] for partition in partitions]])
     version = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = f"datasets/{name}/versions/{version}.json"
-    if not storage.exists(path):
-        listed = [vars(partition) for partition in partitions]
-        manifest = {"name": name, "version": version, **interval.to_dict(), "schema": schema, "partitions": listed}
-        storage.put_new(path, json.dumps(manifest, indent=1).encode())
+    listed = [vars(partition) for partition in partitions]
+    manifest = {"name": name, "version": version, **interval.to_dict(), "schema": schema, "partitions": listed}
+    storage.keep(path, json.dumps(manifest, indent=1).encode())
     return Dataset(
         name=name,
         version=version,

@@ -5,6 +5,7 @@ from sailplane.operators.deploy import DeployModelOperator
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.form import trigger_form
 from sailplane.operators.ingest import IngestDatasetOperator
+from sailplane.operators.publish import PublishModelOperator
 from sailplane.operators.sweep import sweep
 from sailplane.operators.sync import SyncStorageOperator
 from sailplane.operators.train import TrainModelOperator
@@ -14,6 +15,7 @@ __all__ = [
     "EvaluateModelOperator",
     "Gate",
     "IngestDatasetOperator",
+    "PublishModelOperator",
     "SyncStorageOperator",
     "TrainModelOperator",
     "sweep",

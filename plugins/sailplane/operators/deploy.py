@@ -47,7 +47,7 @@ class DeployModelOperator(BaseOperator):
 
         home = Home.find()
         ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
-        model = register(ledger, storage, evaluation.run, evaluation.metrics["challenger"])
+        model = register(ledger, storage, evaluation.run, evaluation.metrics["challenger"], evaluation)
         deployment = deploy(home, ledger, storage, model)
         self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)
         return deployment.to_dict()

@@ -1,45 +1,74 @@
-"""The register: which versions of a model there are, and which of them is the champion."""
+"""The register: which versions of a model there are, and which of them is the champion.
+
+Aliases change in one transaction each: `champion` is what serves, `previous` what served before it, `challenger` the
+last one that passed its evaluation and has not served yet.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 
 from sailplane.errors import ModelError
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import aliases, models
-from sailplane.records import Model, Run
+from sailplane.records import Evaluation, Model, Run
 from sailplane.registry.bundle import Bundle
+from sailplane.registry.card import CARD, card
 from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.storage import Storage
 
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+PREVIOUS: Final = "previous"
 
-def register(ledger: Ledger, storage: Storage, run: Run, metrics: Mapping[str, float] | None = None) -> Model:
-    """Copies the run's bundle to models/<name>/<version>/ and then writes its row. A second call changes nothing.
+
+def register(
+    ledger: Ledger,
+    storage: Storage,
+    run: Run,
+    metrics: Mapping[str, float] | None = None,
+    evaluation: Evaluation | None = None,
+) -> Model:
+    """Copies the run's bundle to models/<name>/<version>/, writes its row with the lineage, and then its card. One that
+    passed its evaluation is the challenger from then on. A second call changes nothing.
 
     `metrics` are the ones to keep with the model, the run's own by default. Raises ModelError if the bundle is damaged.
     """
     with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
         bundle = fetch_bundle(storage, run.bundle, Path(scratch) / "bundle")
         prefix = f"models/{bundle.manifest.model}/{bundle.version}"
-        # The manifest last: a copy that broke off has none.
-        for name in (*FILES, MANIFEST):
-            storage.put(f"{prefix}/{name}", (bundle.folder / name).read_bytes())
-    model = Model(
-        name=bundle.manifest.model,
-        version=bundle.version,
-        uri=storage.uri(prefix),
-        digest=bundle.digest,
-        run=run.id,
-        dataset=bundle.manifest.dataset,
-        as_of=bundle.manifest.as_of,
-        metrics=dict(run.metrics if metrics is None else metrics),
-    )
-    return _keep(ledger, model)
+        _put(storage, prefix, bundle)
+        model = Model(
+            name=bundle.manifest.model,
+            version=bundle.version,
+            uri=storage.uri(prefix),
+            digest=bundle.digest,
+            run=run.id,
+            dataset=bundle.manifest.dataset,
+            as_of=bundle.manifest.as_of,
+            metrics=dict(run.metrics if metrics is None else metrics),
+            lineage=run,
+            evaluation=evaluation,
+        )
+        model = _keep(ledger, model)
+        # Before there was a row, the collector of garbage may have taken what lay there from an earlier try.
+        if not {f"{prefix}/{name}" for name in (*FILES, MANIFEST)} <= set(storage.list(prefix)):
+            _put(storage, prefix, bundle)
+        storage.put(f"{prefix}/{CARD}", str(card(model, bundle)).encode())
+    return model
+
+
+def _put(storage: Storage, prefix: str, bundle: Bundle) -> None:
+    # The manifest last: a copy that broke off has none.
+    for name in (*FILES, MANIFEST):
+        storage.put(f"{prefix}/{name}", (bundle.folder / name).read_bytes())
 
 
 def get(ledger: Ledger, name: str, version: str) -> Model:
@@ -48,25 +77,66 @@ def get(ledger: Ledger, name: str, version: str) -> Model:
         return _get(connection, name, version)
 
 
+def find(ledger: Ledger, which: str) -> Model:
+    """Of `name`, `name@version` or `name@alias`. Without either the champion, else the newest. Raises ModelError."""
+    name, _, wanted = which.partition("@")
+    with ledger.begin() as connection:
+        known = [version.model for version in _versions(connection, name)]
+        named = _aliases(connection, name)
+    version = named.get(wanted or CHAMPION, wanted)
+    chosen = [model for model in known if model.version == version] if version else known
+    if not chosen:
+        remedy = "`sailplane models list` shows what there is."
+        raise ModelError("find model", which, got="no such version" if known else "no such model", remedy=remedy)
+    return chosen[0]
+
+
+@dataclass(frozen=True)
+class Version:
+    """`created` in seconds since 1970."""
+
+    model: Model
+    created: float
+    aliases: tuple[str, ...] = ()
+
+
+def versions(ledger: Ledger, name: str | None = None) -> list[Version]:
+    """By name, the newest first."""
+    with ledger.begin() as connection:
+        return _versions(connection, name)
+
+
 def alias(ledger: Ledger, name: str, alias: str) -> Model | None:
     """The version that carries the alias, if one does."""
     with ledger.begin() as connection:
-        query = sa.select(aliases.c.version).where(aliases.c.name == name, aliases.c.alias == alias)
-        version = connection.execute(query).scalar_one_or_none()
+        version = _aliases(connection, name).get(alias)
         return _get(connection, name, version) if version else None
 
 
 def set_alias(ledger: Ledger, name: str, alias: str, version: str) -> None:
     """Moves the alias to the version. Raises ModelError if it is not registered."""
     with ledger.begin() as connection:
-        move_alias(connection, name, alias, version)
+        _get(connection, name, version)
+        _point(connection, name, alias, version)
 
 
-def move_alias(connection: sa.Connection, name: str, alias: str, version: str) -> None:
-    """`set_alias` as a part of a transaction."""
+def promote(ledger: Ledger, name: str, version: str) -> None:
+    """The version is the champion from now on, and the champion is the previous one. Raises ModelError, and nothing
+    changes, if it is not registered."""
+    with ledger.begin() as connection:
+        promote_within(connection, name, version)
+
+
+def promote_within(connection: sa.Connection, name: str, version: str) -> None:
+    """`promote` as a part of a transaction."""
     _get(connection, name, version)
-    connection.execute(sa.delete(aliases).where(aliases.c.name == name, aliases.c.alias == alias))
-    connection.execute(sa.insert(aliases).values(name=name, alias=alias, version=version, changed=time.time()))
+    before = _aliases(connection, name)
+    if before.get(CHAMPION) != version:
+        if CHAMPION in before:
+            _point(connection, name, PREVIOUS, before[CHAMPION])
+        _point(connection, name, CHAMPION, version)
+    if before.get(CHALLENGER) == version:
+        connection.execute(sa.delete(aliases).where(aliases.c.name == name, aliases.c.alias == CHALLENGER))
 
 
 def fetch(storage: Storage, model: Model, folder: Path) -> Bundle:
@@ -90,11 +160,13 @@ def _keep(ledger: Ledger, model: Model) -> Model:
     with ledger.begin() as connection:
         query = sa.select(models.c.record).where(models.c.name == model.name, models.c.version == model.version)
         kept = connection.execute(query).scalar_one_or_none()
-        if kept is not None:
-            return Model.from_dict(kept)
-        row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": time.time()}
-        connection.execute(sa.insert(models).values(row))
-    return model
+        if kept is None:
+            row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": time.time()}
+            connection.execute(sa.insert(models).values(row))
+        passed = model.evaluation is not None and model.evaluation.passed
+        if passed and _aliases(connection, model.name).get(CHAMPION) != model.version:
+            _point(connection, model.name, CHALLENGER, model.version)
+    return model if kept is None else Model.from_dict(kept)
 
 
 def _get(connection: sa.Connection, name: str, version: str) -> Model:
@@ -103,3 +175,24 @@ def _get(connection: sa.Connection, name: str, version: str) -> Model:
     if record is None:
         raise ModelError("find model", f"{name} {version}", got="no such version", remedy="Register it first.")
     return Model.from_dict(record)
+
+
+def _versions(connection: sa.Connection, name: str | None) -> list[Version]:
+    query = sa.select(models.c.record, models.c.created).order_by(models.c.name, models.c.created.desc())
+    found = connection.execute(query if name is None else query.where(models.c.name == name)).all()
+    known = [(Model.from_dict(row.record), row.created) for row in found]
+    named = {one: _aliases(connection, one) for one in {model.name for model, _ in known}}
+    return [
+        Version(model, created, tuple(sorted(a for a, to in named[model.name].items() if to == model.version)))
+        for model, created in known
+    ]
+
+
+def _aliases(connection: sa.Connection, name: str) -> dict[str, str]:
+    rows = connection.execute(sa.select(aliases.c.alias, aliases.c.version).where(aliases.c.name == name))
+    return {row.alias: row.version for row in rows}
+
+
+def _point(connection: sa.Connection, name: str, alias: str, version: str) -> None:
+    connection.execute(sa.delete(aliases).where(aliases.c.name == name, aliases.c.alias == alias))
+    connection.execute(sa.insert(aliases).values(name=name, alias=alias, version=version, changed=time.time()))

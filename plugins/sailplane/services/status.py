@@ -68,13 +68,13 @@ def show(home: Home, *, as_json: bool) -> int:
 def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
     rows = [("SERVICE", "STATE", "PID", "PORT", "URL")]
     rows += [(s.name, s.state, str(s.pid or "-"), str(s.port or "-"), s.url or "-") for s in found]
-    _print_columns(rows)
+    print_columns(rows)
     if served:
         sys.stdout.write("\n")
-        _print_columns([("MODEL", "VERSION", "ENDPOINT"), *((m["name"], m["version"], m["endpoint"]) for m in served)])
+        print_columns([("MODEL", "VERSION", "ENDPOINT"), *((m["name"], m["version"], m["endpoint"]) for m in served)])
 
 
-def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
     # Not a rich table: that one cuts a URL where the terminal ends.
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:

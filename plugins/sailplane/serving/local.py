@@ -18,7 +18,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.tables import deployments as table
 from sailplane.records import Deployment, Model
 from sailplane.registry.bundle import Bundle
-from sailplane.registry.models import fetch, move_alias
+from sailplane.registry.models import fetch, promote_within
 from sailplane.serving.client import call, wait_until
 from sailplane.serving.model_process import ModelProcess
 from sailplane.serving.router import NAME as ROUTER
@@ -26,7 +26,6 @@ from sailplane.serving.router import Router
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 
-CHAMPION = "champion"
 _MAKE_UP = "Run `make up`, then clear this task."
 _HEALTH_SECONDS = 30
 _DRAIN_SECONDS = 35
@@ -117,7 +116,7 @@ class _Rollout:
     def _record(self) -> None:
         row = {"name": self.model.name, "record": self.deployment.to_dict(), "changed": time.time()}
         with self.ledger.begin() as connection:
-            move_alias(connection, self.model.name, CHAMPION, self.model.version)
+            promote_within(connection, self.model.name, self.model.version)
             connection.execute(sa.delete(table).where(table.c.name == self.model.name))
             connection.execute(sa.insert(table).values(row))
 

@@ -51,8 +51,7 @@ class HubRepository:
         self._ask = ask
 
     def token(self) -> str | None:
-        token = self._api().token
-        return token if isinstance(token, str) else get_token() if token is None else None
+        return token_of(self._api())
 
     def head(self) -> str:
         """The last commit."""
@@ -98,9 +97,6 @@ class HubRepository:
 
     def upload(self, path: str, content: bytes | Path) -> CommitOperationAdd:
         """Stores a large file; nobody sees it before the commit. Creates a missing repository, private."""
-        # A bar is for a terminal.
-        if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
-            disable_progress_bars()
         addition = CommitOperationAdd(path, content)
         try:
             self._preupload(addition)
@@ -126,14 +122,26 @@ class HubRepository:
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     def _api(self) -> HfApi:
-        session = get_session()
-        # It would wait for ever. What a user's own client says stays.
-        if session.timeout == httpx2.Timeout(None):
-            session.timeout = TIMEOUT
-        if self._ask is None:
-            return HfApi()
-        access = self._ask()
-        return HfApi(endpoint=access.endpoint and access.endpoint.rstrip("/"), token=access.secret or False)
+        return client(self._ask)
+
+
+def client(ask: Ask | None) -> HfApi:
+    """huggingface_hub's own, with the token and the endpoint that `ask` says, or that it finds itself."""
+    session = get_session()
+    # It would wait for ever. What a user's own client says stays.
+    if session.timeout == httpx2.Timeout(None):
+        session.timeout = TIMEOUT
+    # A bar is for a terminal.
+    if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+        disable_progress_bars()
+    if ask is None:
+        return HfApi()
+    access = ask()
+    return HfApi(endpoint=access.endpoint and access.endpoint.rstrip("/"), token=access.secret or False)
+
+
+def token_of(api: HfApi) -> str | None:
+    return api.token if isinstance(api.token, str) else get_token() if api.token is None else None
 
 
 def parsed(uri: str) -> HfUri:

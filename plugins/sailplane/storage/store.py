@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from sailplane.errors import ConfigurationError
 from sailplane.storage.access import Ask
@@ -12,6 +14,8 @@ from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.keys import checked
 from sailplane.storage.roots import Root
 from sailplane.storage.transfer import Progress, Tell, transfer
+
+FRESH: Final = timedelta(days=1)
 
 
 class Storage:
@@ -52,6 +56,17 @@ class Storage:
     def put_new(self, path: str, content: Content) -> bool:
         """Create only: False, and nothing written, if the object exists."""
         return self._backend.put_new(self._key(path), content)
+
+    def keep(self, path: str, content: bytes) -> None:
+        """An object whose name says what it holds: put if it is not there, and again if it is older than a day. What
+        is young is in use, to who collects garbage; on the Hub equal content stays as old as it is."""
+        try:
+            old = datetime.now(UTC) - self.head(path).modified > FRESH
+        except FileNotFoundError:
+            self.put_new(path, content)
+        else:
+            if old:
+                self.put(path, content)
 
     def replace(self, path: str, content: Content, etag: str) -> str:
         """Replace that version of the object; the new etag. ConflictError, and nothing changed, if it has changed."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 INIT_SECONDS: Final = 20.0
 # Less than a job that is told to stop gets before it is killed: a trial's lease is given back after this.
 FINISH_SECONDS: Final = 8.0
+ARTIFACT_SECONDS: Final = 60
 # A sweep's worker must not wait at each of its trials for a server that is not there.
 AWAY_SECONDS: Final = 300.0
 
@@ -50,6 +51,22 @@ class Tracked:
     def summarise(self, metrics: Mapping[str, Any]) -> None:
         """What a table of runs shows for this one."""
         self._run.summary.update(dict(metrics))
+
+    def refer(
+        self, name: str, kind: str, references: Mapping[str, str], metadata: Mapping[str, Any], *, alias: str
+    ) -> bool:
+        """An artifact that has no files of its own: only where they lie. False: this run is recorded offline, and the
+        artifact is at W&B once that is synced. Raises what W&B refuses it with."""
+        import wandb
+
+        artifact = wandb.Artifact(name, kind, metadata=dict(metadata))
+        for part, uri in references.items():
+            artifact.add_reference(uri, name=part, checksum=False)
+        logged = self._run.log_artifact(artifact, aliases=[alias])
+        if self._run.offline:
+            return False
+        logged.wait(ARTIFACT_SECONDS)
+        return True
 
 
 @contextmanager

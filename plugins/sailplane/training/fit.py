@@ -20,6 +20,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Run
 from sailplane.registry import bundle
+from sailplane.registry.lineage import Origin
 from sailplane.storage import Storage
 from sailplane.tracking import sweeps
 from sailplane.training.compute import Compute
@@ -75,6 +76,7 @@ class Trainer:
         self.storage = Storage(self._home.store)
         self._features = code.load(spec.features)
         code.load(spec.train)
+        self._origin = Origin.of(self._home.project, (spec.features, spec.train))
         self._data = prepare(self.storage, spec.dataset, self._features, stream=spec.stream)
         _say(f"data: {len(self._data.train)} rows to train, {len(self._data.validation)} to validate", since=started)
 
@@ -100,8 +102,9 @@ class Trainer:
                 measured |= self._baseline(spec, kept, made / "baseline")
             (made / "history.json").write_text(json.dumps(handle.history))
             tracked.summarise(measured)
+            self._origin.keep(self.storage)
             self._upload(made, f"runs/{spec.run}")
-        return self._record(spec, measured, time.monotonic() - started)
+        return self._record(spec, measured, time.monotonic() - started, handle)
 
     def _baseline(self, spec: TrainSpec, scratch: Path, folder: Path) -> dict[str, float]:
         path, shelf = spec.baseline or "", StoreShelf(self.storage, f"{spec.shelf}/baseline")
@@ -140,7 +143,7 @@ class Trainer:
                     self.storage.delete(path)
             raise
 
-    def _record(self, spec: TrainSpec, measured: Mapping[str, float], seconds: float) -> Run:
+    def _record(self, spec: TrainSpec, measured: Mapping[str, float], seconds: float, handle: RunHandle) -> Run:
         return Run(
             id=spec.run,
             model=spec.model,
@@ -154,6 +157,17 @@ class Trainer:
             baseline=self.storage.uri(f"runs/{spec.run}/baseline") if spec.baseline else None,
             sweep=spec.sweep,
             trial=spec.trial,
+            features=spec.features,
+            train=spec.train,
+            code=self._origin.code,
+            environment=self._origin.environment,
+            # The steps before were another machine's.
+            device=handle.device.type if spec.until is None else "elsewhere",
+            threads=torch.get_num_threads(),
+            processes=spec.processes,
+            precision=spec.precision,
+            stream=spec.stream,
+            steps=max((row["step"] for row in handle.history), default=None),
         )
 
     def _judged(

@@ -1,24 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from sailplane.errors import ModelError
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, tables
+from sailplane.records import Model
 from sailplane.registry import models
 from sailplane.storage import Storage
 from tests.unit.registry import tiny
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage((tmp_path / "store").as_uri())
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def test_a_registered_model_is_a_copy_that_outlives_the_run(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:
@@ -77,3 +70,92 @@ def test_a_bundle_that_is_gone_from_the_store_is_an_error_with_its_uri(
         storage.delete(path)
     with pytest.raises(ModelError, match="nothing there"):
         models.fetch(storage, model, tmp_path / "copy")
+
+
+def registered(
+    tmp_path: Path, storage: Storage, ledger: Ledger, run: str, *, passed: bool | None = None, model: str = "flights"
+) -> Model:
+    made = tiny.run_of(tiny.bundle(tmp_path / run, run=run, model=model), storage)
+    evaluation = None if passed is None else tiny.evaluation_of(made, passed=passed)
+    return models.register(ledger, storage, made, {"auc": 0.7}, evaluation)
+
+
+def aliases(ledger: Ledger, name: str = "flights") -> dict[str, str]:
+    found = ((alias, models.alias(ledger, name, alias)) for alias in ("champion", "challenger", "previous"))
+    return {alias: model.run for alias, model in found if model}
+
+
+def test_a_version_is_kept_with_its_run_and_its_evaluation(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:
+    model = registered(tmp_path, storage, ledger, "run-1", passed=True)
+    kept = models.get(ledger, "flights", model.version)
+    assert kept == model
+    assert kept.lineage
+    assert kept.lineage.id == "run-1"
+    assert kept.evaluation
+    assert kept.evaluation.run == kept.lineage
+
+
+def test_a_version_that_was_registered_before_there_was_a_lineage_is_still_read(
+    tmp_path: Path, storage: Storage, ledger: Ledger
+) -> None:
+    model = registered(tmp_path, storage, ledger, "run-1")
+    old = {key: value for key, value in model.to_dict().items() if key not in ("lineage", "evaluation")}
+    with ledger.begin() as connection:
+        connection.execute(sa.update(tables.models).values(record=old))
+    assert models.get(ledger, "flights", model.version) == replace(model, lineage=None)
+
+
+def test_a_promoted_version_sends_the_champion_to_previous_and_a_second_promotion_changes_nothing(
+    tmp_path: Path, storage: Storage, ledger: Ledger
+) -> None:
+    first, second = (registered(tmp_path, storage, ledger, run) for run in ("run-1", "run-2"))
+    models.promote(ledger, "flights", first.version)
+    assert aliases(ledger) == {"champion": "run-1"}
+    for _ in range(2):
+        models.promote(ledger, "flights", second.version)
+        assert aliases(ledger) == {"champion": "run-2", "previous": "run-1"}
+    models.promote(ledger, "flights", first.version)
+    assert aliases(ledger) == {"champion": "run-1", "previous": "run-2"}
+    with pytest.raises(ModelError, match="no such version"):
+        models.promote(ledger, "flights", "nothing")
+    assert aliases(ledger) == {"champion": "run-1", "previous": "run-2"}
+
+
+def test_the_challenger_is_who_passed_and_has_not_served(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:
+    registered(tmp_path, storage, ledger, "run-1", passed=False)
+    assert aliases(ledger) == {}
+    second = registered(tmp_path, storage, ledger, "run-2", passed=True)
+    registered(tmp_path, storage, ledger, "run-3", passed=True, model="other")
+    assert aliases(ledger) == {"challenger": "run-2"}
+    models.promote(ledger, "flights", second.version)
+    registered(tmp_path, storage, ledger, "run-2", passed=True)
+    assert aliases(ledger) == {"champion": "run-2"}
+    assert aliases(ledger, "other") == {"challenger": "run-3"}
+
+
+def test_a_model_is_found_by_name_by_version_and_by_alias(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:
+    first, second = (registered(tmp_path, storage, ledger, run) for run in ("run-1", "run-2"))
+    assert models.find(ledger, "flights") == second
+    assert models.find(ledger, f"flights@{first.version}") == first
+    models.promote(ledger, "flights", first.version)
+    assert models.find(ledger, "flights") == models.find(ledger, "flights@champion") == first
+    assert [version.aliases for version in models.versions(ledger)] == [(), ("champion",)]
+    with pytest.raises(ModelError, match=r"flights@previous: no such version\. `sailplane models list`"):
+        models.find(ledger, "flights@previous")
+    with pytest.raises(ModelError, match="nothing: no such model"):
+        models.find(ledger, "nothing")
+
+
+def test_a_copy_that_was_collected_before_it_had_a_row_is_made_again(
+    tmp_path: Path, storage: Storage, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = models._keep
+
+    def collected_before(ledger: Ledger, model: Model) -> Model:
+        for path in storage.list("models"):
+            storage.delete(path)
+        return keep(ledger, model)
+
+    monkeypatch.setattr(models, "_keep", collected_before)
+    model = registered(tmp_path, storage, ledger, "run-1")
+    models.fetch(storage, model, tmp_path / "copy").check()

@@ -11,7 +11,7 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
-from sailplane.records import Dataset, Field, Interval, Run
+from sailplane.records import Dataset, Evaluation, Field, Interval, Run, Windows
 from sailplane.registry.bundle import Bundle, write
 from sailplane.storage import Storage
 
@@ -166,4 +166,17 @@ def run_of(bundle: Bundle, storage: Storage) -> Run:
         metrics={"auc": 0.7},
         bundle=storage.uri(prefix),
         seconds=1.0,
+    )
+
+
+def evaluation_of(run: Run, *, passed: bool = True) -> Evaluation:
+    return Evaluation(
+        model=run.model,
+        run=run,
+        window=Windows.of(run.dataset.interval).test,
+        rows=1234,
+        metrics={"challenger": {"auc": 0.7}, "baseline": {"auc": 0.65}},
+        champion=None,
+        passed=passed,
+        reasons=("passed: minimum: auc 0.7000, expected at least 0.5500",),
     )

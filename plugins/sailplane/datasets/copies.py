@@ -1,0 +1,41 @@
+"""A version of a dataset in another store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from sailplane.datasets.partitions import Partition, data_path
+from sailplane.datasets.versions import THREADS
+from sailplane.errors import DataError
+from sailplane.records import Dataset
+from sailplane.storage import Storage
+
+
+def copy(source: Storage, dataset: Dataset, target: Storage) -> Dataset:
+    """The version, with its manifest and partitions, in `target`. Raises DataError for what is gone or damaged."""
+    path = source.path(dataset.uri)
+    manifest = _content(source, path, None)
+    partitions = [Partition.from_dict(one) for one in json.loads(manifest)["partitions"]]
+
+    def move(partition: Partition) -> None:
+        file = data_path(dataset.name, partition)
+        target.put(file, _content(source, file, partition.digest))
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(move, partitions))
+    target.put(path, manifest)
+    return replace(dataset, uri=target.uri(path))
+
+
+def _content(source: Storage, path: str, digest: str | None) -> bytes:
+    try:
+        content = source.get(path)
+    except FileNotFoundError as error:
+        remedy = "Restore it from a backup, or ingest its days again."
+        raise DataError("copy", source.uri(path), got="it is gone", remedy=remedy) from error
+    if digest and hashlib.sha256(content).hexdigest() != digest:
+        raise DataError("copy", source.uri(path), got="its content has changed", expected=f"digest {digest[:12]}")
+    return content

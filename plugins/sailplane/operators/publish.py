@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from sailplane.home import Home
+from sailplane.hooks.storage import SailplaneStorageHook
+from sailplane.hooks.wandb import tracking_settings
+from sailplane.ledger import Ledger
+from sailplane.operators.as_of import is_backfill
+from sailplane.operators.retries import USER_ERRORS_FAIL
+
+
+class PublishModelOperator(BaseOperator):
+    """Puts a registered version on the Hugging Face Hub, bundle and model card, with a tag that is the version; returns
+    a `Publication`. With a W&B key it is an artifact there, too.
+
+    Skipped if the run is a backfill, or no model was deployed. A retry does what is left: a version that is there
+    already is done.
+
+    :param model: the `Deployment` that `DeployModelOperator` returned, or a `Model`
+    :param repo: the repository, `owner/name`; it is created if it is not there
+    :param private: whether it is created private
+    :param hub_conn_id: the connection; by default `huggingface_default` as far as it exists, else HF_TOKEN
+    """
+
+    template_fields: Sequence[str] = ("model", "repo")
+
+    def __init__(
+        self, *, model: Any, repo: str, private: bool = True, hub_conn_id: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
+        self.model: Mapping[str, Any] | None = model
+        self.repo = repo
+        self.private = private
+        self.hub_conn_id = hub_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from sailplane.registry.models import get
+        from sailplane.registry.publication import publish
+        from sailplane.tracking.artifacts import link
+
+        if is_backfill(context):
+            raise AirflowSkipException("Nothing is published: a backfill changes nothing that others see.")
+        if not self.model:
+            raise AirflowSkipException("Nothing is published: no model was deployed.")
+        storage = SailplaneStorageHook().get_conn()
+        model = get(Ledger.at(Home.find()), self.model["name"], self.model["version"])
+        ask = SailplaneStorageHook(f"hf://models/{self.repo}", storage_conn_id=self.hub_conn_id).access()
+        published = publish(storage, model, self.repo, private=self.private, ask=ask)
+        self.log.info("%s %s is at %s", published.model, published.version, published.url)
+        if said := link(model, published.url, Home.find().root, tracking_settings()):
+            self.log.info("%s", said)
+        return published.to_dict()

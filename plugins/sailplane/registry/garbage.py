@@ -1,0 +1,216 @@
+"""What the store holds that nothing needs any more: found, shown, and deleted.
+
+An object goes if it is older than the grace period and nothing references it: no registered version, no judged run, no
+sweep that is open or was at work within the grace period, no process that runs, and of datasets no manifest that one of
+these names or that was published within the grace period. Versions of models go first: those that are not among the
+newest, carry no alias and are not deployed, in the transaction that finds them so.
+
+What is about to be deleted is looked at again: a few objects at a time, in one transaction of the ledger with their
+deletion, so that nothing becomes referenced in between. What is used again is put again (Storage.keep), and young.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from sailplane.datasets.partitions import Partition, data_path
+from sailplane.errors import ConfigurationError
+from sailplane.ledger import Ledger
+from sailplane.ledger.tables import models
+from sailplane.registry.references import FOLDERS, Key, References, read, unused_versions
+from sailplane.storage import Entry, Storage
+from sailplane.storage.store import FRESH
+
+KEEP: Final = 5
+GRACE_SECONDS: Final = 7 * 86400.0
+# How many are deleted in one transaction: others wait for it.
+BATCH: Final = 20
+_MANIFEST: Final = re.compile(r"datasets/(?P<name>.+)/versions/(?P<version>[^/]+)\.json")
+_DAY: Final = re.compile(r"(?P<day>datasets/.+/(?:partitions|quarantine)/\d{4}-\d\d-\d\d)/[^/]+\.(?:parquet|json)")
+_BUNDLE: Final = re.compile(r"/(?:bundle|baseline)/")
+ReadJson = Callable[[Entry], Mapping[str, Any]]
+# The specifications of the processes that train now.
+Live = Callable[[], Iterable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """`versions` are (name, version) of models; `objects` have the sizes."""
+
+    versions: tuple[Key, ...]
+    objects: tuple[Entry, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.size for entry in self.objects)
+
+
+class Collector:
+    """:param live: what runs on this machine; what runs elsewhere is known by its sweep's trials, or by being young"""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        storage: Storage,
+        *,
+        live: Live = lambda: (),
+        keep: int = KEEP,
+        grace_seconds: float = GRACE_SECONDS,
+    ) -> None:
+        if keep < 1:
+            raise ConfigurationError("collect garbage", got=f"keep {keep}", expected="1 version or more")
+        self._ledger, self._storage, self._live, self._keep = ledger, storage, live, keep
+        self._grace = grace_seconds
+        self._known: dict[Entry, dict[str, Any]] = {}
+
+    def find(self) -> Garbage:
+        """Deletes nothing."""
+        since = time.time() - self._grace
+        entries = self._entries(*FOLDERS)
+        with self._ledger.begin() as connection:
+            versions = unused_versions(connection, self._storage.root, keep=self._keep, since=since)
+            held = read(connection, self._live(), since=since, without=versions)
+        _hold_datasets(held, entries, self._json, since)
+        young = {_group(entry.path) for entry in entries if _is_young(entry, since)}
+        unused = [entry for entry in entries if not held.hold(entry.path) and _group(entry.path) not in young]
+        return Garbage(tuple(versions), tuple(sorted(unused, key=lambda entry: entry.path)))
+
+    def collect(self) -> Garbage:
+        """What was deleted."""
+        found = self.find()
+        versions = self._forget(found.versions)
+        # The marker of a partition goes before what it names: without one the day is ingested again.
+        objects = sorted(found.objects, key=lambda entry: (not entry.path.endswith(".json"), entry.path))
+        deleted: list[Entry] = []
+        for start in range(0, len(objects), BATCH):
+            deleted += self._delete(objects[start : start + BATCH])
+        return Garbage(versions, tuple(sorted(deleted, key=lambda entry: entry.path)))
+
+    def _forget(self, versions: Sequence[Key]) -> tuple[Key, ...]:
+        since = time.time() - self._grace
+        with self._ledger.begin() as connection:
+            now = unused_versions(connection, self._storage.root, keep=self._keep, since=since)
+            still = set(now).intersection(versions)
+            for name, version in still:
+                connection.execute(sa.delete(models).where(models.c.name == name, models.c.version == version))
+        return tuple(sorted(still))
+
+    def _delete(self, entries: Sequence[Entry]) -> list[Entry]:
+        since = time.time() - self._grace
+        with self._ledger.begin() as connection:
+            held = read(connection, self._live(), since=since)
+            if any(entry.path.startswith("datasets/") for entry in entries):
+                _hold_datasets(held, self._entries("runs", "datasets"), self._json, since)
+            young = {group for group in map(_group, {entry.path for entry in entries}) if self._is_young(group, since)}
+            free = [one for one in entries if not held.hold(one.path) and _group(one.path) not in young]
+            deleted = [entry for entry in free if self._unchanged(entry)]
+            for entry in deleted:
+                self._storage.delete(entry.path)
+        return deleted
+
+    def _entries(self, *folders: str) -> list[Entry]:
+        return [entry for folder in folders for entry in self._storage.entries(folder)]
+
+    def _is_young(self, group: str, since: float) -> bool:
+        """Whether something was put into a run's or a version's folder meanwhile."""
+        return group.startswith(("runs/", "models/")) and any(
+            _is_young(entry, since) for entry in self._storage.entries(group)
+        )
+
+    def _unchanged(self, entry: Entry) -> bool:
+        try:
+            there = self._storage.head(entry.path)
+        except FileNotFoundError:
+            return False
+        # S3 lists times to the millisecond, and tells them of one object to the second.
+        return there.etag == entry.etag and there.modified - entry.modified < timedelta(seconds=2)
+
+    def _json(self, entry: Entry) -> dict[str, Any]:
+        """Empty where it is gone, or none. Read once as long as it does not change."""
+        if entry not in self._known:
+            try:
+                content = json.loads(self._storage.get(entry.path))
+            except (FileNotFoundError, ValueError):
+                content = None
+            self._known[entry] = content if isinstance(content, dict) else {}
+        return self._known[entry]
+
+
+def _is_young(entry: Entry, since: float) -> bool:
+    """What Storage.keep keeps may have been in use for a day longer than it is young."""
+    kept = entry.path.startswith(("code/", "environments/", "datasets/"))
+    return entry.modified.timestamp() >= since - (FRESH.total_seconds() if kept else 0.0)
+
+
+def _group(path: str) -> str:
+    """Objects that are old only together: a run's, a version's, a day's of a dataset."""
+    if path.startswith("runs/"):
+        return _BUNDLE.split(path)[0] if _BUNDLE.search(path) else path.rpartition("/")[0]
+    if path.startswith("models/"):
+        return path.rpartition("/")[0]
+    found = _DAY.fullmatch(path)
+    return found["day"] if found else path
+
+
+def _hold_datasets(held: References, entries: Sequence[Entry], read_json: ReadJson, since: float) -> None:
+    """All partitions of the manifests that are referenced or young. Of what is none of a dataset's known objects, and
+    of a dataset with a manifest that cannot be read, everything."""
+    _hold_those_of_runs(held, [entry for entry in entries if entry.path.startswith("runs/")], read_json, since)
+    days: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if found := _MANIFEST.fullmatch(entry.path):
+            if found["version"] in held.versions or held.hold(entry.path) or _is_young(entry, since):
+                held.paths.add(entry.path)
+                _hold_partitions(held, found["name"], read_json(entry))
+        elif found := _DAY.fullmatch(entry.path):
+            days[found["day"]].append(entry)
+        elif entry.path.startswith("datasets/"):
+            held.paths.add(entry.path)
+    # A day's partitions come before its quarantine.
+    for day in sorted(days):
+        _hold_day(held, day, days, read_json, since)
+
+
+def _hold_those_of_runs(held: References, runs: Sequence[Entry], read_json: ReadJson, since: float) -> None:
+    """A run that stays keeps its dataset, though nothing on the ledger may say which that is."""
+    young = {_group(entry.path) for entry in runs if _is_young(entry, since)}
+    for entry in runs:
+        stays = held.hold(entry.path) or _group(entry.path) in young
+        if stays and entry.path.endswith("/bundle/manifest.json"):
+            held.versions.add(str(read_json(entry).get("dataset", "")))
+
+
+def _hold_partitions(held: References, name: str, manifest: Mapping[str, Any]) -> None:
+    try:
+        listed = [Partition.from_dict(one) for one in manifest["partitions"]]
+    except (KeyError, TypeError):
+        held.folders.add(f"datasets/{name}/")
+    else:
+        held.paths.update(data_path(name, partition) for partition in listed)
+
+
+def _hold_day(
+    held: References, day: str, days: Mapping[str, Sequence[Entry]], read_json: ReadJson, since: float
+) -> None:
+    """A marker stays with what it names, and what it names with a marker that is young. Rows in quarantine stay for as
+    long as a partition of the day does."""
+    there, partitions = days[day], days.get(day.replace("/quarantine/", "/partitions/"), ())
+    stays = partitions is not there and any(held.hold(entry.path) for entry in partitions)
+    if stays or any(_is_young(entry, since) for entry in there):
+        held.folders.add(f"{day}/")
+        return
+    paths = {entry.path for entry in there}
+    for entry in there:
+        if entry.path.endswith(".json"):
+            named = f"{day}/{read_json(entry).get('digest')}.parquet"
+            if held.hold(named) or named not in paths:
+                held.paths.add(entry.path)

@@ -1,0 +1,58 @@
+"""What a training was made of, beside its data, kept on the store once, under its digest: the project's sources at
+code/<sha256>.zip, the list of installed packages at environments/<sha256>.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sailplane.errors import ModelError
+from sailplane.registry import environment
+from sailplane.registry.sources import collect
+from sailplane.storage import Storage
+
+
+@dataclass(frozen=True)
+class Origin:
+    """`code` and `environment` are digests."""
+
+    code: str
+    archive: bytes
+    environment: str
+    packages: str
+
+    @classmethod
+    def of(cls, project: Path, code_paths: Iterable[str]) -> Origin:
+        """Of this process, now."""
+        sources, packages = collect(project, code_paths), environment.installed()
+        return cls(sources.digest, sources.archive, environment.digest(packages), packages)
+
+    def keep(self, storage: Storage) -> None:
+        storage.keep(code_path(self.code), self.archive)
+        storage.keep(environment_path(self.environment), self.packages.encode())
+
+
+def code_path(digest: str) -> str:
+    return f"code/{digest}.zip"
+
+
+def environment_path(digest: str) -> str:
+    return f"environments/{digest}.txt"
+
+
+def archived_code(storage: Storage, digest: str) -> bytes:
+    """Raises ModelError if it is gone."""
+    try:
+        return storage.get(code_path(digest))
+    except FileNotFoundError as error:
+        remedy = "Restore it from a backup of the store."
+        raise ModelError("read code", storage.uri(code_path(digest)), got="it is gone", remedy=remedy) from error
+
+
+def recorded_packages(storage: Storage, digest: str) -> str | None:
+    """None if the list is gone."""
+    try:
+        return storage.get(environment_path(digest)).decode()
+    except FileNotFoundError:
+        return None
