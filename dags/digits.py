@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from airflow.sdk import CronDataIntervalTimetable, dag
 
 from sailplane.operators import (
-    DeployModelOperator,
     EvaluateModelOperator,
     Gate,
     IngestDatasetOperator,
     TrainModelOperator,
+    deploy,
     sweep,
     trigger_form,
 )
@@ -50,7 +50,7 @@ def digits():
     best = sweep(train, "include/digits/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
     gate = Gate(metric="auc", minimum=0.9)
     evaluate = EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=train.output, gate=gate)
-    evaluate >> DeployModelOperator(task_id="deploy", evaluation=evaluate.output)
+    deploy(evaluate)
 
 
 digits()

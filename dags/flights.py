@@ -27,11 +27,11 @@ from datetime import datetime, timedelta
 from airflow.sdk import CronDataIntervalTimetable, dag
 
 from sailplane.operators import (
-    DeployModelOperator,
     EvaluateModelOperator,
     Gate,
     IngestDatasetOperator,
     TrainModelOperator,
+    deploy,
     sweep,
     trigger_form,
 )
@@ -80,7 +80,7 @@ def flights():
             max_latency_ms=100,
         ),
     )
-    evaluate >> DeployModelOperator(task_id="deploy", evaluation=evaluate.output)
+    deploy(evaluate)
 
 
 flights()

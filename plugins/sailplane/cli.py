@@ -1,5 +1,5 @@
-"""`sailplane up | down | status | predict | models | reproduce | sweep | sweep-worker | twin | insights | airflow`, and
-`run`."""
+"""`sailplane up | down | status | predict | models | reproduce | backtest | sweep | sweep-worker | twin | insights |
+airflow`, and `run`."""
 
 from __future__ import annotations
 
@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model")
     predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
     predict.set_defaults(command=_predict)
+    backtest = commands.add_parser("backtest", help="what a DAG's models were worth, day by day, by a backfill")
+    _add_backtest_arguments(backtest)
     _add_model_arguments(commands.add_parser("models", help="registered models: list them, show one, collect garbage"))
     reproduce = commands.add_parser("reproduce", help="train a registered model again: does it come out the same?")
     reproduce.add_argument("model", metavar="MODEL[@VERSION|@ALIAS]", help="by default the champion, else the newest")
@@ -82,6 +84,21 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("service")
     run.set_defaults(command=_run)
     return parser
+
+
+def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dag", help="one with a schedule")
+    parser.add_argument(
+        "--from", dest="first", required=True, metavar="DAY", help="the first interval's, as 2026-10-01"
+    )
+    parser.add_argument("--to", dest="last", required=True, metavar="DAY", help="the last one's")
+    parser.add_argument("--no-run", action="store_true", help="only show what earlier runs of these days gave")
+    parser.add_argument("--again", action="store_true", help="also repeat runs that went well")
+    parser.add_argument("--max-active", type=int, default=2, metavar="N", help="how many runs at a time (2)")
+    parser.add_argument("--model", help="which one, if the DAG judges several")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also as curves on an HTML page")
+    parser.set_defaults(command=_backtest)
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +162,12 @@ def _predict(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.answer import predict
 
     return predict(home, arguments.model, arguments.json)
+
+
+def _backtest(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.backtest import run
+
+    return run(home, arguments)
 
 
 def _models(name: str, home: Home, arguments: argparse.Namespace) -> int:

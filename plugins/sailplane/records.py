@@ -173,6 +173,20 @@ class Model(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Approval(Record):
+    """A person's answer to whether a model may serve, or, where none came in time, the deadline's."""
+
+    approved: bool
+    by: str
+    note: str
+    at: datetime
+
+    def __str__(self) -> str:
+        told = f"{'approved' if self.approved else 'rejected'} by {self.by}"
+        return f"{told}: {self.note}" if self.note else told
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rule(Record):
     """One rule of a gate, in words."""
 
@@ -187,7 +201,7 @@ class Evaluation(Record):
     """The gate's verdict on a challenger. `metrics` by contender: challenger, baseline, champion.
 
     `reasons` are the rules as sentences, and what else a person should know; `details` and `report` the URIs of all
-    that was measured, and of the page that shows it.
+    that was measured, and of the page that shows it; `approval` is None where nobody was asked.
     """
 
     model: str
@@ -201,6 +215,7 @@ class Evaluation(Record):
     rules: tuple[Rule, ...] = ()
     details: str | None = None
     report: str | None = None
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -195,6 +195,18 @@ def waiting_job(platform: Platform, as_of: datetime, task: str) -> Job:
     return until(found, 120, f"{task} of {as_of:%Y-%m-%d}")
 
 
+def asking(platform: Platform, as_of: datetime) -> Run:
+    """A run of the DAG `asked` that waits for a person."""
+    run = platform.trigger("asked", {"as_of": f"{as_of:%Y-%m-%d}"})
+    # Of a task that is answered sooner, Airflow's scheduler takes the end of the process that asked for its end.
+    key = f"TaskInstanceKey(dag_id='asked', task_id='approve', run_id='{run.id}'"
+    event = f"Received executor event with state success for task instance {key}"
+    scheduler = platform.home.logs / "scheduler.log"
+    until(lambda: event in scheduler.read_text() or None, 180, "the question")
+    assert instance(platform, run, "approve")["state"] == "awaiting_input", platform.task_logs(run)
+    return run
+
+
 def pid_of(job: Job) -> int:
     return int(json.loads((job.folder / "process.json").read_text())["pid"])
 

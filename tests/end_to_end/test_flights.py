@@ -19,6 +19,7 @@ from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Deployment, Evaluation, Windows
 from sailplane.records import Run as TrainingRun
 from sailplane.registry.columns import plain_records
+from sailplane.registry.models import alias
 from sailplane.services.airflow_api import Run
 from sailplane.services.leftovers import marked
 from sailplane.serving import deployments
@@ -193,7 +194,25 @@ def test_a_backfill_of_ten_days_trains_and_judges_and_deploys_nothing(platform: 
         end = datetime.fromisoformat(entry["data_interval_end"])
         assert Evaluation.from_dict(platform.xcom(run, "evaluate")).window.end == end, "judged as of its own date"
     assert deployed(platform) == [flight.deployment]
+    champion = alias(Ledger.at(platform.home), "flights", "champion")
+    assert champion is not None
+    assert champion.version == flight.deployment.version, "no alias moved"
     assert status(platform)["scheduler"]["pid"] == scheduler, "SQLite did not crash the scheduler"
+
+
+def test_the_days_that_were_backfilled_are_a_backtest(platform: Platform, flight: Flight) -> None:
+    """The champion, which knows later days, and against which all of these runs lose, has no part in it."""
+    days = ("--from", "2026-10-01", "--to", "2026-10-10")
+    ended = platform.sailplane("backtest", "flights", *days, "--no-run", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert len(found["days"]) == 10
+    assert 0.55 <= found["means"]["pipeline"] <= 0.8, "much more means a leak"
+    first = found["days"][0]
+    assert (first["frozen"], first["champion"]) == (first["pipeline"], None)
+    known = [(day["champion_day"], day["day"]) for day in found["days"] if day["champion_day"]]
+    assert known, "the gate would have shipped something"
+    assert all(champion < day for champion, day in known)
 
 
 def ended_backfills(platform: Platform) -> list[dict[str, Any]] | None:

@@ -103,6 +103,23 @@ deployments = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
+# The verdict that each DAG run gave on a model, and what it was judged by. `day` is the first of the run's interval,
+# `kind` the run's type: backfill, scheduled, manual, ...
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("dag", sa.String(250), primary_key=True),
+    sa.Column("dag_run", sa.String(250), primary_key=True),
+    sa.Column("model", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("day", sa.Float, nullable=False),
+    sa.Column("as_of", sa.Float, nullable=False),
+    sa.Column("gate", sa.JSON, nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Index("evaluations_by_day", "dag", "day"),
+)
+
 # `digest` is the SHA-256 of the secret, in hexadecimal; `hint` its last characters.
 api_keys = sa.Table(
     "api_keys",

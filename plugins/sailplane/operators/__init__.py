@@ -1,7 +1,8 @@
 """The stages as Airflow operators: each takes what the context gives, calls a pure room, and returns a record."""
 
 from sailplane.evaluation.gate import Gate
-from sailplane.operators.deploy import DeployModelOperator
+from sailplane.operators.approve import ApproveModelOperator
+from sailplane.operators.deploy import DeployModelOperator, deploy
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.form import trigger_form
 from sailplane.operators.ingest import IngestDatasetOperator
@@ -11,6 +12,7 @@ from sailplane.operators.sync import SyncStorageOperator
 from sailplane.operators.train import TrainModelOperator
 
 __all__ = [
+    "ApproveModelOperator",
     "DeployModelOperator",
     "EvaluateModelOperator",
     "Gate",
@@ -18,6 +20,7 @@ __all__ = [
     "PublishModelOperator",
     "SyncStorageOperator",
     "TrainModelOperator",
+    "deploy",
     "sweep",
     "trigger_form",
 ]

@@ -27,9 +27,28 @@ def as_of(context: Mapping[str, Any]) -> datetime:
     return _midnight(run.run_after.astimezone(UTC).date())
 
 
+def first_day(context: Mapping[str, Any]) -> datetime:
+    """The midnight at which the run's data interval begins; the one before the as-of where that is not its end."""
+    stands, start = as_of(context), context.get("data_interval_start")
+    begins = _midnight(start.astimezone(UTC).date()) if start else stands
+    fits = begins < stands and _midnight(context["data_interval_end"].astimezone(UTC).date()) == stands
+    return begins if fits else stands - timedelta(days=1)
+
+
 def is_backfill(context: Mapping[str, Any]) -> bool:
     """Runs of type backfill look back: they never change what is served."""
-    return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type)) == "backfill"
+    return run_type(context) == "backfill"
+
+
+def run_type(context: Mapping[str, Any]) -> str:
+    """backfill, scheduled, manual, ..."""
+    return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
+
+
+def run_of(context: Mapping[str, Any]) -> dict[str, Any]:
+    """By what the ledger knows the DAG run."""
+    ti = context["ti"]
+    return {"dag": ti.dag_id, "dag_run": ti.run_id, "kind": run_type(context), "day": first_day(context)}
 
 
 def _date(failed: str, value: str) -> date:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -10,6 +11,7 @@ from sailplane.evaluation.gate import Gate
 from sailplane.home import Home
 from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.ledger import Ledger
+from sailplane.operators.as_of import run_of
 from sailplane.operators.links import ReportLink
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Run
@@ -19,8 +21,9 @@ class EvaluateModelOperator(BaseOperator):
     """Judges a run on the days before the as-of that neither training nor the sweep looked at; returns an `Evaluation`.
 
     Challenger, baseline and the champion that is served now are scored on the same rows. A verdict against the
-    challenger is a result, not a failure. A retry judges again and gives the same verdict. All that was measured is on
-    the store beside the run, as evaluation.json and as the page that the task's link `Report` opens.
+    challenger is a result, not a failure. A retry judges again and gives the same verdict, which the ledger keeps once.
+    All that was measured is on the store beside the run, as evaluation.json and as the page that the task's link
+    `Report` opens.
 
     :param challenger: the run to judge (a `Run` as `train` or `sweep` returns it)
     :param baseline: the run whose baseline is the yardstick
@@ -40,6 +43,7 @@ class EvaluateModelOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from sailplane.evaluation import evaluate
+        from sailplane.evaluation.history import Judged, keep
         from sailplane.evaluation.report import publish
         from sailplane.registry.models import alias
 
@@ -56,4 +60,5 @@ class EvaluateModelOperator(BaseOperator):
         self.log.info("Verdict: %s", "passed" if evaluation.passed else "not passed")
         for reason in evaluation.reasons:
             self.log.info("- %s", reason)
+        keep(ledger, Judged(evaluation=evaluation, gate=asdict(self.gate), **run_of(context)))
         return evaluation.to_dict()

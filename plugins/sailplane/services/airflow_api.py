@@ -16,8 +16,19 @@ T = TypeVar("T")
 BUSY_TRIES = 5
 
 
+class RefusedError(ServiceError):
+    """A 4xx: its `status`, and the `detail` in Airflow's words."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        got = f"{answer.status_code} {answer.text.strip()[:500]}"
+        super().__init__(answer.request.method, answer.request.url, got=got)
+        self.status = answer.status_code
+        self.detail = _detail(answer)
+
+
 class AirflowApi:
-    """Paths are relative to `/api/v2`; answers are the decoded JSON. ServiceError on no answer and on 4xx and 5xx."""
+    """Paths are relative to `/api/v2`; answers are the decoded JSON. ServiceError on no answer and on 5xx, RefusedError
+    on 4xx."""
 
     def __init__(self, home: Home, timeout: float = 30) -> None:
         self.url = f"http://127.0.0.1:{home.ui_port}"
@@ -86,7 +97,16 @@ def _found_busy(answer: httpx.Response) -> bool:
     return answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "Database error" in answer.text
 
 
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text.strip()[:500]
+
+
 def _decoded(answer: httpx.Response) -> Any:
+    if answer.is_client_error:
+        raise RefusedError(answer)
     if answer.is_error:
         raise ServiceError(
             answer.request.method, answer.request.url, got=f"{answer.status_code} {answer.text.strip()[:500]}"

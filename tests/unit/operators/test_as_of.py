@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from sailplane.errors import ConfigurationError
-from sailplane.operators.as_of import as_of, is_backfill
+from sailplane.operators.as_of import as_of, first_day, is_backfill, run_of
 
 NOON = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 
@@ -56,6 +56,40 @@ def test_an_interval_that_ends_within_a_day_stands_at_that_days_midnight():
 def test_a_key_that_is_no_date_is_refused_by_name():
     with pytest.raises(ConfigurationError, match="partition key: 'berlin'; expected a date"):
         as_of(context(partition_key="berlin"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {
+                "data_interval_start": datetime(2026, 11, 15, tzinfo=UTC),
+                "data_interval_end": datetime(2026, 11, 22, tzinfo=UTC),
+            },
+            datetime(2026, 11, 15, tzinfo=UTC),
+        ),
+        ({"data_interval_start": NOON, "data_interval_end": NOON}, datetime(2026, 11, 20, tzinfo=UTC)),
+        ({"partition_key": "2026-11-20"}, datetime(2026, 11, 20, tzinfo=UTC)),
+        ({}, datetime(2026, 11, 20, tzinfo=UTC)),
+        (
+            {
+                "data_interval_start": datetime(2026, 11, 20, tzinfo=UTC),
+                "data_interval_end": datetime(2026, 11, 21, tzinfo=UTC),
+                "params": {"as_of": "2026-03-01"},
+            },
+            datetime(2026, 2, 28, tzinfo=UTC),
+        ),
+    ],
+    ids=["a week", "an empty interval", "a partition", "no dates", "an as-of of the form"],
+)
+def test_the_first_day_is_that_of_the_interval_that_ends_at_the_as_of(values, expected):
+    assert first_day(context(**values)) == expected
+
+
+def test_the_ledger_knows_a_run_by_its_dag_its_id_its_type_and_its_day():
+    ti = SimpleNamespace(dag_id="toy", run_id="manual__1")
+    day = datetime(2026, 11, 20, tzinfo=UTC)
+    assert run_of(context(ti=ti)) == {"dag": "toy", "dag_run": "manual__1", "kind": "manual", "day": day}
 
 
 @pytest.mark.parametrize(("run_type", "expected"), [("backfill", True), ("scheduled", False), ("manual", False)])

@@ -1,26 +1,29 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+import sqlalchemy as sa
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sailplane.home import Home
 from sailplane.ledger import Ledger
+from sailplane.ledger.tables import models
 from sailplane.operators import DeployModelOperator
-from sailplane.records import Dataset, Evaluation, Interval, Run
-from sailplane.registry.models import alias
+from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
+from sailplane.registry.models import alias, set_alias
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 WINDOW = Interval.trailing(AS_OF, 28)
 
 
-def evaluation(*, passed: bool) -> dict:
+def evaluation(*, passed: bool, model: str = "quiet", **changes: object) -> dict:
     dataset = Dataset(name="d", version="v", uri="file:///d", interval=WINDOW, rows=1, quarantined=0, schema=())
     run = Run(
         id="r",
-        model="quiet",
+        model=model,
         config={},
         seed=0,
         dataset=dataset,
@@ -29,8 +32,8 @@ def evaluation(*, passed: bool) -> dict:
         bundle="file:///b",
         seconds=1.0,
     )
-    return Evaluation(
-        model="quiet",
+    found = Evaluation(
+        model=model,
         run=run,
         window=WINDOW,
         rows=7,
@@ -38,7 +41,8 @@ def evaluation(*, passed: bool) -> dict:
         champion=None,
         passed=passed,
         reasons=("auc 0.5; expected at least 0.55",),
-    ).to_dict()
+    )
+    return replace(found, **changes).to_dict()
 
 
 class TaskInstance:
@@ -67,3 +71,25 @@ def test_a_backfill_deploys_nothing_however_good_the_model_is():
     ti = execute(evaluation(passed=True), "backfill")
     assert ti.pushed["reasons"][0] == "a backfill never changes what is served"
     assert alias(Ledger.at(Home.find()), "quiet", "champion") is None
+
+
+def test_what_a_person_rejected_is_not_deployed_and_their_note_comes_first():
+    answer = Approval(approved=False, by="Ada", note="too small", at=AS_OF)
+    ti = execute(evaluation(passed=True, approval=answer), "scheduled")
+    assert ti.pushed["reasons"][0] == "rejected by Ada: too small"
+    assert alias(Ledger.at(Home.find()), "quiet", "champion") is None
+
+
+@pytest.mark.parametrize(
+    ("compared", "told"), [(None, "judged while there was none"), ("v1", "compared with v1")], ids=["none", "another"]
+)
+def test_a_model_that_was_compared_with_another_champion_than_todays_is_not_deployed(compared, told):
+    ledger, name = Ledger.at(Home.find()), f"changed-{compared}"
+    champion = Model(name=name, version="v2", uri="file:///m", digest="d", run="other", dataset="v", as_of=AS_OF)
+    with ledger.begin() as connection:
+        row = {"name": name, "version": "v2", "record": champion.to_dict(), "created": 0.0}
+        connection.execute(sa.insert(models).values(row))
+    set_alias(ledger, name, "champion", "v2")
+    ti = execute(evaluation(passed=True, model=name, champion=compared), "scheduled")
+    (reason,) = ti.pushed["reasons"]
+    assert reason.startswith(f"the champion is v2 now, and this model was {told}: clear `evaluate`")

@@ -1,0 +1,211 @@
+"""A pipeline's past as a curve: what its models were worth day after day, beside its first one and the baseline, and
+what its gate would have shipped, had it been in charge."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Final
+
+from sailplane.errors import ConfigurationError, ModelError
+from sailplane.evaluation import slices
+from sailplane.evaluation.bootstrap import Weighted, resampled
+from sailplane.evaluation.contenders import rows_of
+from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.history import Judged
+from sailplane.evaluation.judge import gain_at_least
+from sailplane.evaluation.metrics import metrics
+from sailplane.evaluation.verdict import Evidence, reasons, verdict
+from sailplane.records import Evaluation, Record, Rule
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.models import fetch_bundle
+from sailplane.storage import Storage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+Metrics = Mapping[str, float]
+CURVES: Final = ("pipeline", "frozen", "baseline")
+# Of two verdicts on the same day, that of a run which looked back on purpose, or by the schedule, says more than one of
+# a run that a person triggered with settings of their own.
+_KINDS: Final = ("backfill", "scheduled")
+# Rules on the bundle itself, whoever is the champion: what they gave on the day holds.
+_OF_THE_BUNDLE: Final = ("serves", "latency")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day(Record):
+    """One run of the pipeline, and every model on the rows that it was judged on.
+
+    `pipeline` is the model of the day, `frozen` the first day's, `champion` the one that the gate had shipped last
+    before, on `champion_day`; the gate compared with that one."""
+
+    day: datetime
+    as_of: datetime
+    dag_run: str
+    rows: int
+    pipeline: Metrics
+    frozen: Metrics
+    baseline: Metrics | None
+    champion: Metrics | None
+    champion_day: datetime | None
+    ships: bool
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backtest(Record):
+    """In the order of the days. `metric` is the one that the gate goes by."""
+
+    model: str
+    metric: str
+    days: tuple[Day, ...]
+
+    @property
+    def shipped(self) -> int:
+        return sum(day.ships for day in self.days)
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Of the metric, over the days that have it: of the pipeline, the frozen first model and the baseline."""
+        values = {name: [value for value in self.curve(name) if value is not None] for name in CURVES}
+        return {name: fmean(known) for name, known in values.items() if known}
+
+    def curve(self, name: str) -> list[float | None]:
+        """The metric by day."""
+        found = [getattr(day, name) for day in self.days]
+        return [None if measured is None else measured[self.metric] for measured in found]
+
+
+def backtest(
+    storage: Storage, judged: Sequence[Judged], tell: Callable[[datetime], None] = lambda _day: None
+) -> Backtest:
+    """From the verdicts of DAG runs on one model, in the order of their as-of.
+
+    The verdicts of the runs themselves are not asked: they compared with the model that is served now, which may know
+    days that were still to come. Here the champion is always one of an earlier day. Raises ModelError for a bundle that
+    is gone or damaged.
+
+    :param tell: is called with each day before it is judged
+    """
+    runs = one_a_day(judged)
+    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+        past, days = _Past(storage, Path(scratch)), []
+        for run in runs:
+            tell(run.day)
+            days.append(past.day(run))
+    return Backtest(model=runs[-1].evaluation.model, metric=_gate(runs[-1]).metric, days=tuple(days))
+
+
+def one_a_day(judged: Iterable[Judged]) -> list[Judged]:
+    """Of several runs with the same as-of the one that says most, and of equals the newer verdict."""
+    found: dict[datetime, Judged] = {}
+    for run in judged:
+        other = found.get(run.evaluation.run.as_of)
+        if other is None or _rank(run) <= _rank(other):
+            found[run.evaluation.run.as_of] = run
+    return [found[as_of] for as_of in sorted(found)]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    start: datetime
+    inputs: pd.DataFrame
+    target: NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class _Contender:
+    day: datetime
+    bundle: Bundle
+    evaluation: Evaluation
+
+    def scores(self, rows: _Rows) -> NDArray[np.floating]:
+        """Only of rows from its own test window on: what lies before, it was trained or chosen on."""
+        run, begins = self.evaluation.run, self.evaluation.window.start
+        if rows.start < begins:
+            raise ConfigurationError(
+                "judge",
+                f"{run.id} on the days from {rows.start:%Y-%m-%d}",
+                got=f"it was trained or chosen on days up to {begins:%Y-%m-%d}",
+                remedy="Leave out the days whose runs had other windows.",
+            )
+        try:
+            return self.bundle.predict(rows.inputs)
+        except KeyError as error:
+            remedy = "Begin with a day after the columns changed."
+            raise ModelError("score later rows with", run.id, got=f"they have no {error}", remedy=remedy) from error
+
+
+class _Past:
+    """Goes through the days; knows the first model, and the one that the gate shipped last."""
+
+    def __init__(self, storage: Storage, scratch: Path) -> None:
+        self._storage, self._scratch = storage, scratch
+        self._first: _Contender | None = None
+        self._champion: _Contender | None = None
+
+    def day(self, run: Judged) -> Day:
+        evaluation, gate, champion = run.evaluation, _gate(run), self._champion
+        own = self._contender(run)
+        first = self._first = self._first or own
+        rows = self._rows(own)
+        scores = {"challenger": own.scores(rows)} | ({"champion": champion.scores(rows)} if champion else {})
+        measured = dict(evaluation.metrics)
+        measured.pop("champion", None)
+        if champion:
+            measured["champion"] = metrics(rows.target, scores["champion"])
+        evidence = _evidence(gate, rows, scores, measured)
+        rules = _rules(gate, evidence, evaluation)
+        if ships := all(rule.passed for rule in rules):
+            self._champion = own
+        return Day(
+            day=run.day,
+            as_of=evaluation.run.as_of,
+            dag_run=run.dag_run,
+            rows=evaluation.rows,
+            pipeline=measured["challenger"],
+            frozen=metrics(rows.target, first.scores(rows)),
+            baseline=measured.get("baseline"),
+            champion=measured.get("champion"),
+            champion_day=champion.day if champion else None,
+            ships=ships,
+            reasons=reasons(gate, evidence, rules),
+        )
+
+    def _contender(self, run: Judged) -> _Contender:
+        folder = self._scratch / f"{run.evaluation.run.as_of:%Y-%m-%d}"
+        return _Contender(run.day, fetch_bundle(self._storage, run.evaluation.run.bundle, folder), run.evaluation)
+
+    def _rows(self, own: _Contender) -> _Rows:
+        """Those that the run itself was judged on."""
+        run, window = own.evaluation.run, own.evaluation.window
+        return _Rows(window.start, *rows_of(self._storage, run, window, own.bundle))
+
+
+def _evidence(
+    gate: Gate, rows: _Rows, scores: Mapping[str, NDArray[np.floating]], measured: Mapping[str, Metrics]
+) -> Evidence:
+    sure = gate.confidence is not None and "champion" in scores
+    samples = resampled({name: Weighted(rows.target, found) for name, found in scores.items()}) if sure else {}
+    judged = slices.judged(gate, slices.groups(gate, rows.inputs), rows.target, scores)
+    return Evidence(metrics=measured, gain_at_least=gain_at_least(gate, samples), slices=tuple(judged))
+
+
+def _rules(gate: Gate, evidence: Evidence, evaluation: Evaluation) -> tuple[Rule, ...]:
+    compared = [rule for rule in verdict(gate, evidence) if rule.name not in _OF_THE_BUNDLE]
+    return (*compared, *(rule for rule in evaluation.rules if rule.name in _OF_THE_BUNDLE))
+
+
+def _gate(run: Judged) -> Gate:
+    return Gate(**run.gate)
+
+
+def _rank(run: Judged) -> int:
+    return _KINDS.index(run.kind) if run.kind in _KINDS else len(_KINDS)

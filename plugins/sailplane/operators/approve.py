@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Context, Param
+
+from sailplane.errors import ConfigurationError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.operators.links import link_of
+from sailplane.operators.refusals import skip_unless_good
+from sailplane.operators.retries import USER_ERRORS_FAIL
+from sailplane.records import Approval, Evaluation
+
+Default = Literal["approve", "reject"]
+DEADLINE: Final = timedelta(hours=24)
+# The words by which Airflow's UI knows that it asks for an approval.
+APPROVE, REJECT = "Approve", "Reject"
+_UNITS: Final = (("h", 3600), ("min", 60), ("s", 1))
+
+
+class ApproveModelOperator(HITLOperator):
+    """Asks a person in Airflow's UI whether the model that passed may serve; returns the `Evaluation` with the answer.
+
+    The person sees the evaluation's figures and may leave a note. The wait holds no worker. Nobody is asked, and the
+    task is skipped with the reasons in the XCom `reasons`, if the verdict is against the model or the run a backfill. A
+    clear asks again; a retry of the tasks that follow does not.
+
+    :param evaluation: the `Evaluation` that `evaluate` returned
+    :param deadline: how long an answer is waited for
+    :param default: what counts as the answer then
+    """
+
+    template_fields: Sequence[str] = ("evaluation",)
+
+    def __init__(
+        self, *, evaluation: Any, deadline: timedelta = DEADLINE, default: Default = "reject", **kwargs: Any
+    ) -> None:
+        _check(kwargs.get("task_id", "approve"), deadline, default)
+        told = "Why; it is kept with the model."
+        note = Param("", type=["string", "null"], title="Note", description=told, source="task")
+        # Of the DAG's own, which Airflow adds, none is asked for.
+        kwargs = {"retry_policy": USER_ERRORS_FAIL, **kwargs, "params": {"note": note}}
+        super().__init__(
+            **kwargs,
+            subject="May this model serve?",
+            options=[APPROVE, REJECT],
+            defaults=default.capitalize(),
+            response_timeout=deadline,
+        )
+        self.evaluation: Mapping[str, Any] = evaluation
+
+    def execute(self, context: Context) -> Any:
+        from sailplane.evaluation.markdown import figures
+
+        evaluation = Evaluation.from_dict(self.evaluation)
+        skip_unless_good(context, evaluation)
+        self.subject = f"May {evaluation.model} of {evaluation.run.as_of:%Y-%m-%d} serve?"
+        self.body = f"{figures(evaluation, link_of(evaluation))}\n\n{self._consequence()}"
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        from sailplane.evaluation.history import amend
+
+        super().execute_complete(context, event)
+        evaluation = replace(Evaluation.from_dict(self.evaluation), approval=self._approval(event))
+        amend(Ledger.at(Home.find()), context["ti"].dag_id, context["ti"].run_id, evaluation)
+        self.log.info("The model is %s", evaluation.approval)
+        return evaluation.to_dict()
+
+    def _approval(self, event: Mapping[str, Any]) -> Approval:
+        user, by, note = event["responded_by_user"], "the deadline", f"nobody answered within {self._wait()}"
+        if user is not None:
+            by, note = user["name"] or user["id"], str((event["params_input"] or {}).get("note") or "").strip()
+        return Approval(approved=event["chosen_options"] == [APPROVE], by=by, note=note, at=event["responded_at"])
+
+    def _consequence(self) -> str:
+        does = "it serves" if self.defaults == [APPROVE] else "it does not serve"
+        return f"Approved, it takes the place of what serves now. Without an answer within {self._wait()} {does}."
+
+    def _wait(self) -> str:
+        seconds = self.response_timeout.total_seconds() if self.response_timeout else 0
+        unit, length = next((unit, length) for unit, length in _UNITS if seconds >= length or length == 1)
+        return f"{seconds / length:g} {unit}"
+
+
+def _check(task_id: str, deadline: timedelta, default: str) -> None:
+    if default not in ("approve", "reject"):
+        got = f"default={default!r}"
+        raise ConfigurationError("make the task", repr(task_id), got=got, expected='"approve" or "reject"')
+    if not isinstance(deadline, timedelta) or deadline <= timedelta(0):
+        got = f"deadline={deadline!r}"
+        raise ConfigurationError(
+            "make the task", repr(task_id), got=got, expected="some time, like timedelta(hours=24)"
+        )

@@ -1,0 +1,25 @@
+"""Why a model does not go on to be served, where a task finds that out: the task is skipped, and the run ends well."""
+
+from __future__ import annotations
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from sailplane.operators.as_of import is_backfill
+from sailplane.records import Evaluation
+
+
+def skip_unless_good(context: Context, evaluation: Evaluation) -> None:
+    """Where the run is a backfill, the verdict is against the model, or a person is."""
+    if is_backfill(context):
+        skip(context, "a backfill never changes what is served", *evaluation.reasons)
+    if not evaluation.passed:
+        skip(context, *evaluation.reasons)
+    if evaluation.approval and not evaluation.approval.approved:
+        skip(context, str(evaluation.approval), *evaluation.reasons)
+
+
+def skip(context: Context, *reasons: str) -> None:
+    """With the reasons in the log and in the XCom `reasons`."""
+    context["ti"].xcom_push(key="reasons", value=list(reasons))
+    raise AirflowSkipException(f"Nothing is deployed: {'; '.join(reasons)}")

@@ -1,0 +1,126 @@
+"""A backfill through Airflow's API: made, and followed to its end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+from rich.live import Live
+
+from sailplane.errors import ConfigurationError
+from sailplane.records import Interval
+from sailplane.services.airflow_api import AirflowApi, RefusedError, poll
+
+ENDED: Final = ("success", "failed")
+PAGE: Final = 100
+# Airflow looks every 30 s whether a backfill has ended.
+SWEPT_SECONDS: Final = 60.0
+States = Mapping[datetime, str]
+
+
+class Backfill:
+    """The runs of a DAG whose interval begins in `period`, as far as Airflow's schedule has such."""
+
+    def __init__(self, api: AirflowApi, dag: str, period: Interval) -> None:
+        self._api, self._dag, self._period = api, dag, period
+        self._days: frozenset[datetime] = frozenset()
+
+    def create(self, *, at_a_time: int, again: bool) -> None:
+        """Of the runs that are missing or failed; with `again` of those that went well too. What there is stays. Raises
+        ConfigurationError, in Airflow's words, where there can be none."""
+        self._check()
+        body = {"dag_id": self._dag, "max_active_runs": at_a_time, **self._bounds("from_date", "to_date")}
+        body["reprocess_behavior"] = "completed" if again else "failed"
+        try:
+            planned = self._api.call("POST", "/backfills/dry_run", body)["backfills"]
+            self._days = frozenset(self._day(run) for run in planned)
+            if self._days:
+                self._post(body)
+        except RefusedError as refusal:
+            raise self._refused(refusal.detail) from refusal
+
+    def follow(self, console: Console) -> list[datetime]:
+        """Returns the days whose runs failed. Without a terminal: a line for each run that ended."""
+        shown: set[datetime] = set()
+        with Live(console=console, refresh_per_second=4) if console.is_terminal else nullcontext() as live:
+            while True:
+                states = self._states()
+                if live:
+                    live.update(self._told(states))
+                for day in sorted(set(states) - shown if not live else ()):
+                    if states[day] in ENDED:
+                        console.print(f"{day:%Y-%m-%d}: {states[day]}")
+                        shown.add(day)
+                if all(states.get(day) in ENDED for day in self._days):
+                    return sorted(day for day, state in states.items() if state == "failed")
+                time.sleep(1)
+
+    def _check(self) -> None:
+        dag = self._api.find(f"/dags/{self._dag}")
+        if dag is None:
+            remedy = "`sailplane airflow dags list` lists them."
+            raise ConfigurationError("find DAG", self._dag, got="no DAG of that name", remedy=remedy)
+        if dag["is_paused"]:
+            raise self._refused("it is paused, and its runs would wait", "Switch it on in Airflow, or pass --no-run.")
+
+    def _post(self, body: Mapping[str, Any]) -> None:
+        """A backfill whose runs have all ended is waited for, until Airflow notices that."""
+        while True:
+            try:
+                self._api.call("POST", "/backfills", body)
+                return
+            except RefusedError as refusal:
+                if refusal.status != httpx.codes.CONFLICT:
+                    raise
+            if self._unfinished() or not poll(self._swept, SWEPT_SECONDS, every=1):
+                remedy = "Wait for its end, or cancel it in Airflow's UI."
+                raise self._refused("another backfill of it is running", remedy)
+
+    def _unfinished(self) -> int:
+        runs = [
+            self._api.call("GET", f"/dags/{self._dag}/dagRuns", run_type="backfill", state=state, limit=1)[
+                "total_entries"
+            ]
+            for state in ("queued", "running")
+        ]
+        return sum(runs)
+
+    def _swept(self) -> bool | None:
+        found = self._api.call("GET", "/backfills", dag_id=self._dag, order_by="-id", limit=PAGE)["backfills"]
+        return True if all(backfill["completed_at"] for backfill in found) else None
+
+    def _states(self) -> dict[datetime, str]:
+        return {day: run["state"] for run in self._runs() if (day := self._day(run)) in self._days}
+
+    def _runs(self) -> Iterator[dict[str, Any]]:
+        path, bounds = f"/dags/{self._dag}/dagRuns", self._bounds("logical_date_gte", "logical_date_lte")
+        offset = 0
+        while found := self._api.call("GET", path, limit=PAGE, offset=offset, **bounds)["dag_runs"]:
+            yield from found
+            offset += PAGE
+
+    def _bounds(self, first: str, last: str) -> dict[str, str]:
+        """Airflow's are inclusive."""
+        end = self._period.end - timedelta(seconds=1)
+        return {first: self._period.start.isoformat(), last: end.isoformat()}
+
+    def _day(self, run: Mapping[str, Any]) -> datetime:
+        if run["logical_date"] is None:
+            expected = "one of data intervals, like CronDataIntervalTimetable"
+            raise ConfigurationError("backtest", self._dag, got="a schedule of partitions", expected=expected)
+        return datetime.fromisoformat(run["logical_date"])
+
+    def _told(self, states: States) -> str:
+        counted = Counter(states.values())
+        done = f"{counted['success']} of {len(self._days)} days done"
+        parts = [f"{counted[state]} {state}" for state in ("running", "queued", "failed") if counted[state]]
+        return f"{self._dag}: {', '.join([done, *parts])}"
+
+    def _refused(self, got: str, remedy: str = "") -> ConfigurationError:
+        return ConfigurationError("backtest", self._dag, got=got, remedy=remedy)

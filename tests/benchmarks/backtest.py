@@ -1,0 +1,98 @@
+"""A backtest of 30 days; the peer is what nobody can save: its trainings, one after the other, and Airflow alone with
+the same tasks, empty. BENCH_DAYS=3 for a first look."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+
+from sailplane.ledger import Ledger
+from sailplane.records import Interval
+from sailplane.records import Run as TrainingRun
+from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.backfill import Backfill
+from sailplane.sweeps import results
+from tests.benchmarks.flight import FLOOR, PROJECT
+from tests.benchmarks.row import Row
+from tests.platform import Platform, started, until
+
+DAYS = int(os.environ.get("BENCH_DAYS", "30"))
+AT_A_TIME = 2
+FIRST = datetime(2026, 10, 1, tzinfo=UTC)
+PERIOD = Interval(start=FIRST, end=FIRST + timedelta(days=DAYS))
+DAILY = """
+@dag(
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    start_date=datetime(2014, 1, 1),
+    catchup=False,
+)"""
+HOUR = 3600.0
+
+
+def rows() -> Iterator[Row]:
+    with tempfile.TemporaryDirectory(prefix="sailplane-bench-") as folder:
+        project = Path(folder, "project")
+        for name in ("dags", "include"):
+            shutil.copytree(PROJECT / name, project / name)
+        (project / "dags" / "floor.py").write_text(_daily(FLOOR))
+        with started(Path(folder, "home"), project) as platform:
+            for dag in ("flights", "floor"):
+                _unpause(platform, dag)
+            ours, trainings = _backtest(platform)
+            floor = _floor(platform)
+    peer_is = f"its {len(trainings)} trainings one by one + the same tasks, empty"
+    yield Row(f"a backtest of {DAYS} days", ours, sum(trainings) + floor, "s", peer_is, "at most 1.3 times")
+
+
+def _daily(text: str) -> str:
+    imports = (
+        "from datetime import datetime\n\nfrom airflow.sdk import CronDataIntervalTimetable, dag, task, task_group"
+    )
+    return text.replace("from airflow.sdk import dag, task, task_group", imports).replace(
+        "\n@dag(schedule=None)", DAILY
+    )
+
+
+def _unpause(platform: Platform, dag: str) -> None:
+    with AirflowApi(platform.home) as api:
+        until(lambda: api.find(f"/dags/{dag}"), 120, f"the DAG {dag}")
+        api.call("PATCH", f"/dags/{dag}", {"is_paused": False})
+
+
+def _backtest(platform: Platform) -> tuple[float, list[float]]:
+    """Its seconds, and those of each of its trainings."""
+    days = ("--from", f"{FIRST:%Y-%m-%d}", "--to", f"{PERIOD.days[-1]:%Y-%m-%d}", "--max-active", str(AT_A_TIME))
+    begun = time.monotonic()
+    ended = platform.sailplane("backtest", "flights", *days, "--json", seconds=3 * HOUR)
+    seconds = time.monotonic() - begun
+    assert ended.returncode == 0, ended.stderr
+    runs = [Run("flights", day["dag_run"]) for day in json.loads(ended.stdout)["days"]]
+    assert len(runs) == DAYS
+    return seconds, [training for run in runs for training in _trainings(platform, run)]
+
+
+def _trainings(platform: Platform, run: Run) -> Iterator[float]:
+    yield TrainingRun.from_dict(platform.xcom(run, "train")).seconds
+    best = TrainingRun.from_dict(platform.xcom(run, "sweep.best"))
+    assert best.sweep
+    for trial in results.trials(Ledger.at(platform.home), best.sweep):
+        if trial.run:
+            yield trial.run.seconds
+
+
+def _floor(platform: Platform) -> float:
+    with AirflowApi(platform.home) as api:
+        backfill = Backfill(api, "floor", PERIOD)
+        begun = time.monotonic()
+        backfill.create(at_a_time=AT_A_TIME, again=False)
+        failed = backfill.follow(Console(stderr=True))
+        assert failed == []
+        return time.monotonic() - begun

@@ -1,0 +1,235 @@
+"""A person decides, in Airflow's UI, whether a model that passed serves; and a backtest, which asks nobody and changes
+nothing. In the order of the file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sailplane.errors import ServiceError
+from sailplane.evaluation.history import Judged, of
+from sailplane.ledger import Ledger
+from sailplane.records import Deployment, Evaluation, Interval
+from sailplane.registry.models import alias
+from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.serving import deployments
+from tests.end_to_end.faults import FAULTY, ask, asking, instance
+from tests.platform import Platform, started, until
+
+AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+PERIOD = ("--from", "2026-10-01", "--to", "2026-10-03")
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """Deadlines are looked at every second; by default it is every 15."""
+    folder = tmp_path_factory.mktemp("approval")
+    shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
+    settings = {"AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1"}
+    with started(folder / "home", folder / "project", **settings) as running:
+        yield running
+
+
+def question(run: Run) -> str:
+    return f"{run.path}/taskInstances/approve/-1/hitlDetails"
+
+
+def answer(platform: Platform, run: Run, chosen: str, note: str) -> None:
+    """As the UI does it."""
+    platform.api("PATCH", question(run), {"chosen_options": [chosen], "params_input": {"note": note}})
+
+
+def judged(platform: Platform, run: Run, as_of: datetime) -> Judged:
+    day = Interval(start=as_of - DAY, end=as_of)
+    (found,) = (one for one in of(Ledger.at(platform.home), run.dag, day) if one.dag_run == run.id)
+    return found
+
+
+def reasons(platform: Platform, run: Run, task: str) -> list[str]:
+    return list(platform.api("GET", f"{run.path}/taskInstances/{task}/xcomEntries/reasons")["value"])
+
+
+def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(platform: Platform) -> None:
+    run = asking(platform, AS_OF)
+    pool = platform.api("GET", "/pools/default_pool")
+    assert (pool["occupied_slots"], pool["running_slots"], pool["deferred_slots"]) == (0, 0, 0)
+    assert instance(platform, run, "approve")["trigger"] is None, "nor does it hold a triggerer"
+    asked = platform.api("GET", question(run))
+    assert asked["subject"] == "May asked of 2026-06-01 serve?"
+    assert "| challenger | " in asked["body"]
+    assert "| passed | minimum | auc " in asked["body"]
+    (report,) = re.findall(r"\[The whole report\]\((.*)\)", asked["body"])
+    page = httpx.get(f"http://localhost:{platform.home.ui_port}{report}", trust_env=False)
+    assert (page.status_code, "asked: passed" in page.text) == (200, True)
+
+    answer(platform, run, "Reject", "too small")
+    assert platform.wait(run) == "success"
+    assert platform.tasks(run)["deploy"] == ["skipped"]
+    assert reasons(platform, run, "deploy")[0] == "rejected by Anonymous: too small"
+    assert alias(Ledger.at(platform.home), "asked", "champion") is None
+    approval = judged(platform, run, AS_OF).evaluation.approval
+    assert approval is not None
+    assert (approval.approved, approval.note) == (False, "too small")
+
+
+@pytest.fixture(scope="module")
+def served(platform: Platform) -> Deployment:
+    run = asking(platform, AS_OF + DAY)
+    answer(platform, run, "Approve", "looks right")
+    assert platform.wait(run) == "success"
+    evaluation = Evaluation.from_dict(platform.xcom(run, "approve"))
+    assert str(evaluation.approval) == "approved by Anonymous: looks right"
+    assert judged(platform, run, AS_OF + DAY).evaluation == evaluation
+    with pytest.raises(ServiceError, match="409"):
+        answer(platform, run, "Reject", "too late")
+    return Deployment.from_dict(platform.xcom(run, "deploy"))
+
+
+def test_what_a_person_approved_is_deployed_and_their_note_is_kept(platform: Platform, served: Deployment) -> None:
+    assert deployments(Ledger.at(platform.home)) == [served]
+    assert len(ask(served)["ndarray"]) == 3
+    card = (platform.store / "models" / "asked" / served.version / "README.md").read_text()
+    assert "Approved by Anonymous on " in card
+    assert "> looks right\n" in card
+
+
+def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform) -> None:
+    run = platform.trigger("unanswered", {"as_of": f"{AS_OF:%Y-%m-%d}"})
+    assert platform.wait(run) == "success"
+    assert platform.tasks(run)["approve"] == ["success"]
+    assert reasons(platform, run, "deploy")[0] == "rejected by the deadline: nobody answered within 10 s"
+    assert alias(Ledger.at(platform.home), "unanswered", "champion") is None
+
+
+def test_a_verdict_against_the_model_asks_nobody(platform: Platform, served: Deployment) -> None:
+    """The champion knows more days than this run."""
+    run = platform.trigger("asked", {"as_of": f"{AS_OF - DAY:%Y-%m-%d}"})
+    assert platform.wait(run) == "success"
+    assert (platform.tasks(run)["approve"], platform.tasks(run)["deploy"]) == (["skipped"], ["skipped"])
+    assert any(reason.startswith("failed: as of") for reason in reasons(platform, run, "approve"))
+
+
+@pytest.fixture(scope="module")
+def backtested(platform: Platform, served: Deployment) -> dict[str, Any]:
+    ended = platform.sailplane("backtest", "asked", *PERIOD, "--json")
+    assert ended.returncode == 0, ended.stderr + platform.service_logs()
+    assert sorted(ended.stderr.splitlines()) == [f"2026-10-0{number}: success" for number in (1, 2, 3)]
+    return dict(json.loads(ended.stdout))
+
+
+def backfilled(platform: Platform) -> list[Run]:
+    found = platform.api("GET", "/dags/asked/dagRuns", run_type="backfill", order_by="logical_date")["dag_runs"]
+    return [Run("asked", run["dag_run_id"]) for run in found]
+
+
+def test_a_backtest_judges_each_day_by_what_was_known_then(platform: Platform, backtested: dict[str, Any]) -> None:
+    assert [day["day"][:10] for day in backtested["days"]] == ["2026-10-01", "2026-10-02", "2026-10-03"]
+    runs = backfilled(platform)
+    assert [day["dag_run"] for day in backtested["days"]] == [run.id for run in runs]
+    for day, run in zip(backtested["days"], runs, strict=True):
+        evaluation = Evaluation.from_dict(platform.xcom(run, "evaluate"))
+        assert f"{evaluation.window.end:%Y-%m-%d}" == day["as_of"][:10]
+        assert evaluation.run.dataset.interval.end == evaluation.window.end
+        assert day["pipeline"] == evaluation.metrics["challenger"]
+    assert backtested["days"][0]["ships"], "in the backtest there is no champion yet"
+
+
+def test_a_backtest_asks_nobody_deploys_nothing_and_moves_no_alias(
+    platform: Platform, served: Deployment, backtested: dict[str, Any]
+) -> None:
+    for run in backfilled(platform):
+        assert (platform.tasks(run)["approve"], platform.tasks(run)["deploy"]) == (["skipped"], ["skipped"])
+        assert platform.api("GET", f"{run.path}/hitlDetails")["total_entries"] == 0
+    assert deployments(Ledger.at(platform.home)) == [served]
+    champion = alias(Ledger.at(platform.home), "asked", "champion")
+    assert champion is not None
+    assert champion.version == served.version
+
+
+def partitions(platform: Platform) -> dict[Path, int]:
+    """Every file, and when it was written."""
+    folder = platform.store / "datasets" / "tiny" / "partitions"
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+
+
+def test_what_ran_is_not_repeated_unless_asked_for_and_no_day_is_ingested_twice(
+    platform: Platform, backtested: dict[str, Any]
+) -> None:
+    before, runs = partitions(platform), backfilled(platform)
+    assert {len(list(file.parent.iterdir())) for file in before} == {2}, "a day is one file of rows, and its marker"
+    again = platform.sailplane("backtest", "asked", *PERIOD, "--json")
+    assert (again.returncode, again.stderr, json.loads(again.stdout)) == (0, "", backtested)
+    assert {instance(platform, run, "train")["try_number"] for run in runs} == {1}
+
+    repeated = platform.sailplane("backtest", "asked", *PERIOD, "--json", "--again", "--max-active", "3")
+    assert (repeated.returncode, json.loads(repeated.stdout)) == (0, backtested), repeated.stderr
+    assert {instance(platform, run, "train")["try_number"] for run in runs} == {2}
+    assert partitions(platform) == before
+
+
+@pytest.fixture
+def running(platform: Platform, backtested: dict[str, Any]) -> Iterator[None]:
+    """A backfill that does not go on."""
+    body = {"dag_id": "asked", "from_date": "2026-09-01T00:00:00Z", "to_date": "2026-09-02T00:00:00Z"}
+    made = until(lambda: created(platform, body), 60, "the end of the backfill before")
+    platform.api("PATCH", "/dags/asked", {"is_paused": True})
+    platform.api("PUT", f"/backfills/{made['id']}/pause")
+    platform.api("PATCH", "/dags/asked", {"is_paused": False})
+    yield
+    platform.api("PUT", f"/backfills/{made['id']}/cancel")
+
+
+def created(platform: Platform, body: dict[str, Any]) -> dict[str, Any] | None:
+    """None as long as Airflow has not noticed that the last one has ended."""
+    try:
+        return dict(platform.api("POST", "/backfills", body))
+    except ServiceError:
+        return None
+
+
+@pytest.mark.usefixtures("running")
+def test_beside_a_backfill_that_runs_there_is_no_other(platform: Platform) -> None:
+    ended = platform.sailplane("backtest", "asked", "--from", "2026-08-01", "--to", "2026-08-02")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "sailplane: backtest asked: another backfill of it is running. "
+        "Wait for its end, or cancel it in Airflow's UI.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dag", "said"),
+    [
+        ("nothing", "find DAG nothing: no DAG of that name. `sailplane airflow dags list` lists them."),
+        (
+            "struck",
+            "backtest struck: it is paused, and its runs would wait. Switch it on in Airflow, or pass --no-run.",
+        ),
+        ("tiny", "backtest tiny: tiny has a non-periodic schedule that does not support backfills."),
+    ],
+)
+def test_a_dag_that_cannot_be_backtested_is_one_line(platform: Platform, dag: str, said: str) -> None:
+    until(lambda: known(platform, "tiny"), 60, "the DAG tiny")
+    platform.api("PATCH", "/dags/tiny", {"is_paused": False})
+    ended = platform.sailplane("backtest", dag, *PERIOD)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"sailplane: {said}\n")
+
+
+def known(platform: Platform, dag: str) -> Any:
+    with AirflowApi(platform.home) as api:
+        return api.find(f"/dags/{dag}")
+
+
+def test_days_to_come_cannot_be_looked_back_on(platform: Platform) -> None:
+    tomorrow = f"{datetime.now(UTC) + DAY:%Y-%m-%d}"
+    ended = platform.sailplane("backtest", "asked", "--from", tomorrow, "--to", tomorrow)
+    assert ended.stderr == "sailplane: backtest asked: Backfill cannot be executed for future dates.\n"

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sailplane.datasets import load
+from sailplane.errors import ConfigurationError, ModelError
+from sailplane.evaluation.backtest import backtest, one_a_day
+from sailplane.evaluation.history import Judged
+from sailplane.evaluation.metrics import metrics
+from sailplane.records import Interval
+from sailplane.registry.bundle import Bundle
+from sailplane.storage import Storage
+from tests.integration.evaluation.past import DAY, FIRST, judged
+
+# How much noise is in the scores of each day's model: less is better.
+NOISE = (1.0, 0.3, 2.0, 0.0, 0.1)
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    return Storage((tmp_path_factory.mktemp("past") / "store").as_uri())
+
+
+@pytest.fixture(scope="module")
+def past(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
+    scratch = tmp_path_factory.mktemp("bundles")
+    return [judged(storage, scratch, number, noise) for number, noise in enumerate(NOISE)]
+
+
+def auc(storage: Storage, model: Judged, rows_of: Judged) -> float:
+    """Worked out apart: that day's model on the rows of that other day's window."""
+    evaluation = rows_of.evaluation
+    frame = load(storage, evaluation.run.dataset, evaluation.window)
+    frame = frame[frame["good"].notna()]
+    bundle = Bundle.open(Path(model.evaluation.run.bundle.removeprefix("file://")))
+    return metrics(frame["good"].to_numpy(np.float32), bundle.predict(frame.drop(columns="good")))["auc"]
+
+
+def test_every_model_is_measured_on_the_rows_of_each_days_own_window(storage: Storage, past: list[Judged]) -> None:
+    found = backtest(storage, past)
+    assert (found.model, found.metric) == ("toy", "auc")
+    assert [day.day for day in found.days] == [FIRST + n * DAY for n in range(len(NOISE))]
+    assert found.curve("pipeline") == [auc(storage, run, run) for run in past]
+    assert found.curve("frozen") == [auc(storage, past[0], run) for run in past]
+    assert found.curve("baseline") == [run.evaluation.metrics["baseline"]["auc"] for run in past]
+
+
+def test_a_day_ships_if_its_model_beats_the_one_that_shipped_last_on_the_same_rows(
+    storage: Storage, past: list[Judged]
+) -> None:
+    found = backtest(storage, past)
+    assert [day.ships for day in found.days] == [True, True, False, True, False]
+    assert found.shipped == 3
+    champions = [None, past[0], past[1], past[1], past[3]]
+    assert found.curve("champion") == [
+        None if champion is None else auc(storage, champion, run) for champion, run in zip(champions, past, strict=True)
+    ]
+    assert [day.champion_day for day in found.days] == [champion and champion.day for champion in champions]
+    assert found.days[2].reasons[1].startswith("failed: champion: auc 0.")
+
+
+def test_what_the_runs_said_of_the_model_that_serves_now_is_not_asked(storage: Storage, past: list[Judged]) -> None:
+    refused = [replace(run, evaluation=replace(run.evaluation, passed=False, champion="later")) for run in past]
+    assert backtest(storage, refused) == backtest(storage, past)
+
+
+def test_the_gate_is_the_one_that_the_dag_declared(storage: Storage, past: list[Judged]) -> None:
+    strict = [replace(run, gate={"minimum": 0.99}) for run in past]
+    found = backtest(storage, strict)
+    assert found.shipped == 0
+    assert found.curve("champion") == [None] * len(NOISE), "what never shipped is no champion"
+
+
+def test_the_means_are_over_the_days(storage: Storage, past: list[Judged]) -> None:
+    found = backtest(storage, past)
+    assert found.means == {
+        name: pytest.approx(float(np.mean(found.curve(name)))) for name in ("pipeline", "frozen", "baseline")
+    }
+
+
+def test_a_single_day_is_its_own_first_model(storage: Storage, past: list[Judged]) -> None:
+    (day,) = backtest(storage, past[3:4]).days
+    assert day.frozen == day.pipeline
+    assert (day.ships, day.champion) == (True, None)
+
+
+def test_of_two_runs_with_one_as_of_a_backfill_counts_and_of_equals_the_newer_verdict(past: list[Judged]) -> None:
+    manual, scheduled = (replace(past[0], kind=kind, dag_run=kind) for kind in ("manual", "scheduled"))
+    newer = replace(past[0], dag_run="newer")
+    assert one_a_day([manual, past[0], newer, scheduled, past[1]]) == [newer, past[1]]
+    assert one_a_day([past[1], scheduled, manual]) == [scheduled, past[1]]
+
+
+def test_no_model_is_judged_on_days_that_it_was_trained_on(storage: Storage, past: list[Judged]) -> None:
+    wide = replace(past[1].evaluation, window=Interval.trailing(past[1].evaluation.run.as_of, 14))
+    with pytest.raises(
+        ConfigurationError, match=r"judge toy/2026-10-02/train .*trained or chosen on days up to 2026-09"
+    ):
+        backtest(storage, [past[0], replace(past[1], evaluation=wide)])
+
+
+def test_a_model_that_is_gone_from_the_store_is_named(storage: Storage, tmp_path: Path) -> None:
+    lost = judged(storage, tmp_path, 10, 0.5)
+    shutil.rmtree(lost.evaluation.run.bundle.removeprefix("file://"))
+    with pytest.raises(ModelError, match=r"fetch bundle .*/runs/toy/2026-10-12/train/bundle: nothing there"):
+        backtest(storage, [lost])

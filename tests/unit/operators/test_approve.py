@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+from airflow.serialization.serialized_objects import DagSerialization
+
+from sailplane.errors import ConfigurationError
+from sailplane.evaluation.history import keep, of
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.operators import ApproveModelOperator, EvaluateModelOperator, deploy, trigger_form
+from sailplane.records import Approval, Evaluation, Interval
+from tests.unit.evaluation.test_history import judged
+
+ANSWERED = datetime(2026, 10, 2, 12, tzinfo=UTC)
+JUDGED = judged(0, model="asked")
+
+
+class TaskInstance:
+    def __init__(self) -> None:
+        self.id, self.dag_id, self.run_id = str(uuid4()), JUDGED.dag, JUDGED.dag_run
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: object) -> None:
+        self.pushed[key] = value
+
+
+def context(run_type: str = "scheduled") -> dict[str, Any]:
+    ti = TaskInstance()
+    return {"ti": ti, "task_instance": ti, "dag_run": SimpleNamespace(run_type=run_type)}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[CreateHITLDetailPayload]:
+    """What the task asked Airflow to show."""
+    sent: list[CreateHITLDetailPayload] = []
+    monkeypatch.setattr(
+        task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=lambda msg: sent.append(msg)), raising=False
+    )
+    return sent
+
+
+def operator(evaluation: Evaluation = JUDGED.evaluation, **arguments: Any) -> ApproveModelOperator:
+    return ApproveModelOperator(task_id="approve", evaluation=evaluation.to_dict(), **arguments)
+
+
+def answer(chosen: str, *, note: Any = "", user: str | None = "Ada", **arguments: Any) -> Evaluation:
+    """The event as Airflow gives it; without a user it is the deadline's."""
+    event = {
+        "chosen_options": [chosen],
+        "params_input": {"note": note},
+        "responded_at": ANSWERED,
+        "responded_by_user": user and {"id": "1", "name": user},
+        "timedout": user is None,
+    }
+    return Evaluation.from_dict(operator(**arguments).execute_complete(context(), event))
+
+
+@pytest.mark.parametrize(
+    ("approve", "tasks"), [(False, ["evaluate", "deploy"]), (True, ["evaluate", "approve", "deploy"])]
+)
+def test_approve_adds_one_step_before_the_deployment(approve: bool, tasks: list[str]) -> None:
+    with DAG("wired", schedule=None, params=trigger_form(window=21, trials=1, workers=1)) as dag:
+        deploy(EvaluateModelOperator(task_id="evaluate", challenger={}, baseline={}), approve=approve)
+    assert [task.task_id for task in dag.topological_sort()] == tasks
+    assert dag.get_task("deploy").upstream_task_ids == {tasks[-2]}
+    assert DagSerialization.to_dict(dag)
+    if approve:
+        assert list(dag.get_task("approve").serialized_params) == ["note"], "the form of the run is not asked again"
+
+
+def test_a_person_sees_the_figures_and_what_no_answer_means(asked: list[CreateHITLDetailPayload]) -> None:
+    with pytest.raises(TaskAwaitingInput) as parked:
+        operator().execute(context())
+    (shown,) = asked
+    assert shown.subject == "May asked of 2026-10-02 serve?"
+    assert (shown.options, shown.defaults) == (["Approve", "Reject"], ["Reject"])
+    assert "| challenger | 0.7000 |" in str(shown.body)
+    assert str(shown.body).endswith("Without an answer within 24 h it does not serve.")
+    assert list(shown.params or {}) == ["note"]
+    assert parked.value.timeout == timedelta(hours=24)
+
+
+def test_deadline_and_default_can_be_set(asked: list[CreateHITLDetailPayload]) -> None:
+    with pytest.raises(TaskAwaitingInput) as parked:
+        operator(deadline=timedelta(minutes=90), default="approve").execute(context())
+    assert asked[0].defaults == ["Approve"]
+    assert str(asked[0].body).endswith("Without an answer within 1.5 h it serves.")
+    assert parked.value.timeout == timedelta(minutes=90)
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "run_type", "reason"),
+    [
+        (replace(JUDGED.evaluation, passed=False, reasons=("failed: minimum",)), "scheduled", "failed: minimum"),
+        (JUDGED.evaluation, "backfill", "a backfill never changes what is served"),
+    ],
+)
+def test_nobody_is_asked_about_what_would_not_be_deployed(
+    asked: list[CreateHITLDetailPayload], evaluation: Evaluation, run_type: str, reason: str
+) -> None:
+    told = context(run_type)
+    with pytest.raises(AirflowSkipException, match="Nothing is deployed"):
+        operator(evaluation).execute(told)
+    assert told["ti"].pushed["reasons"][0] == reason
+    assert asked == []
+
+
+def test_who_answered_and_why_goes_on_with_the_evaluation_and_into_the_ledger() -> None:
+    ledger = Ledger.at(Home.find())
+    keep(ledger, JUDGED)
+    got = answer("Approve", note=" looks right ")
+    assert got.approval == Approval(approved=True, by="Ada", note="looks right", at=ANSWERED)
+    assert replace(got, approval=None) == JUDGED.evaluation
+    days = Interval(start=JUDGED.day, end=JUDGED.day + timedelta(days=1))
+    assert [one.evaluation for one in of(ledger, JUDGED.dag, days) if one.evaluation.model == "asked"] == [got]
+
+
+def test_a_rejection_is_an_answer_too() -> None:
+    assert str(answer("Reject", note="too small").approval) == "rejected by Ada: too small"
+
+
+@pytest.mark.parametrize("note", ["", None, "  "])
+def test_a_note_may_be_left_out(note: str | None) -> None:
+    assert str(answer("Approve", note=note).approval) == "approved by Ada"
+
+
+@pytest.mark.parametrize(
+    ("default", "told"),
+    [
+        ("reject", "rejected by the deadline: nobody answered within 24 h"),
+        ("approve", "approved by the deadline: nobody answered within 24 h"),
+    ],
+)
+def test_when_nobody_answers_the_deadline_does(default: str, told: str) -> None:
+    assert str(answer(default.capitalize(), user=None, default=default).approval) == told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"default": "accept"}, 'default=\'accept\'; expected "approve" or "reject"'),
+        ({"deadline": timedelta(0)}, r"deadline=datetime.timedelta\(0\); expected some time"),
+        ({"deadline": 24}, "deadline=24; expected some time, like"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"make the task 'approve': {reason}"):
+        operator(**arguments)
