@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from tests.environments import environment
+
+
+def peer_packages(*packages: str) -> Path:
+    """A folder with these and nothing that they need: for what runs on what this environment has."""
+    home = Path(tempfile.gettempdir(), "sailplane-bench-environments", re.sub(r"\W+", "-", "-".join(packages)))
+    if not (home / "complete").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(home), *packages]
+        subprocess.run(command, check=True)
+        (home / "complete").touch()
+    return home
 
 
 def peer_python(package: str) -> str:

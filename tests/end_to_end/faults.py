@@ -105,7 +105,7 @@ CODE_FAULTS = (
         place=6,
         task="train",
         says=(
-            "ModelError: score the validation window with include.tiny.model:train: 420 of 420 rows are NaN",
+            "TrainingError: train include.tiny.model:train: 2 of 2 weights of 'linear.weight' are NaN or infinite",
             "a learning rate that is too high",
         ),
     ),

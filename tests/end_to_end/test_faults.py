@@ -19,6 +19,7 @@ import pytest
 
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Deployment
+from sailplane.registry.lineage import code_path
 from sailplane.services.airflow_api import Run
 from sailplane.serving import deployments
 from sailplane.storage import Storage
@@ -134,7 +135,7 @@ def test_of_failed_runs_only_what_earlier_tasks_returned_is_stored(platform: Pla
     trained = platform.xcom(broken.runs[TYPO.name], "train")
     store = Storage(platform.home.store)
     bundles = {path for key in ("bundle", "baseline") for path in store.list(store.path(trained[key]))}
-    assert others == bundles
+    assert others == bundles | {f"runs/{trained['id']}/history.json", code_path(trained["code"])}
 
 
 @dataclass(frozen=True)

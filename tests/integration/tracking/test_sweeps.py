@@ -264,7 +264,8 @@ def test_the_task_makes_it_with_a_connections_key_which_nothing_shows(
         monkeypatch.delenv(name)
     connection = {"conn_type": "wandb", "password": KEY, "host": server.url}
     monkeypatch.setenv("AIRFLOW_CONN_WANDB_DEFAULT", json.dumps(connection))
-    trained = {name: getattr(spec(), name) for name in ("model", "features", "train", "config", "seed")}
+    kept = ("model", "features", "train", "config", "seed", "precision", "stream")
+    trained = {name: getattr(spec(), name) for name in kept}
     asked: dict[str, Any] = {**trained, "dataset": spec().dataset.to_dict()}
     asked |= {"file": str(file), "trials": "2", "workers": 0}
     run = SimpleNamespace(run_after=spec().as_of, conf={})
