@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from sailplane.serving.local import deploy
 from sailplane.serving.router import Router, router_program
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from sailplane.training.fit import fit
 from sailplane.training.jobs import Job
 from sailplane.training.specs import TrainSpec
 from tests.integration.training.conftest import AS_OF, PROJECT
@@ -80,26 +82,40 @@ def test_a_deployment_without_room_leaves_what_was_served_and_the_next_one_goes_
     assert [path.name for path in bundles.iterdir()] == [new.version]
 
 
-def test_a_training_without_room_says_so_at_once_and_the_next_one_goes_well(
-    disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With `include.toy`."""
     monkeypatch.setenv("SAILPLANE_PROJECT", str(PROJECT))
-    monkeypatch.setenv("SAILPLANE_HOME", str(disk.folder / "home"))
     monkeypatch.syspath_prepend(str(PROJECT))
-    home, data = Home.find(), code.load("include.toy.data")
-    interval = Interval.trailing(AS_OF, 28)
+    yield
+    for name in [name for name in sys.modules if name.startswith("include.toy")]:
+        del sys.modules[name]
+
+
+def training(home: Home, train: str) -> TrainSpec:
+    """Its data are ingested."""
+    data, interval = code.load("include.toy.data"), Interval.trailing(AS_OF, 28)
     dataset = ingest(
         Storage(home.store), name="toy", extract=data.extract, schema=data.SCHEMA, time="time", interval=interval
     )
-    spec = TrainSpec(
+    return TrainSpec(
         run="toy/train",
         model="toy",
         dataset=dataset,
         as_of=AS_OF,
         features="include.toy.features",
-        train="include.toy.model:train",
+        train=f"include.toy.model:{train}",
         config={"epochs": 2},
     )
+
+
+@pytest.mark.usefixtures("project")
+def test_a_training_without_room_says_so_at_once_and_the_next_one_goes_well(
+    disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAILPLANE_HOME", str(disk.folder / "home"))
+    home = Home.find()
+    spec = training(home, "train")
     job = Job(home.jobs / "toy" / "train")
     with disk.full(leave=0), pytest.raises(StorageError, match=r"Free some space|Raise that limit"):
         job.start(spec)
@@ -113,5 +129,21 @@ def test_a_training_without_room_says_so_at_once_and_the_next_one_goes_well(
     finally:
         job.stop()
     assert Run.from_dict(job.result()).metrics["validation_auc"] > 0.5
-    for name in [name for name in sys.modules if name.startswith("include.toy")]:
-        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_checkpoint_without_room_leaves_the_one_before_from_which_the_next_try_goes_on(
+    disk: SmallDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SAILPLANE_STORE", (disk.folder / "store").as_uri())
+    home = Home.find()
+    spec, storage = training(home, "keeps_more_than_at_first"), Storage(home.store)
+    with disk.full(leave=1_000_000), pytest.raises(StorageError, match=r"Free some space|Raise that limit") as refused:
+        fit(spec)
+    assert "\n" not in str(refused.value)
+    kept = [path.removeprefix(f"{spec.shelf}/")[:14] for path in storage.list("runs")]
+    assert kept == ["best-000000000", "last-000000000"]
+    fit(spec)
+    history = json.loads(storage.get(f"runs/{spec.run}/history.json"))
+    assert [row["resumed"] for row in history] == [0, 1, 1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sailplane.errors import ConfigurationError, TrainingError
-from sailplane.files import is_full, no_room
+from sailplane.files import room_for
 
 
 def save(content: Mapping[str, Any], file: Path) -> None:
@@ -18,13 +18,14 @@ def save(content: Mapping[str, Any], file: Path) -> None:
     if find_spec("torch"):
         import torch
 
-        try:
-            torch.save(dict(content), file)
-        except RuntimeError as error:
-            # All that torch says of a write that failed.
-            if is_full(file):
-                raise no_room("write", file, disk=file) from error
-            raise
+        with room_for(file), file.open("wb") as opened:
+            try:
+                torch.save(dict(content), opened)
+            except RuntimeError as error:
+                # After a write that failed torch cannot close its archive either, and says only that.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
         return
     try:
         file.write_text(json.dumps(content))

@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
+from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
 from sailplane.errors import DataError, ModelError
 from sailplane.evaluation.metrics import calibration_error, metrics
@@ -58,3 +60,21 @@ def test_probabilities_that_are_no_numbers_are_refused() -> None:
 def test_a_wrong_number_of_rows_is_refused() -> None:
     with pytest.raises(ModelError, match=r"shape \(2, 1\); expected \[3, outputs\]"):
         metrics(np.array([0, 1, 1]), np.full((2, 1), 0.5))
+
+
+def test_the_calibration_error_is_that_of_torchmetrics() -> None:
+    """Its own would bring torch into the task that judges, 200 MB for one sum."""
+    random = np.random.default_rng(0)
+    score = random.random(3000, dtype="float32")
+    hit = (random.random(3000) < score**2).astype(np.int64)
+    expected = binary_calibration_error(torch.tensor(score), torch.tensor(hit), n_bins=10, norm="l1")
+    assert metrics(hit, score[:, None])["calibration_error"] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_the_calibration_error_of_several_classes_is_that_of_torchmetrics() -> None:
+    random = np.random.default_rng(1)
+    probability = random.dirichlet([1, 2, 3, 4], 3000)
+    classes = random.integers(4, size=3000)
+    given = torch.tensor(probability), torch.tensor(classes)
+    expected = multiclass_calibration_error(*given, num_classes=4, n_bins=10, norm="l1")
+    assert metrics(classes, probability)["calibration_error"] == pytest.approx(float(expected), abs=1e-6)

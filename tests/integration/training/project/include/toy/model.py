@@ -213,3 +213,12 @@ class Overflows(nn.Module):
     def forward(self, numbers: Tensor) -> Tensor:
         large = numbers[:, 0] * self.weight * 10
         return large - large
+
+
+def keeps_more_than_at_first(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    """Its first checkpoint is small, the others have 2 MB."""
+    net, state = Net(), run.resume()
+    for epoch in run.epochs(3):
+        run.log({"resumed": float(state is not None)})
+        run.checkpoint({"ballast": torch.zeros(500_000 if epoch else 1)})
+    return net

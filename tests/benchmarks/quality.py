@@ -1,0 +1,98 @@
+"""The model that the pipeline chooses, beside logistic regression and scikit-learn's gradient boosting: the same days,
+rows and features, at 13 as-of dates. Prints all three by date, with their 95% intervals."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from sailplane import code
+from sailplane.datasets import load
+from sailplane.datasets.labels import labelled
+from sailplane.evaluation.bootstrap import Weighted, estimate, resampled
+from sailplane.evaluation.details import Estimate, details_path
+from sailplane.records import Dataset, Evaluation, Windows
+from sailplane.services.airflow_api import Run
+from sailplane.storage import Storage
+from sailplane.training.arrays import Split
+from sailplane.training.data import prepare
+from tests.benchmarks.row import Row
+from tests.platform import Platform, started
+
+PROJECT = Path(__file__).parents[2]
+FIRST, DATES, APART = datetime(2013, 7, 5, tzinfo=UTC), 13, timedelta(days=14)
+CONTENDERS = ("pipeline", "logistic regression", "gradient boosting")
+# A run takes half a minute, and they run one after the other.
+SECONDS = 3600.0
+
+
+def rows() -> Iterator[Row]:
+    with (
+        tempfile.TemporaryDirectory(prefix="sailplane-bench-") as folder,
+        started(Path(folder, "home"), PROJECT) as platform,
+    ):
+        found = _measured(platform)
+    Console(stderr=True, width=140).print(_table(found))
+    ours, linear, boosted = (statistics.mean(day[name].value for day in found.values()) for name in CONTENDERS)
+    of = f"mean AUC of {DATES} dates"
+    yield Row(of, ours, linear, "AUC", "logistic regression", "at least 0.01 more")
+    yield Row(of, ours, boosted, "AUC", "HistGradientBoosting, early stopping", "at least it")
+
+
+def _measured(platform: Platform) -> dict[datetime, Mapping[str, Estimate]]:
+    dates = [FIRST + n * APART for n in range(DATES)]
+    runs = {as_of: platform.trigger("flights", {"as_of": as_of.isoformat()}) for as_of in dates}
+    for run in runs.values():
+        assert platform.wait(run, SECONDS) == "success"
+    return {as_of: _contenders(platform, run) for as_of, run in runs.items()}
+
+
+def _contenders(platform: Platform, run: Run) -> dict[str, Estimate]:
+    storage = Storage(platform.home.store)
+    judged = Evaluation.from_dict(platform.xcom(run, "evaluate"))
+    details = json.loads(storage.get(details_path(judged.run.id)))
+    known = {one["contender"]: one["estimate"] for one in details["metrics"] if one["metric"] == "auc"}
+    ours, linear = (Estimate.from_dict(known[name]) for name in ("challenger", "baseline"))
+    return dict(zip(CONTENDERS, (ours, linear, _boosted(storage, judged.run.dataset)), strict=True))
+
+
+def _boosted(storage: Storage, dataset: Dataset) -> Estimate:
+    features = code.load("include.flights.features")
+    data = prepare(storage, dataset, features)
+    window = Windows.of(dataset.interval).test
+    frame, target = labelled(load(storage, dataset, window), data.target, data.outputs, str(window))
+    tested = Split(features=features.transform(frame.drop(columns=data.target), data.state), target=target)
+    numbers, categories = (data.train.features[name].shape[1] for name in ("numbers", "categories"))
+    model = HistGradientBoostingClassifier(
+        early_stopping=True, categorical_features=list(range(numbers, numbers + categories)), random_state=0
+    )
+    model.fit(_inputs(data.train), data.train.target)
+    scores = model.predict_proba(_inputs(tested))[:, 1]
+    weighted = Weighted(target, scores)
+    [auc] = weighted(np.ones((1, len(target))))["auc"]
+    return estimate(float(auc), resampled({"boosted": weighted})["boosted"]["auc"])
+
+
+def _inputs(split: Any) -> Any:
+    return np.concatenate([split.features["numbers"], split.features["categories"]], axis=1)
+
+
+def _table(found: Mapping[datetime, Mapping[str, Estimate]]) -> Table:
+    drawn = Table("as of", *(f"AUC, {name}" for name in CONTENDERS))
+    for as_of, day in found.items():
+        drawn.add_row(f"{as_of:%Y-%m-%d}", *(_with_interval(day[name]) for name in CONTENDERS))
+    return drawn
+
+
+def _with_interval(auc: Estimate) -> str:
+    return f"{auc.value:.4f} ({auc.low:.4f} to {auc.high:.4f})"
