@@ -113,13 +113,6 @@ def alias(ledger: Ledger, name: str, alias: str) -> Model | None:
         return _get(connection, name, version) if version else None
 
 
-def set_alias(ledger: Ledger, name: str, alias: str, version: str) -> None:
-    """Moves the alias to the version. Raises ModelError if it is not registered."""
-    with ledger.begin() as connection:
-        _get(connection, name, version)
-        _point(connection, name, alias, version)
-
-
 def promote(ledger: Ledger, name: str, version: str) -> None:
     """The version is the champion from now on, and the champion is the previous one. Raises ModelError, and nothing
     changes, if it is not registered."""

@@ -147,7 +147,7 @@ def test_a_champion_that_predicts_something_else_is_refused(toy: Toy) -> None:
 
 def test_a_champion_that_no_longer_loads_is_named_with_the_remedy_and_stays(toy: Toy) -> None:
     champion = toy.registered(toy.train("champion", GOOD))
-    models.set_alias(toy.ledger, "toy", "champion", champion.version)
+    models.promote(toy.ledger, "toy", champion.version)
     for path in toy.storage.list(toy.storage.path(champion.uri)):
         toy.storage.delete(path)
     with pytest.raises(ModelError) as raised:

@@ -38,8 +38,9 @@ def named(ledger: Ledger) -> dict[str, str]:
 @pytest.fixture
 def three(ledger: Ledger) -> Ledger:
     register(ledger, "1", "2", "3")
-    for alias, version in NAMED.items():
-        models.set_alias(ledger, "m", alias, version)
+    rows = [{"name": "m", "alias": alias, "version": version, "changed": 0.0} for alias, version in NAMED.items()]
+    with ledger.begin() as connection:
+        connection.execute(sa.insert(tables.aliases), rows)
     return ledger
 
 

@@ -13,7 +13,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
 from sailplane.operators import DeployModelOperator
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
-from sailplane.registry.models import alias, set_alias
+from sailplane.registry.models import alias, promote
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 WINDOW = Interval.trailing(AS_OF, 28)
@@ -89,7 +89,7 @@ def test_a_model_that_was_compared_with_another_champion_than_todays_is_not_depl
     with ledger.begin() as connection:
         row = {"name": name, "version": "v2", "record": champion.to_dict(), "created": 0.0}
         connection.execute(sa.insert(models).values(row))
-    set_alias(ledger, name, "champion", "v2")
+    promote(ledger, name, "v2")
     ti = execute(evaluation(passed=True, model=name, champion=compared), "scheduled")
     (reason,) = ti.pushed["reasons"]
     assert reason.startswith(f"the champion is v2 now, and this model was {told}: clear `evaluate`")

@@ -48,7 +48,7 @@ def test_an_alias_moves_from_version_to_version(tmp_path: Path, storage: Storage
     for run in ("1", "2"):
         bundle = tiny.bundle(tmp_path / run, run=run)
         model = models.register(ledger, storage, tiny.run_of(bundle, storage))
-        models.set_alias(ledger, "flights", "champion", model.version)
+        models.promote(ledger, "flights", model.version)
         assert models.alias(ledger, "flights", "champion") == model
 
 
@@ -56,9 +56,9 @@ def test_an_alias_of_an_unknown_version_is_refused_and_the_old_one_stays(
     tmp_path: Path, storage: Storage, ledger: Ledger
 ) -> None:
     model = models.register(ledger, storage, tiny.run_of(tiny.bundle(tmp_path / "run"), storage))
-    models.set_alias(ledger, "flights", "champion", model.version)
+    models.promote(ledger, "flights", model.version)
     with pytest.raises(ModelError, match="no such version"):
-        models.set_alias(ledger, "flights", "champion", "nothing")
+        models.promote(ledger, "flights", "nothing")
     assert models.alias(ledger, "flights", "champion") == model
 
 
