@@ -31,7 +31,7 @@ def fit(frame: pd.DataFrame) -> dict[str, Any]:
         known = column[~np.isnan(column)]
         means[name] = float(known.mean()) if known.size else 0.0
         deviations[name] = (float(known.std()) if known.size else 0.0) or 1.0
-    vocabularies = {name: np.unique(column).tolist() for name, column in _categories(frame).items()}
+    vocabularies = {name: np.sort(pd.unique(column)).tolist() for name, column in _categories(frame).items()}
     return {"means": means, "deviations": deviations, "vocabularies": vocabularies}
 
 

@@ -51,7 +51,7 @@ def made(data: Arrays, steps: int, seed: int) -> tuple[nn.Module, torch.optim.Op
     shape = {name: settings[name] for name in ("hidden", "embedding", "dropout")}
     model = flights.LateFlights(len(data.state["means"]), flights._sizes(data), **shape)
     rate = settings["learning_rate"]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=settings["weight_decay"])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=settings["weight_decay"], fused=True)
     return model, optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
 
 
