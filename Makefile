@@ -9,7 +9,7 @@ SIDE_BY_SIDE := tests/end_to_end tests/integration/test_full_disk.py \
 ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)) \
   $(wildcard tests/integration/test_*.py)) tests/browser
 # They wait for half of their time. The long ones come first, as they are listed.
-ON_EVERY_CORE = -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist loadfile --no-loadscope-reorder
+ON_EVERY_CORE = -n $$(($$(getconf _NPROCESSORS_ONLN) + 3)) --dist loadfile --no-loadscope-reorder
 
 define bootstrap
 @python="$(PYTHON)"; \

@@ -51,7 +51,7 @@ def rows() -> Iterator[Row]:
 
 def _measured(platform: Platform) -> dict[datetime, Mapping[str, Estimate]]:
     dates = [FIRST + n * APART for n in range(DATES)]
-    runs = {as_of: platform.trigger("flights", {"as_of": as_of.isoformat()}) for as_of in dates}
+    runs = {as_of: platform.trigger("flights", {"as_of": f"{as_of:%Y-%m-%d}"}) for as_of in dates}
     for run in runs.values():
         assert platform.wait(run, SECONDS) == "success"
     return {as_of: _contenders(platform, run) for as_of, run in runs.items()}
@@ -77,7 +77,7 @@ def _boosted(storage: Storage, dataset: Dataset) -> Estimate:
         early_stopping=True, categorical_features=list(range(numbers, numbers + categories)), random_state=0
     )
     model.fit(_inputs(data.train), data.train.target)
-    scores = model.predict_proba(_inputs(tested))[:, 1]
+    scores = model.predict_proba(_inputs(tested))[:, 1:]
     weighted = Weighted(target, scores)
     [auc] = weighted(np.ones((1, len(target))))["auc"]
     return estimate(float(auc), resampled({"boosted": weighted})["boosted"]["auc"])

@@ -46,7 +46,7 @@ def table(rows: list[Row]) -> Table:
     drawn = Table("name", "ours", "peer", "ratio", "unit", "peer is", "limit")
     for row in rows:
         drawn.add_row(
-            row.name, f"{row.ours:.3g}", f"{row.peer:.3g}", f"{row.ratio:.2f}", row.unit, row.peer_is, row.limit
+            row.name, f"{row.ours:.4g}", f"{row.peer:.4g}", f"{row.ratio:.2f}", row.unit, row.peer_is, row.limit
         )
     return drawn
 
