@@ -9,7 +9,12 @@ SIDE_BY_SIDE := tests/end_to_end tests/integration/test_full_disk.py \
 ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)) \
   $(wildcard tests/integration/test_*.py)) tests/browser
 # They wait for half of their time. The long ones come first, as they are listed.
-ON_EVERY_CORE = -n $$(($$(getconf _NPROCESSORS_ONLN) + 3)) --dist loadfile --no-loadscope-reorder
+ON_EVERY_CORE = -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist loadfile --no-loadscope-reorder
+
+# Side by side, threads would only spin for each other; and without bytecode each process compiles the project again.
+test fast: export OMP_NUM_THREADS := 1
+test fast: export OPENBLAS_NUM_THREADS := 1
+test fast: export PYTHONDONTWRITEBYTECODE :=
 
 define bootstrap
 @python="$(PYTHON)"; \

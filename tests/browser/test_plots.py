@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from sailplane.records import Trial
 from sailplane.sweeps.importance import importances
 from sailplane.sweeps.plots import page as drawn
 from sailplane.sweeps.space import parse
 from sailplane.sweeps.suggest import suggest
-from tests.browser.chromium import OPTIONS
-from tests.programs import find
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -47,26 +44,6 @@ def trials() -> list[Trial]:
         if number % 9 == 5:
             made[-1] = replace(made[-1], state="failed", score=None)
     return [*made[:-1], replace(made[-1], state="running", score=None)]
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
-        page = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True).new_page()
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
-
-
-@pytest.fixture
-def said(page: Page) -> list[str]:
-    """Errors on the page, and what it asked of a network."""
-    found: list[str] = []
-    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith("file:") else found.append(request.url))
-    return found
 
 
 def test_every_picture_of_a_sweep_is_drawn_offline(page: Page, said: list[str], tmp_path: Path) -> None:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from sailplane.evaluation import evaluate
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.report import publish
 from sailplane.sweeps import queue
 from sailplane.sweeps.space import parse
-from tests.browser.chromium import OPTIONS
-from tests.programs import find
 from tests.unit.evaluation.toy import Toy
 
 pytestmark = pytest.mark.needs("chromium")
@@ -31,7 +28,7 @@ parameters:
   hidden: {values: [[32], [64, 64]]}
 """
 FIGURES = ("slices-0", "slices-1", "calibration", "thresholds", "importance", "curve-0", "sweep", "parameters")
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
@@ -60,26 +57,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     publish(toy.storage, toy.ledger, evaluation)
     return toy.folder / "store/runs/new/report.html"
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
-        page = browser.new_context(viewport=DESK, offline=True).new_page()
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
-
-
-@pytest.fixture
-def said(page: Page) -> list[str]:
-    """Errors on the page, and what it asked of a network."""
-    found: list[str] = []
-    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: found.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith("file:") else found.append(request.url))
-    return found
 
 
 def test_every_picture_of_a_report_is_drawn_offline(page: Page, said: list[str], report: Path) -> None:

@@ -1,39 +1,29 @@
-"""A small model every day, which a person has to approve."""
+"""Small models every day, which a person has to approve: one that somebody answers for, and one that nobody does."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow.sdk import CronDataIntervalTimetable, dag
+from include.tiny.stages import train
 
-from sailplane.operators import EvaluateModelOperator, IngestDatasetOperator, TrainModelOperator, deploy, trigger_form
+from sailplane.operators import EvaluateModelOperator, deploy, trigger_form
 
 
-@dag(
-    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    max_active_runs=16,
-    params=trigger_form(window=21, trials=1, workers=1),
-)
-def asked():
-    ingest = IngestDatasetOperator(
-        task_id="ingest",
-        dataset="tiny",
-        extract="include.tiny.data:extract",
-        schema="include.tiny.data:SCHEMA",
-        time="time",
-        days="{{ params.window }}",
+def daily(name: str, deadline: timedelta) -> None:
+    @dag(
+        name,
+        schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+        start_date=datetime(2026, 1, 1),
+        catchup=False,
+        max_active_runs=16,
+        params=trigger_form(window=21, trials=1, workers=1),
     )
-    train = TrainModelOperator(
-        task_id="train",
-        model="asked",
-        dataset=ingest.output,
-        features="include.tiny.features",
-        train="include.tiny.model:train",
-        baseline="include.tiny.model:baseline",
-        config={"as_of": "{{ params.as_of }}"},
-    )
-    evaluate = EvaluateModelOperator(task_id="evaluate", challenger=train.output, baseline=train.output)
-    deploy(evaluate, approve=True)
+    def stages():
+        trained = train(name).output
+        evaluate = EvaluateModelOperator(task_id="evaluate", challenger=trained, baseline=trained)
+        deploy(evaluate, approve=True, deadline=deadline)
+
+    stages()
 
 
-asked()
+daily("asked", timedelta(hours=24))
+daily("unanswered", timedelta(seconds=10))

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag
+from include.tiny.stages import train
 
-from sailplane.operators import IngestDatasetOperator, TrainModelOperator, sweep, trigger_form
+from sailplane.operators import sweep, trigger_form
 
 
 @dag(
@@ -13,24 +14,8 @@ from sailplane.operators import IngestDatasetOperator, TrainModelOperator, sweep
     params=trigger_form(window=21, trials=1, workers=2),
 )
 def struck():
-    ingest = IngestDatasetOperator(
-        task_id="ingest",
-        dataset="tiny",
-        extract="include.tiny.data:extract",
-        schema="include.tiny.data:SCHEMA",
-        time="time",
-        days="{{ params.window }}",
-    )
-    train = TrainModelOperator(
-        task_id="train",
-        model="struck",
-        dataset=ingest.output,
-        features="include.tiny.features",
-        train="include.tiny.model:train",
-        baseline="include.tiny.model:baseline",
-        config={"as_of": "{{ params.as_of }}"},
-    )
-    sweep(train, "include/tiny/struck.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
+    trained = train("struck")
+    sweep(trained, "include/tiny/struck.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
 
 
 struck()

@@ -3,15 +3,9 @@
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag
+from include.tiny.stages import train
 
-from sailplane.operators import (
-    DeployModelOperator,
-    EvaluateModelOperator,
-    IngestDatasetOperator,
-    TrainModelOperator,
-    sweep,
-    trigger_form,
-)
+from sailplane.operators import EvaluateModelOperator, deploy, sweep, trigger_form
 
 
 @dag(
@@ -21,26 +15,9 @@ from sailplane.operators import (
     params=trigger_form(window=21, trials=1, workers=1),
 )
 def tiny():
-    ingest = IngestDatasetOperator(
-        task_id="ingest",
-        dataset="tiny",
-        extract="include.tiny.data:extract",
-        schema="include.tiny.data:SCHEMA",
-        time="time",
-        days="{{ params.window }}",
-    )
-    train = TrainModelOperator(
-        task_id="train",
-        model="tiny",
-        dataset=ingest.output,
-        features="include.tiny.features",
-        train="include.tiny.model:train",
-        baseline="include.tiny.model:baseline",
-        config={"as_of": "{{ params.as_of }}"},
-    )
-    best = sweep(train, "include/tiny/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
-    evaluate = EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=train.output)
-    evaluate >> DeployModelOperator(task_id="deploy", evaluation=evaluate.output)
+    trained = train("tiny")
+    best = sweep(trained, "include/tiny/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
+    deploy(EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=trained.output))
 
 
 tiny()

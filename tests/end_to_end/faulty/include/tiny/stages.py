@@ -1,0 +1,24 @@
+"""What the DAGs of this project begin with."""
+
+from sailplane.operators import IngestDatasetOperator, TrainModelOperator
+
+
+def train(model: str) -> TrainModelOperator:
+    """`ingest >> train` of a model with that name."""
+    ingest = IngestDatasetOperator(
+        task_id="ingest",
+        dataset="tiny",
+        extract="include.tiny.data:extract",
+        schema="include.tiny.data:SCHEMA",
+        time="time",
+        days="{{ params.window }}",
+    )
+    return TrainModelOperator(
+        task_id="train",
+        model=model,
+        dataset=ingest.output,
+        features="include.tiny.features",
+        train="include.tiny.model:train",
+        baseline="include.tiny.model:baseline",
+        config={"as_of": "{{ params.as_of }}"},
+    )
