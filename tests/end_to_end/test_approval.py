@@ -227,9 +227,3 @@ def test_a_dag_that_cannot_be_backtested_is_one_line(platform: Platform, dag: st
 def known(platform: Platform, dag: str) -> Any:
     with AirflowApi(platform.home) as api:
         return api.find(f"/dags/{dag}")
-
-
-def test_days_to_come_cannot_be_looked_back_on(platform: Platform) -> None:
-    tomorrow = f"{datetime.now(UTC) + DAY:%Y-%m-%d}"
-    ended = platform.sailplane("backtest", "asked", "--from", tomorrow, "--to", tomorrow)
-    assert ended.stderr == "sailplane: backtest asked: Backfill cannot be executed for future dates.\n"

@@ -102,6 +102,9 @@ def _period(arguments: argparse.Namespace) -> Interval:
     if first > last:
         got = f"--from {arguments.first} is after --to {arguments.last}"
         raise ConfigurationError("backtest", arguments.dag, got=got, remedy="Exchange them.")
+    if last > datetime.now(UTC) - DAY:
+        got = f"--to {arguments.last} is a day that has not ended yet (in UTC)"
+        raise ConfigurationError("backtest", arguments.dag, got=got, remedy="Name a day that is past.")
     return Interval(start=first, end=last + DAY)
 
 

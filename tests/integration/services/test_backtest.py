@@ -80,6 +80,10 @@ def test_of_a_dag_that_judges_several_models_one_is_named(past: Home, tmp_path: 
             ("--from", "2026-10-03", "--to", "2026-10-01"),
             "backtest toy: --from 2026-10-03 is after --to 2026-10-01. Exchange them.",
         ),
+        (
+            ("--from", "2026-10-03", "--to", "9999-12-31"),
+            "backtest toy: --to 9999-12-31 is a day that has not ended yet (in UTC). Name a day that is past.",
+        ),
         (("--from", "2026-02-30", "--to", "2026-10-01"), "read --from: '2026-02-30'; expected a day like 2026-10-01."),
         ((*RANGE, "--plot", "curves.png"), "write plot curves.png: expected a file name that ends in .html."),
         ((*RANGE, "--max-active", "0"), "read --max-active: 0; expected 1 or more."),
