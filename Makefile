@@ -1,7 +1,7 @@
 # The system's Python makes .venv; everything else runs in it.
 PYTHON ?=
 VENV := .venv/bin
-# What does not mind others beside it; all else has the machine for itself.
+# What does not mind others beside it; all else has the machine for itself, but for the type checker.
 SIDE_BY_SIDE := tests/end_to_end tests/integration/test_full_disk.py \
   $(addprefix tests/integration/,evaluation services serving shares sweeps tracking training registry twins datasets \
   storage views) \
@@ -50,8 +50,10 @@ status: ## every service and every served model
 
 test: ## lint, types, import contracts, all tests
 	$(call bootstrap,test)
-	@$(MAKE) --no-print-directory lint types
-	@$(VENV)/pytest $(ONE_BY_ONE); first=$$?; \
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types & types=$$!; \
+	$(VENV)/pytest $(ONE_BY_ONE); first=$$?; \
+	wait $$types || exit 1; \
 	$(VENV)/pytest $(ON_EVERY_CORE) $(SIDE_BY_SIDE) && exit $$first
 
 fast: ## lint and unit tests, within a minute

@@ -139,6 +139,10 @@ def _pace() -> dict[str, str]:
         # How long a run waits after a crash before its tasks are taken up again.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
+        # A worker often notices only at its next heartbeat that its task has ended: so long a skip or a failure goes
+        # unreported and the slot stays taken. An api-server that is away is waited for as long as by default.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "15",
         "AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS": "True",
     }
 
