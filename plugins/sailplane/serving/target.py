@@ -1,0 +1,48 @@
+"""Where the versions of a model are served, and how its traffic is split among them: on this machine, or on a cluster.
+A rollout drives either by the same five verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sailplane.records import Model
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a version is. `reason`: why it failed, or what it waits for."""
+
+    state: Literal["starting", "ready", "failed"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """`weights`: percent of the traffic by version, 100 in all. `shadow`: the version that gets a copy of each request,
+    and whose answers nobody sees."""
+
+    weights: Mapping[str, int]
+    shadow: str | None = None
+
+
+class Target(Protocol):
+    """Of one model. Each verb may be repeated after a crash at any moment: it ends in the same state.
+
+    Raises DeploymentError for what a retry does not mend, ServiceError where nobody answers."""
+
+    def begin(self, model: Model) -> None:
+        """Has the version started, without traffic; does not wait for it."""
+
+    def progress(self, version: str) -> Progress:
+        """`ready` means that it gave the golden rows their scores."""
+
+    def split(self) -> Split:
+        """As it is now; no weights where nothing is served."""
+
+    def move(self, split: Split) -> None:
+        """All at once. No request fails for it."""
+
+    def stop(self, version: str) -> None:
+        """Ends a version without traffic, after the requests that it is answering."""
