@@ -8,10 +8,10 @@ The day of the year is left out on purpose: a window of half a year shows each d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 TARGET = "late"
 
@@ -22,62 +22,59 @@ CROWDED = {"precip": 0.01, "visib": 1.0}
 MISSABLE = ["plane_age", "wind_gust", "pressure"]
 # In standard deviations: a storm or a broken sensor beyond what training saw stays within what the model knows.
 LIMIT = 3.0
+HOUR, MINUTE = np.timedelta64(1, "h"), np.timedelta64(1, "m")
+
+Columns = Mapping[str, np.ndarray]
 
 
-def fit(frame: pd.DataFrame) -> dict[str, Any]:
+def fit(columns: Columns) -> dict[str, Any]:
     """{"means": {number: float}, "deviations": {number: float}, "vocabularies": {category: [values]}}, JSON-able."""
     means, deviations = {}, {}
-    for name, column in _numbers(frame).items():
+    for name, column in _numbers(columns).items():
         known = column[~np.isnan(column)]
         means[name] = float(known.mean()) if known.size else 0.0
         deviations[name] = (float(known.std()) if known.size else 0.0) or 1.0
-    vocabularies = {name: np.sort(pd.unique(column)).tolist() for name, column in _categories(frame).items()}
+    vocabularies = {name: sorted(set(column.tolist())) for name, column in _categories(columns).items()}
     return {"means": means, "deviations": deviations, "vocabularies": vocabularies}
 
 
-def transform(frame: pd.DataFrame, state: dict[str, Any]) -> dict[str, np.ndarray]:
+def transform(columns: Columns, state: dict[str, Any]) -> dict[str, np.ndarray]:
     """Row by row: one row gives the same numbers alone as among others. Does not look at the target."""
-    numbers = [
-        np.nan_to_num((column - state["means"][name]) / state["deviations"][name], nan=0.0).clip(-LIMIT, LIMIT)
-        for name, column in _numbers(frame).items()
-    ]
-    categories = [
-        pd.Index(state["vocabularies"][name]).get_indexer(pd.Index(column)) + 1
-        for name, column in _categories(frame).items()
-    ]
+    known = _numbers(columns)
+    means, deviations = (np.array([state[part][name] for name in known]) for part in ("means", "deviations"))
+    numbers = (np.stack(list(known.values()), axis=1) - means) / deviations
+    numbers[np.isnan(numbers)] = 0.0
+    categories = [_codes(column, state["vocabularies"][name]) for name, column in _categories(columns).items()]
     return {
-        "numbers": np.stack(numbers, axis=1).astype("float32"),
-        "categories": np.stack(categories, axis=1).astype("int64"),
+        "numbers": np.minimum(np.maximum(numbers, -LIMIT), LIMIT).astype("float32"),
+        "categories": np.array(categories, dtype="int64").T,
     }
 
 
-def _numbers(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+def _codes(column: np.ndarray, vocabulary: list[Any]) -> list[int]:
+    places = {value: place for place, value in enumerate(vocabulary, start=1)}
+    return [places.get(value, 0) for value in column.tolist()]
+
+
+def _numbers(columns: Columns) -> dict[str, np.ndarray]:
     """By name, float64 [n], NaN where missing."""
-    departure = frame["scheduled_departure"].dt
-    east, north = _circle(_number(frame, "wind_dir") / 360)
+    departure = columns["scheduled_departure"]
+    turns = columns["wind_dir"] * (2 * np.pi / 360)
     return {
-        **{name: _number(frame, name) for name in PLAIN},
-        **{name: np.log(np.maximum(_number(frame, name), 0) + offset) for name, offset in CROWDED.items()},
-        "departure": (departure.hour * 60 + departure.minute).to_numpy("float64"),
-        "arrival": _number(frame, "scheduled_arrival_minute"),
-        "wind_east": east * _number(frame, "wind_speed"),
-        "wind_north": north * _number(frame, "wind_speed"),
+        **{name: columns[name] for name in PLAIN},
+        **{name: np.log(np.maximum(columns[name], 0) + offset) for name, offset in CROWDED.items()},
+        "departure": (departure - departure.astype("datetime64[D]")) // MINUTE * 1.0,
+        "arrival": columns["scheduled_arrival_minute"] * 1.0,
+        "wind_east": np.sin(turns) * columns["wind_speed"],
+        "wind_north": np.cos(turns) * columns["wind_speed"],
     }
 
 
-def _number(frame: pd.DataFrame, name: str) -> np.ndarray:
-    return frame[name].to_numpy("float64", na_value=np.nan)
-
-
-def _circle(turns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.sin(2 * np.pi * turns), np.cos(2 * np.pi * turns)
-
-
-def _categories(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    """By name, [n]: strings as objects, or int64."""
+def _categories(columns: Columns) -> dict[str, np.ndarray]:
+    """By name, [n]: strings, or whole numbers."""
+    departure = columns["scheduled_departure"]
     return {
-        **{name: frame[name].to_numpy("object") for name in ["carrier", "origin", "dest"]},
-        "weekday": frame["weekday"].to_numpy("int64"),
-        "hour": frame["scheduled_departure"].dt.hour.to_numpy("int64"),
-        **{f"no_{name}": frame[name].isna().to_numpy("int64") for name in MISSABLE},
+        **{name: columns[name] for name in ["carrier", "origin", "dest", "weekday"]},
+        "hour": (departure - departure.astype("datetime64[D]")) // HOUR,
+        **{f"no_{name}": np.isnan(columns[name]) * 1 for name in MISSABLE},
     }

@@ -14,6 +14,7 @@ SailplaneError
 │   ├── AccessError         it wants other credentials
 │   └── ConflictError       somebody else changed the object meanwhile
 ├── RequestError            a prediction request is wrong (HTTP 4xx)
+│   └── OverloadError       it is right, and there is no time for it now (HTTP 503)
 └── ServiceError            a service is not running, did not start, or a port is taken
     └── DeploymentError     a model could not be put behind the endpoint
 """
@@ -88,6 +89,14 @@ class RequestError(SailplaneError):
     def __init__(self, failed: str, which: object = "", *, status: int = 400, **facts: object) -> None:
         super().__init__(failed, which, **facts)  # type: ignore[arg-type]
         self.status = status
+
+
+class OverloadError(RequestError):
+    """`retry_after`: whole seconds until it is worth another try."""
+
+    def __init__(self, failed: str, which: object = "", *, retry_after: int = 1, **facts: object) -> None:
+        super().__init__(failed, which, status=503, **facts)
+        self.retry_after = retry_after
 
 
 class ServiceError(SailplaneError):

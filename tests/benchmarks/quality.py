@@ -22,6 +22,7 @@ from sailplane.datasets.labels import labelled
 from sailplane.evaluation.bootstrap import Weighted, estimate, resampled
 from sailplane.evaluation.details import Estimate, details_path
 from sailplane.records import Dataset, Evaluation, Windows
+from sailplane.registry.arrays import arrays_of_frame
 from sailplane.services.airflow_api import Run
 from sailplane.storage import Storage
 from sailplane.training.arrays import Split
@@ -71,7 +72,7 @@ def _boosted(storage: Storage, dataset: Dataset) -> Estimate:
     data = prepare(storage, dataset, features)
     window = Windows.of(dataset.interval).test
     frame, target = labelled(load(storage, dataset, window), data.target, data.outputs, str(window))
-    tested = Split(features=features.transform(frame.drop(columns=data.target), data.state), target=target)
+    tested = Split(features=features.transform(arrays_of_frame(frame, dataset.schema), data.state), target=target)
     numbers, categories = (data.train.features[name].shape[1] for name in ("numbers", "categories"))
     model = HistGradientBoostingClassifier(
         early_stopping=True, categorical_features=list(range(numbers, numbers + categories)), random_state=0

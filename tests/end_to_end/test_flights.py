@@ -18,6 +18,7 @@ from sailplane.datasets import load
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Deployment, Evaluation, Windows
 from sailplane.records import Run as TrainingRun
+from sailplane.registry.arrays import arrays_of_frame
 from sailplane.registry.columns import plain_records
 from sailplane.registry.models import alias
 from sailplane.services.airflow_api import Run
@@ -95,9 +96,9 @@ def test_the_served_scores_are_those_of_the_training_code_row_by_row(
 ) -> None:
     bundle = platform.store / Storage(platform.home.store).path(flight.best.bundle)
     state = json.loads((bundle / "state.json").read_text())
-    frame = judged(platform, flight).drop(columns="late").head(len(records))
+    columns = arrays_of_frame(judged(platform, flight).head(len(records)), flight.dataset.schema)
     session = onnxruntime.InferenceSession(bundle / "model.onnx")
-    expected = session.run(["probability"], features.transform(frame, state))[0][:, 0]
+    expected = session.run(["probability"], features.transform(columns, state))[0][:, 0]
 
     as_rows = {"data": {"names": list(records[0]), "ndarray": [list(record.values()) for record in records]}}
     by_rows = post(flight.deployment, as_rows).json()["data"]["ndarray"]

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sailplane.errors import ConfigurationError, ModelError, RequestError
 from sailplane.records import Field
-from sailplane.registry.columns import columns_of, plain_records, typed_frame
-from sailplane.registry.features import Features, check_self_contained, load_features
+from sailplane.registry.arrays import arrays_of_values
+from sailplane.registry.columns import columns_of, plain_records, read, typed_frame
+from sailplane.registry.features import Features, check_self_contained, load_features, rows_for
 from sailplane.registry.manifest import FILES, FORMAT, MANIFEST, Manifest, read_bytes, read_manifest, sha256
 
 if TYPE_CHECKING:
@@ -50,30 +51,40 @@ class Bundle:
                 raise ModelError("open bundle", folder / name, got=f"digest {got[:12]}", expected=digest[:12])
         return cls(folder, manifest)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return self.manifest.digest
 
-    @property
+    @cached_property
     def version(self) -> str:
         return self.digest[:12]
 
     def frame(self, records: Sequence[object]) -> pd.DataFrame:
         """Rows given as {field: value}, typed as training saw them. Raises RequestError that names the field."""
-        return typed_frame(columns_of(records, self.manifest.inputs), self.manifest.inputs)
+        inputs = self.manifest.inputs
+        return typed_frame(read(columns_of(records, inputs), inputs), inputs)
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Probabilities, float32 [n, len(outputs)]. Raises ModelError if one is not finite."""
+        return self._scores(rows_for(self._features.transform, frame, self.manifest.inputs), len(frame))
+
+    def predict_values(self, values: Mapping[str, Sequence[Any]]) -> np.ndarray:
+        """`predict` of what `columns.read` gave, by field: the way of a request."""
+        inputs = self.manifest.inputs
+        make = arrays_of_values if self._features.takes_columns else typed_frame
+        return self._scores(make(values, inputs), len(values[inputs[0].name]))
+
+    def _scores(self, rows: Any, count: int) -> np.ndarray:
         import numpy as np
 
-        arrays = self._features.transform(frame, self._state)
-        scores = self._run(arrays, len(frame))
-        finite = np.isfinite(scores).all(axis=1)
+        scores = self._run(self._features.transform(rows, self._state), count)
+        finite = np.isfinite(scores)
         if not finite.all():
+            good = finite.all(axis=1)
             raise ModelError(
                 "score",
                 self.manifest.model,
-                got=f"{int((~finite).sum())} of {len(frame)} rows (first: row {finite.argmin()}) get NaN or infinity",
+                got=f"{int((~good).sum())} of {count} rows (first: row {good.argmin()}) get NaN or infinity",
                 remedy="Look for values far outside of the training data, or for a division by zero in features.py.",
             )
         return scores
@@ -117,7 +128,7 @@ class Bundle:
     def _run(self, arrays: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
         import numpy as np
 
-        wanted = [node.name for node in self._session.get_inputs()]
+        wanted = self._wanted
         if missing := [name for name in wanted if name not in arrays]:
             raise ModelError(
                 "score", self.manifest.model, got=f"transform gives {sorted(arrays)}", expected=f"also {missing}"
@@ -132,6 +143,10 @@ class Bundle:
         if scores.size != rows * len(self.manifest.outputs):
             raise ModelError("score", self.manifest.model, got=f"scores of shape {scores.shape}", expected=shape)
         return np.asarray(scores, dtype=np.float32).reshape(shape)
+
+    @cached_property
+    def _wanted(self) -> list[str]:
+        return [node.name for node in self._session.get_inputs()]
 
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:

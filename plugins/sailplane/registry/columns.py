@@ -49,11 +49,16 @@ def check_names(names: Sequence[str], inputs: Sequence[Field]) -> None:
         raise RequestError("read request", got=f"field {twice!r} is given twice", remedy="Give it once.")
 
 
-def typed_frame(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field]) -> pd.DataFrame:
-    """Columns of JSON values, all of one length, as a frame with the inputs' columns in their order."""
+def read(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field]) -> dict[str, list[Any]]:
+    """Columns of JSON values as Python's own: numbers, strings, times in UTC; None for a null that is allowed."""
+    return {field.name: _read(columns[field.name], field) for field in inputs}
+
+
+def typed_frame(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) -> pd.DataFrame:
+    """What `read` gave, all of one length, as a frame with the inputs' columns in their order."""
     import pandas as pd
 
-    return pd.DataFrame({field.name: _typed(columns[field.name], field) for field in inputs}, copy=False)
+    return pd.DataFrame({field.name: _typed(values[field.name], field) for field in inputs}, copy=False)
 
 
 def columns_of(records: Sequence[object], inputs: Sequence[Field]) -> dict[str, list[object]]:
@@ -78,24 +83,28 @@ def plain_records(frame: pd.DataFrame, inputs: Sequence[Field]) -> list[dict[str
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _typed(values: Sequence[object], field: Field) -> Any:
-    import numpy as np
-    import pandas as pd
-
-    read = _READERS[field.kind]
+def _read(values: Sequence[object], field: Field) -> list[Any]:
+    reader = _READERS[field.kind]
     typed: list[Any] = []
     for row, value in enumerate(values):
         try:
-            typed.append(None if value is None and field.nullable else read(value))
+            typed.append(None if value is None and field.nullable else reader(value))
         except (ValueError, OverflowError) as error:
             null = " or null" if field.nullable else ""
             expected = f"{_EXPECTED[field.kind]}{null}"
             raise RequestError(
                 f"read field {field.name!r} of row {row}", got=_short(value), expected=expected
             ) from error
+    return typed
+
+
+def _typed(values: Sequence[Any], field: Field) -> Any:
+    import numpy as np
+    import pandas as pd
+
     dtype: Any = _DTYPES[field.kind][field.nullable]
     # pandas takes ten times as long for what is an array already.
-    return np.array(typed, dtype=dtype) if dtype in _PLAIN_DTYPES else pd.array(typed, dtype=dtype)
+    return np.array(values, dtype=dtype) if dtype in _PLAIN_DTYPES else pd.array(values, dtype=dtype)
 
 
 def _number(value: object) -> float:

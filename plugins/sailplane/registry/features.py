@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sailplane.errors import ConfigurationError, ModelError
+from sailplane.records import Field
+from sailplane.registry.arrays import arrays_of_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +25,20 @@ _REMEDY = "features.py travels inside the model's bundle: it may import installe
 
 @dataclass(frozen=True)
 class Features:
-    """`transform(frame, state)`: named arrays, the first axis is the rows."""
+    """`transform(frame, state)`, or `transform(columns, state)`: named arrays, the first axis is the rows."""
 
-    transform: Callable[[pd.DataFrame, Mapping[str, Any]], dict[str, np.ndarray]]
+    transform: Callable[[Any, Mapping[str, Any]], dict[str, np.ndarray]]
+    takes_columns: bool
+
+
+def takes_columns(function: Callable[..., object]) -> bool:
+    """Whether its rows are arrays by field, because its first parameter is called `columns`; else they are a frame."""
+    return next(iter(inspect.signature(function).parameters), "") == "columns"
+
+
+def rows_for(function: Callable[..., object], frame: pd.DataFrame, fields: Sequence[Field]) -> Any:
+    """The frame, or what it takes instead."""
+    return arrays_of_frame(frame, fields) if takes_columns(function) else frame
 
 
 def check_self_contained(path: Path) -> None:
@@ -55,8 +69,13 @@ def load_features(path: Path, unique: str) -> Features:
         del sys.modules[name]
         raise ConfigurationError("load", path, got=f"{type(error).__name__}: {error}") from error
     if not callable(getattr(module, "transform", None)):
-        raise ConfigurationError("load", path, got="no transform(frame, state)", expected="a function of that name")
-    return Features(module.transform)
+        raise ConfigurationError(
+            "load",
+            path,
+            got="no transform(columns, state), or transform(frame, state)",
+            expected="a function of that name",
+        )
+    return Features(module.transform, takes_columns(module.transform))
 
 
 class _SourceOnly(SourceFileLoader):

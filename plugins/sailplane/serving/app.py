@@ -2,56 +2,67 @@
 
 from __future__ import annotations
 
-import asyncio
+import hmac
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from sailplane.errors import ModelError, RequestError
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.columns import typed_frame
-from sailplane.serving import open_inference, seldon
+from sailplane.errors import ModelError, OverloadError, RequestError
+from sailplane.serving import metrics, open_inference, seldon
+from sailplane.serving.scorer import Scorer
 
 if TYPE_CHECKING:
-    import numpy as np
     from starlette.types import Receive, Scope, Send
 
-MAX_BODY_BYTES = 16 * 2**20
+    from sailplane.serving.batcher import Values
+
+_JSON: Final = ((b"content-type", b"application/json"),)
+# Envoy says with it how long the caller waits.
+_PATIENCE: Final = b"x-envoy-expected-rq-timeout-ms"
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Request:
+    headers: Mapping[bytes, bytes]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     status: int
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: tuple[tuple[bytes, bytes], ...] = _JSON
 
 
-Handler = Callable[[bytes], Awaitable[object]]
+Handler = Callable[[Request], Awaitable[Answer]]
 
 
 class ModelServer:
-    """Serves one version. Every answer is valid JSON and carries `x-sailplane-version`."""
+    """Serves one version. Every answer is valid JSON, but for the metrics and for tensors that were asked for as bytes,
+    and carries `x-sailplane-version`. With a `token` all but the health checks want it (RFC 6750)."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-        self._version = bundle.version.encode()
-        # One thread: a slow prediction delays the next one, and no health check.
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+    def __init__(self, scorer: Scorer, token: str | None = None) -> None:
+        self._scorer = scorer
+        self._authorization = None if token is None else f"Bearer {token}".encode()
+        self._version = scorer.bundle.version.encode()
         self._routes = self._table()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        start = time.perf_counter()
         try:
             answer = await self._answer(scope, receive)
+        except OverloadError as error:
+            answer = _failure(error.status, str(error), (b"retry-after", str(error.retry_after).encode()))
         except RequestError as error:
             answer = _failure(error.status, str(error))
         except ModelError as error:
@@ -62,34 +73,36 @@ class ModelServer:
             _log.exception("%s %s", scope["method"], scope["path"])
             answer = _failure(500, "The model failed on this request. The reason is in the model server's log.")
         await self._send(answer, send)
+        self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, time.perf_counter() - start)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        methods = self._routes.get(scope["path"])
+        path, headers = scope["path"], dict(scope["headers"])
+        methods = self._routes.get(path)
         if methods is None:
-            raise RequestError("find", scope["path"], status=404, got="no such path", expected=", ".join(self._routes))
+            raise RequestError("find", path, status=404, got="no such path", expected=", ".join(self._routes))
         handler = methods.get(scope["method"])
         if handler is None:
             allowed = ", ".join(methods)
-            failure = _failure(405, f"{scope['path']} takes {allowed}, not {scope['method']}.")
-            return Answer(failure.status, failure.body, ((b"allow", allowed.encode()),))
-        result = await handler(await _body(scope, receive))
-        try:
-            return Answer(200, orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY))
-        except orjson.JSONEncodeError as error:  # what comes back of a request may be too deep to be written again
-            raise RequestError("answer with meta.tags", got=error, remedy="Nest them less deeply.") from error
+            return _failure(405, f"{path} takes {allowed}, not {scope['method']}.", (b"allow", allowed.encode()))
+        if self._authorization and "/health/" not in path:
+            given = headers.get(b"authorization", b"")
+            if not hmac.compare_digest(given, self._authorization):
+                return _failure(
+                    401, "This server wants `Authorization: Bearer TOKEN`.", (b"www-authenticate", b"Bearer")
+                )
+        return await handler(Request(headers, await _body(headers, receive, self._scorer.limits.body)))
 
     async def _send(self, answer: Answer, send: Send) -> None:
         headers = [
-            (b"content-type", b"application/json"),
+            *answer.headers,
             (b"content-length", str(len(answer.body)).encode()),
             (b"x-sailplane-version", self._version),
-            *answer.headers,
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
     def _table(self) -> Mapping[str, Mapping[str, Handler]]:
-        manifest, version = self._bundle.manifest, self._bundle.version
+        manifest, version = self._scorer.bundle.manifest, self._scorer.bundle.version
         predict, infer = {"POST": self._predicts(seldon)}, {"POST": self._predicts(open_inference)}
         ready = {"name": manifest.model, "ready": True}
         table: dict[str, Mapping[str, Handler]] = {
@@ -99,6 +112,8 @@ class ModelServer:
             "/metadata": {"GET": _says(seldon.metadata(manifest, version))},
             "/health/ping": {"GET": _says("pong")},
             "/health/status": {"GET": _says({"model": manifest.model, "version": version, "status": "ok"})},
+            "/metrics": {"GET": self._counted},
+            "/v2": {"GET": _says(open_inference.server())},
             "/v2/health/live": {"GET": _says({"live": True})},
             "/v2/health/ready": {"GET": _says({"ready": True})},
         }
@@ -109,62 +124,71 @@ class ModelServer:
         return table
 
     def _predicts(self, protocol: ModuleType) -> Handler:
-        bundle = self._bundle
+        scorer, manifest, version = self._scorer, self._scorer.bundle.manifest, self._scorer.bundle.version
 
-        async def predict(body: bytes) -> object:
-            message = _json(body)
-            columns = protocol.columns(message, bundle.manifest.inputs)
-            scores = await asyncio.get_running_loop().run_in_executor(self._pool, self._score, columns)
-            return protocol.reply(message, bundle.manifest, bundle.version, scores)
+        def parsed(request: Request) -> tuple[Any, Values]:
+            message = protocol.message(request.body, request.headers)
+            return message, scorer.read(protocol.columns(message, manifest.inputs))
+
+        async def predict(request: Request) -> Answer:
+            message, values = await scorer.parsed(lambda: parsed(request), len(request.body))
+            scores = await scorer.score(values, _seconds(request.headers))
+            body, headers = protocol.reply(message, manifest, version, scores)
+            return Answer(200, body, headers or _JSON)
 
         return predict
 
-    def _score(self, columns: Mapping[str, list[object]]) -> np.ndarray:
-        return self._bundle.predict(typed_frame(columns, self._bundle.manifest.inputs))
+    async def _counted(self, _request: Request) -> Answer:
+        return Answer(200, self._scorer.metrics.text(), ((b"content-type", metrics.CONTENT_TYPE.encode()),))
 
 
 class _ClientGone(Exception):
     pass
 
 
+def _seconds(headers: Mapping[bytes, bytes]) -> float | None:
+    patience = headers.get(_PATIENCE, b"")
+    return int(patience) / 1000 if patience.isdigit() else None
+
+
 def _says(result: object) -> Handler:
-    async def say(_body: bytes) -> object:
-        return result
+    answer = Answer(200, orjson.dumps(result))
+
+    async def say(_request: Request) -> Answer:
+        return answer
 
     return say
 
 
-def _json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(
-            "read request", got=f"no valid JSON: {error}", remedy="NaN and Infinity are none."
-        ) from error
+def _protocol(path: str) -> str:
+    if path.startswith("/v2/models/"):
+        return "open_inference"
+    return "seldon" if path in seldon.PREDICTIONS else "other"
 
 
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    length = dict(scope["headers"]).get(b"content-length", b"0")
-    _check_size(int(length) if length.isdigit() else 0)
-    body, more = bytearray(), True
+async def _body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    length = headers.get(b"content-length", b"0")
+    _check_size(int(length) if length.isdigit() else 0, limit)
+    parts, size, more = [], 0, True
     while more:
         event = await receive()
         if event["type"] == "http.disconnect":
             raise _ClientGone
-        body += event.get("body", b"")
+        parts.append(event.get("body", b""))
+        size += len(parts[-1])
+        _check_size(size, limit)
         more = event.get("more_body", False)
-        _check_size(len(body))
-    return bytes(body)
+    return b"".join(parts)
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_BODY_BYTES:
-        limit = f"at most {MAX_BODY_BYTES} bytes"
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        limit = f"at most {most} bytes"
         raise RequestError("read request", status=413, got="a larger body", expected=limit, remedy="Send fewer rows.")
 
 
-def _failure(status: int, reason: str) -> Answer:
+def _failure(status: int, reason: str, *headers: tuple[bytes, bytes]) -> Answer:
     """`error` is what the Open Inference Protocol says, `status` what Seldon's does."""
     code = HTTPStatus(status).name
     seldon_status = {"code": status, "info": reason, "reason": code, "status": "FAILURE"}
-    return Answer(status, orjson.dumps({"error": reason, "status": seldon_status}))
+    return Answer(status, orjson.dumps({"error": reason, "status": seldon_status}), (*_JSON, *headers))

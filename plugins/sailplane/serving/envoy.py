@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sailplane.serving import open_inference
+
 _TYPE = "type.googleapis.com/envoy"
 _CONNECTIONS = 10_000
 _REQUEST_SECONDS = 30
@@ -166,11 +168,10 @@ def _model_routes(model: str, weights: Mapping[str, int]) -> list[dict[str, Any]
 
 
 def _health() -> list[dict[str, Any]]:
-    server = {"name": "sailplane", "version": "2", "extensions": []}
     return [
         _says({"path": "/v2/health/live"}, 200, {"live": True}),
         _says({"path": "/v2/health/ready"}, 200, {"ready": True}),
-        _says({"path": "/v2"}, 200, server),
+        _says({"path": "/v2"}, 200, open_inference.server()),
     ]
 
 

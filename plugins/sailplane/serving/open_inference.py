@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sailplane import __version__
 from sailplane.errors import RequestError
 from sailplane.records import Field, FieldKind
 from sailplane.registry.columns import check_names
 from sailplane.registry.manifest import Manifest
+from sailplane.serving import open_inference_binary as binary
+from sailplane.serving.json_body import Headers, parsed, written
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +31,14 @@ _DATATYPES: dict[FieldKind, tuple[str, ...]] = {
     "boolean": ("BOOL",),
     "timestamp": ("BYTES",),
 }
+
+
+def message(body: bytes, headers: Mapping[bytes, bytes]) -> Any:
+    length = headers.get(binary.LENGTH)
+    if length is None:
+        return parsed(body)
+    head, raw = binary.split(body, length)
+    return binary.filled(parsed(head), raw)
 
 
 def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
@@ -50,15 +61,25 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     return read
 
 
-def reply(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> dict[str, Any]:
+def reply(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> tuple[bytes, Headers]:
+    """The body, and the headers that say what it is."""
+    answered = answer(message, manifest, version, scores)
+    return binary.joined(answered, scores) if binary.wanted(message) else (written(answered), ())
+
+
+def answer(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> dict[str, Any]:
     """`scores` is float32 [n, len(outputs)]; the data is flat, row by row."""
-    answer = {
+    answered = {
         "model_name": manifest.model,
         "model_version": version,
         "outputs": [{"name": OUTPUT, "shape": scores.shape, "datatype": "FP32", "data": scores.reshape(-1)}],
         "parameters": {"outputs": ",".join(manifest.outputs)},
     }
-    return {"id": message["id"], **answer} if "id" in message else answer
+    return answered | ({"id": message["id"]} if "id" in message else {})
+
+
+def server() -> dict[str, Any]:
+    return {"name": "sailplane", "version": __version__, "extensions": ["binary_tensor_data"]}
 
 
 def metadata(manifest: Manifest, version: str) -> dict[str, Any]:

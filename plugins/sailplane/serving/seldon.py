@@ -14,11 +14,17 @@ from sailplane.errors import RequestError
 from sailplane.records import Field
 from sailplane.registry.columns import check_names, columns_of
 from sailplane.registry.manifest import Manifest
+from sailplane.serving.json_body import Headers, parsed, written
 
 if TYPE_CHECKING:
     import numpy as np
 
+PREDICTIONS = frozenset({"/api/v1.0/predictions", "/api/v0.1/predictions", "/predict"})
 _REMEDY = 'Send {"data": {"names": [...], "ndarray": [[...]]}} or {"jsonData": {field: value}}.'
+
+
+def message(body: bytes, _headers: Mapping[bytes, bytes]) -> Any:
+    return parsed(body)
 
 
 def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
@@ -36,20 +42,18 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     return _data(message["data"], inputs)
 
 
-def reply(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> dict[str, Any]:
+def reply(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> tuple[bytes, Headers]:
     """`tensor` for a tensor, `ndarray` for all else; `scores` is float32 [n, len(outputs)]."""
     meta, data = message.get("meta") or {}, message.get("data") or {}
     values: dict[str, Any] = {"ndarray": scores}
     if "tensor" in data:
         values = {"tensor": {"shape": scores.shape, "values": scores.reshape(-1)}}
-    return {
-        "data": {"names": manifest.outputs, **values},
-        "meta": {
-            "puid": meta.get("puid") or uuid.uuid4().hex,
-            "requestPath": {manifest.model: version},
-            "tags": meta.get("tags") or {},
-        },
+    answered = {
+        "puid": meta.get("puid") or uuid.uuid4().hex,
+        "requestPath": {manifest.model: version},
+        "tags": meta.get("tags") or {},
     }
+    return written({"data": {"names": manifest.outputs, **values}, "meta": answered}), ()
 
 
 def metadata(manifest: Manifest, version: str) -> dict[str, Any]:

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import uvicorn
+import uvloop
 
 from sailplane.errors import SailplaneError
 from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
+from sailplane.serving.scorer import Limits, Scorer
 
-LOOPBACK = "127.0.0.1"
+if TYPE_CHECKING:
+    import grpc
+
+LOOPBACK: Final = "127.0.0.1"
+_DRAIN_SECONDS: Final = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The golden rows have to get their scores before the port is opened."""
-    parser = argparse.ArgumentParser(prog="sailplane.serving.server", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--port", type=int, required=True)
-    options = parser.parse_args(arguments)
+    """The golden rows have to get their scores before a port is opened."""
+    options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         bundle = Bundle.open(options.bundle)
         bundle.check()
-    except SailplaneError as error:
+        token = options.token_file.read_text().strip() if options.token_file else None
+    except (SailplaneError, OSError) as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
-    uvicorn.run(
-        ModelServer(bundle),
-        host=LOOPBACK,
+    scorer = Scorer(bundle, Limits(body=options.body_limit, seconds=options.deadline))
+    uvloop.run(_serve(scorer, options, token))
+    return 0
+
+
+async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None) -> None:
+    config = uvicorn.Config(
+        ModelServer(scorer, token),
+        host=options.host,
         port=options.port,
-        loop="uvloop",
         http="httptools",
         ws="none",
         lifespan="off",
@@ -43,9 +55,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server_header=False,
         # Longer than the router keeps an idle connection, so that it never sends into one that is being closed.
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=8,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    return 0
+    await _Server(config, await _rpc(scorer, options, token)).serve()
+
+
+async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -> grpc.aio.Server | None:
+    if options.grpc_port is None:
+        return None
+    # It is 15 MB that many do without.
+    from sailplane.serving.open_inference_grpc import service
+
+    rpc = service(scorer, token)
+    rpc.add_insecure_port(f"{options.host}:{options.grpc_port}")
+    await rpc.start()
+    return rpc
+
+
+class _Server(uvicorn.Server):
+    """Drains gRPC with HTTP: at a signal uvicorn ends the process as soon as its own connections are closed."""
+
+    def __init__(self, config: uvicorn.Config, rpc: grpc.aio.Server | None) -> None:
+        super().__init__(config)
+        self._rpc = rpc
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        rpc = [self._rpc.stop(_DRAIN_SECONDS)] if self._rpc else []
+        await asyncio.gather(super().shutdown(sockets), *rpc)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sailplane.serving.server", description=__doc__)
+    limits = Limits()
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--host", default=LOOPBACK, help="the address to listen on")
+    parser.add_argument("--grpc-port", type=int, help="also speak the Open Inference Protocol over gRPC")
+    parser.add_argument("--token-file", type=Path, help="a file with the bearer token that every request has to bring")
+    parser.add_argument("--deadline", type=float, default=limits.seconds, help="seconds until a request is given up")
+    parser.add_argument("--body-limit", type=int, default=limits.body, help="bytes")
+    # The last, where who starts it looks for it.
+    parser.add_argument("--port", type=int, required=True)
+    return parser
 
 
 if __name__ == "__main__":

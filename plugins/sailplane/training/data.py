@@ -14,6 +14,7 @@ from sailplane.datasets import load
 from sailplane.datasets.labels import labelled
 from sailplane.errors import ConfigurationError, DataError
 from sailplane.records import Dataset, Interval, Windows
+from sailplane.registry.features import rows_for
 from sailplane.storage import Storage
 from sailplane.training.arrays import Arrays, Split
 from sailplane.training.stream import Labelled, Stream
@@ -43,16 +44,16 @@ def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream:
     target = _named(features, "TARGET")
     outputs = tuple(str(output) for output in getattr(features, "OUTPUTS", (target,)))
     windows = Windows.of(dataset.interval)
-    transform = partial(_transform, features)
+    transform = partial(_transform, features, dataset)
     train: Split | Stream
     if stream:
         rows = Labelled(storage=storage, dataset=dataset, interval=windows.train, target=target, outputs=outputs)
         sample, count = rows.sample()
-        state = _named(features, "fit")(sample)
+        state = _fit(features, sample, dataset)
         train = Stream(rows, count, transform, state)
     else:
         known, train_target = _rows(storage, dataset, windows.train, target, outputs)
-        state = _named(features, "fit")(known)
+        state = _fit(features, known, dataset)
         train = Split(features=transform(known.drop(columns=target), state), target=train_target)
     validation, validation_target = _rows(storage, dataset, windows.validation, target, outputs)
     inputs = validation.drop(columns=target)
@@ -73,8 +74,16 @@ def _rows(
     return labelled(load(storage, dataset, window), target, outputs, f"{dataset.name} {window}")
 
 
-def _transform(features: ModuleType, frame: pd.DataFrame, state: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = _named(features, "transform")(frame, state)
+def _fit(features: ModuleType, frame: pd.DataFrame, dataset: Dataset) -> dict[str, Any]:
+    fit = _named(features, "fit")
+    return dict(fit(rows_for(fit, frame, dataset.schema)))
+
+
+def _transform(
+    features: ModuleType, dataset: Dataset, frame: pd.DataFrame, state: dict[str, Any]
+) -> dict[str, NDArray[Any]]:
+    transform = _named(features, "transform")
+    arrays: dict[str, NDArray[Any]] = transform(rows_for(transform, frame, dataset.schema), state)
     for name, array in arrays.items():
         if len(array) != len(frame):
             raise DataError(

@@ -21,6 +21,8 @@ import numpy as np
 
 from include.flights import data as source
 from include.flights import features
+from sailplane.datasets.schema import fields
+from sailplane.registry.arrays import arrays_of_frame
 
 START, END = datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)
 Arrays = dict[str, Any]
@@ -75,7 +77,8 @@ def pandas(folder: Path) -> Arrays:
 
 def featurised(frame: Any) -> Arrays:
     with part("featurise"):
-        return features.transform(frame.drop(columns="late"), features.fit(frame))
+        columns = arrays_of_frame(frame, fields(source.SCHEMA))
+        return features.transform(columns, features.fit(columns))
 
 
 def polars(folder: Path) -> Arrays:

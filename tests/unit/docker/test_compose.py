@@ -4,13 +4,13 @@ import json
 import re
 import shlex
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+import sailplane
 from sailplane.services import launch
 
 Compose = dict[str, Any]
@@ -111,7 +111,7 @@ def test_the_database_has_no_way_out(compose: Compose) -> None:
 
 
 def test_every_image_has_an_exact_tag(compose: Compose, project: Path) -> None:
-    version = tomllib.loads((project / "pyproject.toml").read_text())["project"]["version"]
+    version = sailplane.__version__
     images = {service["image"] for service in compose["services"].values()}
     assert images == {f"sailplane:{version}", "postgres:17.6-bookworm"}
 

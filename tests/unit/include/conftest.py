@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from pandera.pandas import DataFrameSchema
 from threadpoolctl import threadpool_limits
 
+from sailplane.datasets.schema import fields
+from sailplane.registry.features import rows_for
 from sailplane.storage import Storage
 from sailplane.training.arrays import Split
 from sailplane.training.run import RunHandle
@@ -46,14 +49,17 @@ class _Untracked:
 def prepared():
     """The arrays of a train and a validation frame, as the training process makes them."""
 
-    def prepare(features: ModuleType, train: pd.DataFrame, validation: pd.DataFrame) -> SimpleNamespace:
+    def prepare(
+        features: ModuleType, schema: DataFrameSchema, train: pd.DataFrame, validation: pd.DataFrame
+    ) -> SimpleNamespace:
         outputs = getattr(features, "OUTPUTS", (features.TARGET,))
         kind = np.float32 if len(outputs) == 1 else np.int64
-        state = features.fit(train)
+        state = features.fit(rows_for(features.fit, train, fields(schema)))
 
         def split(frame: pd.DataFrame) -> Split:
             rows = frame[frame[features.TARGET].notna()]
-            arrays = features.transform(rows.drop(columns=features.TARGET), state)
+            inputs = rows_for(features.transform, rows.drop(columns=features.TARGET), fields(schema))
+            arrays = features.transform(inputs, state)
             return Split(features=arrays, target=rows[features.TARGET].to_numpy(kind))
 
         return SimpleNamespace(train=split(train), validation=split(validation), state=state, outputs=outputs)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from sailplane.errors import RequestError
 from sailplane.records import Field
-from sailplane.registry.columns import columns_of, plain_records, typed_frame
+from sailplane.registry.columns import columns_of, plain_records, read, typed_frame
 from tests.unit.registry import tiny
 
 
 def frame_of(*records: object) -> Any:
-    return typed_frame(columns_of(records, tiny.INPUTS), tiny.INPUTS)
+    return typed_frame(read(columns_of(records, tiny.INPUTS), tiny.INPUTS), tiny.INPUTS)
 
 
 @pytest.mark.parametrize(
@@ -94,5 +94,5 @@ def test_records_come_back_from_a_frame_as_they_went_in(records: list[dict[str, 
 @given(st.lists(st.none() | st.booleans(), min_size=1))
 def test_booleans_that_may_be_null_stay_so(values: list[bool | None]) -> None:
     field = Field(name="x", kind="boolean", nullable=True)
-    frame = typed_frame({"x": values}, (field,))
+    frame = typed_frame(read({"x": values}, (field,)), (field,))
     assert [record["x"] for record in plain_records(frame, (field,))] == values

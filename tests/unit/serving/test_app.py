@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,44 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from sailplane.registry.bundle import Bundle
-from sailplane.serving.app import MAX_BODY_BYTES, ModelServer
+from sailplane.serving.app import ModelServer
+from sailplane.serving.scorer import Limits, Scorer
 from tests.unit.registry import tiny
 
+SLOW = "    time.sleep(0.05)\n    numbers ="
 NAMES = [field.name for field in tiny.INPUTS]
 ROW = [tiny.RECORD[name] for name in NAMES]
 
 
-def ask(bundle: Bundle, method: str, path: str, message: object = None, *, body: bytes | None = None) -> httpx.Response:
+def ask(
+    bundle: Bundle,
+    method: str,
+    path: str,
+    message: object = None,
+    *,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    token: str | None = None,
+) -> httpx.Response:
+    content = body if body is not None else None if message is None else json.dumps(message).encode()
+    return called(ModelServer(Scorer(bundle), token), method, path, content, headers)
+
+
+def called(
+    server: ModelServer, method: str, path: str, content: bytes | None = None, headers: dict[str, str] | None = None
+) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=ModelServer(bundle))
+        transport = httpx.ASGITransport(app=server)
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
-            content = body if body is not None else None if message is None else json.dumps(message)
-            return await client.request(method, path, content=content)
+            return await client.request(method, path, content=content, headers=headers)
 
     response = asyncio.run(send())
-    response.json()
-    assert response.headers["x-sailplane-version"] == bundle.version
+    if response.headers["content-type"] == "application/json":
+        response.json()
+    assert response.headers["x-sailplane-version"]
     return response
 
 
@@ -140,7 +158,7 @@ def test_an_unknown_path_and_a_wrong_method_are_told_what_there_is(bundle: Bundl
 
 
 def test_a_body_over_the_limit_is_a_413(bundle: Bundle) -> None:
-    response = ask(bundle, "POST", "/predict", body=b" " * (MAX_BODY_BYTES + 1))
+    response = ask(bundle, "POST", "/predict", body=b" " * (Limits().body + 1))
     assert response.status_code == 413
     assert "Send fewer rows" in response.json()["error"]
 
@@ -155,7 +173,7 @@ def test_a_body_that_grows_over_the_limit_without_having_said_so_is_a_413(bundle
         sent.append(event)
 
     scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
-    asyncio.run(ModelServer(bundle)(scope, receive, send))
+    asyncio.run(ModelServer(Scorer(bundle))(scope, receive, send))
     assert sent[0]["status"] == 413
 
 
@@ -185,26 +203,76 @@ def test_features_that_raise_are_a_500_without_a_traceback(tmp_path: Path, caplo
     assert predict(fragile, {"jsonData": tiny.RECORD}).status_code == 200
 
 
-def test_a_slow_prediction_holds_up_no_health_check(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    checked = threading.Event()
-    score = ModelServer._score
+def test_a_slow_prediction_holds_up_no_health_check(tmp_path: Path) -> None:
+    slow = tiny.bundle(tmp_path / "bundle", features="import time\n" + tiny.FEATURES.replace("    numbers =", SLOW))
 
-    def slow(server: ModelServer, columns: Any) -> Any:
-        assert checked.wait(30)
-        return score(server, columns)
-
-    monkeypatch.setattr(ModelServer, "_score", slow)
-
-    async def run() -> list[int]:
-        transport = httpx.ASGITransport(app=ModelServer(bundle))
+    async def run() -> list[float]:
+        transport = httpx.ASGITransport(app=ModelServer(Scorer(slow)))
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            ended: list[float] = []
             pending = asyncio.create_task(client.post("/predict", json={"jsonData": tiny.RECORD}))
+            pending.add_done_callback(lambda _: ended.append(0))
             await asyncio.sleep(0)
-            health = await client.get("/v2/health/ready")
-            checked.set()
-            return [health.status_code, (await pending).status_code]
+            while not ended:
+                health = await client.get("/v2/health/ready")
+                ended.append(health.status_code) if not pending.done() else None
+            return [*ended[:1], (await pending).status_code]
 
     assert asyncio.run(run()) == [200, 200]
+
+
+def test_a_token_is_wanted_by_all_but_the_health_checks(bundle: Bundle) -> None:
+    message = {"jsonData": tiny.RECORD}
+    for path in ("/predict", "/v2/models/flights/infer"):
+        without = ask(bundle, "POST", path, message, token="secret")
+        assert (without.status_code, without.headers["www-authenticate"]) == (401, "Bearer")
+        wrong = ask(bundle, "POST", path, message, token="secret", headers={"authorization": "Bearer other"})
+        assert wrong.status_code == 401
+        assert "secret" not in wrong.text + without.text
+    right = ask(bundle, "POST", "/predict", message, token="secret", headers={"authorization": "Bearer secret"})
+    assert right.status_code == 200
+    assert ask(bundle, "GET", "/metrics", token="secret").status_code == 401
+    assert ask(bundle, "GET", "/v2/health/ready", token="secret").status_code == 200
+
+
+def test_a_caller_that_has_no_time_is_told_so_at_once(bundle: Bundle) -> None:
+    response = ask(
+        bundle, "POST", "/predict", {"jsonData": tiny.RECORD}, headers={"x-envoy-expected-rq-timeout-ms": "0"}
+    )
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert "no answer within 0 s" in response.json()["error"]
+
+
+def test_the_metrics_count_requests_rows_and_scores(bundle: Bundle) -> None:
+    server = ModelServer(Scorer(bundle))
+    before = counted(server)
+    good = json.dumps({"jsonData": bundle.golden_records}).encode()
+    called(server, "POST", "/predict", good)
+    called(server, "POST", "/predict", b"{")
+    called(server, "POST", "/v2/models/flights/infer", b"{}")
+    after = counted(server)
+    labels = {"model": "flights", "version": bundle.version}
+
+    def grew(name: str, **more: str) -> float:
+        key = (name, frozenset({**labels, **more}.items()))
+        return after[key] - before.get(key, 0)
+
+    assert grew("sailplane_requests_total", protocol="seldon", code="200") == 1
+    assert grew("sailplane_requests_total", protocol="seldon", code="400") == 1
+    assert grew("sailplane_requests_total", protocol="open_inference", code="400") == 1
+    assert grew("sailplane_request_seconds_count", protocol="seldon") == 2
+    assert (grew("sailplane_batch_rows_count"), grew("sailplane_batch_rows_sum")) == (1, 32)
+    assert grew("sailplane_scores_count", output="late") == 32
+    assert grew("sailplane_scores_sum", output="late") == pytest.approx(np.sum(bundle.golden_scores), abs=1e-4)
+    below = sum(score <= 0.5 for [score] in bundle.golden_scores)
+    assert grew("sailplane_scores_bucket", output="late", le="0.5") == below
+    assert after["sailplane_queue_requests", frozenset(labels.items())] == 0
+
+
+def counted(server: ModelServer) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = called(server, "GET", "/metrics").text
+    families = text_string_to_metric_families(text)
+    return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
 
 
 JSON = st.recursive(

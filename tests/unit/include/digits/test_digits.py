@@ -54,7 +54,9 @@ def test_one_image_gives_the_same_numbers_alone_as_among_others():
 
 @pytest.fixture
 def scans(prepared):
-    return prepared(features, data.extract(START, START + 14 * DAY), data.extract(START + 14 * DAY, START + 21 * DAY))
+    return prepared(
+        features, data.SCHEMA, data.extract(START, START + 14 * DAY), data.extract(START + 14 * DAY, START + 21 * DAY)
+    )
 
 
 def test_the_net_reads_nine_of_ten_digits_and_so_does_the_baseline(scans, handle, scores):

@@ -16,7 +16,7 @@ def flights(prepared) -> SimpleNamespace:
     """Three weeks to learn from, one to validate on."""
     train = data.extract(datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 22, tzinfo=UTC))
     validation = data.extract(datetime(2026, 5, 22, tzinfo=UTC), datetime(2026, 5, 29, tzinfo=UTC))
-    return prepared(features, train, validation)
+    return prepared(features, data.SCHEMA, train, validation)
 
 
 def weights(trained: torch.nn.Module) -> list[bytes]:

@@ -1,0 +1,64 @@
+"""Rows as numpy arrays by field: what a `transform(columns, state)` gets, in training as in serving.
+
+| kind | never null | may be null |
+|---|---|---|
+| number | float64 | float64, NaN |
+| integer | int64 | float64, NaN |
+| boolean | bool | float64, NaN |
+| string | object | object, None |
+| timestamp | datetime64[us], UTC | datetime64[us], NaT |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from sailplane.records import Field, FieldKind
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+# (of fields that are never null, of fields that may be); constant, so that one row gives the same features as many.
+_DTYPES: Final[dict[FieldKind, tuple[str, str]]] = {
+    "number": ("float64", "float64"),
+    "integer": ("int64", "float64"),
+    "boolean": ("bool", "float64"),
+    "string": ("object", "object"),
+    "timestamp": ("datetime64[us]", "datetime64[us]"),
+}
+
+
+def arrays_of_values(columns: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) -> dict[str, NDArray[Any]]:
+    """Of what `columns.read` gave."""
+    return {field.name: _array_of(columns[field.name], field) for field in inputs}
+
+
+def arrays_of_frame(frame: pd.DataFrame, fields: Sequence[Field]) -> dict[str, NDArray[Any]]:
+    """Of the fields that the frame has."""
+    return {field.name: _array(frame[field.name], field) for field in fields if field.name in frame}
+
+
+def _array_of(values: Sequence[Any], field: Field) -> NDArray[Any]:
+    import numpy as np
+
+    if field.kind == "timestamp":  # numpy knows no zones
+        values = [None if time is None else time.replace(tzinfo=None) for time in values]
+    # It makes NaN and NaT of None.
+    return np.array(values, dtype=_dtype(field))
+
+
+def _array(column: pd.Series[Any], field: Field) -> NDArray[Any]:
+    dtype: Any = _dtype(field)
+    if field.kind == "timestamp":
+        return (column.dt.tz_convert(None) if column.dt.tz is not None else column).to_numpy(dtype)
+    if field.kind == "string":
+        return column.astype("object").to_numpy("object", na_value=None)
+    if dtype == "float64":
+        return column.to_numpy(dtype, na_value=float("nan"))
+    return column.to_numpy(dtype)
+
+
+def _dtype(field: Field) -> str:
+    return _DTYPES[field.kind][field.nullable]

@@ -1,0 +1,176 @@
+"""Requests that wait at the same time are one call of the model.
+
+Those that arrive while the event loop is at work are scored together at its next turn, so that a lone request waits for
+nobody (micro-batching without a delay; Clipper, Crankshaw et al. 2017, waits instead). A model that answers within
+INLINE_SECONDS is called on the loop, because a hand-over to a thread costs more than that; a slower one in a thread,
+so that health checks go on."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
+
+from sailplane.errors import OverloadError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INLINE_SECONDS: Final = 0.002
+MOST_ROWS: Final = 256
+MOST_WAITING: Final = 2_000
+Values = Mapping[str, Sequence[Any]]
+Predict = Callable[[Values], "np.ndarray"]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the model takes, in seconds: `call` of a call, and `row` of each row in it."""
+
+    call: float
+    row: float
+
+    def __call__(self, rows: int) -> float:
+        return self.call + rows * self.row
+
+    @classmethod
+    def measured(cls, predict: Predict, one: Values, many: Values, rows: int) -> Pace:
+        """The quickest of a few calls with one row, and with `rows`."""
+        alone, together = _quickest(predict, one), _quickest(predict, many)
+        row = max(0.0, together - alone) / max(1, rows - 1)
+        return cls(call=alone, row=row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    values: Values
+    rows: int
+    deadline: float
+    scores: asyncio.Future[np.ndarray]
+
+    def wanted(self) -> bool:
+        return not self.scores.done() and time.monotonic() < self.deadline
+
+
+class Batcher:
+    """`scored` is told the rows, the scores and the seconds of each call that went well."""
+
+    def __init__(
+        self, predict: Predict, pace: Pace, scored: Callable[[int, np.ndarray, float], None], most: int = MOST_WAITING
+    ) -> None:
+        self._predict, self._pace, self._scored, self._most = predict, pace, scored, most
+        self._queue: deque[_Waiting] = deque()
+        self._busy = False
+        self._rows = 0
+        # One thread: two would only take turns.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
+
+    @property
+    def waiting(self) -> int:
+        """Requests."""
+        return len(self._queue)
+
+    async def score(self, values: Values, rows: int, seconds: float) -> np.ndarray:
+        """Raises OverloadError at once if it would take longer than `seconds`, and after them if it did."""
+        self._admit(rows, seconds)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(values, rows, time.monotonic() + seconds, loop.create_future())
+        self._queue.append(waiting)
+        self._rows += rows
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._next)
+        late = loop.call_later(seconds, _give_up, waiting.scores, seconds)
+        try:
+            return await waiting.scores
+        finally:
+            late.cancel()
+
+    def _admit(self, rows: int, seconds: float) -> None:
+        behind = self._rows + rows
+        needed = self._pace.row * behind + self._pace.call * math.ceil(behind / MOST_ROWS)
+        if len(self._queue) >= self._most or (self._queue and needed > seconds):
+            got = f"{len(self._queue)} requests wait already"
+            raise OverloadError("score", got=got, remedy="Send it again later.", retry_after=math.ceil(min(needed, 60)))
+
+    def _next(self) -> None:
+        batch = self._batch()
+        rows = sum(waiting.rows for waiting in batch)
+        if not batch:
+            self._busy = False
+        elif self._pace(rows) <= INLINE_SECONDS:
+            self._answer(batch, self._results(batch))
+        else:
+            loop = asyncio.get_running_loop()
+            called = loop.run_in_executor(self._thread, self._results, batch)
+            called.add_done_callback(lambda done: self._answer(batch, done.result()))
+
+    def _batch(self) -> list[_Waiting]:
+        """The oldest that somebody still waits for; one that is larger than MOST_ROWS goes alone."""
+        batch: list[_Waiting] = []
+        rows = 0
+        while self._queue and (not batch or rows + self._queue[0].rows <= MOST_ROWS):
+            waiting = self._queue.popleft()
+            self._rows -= waiting.rows
+            if waiting.wanted():
+                batch.append(waiting)
+                rows += waiting.rows
+        return batch
+
+    def _answer(self, batch: list[_Waiting], results: list[np.ndarray | Exception]) -> None:
+        for waiting, result in zip(batch, results, strict=True):
+            if waiting.scores.done():
+                continue
+            if isinstance(result, Exception):
+                waiting.scores.set_exception(result)
+            else:
+                waiting.scores.set_result(result)
+        asyncio.get_running_loop().call_soon(self._next)
+
+    def _results(self, batch: list[_Waiting]) -> list[np.ndarray | Exception]:
+        try:
+            scores = self._called(_merged([waiting.values for waiting in batch]))
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+            # One of them is to blame, and the others get their answers.
+            return [result for waiting in batch for result in self._results([waiting])]
+        places = _places([waiting.rows for waiting in batch])
+        return [scores[start:end] for start, end in places]
+
+    def _called(self, values: Values) -> np.ndarray:
+        start = time.perf_counter()
+        scores = self._predict(values)
+        self._scored(len(scores), scores, time.perf_counter() - start)
+        return scores
+
+
+def _merged(parts: Sequence[Values]) -> Values:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
+
+
+def _places(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    return [(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
+
+
+def _give_up(scores: asyncio.Future[np.ndarray], seconds: float) -> None:
+    if not scores.done():
+        got = f"no answer within {seconds:g} s"
+        scores.set_exception(OverloadError("score", got=got, remedy="Send it again later."))
+
+
+def _quickest(predict: Predict, values: Values) -> float:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        predict(values)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
