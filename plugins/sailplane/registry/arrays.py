@@ -54,7 +54,8 @@ def _array(column: pd.Series[Any], field: Field) -> NDArray[Any]:
     if field.kind == "timestamp":
         return (column.dt.tz_convert(None) if column.dt.tz is not None else column).to_numpy(dtype)
     if field.kind == "string":
-        return column.astype("object").to_numpy("object", na_value=None)
+        texts: pd.Series[Any] = column.astype("object")
+        return texts.where(column.notna(), None).to_numpy(dtype)
     if dtype == "float64":
         return column.to_numpy(dtype, na_value=float("nan"))
     return column.to_numpy(dtype)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,52 +15,49 @@ if TYPE_CHECKING:
     import numpy as np
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-# Seconds: finer where a prediction on this machine falls.
-_SECONDS: Final = (0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Seconds. Ten a decade (ISO 3, R10), so that a limit that a person names is one of them.
+_DECADE: Final = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
+SECONDS: Final = (*(float(f"{part}e{power}") for power in range(-4, 1) for part in _DECADE), 10.0)
+SCORES: Final = tuple(part / 20 for part in range(1, 20))
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
-# Of a probability.
-SCORES: Final = tuple(round(place / 20, 2) for place in range(1, 21))
+
+STARTED: Final = "sailplane_started_seconds"
+REQUESTS: Final = "sailplane_requests"
+LATENCY: Final = "sailplane_request_seconds"
+SCORE: Final = "sailplane_score"
 
 
 class Metrics:
-    def __init__(self, model: str, version: str, outputs: Sequence[str], waiting: Callable[[], int]) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self, model: str, version: str, waiting: Callable[[], int]) -> None:
+        self._registry = registry = CollectorRegistry()
         labels = {"model": model, "version": version}
-        self._requests = Counter(
-            "sailplane_requests", "Requests by status", (*labels, "protocol", "code"), registry=self._registry
+        names, values = tuple(labels), tuple(labels.values())
+
+        def histogram(name: str, what: str, bounds: tuple[float, ...]) -> Histogram:
+            return Histogram(name, what, names, buckets=bounds, registry=registry).labels(*values)
+
+        started = Gauge(STARTED, "When this server began to count, since 1970", names, registry=registry)
+        started.labels(*values).set(time.time())
+        queue = Gauge("sailplane_queue_requests", "Requests that wait", names, registry=registry)
+        queue.labels(*values).set_function(waiting)
+        requests = Counter(
+            REQUESTS, "Requests by HTTP status, or its like", (*names, "protocol", "code"), registry=registry
         )
-        self._seconds = Histogram(
-            "sailplane_request_seconds",
-            "From the first byte that was read to the last that was written",
-            (*labels, "protocol"),
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
-        rows = Histogram(
-            "sailplane_batch_rows", "Rows of a model call", (*labels,), buckets=_ROWS, registry=self._registry
-        )
-        calls = Histogram(
-            "sailplane_batch_seconds", "A model call", (*labels,), buckets=_SECONDS, registry=self._registry
-        )
-        self._rows, self._calls = rows.labels(**labels), calls.labels(**labels)
-        queue = Gauge("sailplane_queue_requests", "Requests that wait", (*labels,), registry=self._registry)
-        queue.labels(**labels).set_function(waiting)
-        self._scores = _Scores(labels, outputs)
-        self._registry.register(self._scores)
-        self._labels = labels
+        self._requests: Callable[[str, int], Counter] = lambda protocol, code: requests.labels(*values, protocol, code)
         self._counts: dict[tuple[str, int], Counter] = {}
-        self._latencies: dict[str, Histogram] = {}
+        self._seconds = histogram(LATENCY, "From a request's head to its answer, predictions alone", SECONDS)
+        self._rows = histogram("sailplane_batch_rows", "Rows of a model call", _ROWS)
+        self._calls = histogram("sailplane_batch_seconds", "A model call", SECONDS)
+        self._scores = _Scores(labels)
+        registry.register(self._scores)
 
     def answered(self, protocol: str, status: int, seconds: float) -> None:
         count = self._counts.get((protocol, status))
         if count is None:
-            count = self._requests.labels(**self._labels, protocol=protocol, code=str(status))
-            self._counts[protocol, status] = count
-        latency = self._latencies.get(protocol)
-        if latency is None:
-            latency = self._latencies[protocol] = self._seconds.labels(**self._labels, protocol=protocol)
+            count = self._counts[protocol, status] = self._requests(protocol, status)
         count.inc()
-        latency.observe(seconds)
+        if protocol != "other":
+            self._seconds.observe(seconds)
 
     def scored(self, rows: int, scores: np.ndarray, seconds: float) -> None:
         """Of one model call; `scores` [rows, outputs]. Not from two threads at once."""
@@ -72,27 +70,26 @@ class Metrics:
 
 
 class _Scores(Collector):
-    """How often each output was given which probability. Counted by whole arrays."""
+    """Of one output its probability, of several classes the largest one. Counted by whole arrays."""
 
-    def __init__(self, labels: dict[str, str], outputs: Sequence[str]) -> None:
+    def __init__(self, labels: dict[str, str]) -> None:
         import numpy as np
 
-        self._labels, self._outputs = labels, tuple(outputs)
+        self._labels, self._sum = labels, 0.0
         self._bounds = np.array(SCORES)
-        self._counts = np.zeros((len(self._outputs), len(SCORES) + 1), dtype=np.int64)
-        self._sums = np.zeros(len(self._outputs))
+        self._counts = np.zeros(len(SCORES) + 1, dtype=np.int64)
 
     def add(self, scores: np.ndarray) -> None:
         import numpy as np
 
-        places = self._bounds.searchsorted(scores)
-        for output in range(len(self._outputs)):
-            self._counts[output] += np.bincount(places[:, output], minlength=len(SCORES) + 1)
-        self._sums += scores.sum(axis=0)
+        score = scores.max(axis=1)
+        self._counts += np.bincount(self._bounds.searchsorted(score), minlength=len(SCORES) + 1)
+        self._sum += float(score.sum())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        family = HistogramMetricFamily("sailplane_scores", "Probabilities", labels=[*self._labels, "output"])
-        for output, counts, total in zip(self._outputs, self._counts.cumsum(axis=1), self._sums, strict=True):
-            buckets = [(str(bound), int(count)) for bound, count in zip((*SCORES, "+Inf"), counts, strict=True)]
-            family.add_metric([*self._labels.values(), output], buckets, sum_value=float(total))
+        what = "Of one output its probability, of several classes the largest one"
+        family = HistogramMetricFamily(SCORE, what, labels=list(self._labels))
+        bounds = [*(str(bound) for bound in SCORES), "+Inf"]
+        buckets = [(bound, int(count)) for bound, count in zip(bounds, self._counts.cumsum(), strict=True)]
+        family.add_metric(list(self._labels.values()), buckets, sum_value=self._sum)
         yield family

@@ -14,10 +14,10 @@ from sailplane.files import private_folder, room_for
 from sailplane.home import Home
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.manifest import FILES, MANIFEST
-from sailplane.serving.client import call, wait_until
+from sailplane.serving.client import call
+from sailplane.serving.target import Progress
 from sailplane.supervisor import Program, Supervisor
 
-START_SECONDS = 120
 # Below the ports that Linux and macOS give to outgoing connections, so that no client sits on it at the next boot.
 _PORTS = range(20000, 32768)
 
@@ -28,6 +28,7 @@ class ModelProcess:
         self.model, self.version = model, version
         self.program = f"model-{model}-{version}"
         self.folder = home.serving / "models" / model / version
+        self._pids: set[int] = set()
 
     @property
     def port(self) -> int:
@@ -39,7 +40,7 @@ class ModelProcess:
 
     def install(self, bundle: Bundle) -> None:
         """Copies the bundle, all or nothing; a copy that is whole stays."""
-        if self._installed(bundle):
+        if self.installed(bundle.digest):
             return
         private_folder(self.folder.parent)
         draft = self.folder.with_name(f".{self.version}.{os.getpid()}")
@@ -56,37 +57,36 @@ class ModelProcess:
             # On a full disk its space is what the roll-back needs.
             shutil.rmtree(draft, ignore_errors=True)
 
-    def start(self) -> None:
-        """Returns when the server is ready. DeploymentError, with the end of its log, if it ends instead."""
+    def begin(self) -> None:
+        """Has it started; what runs already goes on."""
         if self.program in self.supervisor.programs():
             self.supervisor.update()
             self.supervisor.start(self.program)
         else:
             self.supervisor.put(self._program(_free_port(self.folder)))
             self.supervisor.update()
-        self._wait_until_ready()
 
-    def _wait_until_ready(self) -> None:
-        pids: set[int] = set()
-        ready = wait_until(lambda: self._ready() or self._ended(pids), seconds=START_SECONDS) and self._ready()
-        if not ready:
-            got, log = f"the server does not start ({self._state()})", self.log()
-            raise DeploymentError("deploy", f"{self.model} {self.version}", got=got, remedy=f"Its log ends:\n{log}")
-
-    def _ended(self, pids: set[int]) -> bool:
-        """supervisord starts it again as soon as it ends, so a second pid tells."""
+    def progress(self) -> Progress:
+        """`ready` when it answers."""
+        if self._ready():
+            return Progress("ready")
         state = self.supervisor.states().get(self.program)
-        pids |= {state.pid} if state and state.pid else set()
-        return len(pids) > 1 or self._state() in {"BACKOFF", "FATAL"}
+        said = state.state if state else "no program"
+        self._pids |= {state.pid} if state and state.pid else set()
+        # supervisord starts it again as soon as it ends, so a second pid tells.
+        if len(self._pids) > 1 or said in {"BACKOFF", "FATAL", "no program"}:
+            return Progress("failed", f"the server does not start ({said})")
+        return Progress("starting", f"the server is {said}")
 
-    def _installed(self, bundle: Bundle) -> bool:
+    def installed(self, digest: str) -> bool:
         try:
-            return Bundle.open(self.folder).digest == bundle.digest
+            return Bundle.open(self.folder).digest == digest
         except ModelError:
             return False
 
-    def smoke_test(self, bundle: Bundle) -> None:
+    def smoke_test(self) -> None:
         """The golden rows through HTTP have to get their scores. ModelError if not."""
+        bundle = Bundle.open(self.folder)
         reply = call(self.port, "POST", "/api/v1.0/predictions", {"jsonData": bundle.golden_records}, seconds=60)
         if reply.status != 200:
             got = f"{reply.status} {reply.body.decode(errors='replace')}"
@@ -95,12 +95,6 @@ class ModelProcess:
 
     def log(self) -> str:
         return self.supervisor.log(self.program)
-
-    def others(self) -> list[ModelProcess]:
-        """The other versions of this model, served or left over."""
-        names = [name for name in self.supervisor.programs() if name.rpartition("-")[0] == f"model-{self.model}"]
-        versions = [name.rpartition("-")[2] for name in names if name != self.program]
-        return [ModelProcess(self.home, self.supervisor, self.model, version) for version in versions]
 
     def remove(self) -> None:
         """Stops it, after the requests that it is answering, and removes its files."""
@@ -111,10 +105,6 @@ class ModelProcess:
     def _ready(self) -> bool:
         reply = call(self.port, "GET", "/v2/health/ready", seconds=2)
         return reply.status == 200 and reply.version == self.version
-
-    def _state(self) -> str:
-        state = self.supervisor.states().get(self.program)
-        return state.state if state else "no program"
 
     def _program(self, port: int) -> Program:
         server = (sys.executable, "-P", "-m", "sailplane.serving.server")

@@ -36,9 +36,12 @@ _CONTENTS: Final = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
+# By the HTTP status that says the same.
 _STATUSES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
+    422: grpc.StatusCode.FAILED_PRECONDITION,
+    500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 _FAILED: Final = "The model failed on this request. The reason is in the model server's log."
@@ -79,21 +82,23 @@ class _Calls:
 
         async def handle(body: bytes, context: Any) -> bytes:
             start = time.perf_counter()
-            code, said = grpc.StatusCode.OK, b""
+            status, said, reply = 200, "", b""
             try:
                 self._check_token(name, context)
-                reply: Message = await answer(_parsed(kind, body), context)
-                said = reply.SerializeToString()
-            except (RequestError, ModelError) as error:
-                code, said = _status(error), str(error).encode()
+                answered: Message = await answer(_parsed(kind, body), context)
+                reply = answered.SerializeToString()
+            except RequestError as error:
+                status, said = error.status, str(error)
+            except ModelError as error:
+                status, said = 422, str(error)
             except Exception:
                 _log.exception("%s", name)
-                code, said = grpc.StatusCode.INTERNAL, _FAILED.encode()
-            if name == "ModelInfer":
-                self._scorer.metrics.answered("open_inference_grpc", code.value[0], time.perf_counter() - start)
-            if code is not grpc.StatusCode.OK:
-                await context.abort(code, said.decode())
-            return said
+                status, said = 500, _FAILED
+            protocol = "open_inference_grpc" if name == "ModelInfer" else "other"
+            self._scorer.metrics.answered(protocol, status, time.perf_counter() - start)
+            if status != 200:
+                await context.abort(_STATUSES.get(status, grpc.StatusCode.INVALID_ARGUMENT), said)
+            return reply
 
         return handle
 
@@ -185,9 +190,3 @@ def _response(answer: Mapping[str, Any], scores: np.ndarray, *, raw: bool) -> Me
         outputs=[output],
         raw_output_contents=[scores.astype("<f4").tobytes()] if raw else [],
     )
-
-
-def _status(error: RequestError | ModelError) -> grpc.StatusCode:
-    if isinstance(error, ModelError):
-        return grpc.StatusCode.FAILED_PRECONDITION
-    return _STATUSES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT)

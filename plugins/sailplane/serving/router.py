@@ -14,6 +14,9 @@ from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.serving import envoy
 from sailplane.serving.client import call
+from sailplane.serving.envoy_clusters import cluster_name, clusters
+from sailplane.serving.envoy_routes import routes, splits
+from sailplane.serving.target import Split
 from sailplane.supervisor import Program, socket_folder
 
 NAME = "router"
@@ -60,9 +63,9 @@ class Router:
             if not file.exists() or file.read_text() != text:
                 replace_file(file, text)
             if not self._clusters.exists():
-                self._write(self._clusters, envoy.clusters({}))
+                self._write(self._clusters, clusters({}))
             if not self._routes.exists():
-                self._write(self._routes, envoy.routes({}))
+                self._write(self._routes, routes({}))
 
     def running(self) -> bool:
         return call(self._admin, "GET", "/ready").status == 200
@@ -71,37 +74,52 @@ class Router:
         """The versions that the router knows, with the ports of their servers."""
         found = {}
         for cluster in self._read(self._clusters):
-            about = cluster["metadata"]["filter_metadata"]["sailplane"]
+            about = cluster.get("metadata", {}).get("filter_metadata", {}).get("sailplane")
+            if about is None:  # a pair
+                continue
             endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
             found[about["model"], about["version"]] = endpoint["address"]["socket_address"]["port_value"]
         return found
 
+    def splits(self) -> dict[str, Split]:
+        """By model."""
+        return splits(self._read(self._routes))
+
     def weights(self) -> dict[str, dict[str, int]]:
         """Percent of the traffic by version, by model."""
-        found: dict[str, dict[str, int]] = {}
-        for route in self._read(self._routes)[0]["virtual_hosts"][0]["routes"]:
-            for cluster in route.get("route", {}).get("weighted_clusters", {}).get("clusters", []):
-                model, version = cluster["name"].split("@")
-                found.setdefault(model, {})[version] = cluster["weight"]
-        return found
+        return {model: dict(split.weights) for model, split in self.splits().items()}
 
     def add(self, model: str, version: str, port: int) -> None:
         """Makes the version known, without traffic."""
         with self._locked():
-            self._write(self._clusters, envoy.clusters({**self.ports(), (model, version): port}))
+            self._write(self._clusters, clusters({**self.ports(), (model, version): port}))
 
     def remove(self, model: str, version: str) -> None:
         """Forgets a version that has no traffic."""
         with self._locked():
             ports = self.ports()
             if ports.pop((model, version), None) is not None:
-                self._write(self._clusters, envoy.clusters(ports))
+                self._write(self._clusters, clusters(ports))
 
-    def split(self, model: str, weights: Mapping[str, int]) -> None:
-        """Gives the versions their percents of the model's traffic; with no weights the model is not routed."""
+    def split(self, model: str, weights: Mapping[str, int], shadow: str | None = None) -> None:
+        """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it; with no weights
+        the model is not routed."""
         with self._locked():
-            split = {**self.weights(), model: dict(weights)}
-            self._write(self._routes, envoy.routes({name: split[name] for name in split if split[name]}))
+            found = {**self.splits(), model: Split(dict(weights), shadow)}
+            self._write(self._routes, routes({name: split for name, split in found.items() if split.weights}))
+
+    def routed(self, model: str) -> Split:
+        """What Envoy goes by, which is what `split` was given a few milliseconds ago."""
+        reply = call(self._admin, "GET", "/config_dump?resource=dynamic_route_configs")
+        configurations = [
+            found["route_config"] for found in (reply.json().get("configs", []) if reply.status == 200 else [])
+        ]
+        return splits(configurations).get(model, Split({}))
+
+    def version_at(self, model: str) -> str | None:
+        """Of the server that answers now."""
+        reply = call(self.home.router_port, "GET", f"/seldon/local/{model}/health/status")
+        return reply.version if reply.status == 200 else None
 
     def healthy(self, model: str, version: str) -> bool:
         """As Envoy's own health check sees it."""
@@ -117,13 +135,13 @@ class Router:
         reply = call(self._admin, "GET", "/clusters?format=json")
         if reply.status != 200:
             raise ServiceError("ask", "the router", got=reply.body.decode(errors="replace"), remedy="Run `make up`.")
-        name = envoy.cluster_name(model, version)
+        name = cluster_name(model, version)
         statuses = reply.json().get("cluster_statuses", [])
         return [host for status in statuses if status["name"] == name for host in status.get("host_statuses", [])]
 
     def _read(self, file: Path) -> list[dict[str, Any]]:
         if not file.exists():
-            return list(envoy.routes({})["resources"]) if file == self._routes else []
+            return list(routes({})["resources"]) if file == self._routes else []
         return list(json.loads(file.read_text())["resources"])
 
     def _write(self, file: Path, content: object) -> None:

@@ -36,7 +36,7 @@ class Scorer:
     def __init__(self, bundle: Bundle, limits: Limits | None = None) -> None:
         self.bundle, self.limits = bundle, limits or Limits()
         manifest = bundle.manifest
-        self.metrics = Metrics(manifest.model, bundle.version, manifest.outputs, lambda: self._batcher.waiting)
+        self.metrics = Metrics(manifest.model, bundle.version, lambda: self._batcher.waiting)
         self._batcher = Batcher(bundle.predict_values, _pace(bundle), self.metrics.scored, self.limits.waiting)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
 

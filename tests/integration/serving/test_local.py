@@ -178,7 +178,8 @@ def test_a_retry_finishes_what_a_killed_try_began(
     deploy(platform, ledger, storage, old)
     process = ModelProcess(platform, supervisor, "flights", new.version)
     process.install(fetch(storage, new, tmp_path / "copy"))
-    process.start()
+    process.begin()
+    assert wait_until(lambda: process.progress().state == "ready", seconds=60)
     pid = pid_of(supervisor, new)
     assert served_version(platform) == old.version
     deploy(platform, ledger, storage, new)

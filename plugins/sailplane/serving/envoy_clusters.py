@@ -1,0 +1,97 @@
+"""The versions that Envoy knows, as values: where each one listens, when it is healthy, and which one stands in for it.
+
+https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/cluster/v3/cluster.proto
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from typing import Any
+
+from sailplane.serving.envoy import TYPE
+
+_NOT_ENFORCED = (
+    "enforcing_consecutive_5xx",
+    "enforcing_consecutive_gateway_failure",
+    "enforcing_success_rate",
+    "enforcing_local_origin_success_rate",
+)
+
+
+def cluster_name(model: str, version: str, stand_in: str | None = None) -> str:
+    """With `stand_in`: of the pair, in which that version answers while the first cannot."""
+    return f"{model}@{version}" + (f"|{stand_in}" if stand_in else "")
+
+
+def version_of(cluster: str) -> tuple[str, str]:
+    """The model and the version of such a name."""
+    model, version = cluster.split("|")[0].split("@")
+    return model, version
+
+
+def clusters(ports: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """`ports` by (model, version). Each two versions of a model are also a pair, both ways round, so that a route may
+    name it from the moment on when both are known."""
+    singles = [_cluster(model, version, port) for (model, version), port in sorted(ports.items())]
+    pairs = [(one, other) for one, other in permutations(sorted(ports), 2) if one[0] == other[0]]
+    return {"resources": [*singles, *(_pair(model, version, other) for (model, version), (_, other) in pairs)]}
+
+
+def _pair(model: str, version: str, stand_in: str) -> dict[str, Any]:
+    kind = f"{TYPE}.extensions.clusters.aggregate.v3.ClusterConfig"
+    members = [cluster_name(model, version), cluster_name(model, stand_in)]
+    return {
+        "@type": f"{TYPE}.config.cluster.v3.Cluster",
+        "name": cluster_name(model, version, stand_in),
+        "connect_timeout": "1s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": {"@type": kind, "clusters": members}},
+    }
+
+
+def _cluster(model: str, version: str, port: int) -> dict[str, Any]:
+    name = cluster_name(model, version)
+    address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    http = {"@type": f"{TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions"}
+    return {
+        "@type": f"{TYPE}.config.cluster.v3.Cluster",
+        "name": name,
+        "metadata": {"filter_metadata": {"sailplane": {"model": model, "version": version}}},
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        # With one server a version, a panic would send requests to the one that is known to be dead.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "health_checks": [
+            {
+                "timeout": "2s",
+                "interval": "1s",
+                "no_traffic_interval": "1s",
+                "unhealthy_interval": "0.25s",
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 1,
+                "http_health_check": {"path": "/v2/health/ready"},
+            }
+        ],
+        # Connections that fail are noticed before the next health check. What the model answers is the rollout's
+        # matter: a version without another beside it must not be taken away for it.
+        "outlier_detection": {
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": 3,
+            "interval": "0.25s",
+            "base_ejection_time": "0.5s",
+            "max_ejection_percent": 100,
+            **dict.fromkeys(_NOT_ENFORCED, 0),
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                **http,
+                "explicit_http_config": {"http_protocol_options": {}},
+                "common_http_protocol_options": {"idle_timeout": "30s"},
+            }
+        },
+    }
