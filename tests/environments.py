@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from sailplane.files import locked, private_folder
 
-def environment(folder: Path, package: str) -> Path:
-    """Its Python, with the package and what that needs."""
-    subprocess.run([os.path.realpath(sys.executable), "-m", "venv", str(folder)], check=True)
+
+def environment(folder: Path, *packages: str, base: str = sys.executable) -> Path:
+    """Its Python, with the packages (or `--requirement FILE`) and what they need."""
+    subprocess.run([os.path.realpath(base), "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     installed = subprocess.run(command, capture_output=True, text=True)
     assert installed.returncode == 0, installed.stdout + installed.stderr
     return python
+
+
+def kept_environment(requirements: Path, base: str = sys.executable) -> Path:
+    """The Python of one with what the file lists; made once on this machine for each content of it."""
+    kept = private_folder(Path(tempfile.gettempdir(), f"sailplane-environments-{os.geteuid()}"))
+    content = requirements.read_bytes() + os.path.realpath(base).encode()
+    folder = kept / f"{requirements.parent.name}-{hashlib.sha256(content).hexdigest()[:12]}"
+    with locked(kept / f"{folder.name}.lock"):
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            environment(folder, "--no-deps", "--requirement", str(requirements), base=base)
+            (folder / "complete").touch()
+    return folder / "bin" / "python"

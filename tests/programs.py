@@ -14,6 +14,7 @@ import pytest
 PROGRAMS = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
     "postgresql": (("postgres",), "apt-get install postgresql"),
+    "python3.11": (("python3.11",), "uv python install 3.11"),
 }
 # Debian keeps PostgreSQL's own programs where no PATH leads.
 PATH = os.pathsep.join(

@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,8 +45,8 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 
 class ModelServer:
-    """Serves one version. Every answer is valid JSON, but for the metrics and for tensors that were asked for as bytes,
-    and carries `x-sailplane-version`. With a `token` all but the health checks want it (RFC 6750)."""
+    """Serves one version. Every answer is valid JSON, but for the ping's, the metrics' and tensors that were asked for
+    as bytes, and carries `x-sailplane-version`. With a `token` all but the health checks want it (RFC 6750)."""
 
     def __init__(self, scorer: Scorer, token: str | None = None) -> None:
         self._scorer = scorer
@@ -104,14 +103,18 @@ class ModelServer:
     def _table(self) -> Mapping[str, Mapping[str, Handler]]:
         manifest, version = self._scorer.bundle.manifest, self._scorer.bundle.version
         predict, infer = {"POST": self._predicts(seldon)}, {"POST": self._predicts(open_inference)}
+        metadata = {"GET": _says(seldon.metadata(manifest, version))}
+        health = {"GET": _says(seldon.health(manifest, version))}
         ready = {"name": manifest.model, "ready": True}
         table: dict[str, Mapping[str, Handler]] = {
             "/api/v1.0/predictions": predict,
             "/api/v0.1/predictions": predict,
             "/predict": predict,
-            "/metadata": {"GET": _says(seldon.metadata(manifest, version))},
-            "/health/ping": {"GET": _says("pong")},
-            "/health/status": {"GET": _says({"model": manifest.model, "version": version, "status": "ok"})},
+            "/metadata": metadata,
+            "/api/v1.0/metadata": metadata,
+            "/health/ping": {"GET": _pong},
+            "/health/status": health,
+            "/api/v1.0/health/status": health,
             "/metrics": {"GET": self._counted},
             "/v2": {"GET": _says(open_inference.server())},
             "/v2/health/live": {"GET": _says({"live": True})},
@@ -160,6 +163,10 @@ def _says(result: object) -> Handler:
     return say
 
 
+async def _pong(_request: Request) -> Answer:
+    return Answer(200, b"pong", ((b"content-type", b"text/plain; charset=utf-8"),))
+
+
 def _protocol(path: str) -> str:
     if path.startswith("/v2/models/"):
         return "open_inference"
@@ -188,7 +195,4 @@ def _check_size(size: int, most: int) -> None:
 
 
 def _failure(status: int, reason: str, *headers: tuple[bytes, bytes]) -> Answer:
-    """`error` is what the Open Inference Protocol says, `status` what Seldon's does."""
-    code = HTTPStatus(status).name
-    seldon_status = {"code": status, "info": reason, "reason": code, "status": "FAILURE"}
-    return Answer(status, orjson.dumps({"error": reason, "status": seldon_status}), (*_JSON, *headers))
+    return Answer(status, orjson.dumps(seldon.failure(status, reason)), (*_JSON, *headers))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from sailplane.errors import RequestError
@@ -50,7 +51,7 @@ def reply(message: Mapping[str, Any], manifest: Manifest, version: str, scores: 
         values = {"tensor": {"shape": scores.shape, "values": scores.reshape(-1)}}
     answered = {
         "puid": meta.get("puid") or uuid.uuid4().hex,
-        "requestPath": {manifest.model: version},
+        "requestPath": {**(meta.get("requestPath") or {}), manifest.model: version},
         "tags": meta.get("tags") or {},
     }
     return written({"data": {"names": manifest.outputs, **values}, "meta": answered}), ()
@@ -66,6 +67,16 @@ def metadata(manifest: Manifest, version: str) -> dict[str, Any]:
         "outputs": [{"messagetype": "ndarray", "schema": {"names": outputs, "shape": [len(outputs)]}}],
         "custom": {"run": manifest.run, "dataset": manifest.dataset, "as_of": manifest.as_of.isoformat()},
     }
+
+
+def health(manifest: Manifest, version: str) -> dict[str, Any]:
+    return {"model": manifest.model, "version": version, "status": "ok"}
+
+
+def failure(status: int, reason: str) -> dict[str, Any]:
+    """`status` is what Seldon's protocol says, `error` what the Open Inference Protocol does."""
+    code = HTTPStatus(status).name
+    return {"error": reason, "status": {"code": status, "info": reason, "reason": code, "status": "FAILURE"}}
 
 
 def _data(data: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
@@ -104,6 +115,9 @@ def _check_meta(meta: object) -> None:
         raise RequestError("read meta.puid", got=_kind(meta["puid"]), expected="a string")
     if not isinstance(meta.get("tags", {}), Mapping):
         raise RequestError("read meta.tags", got=_kind(meta["tags"]), expected="an object")
+    path = meta.get("requestPath", {})
+    if not isinstance(path, Mapping) or not all(isinstance(image, str) for image in path.values()):
+        raise RequestError("read meta.requestPath", got=_kind(path), expected="an object of strings")
 
 
 def _kind(value: object) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,12 @@ from sailplane.registry.models import register
 from sailplane.serving.router import router_program
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from tests.environments import kept_environment
+from tests.programs import find
 from tests.unit.registry import tiny
+
+PROJECT = Path(__file__).parents[3]
+REQUIREMENTS = PROJECT / "docker" / "seldon" / "requirements.txt"
 
 
 def free_port() -> int:
@@ -72,3 +78,10 @@ def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> 
         return register(ledger, storage, tiny.run_of(bundle, storage))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def seldon_python() -> Path:
+    """Of the environment that the image has. Its tests need python3.11."""
+    this = sys.version_info[:2] == (3, 11)
+    return kept_environment(REQUIREMENTS, sys.executable if this else str(find("python3.11")))

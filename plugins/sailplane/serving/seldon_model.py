@@ -1,0 +1,163 @@
+"""The model class for Seldon's own Python server, `seldon-core-microservice` of seldon-core 1.17.1:
+
+    seldon-core-microservice sailplane.serving.SeldonModel --service-type MODEL \\
+      --parameters '[{"name": "model_uri", "value": "s3://bucket/models/flights/0123", "type": "STRING"}]'
+
+What it answers is what our own model server answers.
+https://docs.seldon.ai/seldon-core-1/tutorials/python-language-wrapper/python_component
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import orjson
+
+from sailplane.errors import ModelError, RequestError, SailplaneError
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.columns import read
+from sailplane.serving import seldon
+from sailplane.serving.json_body import written
+from sailplane.storage import Storage
+from sailplane.storage.roots import Root
+
+# Where Seldon's init container puts what a graph node's modelUri names.
+MOUNTED: Final = "/mnt/models"
+_FAILED: Final = "The model failed on this request. The reason is in the model server's log."
+
+_log = logging.getLogger(__name__)
+
+
+class SeldonModel:
+    """A bundle by its URI, or by its path. What is no bundle ends the server before it opens a port."""
+
+    def __init__(self, model_uri: str = MOUNTED) -> None:
+        self._bundle = Bundle.open(_folder(model_uri))
+        # The server's threads take turns: a bundle is promised one prediction at a time.
+        self._turn = Lock()
+        # The server reads metrics from the reply, and unless it is told otherwise leaves them in it.
+        self._measures = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "").lower() == "false"
+
+    def load(self) -> None:
+        """In each of the server's processes. The golden rows have to get their scores: ModelError ends the server. It
+        is never an AttributeError, which the server would take for a class without `load`, and serve."""
+        try:
+            self._bundle.check()
+        except SailplaneError:
+            raise
+        except Exception as error:
+            raise ModelError("load", self._bundle.folder, got=f"{type(error).__name__}: {error}") from error
+
+    def predict_raw(self, message: Any) -> Any:
+        """A REST request's JSON in, the reply's out; or one SeldonMessage for another. A bad request gets its status
+        and its reason in the reply."""
+        if hasattr(message, "DESCRIPTOR"):
+            return _as_proto(self._answer(_as_json(message)), type(message))
+        return self._answer(message)
+
+    def send_feedback_raw(self, feedback: Any) -> Any:
+        """One line of the log, by the request's puid; the server itself counts rewards. RequestError without a puid."""
+        told = _as_json(feedback)
+        puid = _puid(told)
+        line = {"puid": puid, "reward": told.get("reward", 0.0), "truth": told.get("truth")}
+        _log.info("feedback %s", written(line).decode())
+        reply = {"meta": {"puid": puid, "requestPath": {self._bundle.manifest.model: self._bundle.version}}}
+        return _as_proto(reply, type(feedback.request))
+
+    def init_metadata(self) -> dict[str, Any]:
+        return dict(orjson.loads(written(seldon.metadata(self._bundle.manifest, self._bundle.version))))
+
+    def health_status_raw(self) -> dict[str, Any]:
+        return seldon.health(self._bundle.manifest, self._bundle.version)
+
+    @property
+    def model_error_handler(self) -> Any:
+        """A Flask blueprint: what the server makes of a wrong path, a wrong method or too large a body."""
+        from sailplane.serving.seldon_errors import error_handler
+
+        return error_handler(self._bundle.version)
+
+    def _answer(self, message: Any) -> dict[str, Any]:
+        try:
+            return self._reply(message)
+        except RequestError as error:
+            return seldon.failure(error.status, str(error))
+        except ModelError as error:
+            return seldon.failure(422, str(error))
+        except Exception:
+            _log.exception("predict")
+            return seldon.failure(500, _FAILED)
+
+    def _reply(self, message: Any) -> dict[str, Any]:
+        manifest = self._bundle.manifest
+        values = read(seldon.columns(message, manifest.inputs), manifest.inputs)
+        with self._turn:
+            start = time.perf_counter()
+            scores = self._bundle.predict_values(values)
+            seconds = time.perf_counter() - start
+        body, _ = seldon.reply(message, manifest, self._bundle.version, scores)
+        reply = dict(orjson.loads(body))
+        if self._measures:
+            reply["meta"]["metrics"] = self._metrics(len(scores), seconds)
+        return reply
+
+    def _metrics(self, rows: int, seconds: float) -> list[dict[str, Any]]:
+        """As our own server calls them. The unit of a timer is the millisecond; what is shown is in seconds."""
+        labels = {"model": self._bundle.manifest.model, "version": self._bundle.version}
+        return [
+            {"type": "COUNTER", "key": "sailplane_rows", "value": rows, "tags": {**labels}},
+            {"type": "TIMER", "key": "sailplane_batch_seconds", "value": seconds * 1000, "tags": {**labels}},
+        ]
+
+
+def _puid(feedback: dict[str, Any]) -> str:
+    metas = [feedback.get(side, {}).get("meta", {}) for side in ("response", "request")]
+    given = [str(meta["puid"]) for meta in metas if meta.get("puid")]
+    if not given:
+        expected = "the puid of the reply that it is about"
+        raise RequestError("read response.meta.puid of the feedback", got="nothing", expected=expected)
+    return given[0]
+
+
+def _folder(uri: str) -> Path:
+    """In place, if it lies on this machine; else of a copy, which goes with this process."""
+    if "://" not in uri:
+        return Path(uri)
+    if Root.parse(uri).scheme == "file":
+        return Path(url2pathname(urlsplit(uri).path))
+    folder = Path(tempfile.mkdtemp(prefix="sailplane-"))
+    _at_exit_of_this_process(lambda: shutil.rmtree(folder, ignore_errors=True))
+    try:
+        Storage(uri).download("", folder)
+    except FileNotFoundError as error:
+        raise ModelError("fetch bundle", uri, got="nothing there", expected="a folder with manifest.json") from error
+    return folder
+
+
+def _at_exit_of_this_process(act: Callable[[], None]) -> None:
+    """Not of the workers that are forked from it, which end before it and are started again."""
+    pid = os.getpid()
+    atexit.register(lambda: act() if os.getpid() == pid else None)
+
+
+def _as_json(message: Any) -> Any:
+    from google.protobuf.json_format import MessageToDict
+
+    return MessageToDict(message)
+
+
+def _as_proto(reply: dict[str, Any], kind: Callable[[], Any]) -> Any:
+    from google.protobuf.json_format import ParseDict
+
+    return ParseDict(reply, kind(), ignore_unknown_fields=True)
