@@ -8,7 +8,7 @@ SailplaneError
 │   ├── SchemaError         a column is missing or has the wrong type
 │   └── LabelError          no usable labels
 ├── TrainingError           a train function raised, or gave something that is no model
-├── JobError                a training process was killed, or ended without a result; a retry may mend it
+├── JobError                a task's detached process was killed, or ended without a result; a retry may mend it
 ├── ModelError              a bundle is damaged, or a model's scores are not numbers
 ├── StorageError            the store cannot be reached, is full, or refuses; a retry may mend it
 │   ├── AccessError         it wants other credentials

@@ -73,7 +73,7 @@ class Home:
 
     @property
     def jobs(self) -> Path:
-        """Detached training processes: one folder each, with the specification, the log and the result."""
+        """Detached processes: one folder each, with the specification, the log and the result."""
         return self.root / "jobs"
 
     @property

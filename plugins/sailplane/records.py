@@ -109,6 +109,20 @@ class Dataset(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Predictions(Record):
+    """The scores of the rows of `interval` by one version of a model; `rejected` rows got none. `uri` is the manifest,
+    by which sailplane.predictions reads them."""
+
+    model: str
+    version: str
+    dataset: Dataset
+    interval: Interval
+    uri: str
+    rows: int
+    rejected: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run(Record):
     """One training: what went in, what was measured, and where its bundle lies.
 

@@ -12,15 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from sailplane.datasets import load as load_rows
 from sailplane.errors import ServiceError
 from sailplane.evaluation.history import Judged, of
 from sailplane.ledger import Ledger
-from sailplane.records import Deployment, Evaluation, Interval
+from sailplane.predictions import load
+from sailplane.records import Deployment, Evaluation, Interval, Predictions
+from sailplane.registry.bundle import TOLERANCE
+from sailplane.registry.columns import plain_records
 from sailplane.registry.models import alias
 from sailplane.services.airflow_api import AirflowApi, Run
 from sailplane.serving import deployments
+from sailplane.storage import Storage
 from tests.end_to_end.faults import FAULTY, ask, asking, instance
 from tests.platform import Platform, started, until
 
@@ -100,6 +106,20 @@ def test_what_a_person_approved_is_deployed_and_their_note_is_kept(platform: Pla
     card = (platform.store / "models" / "asked" / served.version / "README.md").read_text()
     assert "Approved by Anonymous on " in card
     assert "> looks right\n" in card
+
+
+def test_what_is_scored_as_a_dataset_has_the_scores_that_are_served(platform: Platform, served: Deployment) -> None:
+    run = platform.trigger("scored", {"as_of": f"{AS_OF + DAY:%Y-%m-%d}"})
+    assert platform.wait(run) == "success"
+    made = Predictions.from_dict(platform.xcom(run, "score"))
+    assert (made.model, made.version, made.rows, made.rejected) == ("asked", served.version, 21 * 60, 0)
+    storage = Storage(platform.home.store)
+    rows, scores = load_rows(storage, made.dataset), load(storage, made)
+    assert scores["time"].tolist() == rows["time"].tolist()
+    known = [field for field in made.dataset.schema if field.name != "good"]
+    body = {"jsonData": plain_records(rows, known)}
+    reply = httpx.post(served.endpoint, json=body, trust_env=False, timeout=30)
+    np.testing.assert_allclose(scores["good"], np.ravel(reply.json()["data"]["ndarray"]), rtol=0, atol=TOLERANCE)
 
 
 def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform) -> None:

@@ -14,16 +14,19 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sailplane.errors import DataError
 from sailplane.storage import Storage
+
+# Of each column. Without a buffer all that a row group has of it would lie in memory.
+BUFFER_BYTES: Final = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +76,21 @@ class Partitions:
 
 def read(storage: Storage, name: str, partition: Partition) -> pa.Table:
     """Raises DataError if the file is gone or is not what was written."""
-    path = data_path(name, partition)
+    return read_file(storage, data_path(name, partition), partition.digest)
+
+
+def scan(
+    storage: Storage, name: str, partition: Partition, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """As `read`, at most so many rows at a time, and no more in memory: the file waits on this disk."""
+    return scan_file(storage, data_path(name, partition), partition.digest, rows, columns)
+
+
+def read_file(storage: Storage, path: str, digest: str) -> pa.Table:
+    """Of a Parquet file with that SHA-256. Raises DataError if it is gone, or another one."""
     try:
         data = storage.get(path)
-        damage = None if _digest(data) == partition.digest else "its content has changed"
+        damage = None if _digest(data) == digest else "its content has changed"
     except FileNotFoundError:
         damage = "it is gone"
     if damage:
@@ -84,21 +98,23 @@ def read(storage: Storage, name: str, partition: Partition) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
 
 
-def scan(storage: Storage, name: str, partition: Partition, rows: int) -> Iterator[pa.Table]:
-    """As `read`, at most so many rows at a time, and no more in memory: the file waits on this disk."""
-    path = data_path(name, partition)
+def scan_file(
+    storage: Storage, path: str, digest: str, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """As `read_file`, at most so many rows at a time."""
     with tempfile.NamedTemporaryFile(prefix="sailplane-", suffix=".parquet") as file:
         try:
-            digest = hashlib.sha256()
+            found = hashlib.sha256()
             for part in storage.stream(path):
-                digest.update(part)
+                found.update(part)
                 file.write(part)
         except FileNotFoundError as error:
             raise _damaged(storage, path, "it is gone") from error
-        if digest.hexdigest() != partition.digest:
+        if found.hexdigest() != digest:
             raise _damaged(storage, path, "its content has changed")
         file.flush()
-        for batch in pq.ParquetFile(file.name).iter_batches(batch_size=rows, use_threads=False):
+        reader = pq.ParquetFile(file.name, buffer_size=BUFFER_BYTES, pre_buffer=False)
+        for batch in reader.iter_batches(batch_size=rows, columns=columns, use_threads=False):
             yield pa.Table.from_batches([batch])
 
 
@@ -121,7 +137,7 @@ def _damaged(storage: Storage, path: str, damage: str) -> DataError:
         storage.uri(path),
         got=damage,
         expected="the bytes that its name is the digest of",
-        remedy="Restore it from a backup, or remove its folder and ingest again.",
+        remedy="Restore it from a backup, or remove its folder and run again what wrote it.",
     )
 
 

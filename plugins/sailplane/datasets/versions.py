@@ -50,7 +50,7 @@ def load(storage: Storage, dataset: Dataset, interval: Interval | None = None) -
     Columns are float64, int64, str, bool and datetime64[us, UTC]; Int64 and boolean where they may be null.
     Raises DataError for days that the version does not hold, or a partition that is gone or damaged.
     """
-    partitions = _chosen(storage, dataset, interval or dataset.interval)
+    partitions = partitions_of(storage, dataset, interval or dataset.interval)
     with ThreadPoolExecutor(THREADS) as threads:
         tables = list(threads.map(lambda partition: read(storage, dataset.name, partition), partitions))
     return _frame(tables, dataset.schema)
@@ -60,15 +60,22 @@ def scan(
     storage: Storage, dataset: Dataset, interval: Interval, rows: int, shuffled: random.Random | None = None
 ) -> Iterator[pd.DataFrame]:
     """The rows that `load` gives, at most so many at a time; the days in a random order where one is given."""
-    partitions = _chosen(storage, dataset, interval)
+    partitions = partitions_of(storage, dataset, interval)
     if shuffled:
         shuffled.shuffle(partitions)
     for partition in partitions:
-        for table in partitioned.scan(storage, dataset.name, partition, rows):
-            yield _frame([table], dataset.schema)
+        yield from frames(storage, dataset, partition, rows)
 
 
-def _chosen(storage: Storage, dataset: Dataset, interval: Interval) -> list[Partition]:
+def frames(storage: Storage, dataset: Dataset, partition: Partition, rows: int) -> Iterator[pd.DataFrame]:
+    """The rows of one day, at most so many at a time; only the columns of the dataset's schema are read."""
+    columns = [field.name for field in dataset.schema]
+    for table in partitioned.scan(storage, dataset.name, partition, rows, columns):
+        yield _frame([table], dataset.schema)
+
+
+def partitions_of(storage: Storage, dataset: Dataset, interval: Interval) -> list[Partition]:
+    """The days of the interval. Raises DataError for one that the version does not hold."""
     try:
         manifest = json.loads(storage.get(storage.path(dataset.uri)))
     except FileNotFoundError as error:

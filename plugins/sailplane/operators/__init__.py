@@ -2,6 +2,7 @@
 
 from sailplane.evaluation.gate import Gate
 from sailplane.operators.approve import ApproveModelOperator
+from sailplane.operators.batch_predict import BatchPredictOperator
 from sailplane.operators.deploy import DeployModelOperator, deploy
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.form import trigger_form
@@ -13,6 +14,7 @@ from sailplane.operators.train import TrainModelOperator
 
 __all__ = [
     "ApproveModelOperator",
+    "BatchPredictOperator",
     "DeployModelOperator",
     "EvaluateModelOperator",
     "Gate",

@@ -18,7 +18,7 @@ from sailplane.storage import Access
 
 if TYPE_CHECKING:
     from sailplane.training.jobs import Job
-    from sailplane.training.specs import SweepWorkerSpec, TrainSpec
+    from sailplane.training.specs import Spec
 
 POLL_SECONDS = 0.2
 # A session's token is good for longer: see sailplane.storage.access.
@@ -26,10 +26,10 @@ GRANT_SECONDS = 300
 
 
 class DetachedJobOperator(ResumableJobMixin, BaseOperator):
-    """Runs a training process that outlives its task, and follows its log.
+    """Runs a process that outlives its task, and follows its log.
 
     A retry finds the running process again, or takes the result that it left meanwhile; a process that failed is
-    started anew and goes on from its last checkpoint. A clear starts anew. Marking the task as failed stops it.
+    started anew and goes on from what it kept. A clear starts anew. Marking the task as failed stops it.
     """
 
     external_id_key = "job"
@@ -39,7 +39,7 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
         self._job: Job | None = None
 
     @abstractmethod
-    def specification(self, context: Context) -> TrainSpec | SweepWorkerSpec: ...
+    def specification(self, context: Context) -> Spec: ...
 
     def execute(self, context: Context) -> Any:
         return self.execute_resumable(context)

@@ -66,25 +66,31 @@ class Bundle:
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray:
         """Probabilities, float32 [n, len(outputs)]. Raises ModelError if one is not finite."""
-        return self._scores(rows_for(self._features.transform, frame, self.manifest.inputs), len(frame))
+        return self._finite(self.scores(frame))
 
     def predict_values(self, values: Mapping[str, Sequence[Any]]) -> np.ndarray:
         """`predict` of what `columns.read` gave, by field: the way of a request."""
         inputs = self.manifest.inputs
         make = arrays_of_values if self._features.takes_columns else typed_frame
-        return self._scores(make(values, inputs), len(values[inputs[0].name]))
+        return self._finite(self._scores(make(values, inputs), len(values[inputs[0].name])))
+
+    def scores(self, frame: pd.DataFrame) -> np.ndarray:
+        """As `predict`, with NaN or infinity in the rows that get no number."""
+        return self._scores(rows_for(self._features.transform, frame, self.manifest.inputs), len(frame))
 
     def _scores(self, rows: Any, count: int) -> np.ndarray:
+        return self._run(self._features.transform(rows, self._state), count)
+
+    def _finite(self, scores: np.ndarray) -> np.ndarray:
         import numpy as np
 
-        scores = self._run(self._features.transform(rows, self._state), count)
         finite = np.isfinite(scores)
         if not finite.all():
             good = finite.all(axis=1)
             raise ModelError(
                 "score",
                 self.manifest.model,
-                got=f"{int((~good).sum())} of {count} rows (first: row {good.argmin()}) get NaN or infinity",
+                got=f"{int((~good).sum())} of {len(scores)} rows (first: row {good.argmin()}) get NaN or infinity",
                 remedy="Look for values far outside of the training data, or for a division by zero in features.py.",
             )
         return scores

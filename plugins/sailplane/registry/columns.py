@@ -7,7 +7,7 @@ import math
 import numbers
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sailplane.errors import RequestError
 from sailplane.records import Field, FieldKind
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # Features are float32: a larger number would become infinite.
-_LARGEST_NUMBER = 3.4e38
+LARGEST_NUMBER: Final = 3.4e38
 
-_EXPECTED: dict[FieldKind, str] = {
+EXPECTED: Final[dict[FieldKind, str]] = {
     "number": "a number between -3.4e38 and 3.4e38",
     "integer": "a whole number of at most 64 bits",
     "string": "a string",
@@ -91,7 +91,7 @@ def _read(values: Sequence[object], field: Field) -> list[Any]:
             typed.append(None if value is None and field.nullable else reader(value))
         except (ValueError, OverflowError) as error:
             null = " or null" if field.nullable else ""
-            expected = f"{_EXPECTED[field.kind]}{null}"
+            expected = f"{EXPECTED[field.kind]}{null}"
             raise RequestError(
                 f"read field {field.name!r} of row {row}", got=_short(value), expected=expected
             ) from error
@@ -111,7 +111,7 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(value)
     number = float(value)
-    if not abs(number) <= _LARGEST_NUMBER:
+    if not abs(number) <= LARGEST_NUMBER:
         raise ValueError(value)
     return number
 

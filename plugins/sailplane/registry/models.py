@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -89,6 +90,27 @@ def find(ledger: Ledger, which: str) -> Model:
         remedy = "`sailplane models list` shows what there is."
         raise ModelError("find model", which, got="no such version" if known else "no such model", remedy=remedy)
     return chosen[0]
+
+
+def known_at(ledger: Ledger, name: str, as_of: datetime) -> Model:
+    """What the name means to a run that stands there: the champion; where that saw later data, the newest version that
+    did not. Raises ModelError."""
+    with ledger.begin() as connection:
+        known = [version.model for version in _versions(connection, name)]
+        version = _aliases(connection, name).get(CHAMPION)
+    champion = next((model for model in known if model.version == version), None)
+    if champion is None:
+        remedy = f"Deploy one, or name it: {name}@VERSION. `sailplane models list` shows what there is."
+        raise ModelError("find the champion of", name, got="there is none", remedy=remedy)
+    if champion.as_of <= as_of:
+        return champion
+    earlier = [model for model in known if model.as_of <= as_of]
+    if not earlier:
+        got = f"the champion has seen the days up to {champion.as_of:%Y-%m-%d}, and there is no version that has not"
+        remedy = f"To use the champion in spite of that, say {name}@champion."
+        raise ModelError("find model", f"{name} as of {as_of:%Y-%m-%d}", got=got, remedy=remedy)
+    # Of several that stand on one day, the first is the newest.
+    return max(earlier, key=lambda model: model.as_of)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ COMMANDS: Final = {"list": _list, "show": _show, "gc": _gc, "reproduce": _reprod
 
 
 def _specifications(home: Home) -> Iterator[dict[str, Any]]:
-    """Of the training processes of this home."""
+    """Of the processes of this home's tasks."""
     from sailplane.training.jobs import running
 
     for job in running(home.jobs):

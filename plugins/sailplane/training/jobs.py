@@ -1,4 +1,4 @@
-"""Training processes that outlive whoever started them: one folder each, found again by what lies in it."""
+"""Processes that outlive whoever started them: one folder each, found again by what lies in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sailplane.errors import JobError, SailplaneError
 from sailplane.files import is_full, no_room, replace_file
 from sailplane.storage import Access, access
 from sailplane.training.ranks import left_in
-from sailplane.training.specs import SweepWorkerSpec, TrainSpec
+from sailplane.training.specs import Spec
 
 State = Literal["running", "succeeded", "failed"]
 STOP_SECONDS: Final = 10.0
@@ -43,12 +43,12 @@ class Job:
 
     def start(
         self,
-        spec: TrainSpec | SweepWorkerSpec,
+        spec: Spec,
         accesses: Mapping[str, Access] | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Start the process, unless it runs; returns its `pid` and when it was `created`. One that was killed at the
-        same specification before left checkpoints: they are resumed.
+        same specification before left what it had done: it goes on from there.
 
         :param accesses: with what the process reaches a store, by the store's root URI
         :param settings: further variables of its environment; no file holds them
@@ -63,7 +63,7 @@ class Job:
             (self.folder / name).unlink(missing_ok=True)
         if is_full(self.folder):
             # W&B's client waits forever for a service that finds no room to start.
-            raise no_room("start the training process of", self.folder.name, disk=self.folder)
+            raise no_room("start the process of", self.folder.name, disk=self.folder)
         replace_file(self.folder / "job.json", told)
         self.grant(accesses or {})
         reached = {access.SETTING: str(self._access)} if accesses else {}
@@ -115,12 +115,12 @@ class Job:
         except FileNotFoundError:
             if is_full(self.folder):
                 got = f"it ended without a result ({self._cause()}), and the disk is too full"
-                return no_room("run the training process of", self.folder.name, disk=self.folder, got=got)
+                return no_room("run the process of", self.folder.name, disk=self.folder, got=got)
             return JobError(
-                "run the training process of",
+                "run the process of",
                 self.folder.name,
                 got=f"it ended without a result ({self._cause()})",
-                remedy=f"See {self.log}; a retry goes on from its last checkpoint.",
+                remedy=f"See {self.log}; a retry goes on from what it kept.",
             )
 
     def stop(self, grace: float = STOP_SECONDS) -> None:

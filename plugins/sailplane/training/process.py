@@ -1,4 +1,4 @@
-"""The training process: `python -m sailplane.training.process FOLDER` does what FOLDER/job.json says and leaves
+"""The process of a job: `python -m sailplane.training.process FOLDER` does what FOLDER/job.json says and leaves
 FOLDER/result.json or FOLDER/error.json."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sailplane.files import replace_file, room_for
 from sailplane.training import ranks
 from sailplane.training.guard import guarded
 from sailplane.training.ranks import Stopped
-from sailplane.training.specs import SweepWorkerSpec, TrainSpec, spec_from
+from sailplane.training.specs import ScoreSpec, Spec, SweepWorkerSpec, TrainSpec, spec_from
 
 
 def main(folder: Path) -> int:
@@ -34,7 +34,7 @@ def main(folder: Path) -> int:
     return _do(spec, folder)
 
 
-def _do(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> int:
+def _do(spec: Spec, folder: Path) -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
         with room_for(folder), _temporary_files(ranks.mine(folder, "scratch")):
@@ -53,7 +53,9 @@ def _do(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> int:
     return 0
 
 
-def _run(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> dict[str, Any]:
+def _run(spec: Spec, folder: Path) -> dict[str, Any]:
+    if isinstance(spec, ScoreSpec):
+        return _score(spec)
     if isinstance(spec, TrainSpec) and ranks.is_to_be_launched(spec):
         from sailplane.training.fit import forgetting_errors
 
@@ -78,7 +80,24 @@ def _run(spec: TrainSpec | SweepWorkerSpec, folder: Path) -> dict[str, Any]:
     return work(spec, folder)
 
 
-def _forget(spec: TrainSpec | SweepWorkerSpec) -> None:
+def _score(spec: ScoreSpec) -> dict[str, Any]:
+    """Without torch."""
+    from sailplane.home import Home
+    from sailplane.predictions import score
+    from sailplane.storage import Storage
+
+    made = score(
+        Storage(Home.find().store),
+        bundle=spec.bundle,
+        digest=spec.digest,
+        dataset=spec.dataset,
+        interval=spec.interval,
+        keep=spec.keep,
+    )
+    return made.to_dict()
+
+
+def _forget(spec: Spec) -> None:
     """The checkpoints, once the result is kept: killed before, the next try goes on from them."""
     if isinstance(spec, TrainSpec) and not ranks.is_one_of_several():
         from sailplane.training.fit import forget

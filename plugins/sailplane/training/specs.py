@@ -1,4 +1,4 @@
-"""What a training process is told: values only, JSON both ways."""
+"""What a detached process is told: values only, JSON both ways."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sailplane.errors import ConfigurationError
-from sailplane.records import Dataset, Record
+from sailplane.records import Dataset, Interval, Record
 from sailplane.training.compute import Precision
 from sailplane.training.limits import SILENCE_SECONDS
 
@@ -84,10 +84,28 @@ class SweepWorkerSpec(Record):
         )
 
 
-def spec_from(values: Mapping[str, Any]) -> TrainSpec | SweepWorkerSpec:
+@dataclass(frozen=True, kw_only=True)
+class ScoreSpec(Record):
+    """Score the days of the interval by the bundle at that URI of the store, which has that digest, if one is known.
+    `keep` are columns of the dataset that go with the scores."""
+
+    kind: Literal["score"] = "score"
+    bundle: str
+    digest: str | None = None
+    dataset: Dataset
+    interval: Interval
+    keep: tuple[str, ...] = ()
+
+
+Spec = TrainSpec | SweepWorkerSpec | ScoreSpec
+
+
+def spec_from(values: Mapping[str, Any]) -> Spec:
     kind = values.get("kind")
     if kind == "train":
         return TrainSpec.from_dict(values)
     if kind == "sweep_worker":
         return SweepWorkerSpec.from_dict(values)
-    raise ConfigurationError("read job", got=f"kind {kind!r}", expected="train or sweep_worker")
+    if kind == "score":
+        return ScoreSpec.from_dict(values)
+    raise ConfigurationError("read job", got=f"kind {kind!r}", expected="train, sweep_worker or score")

@@ -92,6 +92,17 @@ def test_what_a_running_process_reads_and_writes_stays(state: State) -> None:
     assert state.paths() == set()
 
 
+def test_what_a_running_process_scores_stays_and_so_does_the_model_that_it_scores_by(state: State) -> None:
+    needed = state.dataset("v1", DAYS)
+    record, _ = state.run("m/1", "v1")
+    needed |= {"runs/m/1/bundle/manifest.json", "runs/m/1/bundle/model.onnx"}
+    live = {"kind": "score", "bundle": record["bundle"], "digest": None, "dataset": record["dataset"]}
+    collector(state, live=lambda: [live]).collect()
+    assert needed <= state.paths()
+    collector(state).collect()
+    assert state.paths() == set()
+
+
 def test_what_is_no_platforms_own_stays(state: State) -> None:
     others = {state.put(path) for path in ("algorithmia/a", "readme.txt", "datasets/d/notes.txt", "datasets/x")}
     collector(state).collect()

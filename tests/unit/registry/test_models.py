@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,42 @@ def test_a_copy_that_was_collected_before_it_had_a_row_is_made_again(
     monkeypatch.setattr(models, "_keep", collected_before)
     model = registered(tmp_path, storage, ledger, "run-1")
     models.fetch(storage, model, tmp_path / "copy").check()
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def three(tmp_path: Path, storage: Storage, ledger: Ledger) -> list[Model]:
+    """Versions as of three days, one after the other."""
+    made = []
+    for day in range(3):
+        run = tiny.run_of(tiny.bundle(tmp_path / str(day), run=f"run-{day}"), storage)
+        model = models.register(ledger, storage, run)
+        with ledger.begin() as connection:
+            row = sa.and_(tables.models.c.name == model.name, tables.models.c.version == model.version)
+            model = replace(model, as_of=tiny.AS_OF + day * DAY)
+            connection.execute(sa.update(tables.models).where(row).values(record=model.to_dict(), created=float(day)))
+        made.append(model)
+    return made
+
+
+def test_a_name_means_the_champion_to_all_who_stand_at_its_as_of_or_later(ledger: Ledger, three: list[Model]) -> None:
+    models.promote(ledger, "flights", three[1].version)
+    for days in (1, 2, 30):
+        assert models.known_at(ledger, "flights", tiny.AS_OF + days * DAY) == three[1]
+
+
+def test_to_who_stands_before_that_it_means_the_newest_version_that_has_seen_no_later_days(
+    ledger: Ledger, three: list[Model]
+) -> None:
+    models.promote(ledger, "flights", three[2].version)
+    assert [models.known_at(ledger, "flights", tiny.AS_OF + n * DAY) for n in range(3)] == three
+    with pytest.raises(ModelError, match=r"has seen the days up to 2026-01-03.*say flights@champion"):
+        models.known_at(ledger, "flights", tiny.AS_OF - DAY)
+
+
+def test_a_name_that_has_no_champion_means_nothing(ledger: Ledger, three: list[Model]) -> None:
+    for name in ("flights", "others"):
+        with pytest.raises(ModelError, match=f"find the champion of {name}: there is none"):
+            models.known_at(ledger, name, tiny.AS_OF + 30 * DAY)

@@ -7,7 +7,7 @@ import pytest
 
 from sailplane.errors import ConfigurationError
 from sailplane.records import Dataset, Field, Interval
-from sailplane.training.specs import SweepWorkerSpec, spec_from
+from sailplane.training.specs import ScoreSpec, SweepWorkerSpec, spec_from
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 DATASET = Dataset(
@@ -32,7 +32,8 @@ WORKER = SweepWorkerSpec(
 
 
 def test_specifications_survive_json() -> None:
-    for spec in (WORKER, WORKER.trial(0, {}, 0, "a")):
+    score = ScoreSpec(bundle="file:///b", dataset=DATASET, interval=DATASET.interval, keep=("id",))
+    for spec in (WORKER, WORKER.trial(0, {}, 0, "a"), score):
         assert spec_from(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
@@ -42,5 +43,5 @@ def test_a_trial_is_the_workers_configuration_with_the_suggested_values_over_it(
 
 
 def test_an_unknown_kind_of_job_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="kind 'tune'; expected train or sweep_worker"):
+    with pytest.raises(ConfigurationError, match="kind 'tune'; expected train, sweep_worker or score"):
         spec_from({"kind": "tune"})

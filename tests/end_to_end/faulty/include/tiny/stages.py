@@ -3,9 +3,8 @@
 from sailplane.operators import IngestDatasetOperator, TrainModelOperator
 
 
-def train(model: str) -> TrainModelOperator:
-    """`ingest >> train` of a model with that name."""
-    ingest = IngestDatasetOperator(
+def ingest() -> IngestDatasetOperator:
+    return IngestDatasetOperator(
         task_id="ingest",
         dataset="tiny",
         extract="include.tiny.data:extract",
@@ -13,10 +12,14 @@ def train(model: str) -> TrainModelOperator:
         time="time",
         days="{{ params.window }}",
     )
+
+
+def train(model: str) -> TrainModelOperator:
+    """`ingest >> train` of a model with that name."""
     return TrainModelOperator(
         task_id="train",
         model=model,
-        dataset=ingest.output,
+        dataset=ingest().output,
         features="include.tiny.features",
         train="include.tiny.model:train",
         baseline="include.tiny.model:baseline",

@@ -1,0 +1,112 @@
+"""The columns of a dataset that a model takes, and those that its scores have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import pyarrow as pa
+
+from sailplane.datasets.schema import ARROW
+from sailplane.errors import ConfigurationError, SchemaError
+from sailplane.records import Dataset, Field, FieldKind
+from sailplane.registry.manifest import Manifest
+
+PARTITION: Final = "partition"
+ROW: Final = "row"
+VERSION: Final = "model_version"
+# Of rejected rows: why, and the row as the request that is refused for that.
+REASON: Final = "reason"
+INPUTS: Final = "inputs"
+
+# What a column may be for the model to take its values, or some of them, besides what it is to be.
+_TAKEN: Final[dict[FieldKind, FieldKind]] = {"number": "integer", "integer": "number"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """`inputs` are the model's own; `carried` those of the dataset that go with the scores; `read` all of the dataset
+    that it takes for both; `outputs` the names of the scores."""
+
+    inputs: tuple[Field, ...]
+    carried: tuple[Field, ...]
+    read: tuple[Field, ...]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, manifest: Manifest, dataset: Dataset, keep: Sequence[str] = ()) -> Self:
+        """Carried are the times that are never null, and `keep`. Raises SchemaError where the dataset lacks what the
+        model takes, ConfigurationError for names in `keep` that it lacks or that the scores have too."""
+        _check_inputs(manifest, dataset)
+        _check_kept(keep, dataset)
+        taken = {field.name for field in manifest.inputs}
+        carried = tuple(field for field in dataset.schema if _is_time(field) or field.name in keep)
+        _check_names([field.name for field in carried], manifest.outputs)
+        return cls(
+            inputs=manifest.inputs,
+            carried=carried,
+            read=tuple(field for field in dataset.schema if field in carried or field.name in taken),
+            outputs=manifest.outputs,
+        )
+
+    @property
+    def of_inputs(self) -> tuple[Field, ...]:
+        """The inputs as the dataset has them."""
+        taken = {field.name for field in self.inputs}
+        return tuple(field for field in self.read if field.name in taken)
+
+    @property
+    def scores(self) -> pa.Schema:
+        return pa.schema([*self._identity, *((name, pa.float32()) for name in self.outputs), (VERSION, pa.string())])
+
+    @property
+    def rejected(self) -> pa.Schema:
+        return pa.schema([*self._identity, *((name, pa.string()) for name in (VERSION, REASON, INPUTS))])
+
+    @property
+    def _identity(self) -> list[tuple[str, Any]]:
+        carried = [(field.name, ARROW[field.kind]) for field in self.carried]
+        return [(PARTITION, pa.string()), (ROW, pa.int64()), *carried]
+
+
+def _check_inputs(manifest: Manifest, dataset: Dataset) -> None:
+    held = {field.name: field.kind for field in dataset.schema}
+    missing = [field.name for field in manifest.inputs if field.name not in held]
+    wrong = [
+        f"{field.name!r} is of kind {held[field.name]}, not {field.kind}"
+        for field in manifest.inputs
+        if field.name in held and held[field.name] not in (field.kind, _TAKEN.get(field.kind))
+    ]
+    faults = ([f"no column {', '.join(map(repr, missing))}"] if missing else []) + wrong
+    if faults:
+        raise SchemaError(
+            "score",
+            f"{dataset.name} {dataset.version}",
+            got="; ".join(faults),
+            expected=f"what {manifest.model} takes: {', '.join(field.name for field in manifest.inputs)}",
+            remedy="Ingest these columns as they were in training, or train a model that does without.",
+        )
+
+
+def _check_kept(keep: Sequence[str], dataset: Dataset) -> None:
+    held = [field.name for field in dataset.schema]
+    if unknown := [name for name in keep if name not in held]:
+        listed = ", ".join(map(repr, unknown))
+        raise ConfigurationError("keep columns of", dataset.name, got=f"no {listed}", expected=f"of {', '.join(held)}")
+
+
+def _check_names(carried: Sequence[str], outputs: Sequence[str]) -> None:
+    times = Counter([PARTITION, ROW, *carried, *outputs, VERSION, REASON, INPUTS])
+    if twice := [name for name in times if times[name] > 1]:
+        raise ConfigurationError(
+            "name the columns of the scores",
+            got=f"{twice[0]!r} twice",
+            expected=f"{PARTITION}, {ROW}, the columns that are kept, the outputs, {VERSION}; {REASON} and {INPUTS}",
+            remedy="Do not keep that column, or rename it in the dataset.",
+        )
+
+
+def _is_time(field: Field) -> bool:
+    return field.kind == "timestamp" and not field.nullable

@@ -1,0 +1,111 @@
+"""The scores of a dataset's partitions in the store.
+
+    predictions/<model>/<version>/<dataset>/scores/<day>/<key>.parquet      a row for each row that has a score
+    predictions/<model>/<version>/<dataset>/rejected/<day>/<key>.parquet    the others, with the reason
+    predictions/<model>/<version>/<dataset>/scores/<day>/<key>.json         the marker: what there is of the partition
+    predictions/<model>/<version>/<dataset>/<digest>.json                   a manifest: the partitions of an interval
+
+The key is a digest of the partition's own and of the columns that were read and carried. A partition is scored from the
+moment that its marker is there, which is put last: after a crash before that it is scored again, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sailplane.datasets.partitions import Partition
+from sailplane.predictions.columns import Columns
+from sailplane.storage import Storage
+
+# Counts up with what changes the files of equal keys.
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredPartition:
+    """`source` is the partition's digest; `scores` and `rejected` are paths, with the files' SHA-256; `reason` is the
+    first one."""
+
+    day: str
+    source: str
+    rows: int
+    scores: str
+    digest: str
+    refused: int = 0
+    rejected: str | None = None
+    rejected_digest: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredPartitions:
+    """Those of one dataset by one version of a model, under `folder`."""
+
+    storage: Storage
+    folder: str
+    columns: Columns
+
+    def find(self, partition: Partition) -> ScoredPartition | None:
+        try:
+            return ScoredPartition.from_dict(json.loads(self.storage.get(self._path("scores", partition, "json"))))
+        except FileNotFoundError:
+            return None
+
+    def write(self, partition: Partition, parts: Iterable[tuple[pa.Table, pa.Table]]) -> ScoredPartition:
+        """`parts` are scores and rejected rows, in their order. They wait on this disk until all are there."""
+        with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+            good, bad = Path(scratch, "scores.parquet"), Path(scratch, "rejected.parquet")
+            reason = self._spool(good, bad, parts)
+            made = self._put(partition, good, bad, reason)
+        self.storage.put(self._path("scores", partition, "json"), json.dumps(vars(made), indent=1).encode())
+        return made
+
+    def _spool(self, good: Path, bad: Path, parts: Iterable[tuple[pa.Table, pa.Table]]) -> str | None:
+        """The first reason."""
+        reason = None
+        how = {"compression": "zstd", "store_schema": False}
+        with (
+            pq.ParquetWriter(good, self.columns.scores, **how) as scores,
+            pq.ParquetWriter(bad, self.columns.rejected, **how) as rejected,
+        ):
+            for scored, refused in parts:
+                if scored.num_rows:
+                    scores.write_table(scored)
+                if refused.num_rows:
+                    rejected.write_table(refused)
+                    reason = reason or refused["reason"][0].as_py()
+        return reason
+
+    def _put(self, partition: Partition, good: Path, bad: Path, reason: str | None) -> ScoredPartition:
+        refused = pq.read_metadata(bad).num_rows
+        made: dict[str, Any] = {"day": partition.day, "source": partition.digest, "refused": refused, "reason": reason}
+        if refused:
+            made |= {"rejected": self._path("rejected", partition, "parquet"), "rejected_digest": _digest(bad)}
+            self.storage.put(made["rejected"], bad)
+        made |= {"rows": pq.read_metadata(good).num_rows, "digest": _digest(good)}
+        made["scores"] = self._path("scores", partition, "parquet")
+        self.storage.put(made["scores"], good)
+        return ScoredPartition(**made)
+
+    def _path(self, kind: str, partition: Partition, suffix: str) -> str:
+        columns = [field.to_dict() for field in self.columns.read], [field.name for field in self.columns.carried]
+        content = json.dumps([FORMAT, partition.digest, *columns])
+        return f"{self.folder}/{kind}/{partition.day}/{hashlib.sha256(content.encode()).hexdigest()[:16]}.{suffix}"
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,90 @@
+"""Some rows of a dataset through a bundle: scores for those that the model takes, a reason for each of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sailplane.datasets.schema import PANDAS
+from sailplane.errors import SailplaneError
+from sailplane.records import Field, FieldKind
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.columns import EXPECTED, LARGEST_NUMBER
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`places` [n] in the frame of the rows that have `scores`, float32 [n, outputs]; of the others the reason."""
+
+    places: NDArray[np.integer[Any]]
+    scores: NDArray[np.float32]
+    reasons: dict[int, str]
+
+
+def scored(bundle: Bundle, frame: pd.DataFrame) -> Scored:
+    """`frame` has the model's inputs, in the kinds of a dataset; its index counts from 0."""
+    inputs = bundle.manifest.inputs
+    reasons = refusals(frame, inputs)
+    taken = np.setdiff1d(np.arange(len(frame)), list(reasons))
+    rows = pd.DataFrame({field.name: frame[field.name].iloc[taken].astype(_dtype(field)) for field in inputs})
+    scores, refused = _score(bundle, rows.reset_index(drop=True))
+    good = np.setdiff1d(np.arange(len(taken)), list(refused))
+    reasons |= {int(taken[place]): reason for place, reason in refused.items()}
+    return Scored(taken[good], scores[good], reasons)
+
+
+def refusals(frame: pd.DataFrame, inputs: Sequence[Field]) -> dict[int, str]:
+    """Why the model server would refuse a row, in its words."""
+    reasons: dict[int, list[str]] = {}
+    for field in inputs:
+        column = frame[field.name]
+        null = column.isna().to_numpy()
+        wrong = ~null & ~_fits(column, field.kind)
+        expected = f"{EXPECTED[field.kind]}{' or null' if field.nullable else ''}"
+        for row in np.flatnonzero(wrong if field.nullable else wrong | null):
+            got = "null" if null[row] else column.iloc[row]
+            reasons.setdefault(int(row), []).append(f"field {field.name!r}: {got}; expected {expected}")
+    return {row: ". ".join(told) for row, told in reasons.items()}
+
+
+def _fits(column: pd.Series[Any], kind: FieldKind) -> NDArray[np.bool_]:
+    if kind not in ("number", "integer") or (kind == "integer" and pd.api.types.is_integer_dtype(column.dtype)):
+        return np.ones(len(column), dtype=bool)
+    numbers: NDArray[np.float64] = column.to_numpy("float64", na_value=np.nan)
+    fits = np.abs(numbers) <= LARGEST_NUMBER
+    if kind == "integer":
+        fits = (np.floor(numbers) == numbers) & (numbers >= -(2.0**63)) & (numbers < 2.0**63)
+    return np.asarray(fits)
+
+
+def _score(bundle: Bundle, rows: pd.DataFrame) -> tuple[NDArray[np.float32], dict[int, str]]:
+    """Where features.py raises, ever smaller parts are tried, down to the rows that it raises for."""
+    scores = np.zeros((len(rows), len(bundle.manifest.outputs)), dtype="float32")
+    reasons: dict[int, str] = {}
+    parts = [(0, len(rows))] if len(rows) else []
+    while parts:
+        start, stop = parts.pop()
+        try:
+            scores[start:stop] = bundle.scores(rows.iloc[start:stop].reset_index(drop=True))
+        except MemoryError:
+            raise
+        except Exception as error:
+            if stop - start == 1:
+                reasons[start] = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
+            else:
+                middle = (start + stop) // 2
+                parts += [(middle, stop), (start, middle)]
+    for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
+        reasons[int(row)] = "the score is NaN or infinite"
+    return scores, reasons
+
+
+def _dtype(field: Field) -> Any:
+    return PANDAS[field.kind][field.nullable]

@@ -1,0 +1,110 @@
+"""Scores a dataset, partition by partition. What is there already is not scored again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from sailplane.datasets.partitions import Partition
+from sailplane.datasets.versions import THREADS, frames, partitions_of
+from sailplane.errors import DataError, ModelError
+from sailplane.predictions.columns import Columns
+from sailplane.predictions.manifest import publish
+from sailplane.predictions.partitions import ScoredPartition, ScoredPartitions
+from sailplane.predictions.rows import scored
+from sailplane.predictions.tables import Batch
+from sailplane.records import Dataset, Interval, Predictions
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.models import fetch_bundle
+from sailplane.storage import Storage
+
+# At a time, and in memory. Other numbers may change the last bits of a score.
+ROWS: Final = 32_768
+
+
+def score(
+    storage: Storage,
+    *,
+    bundle: str,
+    dataset: Dataset,
+    interval: Interval,
+    digest: str | None = None,
+    keep: Sequence[str] = (),
+) -> Predictions:
+    """The scores of the days of `interval`, by the bundle at that URI of the store.
+
+    Each day is put when it is done; a call after one that broke off goes on with the others, and ends in the same
+    files. Rows that the model refuses go to files of their own, with the reason. `keep` names columns of the dataset
+    that go with the scores, besides its times.
+
+    Raises SchemaError for a column that the model takes and the dataset lacks, and ModelError for a bundle that is
+    damaged, has another digest than that, or does not give its golden rows their scores: nothing is scored. DataError
+    if not one row has a score.
+    """
+    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+        opened = fetch_bundle(storage, bundle, Path(scratch, "bundle"))
+        if digest and opened.digest != digest:
+            raise ModelError("fetch", bundle, got=f"digest {opened.digest[:12]}", expected=digest[:12])
+        columns = Columns.of(opened.manifest, dataset, keep)
+        opened.check()
+        return _Scoring(storage, opened, dataset, columns).run(interval)
+
+
+class _Scoring:
+    def __init__(self, storage: Storage, bundle: Bundle, dataset: Dataset, columns: Columns) -> None:
+        self._storage, self._bundle, self._columns = storage, bundle, columns
+        self._dataset = dataset
+        self._model, self._version = bundle.manifest.model, bundle.version
+        folder = f"predictions/{self._model}/{self._version}/{dataset.name}"
+        self._done = ScoredPartitions(storage=storage, folder=folder, columns=columns)
+
+    def run(self, interval: Interval) -> Predictions:
+        partitions = partitions_of(self._storage, self._dataset, interval)
+        with ThreadPoolExecutor(THREADS) as threads:
+            found = list(threads.map(self._done.find, partitions))
+        there = len(partitions) - found.count(None)
+        _say(
+            f"{self._model} {self._version} on {self._dataset.name} {interval}: {there} of {len(partitions)} days done"
+        )
+        days = [known or self._score(partition) for partition, known in zip(partitions, found, strict=True)]
+        self._check_any(days, interval)
+        made = publish(
+            self._done, dataset=self._dataset, model=self._model, version=self._version, interval=interval, days=days
+        )
+        _say(f"{made.rows} rows have scores, {made.rejected} were rejected: {made.uri}")
+        return made
+
+    def _score(self, partition: Partition) -> ScoredPartition:
+        made = self._done.write(partition, self._tables(partition))
+        refused = f", {made.refused} rejected, the first for: {made.reason}" if made.refused else ""
+        _say(f"{made.day}: {made.rows} rows{refused}")
+        return made
+
+    def _tables(self, partition: Partition) -> Iterator[tuple[pa.Table, pa.Table]]:
+        first, read = 0, replace(self._dataset, schema=self._columns.read)
+        for frame in frames(self._storage, read, partition, ROWS):
+            batch = Batch(day=partition.day, first=first, frame=frame, found=scored(self._bundle, frame))
+            yield batch.scores(self._columns, self._version), batch.rejected(self._columns, self._version)
+            first += len(frame)
+
+    def _check_any(self, days: Sequence[ScoredPartition], interval: Interval) -> None:
+        if any(day.rows for day in days):
+            return
+        rows, reason = sum(day.refused for day in days), next((day.reason for day in days if day.reason), None)
+        raise DataError(
+            "score",
+            f"{self._dataset.name} {interval}",
+            got=f"not one of {rows} rows gets a score{f', the first for: {reason}' if reason else ''}",
+            expected=f"rows that {self._model} {self._version} takes",
+            remedy=f"All are in {self._storage.uri(self._done.folder)}/rejected, each with its reason.",
+        )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201

@@ -1,0 +1,49 @@
+"""Scores and reasons as tables, in the columns that the files have."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+
+from sailplane.datasets.schema import ARROW
+from sailplane.predictions.columns import INPUTS, PARTITION, REASON, ROW, VERSION, Columns
+from sailplane.predictions.rows import Scored
+from sailplane.registry.columns import plain_records
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of a partition, `first` the place of the first one there; and what the model gave for them."""
+
+    day: str
+    first: int
+    frame: pd.DataFrame
+    found: Scored
+
+    def scores(self, columns: Columns, version: str) -> pa.Table:
+        places = self.found.places.tolist()
+        values = self._identity(columns, places)
+        values |= {name: self.found.scores[:, number] for number, name in enumerate(columns.outputs)}
+        return pa.table({**values, VERSION: [version] * len(places)}, schema=columns.scores)
+
+    def rejected(self, columns: Columns, version: str) -> pa.Table:
+        places = sorted(self.found.reasons)
+        requests = plain_records(self.frame.iloc[places], columns.of_inputs)
+        values = {
+            **self._identity(columns, places),
+            VERSION: [version] * len(places),
+            REASON: [self.found.reasons[place] for place in places],
+            INPUTS: [json.dumps(request) for request in requests],
+        }
+        return pa.table(values, schema=columns.rejected)
+
+    def _identity(self, columns: Columns, places: list[int]) -> dict[str, object]:
+        names = [field.name for field in columns.carried]
+        schema = pa.schema([(field.name, ARROW[field.kind]) for field in columns.carried])
+        carried = pa.Table.from_pandas(self.frame[names].iloc[places], schema, preserve_index=False)
+        numbers = [self.first + place for place in places]
+        known = dict(zip(names, carried.columns, strict=True))
+        return {PARTITION: [self.day] * len(places), ROW: numbers, **known}

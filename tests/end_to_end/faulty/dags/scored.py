@@ -1,0 +1,16 @@
+"""The days before the as-of, scored by the champion of another DAG."""
+
+from datetime import datetime
+
+from airflow.sdk import dag
+from include.tiny.stages import ingest
+
+from sailplane.operators import BatchPredictOperator, trigger_form
+
+
+@dag(start_date=datetime(2026, 1, 1), params=trigger_form(window=21, trials=1, workers=1))
+def scored():
+    BatchPredictOperator(task_id="score", model="asked", dataset=ingest().output)
+
+
+scored()
