@@ -1,5 +1,5 @@
-"""`sailplane up | down | status | predict | models | reproduce | backtest | sweep | sweep-worker | twin | insights |
-airflow`, and `run`."""
+"""`sailplane up | down | status | predict | rollback | models | reproduce | backtest | sweep | sweep-worker | twin |
+insights | airflow`, and `run`."""
 
 from __future__ import annotations
 
@@ -62,6 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model")
     predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
     predict.set_defaults(command=_predict)
+    rollback = commands.add_parser("rollback", help="end a rollout, or serve the version before again")
+    rollback.add_argument("model")
+    rollback.add_argument("--to", metavar="VERSION", help="or an alias; by default the version before this one")
+    rollback.set_defaults(command=_rollback)
     backtest = commands.add_parser("backtest", help="what a DAG's models were worth, day by day, by a backfill")
     _add_backtest_arguments(backtest)
     _add_model_arguments(commands.add_parser("models", help="registered models: list them, show one, collect garbage"))
@@ -162,6 +166,12 @@ def _predict(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.answer import predict
 
     return predict(home, arguments.model, arguments.json)
+
+
+def _rollback(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.rollback import run
+
+    return run(home, arguments)
 
 
 def _backtest(home: Home, arguments: argparse.Namespace) -> int:

@@ -103,6 +103,42 @@ deployments = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
+# A rollout of a version, as far as it is: a Subject, a Rollout and a State of sailplane.serving.rollout. It is held by
+# `driver` until `lease_until`, and each change counts `revision` up.
+rollouts = sa.Table(
+    "rollouts",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("subject", sa.JSON, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("state", sa.JSON, nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("driver", sa.String(64), nullable=False),
+    sa.Column("lease_until", sa.Float, nullable=False),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("changed", sa.Float, nullable=False),
+)
+
+# Each step that a rollout took, and what it was decided on: the findings of the checks, as JSON.
+rollout_decisions = sa.Table(
+    "rollout_decisions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("time", sa.Float, nullable=False),
+    sa.Column("before", sa.String(32), nullable=False),
+    sa.Column("after", sa.String(32), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("findings", sa.JSON, nullable=False),
+    sa.Index("rollout_decisions_by_version", "name", "version"),
+)
+
 # The verdict that each DAG run gave on a model, and what it was judged by. `day` is the first of the run's interval,
 # `kind` the run's type: backfill, scheduled, manual, ...
 evaluations = sa.Table(

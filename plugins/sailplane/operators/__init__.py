@@ -11,15 +11,22 @@ from sailplane.operators.publish import PublishModelOperator
 from sailplane.operators.sweep import sweep
 from sailplane.operators.sync import SyncStorageOperator
 from sailplane.operators.train import TrainModelOperator
+from sailplane.serving.rollout.declared import ErrorRate, Latency, Metric, PredictionDrift
+from sailplane.serving.rollout.plan import Rollout
 
 __all__ = [
     "ApproveModelOperator",
     "BatchPredictOperator",
     "DeployModelOperator",
+    "ErrorRate",
     "EvaluateModelOperator",
     "Gate",
     "IngestDatasetOperator",
+    "Latency",
+    "Metric",
+    "PredictionDrift",
     "PublishModelOperator",
+    "Rollout",
     "SyncStorageOperator",
     "TrainModelOperator",
     "deploy",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
 
+from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.home import Home
 from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.ledger import Ledger
@@ -13,7 +15,15 @@ from sailplane.operators.approve import DEADLINE, ApproveModelOperator, Default
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
-from sailplane.records import Evaluation
+from sailplane.records import Deployment, Evaluation, Model
+from sailplane.serving.rollout.plan import Rollout
+
+if TYPE_CHECKING:
+    from sailplane.serving.rollout.entries import Entry
+    from sailplane.storage import Storage
+
+# Beyond what its steps may take while they are watched: Airflow itself may be down for some of the time.
+_DEADLINE: Final = timedelta(days=1)
 
 
 def deploy(
@@ -22,6 +32,7 @@ def deploy(
     approve: bool = False,
     deadline: timedelta = DEADLINE,
     default: Default = "reject",
+    rollout: Rollout | None = None,
 ) -> Any:
     """The task `deploy`, which serves the model that passed.
 
@@ -29,13 +40,14 @@ def deploy(
     :param approve: a person must have agreed: adds the task `approve`, which asks in Airflow's UI and holds no worker
     :param deadline: how long an answer is waited for
     :param default: what counts as the answer then, `"approve"` or `"reject"`
+    :param rollout: in which steps the model takes over; without it at once
     :returns: the `Deployment`, as XCom
     """
     evaluation = evaluate.output
     if approve:
         asked = ApproveModelOperator(task_id="approve", evaluation=evaluation, deadline=deadline, default=default)
         evaluation = asked.output
-    return DeployModelOperator(task_id="deploy", evaluation=evaluation).output
+    return DeployModelOperator(task_id="deploy", evaluation=evaluation, rollout=rollout).output
 
 
 class DeployModelOperator(BaseOperator):
@@ -45,20 +57,43 @@ class DeployModelOperator(BaseOperator):
     champion is another one than it was compared with, or the run is a backfill. A retry goes on where the last try
     stopped; what was served before serves until the new one answers.
 
+    With a `rollout` the traffic moves in its steps while the task is deferred: no worker waits. A retry, a restart of
+    the triggerer or of all of Airflow goes on at the step where it was. One that was rolled back fails the task, with
+    the reasons in the XCom `reasons`, and no retry repeats it; a clear begins it anew. To clear the task, or mark it,
+    while the rollout is on its way gives the champion all the traffic again.
+
     :param evaluation: the `Evaluation` that `evaluate` or `approve` returned
+    :param rollout: in which steps the model takes over; without it at once
     """
 
     template_fields: Sequence[str] = ("evaluation",)
 
-    def __init__(self, *, evaluation: Any, **kwargs: Any) -> None:
+    def __init__(self, *, evaluation: Any, rollout: Rollout | None = None, **kwargs: Any) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.evaluation: Mapping[str, Any] = evaluation
+        self.rollout = rollout
+        if rollout is not None and not isinstance(rollout, Rollout):
+            raise ConfigurationError("read the rollout of", self.task_id, got=repr(rollout), expected="Rollout(...)")
 
     def execute(self, context: Context) -> dict[str, Any]:
         evaluation = Evaluation.from_dict(self.evaluation)
         skip_unless_good(context, evaluation)
         self._skip_if_outdated(context, evaluation)
-        return self._deploy(evaluation)
+        if self.rollout is None:
+            return self._deploy(evaluation)
+        return self._roll_out(context, evaluation, self.rollout)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        from sailplane.serving.rollout import entries
+
+        if "error" in event:
+            remedy = "A retry goes on where it was."
+            raise ServiceError("roll out", self.evaluation["model"], got=event["error"], remedy=remedy)
+        ledger, (name, version) = Ledger.at(Home.find()), (event["model"], event["version"])
+        entry = entries.find(ledger, name, version)
+        if entry is None:
+            raise ServiceError("find the rollout of", f"{name} {version}", got="there is none")
+        return self._ended(context, entry)
 
     def _skip_if_outdated(self, context: Context, evaluation: Evaluation) -> None:
         """While a person was waited for, say, another run may have deployed a better one."""
@@ -72,12 +107,53 @@ class DeployModelOperator(BaseOperator):
         skip(context, f"the champion is {champion.version} now, and this model was {compared}: {remedy}")
 
     def _deploy(self, evaluation: Evaluation) -> dict[str, Any]:
-        from sailplane.registry.models import register
         from sailplane.serving.local import deploy as serve
+        from sailplane.serving.rollout.journal import refuse_while_active
 
         home = Home.find()
         ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
-        model = register(ledger, storage, evaluation.run, evaluation.metrics["challenger"], evaluation)
-        deployment = serve(home, ledger, storage, model)
+        refuse_while_active(ledger, evaluation.model)
+        deployment = serve(home, ledger, storage, self._registered(ledger, storage, evaluation))
         self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)
         return deployment.to_dict()
+
+    def _roll_out(self, context: Context, evaluation: Evaluation, rollout: Rollout) -> dict[str, Any]:
+        from sailplane.serving.rollout.run import Serving
+
+        home = Home.find()
+        ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
+        model = self._registered(ledger, storage, evaluation)
+        entry = Serving.local(home, ledger, storage, model.name).begin(rollout, model, **_turn(context))
+        return self._ended(context, entry) if entry.state.ended else self._wait(entry)
+
+    def _wait(self, entry: Entry) -> NoReturn:
+        from sailplane.triggers.rollout import RolloutTrigger
+
+        deadline = datetime.now(UTC) + timedelta(seconds=entry.plan.longest_seconds) + _DEADLINE
+        subject = entry.subject
+        trigger = RolloutTrigger(subject=subject.to_dict(), deadline=deadline.isoformat())
+        self.defer(trigger=trigger, method_name="execute_complete")
+
+    def _ended(self, context: Context, entry: Entry) -> dict[str, Any]:
+        subject = entry.subject
+        if entry.state.phase == "failed":
+            context["ti"].xcom_push(key="reasons", value=[entry.state.reason])
+            raise AirflowFailException(f"{subject.name} {subject.version} was rolled back: {entry.state.reason}")
+        self.log.info("%s %s is served at %s", subject.name, subject.version, subject.endpoint)
+        return Deployment(
+            name=subject.name,
+            version=subject.version,
+            weights={subject.version: 100},
+            endpoint=subject.endpoint,
+        ).to_dict()
+
+    def _registered(self, ledger: Ledger, storage: Storage, evaluation: Evaluation) -> Model:
+        from sailplane.registry.models import register
+
+        return register(ledger, storage, evaluation.run, evaluation.metrics["challenger"], evaluation)
+
+
+def _turn(context: Context) -> dict[str, str]:
+    """The same in a retry; a clear adds to what the task may try, and makes it another turn."""
+    ti = context["ti"]
+    return {"owner": f"{ti.dag_id} {ti.run_id} {ti.task_id}", "turn": str(ti.max_tries)}

@@ -10,7 +10,17 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from sailplane.ledger.tables import aliases, deployments, metadata, models, stops, sweep_jobs, sweeps, trials
+from sailplane.ledger.tables import (
+    aliases,
+    deployments,
+    metadata,
+    models,
+    rollouts,
+    stops,
+    sweep_jobs,
+    sweeps,
+    trials,
+)
 from sailplane.registry.lineage import code_path, environment_path
 from sailplane.sweeps.space import SweepConfig
 
@@ -90,10 +100,12 @@ def read(
 
 def unused_versions(connection: sa.Connection, root: str, *, keep: int, since: float) -> list[Key]:
     """Versions in the store at `root` that are not among the newest `keep` of their model, were registered before
-    `since`, carry no alias, and have no part in a deployment."""
+    `since`, carry no alias, and have no part in a deployment or in a rollout that is on its way."""
     used = {(row.name, row.version) for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
     for record in connection.execute(sa.select(deployments.c.record)).scalars():
         used |= {(record["name"], version) for version in (record["version"], *record["weights"])}
+    on_their_way = rollouts.c.phase.not_in(("succeeded", "failed"))
+    used |= {(row.name, row.version) for row in connection.execute(sa.select(rollouts).where(on_their_way))}
     query = sa.select(models).order_by(models.c.created.desc(), models.c.version)
     newer: dict[str, int] = {}
     unused = []

@@ -1,0 +1,114 @@
+"""Carries a rollout out: looks, writes down what is decided, does it, writes down that it is done.
+
+What is decided is on the ledger before it is done, so who comes after a crash does it again and nothing else. Before
+each thing it does, a driver makes sure that it still holds the rollout.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from sailplane.errors import DeploymentError
+from sailplane.ledger import Ledger
+from sailplane.registry.models import get
+from sailplane.serving.rollout import journal
+from sailplane.serving.rollout.checks import Finding
+from sailplane.serving.rollout.engine import Action, Begin, Move, Promote, Stop, actions, advance, failing
+from sailplane.serving.rollout.entries import Entry
+from sailplane.serving.rollout.observations import Observations, Source
+from sailplane.serving.rollout.state import CLOSING, WATCHED, State
+from sailplane.serving.target import Progress, Target
+
+_log = logging.getLogger(__name__)
+
+
+class Driver:
+    """Of one version's rollout, on its ledger. `clock`: seconds since 1970."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        target: Target,
+        source: Source,
+        *,
+        name: str,
+        version: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._ledger, self._target, self._source, self._clock = ledger, target, source, clock
+        self._name, self._version = name, version
+        self._driver = uuid.uuid4().hex
+
+    def tick(self) -> State | None:
+        """One look, and what follows from it; to be called about once a second. None while another driver is at it.
+
+        Raises ServiceError where the target or the source does not answer, and ConflictError where another driver came
+        in between: nothing is lost by either, the next tick goes on.
+        """
+        entry = journal.take(self._ledger, self._name, self._version, self._driver, self._clock())
+        if entry is None:
+            return None
+        stage = ""
+        while entry.state.stage != stage and not entry.state.ended:
+            stage = entry.state.stage
+            entry = self._act(self._look(entry))
+            # What is decided is done, and what is over is ended, before anybody looks again.
+            entry = self._look(entry) if entry.state.phase in CLOSING else entry
+        return entry.state
+
+    def release(self) -> None:
+        """Another driver may go on at once."""
+        journal.release(self._ledger, self._name, self._version, self._driver)
+
+    def _look(self, entry: Entry) -> Entry:
+        state = entry.state
+        after, findings = advance(
+            entry.plan, entry.subject, state, self._progress(state), self._observed(entry), self._clock()
+        )
+        if after.stage != state.stage:
+            _log.info("%s %s: %s, %s", self._name, self._version, after.stage, after.reason or "as planned")
+        return self._keep(entry, after, findings) if after != state else entry
+
+    def _progress(self, state: State) -> Progress:
+        """Of a version that was begun, and is not given up."""
+        asked = state.applied and state.phase not in CLOSING
+        return self._target.progress(self._version) if asked else Progress("starting")
+
+    def _observed(self, entry: Entry) -> Mapping[str, Observations]:
+        if entry.state.phase not in WATCHED or not entry.state.applied:
+            return {}
+        versions = filter(None, (entry.subject.version, entry.subject.champion))
+        return {version: self._source.observed(version) for version in versions}
+
+    def _act(self, entry: Entry) -> Entry:
+        if entry.state.ended:
+            return entry
+        found = self._target.split()
+        for action in actions(entry.plan, entry.subject, entry.state, found):
+            journal.renew(self._ledger, entry, self._driver, self._clock())
+            try:
+                self._do(action, entry)
+            except DeploymentError as error:
+                # What is on its way back goes on with that, and what is the champion stays it.
+                if entry.state.phase == "rolling back" or isinstance(action, Stop):
+                    raise
+                return self._act(self._keep(entry, failing(entry.state, str(error))))
+        return entry if entry.state.applied else self._keep(entry, replace(entry.state, applied=True))
+
+    def _do(self, action: Action, entry: Entry) -> None:
+        match action:
+            case Begin():
+                self._target.begin(get(self._ledger, self._name, self._version))
+            case Move(to):
+                self._target.move(to)
+            case Promote():
+                journal.promote(self._ledger, entry, self._driver, self._clock())
+            case Stop(version):
+                self._target.stop(version)
+
+    def _keep(self, entry: Entry, state: State, findings: tuple[Finding, ...] = ()) -> Entry:
+        return journal.keep(self._ledger, entry, self._driver, state, self._clock(), findings)

@@ -1,0 +1,101 @@
+"""Rollouts as they are on the ledger, to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from sailplane.ledger import Ledger
+from sailplane.ledger.tables import rollout_decisions, rollouts
+from sailplane.serving.rollout.checks import Finding
+from sailplane.serving.rollout.plan import Rollout
+from sailplane.serving.rollout.state import ENDED, State, Subject
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A rollout as it was read. `revision` counts its changes, `attempt` how often this version was rolled out."""
+
+    subject: Subject
+    plan: Rollout
+    state: State
+    revision: int
+    attempt: int
+    lease_until: float = 0.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`before` and `after`: the stages, as `baking 0`; `by`: who began the rollout, a driver, or a person."""
+
+    time: float
+    before: str
+    after: str
+    reason: str
+    by: str
+    findings: tuple[Finding, ...]
+
+
+def find(ledger: Ledger, name: str, version: str) -> Entry | None:
+    with ledger.begin() as connection:
+        return find_within(connection, name, version)
+
+
+def active(ledger: Ledger, name: str) -> Entry | None:
+    """The model's rollout that has not ended."""
+    with ledger.begin() as connection:
+        return active_within(connection, name)
+
+
+def decisions(ledger: Ledger, name: str, version: str) -> list[Decision]:
+    """Of all attempts, in order."""
+    table = rollout_decisions
+    query = sa.select(table).where(table.c.name == name, table.c.version == version).order_by(table.c.id)
+    with ledger.begin() as connection:
+        return [
+            Decision(row.time, row.before, row.after, row.reason, row.by, tuple(map(Finding.from_dict, row.findings)))
+            for row in connection.execute(query)
+        ]
+
+
+def active_within(connection: sa.Connection, name: str) -> Entry | None:
+    query = sa.select(rollouts).where(rollouts.c.name == name, rollouts.c.phase.not_in(ENDED))
+    row = connection.execute(query).first()
+    return entry_of(row) if row else None
+
+
+def find_within(connection: sa.Connection, name: str, version: str) -> Entry | None:
+    row = connection.execute(sa.select(rollouts).where(named(name, version))).one_or_none()
+    return entry_of(row) if row else None
+
+
+def row_of(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.subject.name,
+        "version": entry.subject.version,
+        "attempt": entry.attempt,
+        "subject": entry.subject.to_dict(),
+        "plan": entry.plan.to_dict(),
+        "state": entry.state.to_dict(),
+        "phase": entry.state.phase,
+        "revision": entry.revision,
+        "driver": "",
+        "lease_until": 0.0,
+    }
+
+
+def entry_of(row: sa.Row[Any]) -> Entry:
+    return Entry(
+        subject=Subject.from_dict(row.subject),
+        plan=Rollout.from_dict(row.plan),
+        state=State.from_dict(row.state),
+        revision=row.revision,
+        attempt=row.attempt,
+        lease_until=row.lease_until,
+    )
+
+
+def named(name: str, version: str) -> sa.ColumnElement[bool]:
+    return sa.and_(rollouts.c.name == name, rollouts.c.version == version)

@@ -1,0 +1,102 @@
+"""A rollout from its beginning to its end, or back from the middle of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sailplane.errors import ConflictError, DeploymentError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.records import Model
+from sailplane.serving.rollout import entries, journal
+from sailplane.serving.rollout.drive import Driver
+from sailplane.serving.rollout.entries import Entry
+from sailplane.serving.rollout.observations import Source
+from sailplane.serving.rollout.plan import Rollout
+from sailplane.serving.rollout.state import State, Subject
+from sailplane.serving.target import Target
+from sailplane.storage import Storage
+
+POLL_SECONDS: Final = 1.0
+# A person's word needs no proof, and nobody waits for requests.
+AT_ONCE: Final = Rollout(steps=(100,), checks=())
+
+
+class Serving:
+    """A model's place: its target, and what is seen of its versions there. `clock`: seconds since 1970."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        target: Target,
+        source: Source,
+        *,
+        name: str,
+        endpoint: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.ledger, self.target, self.source = ledger, target, source
+        self.name, self.endpoint, self.clock = name, endpoint, clock
+
+    @classmethod
+    def local(cls, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:
+        from sailplane.serving.local import endpoint
+        from sailplane.serving.local_target import local_source, local_target  # type: ignore[import-untyped]
+
+        target, source = local_target(home, ledger, storage, name), local_source(home, name)
+        return cls(ledger, target, source, name=name, endpoint=endpoint(home, name))
+
+    def driver(self, version: str) -> Driver:
+        return Driver(self.ledger, self.target, self.source, name=self.name, version=version, clock=self.clock)
+
+    def begin(self, plan: Rollout, model: Model, owner: str, turn: str = "") -> Entry:
+        """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.
+
+        An earlier turn that has not ended is taken back first, and so is what is on its way back. Raises
+        DeploymentError while another one is on its way.
+        """
+        other = entries.active(self.ledger, self.name)
+        if other is not None and other.subject.owner == owner and other.subject.turn != turn:
+            journal.abort(self.ledger, self.name, "it was begun anew", owner, self.clock(), only=other.subject)
+        if (other := entries.active(self.ledger, self.name)) is not None and other.state.phase == "rolling back":
+            self.finish(other.subject.version)
+        subject = Subject(
+            name=self.name,
+            version=model.version,
+            champion=self.champion(),
+            endpoint=self.endpoint,
+            owner=owner,
+            turn=turn,
+        )
+        journal.begin(self.ledger, subject, plan, self.clock())
+        driver = self.driver(model.version)
+        try:
+            driver.tick()
+        finally:
+            driver.release()
+        return self.entry(model.version)
+
+    def entry(self, version: str) -> Entry:
+        found = entries.find(self.ledger, self.name, version)
+        if found is None:
+            raise DeploymentError("find the rollout of", f"{self.name} {version}", got="there is none")
+        return found
+
+    def champion(self) -> str | None:
+        """The version that has the most traffic now."""
+        weights = self.target.split().weights
+        return max(sorted(weights), key=lambda version: weights[version], default=None)
+
+    def finish(self, version: str, *, poll_seconds: float = POLL_SECONDS) -> State:
+        """Goes on with it to its end, whoever began it, as soon as nobody else does."""
+        driver = self.driver(version)
+        while True:
+            try:
+                state = driver.tick()
+            except ConflictError:
+                continue
+            if state is not None and state.ended:
+                return state
+            time.sleep(poll_seconds)

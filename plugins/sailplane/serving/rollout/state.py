@@ -1,0 +1,92 @@
+"""Where a rollout is. All that is needed to go on is in it, and on the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, Self
+
+from sailplane.records import Record
+from sailplane.serving.rollout.observations import Observations
+from sailplane.serving.rollout.plan import Rollout
+from sailplane.serving.target import Split
+
+Phase = Literal["starting", "shadowing", "baking", "promoting", "rolling back", "succeeded", "failed"]
+ENDED: Final = ("succeeded", "failed")
+# In which nothing but the end is left to come.
+CLOSING: Final = ("promoting", "rolling back", *ENDED)
+WATCHED: Final = ("shadowing", "baking")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted(Record):
+    """What a version did in this phase. `last`: the totals that were read last, None before the first reading."""
+
+    seen: Observations = field(default_factory=Observations)
+    last: Observations | None = None
+
+    def read(self, totals: Observations) -> Self:
+        """The first reading is what the phase begins with."""
+        new = self.seen if self.last is None else self.seen + totals.since(self.last)
+        return replace(self, seen=new, last=totals)
+
+
+@dataclass(frozen=True, kw_only=True)
+class State(Record):
+    """:param step: which of the plan's steps is baking, from 0
+    :param applied: what the phase begins with was done; before that it may have been done
+    :param watched: seconds of this phase in which somebody looked, and the version was ready
+    :param missed: seconds without a break in which it was not ready
+    :param looked: when that was last, in seconds since 1970
+    :param reason: why it is rolled back
+    """
+
+    phase: Phase = "starting"
+    step: int = 0
+    applied: bool = False
+    watched: float = 0.0
+    missed: float = 0.0
+    looked: float | None = None
+    canary: Counted = field(default_factory=Counted)
+    champion: Counted = field(default_factory=Counted)
+    reason: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+    @property
+    def stage(self) -> str:
+        """As `baking 2`."""
+        return f"{self.phase} {self.step}" if self.phase == "baking" else self.phase
+
+    def entering(self, phase: Phase, step: int = 0, reason: str = "") -> State:
+        """Anew: nothing is counted yet."""
+        return State(phase=phase, step=step, looked=self.looked, reason=reason or self.reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject(Record):
+    """What is rolled out. `champion`: the version that has the traffic when it begins, None where nothing serves;
+    `owner`: who began it, a task of a DAG's run or a person, and `turn`: which time, for what is the same in a retry
+    and another one where the task was cleared."""
+
+    name: str
+    version: str
+    champion: str | None
+    endpoint: str
+    owner: str
+    turn: str = ""
+
+
+def split(plan: Rollout, subject: Subject, state: State) -> Split | None:
+    """The traffic that the state asks for; None where it asks for none."""
+    if state.phase in ("promoting", "succeeded"):
+        return Split({subject.version: 100})
+    if state.phase == "starting":
+        return None
+    if subject.champion is None:
+        return Split({})
+    if state.phase == "baking":
+        percent = plan.steps[state.step]
+        return Split({subject.champion: 100 - percent, subject.version: percent})
+    return Split({subject.champion: 100}, shadow=subject.version if state.phase == "shadowing" else None)

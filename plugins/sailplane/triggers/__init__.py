@@ -1,0 +1,1 @@
+"""What waits for something in Airflow's triggerer, while no worker does."""

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.serialization.serialized_objects import DagSerialization
+
+from sailplane.errors import ConfigurationError, DeploymentError, ServiceError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.operators import DeployModelOperator, ErrorRate, EvaluateModelOperator, Rollout, deploy
+from sailplane.records import Deployment
+from sailplane.serving.rollout.run import Serving
+from sailplane.serving.rollout.state import State
+from sailplane.storage import Storage
+from tests.unit.registry import tiny
+from tests.unit.serving.rollout.place import CHAMPION, Clock, Place
+
+PLAN = Rollout(steps=[10, 100], bake="5s", min_requests=5, checks=[ErrorRate(maximum=0.2)])
+
+
+class Task:
+    """The deploy task of one run, as Airflow executes it: `clears` is how often a person cleared it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        home = Home.find()
+        storage = Storage(home.store)
+        self.name = f"rolled{uuid4().hex[:8]}"
+        run = tiny.run_of(tiny.bundle(folder / "run", run=self.name, model=self.name), storage)
+        self.evaluation = tiny.evaluation_of(run)
+        self.place, self.clears = Place(), 0
+        self.serving = Serving(
+            Ledger.at(home), self.place, self.place, name=self.name, endpoint="http://x", clock=Clock(step=0.1)
+        )
+        monkeypatch.setattr(Serving, "local", lambda *_: self.serving)
+        self.pushed: dict[str, Any] = {}
+
+    @property
+    def context(self) -> dict[str, Any]:
+        ti = SimpleNamespace(
+            dag_id="d", run_id="r", task_id="deploy", max_tries=2 + 3 * self.clears, xcom_push=self._push
+        )
+        return {"ti": ti, "dag_run": SimpleNamespace(run_type="scheduled")}
+
+    def _push(self, key: str, value: object) -> None:
+        self.pushed[key] = value
+
+    @property
+    def operator(self) -> DeployModelOperator:
+        return DeployModelOperator(task_id="deploy", evaluation=self.evaluation.to_dict(), rollout=PLAN)
+
+    def execute(self) -> dict[str, Any]:
+        return self.operator.execute(self.context)
+
+    def deferred(self) -> dict[str, Any]:
+        """What the trigger is made of."""
+        with pytest.raises(TaskDeferred) as parked:
+            self.execute()
+        assert parked.value.method_name == "execute_complete"
+        return dict(parked.value.trigger.serialize()[1]["subject"])
+
+    def drive(self, version: str, *, failing: float = 0.0) -> State:
+        driver = self.serving.driver(version)
+        while True:
+            self.place.serve(100, failing=failing)
+            state = driver.tick()
+            if state is not None and state.ended:
+                return state
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Task]:
+    return Task(tmp_path, monkeypatch)
+
+
+def test_the_task_waits_without_a_worker_and_then_returns_what_is_served(task: Task) -> None:
+    given = task.deferred()
+    assert (given["name"], given["owner"], given["turn"]) == (task.name, "d r deploy", "2")
+    assert task.place.done == [f"begin {given['version']}"]
+    task.drive(given["version"])
+    event = {"model": task.name, "version": given["version"], "phase": "succeeded"}
+    returned = Deployment.from_dict(task.operator.execute_complete(task.context, event))
+    assert (returned.name, returned.weights) == (task.name, {given["version"]: 100})
+    assert returned.endpoint == "http://x"
+
+
+def test_a_retry_goes_on_and_after_the_end_changes_nothing(task: Task) -> None:
+    version = task.deferred()["version"]
+    driver = task.serving.driver(version)
+    while task.serving.entry(version).state.phase != "baking":
+        driver.tick()
+    driver.release()
+    assert task.deferred()["version"] == version
+    task.serving.clock.now += 60  # type: ignore[attr-defined]
+    task.drive(version)
+    done = list(task.place.done)
+    assert done.count("move 10") == 1
+    assert task.execute()["version"] == version
+    assert task.place.done == done
+
+
+def test_a_version_that_was_rolled_back_fails_the_task_for_good_until_it_is_cleared(task: Task) -> None:
+    version = task.deferred()["version"]
+    state = task.drive(version, failing=0.9)
+    event = {"model": task.name, "version": version, "phase": "failed"}
+    with pytest.raises(AirflowFailException, match=r"was rolled back: error rate: 0\.9000"):
+        task.operator.execute_complete(task.context, event)
+    assert task.pushed["reasons"] == [state.reason]
+    done = list(task.place.done)
+    with pytest.raises(AirflowFailException, match="was rolled back"):
+        task.execute()
+    assert task.place.done == done
+    task.clears = 1
+    assert task.deferred()["version"] == version
+    assert task.drive(version).phase == "succeeded"
+
+
+def test_a_target_that_stayed_away_is_an_error_that_a_retry_may_mend(task: Task) -> None:
+    with pytest.raises(ServiceError, match=r"nobody answers\. A retry goes on where it was\."):
+        task.operator.execute_complete(task.context, {"error": "nobody answers"})
+
+
+def test_a_rollout_is_declared_in_the_dag_with_a_person_before_it_or_not() -> None:
+    for approve in (False, True):
+        with DAG("wired", schedule=None) as dag:
+            deploy(EvaluateModelOperator(task_id="evaluate", challenger={}, baseline={}), approve=approve, rollout=PLAN)
+        assert dag.get_task("deploy").rollout == PLAN
+        assert dag.get_task("deploy").upstream_task_ids == {"approve" if approve else "evaluate"}
+        assert DagSerialization.to_dict(dag)
+
+
+def test_what_is_no_rollout_is_refused_when_the_dag_is_parsed() -> None:
+    with pytest.raises(ConfigurationError, match=r"read the rollout of deploy: '5m'; expected Rollout\(\.\.\.\)"):
+        DeployModelOperator(task_id="deploy", evaluation={}, rollout="5m")  # type: ignore[arg-type]
+
+
+def test_the_champion_that_the_place_serves_is_what_it_goes_back_to(task: Task) -> None:
+    version = task.deferred()["version"]
+    assert task.serving.entry(version).subject.champion == CHAMPION
+
+
+def test_a_task_that_is_cleared_on_its_way_is_taken_back_and_begins_anew(task: Task) -> None:
+    version = task.deferred()["version"]
+    driver = task.serving.driver(version)
+    while task.serving.entry(version).state.phase != "baking":
+        driver.tick()
+    task.clears = 1
+    assert task.deferred()["turn"] == "5"
+    assert task.place.done[-3:] == ["move 0", f"stop {version}", f"begin {version}"]
+    assert task.serving.entry(version).attempt == 2
+
+
+def test_without_a_rollout_nothing_is_deployed_over_one_that_is_on_its_way(task: Task) -> None:
+    task.deferred()
+    with pytest.raises(DeploymentError, match=rf"deploy {task.name}: .* is on its way \(starting\), begun by d r"):
+        DeployModelOperator(task_id="deploy", evaluation=task.evaluation.to_dict()).execute(task.context)
