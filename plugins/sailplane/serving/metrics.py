@@ -11,14 +11,12 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from sailplane.serving.rollout.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS
+
 if TYPE_CHECKING:
     import numpy as np
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-# Seconds. Ten a decade (ISO 3, R10), so that a limit that a person names is one of them.
-_DECADE: Final = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
-SECONDS: Final = (*(float(f"{part}e{power}") for power in range(-4, 1) for part in _DECADE), 10.0)
-SCORES: Final = tuple(part / 20 for part in range(1, 20))
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 
 STARTED: Final = "sailplane_started_seconds"
@@ -45,9 +43,9 @@ class Metrics:
         )
         self._requests: Callable[[str, int], Counter] = lambda protocol, code: requests.labels(*values, protocol, code)
         self._counts: dict[tuple[str, int], Counter] = {}
-        self._seconds = histogram(LATENCY, "From a request's head to its answer, predictions alone", SECONDS)
+        self._seconds = histogram(LATENCY, "From a request's head to its answer, predictions alone", LATENCY_BOUNDS)
         self._rows = histogram("sailplane_batch_rows", "Rows of a model call", _ROWS)
-        self._calls = histogram("sailplane_batch_seconds", "A model call", SECONDS)
+        self._calls = histogram("sailplane_batch_seconds", "A model call", LATENCY_BOUNDS)
         self._scores = _Scores(labels)
         registry.register(self._scores)
 
@@ -76,20 +74,20 @@ class _Scores(Collector):
         import numpy as np
 
         self._labels, self._sum = labels, 0.0
-        self._bounds = np.array(SCORES)
-        self._counts = np.zeros(len(SCORES) + 1, dtype=np.int64)
+        self._bounds = np.array(PREDICTION_BOUNDS)
+        self._counts = np.zeros(len(PREDICTION_BOUNDS) + 1, dtype=np.int64)
 
     def add(self, scores: np.ndarray) -> None:
         import numpy as np
 
         score = scores.max(axis=1)
-        self._counts += np.bincount(self._bounds.searchsorted(score), minlength=len(SCORES) + 1)
+        self._counts += np.bincount(self._bounds.searchsorted(score), minlength=len(PREDICTION_BOUNDS) + 1)
         self._sum += float(score.sum())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         what = "Of one output its probability, of several classes the largest one"
         family = HistogramMetricFamily(SCORE, what, labels=list(self._labels))
-        bounds = [*(str(bound) for bound in SCORES), "+Inf"]
+        bounds = [*(str(bound) for bound in PREDICTION_BOUNDS), "+Inf"]
         buckets = [(bound, int(count)) for bound, count in zip(bounds, self._counts.cumsum(), strict=True)]
         family.add_metric(list(self._labels.values()), buckets, sum_value=self._sum)
         yield family

@@ -43,9 +43,10 @@ class Serving:
     @classmethod
     def local(cls, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:
         from sailplane.serving.local import endpoint
-        from sailplane.serving.local_target import local_source, local_target  # type: ignore[import-untyped]
+        from sailplane.serving.local_source import LocalSource
+        from sailplane.serving.local_target import LocalTarget
 
-        target, source = local_target(home, ledger, storage, name), local_source(home, name)
+        target, source = LocalTarget(home, storage, name), LocalSource(home, name)
         return cls(ledger, target, source, name=name, endpoint=endpoint(home, name))
 
     def driver(self, version: str) -> Driver:

@@ -1,0 +1,68 @@
+"""What the model servers on this machine count, as a rollout reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+from sailplane.serving.client import call
+from sailplane.serving.metrics import LATENCY, REQUESTS, SCORE, STARTED
+from sailplane.serving.rollout.observations import Histogram, Observations
+from sailplane.serving.router import Router
+
+if TYPE_CHECKING:
+    from prometheus_client.samples import Sample
+
+# A score that is no number has a 4xx of its own.
+NO_NUMBER = 422
+
+
+class LocalSource:
+    """The `Source` of the model `name`: its servers' own metrics, so that what a shadow answers counts as well, and
+    what another version answered in place of one."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        self._router, self._name = Router(home), name
+
+    def observed(self, version: str) -> Observations:
+        port = self._router.ports().get((self._name, version))
+        if port is None:
+            return Observations()
+        reply = call(port, "GET", "/metrics")
+        if reply.status != 200:
+            got = reply.body.decode(errors="replace") if reply.status == 0 else reply.status
+            raise ServiceError("read the metrics of", f"{self._name} {version}", got=got)
+        return observations(reply.body.decode())
+
+
+def observations(text: str) -> Observations:
+    """Of a model server's metrics in Prometheus' text form."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    counts = {int(one.labels["code"]): 0.0 for one in samples if one.name == f"{REQUESTS}_total"}
+    for one in _predictions(samples):
+        counts[int(one.labels["code"])] += one.value
+    errors = sum(count for code, count in counts.items() if code >= 500 or code == NO_NUMBER)
+    [started] = [one.value for one in samples if one.name == STARTED]
+    return Observations(
+        started=started,
+        requests=int(sum(count for code, count in counts.items() if code < 400) + errors),
+        errors=int(errors),
+        latency=_histogram(samples, LATENCY),
+        predictions=_histogram(samples, SCORE),
+    )
+
+
+def _predictions(samples: list[Sample]) -> Iterator[Sample]:
+    """The requests that asked for scores."""
+    return (one for one in samples if one.name == f"{REQUESTS}_total" and one.labels["protocol"] != "other")
+
+
+def _histogram(samples: list[Sample], name: str) -> Histogram:
+    buckets = sorted((float(one.labels["le"]), int(one.value)) for one in samples if one.name == f"{name}_bucket")
+    bounds, cumulated = zip(*buckets, strict=True)
+    counts = [after - before for before, after in zip((0, *cumulated), cumulated, strict=False)]
+    return Histogram(bounds=bounds[:-1], counts=tuple(counts))
