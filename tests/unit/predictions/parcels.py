@@ -12,8 +12,10 @@ import pandas as pd
 from pandera.pandas import Column, DataFrameSchema
 
 from sailplane.datasets import ingest
-from sailplane.records import Dataset, Field, Interval, Run
+from sailplane.predictions import score
+from sailplane.records import Dataset, Field, Interval, Predictions, Run
 from sailplane.registry import bundle
+from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
 from tests.unit.evaluation.toy import graph
 
@@ -128,3 +130,16 @@ def trained(
 
 def files(storage: Storage, folder: str = "predictions") -> Mapping[str, bytes]:
     return {path: storage.get(path) for path in storage.list(folder)}
+
+
+def scored(storage: Storage, run: Run, dataset: Dataset, interval: Interval | None = None, **how: Any) -> Predictions:
+    return score(storage, bundle=run.bundle, dataset=dataset, interval=interval or dataset.interval, **how)
+
+
+def opened(storage: Storage, run: Run, folder: Path) -> Bundle:
+    storage.download(storage.path(run.bundle), folder / "opened")
+    return Bundle.open(folder / "opened")
+
+
+def taken(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[["weight", "colour", "pieces"]]
