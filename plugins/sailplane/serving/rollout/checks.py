@@ -181,8 +181,7 @@ def _metric(check: Metric, seen: Seen, level: float) -> Finding:
 
 def _scaled(one: Feedback, check: Metric) -> Sample:
     """To 0..1, of which less is better."""
-    total = (one.total - one.count * check.low) / (check.high - check.low)
-    sample = Sample(one.count, min(max(total, 0.0), float(one.count)))
+    sample = Sample(one.count, (one.total - one.count * check.low) / (check.high - check.low))
     return sample.mirrored() if check.more_is_better else sample
 
 

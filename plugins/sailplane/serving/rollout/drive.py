@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from sailplane.errors import DeploymentError
+from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.registry.models import get
 from sailplane.serving.rollout import journal
@@ -66,23 +66,26 @@ class Driver:
 
     def _look(self, entry: Entry) -> Entry:
         state = entry.state
-        after, findings = advance(
-            entry.plan, entry.subject, state, self._progress(state), self._observed(entry), self._clock()
-        )
+        progress, observed = self._seen(entry)
+        after, findings = advance(entry.plan, entry.subject, state, progress, observed, self._clock())
         if after.stage != state.stage:
             _log.info("%s %s: %s, %s", self._name, self._version, after.stage, after.reason or "as planned")
         return self._keep(entry, after, findings) if after != state else entry
 
-    def _progress(self, state: State) -> Progress:
-        """Of a version that was begun, and is not given up."""
-        asked = state.applied and state.phase not in CLOSING
-        return self._target.progress(self._version) if asked else Progress("starting")
-
-    def _observed(self, entry: Entry) -> Mapping[str, Observations]:
-        if entry.state.phase not in WATCHED or not entry.state.applied:
-            return {}
-        versions = filter(None, (entry.subject.version, entry.subject.champion))
-        return {version: self._source.observed(version) for version in versions}
+    def _seen(self, entry: Entry) -> tuple[Progress, Mapping[str, Observations]]:
+        """Of a version that was begun, and is not given up; what it did, where it has a part of the traffic."""
+        if not entry.state.applied or entry.state.phase in CLOSING:
+            return Progress("starting"), {}
+        progress = self._target.progress(self._version)
+        if progress.state != "ready" or entry.state.phase not in WATCHED:
+            return progress, {}
+        try:
+            observed = {self._version: self._source.observed(self._version)}
+        except ServiceError as error:
+            # It died at this moment: who is away for too long is taken back.
+            return Progress("starting", str(error)), {}
+        champion = entry.subject.champion
+        return progress, {**observed, **({champion: self._source.observed(champion)} if champion else {})}
 
     def _act(self, entry: Entry) -> Entry:
         if entry.state.ended:

@@ -36,10 +36,14 @@ _TINY: Final = 1e-12
 
 @dataclass(frozen=True)
 class Sample:
-    """`count` values from 0 to 1, and what they add up to."""
+    """`count` values from 0 to 1, and what they add up to: from 0 to `count`, whatever is counted."""
 
     count: float
     total: float
+
+    def __post_init__(self) -> None:
+        # Two counters are not read at the same instant; else there could be no evidence at all.
+        object.__setattr__(self, "total", min(max(self.total, 0), self.count))
 
     @property
     def mean(self) -> float:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from sailplane.errors import DeploymentError
+from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger, tables
 from sailplane.records import Model
 from sailplane.registry.models import promote
@@ -37,6 +37,7 @@ class Place:
     before: Callable[[str], None] = ignore
     after: Callable[[str], None] = ignore
     starting: int = 0
+    unread: set[str] = field(default_factory=set)
 
     def begin(self, model: Model) -> None:
         self.before("begin")
@@ -79,6 +80,8 @@ class Place:
 
     def observed(self, version: str) -> Observations:
         self.before("observed")
+        if version in self.unread:
+            raise ServiceError("read the metrics of", version, got="nobody answers")
         return self.totals.get(version, Observations())
 
     def serve(self, requests: int, *, failing: float = 0.0) -> None:

@@ -75,6 +75,12 @@ def test_a_version_that_answers_nothing_but_errors_is_found_out_within_a_few_req
     assert outcomes(ErrorRate(worse_by=0.01), of(6, 6), of(600, 3), over=False) == ["failed"]
 
 
+def test_more_errors_than_requests_as_counters_may_say_that_are_not_read_at_once_are_all_errors() -> None:
+    assert outcomes(ErrorRate(maximum=0.05), of(50, 60), over=False) == ["failed"]
+    assert outcomes(ErrorRate(worse_by=0.05), of(50, 60), of(450, 470), over=False) == ["undecided"]
+    assert outcomes(ErrorRate(worse_by=0.05), of(50, 60), of(450, -1), over=False) == ["failed"]
+
+
 def test_a_step_that_goes_on_is_undecided_and_so_is_one_of_too_few_requests() -> None:
     assert outcomes(ErrorRate(), of(5000), over=False) == ["undecided"]
     assert outcomes(ErrorRate(), of(99), of(900)) == ["undecided"]

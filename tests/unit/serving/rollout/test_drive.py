@@ -172,6 +172,20 @@ def test_a_version_that_is_started_anew_goes_on_and_one_that_stays_away_is_taken
     assert 30 <= served.clock.now - began <= 32
 
 
+def test_a_version_of_which_nothing_can_be_read_is_away_and_the_champions_counts_are_asked_for_again(
+    served: Served,
+) -> None:
+    served.until(lambda state: state.stage == "baking 0")
+    served.place.unread = {CHAMPION}
+    with pytest.raises(ServiceError, match="read the metrics of v1: nobody answers"):
+        served.look()
+    served.place.unread = {CANARY}
+    began = served.clock.now
+    state = served.until(lambda state: state.ended)
+    assert state.reason == "the version is not ready for 30 s: read the metrics of v2: nobody answers."
+    assert 30 <= served.clock.now - began <= 33
+
+
 def test_counts_that_begin_anew_with_a_new_server_are_added_to_those_before(served: Served) -> None:
     served.until(lambda state: state.stage == "baking 0")
     served.look(), served.look(requests=200)
