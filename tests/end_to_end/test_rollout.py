@@ -1,0 +1,106 @@
+"""A rollout through Airflow: the task waits in the triggerer, which may die."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from sailplane.ledger import Ledger
+from sailplane.records import Deployment
+from sailplane.registry.models import alias
+from sailplane.serving.rollout import entries
+from sailplane.supervisor import Supervisor
+from tests.end_to_end.faults import FAULTY, RECORDS, ask, instance, spoil
+from tests.platform import Platform, started, until
+
+FIRST, SECOND = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = tmp_path_factory.mktemp("rollout")
+    shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "project" / "faults").mkdir()
+    with started(folder / "home", folder / "project") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(platform: Platform) -> Deployment:
+    """The first model has nothing to be compared with, and all the traffic at once. It could be better."""
+    spoil(platform, FIRST, "sees half")
+    run = platform.trigger("rolled", {"as_of": f"{FIRST:%Y-%m-%d}"})
+    assert platform.wait(run) == "success"
+    return Deployment.from_dict(platform.xcom(run, "deploy"))
+
+
+@contextmanager
+def asked_all_the_time(served: Deployment) -> Iterator[Counter[int]]:
+    """Answers by status."""
+    answers: Counter[int] = Counter()
+    over = threading.Event()
+
+    def work() -> None:
+        with httpx.Client(trust_env=False, timeout=30) as client:
+            while not over.wait(0.01):
+                answers[client.post(served.endpoint, json={"jsonData": RECORDS}).status_code] += 1
+
+    asking = threading.Thread(target=work)
+    asking.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        asking.join(30)
+
+
+def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_was_killed(
+    platform: Platform, served: Deployment
+) -> None:
+    ledger = Ledger.at(platform.home)
+
+    def stage() -> str | None:
+        entry = entries.active(ledger, "rolled")
+        return entry.state.stage if entry else None
+
+    with asked_all_the_time(served) as answers:
+        run = platform.trigger("rolled", {"as_of": f"{SECOND:%Y-%m-%d}"})
+        until(lambda: stage() == "baking 0" or None, 180, "the first step")
+        pool = platform.api("GET", "/pools/default_pool")
+        assert (pool["occupied_slots"], pool["running_slots"], pool["deferred_slots"]) == (0, 0, 1)
+        assert instance(platform, run, "deploy")["state"] == "deferred"
+        os.kill(Supervisor(platform.home).states()["triggerer"].pid, signal.SIGKILL)
+        assert platform.wait(run) == "success"
+    assert set(answers) == {200}
+    deployed = Deployment.from_dict(platform.xcom(run, "deploy"))
+    assert deployed.version != served.version
+    champion, previous = (alias(ledger, "rolled", name) for name in ("champion", "previous"))
+    assert champion
+    assert previous
+    assert (champion.version, previous.version) == (deployed.version, served.version)
+    assert ask(deployed)
+    decided = entries.decisions(ledger, "rolled", deployed.version)
+    assert [one.after for one in decided] == ["starting", "shadowing", "baking 0", "promoting", "succeeded"]
+    assert len({one.by for one in decided[2:4]}) == 2, "another triggerer's driver ended the step"
+    assert all(finding.outcome == "passed" for one in decided[2:4] for finding in one.findings)
+
+
+def test_rollback_is_one_command(platform: Platform, served: Deployment) -> None:
+    ended = platform.sailplane("rollback", "rolled")
+    assert (ended.returncode, ended.stdout) == (0, f"rolled: {served.version} serves\n"), ended.stderr
+    assert ask(served)["names"] is not None
+    champion = alias(Ledger.at(platform.home), "rolled", "champion")
+    assert champion
+    assert champion.version == served.version
+    again = platform.sailplane("rollback", "nothing")
+    assert (again.returncode, again.stderr.count("\n")) == (1, 1)
+    assert "no version served before this one" in again.stderr
