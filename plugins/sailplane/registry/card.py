@@ -140,7 +140,7 @@ bundle = Bundle.open(Path("."))
 print(bundle.predict(bundle.frame(bundle.golden_records)))
 ```
 
-Without it: `features.transform(frame, state)`, with `state.json`, gives the arrays that `model.onnx` takes by name.
+Without it: `features.transform`, with the rows and `state.json`, gives the arrays that `model.onnx` takes by name.
 Where it is served:
 
 ```
