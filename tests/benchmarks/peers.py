@@ -23,12 +23,12 @@ def peer_packages(*packages: str) -> Path:
     return home
 
 
-def peer_python(package: str) -> str:
-    """Of an environment with that package; made once, and kept."""
-    home = Path(tempfile.gettempdir(), "sailplane-bench-environments", re.sub(r"\W+", "-", package))
+def peer_python(*packages: str) -> str:
+    """Of an environment with these packages; made once, and kept."""
+    home = Path(tempfile.gettempdir(), "sailplane-bench-environments", re.sub(r"\W+", "-", "-".join(packages)))
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
         home.parent.mkdir(exist_ok=True)
-        environment(home, package)
+        environment(home, *packages)
         (home / "complete").touch()
     return str(home / "bin" / "python")

@@ -1,0 +1,24 @@
+"""The same model for every server: what a request means, and its scores. BUNDLE is a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.columns import read
+from sailplane.serving import open_inference, seldon
+
+bundle = Bundle.open(Path(os.environ["BUNDLE"]))
+bundle.check()
+manifest, inputs = bundle.manifest, bundle.manifest.inputs
+
+
+def answer(message: Any) -> dict[str, Any]:
+    scores = bundle.predict_values(read(seldon.columns(message, inputs), inputs))
+    return {"data": {"names": list(manifest.outputs), "ndarray": scores.tolist()}}
+
+
+def answer_v2(message: Any) -> list[float]:
+    return bundle.predict_values(read(open_inference.columns(message, inputs), inputs)).ravel().tolist()
