@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,14 +17,14 @@ from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Plac
 
 
 @pytest.fixture
-def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
+def serving(tmp_path: Path) -> Serving:
     """`v2` serves, and `v1` did before."""
-    monkeypatch.setattr("sailplane.services.rollback._POLL_SECONDS", 0.0)
     ledger, place = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), Place()
     register(ledger, CHAMPION, CANARY)
     promote(ledger, NAME, CANARY)
     place.running, place.weights = {CANARY: Progress("ready")}, {CANARY: 100}
-    return Serving(ledger, place, place, name=NAME, endpoint="http://x", clock=Clock(step=0.1))
+    clock = Clock(step=0.1)
+    return Serving(ledger, place, place, name=NAME, endpoint="http://x", clock=clock, sleep=clock.sleep)
 
 
 def place_of(serving: Serving) -> Place:

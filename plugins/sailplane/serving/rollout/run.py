@@ -36,9 +36,10 @@ class Serving:
         name: str,
         endpoint: str,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.ledger, self.target, self.source = ledger, target, source
-        self.name, self.endpoint, self.clock = name, endpoint, clock
+        self.name, self.endpoint, self.clock, self.sleep = name, endpoint, clock, sleep
 
     @classmethod
     def local(cls, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:
@@ -100,4 +101,4 @@ class Serving:
                 continue
             if state is not None and state.ended:
                 return state
-            time.sleep(poll_seconds)
+            self.sleep(poll_seconds)

@@ -121,3 +121,6 @@ class Clock:
     def __call__(self) -> float:
         self.now += self.step
         return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds

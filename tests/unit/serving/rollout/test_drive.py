@@ -38,7 +38,9 @@ class Served:
         if champion is None:
             self.place.weights, self.place.running = {}, {}
         register(ledger, CHAMPION, CANARY, champion=champion)
-        self.serving = Serving(ledger, self.place, self.place, name=NAME, endpoint="http://x", clock=self.clock)
+        self.serving = Serving(
+            ledger, self.place, self.place, name=NAME, endpoint="http://x", clock=self.clock, sleep=self.clock.sleep
+        )
         self.plan = plan
         self.driver = self.new_driver()
 
@@ -260,6 +262,25 @@ def test_a_driver_that_somebody_came_before_does_nothing(served: Served, ledger:
     state = served.look()
     assert (state.phase, state.reason) == ("failed", "enough")
     assert entries.decisions(ledger, NAME, CANARY)[-2].by == "Ada"
+
+
+def test_nor_does_one_that_somebody_came_before_after_it_decided(served: Served, ledger: Ledger) -> None:
+    served.until(lambda state: state.stage == "baking 0")
+
+    def meddle(what: str) -> None:
+        if what == "split" and served.stages[-1] == "baking 1":
+            journal.abort(ledger, NAME, "enough", "Ada")
+            served.driver, other = served.new_driver(), served.driver
+            served.driver.tick()
+            served.driver = other
+            served.place.running[CANARY] = Progress("ready", "it takes its time to end")
+
+    served.place.before = meddle
+    with pytest.raises(ConflictError, match="another one goes on"):
+        served.until(lambda state: state.ended)
+    assert served.stages[-3:] == ["baking 1", "rolling back", "failed"]
+    assert "move 50" not in served.place.done
+    assert served.place.split() == Split({CHAMPION: 100})
 
 
 def test_what_the_target_refuses_ends_the_rollout_and_what_it_cannot_be_asked_is_asked_again(served: Served) -> None:
