@@ -13,6 +13,7 @@ import pytest
 # Names under which a program may be installed, and what installs it.
 PROGRAMS = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
+    "kubectl": (("kubectl",), "apt-get install kubernetes-client"),
     "postgresql": (("postgres",), "apt-get install postgresql"),
     "python3.11": (("python3.11",), "uv python install 3.11"),
 }

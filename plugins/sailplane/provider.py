@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from sailplane import __doc__ as description
@@ -29,6 +30,35 @@ WANDB: Final = {
 }
 
 
+def _field(label: str, kind: str, **schema: str) -> dict[str, Any]:
+    return {"label": label, "schema": {"type": [kind, "null"], **schema}}
+
+
+# Airflow's own provider of Kubernetes has the same type with the same fields, and more.
+KUBERNETES: Final = {
+    "connection-type": "kubernetes",
+    "hook-class-name": "sailplane.hooks.kubernetes.KubernetesHook",
+    "hook-name": "Kubernetes Cluster Connection",
+    "conn-fields": {
+        "in_cluster": _field("In cluster configuration", "boolean"),
+        "kube_config_path": _field("Kube config path", "string"),
+        "kube_config": _field("Kube config (JSON format)", "string", format="password"),
+        "namespace": _field("Namespace", "string"),
+        "cluster_context": _field("Cluster context", "string"),
+        "disable_verify_ssl": _field("Disable SSL", "boolean"),
+    },
+    "ui-field-behaviour": {"hidden-fields": ["host", "schema", "login", "password", "port", "extra"], "relabeling": {}},
+}
+
+
+def _connection_types() -> list[dict[str, Any]]:
+    try:
+        version("apache-airflow-providers-cncf-kubernetes")
+    except PackageNotFoundError:
+        return [ALGORITHMIA, KUBERNETES, WANDB]
+    return [ALGORITHMIA, WANDB]
+
+
 def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "sailplane",
@@ -36,6 +66,6 @@ def get_provider_info() -> dict[str, Any]:
         "description": description,
         "versions": ["0.1.0"],
         "filesystems": [f"sailplane.filesystems.{scheme}" for scheme in ("data", "hf", "s3")],
-        "connection-types": [ALGORITHMIA, WANDB],
+        "connection-types": _connection_types(),
         "extra-links": ["sailplane.operators.links.ReportLink"],
     }

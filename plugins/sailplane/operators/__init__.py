@@ -11,12 +11,15 @@ from sailplane.operators.publish import PublishModelOperator
 from sailplane.operators.sweep import sweep
 from sailplane.operators.sync import SyncStorageOperator
 from sailplane.operators.train import TrainModelOperator
+from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.serving.rollout.declared import ErrorRate, Latency, Metric, PredictionDrift
 from sailplane.serving.rollout.plan import Rollout
 
 __all__ = [
     "ApproveModelOperator",
     "BatchPredictOperator",
+    "CoreV1",
+    "CoreV2",
     "DeployModelOperator",
     "ErrorRate",
     "EvaluateModelOperator",

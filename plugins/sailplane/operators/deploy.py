@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -16,6 +16,7 @@ from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Deployment, Evaluation, Model
+from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.serving.rollout.plan import Rollout
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def deploy(
     deadline: timedelta = DEADLINE,
     default: Default = "reject",
     rollout: Rollout | None = None,
+    **where: Any,
 ) -> Any:
     """The task `deploy`, which serves the model that passed.
 
@@ -41,17 +43,19 @@ def deploy(
     :param deadline: how long an answer is waited for
     :param default: what counts as the answer then, `"approve"` or `"reject"`
     :param rollout: in which steps the model takes over; without it at once
+    :param where: what else `DeployModelOperator` takes: `target="kubernetes"` and what belongs to it
     :returns: the `Deployment`, as XCom
     """
     evaluation = evaluate.output
     if approve:
         asked = ApproveModelOperator(task_id="approve", evaluation=evaluation, deadline=deadline, default=default)
         evaluation = asked.output
-    return DeployModelOperator(task_id="deploy", evaluation=evaluation, rollout=rollout).output
+    return DeployModelOperator(task_id="deploy", evaluation=evaluation, rollout=rollout, **where).output
 
 
 class DeployModelOperator(BaseOperator):
-    """Registers the model that passed and gives it the traffic of the local serving service; returns a `Deployment`.
+    """Registers the model that passed and gives it the traffic of the local serving service, or of a Kubernetes
+    cluster; returns a `Deployment`.
 
     Skipped, with the reasons in the log and in the XCom `reasons`, if the verdict or a person is against the model, the
     champion is another one than it was compared with, or the run is a backfill. A retry goes on where the last try
@@ -64,14 +68,33 @@ class DeployModelOperator(BaseOperator):
 
     :param evaluation: the `Evaluation` that `evaluate` or `approve` returned
     :param rollout: in which steps the model takes over; without it at once
+    :param target: `"local"`, or `"kubernetes"`: the task waits there until the version is available and gives the
+        golden rows their scores; what fails, or is not there by the deadline, is rolled back
+    :param seldon: how it runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
+    :param conn_id: the connection of the cluster, of the type `kubernetes`
     """
 
-    template_fields: Sequence[str] = ("evaluation",)
+    template_fields: Sequence[str] = ("evaluation", "conn_id")
 
-    def __init__(self, *, evaluation: Any, rollout: Rollout | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        evaluation: Any,
+        rollout: Rollout | None = None,
+        target: Literal["local", "kubernetes"] = "local",
+        seldon: CoreV1 | CoreV2 | None = None,
+        conn_id: str = "kubernetes_default",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.evaluation: Mapping[str, Any] = evaluation
-        self.rollout = rollout
+        self.rollout, self.seldon, self.conn_id = rollout, seldon, conn_id
+        if target not in ("local", "kubernetes") or (target == "kubernetes") != (seldon is not None):
+            got, expected = f"target={target!r} with seldon={seldon!r}", 'target="kubernetes" with CoreV1(image=...)'
+            raise ConfigurationError("read the target of", self.task_id, got=got, expected=f"{expected}, or neither")
+        if rollout is not None and seldon is not None:
+            expected = "one of them: the checks of a rollout read what the servers of this machine count"
+            raise ConfigurationError("read", self.task_id, got='a rollout with target="kubernetes"', expected=expected)
         if rollout is not None and not isinstance(rollout, Rollout):
             raise ConfigurationError("read the rollout of", self.task_id, got=repr(rollout), expected="Rollout(...)")
 
@@ -107,15 +130,26 @@ class DeployModelOperator(BaseOperator):
         skip(context, f"the champion is {champion.version} now, and this model was {compared}: {remedy}")
 
     def _deploy(self, evaluation: Evaluation) -> dict[str, Any]:
-        from sailplane.serving.local import deploy as serve
         from sailplane.serving.rollout.journal import refuse_while_active
 
         home = Home.find()
         ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
         refuse_while_active(ledger, evaluation.model)
-        deployment = serve(home, ledger, storage, self._registered(ledger, storage, evaluation))
+        deployment = self._serve(home, ledger, storage, self._registered(ledger, storage, evaluation))
         self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)
         return deployment.to_dict()
+
+    def _serve(self, home: Home, ledger: Ledger, storage: Storage, model: Model) -> Deployment:
+        if self.seldon is None:
+            from sailplane.serving.local import deploy as serve
+
+            return serve(home, ledger, storage, model)
+        from sailplane.hooks.kubernetes import KubernetesHook
+        from sailplane.serving.kubernetes.deploy import deploy as serve_there
+        from sailplane.serving.kubernetes.deploy import target
+
+        there = target(KubernetesHook(self.conn_id).cluster(), model.name, self.seldon, ledger, storage)
+        return serve_there(there, ledger, model, self.log.info)
 
     def _roll_out(self, context: Context, evaluation: Evaluation, rollout: Rollout) -> dict[str, Any]:
         from sailplane.serving.rollout.run import Serving

@@ -56,7 +56,7 @@ import socket, sys, airflow.sdk, runpy
 def refuse(*_, **__): raise RuntimeError("a socket at parse time")
 socket.socket.connect = refuse
 runpy.run_path({str(file)!r})
-heavy = {{"torch", "pandas", "numpy", "wandb", "sklearn", "onnxruntime", "pandera", "pyarrow", "optuna"}}
+heavy = {{"torch", "pandas", "numpy", "wandb", "sklearn", "onnxruntime", "pandera", "pyarrow", "optuna", "kubernetes"}}
 print(sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)

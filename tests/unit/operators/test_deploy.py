@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 from airflow.sdk.exceptions import AirflowSkipException
 
+from sailplane.errors import ConfigurationError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
-from sailplane.operators import DeployModelOperator
+from sailplane.operators import CoreV1, DeployModelOperator, Rollout
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
 from sailplane.registry.models import alias, promote
 
@@ -93,3 +94,19 @@ def test_a_model_that_was_compared_with_another_champion_than_todays_is_not_depl
     ti = execute(evaluation(passed=True, model=name, champion=compared), "scheduled")
     (reason,) = ti.pushed["reasons"]
     assert reason.startswith(f"the champion is v2 now, and this model was {told}: clear `evaluate`")
+
+
+@pytest.mark.parametrize(
+    "how", [{"target": "kubernetes"}, {"seldon": CoreV1(image="x")}, {"target": "cloud"}], ids=["bare", "local", "none"]
+)
+def test_a_target_without_what_it_needs_is_refused_where_the_dag_is_parsed(how: dict):
+    with pytest.raises(
+        ConfigurationError, match=r'read the target of deploy: .* expected target="kubernetes" with CoreV1'
+    ):
+        DeployModelOperator(task_id="deploy", evaluation={}, **how)
+
+
+def test_a_rollout_on_kubernetes_is_refused_where_the_dag_is_parsed():
+    how = {"target": "kubernetes", "seldon": CoreV1(image="x"), "rollout": Rollout()}
+    with pytest.raises(ConfigurationError, match=r"read deploy: a rollout with target=.kubernetes.*one of them"):
+        DeployModelOperator(task_id="deploy", evaluation={}, **how)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.sdk import BaseHook
+
+from sailplane.errors import ConfigurationError, SailplaneError
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient, Configuration
+
+    from sailplane.serving.kubernetes.cluster import Cluster
+
+# As Airflow's own provider of Kubernetes names them; what it knows besides is none of ours.
+PLACES: Final = ("in_cluster", "kube_config_path", "kube_config")
+EXTRAS: Final = (*PLACES, "cluster_context", "namespace", "disable_verify_ssl")
+
+_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_TEST_SECONDS: Final = 5
+
+
+class KubernetesHook(BaseHook):
+    """A cluster, reached as a connection of the type `kubernetes` says: from inside, with the kubeconfig in a file, or
+    with one in the connection itself. Without any of them from inside where this is a pod, else with `KUBECONFIG` or
+    `~/.kube/config`.
+
+    :param kubernetes_conn_id: the connection
+    """
+
+    conn_name_attr = "kubernetes_conn_id"
+    default_conn_name = "kubernetes_default"
+    conn_type = "kubernetes"
+    hook_name = "Kubernetes Cluster Connection"
+
+    def __init__(self, kubernetes_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kubernetes_conn_id = kubernetes_conn_id
+
+    def get_conn(self) -> ApiClient:
+        """Raises ConfigurationError for a kubeconfig that cannot be read."""
+        return self._client(self._extras())
+
+    def cluster(self, *, patience: float = 30) -> Cluster:
+        """In the namespace of the connection, else of the kubeconfig's context, else `default`."""
+        from sailplane.serving.kubernetes.cluster import Cluster
+
+        extras = self._extras()
+        return Cluster(self._client(extras), extras.get("namespace") or self._namespace(extras), patience=patience)
+
+    def test_connection(self) -> tuple[bool, str]:
+        from sailplane.serving.kubernetes.cluster import MODEL, SELDON_DEPLOYMENT
+
+        said = ""
+        for kind in (SELDON_DEPLOYMENT, MODEL):
+            try:
+                cluster = self.cluster(patience=_TEST_SECONDS)
+                cluster.list(kind, "")
+            except SailplaneError as error:
+                said = said or str(error)
+            else:
+                return True, f"{kind.package.rpartition('.')[0]} answers in namespace {cluster.namespace}."
+        return False, said
+
+    def _extras(self) -> dict[str, Any]:
+        given = self.get_connection(self.kubernetes_conn_id).extra_dejson
+        # Connections of older versions of the provider have its own prefix.
+        found = {name: given.get(name, given.get(f"extra__kubernetes__{name}")) for name in EXTRAS}
+        places = [name for name in PLACES if found[name]]
+        if len(places) > 1:
+            expected = f"one of {', '.join(PLACES)}"
+            raise ConfigurationError(
+                "use connection", self.kubernetes_conn_id, got=" and ".join(places), expected=expected
+            )
+        return found
+
+    def _client(self, extras: Mapping[str, Any]) -> ApiClient:
+        from kubernetes import client, config
+
+        configuration = client.Configuration()
+        # Else urllib3 asks four times over before it says that nobody is there.
+        configuration.retries = False
+        try:
+            self._load(extras, configuration)
+        except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
+            told = "no kubeconfig" if isinstance(error, json.JSONDecodeError) else error
+            expected = f"a kubeconfig {extras['kube_config_path'] or ''}".strip()
+            raise ConfigurationError("use connection", self.kubernetes_conn_id, got=told, expected=expected) from error
+        configuration.verify_ssl = not extras["disable_verify_ssl"] and configuration.verify_ssl
+        return client.ApiClient(configuration)
+
+    def _load(self, extras: Mapping[str, Any], configuration: Configuration) -> None:
+        from kubernetes import config
+
+        how: dict[str, Any] = {"context": extras["cluster_context"] or None, "client_configuration": configuration}
+        if extras["in_cluster"]:
+            config.load_incluster_config(client_configuration=configuration)
+        elif extras["kube_config_path"]:
+            config.load_kube_config(extras["kube_config_path"], persist_config=False, **how)
+        elif extras["kube_config"]:
+            config.load_kube_config_from_dict(_read(extras["kube_config"]), persist_config=False, **how)
+        else:
+            _load_default(configuration, how)
+
+    def _namespace(self, extras: Mapping[str, Any]) -> str:
+        from kubernetes.config import ConfigException, list_kube_config_contexts
+
+        if extras["kube_config"]:
+            known = _read(extras["kube_config"])
+            contexts, current = known.get("contexts", []), known.get("current-context")
+        else:
+            try:
+                contexts, active = list_kube_config_contexts(extras["kube_config_path"] or None)
+                current = active["name"]
+            except ConfigException:  # from inside
+                return _NAMESPACE.read_text().strip() if _NAMESPACE.exists() else "default"
+        wanted = extras["cluster_context"] or current
+        return next((one["context"].get("namespace") for one in contexts if one["name"] == wanted), None) or "default"
+
+
+def _load_default(configuration: Configuration, how: Mapping[str, Any]) -> None:
+    from kubernetes import config
+
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        config.load_kube_config(persist_config=False, **how)
+
+
+def _read(kubeconfig: Any) -> dict[str, Any]:
+    return dict(kubeconfig if isinstance(kubeconfig, Mapping) else json.loads(kubeconfig))

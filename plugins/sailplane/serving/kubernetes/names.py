@@ -1,0 +1,52 @@
+"""What the objects of a model are called, and what Seldon's operator calls those that it makes of them.
+
+https://github.com/SeldonIO/seldon-core/blob/v1.17.1/operator/apis/machinelearning.seldon.io/v1/seldondeployment_types.go
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Final
+
+# Of every predictor: the operator numbers ports by the containers' names, and another port is another pod.
+CONTAINER: Final = "model"
+
+MODEL: Final = "sailplane/model"
+VERSION: Final = "sailplane/version"
+BEGUN: Final = "sailplane/begun"
+DIGEST: Final = "sailplane/digest"
+MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "sailplane")
+
+_LONGEST: Final = 63
+
+
+def object_name(model: str) -> str:
+    """Of its SeldonDeployment or Experiment: a name that a service may begin with."""
+    dashed = model.replace("_", "-").rstrip("-")
+    return dashed if dashed[0].isalpha() else f"m-{dashed}"
+
+
+def predictor_name(version: str) -> str:
+    return f"v{version}"
+
+
+def version_of(predictor: str) -> str | None:
+    """None for a predictor that is none of ours."""
+    found = re.fullmatch(r"v([0-9a-f]{12})", predictor)
+    return found[1] if found else None
+
+
+def service_name(model: str, version: str) -> str:
+    """Of the predictor's own service."""
+    return _short(f"{object_name(model)}-{predictor_name(version)}")
+
+
+def deployment_name(model: str, version: str) -> str:
+    """Of the predictor's Deployment, which is its key in `deploymentStatus`."""
+    return _short(f"{object_name(model)}-{predictor_name(version)}-0-{CONTAINER}")
+
+
+def _short(name: str) -> str:
+    digest = hashlib.md5(name.encode(), usedforsecurity=False)
+    return name if len(name) <= _LONGEST else f"seldon-{digest.hexdigest()}"

@@ -1,0 +1,82 @@
+"""How a version runs on the cluster, as a DAG says it. Imports nothing heavy: a DAG file has it at its top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from sailplane.errors import ConfigurationError
+
+DEADLINE: Final = timedelta(minutes=10)
+
+
+def _modest() -> dict[str, dict[str, str]]:
+    return {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreV1:
+    """Seldon Core v1: one SeldonDeployment a model, one predictor a version.
+
+    :param image: with the class `sailplane.serving.SeldonModel` under Seldon's wrapper, as docker/seldon builds it
+    :param replicas: pods a version
+    :param resources: of the container, as a pod's `resources`
+    :param environment: variables of the container
+    :param secret: a secret whose keys are variables too: what the store is reached with
+    :param service_account: of the pods
+    :param deadline: how long a version may take until it is available
+    :param address: where a predictor's own service is reached, with `{service}` and `{namespace}`, for example
+        `http://{service}.{namespace}:8000`; without one, through the API server
+    :param ingress: the address of the cluster's gateway, for the endpoint that is returned
+    """
+
+    image: str
+    replicas: int = 1
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=_modest)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secret: str | None = None
+    service_account: str | None = None
+    deadline: timedelta = DEADLINE
+    address: str | None = None
+    ingress: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self.replicas, self.deadline)
+        if not self.image:
+            raise ConfigurationError("read CoreV1", got="no image", expected="the image of docker/seldon")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreV2:
+    """Seldon Core v2: one Model a version, one Experiment a model.
+
+    :param requirements: what a Server must be able to do to load the bundle
+    :param replicas: servers that load a version
+    :param memory: that a version takes, for the scheduler
+    :param secret: with the storage configuration of Seldon's agent
+    :param deadline: how long a version may take until it is ready
+    :param mesh: the service that answers for every model
+    :param address: where that is reached, with `{service}` and `{namespace}`; without one, through the API server
+    :param ingress: the address of the cluster's gateway, for the endpoint that is returned
+    """
+
+    requirements: Sequence[str] = ("sailplane",)
+    replicas: int = 1
+    memory: str = "512Mi"
+    secret: str | None = None
+    deadline: timedelta = DEADLINE
+    mesh: str = "seldon-mesh"
+    address: str | None = None
+    ingress: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self.replicas, self.deadline)
+
+
+def _check(replicas: int, deadline: timedelta) -> None:
+    if replicas < 1:
+        raise ConfigurationError("read replicas", got=replicas, expected="at least 1")
+    if deadline <= timedelta(0):
+        raise ConfigurationError("read deadline", got=deadline, expected="a time to wait")
