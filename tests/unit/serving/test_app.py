@@ -20,6 +20,7 @@ from sailplane.serving.app import ModelServer
 from sailplane.serving.scorer import Limits, Scorer
 from tests.unit.registry import tiny
 
+SERVERS: dict[tuple[Path, str | None], ModelServer] = {}
 SLOW = "    time.sleep(0.05)\n    numbers ="
 NAMES = [field.name for field in tiny.INPUTS]
 ROW = [tiny.RECORD[name] for name in NAMES]
@@ -36,7 +37,15 @@ def ask(
     token: str | None = None,
 ) -> httpx.Response:
     content = body if body is not None else None if message is None else json.dumps(message).encode()
-    return called(ModelServer(Scorer(bundle), token), method, path, content, headers)
+    return called(server_of(bundle, token), method, path, content, headers)
+
+
+def server_of(bundle: Bundle, token: str | None) -> ModelServer:
+    """Made once: it takes the measure of its model."""
+    key = bundle.folder, token
+    if key not in SERVERS:
+        SERVERS[key] = ModelServer(Scorer(bundle), token)
+    return SERVERS[key]
 
 
 def called(

@@ -152,7 +152,7 @@ def test_a_request_that_is_given_up_is_not_scored_any_more() -> None:
         first = asyncio.ensure_future(batcher.score({"x": [1]}, 1, 60))
         await turns()
         with pytest.raises(OverloadError, match="no answer within"):
-            await batcher.score({"x": [2, 2]}, 2, 1.5)
+            await batcher.score({"x": [2, 2]}, 2, 0.1)
         model.go.set()
         await first
         await batcher.score({"x": [3, 3, 3]}, 3, 60)
