@@ -228,8 +228,9 @@ def _running(
         _wait(url, body, process, log)
         yield url, psutil.Process(process.pid)
     finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-            one.kill()
+        if process.poll() is None:
+            for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+                one.kill()
         process.wait()
 
 
