@@ -31,6 +31,7 @@ AIRFLOW = {
 # supervisord with the router and the model servers, for a container of their own.
 SERVING = "serving"
 API_SECONDS = 180
+_BACK_SECONDS = 10
 
 
 def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
@@ -64,6 +65,7 @@ def airflow(home: Home, arguments: Sequence[str], env: Mapping[str, str] = os.en
 
 def serve(home: Home) -> None:
     """Boots what `up` boots, without Airflow, and waits for SIGTERM or for supervisord's end."""
+    from sailplane.serving.client import wait_until
     from sailplane.serving.router import router_program
     from sailplane.supervisor import Supervisor
 
@@ -73,7 +75,8 @@ def serve(home: Home) -> None:
         signal.signal(number, lambda *_: stop.set())
     supervisor.put(router_program(home))
     supervisor.boot()
-    while not stop.wait(1) and supervisor.running():
+    # Its guard starts it again.
+    while not stop.wait(1) and wait_until(supervisor.running, seconds=_BACK_SECONDS):
         pass
     supervisor.shutdown()
 

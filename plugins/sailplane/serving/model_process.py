@@ -123,6 +123,7 @@ class ModelProcess:
             directory=self.home.serving,
             priority=200,
             stop_seconds=15,
+            outlives=True,
         )
 
 

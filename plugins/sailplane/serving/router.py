@@ -38,6 +38,7 @@ def router_program(home: Home) -> Program:
         environment={"SAILPLANE_ROUTER_HOST": home.router_host, "SAILPLANE_ROUTER_PORT": str(home.router_port)},
         directory=router.folder,
         priority=100,
+        outlives=True,
     )
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,23 @@ from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.supervisor.connection import UnixTransport
-from sailplane.supervisor.program import Program, ProgramState, escaped, program_file, state_of, written_command
+from sailplane.supervisor.processes import Processes
+from sailplane.supervisor.program import (
+    Program,
+    ProgramState,
+    escaped,
+    outlives,
+    program_file,
+    state_of,
+    written_command,
+)
 
 __all__ = ["Program", "ProgramState", "Supervisor", "socket_folder"]
 
 # sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name that is longer by its pid.
 _SOCKET_PATH_BYTES = 90
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
+_GUARD = "guard"
 
 
 class Supervisor:
@@ -36,6 +46,7 @@ class Supervisor:
         self.home = home
         self.sockets = socket_folder(home)
         self.socket = self.sockets / "supervisor.sock"
+        self._processes = Processes(self.socket)
 
     @property
     def pid(self) -> int | None:
@@ -59,7 +70,8 @@ class Supervisor:
             private_folder(folder)
         with locked(self.home.supervisor / "lock"):
             if not self.running():
-                self._end_session(self.pid)
+                # Whoever else outlives supervisord holds ports that this boot needs.
+                self._processes.end(self.pid, spared=self._outliving())
                 self._spawn()
 
     def put(self, program: Program) -> None:
@@ -104,7 +116,7 @@ class Supervisor:
 
     def states(self) -> dict[str, ProgramState]:
         with self._rpc() as rpc:
-            return {info["name"]: state_of(info) for info in rpc.getAllProcessInfo()}
+            return {info["name"]: state_of(info) for info in rpc.getAllProcessInfo() if info["name"] != _GUARD}
 
     def log(self, name: str, lines: int = 20) -> str:
         """The end of what a program wrote."""
@@ -117,14 +129,14 @@ class Supervisor:
 
     def shutdown(self, seconds: float = 90) -> None:
         """Stops every program and supervisord; returns when all have ended. What is still there after `seconds` is
-        killed. A process that made a session of its own (a training job) is none of them."""
+        killed."""
         session = self.pid
         if self.running():
             with self._rpc() as rpc:
                 rpc.shutdown()
-        if session and any(process.pid == session for process in self._members(session)):
+        if session and any(process.pid == session for process in self._processes.of(session)):
             psutil.wait_procs([psutil.Process(session)], timeout=seconds)
-        self._end_session(session)
+        self._processes.end(session, spared={})
 
     def _spawn(self) -> None:
         link = self.sockets / "conf.d"
@@ -171,9 +183,21 @@ class Supervisor:
                 "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
                 "[include]",
                 "files=conf.d/*.conf",
-                "",
+                self._guard(),
             ]
         )
+
+    def _guard(self) -> str:
+        log, module = self.home.logs / f"{_GUARD}.log", Path(__file__).with_name("guard.py")
+        boot = (sys.executable, "-P", "-m", __name__)
+        command = (sys.executable, "-I", "-S", str(module), str(log), *boot)
+        known = {"SAILPLANE_HOME": str(self.home.root), "SAILPLANE_PROJECT": str(self.home.project)}
+        return program_file(Program(_GUARD, command, known, stop_seconds=1), log)
+
+    def _outliving(self) -> dict[str, tuple[str, ...]]:
+        """The commands of the programs that do, by name."""
+        texts = {name: self._file(name).read_text() for name in self.programs()}
+        return {name: written_command(text) for name, text in texts.items() if outlives(text)}
 
     def _state(self, name: str) -> ProgramState:
         states = self.states()
@@ -199,18 +223,6 @@ class Supervisor:
                     "reach", "supervisord", got=str(error), remedy="It is not running: run `make up`."
                 ) from error
 
-    def _members(self, session: int) -> list[psutil.Process]:
-        """supervisord and what runs in its session."""
-        return [process for process in psutil.process_iter() if _belongs(process, session, f"unix://{self.socket}")]
-
-    def _end_session(self, session: int | None) -> None:
-        # Whoever outlives supervisord holds ports that the next boot needs.
-        members = self._members(session) if session else []
-        for process in members:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(members, timeout=10)
-
 
 def socket_folder(home: Home) -> Path:
     """Where unix sockets go: in the home, or, where its path is too long for a socket's name or holds characters that
@@ -221,15 +233,3 @@ def socket_folder(home: Home) -> Path:
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
     # Not $TMPDIR: every process that looks for this home has to find the same folder.
     return Path("/tmp") / f"sailplane-{os.geteuid()}-{digest}"  # noqa: S108
-
-
-def _belongs(process: psutil.Process, session: int, url: str) -> bool:
-    """After a reboot the number may be another session's, so the environment, or the command, has to prove it."""
-    try:
-        if os.getsid(process.pid) != session or process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        if process.pid == session:
-            return "supervisor.supervisord" in process.cmdline()
-        return process.environ().get("SUPERVISOR_SERVER_URL") == url
-    except (ProcessLookupError, PermissionError, psutil.NoSuchProcess, psutil.AccessDenied):
-        return False

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sailplane.errors import ConfigurationError
+
+_STAND_IN: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("stand_in.py")))
 
 
 @dataclass(frozen=True)
 class Program:
-    """One supervised process. `stop_seconds` pass between SIGTERM to the process and SIGKILL to its group."""
+    """One supervised process. `stop_seconds` pass between SIGTERM to the process and SIGKILL to its group. With
+    `outlives` it goes on if supervisord dies, and the next supervisord has it (Linux)."""
 
     name: str
     command: tuple[str, ...]
@@ -24,6 +28,7 @@ class Program:
     priority: int = 999
     autostart: bool = True
     start_seconds: int = 1
+    outlives: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,11 @@ def state_of(info: Mapping[str, Any]) -> ProgramState:
 
 def program_file(program: Program, log: Path) -> str:
     environment = ",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(program.environment.items()))
+    # A second before supervisord would kill the one that stands in.
+    started = (*_STAND_IN, str(program.stop_seconds - 1)) if program.outlives else ()
     lines = [
         f"[program:{program.name}]",
-        f"command={escaped(shlex.join(program.command))}",
+        f"command={escaped(shlex.join((*started, *program.command)))}",
         f"environment={escaped(environment)}" if environment else "",
         f"directory={escaped(program.directory)}" if program.directory else "",
         f"priority={program.priority}",
@@ -68,6 +75,15 @@ def program_file(program: Program, log: Path) -> str:
 
 def written_command(text: str) -> tuple[str, ...]:
     """The command in the text that `program_file` gave."""
+    command = _written(text)
+    return command[len(_STAND_IN) + 1 :] if outlives(text) else command
+
+
+def outlives(text: str) -> bool:
+    return _written(text)[: len(_STAND_IN)] == _STAND_IN
+
+
+def _written(text: str) -> tuple[str, ...]:
     line = next(line for line in text.splitlines() if line.startswith("command="))
     return tuple(shlex.split(line.removeprefix("command=").replace("%%", "%")))
 

@@ -15,6 +15,7 @@ from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.serving.client import wait_until
 from sailplane.supervisor import Program, Supervisor
+from sailplane.supervisor.processes import Processes
 
 # It ignores SIGTERM, and so does its child.
 STUBBORN = """
@@ -124,16 +125,61 @@ def test_a_process_with_a_session_of_its_own_outlives_the_shutdown(supervisor: S
         job.kill()
 
 
-def test_a_boot_ends_what_a_killed_supervisord_left_behind(supervisor: Supervisor) -> None:
+def kill_supervisord(supervisor: Supervisor) -> None:
+    before = supervisor.pid
+    os.kill(before or 0, signal.SIGKILL)
+    assert wait_until(lambda: supervisor.running() and supervisor.pid != before, seconds=20), supervisor.log("guard")
+
+
+def test_a_killed_supervisord_is_back_by_itself_and_ends_what_it_had_left_behind(supervisor: Supervisor) -> None:
     supervisor.put(sleeper())
     supervisor.update()
     assert wait_until(lambda: running(supervisor), seconds=10)
     orphan = pid_of(supervisor)
-    os.kill(supervisor.pid or 0, signal.SIGKILL)
-    assert wait_until(lambda: not supervisor.running(), seconds=10)
-    supervisor.boot()
+    kill_supervisord(supervisor)
     assert wait_until(lambda: running(supervisor), seconds=10)
     assert not psutil.pid_exists(orphan or 0)
+    assert set(supervisor.states()) == {"sleeper"}
+
+
+def test_what_outlives_supervisord_is_the_next_ones_to_stop_and_to_start_again(supervisor: Supervisor) -> None:
+    supervisor.put(sleeper(outlives=True))
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    process = psutil.Process(pid_of(supervisor))
+    for _ in range(2):
+        kill_supervisord(supervisor)
+        assert wait_until(lambda: running(supervisor), seconds=10)
+    assert process.is_running()
+    supervisor.stop("sleeper")
+    assert psutil.wait_procs([process], timeout=10)[0], "as soon as it is reaped"
+    supervisor.start("sleeper")
+    assert sleepers(supervisor) != []
+    kill_supervisord(supervisor)
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    [before] = sleepers(supervisor)
+    os.kill(before, signal.SIGKILL)
+    assert wait_until(lambda: sleepers(supervisor) not in ([], [before]), seconds=10), "it is started again"
+
+
+def test_a_shutdown_ends_what_outlived_a_killed_supervisord(supervisor: Supervisor, tmp_path: Path) -> None:
+    script = tmp_path / "stubborn.py"
+    script.write_text("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n")
+    supervisor.put(Program("stubborn", (sys.executable, str(script)), outlives=True, stop_seconds=2))
+    supervisor.put(sleeper(outlives=True))
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor) and running(supervisor, "stubborn"), seconds=10)
+    processes = [psutil.Process(pid_of(supervisor, name)) for name in ("sleeper", "stubborn")]
+    kill_supervisord(supervisor)
+    assert all(process.is_running() for process in processes)
+    supervisor.shutdown()
+    assert psutil.wait_procs(processes, timeout=10)[1] == []
+
+
+def sleepers(supervisor: Supervisor) -> list[int]:
+    """That sleep, not the ones that stand in for them."""
+    found = Processes(supervisor.socket).of(supervisor.pid)
+    return [process.pid for process in found if process.name() == "sleep"]
 
 
 def test_it_works_in_a_home_whose_path_is_long_and_odd(home: Home, tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""`guard.py LOG COMMAND...`: runs the command when supervisord, whose program it is, has died.
+
+Each of the two has the other one started again. It imports nothing of this package, to be a small process.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+# supervisord is to be back within two seconds, and its start takes most of them.
+_LOOK_SECONDS = 0.1
+
+
+def main(log: str, *command: str) -> None:
+    supervisord = os.getppid()
+    while os.getppid() == supervisord:
+        time.sleep(_LOOK_SECONDS)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
+    # Away from the dead one's session, which the command ends; and from its pipes.
+    with Path(log).open("ab") as said:
+        subprocess.Popen(command, env=environment, start_new_session=True, stdout=said, stderr=said)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,66 @@
+"""The processes that a supervisord has started, also after it died."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from sailplane.files import replace_file
+
+
+class Processes:
+    """Of the supervisord with that socket. Who made a session of its own (a training job) is none of them."""
+
+    def __init__(self, socket: Path) -> None:
+        self._url = f"unix://{socket}"
+        # What goes on though the supervisord that started it died: pids by program, also for stand_in.py.
+        self._outlived = socket.with_name("outlived.json")
+
+    def of(self, session: int | None) -> list[psutil.Process]:
+        """supervisord, whose session that is, what runs in it, and what it took over."""
+        before = self._read().values()
+        return [process for process in psutil.process_iter() if self._belongs(process, session, before)]
+
+    def end(self, session: int | None, spared: Mapping[str, tuple[str, ...]]) -> None:
+        """Kills them all, but for those that run one of these commands, by program."""
+        members = self.of(session)
+        outlived = {name: process.pid for process in members if (name := _program(process, spared)) is not None}
+        if outlived != self._read():
+            replace_file(self._outlived, json.dumps(outlived))
+        others = [process for process in members if process.pid not in outlived.values()]
+        # supervisord as the last one: its guard would start it again.
+        for process in sorted(others, key=lambda process: process.pid == session):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(others, timeout=10)
+
+    def _belongs(self, process: psutil.Process, session: int | None, outlived: Collection[int]) -> bool:
+        """After a reboot the number may be another session's, so the environment, or the command, has to prove it."""
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            if process.pid == session:
+                return "supervisor.supervisord" in process.cmdline()
+            if os.getsid(process.pid) != session and process.pid not in outlived:
+                return False
+            return process.environ().get("SUPERVISOR_SERVER_URL") == self._url
+        except (ProcessLookupError, PermissionError, psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
+
+    def _read(self) -> dict[str, int]:
+        return dict(json.loads(self._outlived.read_text())) if self._outlived.exists() else {}
+
+
+def _program(process: psutil.Process, commands: Mapping[str, tuple[str, ...]]) -> str | None:
+    try:
+        name = process.environ().get("SUPERVISOR_PROCESS_NAME", "")
+        # Elsewhere a process cannot be waited for by who did not start it.
+        return name if sys.platform == "linux" and tuple(process.cmdline()) == commands.get(name) else None
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
