@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 INLINE_SECONDS: Final = 0.002
 MOST_ROWS: Final = 256
 MOST_WAITING: Final = 2_000
+_WEIGHT: Final = 0.2
 Values = Mapping[str, Sequence[Any]]
 Predict = Callable[[Values], "np.ndarray"]
 
@@ -45,6 +46,11 @@ class Pace:
         alone, together = _quickest(predict, one), _quickest(predict, many)
         row = max(0.0, together - alone) / max(1, rows - 1)
         return cls(call=alone, row=row)
+
+    def after(self, rows: int, seconds: float) -> Pace:
+        """Corrected by a call that took so long: an exponentially weighted mean, since what is asked may take longer
+        than what was measured at the start."""
+        return Pace(max(0.0, self.call + _WEIGHT * (seconds - self(rows))), self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +151,13 @@ class Batcher:
         return [scores[start:end] for start, end in places]
 
     def _called(self, values: Values) -> np.ndarray:
-        start = time.perf_counter()
-        scores = self._predict(values)
-        self._scored(len(scores), scores, time.perf_counter() - start)
+        start, rows = time.perf_counter(), len(next(iter(values.values())))
+        try:
+            scores = self._predict(values)
+        finally:
+            seconds = time.perf_counter() - start
+            self._pace = self._pace.after(rows, seconds)
+        self._scored(rows, scores, seconds)
         return scores
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 TYPE = "type.googleapis.com/envoy"
 REQUEST_SECONDS = 30
+# Longer than a model server's own deadline.
+TRY_SECONDS = 12
 _CONNECTIONS = 10_000
 
 

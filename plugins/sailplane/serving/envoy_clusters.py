@@ -17,6 +17,13 @@ _NOT_ENFORCED = (
     "enforcing_success_rate",
     "enforcing_local_origin_success_rate",
 )
+# Of Envoy's own limits the one on requests that are sent again at the same time is 3: where a version fails on all that
+# it is asked, those beyond would get its failures. A server that has too much to do refuses by itself.
+_LIMITS = {
+    "thresholds": [
+        {"max_connections": 2_000, "max_pending_requests": 2_000, "max_requests": 4_000, "max_retries": 4_000}
+    ]
+}
 
 
 def cluster_name(model: str, version: str, stand_in: str | None = None) -> str:
@@ -46,6 +53,7 @@ def _pair(model: str, version: str, stand_in: str) -> dict[str, Any]:
         "name": cluster_name(model, version, stand_in),
         "connect_timeout": "1s",
         "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": _LIMITS,
         "cluster_type": {"name": "envoy.clusters.aggregate", "typed_config": {"@type": kind, "clusters": members}},
     }
 
@@ -64,6 +72,7 @@ def _cluster(model: str, version: str, port: int) -> dict[str, Any]:
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
+        "circuit_breakers": _LIMITS,
         # With one server a version, a panic would send requests to the one that is known to be dead.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "health_checks": [

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sailplane.serving import open_inference
-from sailplane.serving.envoy import REQUEST_SECONDS, TYPE
+from sailplane.serving.envoy import REQUEST_SECONDS, TRY_SECONDS, TYPE
 from sailplane.serving.envoy_clusters import cluster_name, version_of
 from sailplane.serving.target import Split
 
 # Requests with the same value go to the same version as long as the weights are the same, and as a weight grows, those
 # that it has stay with it.
 STICKY: Final = "x-sailplane-key"
+# Seconds that a request waits at most before it is sent again.
+LONGEST_BACK_OFF: Final = 0.25
 
 
 def routes(splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -77,11 +79,11 @@ def _weights(model: str, weights: Mapping[str, int]) -> list[dict[str, Any]]:
 
 def _again(*, alone: bool) -> dict[str, Any]:
     """A prediction changes nothing, so that it may be sent again where it was not sent whole; and where another version
-    is at hand, also where the first one died over it, failed on it, or gave no numbers."""
+    is at hand, also where the first one died over it, failed on it, hangs, or gave no numbers."""
     policy: dict[str, Any] = {
         "retry_on": "connect-failure,refused-stream,reset-before-request",
         "num_retries": 3,
-        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": f"{LONGEST_BACK_OFF}s"},
     }
     if alone:
         return policy
@@ -91,6 +93,7 @@ def _again(*, alone: bool) -> dict[str, Any]:
         "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
         "retriable_status_codes": [422, 500],
         "num_retries": 2,
+        "per_try_timeout": f"{TRY_SECONDS}s",
         "retry_priority": {"name": name, "typed_config": {"@type": kind, "update_frequency": 1}},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from sailplane.home import Home
 from sailplane.records import Model
 from sailplane.registry.models import fetch
 from sailplane.serving.client import wait_until
+from sailplane.serving.envoy_routes import LONGEST_BACK_OFF
 from sailplane.serving.model_process import ModelProcess
 from sailplane.serving.router import NAME as ROUTER
 from sailplane.serving.router import Router
@@ -80,6 +82,8 @@ class LocalTarget:
     def stop(self, version: str) -> None:
         process = self._process(version)
         wait_until(lambda: self._drained(version), seconds=_DRAIN_SECONDS)
+        # What it failed on, and is about to be sent to another version, is nobody's active request.
+        time.sleep(2 * LONGEST_BACK_OFF)
         self._router.remove(self.name, version)
         process.remove()
         del self._processes[version]

@@ -1,7 +1,7 @@
 """The model class for Seldon's own Python server, `seldon-core-microservice` of seldon-core 1.17.1:
 
     seldon-core-microservice sailplane.serving.SeldonModel --service-type MODEL \\
-      --parameters '[{"name": "model_uri", "value": "s3://bucket/models/flights/0123", "type": "STRING"}]'
+      --parameters '[{"name": "model_uri", "value": "s3://bucket/models/churn/0123", "type": "STRING"}]'
 
 What it answers is what our own model server answers.
 https://docs.seldon.ai/seldon-core-1/tutorials/python-language-wrapper/python_component

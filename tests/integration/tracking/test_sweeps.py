@@ -206,7 +206,7 @@ def test_what_keeps_a_sweep_from_wandb_costs_a_line_and_a_bounded_wait(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(sweeps, "SECONDS", 16.0)
+    monkeypatch.setattr(sweeps, "SECONDS", 30.0)
     port = {"away": free_port(), "silent": silent}.get(kind)
     if port:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")

@@ -12,23 +12,6 @@ from sailplane.registry.features import takes_columns
 from tests.unit.registry import tiny
 
 NULLABLE = tuple(Field(name=field.name, kind=field.kind, nullable=True) for field in tiny.INPUTS)
-COLUMNS = """
-import numpy as np
-
-TARGET = "late"
-
-
-def fit(columns):
-    return {}
-
-
-def transform(columns, state):
-    assert isinstance(columns["distance"], np.ndarray)
-    known = [columns["distance"] / 1000, np.nan_to_num(columns["wind"]), np.nan_to_num(columns["seats"]) / 100,
-             columns["weekend"], columns["scheduled"].astype("datetime64[h]").astype("int64") % 24]
-    codes = [[1 + (carrier == "UA")] for carrier in columns["carrier"].tolist()]
-    return {"numbers": np.stack(known, axis=1).astype("float32"), "categories": np.array(codes, dtype="int64")}
-"""
 
 
 def test_a_request_gives_the_arrays_that_the_frame_of_the_same_rows_gives() -> None:
@@ -74,7 +57,7 @@ def test_the_name_of_the_first_parameter_says_what_a_transform_takes() -> None:
 
 
 def test_a_bundle_whose_transform_takes_columns_scores_frames_and_requests_alike(tmp_path) -> None:
-    bundle: Bundle = tiny.bundle(tmp_path / "bundle", features=COLUMNS)
+    bundle: Bundle = tiny.bundle(tmp_path / "bundle", features=tiny.COLUMNS)
     inputs = bundle.manifest.inputs
     values = read(columns_of(bundle.golden_records, inputs), inputs)
     np.testing.assert_array_equal(bundle.predict_values(values), np.float32(bundle.golden_scores))

@@ -46,6 +46,24 @@ def transform(frame, state):
     categories = np.array([places.get(carrier, 0) for carrier in frame["carrier"]], dtype="int64").reshape(-1, 1)
     return {"numbers": numbers, "categories": categories}
 """
+# The same over arrays, which takes a twentieth of the time.
+COLUMNS = """
+import numpy as np
+
+TARGET = "late"
+
+
+def fit(columns):
+    return {}
+
+
+def transform(columns, state):
+    assert isinstance(columns["distance"], np.ndarray)
+    known = [columns["distance"] / 1000, np.nan_to_num(columns["wind"]), np.nan_to_num(columns["seats"]) / 100,
+             columns["weekend"], columns["scheduled"].astype("datetime64[h]").astype("int64") % 24]
+    codes = [[1 + (carrier == "UA")] for carrier in columns["carrier"].tolist()]
+    return {"numbers": np.stack(known, axis=1).astype("float32"), "categories": np.array(codes, dtype="int64")}
+"""
 RECORD: dict[str, Any] = {
     "distance": 1400.0,
     "wind": 12.5,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,9 +23,11 @@ class Doubled:
         self.threads: set[int] = set()
         self.go = threading.Event()
         self.go.set()
+        self.seconds = 0.0
 
     def __call__(self, values: Any) -> np.ndarray:
         assert self.go.wait(30)
+        time.sleep(self.seconds)
         self.sizes.append(len(values["x"]))
         self.threads.add(threading.get_ident())
         if 13 in values["x"]:
@@ -62,6 +65,27 @@ def test_a_quick_model_is_called_on_the_loop_and_a_slow_one_beside_it() -> None:
         batcher = Batcher(model, pace, nothing)
         run(lambda batcher=batcher: batcher.score({"x": [1]}, 1, 60))
         assert (model.threads == {threading.get_ident()}) is here
+
+
+def test_a_model_that_is_slower_than_it_was_measured_blocks_the_loop_once_and_goes_back_when_it_is_quick() -> None:
+    model = Doubled()
+    batcher = Batcher(model, QUICK, nothing)
+
+    async def asked(value: float) -> bool:
+        """Whether the model was called on the loop."""
+        model.threads.clear()
+        await asyncio.gather(batcher.score({"x": [value]}, 1, 60), return_exceptions=True)
+        return model.threads == {threading.get_ident()}
+
+    async def work() -> None:
+        model.seconds = 0.05
+        assert [await asked(value) for value in (1, 1, 13, 1)] == [True, False, False, False]
+        model.seconds = 0.0
+        calls = [await asked(1) for _ in range(60)]
+        assert calls[0] is False
+        assert calls[-1] is True
+
+    run(work)
 
 
 def test_what_waits_while_the_model_works_is_the_next_call() -> None:
