@@ -1,5 +1,5 @@
-"""`sailplane up | down | status | predict | rollback | models | reproduce | backtest | sweep | sweep-worker | twin |
-insights | airflow`, and `run`."""
+"""`sailplane up | down | status | predict | requests | rollback | models | reproduce | backtest | sweep | twin |
+sweep-worker | insights | airflow`, and `run`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model")
     predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
     predict.set_defaults(command=_predict)
+    _add_requests_arguments(commands.add_parser("requests", help="what the log of a model's requests holds"))
     rollback = commands.add_parser("rollback", help="end a rollout, or serve the version before again")
     rollback.add_argument("model")
     rollback.add_argument("--to", metavar="VERSION", help="or an alias; by default the version before this one")
@@ -103,6 +105,19 @@ def _add_backtest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also as curves on an HTML page")
     parser.set_defaults(command=_backtest)
+
+
+def _add_requests_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument("--version", help="of this one alone")
+    for name, target, told in (("--from", "first", "the first, as 2026-10-01"), ("--to", "last", "the last one")):
+        parser.add_argument(name, dest=target, type=date.fromisoformat, metavar="DAY", help=f"{told}, in UTC")
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="Parquet or CSV with id and truth, to join by the id"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the rows to this Parquet file")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.set_defaults(command=_requests)
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -166,6 +181,12 @@ def _predict(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.answer import predict
 
     return predict(home, arguments.model, arguments.json)
+
+
+def _requests(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.requests import run
+
+    return run(home, arguments)
 
 
 def _rollback(home: Home, arguments: argparse.Namespace) -> int:

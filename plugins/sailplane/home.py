@@ -82,6 +82,11 @@ class Home:
         return self.root / "serving"
 
     @property
+    def requests(self) -> Path:
+        """What the model servers answered, until it is on the store."""
+        return self.root / "requests"
+
+    @property
     def supervisor(self) -> Path:
         return self.root / "supervisor"
 

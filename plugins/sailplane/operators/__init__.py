@@ -8,6 +8,7 @@ from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.form import trigger_form
 from sailplane.operators.ingest import IngestDatasetOperator
 from sailplane.operators.publish import PublishModelOperator
+from sailplane.operators.ship_requests import ShipRequestsOperator
 from sailplane.operators.sweep import sweep
 from sailplane.operators.sync import SyncStorageOperator
 from sailplane.operators.train import TrainModelOperator
@@ -30,6 +31,7 @@ __all__ = [
     "PredictionDrift",
     "PublishModelOperator",
     "Rollout",
+    "ShipRequestsOperator",
     "SyncStorageOperator",
     "TrainModelOperator",
     "deploy",

@@ -18,7 +18,7 @@ from urllib.request import ProxyHandler, build_opener
 from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.files import replace_file
 from sailplane.home import Home
-from sailplane.services import leftovers, object_store
+from sailplane.services import leftovers, object_store, shipper
 from sailplane.services.environment import environment, prepare
 
 # The log servers of scheduler and triggerer would listen on all interfaces.
@@ -37,8 +37,8 @@ _BACK_SECONDS = 10
 def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
     """The process becomes the service; only the serving service returns, once it was told to stop. ServiceError if
     what the service waits for does not come."""
-    if service not in (*AIRFLOW, SERVING, object_store.NAME):
-        names = ", ".join((*AIRFLOW, SERVING, object_store.NAME))
+    if service not in (*AIRFLOW, SERVING, object_store.NAME, shipper.NAME):
+        names = ", ".join((*AIRFLOW, SERVING, object_store.NAME, shipper.NAME))
         raise ConfigurationError("run service", service, got="no such service", expected=f"one of {names}")
     prepare(home)
     if service == SERVING:
@@ -46,6 +46,9 @@ def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
         return
     if service == object_store.NAME:
         object_store.run(home)
+    if service == shipper.NAME:
+        command = [sys.executable, "-I", "-S", shipper.__file__, str(home.requests)]
+        os.execve(sys.executable, command, {**environment(home, env), leftovers.MARK: service})  # noqa: S606
     leftovers.kill_earlier_life(home, service)
     leftovers.record(home, service)
     settings = {**environment(home, env), leftovers.MARK: service}
@@ -65,15 +68,16 @@ def airflow(home: Home, arguments: Sequence[str], env: Mapping[str, str] = os.en
 
 def serve(home: Home) -> None:
     """Boots what `up` boots, without Airflow, and waits for SIGTERM or for supervisord's end."""
+    from sailplane.services.programs import serving
     from sailplane.serving.client import wait_until
-    from sailplane.serving.router import router_program
     from sailplane.supervisor import Supervisor
 
     os.environ.update({"SAILPLANE_HOME": str(home.root), leftovers.MARK: SERVING})
     supervisor, stop = Supervisor(home), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    supervisor.put(router_program(home))
+    for program in serving(home):
+        supervisor.put(program)
     supervisor.boot()
     # Its guard starts it again.
     while not stop.wait(1) and wait_until(supervisor.running, seconds=_BACK_SECONDS):

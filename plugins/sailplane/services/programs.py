@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from sailplane.home import Home
-from sailplane.services import object_store
+from sailplane.services import object_store, shipper
 from sailplane.services.launch import AIRFLOW
 from sailplane.serving.router import router_program
 from sailplane.supervisor import Program
@@ -16,12 +16,24 @@ from sailplane.supervisor import Program
 SETTINGS = ("SAILPLANE_", "WANDB_", "AIRFLOW_", "AWS_", "HF_", "ALGORITHMIA_")
 SAILPLANE = (sys.executable, "-P", "-m", "sailplane.cli")
 # What the scheduler's workers get to finish their tasks; a training goes on by itself.
-STOP_SECONDS = {"api-server": 5, "scheduler": 10, "dag-processor": 5, "triggerer": 5, object_store.NAME: 20}
+STOP_SECONDS = {
+    "api-server": 5,
+    "scheduler": 10,
+    "dag-processor": 5,
+    "triggerer": 5,
+    object_store.NAME: 20,
+    shipper.NAME: 10,
+}
 
 
 def programs(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
     airflow = (_service(service, home, env, priority=100) for service in AIRFLOW)
-    return (*airflow, router_program(home), *_on_request(home, env))
+    return (*airflow, *serving(home, env), *_on_request(home, env))
+
+
+def serving(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
+    """What goes with the model servers, wherever these are."""
+    return router_program(home), _service(shipper.NAME, home, env, priority=300)
 
 
 def _service(name: str, home: Home, env: Mapping[str, str], *, priority: int) -> Program:

@@ -12,7 +12,9 @@ from sailplane.services import object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.answer import all_served
 from sailplane.services.programs import programs
+from sailplane.services.shipment import failure
 from sailplane.services.up import unhealthy
+from sailplane.serving.spool import files
 from sailplane.supervisor import Supervisor
 
 
@@ -53,15 +55,24 @@ def _ports(home: Home) -> dict[str, int]:
     return {"api-server": home.ui_port, "router": home.router_port, **on_request, **model_ports(home)}
 
 
+def request_log(home: Home) -> dict[str, Any]:
+    """Bytes that wait to be shipped to the store, and why the last try failed."""
+    return {"waiting": sum(path.stat().st_size for path in files(home.requests)), "failure": failure(home.requests)}
+
+
 def show(home: Home, *, as_json: bool) -> int:
     """Exit code: 0 if everything runs, else 1."""
     found, served = services(home), [deployment.to_dict() for deployment in all_served(home)]
+    log = request_log(home)
     if as_json:
         import json
 
-        sys.stdout.write(json.dumps({"services": [asdict(s) for s in found], "models": served}, indent=2) + "\n")
+        known = {"services": [asdict(s) for s in found], "models": served, "request_log": log}
+        sys.stdout.write(json.dumps(known, indent=2) + "\n")
     else:
         _print(found, served)
+        if log["failure"]:
+            sys.stdout.write(f"\nThe log of the requests waits, {log['waiting'] / 1e6:.1f} MB: {log['failure']}\n")
     return 0 if all(service.state == "running" for service in found) else 1
 
 

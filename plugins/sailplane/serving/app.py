@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from sailplane.errors import ModelError, OverloadError, RequestError
-from sailplane.serving import metrics, open_inference, seldon
+from sailplane.serving import feedback, identity, metrics, open_inference, seldon, spool
+from sailplane.serving.request_log import is_shadow
 from sailplane.serving.scorer import Scorer
 
 if TYPE_CHECKING:
+    import numpy as np
     from starlette.types import Receive, Scope, Send
 
     from sailplane.serving.batcher import Values
@@ -28,10 +30,14 @@ _PATIENCE: Final = b"x-envoy-expected-rq-timeout-ms"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
+    """With what the log says of it: the `id`, by which feedback and labels join, and the `scores` that it got."""
+
     headers: Mapping[bytes, bytes]
-    body: bytes
+    body: bytes = b""
+    id: str = ""
+    scores: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +52,23 @@ Handler = Callable[[Request], Awaitable[Answer]]
 
 class ModelServer:
     """Serves one version. Every answer is valid JSON, but for the ping's, the metrics' and tensors that were asked for
-    as bytes, and carries `x-sailplane-version`. With a `token` all but the health checks want it (RFC 6750)."""
+    as bytes, and carries `x-sailplane-version`; that of a prediction also its id, as `seldon-puid`. With a `token` all
+    but the health checks want it (RFC 6750)."""
 
     def __init__(self, scorer: Scorer, token: str | None = None) -> None:
         self._scorer = scorer
         self._authorization = None if token is None else f"Bearer {token}".encode()
         self._version = scorer.bundle.version.encode()
         self._routes = self._table()
+        self._kinds = self._logged()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         start = time.perf_counter()
+        request = Request(dict(scope["headers"]))
         try:
-            answer = await self._answer(scope, receive)
+            answer = await self._answer(scope, receive, request)
         except OverloadError as error:
             answer = _failure(error.status, str(error), (b"retry-after", str(error.retry_after).encode()))
         except RequestError as error:
@@ -71,11 +80,17 @@ class ModelServer:
         except Exception:
             _log.exception("%s %s", scope["method"], scope["path"])
             answer = _failure(500, "The model failed on this request. The reason is in the model server's log.")
-        await self._send(answer, send)
-        self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, time.perf_counter() - start)
+        kind = self._kinds.get(scope["path"]) if scope["method"] == "POST" else None
+        if kind is not None:
+            request.id = request.id or identity.of(request.headers)
+        await self._send(answer, request.id, send)
+        seconds = time.perf_counter() - start
+        self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, seconds)
+        if kind is not None:
+            self._record(kind, request, answer, seconds)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        path, headers = scope["path"], dict(scope["headers"])
+    async def _answer(self, scope: Scope, receive: Receive, request: Request) -> Answer:
+        path, headers = scope["path"], request.headers
         methods = self._routes.get(path)
         if methods is None:
             raise RequestError("find", path, status=404, got="no such path", expected=", ".join(self._routes))
@@ -89,13 +104,25 @@ class ModelServer:
                 return _failure(
                     401, "This server wants `Authorization: Bearer TOKEN`.", (b"www-authenticate", b"Bearer")
                 )
-        return await handler(Request(headers, await _body(headers, receive, self._scorer.limits.body)))
+        request.body = await _body(headers, receive, self._scorer.limits.body)
+        return await handler(request)
 
-    async def _send(self, answer: Answer, send: Send) -> None:
+    def _record(self, kind: int, request: Request, answer: Answer, seconds: float) -> None:
+        log, status = self._scorer.log, answer.status
+        if log is None or request.id == identity.SMOKE_TEST:
+            return
+        # What is fed back reaches a shadow as well.
+        if kind == spool.FEEDBACK and (status != 200 or is_shadow(request.headers)):
+            return
+        told = answer.body if status != 200 else b"" if request.scores is None else request.scores
+        log.add(kind, request.id, status, seconds, request.body, told, request.headers)
+
+    async def _send(self, answer: Answer, request_id: str, send: Send) -> None:
         headers = [
             *answer.headers,
             (b"content-length", str(len(answer.body)).encode()),
             (b"x-sailplane-version", self._version),
+            *identity.told(request_id),
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
@@ -110,6 +137,7 @@ class ModelServer:
             "/api/v1.0/predictions": predict,
             "/api/v0.1/predictions": predict,
             "/predict": predict,
+            **{path: {"POST": self._fed_back} for path in feedback.PATHS},
             "/metadata": metadata,
             "/api/v1.0/metadata": metadata,
             "/health/ping": {"GET": _pong},
@@ -126,20 +154,39 @@ class ModelServer:
             table[f"{prefix}/infer"] = infer
         return table
 
+    def _logged(self) -> Mapping[str, int]:
+        """What a request to such a path is, for the log."""
+        infer = (path for path in self._routes if path.endswith("/infer"))
+        return {
+            **dict.fromkeys(seldon.PREDICTIONS, spool.SELDON),
+            **dict.fromkeys(infer, spool.OPEN_INFERENCE),
+            **dict.fromkeys(feedback.PATHS, spool.FEEDBACK),
+        }
+
     def _predicts(self, protocol: ModuleType) -> Handler:
         scorer, manifest, version = self._scorer, self._scorer.bundle.manifest, self._scorer.bundle.version
 
         def parsed(request: Request) -> tuple[Any, Values]:
             message = protocol.message(request.body, request.headers)
+            request.id = protocol.identity(message) or identity.of(request.headers)
             return message, scorer.read(protocol.columns(message, manifest.inputs))
 
         async def predict(request: Request) -> Answer:
             message, values = await scorer.parsed(lambda: parsed(request), len(request.body))
-            scores = await scorer.score(values, _seconds(request.headers))
-            body, headers = protocol.reply(message, manifest, version, scores)
+            request.scores = scores = await scorer.score(values, _seconds(request.headers))
+            body, headers = protocol.reply(message, manifest, version, scores, request.id)
             return Answer(200, body, headers or _JSON)
 
         return predict
+
+    async def _fed_back(self, request: Request) -> Answer:
+        model, version = self._scorer.bundle.manifest.model, self._scorer.bundle.version
+        given = feedback.read_feedback(request.body, model)
+        request.id = given.puid
+        # The copy that a shadow gets must not count twice.
+        if given.reward is not None and not is_shadow(request.headers):
+            self._scorer.metrics.rewarded(given.answered, given.reward)
+        return Answer(200, orjson.dumps(feedback.reply(given, model, version)))
 
     async def _counted(self, _request: Request) -> Answer:
         return Answer(200, self._scorer.metrics.text(), ((b"content-type", metrics.CONTENT_TYPE.encode()),))

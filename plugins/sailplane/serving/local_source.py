@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.serving.client import call
-from sailplane.serving.metrics import LATENCY, REQUESTS, SCORE, STARTED
-from sailplane.serving.rollout.observations import Histogram, Observations
+from sailplane.serving.metrics import LATENCY, REQUESTS, REWARD, SCORE, STARTED
+from sailplane.serving.rollout.observations import Feedback, Histogram, Observations
 from sailplane.serving.router import Router
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # A score that is no number has a 4xx of its own.
 NO_NUMBER = 422
+# As a check names it.
+REWARDED: Final = "reward"
 
 
 class LocalSource:
@@ -27,21 +30,22 @@ class LocalSource:
         self._router, self._name = Router(home), name
 
     def observed(self, version: str) -> Observations:
-        port = self._router.ports().get((self._name, version))
-        if port is None:
+        ports = {of: port for (model, of), port in self._router.ports().items() if model == self._name}
+        if version not in ports:
             return Observations()
-        reply = call(port, "GET", "/metrics")
+        reply = call(ports[version], "GET", "/metrics")
         if reply.status != 200:
             got = reply.body.decode(errors="replace") if reply.status == 0 else reply.status
             raise ServiceError("read the metrics of", f"{self._name} {version}", got=got)
-        return observations(reply.body.decode())
+        seen = observations(reply.body.decode(), version)
+        others = (call(port, "GET", "/metrics") for of, port in ports.items() if of != version)
+        elsewhere = [reward(one.body.decode(), version) for one in others if one.status == 200]
+        return replace(seen, feedback={REWARDED: sum(elsewhere, seen.feedback[REWARDED])})
 
 
-def observations(text: str) -> Observations:
-    """Of a model server's metrics in Prometheus' text form."""
-    from prometheus_client.parser import text_string_to_metric_families
-
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+def observations(text: str, version: str) -> Observations:
+    """Of that version's server, by its metrics in Prometheus' text form."""
+    samples = _samples(text)
     counts = {int(one.labels["code"]): 0.0 for one in samples if one.name == f"{REQUESTS}_total"}
     for one in _predictions(samples):
         counts[int(one.labels["code"])] += one.value
@@ -53,7 +57,25 @@ def observations(text: str) -> Observations:
         errors=int(errors),
         latency=_histogram(samples, LATENCY),
         predictions=_histogram(samples, SCORE),
+        feedback={REWARDED: reward(text, version)},
     )
+
+
+def reward(text: str, version: str) -> Feedback:
+    """What was fed back to a server on the answers of that version."""
+    found = {one.name: one.value for one in _samples(text) if one.labels.get("answered") == version}
+    return Feedback(
+        count=int(found.get(f"{REWARD}_count", 0)),
+        total=found.get(f"{REWARD}_sum", 0.0),
+        low=found.get(f"{REWARD}_low", 0.0),
+        high=found.get(f"{REWARD}_high", 0.0),
+    )
+
+
+def _samples(text: str) -> list[Sample]:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
 def _predictions(samples: list[Sample]) -> Iterator[Sample]:

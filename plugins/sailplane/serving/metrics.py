@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from sailplane.serving.rollout.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS
+from sailplane.serving.rollout.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, Feedback
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,9 @@ STARTED: Final = "sailplane_started_seconds"
 REQUESTS: Final = "sailplane_requests"
 LATENCY: Final = "sailplane_request_seconds"
 SCORE: Final = "sailplane_score"
+REWARD: Final = "sailplane_reward"
+# Whose reward it is; a client says that, so that there must be an end to it.
+_MOST_ANSWERED: Final = 100
 
 
 class Metrics:
@@ -48,6 +51,11 @@ class Metrics:
         self._calls = histogram("sailplane_batch_seconds", "A model call", LATENCY_BOUNDS)
         self._scores = _Scores(labels)
         registry.register(self._scores)
+        self._rewards = _Rewards(labels)
+        registry.register(self._rewards)
+        lost = "What the log of the requests lacks, by the reason"
+        dropped = Counter("sailplane_request_log_dropped", lost, (*names, "reason"), registry=registry)
+        self._dropped: Callable[[str], Counter] = lambda reason: dropped.labels(*values, reason)
 
     def answered(self, protocol: str, status: int, seconds: float) -> None:
         count = self._counts.get((protocol, status))
@@ -62,6 +70,14 @@ class Metrics:
         self._rows.observe(rows)
         self._calls.observe(seconds)
         self._scores.add(scores)
+
+    def dropped(self, reason: str, count: int) -> None:
+        """Of the log of the requests."""
+        self._dropped(reason).inc(count)
+
+    def rewarded(self, answered: str | None, reward: float) -> None:
+        """`answered`: the version that it is about, None where nobody says."""
+        self._rewards.add(answered or "unknown", reward)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)
@@ -91,3 +107,28 @@ class _Scores(Collector):
         buckets = [(bound, int(count)) for bound, count in zip(bounds, self._counts.cumsum(), strict=True)]
         family.add_metric(list(self._labels.values()), buckets, sum_value=self._sum)
         yield family
+
+
+class _Rewards(Collector):
+    """Of what is fed back, by the version that it is about."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self._labels = labels
+        self._found: dict[str, Feedback] = {}
+
+    def add(self, answered: str, reward: float) -> None:
+        known = answered in self._found or len(self._found) < _MOST_ANSWERED
+        name = answered if known else "unknown"
+        one = Feedback(count=1, total=reward, low=reward, high=reward)
+        self._found[name] = self._found.get(name, Feedback()) + one
+
+    def collect(self) -> Iterator[Metric]:
+        names, values = [*self._labels, "answered"], list(self._labels.values())
+        family = SummaryMetricFamily(REWARD, "What was fed back on the answers of a version", labels=names)
+        low = GaugeMetricFamily(f"{REWARD}_low", "The least of them", labels=names)
+        high = GaugeMetricFamily(f"{REWARD}_high", "The largest of them", labels=names)
+        for answered, found in self._found.items():
+            family.add_metric([*values, answered], count_value=found.count, sum_value=found.total)
+            low.add_metric([*values, answered], found.low)
+            high.add_metric([*values, answered], found.high)
+        yield from (family, low, high)

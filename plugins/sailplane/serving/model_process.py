@@ -15,6 +15,7 @@ from sailplane.home import Home
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.serving.client import call
+from sailplane.serving.identity import SMOKE_TEST
 from sailplane.serving.target import Progress
 from sailplane.supervisor import Program, Supervisor
 
@@ -87,7 +88,8 @@ class ModelProcess:
     def smoke_test(self) -> None:
         """The golden rows through HTTP have to get their scores. ModelError if not."""
         bundle = Bundle.open(self.folder)
-        reply = call(self.port, "POST", "/api/v1.0/predictions", {"jsonData": bundle.golden_records}, seconds=60)
+        message = {"jsonData": bundle.golden_records, "meta": {"puid": SMOKE_TEST}}
+        reply = call(self.port, "POST", "/api/v1.0/predictions", message, seconds=60)
         if reply.status != 200:
             got = f"{reply.status} {reply.body.decode(errors='replace')}"
             raise ModelError("score the golden rows of", self.program, got=got)
@@ -108,9 +110,11 @@ class ModelProcess:
 
     def _program(self, port: int) -> Program:
         server = (sys.executable, "-P", "-m", "sailplane.serving.server")
+        # Not in its own folder: what is not shipped yet stays when that is removed.
+        log = ("--request-log", str(self.home.requests / self.model / self.version))
         return Program(
             self.program,
-            (*server, "--bundle", str(self.folder), "--port", str(port)),
+            (*server, "--bundle", str(self.folder), *log, "--port", str(port)),
             environment={
                 "PYTHONUNBUFFERED": "1",
                 # One process a version, one core a prediction.

@@ -41,6 +41,12 @@ def message(body: bytes, headers: Mapping[bytes, bytes]) -> Any:
     return binary.filled(parsed(head), raw)
 
 
+def identity(message: object) -> str | None:
+    """The id that it has, right or wrong as it may be else."""
+    found = message.get("id") if isinstance(message, dict) else None
+    return found if isinstance(found, str) else None
+
+
 def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
     """The request's rows, by field."""
     tensors = message.get("inputs") if isinstance(message, Mapping) else None
@@ -61,8 +67,10 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     return read
 
 
-def reply(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> tuple[bytes, Headers]:
-    """The body, and the headers that say what it is."""
+def reply(
+    message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray, _identity: str = ""
+) -> tuple[bytes, Headers]:
+    """The body, which has an id if the request has one, and the headers that say what it is."""
     answered = answer(message, manifest, version, scores)
     return binary.joined(answered, scores) if binary.wanted(message) else (written(answered), ())
 

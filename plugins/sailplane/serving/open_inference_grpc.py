@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from sailplane.errors import ModelError, RequestError
-from sailplane.serving import open_inference, open_inference_pb2
+from sailplane.records import Field
+from sailplane.serving import identity, open_inference, open_inference_pb2, spool
 from sailplane.serving import open_inference_binary as binary
 from sailplane.serving.scorer import Scorer
 
@@ -82,10 +83,12 @@ class _Calls:
 
         async def handle(body: bytes, context: Any) -> bytes:
             start = time.perf_counter()
-            status, said, reply = 200, "", b""
+            status, said, reply, known = 200, "", b"", ""
             try:
                 self._check_token(name, context)
-                answered: Message = await answer(_parsed(kind, body), context)
+                request = _parsed(kind, body)
+                known = getattr(request, "id", "")
+                answered: Message = await answer(request, context)
                 reply = answered.SerializeToString()
             except RequestError as error:
                 status, said = error.status, str(error)
@@ -95,7 +98,10 @@ class _Calls:
                 _log.exception("%s", name)
                 status, said = 500, _FAILED
             protocol = "open_inference_grpc" if name == "ModelInfer" else "other"
-            self._scorer.metrics.answered(protocol, status, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._scorer.metrics.answered(protocol, status, seconds)
+            if name == "ModelInfer":
+                self._record(context, known, status, seconds, body, reply or said.encode())
             if status != 200:
                 await context.abort(_STATUSES.get(status, grpc.StatusCode.INVALID_ARGUMENT), said)
             return reply
@@ -110,6 +116,14 @@ class _Calls:
             raise RequestError(
                 "call", name, status=401, got="no token", expected="the metadata authorization: Bearer TOKEN"
             )
+
+    def _record(self, context: Any, known: str, status: int, seconds: float, body: bytes, told: bytes) -> None:
+        metadata = {name.encode(): value for name, value in context.invocation_metadata() or ()}
+        headers = {name: value.encode() for name, value in metadata.items() if isinstance(value, str)}
+        puid = known or identity.of(headers)
+        context.set_trailing_metadata([(name.decode(), value) for name, value in identity.told(puid)])
+        if self._scorer.log:
+            self._scorer.log.add(spool.OPEN_INFERENCE_GRPC, puid, status, seconds, body, told, headers)
 
     async def _ServerLive(self, _request: Any, _context: Any) -> Message:
         return messages.ServerLiveResponse(live=True)
@@ -145,6 +159,21 @@ class _Calls:
         if name != served[0] or version not in ("", served[1]):
             got = f"{name} {version}".strip()[:80] or "no name"
             raise RequestError("find model", got=got, expected=" ".join(served), status=404)
+
+
+def request_columns(body: bytes, inputs: Sequence[Field]) -> dict[str, list[object]]:
+    """Of a ModelInferRequest: its rows, by field."""
+    return open_inference.columns(_message(_parsed(_REQUESTS["ModelInfer"], body)), inputs)
+
+
+def answer_scores(reply: bytes) -> np.ndarray:
+    """Of a ModelInferResponse: its one output, float32 [n]."""
+    import numpy as np
+
+    response = messages.ModelInferResponse.FromString(reply)
+    if response.raw_output_contents:
+        return np.frombuffer(response.raw_output_contents[0], "<f4")
+    return np.array(response.outputs[0].contents.fp32_contents, "float32")
 
 
 def _parsed(kind: type[Message], body: bytes) -> Any:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import columns_of, read
 from sailplane.serving.batcher import MOST_WAITING, Batcher, Pace
 from sailplane.serving.metrics import Metrics
+from sailplane.serving.request_log import RequestLog
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,11 +35,14 @@ class Limits:
 
 
 class Scorer:
-    def __init__(self, bundle: Bundle, limits: Limits | None = None) -> None:
+    """`log`: the folder in which what is answered is left, for who ships it to the store."""
+
+    def __init__(self, bundle: Bundle, limits: Limits | None = None, log: Path | None = None) -> None:
         self.bundle, self.limits = bundle, limits or Limits()
         manifest = bundle.manifest
         self.metrics = Metrics(manifest.model, bundle.version, lambda: self._batcher.waiting)
         self._batcher = Batcher(bundle.predict_values, _pace(bundle), self.metrics.scored, self.limits.waiting)
+        self.log = RequestLog(log, bundle, self.metrics.dropped) if log else None
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
 
     async def parsed(self, parse: Callable[[], T], size: int) -> T:

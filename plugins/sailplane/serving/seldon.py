@@ -6,7 +6,6 @@ https://docs.seldon.ai/seldon-core-1/development-and-reference/apis/external-pre
 from __future__ import annotations
 
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,13 @@ def message(body: bytes, _headers: Mapping[bytes, bytes]) -> Any:
     return parsed(body)
 
 
+def identity(message: object) -> str | None:
+    """The puid that it has, right or wrong as it may be else."""
+    meta = message.get("meta") if isinstance(message, dict) else None
+    puid = meta.get("puid") if isinstance(meta, dict) else None
+    return puid if isinstance(puid, str) else None
+
+
 def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
     """The request's rows, by field."""
     if not isinstance(message, Mapping):
@@ -43,14 +49,16 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     return _data(message["data"], inputs)
 
 
-def reply(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> tuple[bytes, Headers]:
+def reply(
+    message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray, puid: str
+) -> tuple[bytes, Headers]:
     """`tensor` for a tensor, `ndarray` for all else; `scores` is float32 [n, len(outputs)]."""
     meta, data = message.get("meta") or {}, message.get("data") or {}
     values: dict[str, Any] = {"ndarray": scores}
     if "tensor" in data:
         values = {"tensor": {"shape": scores.shape, "values": scores.reshape(-1)}}
     answered = {
-        "puid": meta.get("puid") or uuid.uuid4().hex,
+        "puid": puid,
         "requestPath": {**(meta.get("requestPath") or {}), manifest.model: version},
         "tags": meta.get("tags") or {},
     }

@@ -27,7 +27,7 @@ import orjson
 from sailplane.errors import ModelError, RequestError, SailplaneError
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import read
-from sailplane.serving import seldon
+from sailplane.serving import identity, seldon
 from sailplane.serving.json_body import written
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
@@ -106,7 +106,8 @@ class SeldonModel:
             start = time.perf_counter()
             scores = self._bundle.predict_values(values)
             seconds = time.perf_counter() - start
-        body, _ = seldon.reply(message, manifest, self._bundle.version, scores)
+        puid = seldon.identity(message) or identity.of({})
+        body, _ = seldon.reply(message, manifest, self._bundle.version, scores, puid)
         reply = dict(orjson.loads(body))
         if self._measures:
             reply["meta"]["metrics"] = self._metrics(len(scores), seconds)

@@ -17,6 +17,7 @@ import uvloop
 from sailplane.errors import SailplaneError
 from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
+from sailplane.serving.request_log import RequestLog
 from sailplane.serving.scorer import Limits, Scorer
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SailplaneError, OSError) as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
-    scorer = Scorer(bundle, Limits(body=options.body_limit, seconds=options.deadline))
+    scorer = Scorer(bundle, Limits(body=options.body_limit, seconds=options.deadline), options.request_log)
     uvloop.run(_serve(scorer, options, token))
     return 0
 
@@ -57,7 +58,7 @@ async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None)
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    await _Server(config, await _rpc(scorer, options, token)).serve()
+    await _Server(config, await _rpc(scorer, options, token), scorer.log).serve()
 
 
 async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -> grpc.aio.Server | None:
@@ -73,15 +74,18 @@ async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -
 
 
 class _Server(uvicorn.Server):
-    """Drains gRPC with HTTP: at a signal uvicorn ends the process as soon as its own connections are closed."""
+    """Drains gRPC with HTTP, and writes the rest of the log: at a signal uvicorn ends the process as soon as its own
+    connections are closed."""
 
-    def __init__(self, config: uvicorn.Config, rpc: grpc.aio.Server | None) -> None:
+    def __init__(self, config: uvicorn.Config, rpc: grpc.aio.Server | None, log: RequestLog | None) -> None:
         super().__init__(config)
-        self._rpc = rpc
+        self._rpc, self._log = rpc, log
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         rpc = [self._rpc.stop(_DRAIN_SECONDS)] if self._rpc else []
         await asyncio.gather(super().shutdown(sockets), *rpc)
+        if self._log:
+            self._log.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--token-file", type=Path, help="a file with the bearer token that every request has to bring")
     parser.add_argument("--deadline", type=float, default=limits.seconds, help="seconds until a request is given up")
     parser.add_argument("--body-limit", type=int, default=limits.body, help="bytes")
+    parser.add_argument("--request-log", type=Path, metavar="FOLDER", help="leave there what is answered")
     # The last, where who starts it looks for it.
     parser.add_argument("--port", type=int, required=True)
     return parser

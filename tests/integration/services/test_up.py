@@ -16,7 +16,7 @@ import pytest
 from sailplane.services.leftovers import marked
 from tests.platform import Platform, until
 
-SERVICES = {"api-server", "scheduler", "dag-processor", "triggerer", "router"}
+SERVICES = {"api-server", "scheduler", "dag-processor", "triggerer", "router", "request-log"}
 
 
 def status(platform: Platform) -> dict[str, dict[str, object]]:

@@ -188,14 +188,15 @@ def test_the_metrics_are_where_they_are_scraped_and_not_in_a_reply(both: Both, b
     assert "sailplane_batch_seconds_bucket{" in text
 
 
-def test_feedback_is_in_the_log_by_the_puid_of_what_it_is_about(both: Both) -> None:
+def test_feedback_is_taken_by_the_puid_of_what_it_is_about(both: Both) -> None:
     feedback = {"reward": 1.0, "response": {"meta": {"puid": "it-landed"}}, "truth": {"data": {"ndarray": [[1]]}}}
-    answer = both.seldon.post("/api/v1.0/feedback", json=feedback)
-    assert (answer.status_code, answer.json()["meta"]["puid"]) == (200, "it-landed")
+    seldon, ours = both.ask("POST", "/api/v1.0/feedback", feedback)
+    assert (seldon.status_code, seldon.json()) == (ours.status_code, ours.json())
+    assert (ours.status_code, ours.json()["meta"]["puid"]) == (200, "it-landed")
     assert '"puid":"it-landed","reward":1.0' in both.log.read_text()
-    unknown = both.seldon.post("/api/v1.0/feedback", json={"reward": 1.0})
-    assert (unknown.status_code, unknown.json()["status"]["code"]) == (400, 400)
-    assert "response.meta.puid" in unknown.json()["status"]["info"]
+    for answer in both.ask("POST", "/api/v1.0/feedback", {"reward": 1.0}):
+        assert (answer.status_code, answer.json()["status"]["code"]) == (400, 400)
+        assert "response.meta.puid" in answer.json()["status"]["info"]
 
 
 ATTRIBUTE = (

@@ -43,7 +43,7 @@ def test_asking_a_model_that_is_not_served_says_so(home: Home) -> None:
 def test_status_of_a_home_where_nothing_runs_lists_every_service_as_stopped(home: Home) -> None:
     ended = sailplane(home, "status")
     assert ended.returncode == 1
-    assert ended.stdout.count("stopped") == 5
+    assert ended.stdout.count("stopped") == 6
 
 
 def test_becoming_a_service_does_not_import_what_it_does_not_need() -> None:

@@ -82,7 +82,9 @@ class Finding(Record):
 def judge(plan: Rollout, seen: Seen, *, over: bool) -> tuple[Finding, ...]:
     """`over`: the time of the step is, so that what has not failed, and saw enough, is passed."""
     seen = replace(seen, over=over)
-    found = [finding for check in plan.checks for finding in _findings(check, seen, plan.level)]
+    # Nobody sees what a shadow answers, so that nothing is fed back on it.
+    checks = [check for check in plan.checks if not (seen.paired and isinstance(check, Metric))]
+    found = [finding for check in checks for finding in _findings(check, seen, plan.level)]
     return tuple(_decided(finding, enough=over and finding.count >= plan.min_requests) for finding in found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, Self
 
 from sailplane.records import Record
@@ -78,8 +78,13 @@ class Feedback(Record):
             high=max(self.high, other.high),
         )
 
-    def __sub__(self, other: Self) -> Self:
-        return type(self)(count=self.count - other.count, total=self.total - other.total, low=self.low, high=self.high)
+    def since(self, earlier: Self) -> Self:
+        """What came after `earlier`. It is counted by whichever server it reaches: where there is less than before, one
+        of them counts from 0 again, and what the others have was seen already."""
+        if self.count < earlier.count:
+            return type(self)()
+        count, total = self.count - earlier.count, self.total - earlier.total
+        return type(self)(count=count, total=total, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,16 +126,16 @@ class Observations(Record):
 
     def since(self, earlier: Self) -> Self:
         """What came after `earlier`, of the same totals. All of it where the server counts from 0 again."""
+        feedback = {name: one.since(earlier.feedback.get(name, Feedback())) for name, one in self.feedback.items()}
         if self.started != earlier.started or self.requests < earlier.requests:
-            return self
-        none = Feedback()
+            return replace(self, feedback=feedback)
         return type(self)(
             started=self.started,
             requests=self.requests - earlier.requests,
             errors=self.errors - earlier.errors,
             latency=self.latency - earlier.latency,
             predictions=self.predictions - earlier.predictions,
-            feedback={name: one - earlier.feedback.get(name, none) for name, one in self.feedback.items()},
+            feedback=feedback,
         )
 
 

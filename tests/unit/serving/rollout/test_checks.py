@@ -178,6 +178,10 @@ def test_without_feedback_a_metric_is_undecided() -> None:
     assert outcomes(Metric(metric="reward", worse_by=0.1), of(1000), of(9000)) == ["undecided"]
 
 
+def test_nothing_is_fed_back_on_a_shadows_answers_so_that_a_metric_holds_no_shadow_up() -> None:
+    assert outcomes(Metric(metric="reward", worse_by=0.1), of(1000), of(1000), paired=True) == []
+
+
 def test_a_version_that_is_no_worse_is_hardly_ever_rolled_back_though_all_checks_look_again_and_again() -> None:
     plan = Rollout(
         steps=[10, 100],

@@ -52,6 +52,18 @@ def test_a_server_that_began_anew_counts_from_0() -> None:
     assert Observations(requests=3).since(Observations(requests=10)).requests == 3
 
 
+def test_feedback_that_other_servers_count_is_seen_once_though_one_of_them_begins_anew() -> None:
+    def fed_back(count: int, started: float = 1.0) -> Observations:
+        found = {"reward": Feedback(count=count, total=count / 2, low=0.0, high=1.0)} if count else {}
+        return Observations(started=started, requests=1, feedback=found)
+
+    counted = Counted()
+    # 60 of two servers; one begins anew, which had counted 50; then there are 5 more; then its own server does.
+    for totals in (fed_back(0), fed_back(60), fed_back(10), fed_back(15), fed_back(15, started=2.0)):
+        counted = counted.read(totals)
+    assert (counted.seen.feedback["reward"].count, counted.seen.feedback["reward"].total) == (65, 32.5)
+
+
 def test_the_first_reading_is_what_a_phase_begins_with() -> None:
     counted = Counted().read(Observations(requests=500))
     assert counted.seen.requests == 0

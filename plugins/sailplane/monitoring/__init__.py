@@ -1,0 +1,8 @@
+"""What the served models did: the log of their requests on the store, and what came late, by the requests' ids."""
+
+from __future__ import annotations
+
+from sailplane.monitoring.reading import Counts, requests, scan
+from sailplane.monitoring.shipping import Shipped, ship
+
+__all__ = ["Counts", "Shipped", "requests", "scan", "ship"]

@@ -1,0 +1,94 @@
+"""What came late, by the id of the request: feedback, and labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pandas as pd
+
+from sailplane.errors import LabelError
+
+TRUTH: Final = "truth"
+# A label of all rows of a request, which has one row as a rule.
+_EVERY_ROW: Final = -1
+Labels = pd.DataFrame | Path | str
+
+
+def read_labels(labels: Labels) -> pd.DataFrame:
+    """A frame, or a Parquet or a CSV file, with `id` and `truth`; `row` where a request has several, `time` where the
+    newest is not the last one."""
+    frame = labels if isinstance(labels, pd.DataFrame) else _read(Path(labels))
+    if missing := [name for name in ("id", TRUTH) if name not in frame]:
+        expected = "id and truth, and perhaps row and time"
+        raise LabelError("read labels", got=f"no column {missing[0]!r} of {list(frame)[:8]}", expected=expected)
+    frame = frame.sort_values("time", kind="stable") if "time" in frame else frame
+    columns = {name: frame[name] for name in ("id", "row", TRUTH) if name in frame}
+    return pd.DataFrame(columns).dropna(subset=TRUTH).astype({"id": "str"})
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={"id": "str"})
+    except (OSError, ValueError) as error:
+        raise LabelError("read labels", path, got=error, expected="Parquet (.parquet) or CSV") from error
+
+
+@dataclass
+class Late:
+    """By (id, row); the newest of several. `matched` are the ids that some request has."""
+
+    values: dict[tuple[str, int], Any]
+    count: int
+    ids: set[str]
+    matched: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, column: str) -> Self:
+        """With `id`, and `row` where the value is not that of all rows."""
+        rows = frame["row"].fillna(_EVERY_ROW).astype("int64").tolist() if "row" in frame else [_EVERY_ROW] * len(frame)
+        keys = zip(frame["id"].tolist(), rows, strict=True)
+        return cls(dict(zip(keys, frame[column].tolist(), strict=True)), len(frame), set(frame["id"]))
+
+    @property
+    def repeated(self) -> int:
+        return self.count - len(self.values)
+
+    @property
+    def unknown(self) -> int:
+        """Of how many ids no request is known."""
+        return len(self.ids - self.matched)
+
+    def match(self, ids: Sequence[str]) -> None:
+        self.matched.update(self.ids.intersection(ids))
+
+    def of_rows(self, ids: Sequence[str], rows: Sequence[int]) -> list[Any]:
+        self.match(ids)
+        found, every = self.values, self.values.get
+        keys = zip(ids, rows, strict=True)
+        return [found.get(key, every((key[0], _EVERY_ROW))) for key in keys] if found else [None] * len(ids)
+
+
+def truths(feedback: pd.DataFrame) -> Late:
+    """Of what was fed back: a truth with a row for each row of the request, or one for all of it."""
+    found = [
+        {"id": name, "row": row, TRUTH: value}
+        for name, text in zip(feedback["id"], feedback[TRUTH], strict=True)
+        for row, value in _truths(text)
+    ]
+    # As objects: a missing row would make floats of whole numbers.
+    return Late.of(pd.DataFrame(found, columns=["id", "row", TRUTH], dtype="object"), TRUTH)
+
+
+def _truths(text: object) -> list[tuple[int, Any]]:
+    truth = json.loads(text) if isinstance(text, str) else None
+    if isinstance(truth, list):
+        return [(row, _alone(value)) for row, value in enumerate(truth)]
+    return [] if truth is None else [(_EVERY_ROW, truth)]
+
+
+def _alone(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value

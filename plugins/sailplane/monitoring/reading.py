@@ -1,0 +1,199 @@
+"""The log of requests as frames, with what came late."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sailplane.errors import DataError
+from sailplane.monitoring.labels import TRUTH, Labels, Late, read_labels, truths
+from sailplane.monitoring.rows import FEEDBACK
+from sailplane.monitoring.shipping import DROPPED, days, fed_back
+from sailplane.serving.spool import files
+from sailplane.storage import Storage
+
+THREADS: Final = 8
+_FILE: Final = re.compile(r".*/(?P<day>\d{4}-\d\d-\d\d)/(?P<name>[^/]+)\.parquet")
+
+
+@dataclass
+class Counts:
+    """`rows` by (version, status, shadow); `dropped` by the reason. Of labels and of feedback with a truth: how many
+    there were, how many were of a row that has a newer one, and how many ids no request has."""
+
+    requests: int = 0
+    rows: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    feedback: int = 0
+    feedback_unknown: int = 0
+    labels: int = 0
+    labels_repeated: int = 0
+    labels_unknown: int = 0
+    labelled: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Days are UTC's, both included; without one there is no end on that side."""
+
+    model: str
+    since: date | None = None
+    until: date | None = None
+    version: str | None = None
+
+    def of(self, version: str) -> bool:
+        return self.version in (None, version)
+
+    def day(self, text: str, *, late: bool = False) -> bool:
+        day = date.fromisoformat(text)
+        return (self.since is None or day >= self.since) and (late or self.until is None or day <= self.until)
+
+
+def requests(
+    storage: Storage,
+    model: str,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    version: str | None = None,
+    labels: Labels | None = None,
+    spool: Path | None = None,
+    counts: Counts | None = None,
+) -> pd.DataFrame:
+    """The rows of the requests from the day `since` to the day `until`, in UTC, each with the `reward` and the `truth`
+    that came for its id; of a label and a truth that was fed back the label, and else the newest. `spool`: the folder
+    of what is not shipped yet; `counts` is told what there was."""
+    found = list(
+        scan(storage, model, since=since, until=until, version=version, labels=labels, spool=spool, counts=counts)
+    )
+    if not found:
+        raise DataError(
+            "read requests of",
+            model,
+            got=f"none from {since or 'the first day'} to {until or 'today'}",
+            remedy="A server's log is on the store some minutes later; `sailplane status` says what waits.",
+        )
+    frame = pd.concat(found).sort_values("time", kind="stable", ignore_index=True)
+    return frame.assign(**{TRUTH: _alike(frame[TRUTH])})
+
+
+def scan(
+    storage: Storage,
+    model: str,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    version: str | None = None,
+    labels: Labels | None = None,
+    spool: Path | None = None,
+    counts: Counts | None = None,
+) -> Iterator[pd.DataFrame]:
+    """As `requests`, in no order, a file at a time. In memory are some of these, and what came late."""
+    wanted, counts = Wanted(model, since, until, version), counts or Counts()
+    here = spool / model if spool else None
+    late = _Late(_feedback(storage, wanted, here), labels)
+    for table in _tables(storage, wanted, here):
+        _count(table, counts)
+        frame = late.joined(table.replace_schema_metadata(None))
+        counts.labelled += int(frame[TRUTH].notna().sum())
+        if len(frame):
+            yield frame
+    late.count(counts)
+
+
+class _Late:
+    def __init__(self, fed_back: pd.DataFrame, labels: Labels | None) -> None:
+        self._fed_back, self._truths = Late.of(fed_back, "reward"), truths(fed_back)
+        self._rewards = Late.of(fed_back[fed_back["reward"].notna()], "reward")
+        given = pd.DataFrame({"id": [], TRUTH: []}) if labels is None else read_labels(labels)
+        self._labels = Late.of(given, TRUTH)
+
+    def joined(self, table: pa.Table) -> pd.DataFrame:
+        frame = _frame(table)
+        ids, rows = frame["id"].tolist(), frame["row"].tolist()
+        self._fed_back.match(ids)
+        frame["reward"] = pd.Series(self._rewards.of_rows(ids, rows), dtype="float64")
+        fed_back, labels = self._truths.of_rows(ids, rows), self._labels.of_rows(ids, rows)
+        values = [back if label is None else label for back, label in zip(fed_back, labels, strict=True)]
+        frame[TRUTH] = pd.Series(values, dtype="object")
+        return frame
+
+    def count(self, counts: Counts) -> None:
+        counts.feedback, counts.feedback_unknown = self._fed_back.count, self._fed_back.unknown
+        counts.labels, counts.labels_repeated = self._labels.count, self._labels.repeated
+        counts.labels_unknown = self._labels.unknown
+
+
+def _tables(storage: Storage, wanted: Wanted, here: Path | None) -> Iterator[pa.Table]:
+    """What is not shipped yet comes first, so that what is shipped meanwhile is found on the store."""
+    read: set[str] = set()
+    for path in files(here) if here else ():
+        with suppress(FileNotFoundError):
+            found = list(days(path))
+            read.add(path.stem)
+            yield from (day.table() for day in found if wanted.day(day.date) and wanted.of(day.head.version))
+    paths = _paths(storage, f"requests/{wanted.model}", wanted, read)
+    yield from _read(storage, [path for path in paths if wanted.of(path.split("/")[-3])])
+
+
+def _feedback(storage: Storage, wanted: Wanted, here: Path | None) -> pd.DataFrame:
+    """The oldest first. It may come long after the request."""
+    read: set[str] = set()
+    waiting: list[dict[str, Any]] = []
+    for path in files(here) if here else ():
+        with suppress(FileNotFoundError):
+            waiting += fed_back(path)
+            read.add(path.stem)
+    tables = [*_read(storage, _paths(storage, f"feedback/{wanted.model}", wanted, read, late=True))]
+    tables.append(pa.Table.from_pylist(waiting, schema=FEEDBACK))
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return frame.sort_values("time", kind="stable")
+
+
+def _paths(storage: Storage, folder: str, wanted: Wanted, read: Collection[str], *, late: bool = False) -> list[str]:
+    """In the order of the days."""
+    found = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
+    kept = [one for one in found if wanted.day(one["day"], late=late) and one["name"] not in read]
+    return [one.string for one in sorted(kept, key=lambda one: (one["day"], one["name"]))]
+
+
+def _read(storage: Storage, paths: Sequence[str]) -> Iterator[pa.Table]:
+    with ThreadPoolExecutor(THREADS) as threads:
+        for start in range(0, len(paths), THREADS):
+            some = paths[start : start + THREADS]
+            yield from threads.map(lambda path: pq.read_table(pa.BufferReader(storage.get(path))), some)
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    # Else integers with nulls would come back as rounded floats.
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    return frame
+
+
+def _alike(values: pd.Series[Any]) -> pd.Series[Any]:
+    """In one type: numbers, where all of them are; of several types, as text."""
+    found: pd.Series[Any] = values.infer_objects()
+    if found.dtype != "object":
+        return found
+    return found.map(lambda value: None if value is None else value if isinstance(value, str) else json.dumps(value))
+
+
+def _count(table: pa.Table, counts: Counts) -> None:
+    metadata: dict[bytes, Any] = table.schema.metadata or {}
+    counts.dropped.update(json.loads(metadata.get(DROPPED, b"{}")))
+    names = (table[name].to_pylist() for name in ("version", "status", "shadow"))
+    counts.rows.update(zip(*names, strict=True))
+    counts.requests += table["row"].to_pylist().count(0)

@@ -1,0 +1,186 @@
+"""What a model server left in a file, as tables: a row for each row of a request, and a row for each feedback.
+
+Names of the model's own columns begin with `input.` and `prediction.`, so that no field may hide another column.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+
+from sailplane.errors import RequestError
+from sailplane.records import Field, FieldKind
+from sailplane.registry.columns import read
+from sailplane.serving import open_inference, seldon, spool
+from sailplane.serving.feedback import read_feedback
+from sailplane.serving.open_inference_binary import LENGTH
+from sailplane.serving.spool import Entry
+
+TIME: Final = pa.timestamp("us", tz="UTC")
+ARROW: Final[Mapping[FieldKind, Any]] = {
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "timestamp": TIME,
+}
+INPUT, PREDICTION = "input.", "prediction."
+_REQUEST: Final = {
+    "id": pa.string(),
+    "row": pa.int32(),
+    "time": TIME,
+    "model": pa.string(),
+    "version": pa.string(),
+    "protocol": pa.string(),
+    "status": pa.int16(),
+    "shadow": pa.bool_(),
+    "seconds": pa.float64(),
+}
+_ERROR: Final = "error"
+FEEDBACK: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("time", TIME),
+        ("model", pa.string()),
+        ("version", pa.string()),
+        ("reward", pa.float64()),
+        ("truth", pa.string()),
+    ]
+)
+_PROTOCOLS: Final = {
+    spool.SELDON: "seldon",
+    spool.OPEN_INFERENCE: "open_inference",
+    spool.OPEN_INFERENCE_GRPC: "open_inference_grpc",
+}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Head:
+    """Of a file: the version that wrote it, and what it takes and gives."""
+
+    model: str
+    version: str
+    inputs: tuple[Field, ...]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        inputs = tuple(Field.from_dict(one) for one in values["inputs"])
+        return cls(values["model"], values["version"], inputs, tuple(values["outputs"]))
+
+    @property
+    def schema(self) -> pa.Schema:
+        inputs = [(f"{INPUT}{field.name}", ARROW[field.kind]) for field in self.inputs]
+        outputs = [(f"{PREDICTION}{name}", pa.float32()) for name in self.outputs]
+        return pa.schema([*_REQUEST.items(), *inputs, *outputs, (_ERROR, pa.string())])
+
+
+@dataclass
+class Rows:
+    """Of requests, column by column."""
+
+    head: Head
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.columns = {name: [] for name in self.head.schema.names}
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    def add(self, entry: Entry) -> None:
+        values, scores = _inputs(entry, self.head), _scores(entry, self.head)
+        rows = max(1, *(len(column) for column in values.values()), len(scores))
+        said = {
+            "id": entry.id,
+            "time": moment(entry),
+            "model": self.head.model,
+            "version": self.head.version,
+            "protocol": _PROTOCOLS[entry.kind],
+            "status": entry.status,
+            "shadow": entry.shadow,
+            "seconds": entry.seconds,
+            _ERROR: _reason(entry),
+        }
+        for name, value in said.items():
+            self.columns[name] += [value] * rows
+        self.columns["row"] += range(rows)
+        for one in self.head.inputs:
+            self.columns[f"{INPUT}{one.name}"] += values[one.name] or [None] * rows
+        for place, name in enumerate(self.head.outputs):
+            self.columns[f"{PREDICTION}{name}"] += scores[:, place].tolist() if len(scores) else [None] * rows
+
+    def table(self) -> pa.Table:
+        return pa.table(self.columns, schema=self.head.schema)
+
+
+def feedback_row(entry: Entry, head: Head) -> dict[str, Any]:
+    found = read_feedback(entry.body, head.model)
+    truth = None if found.truth is None else json.dumps(found.truth)
+    said = {"id": found.puid, "time": moment(entry), "model": head.model, "version": found.answered}
+    return {**said, "reward": found.reward, "truth": truth}
+
+
+def moment(entry: Entry) -> datetime:
+    return datetime.fromtimestamp(entry.time, UTC)
+
+
+def _inputs(entry: Entry, head: Head) -> dict[str, list[Any]]:
+    """As the server read them; of a request that it could not read, nothing."""
+    try:
+        return read(_COLUMNS[entry.kind](entry, head.inputs), head.inputs)
+    except RequestError:
+        return {one.name: [] for one in head.inputs}
+    except Exception:
+        # What the server answered 500 to must not hold up all that comes after it.
+        _log.exception("request %s", entry.id)
+        return {one.name: [] for one in head.inputs}
+
+
+def _scores(entry: Entry, head: Head) -> np.ndarray:
+    """[rows, outputs]; of an answer without scores, no rows."""
+    if entry.status != 200:
+        return np.empty((0, len(head.outputs)), "float32")
+    if entry.kind == spool.OPEN_INFERENCE_GRPC:
+        from sailplane.serving.open_inference_grpc import answer_scores
+
+        return answer_scores(entry.content).reshape(-1, len(head.outputs))
+    return np.frombuffer(entry.content, "float32").reshape(-1, len(head.outputs))
+
+
+def _reason(entry: Entry) -> str | None:
+    if entry.status == 200:
+        return None
+    text = entry.content.decode(errors="replace")
+    return text if entry.kind == spool.OPEN_INFERENCE_GRPC else str(json.loads(text).get("error", text))
+
+
+def _of_seldon(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+    return seldon.columns(seldon.message(entry.body, {}), inputs)
+
+
+def _of_open_inference(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+    headers = {} if entry.json < 0 else {LENGTH: str(entry.json).encode()}
+    return open_inference.columns(open_inference.message(entry.body, headers), inputs)
+
+
+def _of_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+    # It is 15 MB that many do without.
+    from sailplane.serving.open_inference_grpc import request_columns
+
+    return request_columns(entry.body, inputs)
+
+
+_COLUMNS: Final[Mapping[int, Callable[[Entry, Sequence[Field]], dict[str, list[object]]]]] = {
+    spool.SELDON: _of_seldon,
+    spool.OPEN_INFERENCE: _of_open_inference,
+    spool.OPEN_INFERENCE_GRPC: _of_grpc,
+}

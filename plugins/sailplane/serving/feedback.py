@@ -1,0 +1,111 @@
+"""Seldon's feedback (Core v1): what an answer was worth, and what the truth was, by the puid of the answer.
+
+https://docs.seldon.ai/seldon-core-1/development-and-reference/apis/external-prediction
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sailplane.errors import RequestError
+from sailplane.registry.columns import LARGEST_NUMBER
+from sailplane.serving.json_body import parsed
+
+PATHS: Final = frozenset({"/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback"})
+_SIDES: Final = ("request", "response", "truth")
+_PAYLOADS: Final = ("data", "jsonData", "strData", "binData")
+_REMEDY: Final = 'Send {"response": what was answered, "reward": a number, "truth": {"data": {"ndarray": [[...]]}}}.'
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """`answered`: the version that gave the answer, as far as that is said; `truth`: what its payload holds."""
+
+    puid: str
+    reward: float | None
+    truth: Any
+    answered: str | None
+
+
+def read_feedback(body: bytes, model: str) -> Feedback:
+    """Raises RequestError that names the field."""
+    message = parsed(body)
+    if not isinstance(message, dict):
+        raise RequestError("read feedback", got=_kind(message), expected="an object", remedy=_REMEDY)
+    if unknown := [key for key in message if key not in (*_SIDES, "reward")]:
+        expected = f"of {', '.join((*_SIDES, 'reward'))}"
+        raise RequestError("read feedback", got=f"key {unknown[0]!r}"[:60], expected=expected, remedy=_REMEDY)
+    for side in _SIDES:
+        if not isinstance(message.get(side) or {}, dict):
+            raise RequestError(f"read {side} of the feedback", got=_kind(message[side]), expected="an object")
+    metas = [_meta(message, side) for side in ("response", "request")]
+    return Feedback(
+        puid=_puid(metas),
+        reward=_reward(message.get("reward")),
+        truth=_truth(message.get("truth") or {}),
+        answered=next((version for meta in metas if (version := _path(meta).get(model))), None),
+    )
+
+
+def reply(feedback: Feedback, model: str, version: str) -> dict[str, Any]:
+    return {"meta": {"puid": feedback.puid, "requestPath": {model: feedback.answered or version}}}
+
+
+def _meta(message: Mapping[str, Any], side: str) -> Mapping[str, Any]:
+    meta = (message.get(side) or {}).get("meta") or {}
+    if not isinstance(meta, dict):
+        raise RequestError(f"read {side}.meta of the feedback", got=_kind(meta), expected="an object")
+    if not isinstance(meta.get("puid") or "", str):
+        raise RequestError(f"read {side}.meta.puid of the feedback", got=_kind(meta["puid"]), expected="a string")
+    path = meta.get("requestPath") or {}
+    if not isinstance(path, dict) or not all(isinstance(version, str) for version in path.values()):
+        expected = "an object of strings"
+        raise RequestError(f"read {side}.meta.requestPath of the feedback", got=_kind(path), expected=expected)
+    return meta
+
+
+def _path(meta: Mapping[str, Any]) -> Mapping[str, str]:
+    return meta.get("requestPath") or {}
+
+
+def _puid(metas: list[Mapping[str, Any]]) -> str:
+    given = [meta["puid"] for meta in metas if meta.get("puid")]
+    if not given:
+        expected = "the puid of the reply that it is about"
+        raise RequestError("read response.meta.puid of the feedback", got="nothing", expected=expected)
+    return str(given[0])
+
+
+def _reward(reward: object) -> float | None:
+    if reward is None:
+        return None
+    fits = isinstance(reward, int | float) and not isinstance(reward, bool) and abs(reward) <= LARGEST_NUMBER
+    if not fits:
+        raise RequestError("read reward of the feedback", got=repr(reward)[:60], expected="a number")
+    return float(reward)  # type: ignore[arg-type]
+
+
+def _truth(truth: Mapping[str, Any]) -> Any:
+    """The rows of an ndarray or a tensor, or the value that another payload is; None of none."""
+    payloads = [key for key in truth if key != "meta"]
+    if not payloads:
+        return None
+    if len(payloads) > 1 or payloads[0] not in _PAYLOADS:
+        got, expected = f"keys {payloads}"[:60], f"one of {', '.join(_PAYLOADS)}"
+        raise RequestError("read truth of the feedback", got=got, expected=expected)
+    held = truth[payloads[0]]
+    if payloads[0] != "data":
+        return held
+    tensor = held.get("tensor") if isinstance(held, dict) else None
+    rows = tensor.get("values") if isinstance(tensor, dict) else held.get("ndarray") if isinstance(held, dict) else None
+    if not isinstance(rows, list):
+        expected = "an object with ndarray or tensor"
+        raise RequestError("read truth.data of the feedback", got=_kind(held), expected=expected)
+    return rows
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "nothing")

@@ -1,0 +1,32 @@
+"""The id of a request, by which feedback and late labels find it: the message's own (Seldon's `meta.puid`, v2's `id`),
+else that of a header, else one that is made. The answer carries it as the header that Seldon's own servers use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+PUID: Final = "seldon-puid"
+# Envoy gives each request one, the same to who is asked again.
+_HEADERS: Final = (PUID.encode(), b"x-request-id")
+# One that is longer, or does not fit into a header, is in the answer's body only.
+_LONGEST: Final = 200
+# Of a deployment's own request, which belongs into no log.
+SMOKE_TEST: Final = "sailplane-smoke-test"
+
+
+def of(headers: Mapping[bytes, bytes]) -> str:
+    """What a header says, or a new one."""
+    for name in _HEADERS:
+        given = headers.get(name)
+        if given and len(given) <= _LONGEST and given.isascii():
+            return given.decode()
+    return os.urandom(16).hex()
+
+
+def told(identity: str) -> tuple[tuple[bytes, bytes], ...]:
+    """As a header, where it can be one."""
+    if 0 < len(identity) <= _LONGEST and identity.isascii() and identity.isprintable():
+        return ((PUID.encode(), identity.encode()),)
+    return ()

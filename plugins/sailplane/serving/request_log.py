@@ -1,0 +1,159 @@
+"""What a model server answered, for the log of its requests. It never slows a request: what finds no place in the
+queue, or no room on the disk, is dropped and counted, by its reason."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sailplane.errors import StorageError
+from sailplane.registry.bundle import Bundle
+from sailplane.serving.open_inference_binary import LENGTH as JSON_LENGTH
+from sailplane.serving.spool import LOST, Entry, Limits, Writer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# A server that is killed loses what came within this time.
+FLUSH_SECONDS: Final = 0.25
+MOST_WAITING: Final = 20_000
+MOST_WAITING_BYTES: Final = 16 * 2**20
+MOST_BYTES: Final = 4 * 2**20
+# So many are written at a time that answering goes on meanwhile.
+_TOGETHER: Final = 128
+_ROOM: Final = {errno.ENOSPC: "disk", errno.EFBIG: "disk", errno.EDQUOT: "space"}
+REASONS: Final = ("queue", "size", *dict.fromkeys(_ROOM.values()), "fault")
+Headers = Mapping[bytes, bytes]
+Waiting = tuple[int, float, float, int, int, Headers, str, bytes, "bytes | np.ndarray"]
+
+_log = logging.getLogger(__name__)
+
+
+class RequestLog:
+    """`dropped` is told the reason and how many: the queue was full, the entry too large, the disk full, the space that
+    the log may take used up, or a fault of the disk."""
+
+    def __init__(
+        self, folder: Path, bundle: Bundle, dropped: Callable[[str, int], None], limits: Limits | None = None
+    ) -> None:
+        manifest = bundle.manifest
+        inputs = [field.to_dict() for field in manifest.inputs]
+        head = {"model": manifest.model, "version": bundle.version, "inputs": inputs, "outputs": manifest.outputs}
+        self._writer, self._dropped = Writer(folder, head, limits), dropped
+        self._queue: deque[Waiting] = deque()
+        # Each is counted by one thread alone.
+        self._added = self._taken = 0
+        # What was dropped, and what of it the files say already.
+        self._lost: Counter[str] = Counter()
+        self._noted: Counter[str] = Counter()
+        self._wake, self._ended, self._well = threading.Event(), False, True
+        self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
+        self._thread.start()
+
+    def add(
+        self,
+        kind: int,
+        identity: str,
+        status: int,
+        seconds: float,
+        body: bytes,
+        content: bytes | np.ndarray,
+        headers: Headers,
+    ) -> None:
+        """From the event loop, after the answer. `content` are the scores, or the answer's body."""
+        size = len(body) + (len(content) if isinstance(content, bytes) else content.nbytes)
+        waiting = self._added - self._taken + size
+        if size > MOST_BYTES:
+            self._drop("size", 1)
+        elif len(self._queue) >= MOST_WAITING or waiting > MOST_WAITING_BYTES:
+            self._drop("queue", 1)
+        else:
+            self._added += size
+            self._queue.append((size, time.time(), seconds, status, kind, headers, identity, body, content))
+            if waiting > MOST_WAITING_BYTES // 4:
+                self._wake.set()
+
+    def close(self) -> None:
+        """Writes what waits."""
+        self._ended = True
+        self._wake.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._ended:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            while self._queue:
+                self._flush()
+            self._writer.rotate()
+        while self._queue:
+            self._flush()
+        if self._lost != self._noted:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        waiting = [self._queue.popleft() for _ in range(min(len(self._queue), _TOGETHER))]
+        lost = self._lost.copy()
+        try:
+            entries = [_entry(*one) for one in waiting]
+            self._writer.write([_note(lost - self._noted), *entries] if lost != self._noted else entries)
+        except Exception as error:
+            self._drop(_reason(error), len(waiting))
+            self._say(error)
+        else:
+            self._noted = lost
+            self._say(None)
+        self._taken += sum(one[0] for one in waiting)
+
+    def _drop(self, reason: str, count: int) -> None:
+        if count:
+            self._lost[reason] += count
+            self._dropped(reason, count)
+
+    def _say(self, error: Exception | None) -> None:
+        if self._well and error is not None:
+            _log.warning("Requests are answered, and not logged: %s", error)
+        elif not self._well and error is None:
+            _log.warning("Requests are logged again")
+        self._well = error is None
+
+
+def _entry(
+    _size: int,
+    moment: float,
+    seconds: float,
+    status: int,
+    kind: int,
+    headers: Headers,
+    identity: str,
+    body: bytes,
+    content: bytes | np.ndarray,
+) -> Entry:
+    told = content if isinstance(content, bytes) else content.tobytes()
+    length = headers.get(JSON_LENGTH, b"")
+    json_bytes = int(length) if length.isdigit() and len(length) < 10 else -1
+    return Entry(moment - seconds, seconds, status, kind, is_shadow(headers), identity, body, told, json_bytes)
+
+
+def is_shadow(headers: Headers) -> bool:
+    """Envoy marks the copy of a request in the name of its host, before the port."""
+    host = headers.get(b"host", b"")
+    return host.endswith(b"-shadow") or host.rpartition(b":")[0].endswith(b"-shadow")
+
+
+def _note(lost: Counter[str]) -> Entry:
+    return Entry(time.time(), 0.0, 0, LOST, False, "", b"", json.dumps(lost).encode())
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, StorageError):
+        return "disk"
+    return _ROOM.get(error.errno or 0, "fault") if isinstance(error, OSError) else "fault"

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from sailplane.registry.bundle import Bundle
+from sailplane.storage import Storage
+from tests.integration.serving.model_server import Server, running
+from tests.unit.registry import tiny
+
+Serve = Callable[..., AbstractContextManager[Server]]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return tiny.bundle(tmp_path_factory.mktemp("monitoring") / "bundle")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    return tmp_path / "requests"
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage((tmp_path / "store").as_uri())
+
+
+@pytest.fixture
+def served(bundle: Bundle, spool: Path, tmp_path: Path) -> Serve:
+    """`with served() as server`: its log is below `spool`, and complete when it has ended."""
+
+    @contextmanager
+    def start(*, below: Path = spool) -> Iterator[Server]:
+        folder = below / bundle.manifest.model / bundle.version
+        with running(bundle.folder, tmp_path / "server.log", "--request-log", str(folder)) as server:
+            yield server
+
+    return start

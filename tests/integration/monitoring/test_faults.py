@@ -1,0 +1,168 @@
+"""The log of requests where the disk is full, and the service that ships it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sailplane.cli import main
+from sailplane.home import Home
+from sailplane.monitoring import Counts, requests, ship
+from sailplane.operators import ShipRequestsOperator
+from sailplane.services import shipment, shipper
+from sailplane.serving.spool import Entry, Writer, files, read
+from sailplane.storage import Storage
+from tests.integration.monitoring.conftest import Serve
+from tests.integration.serving.model_server import Server
+from tests.platform import until
+from tests.s3 import s3_server
+from tests.small_disk import SmallDisk, disks
+from tests.unit.registry import tiny
+
+SELDON = "/api/v1.0/predictions"
+Disk = Callable[[Path], AbstractContextManager[SmallDisk]]
+
+
+def ask(server: Server, names: list[str]) -> None:
+    """None of them fails, or is slow."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=5) as client:
+        for name in names:
+            answer = client.post(SELDON, json={"jsonData": tiny.RECORD, "meta": {"puid": name}})
+            assert answer.status_code == 200
+
+
+def dropped(server: Server) -> dict[str, float]:
+    text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {one.labels["reason"]: one.value for one in samples if one.name == "sailplane_request_log_dropped_total"}
+
+
+def written(spool: Path) -> list[str]:
+    return [entry.id for path in files(spool) for entry in read(path)[1]]
+
+
+@contextmanager
+def full(disk: SmallDisk, server: Server, spool: Path) -> Iterator[None]:
+    """Nothing more can be written; where that is a limit on the size of a file, it is reached in the middle of one."""
+    with disk.full(leave=0):
+        if disk.folder.is_mount():
+            yield
+            return
+        size = max(path.stat().st_size for path in files(spool))
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (size + 50, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("way", disks(), ids=lambda way: way.__name__)
+def test_a_full_disk_fails_no_request_and_what_is_lost_is_counted_until_there_is_room_again(
+    way: Disk, served: Serve, storage: Storage, tmp_path: Path
+) -> None:
+    early, lost, late = ([f"{part}-{number}" for number in range(40)] for part in ("early", "lost", "late"))
+    with way(tmp_path / "disk") as disk:
+        spool = disk.folder / "requests"
+        with served(below=spool) as server:
+            ask(server, early)
+            until(lambda: len(written(spool)) == len(early) or None, 30, "all of them in the file")
+            with full(disk, server, spool):
+                ask(server, lost)
+                until(lambda: dropped(server) == {"disk": len(lost)} or None, 30, "the count")
+            ask(server, late)
+            told = dropped(server)
+        assert "not logged" in server.log.read_text()
+        ship(spool, storage)
+    counts = Counts()
+    assert set(requests(storage, "flights", counts=counts)["id"]) == {*early, *late}
+    assert counts.dropped == told == {"disk": len(lost)}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
+    return Home.find()
+
+
+@contextmanager
+def service(home: Home, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-P", "-m", "sailplane.cli", "run", shipper.NAME]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env={**os.environ, **env}, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        assert process.wait(30) in (0, -signal.SIGTERM)
+
+
+def test_the_service_ships_what_is_complete_and_is_next_to_nothing_at_rest(
+    home: Home, served: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(below=home.requests) as server:
+        ask(server, ["1", "2"])
+    storage = Storage(home.store)
+    with service(home, tmp_path / "service.log") as process:
+        until(lambda: not files(home.requests) or None, 60, (tmp_path / "service.log").read_text())
+        one = psutil.Process(process.pid)
+        until(lambda: not one.children() or None, 30, "the end of the shipment")
+        assert one.memory_full_info().pss < 15e6
+    assert requests(storage, "flights")["id"].tolist() == ["1", "2"]
+    assert main(["requests", "flights", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["requests"], told["dropped"], [*told["versions"].values()]) == (2, {}, [{"200": 2}])
+    output, labels = tmp_path / "joined.parquet", tmp_path / "labels.csv"
+    labels.write_text("id,truth\n1,0\n7,1\n")
+    assert main(["requests", "flights", "--labels", str(labels), "--output", str(output)]) == 0
+    assert "2 requests, 1 rows with the truth" in (said := capsys.readouterr().out)
+    assert "Labels: 2, of these 0 given again, 1 of unknown ids" in said
+    assert output.exists()
+
+
+def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
+    home: Home, served: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(below=home.requests) as server:
+        ask(server, ["1", "2"])
+    monkeypatch.setenv("SAILPLANE_STORE", "s3://lake@sailplane")
+    assert shipment.main() == 1
+    assert len(files(home.requests)) == 1
+    assert main(["status"]) == 1
+    assert "The log of the requests waits, 0.0 MB: ship requests to s3://sailplane: " in (
+        said := capsys.readouterr().out
+    )
+    assert "only Airflow knows. Let a DAG's ShipRequestsOperator do it." in said
+    with s3_server(tmp_path / "s3") as s3:
+        extra = {"endpoint_url": s3.endpoint, "region_name": s3.access.region}
+        lake = {"conn_type": "aws", "login": s3.access.key, "password": s3.access.secret, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(lake))
+        assert ShipRequestsOperator(task_id="ship").execute({})["rows"] == 2
+        assert requests(Storage(f"s3://{s3.bucket}", lambda: s3.access), "flights")["id"].tolist() == ["1", "2"]
+    assert (shipment.failure(home.requests), files(home.requests)) == (None, [])
+
+
+def test_a_file_that_cannot_be_read_stays_for_a_person_and_holds_up_no_other(
+    served: Serve, spool: Path, storage: Storage
+) -> None:
+    with served() as server:
+        ask(server, ["1"])
+    [good] = files(spool)
+    writer = Writer(good.parent, {"model": "flights", "version": "of a later release"})
+    writer.write([Entry(1.0, 0.0, 200, 77, False, "?", b"", b"")])
+    writer.close()
+    [other] = {*files(spool)} - {good}
+    assert ship(spool, storage).rows == 1
+    assert [path.name for path in spool.rglob("*") if path.is_file()] == [f"{other.stem}.unreadable"]
+    assert requests(storage, "flights")["id"].tolist() == ["1"]

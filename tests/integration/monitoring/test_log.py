@@ -1,0 +1,271 @@
+"""The log of requests, from a real server to frames."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from sailplane.errors import DataError, LabelError, StorageError
+from sailplane.ledger import Ledger
+from sailplane.monitoring import Counts, requests, scan, ship
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.columns import plain_records
+from sailplane.registry.garbage import Collector
+from sailplane.serving import open_inference_pb2
+from sailplane.serving.request_log import FLUSH_SECONDS
+from sailplane.serving.spool import files
+from sailplane.storage import Storage
+from tests.integration.monitoring.conftest import Serve
+from tests.integration.serving.model_server import Server
+from tests.platform import until
+from tests.unit.registry import tiny
+
+SELDON = "/api/v1.0/predictions"
+RECORDS = plain_records(tiny.frame(64, seed=3), tiny.INPUTS)
+messages: Any = open_inference_pb2
+
+
+def tensors(record: dict[str, Any]) -> list[dict[str, Any]]:
+    kinds = {"number": "FP64", "integer": "INT64", "boolean": "BOOL"}
+    return [
+        {"name": one.name, "shape": [1], "datatype": kinds.get(one.kind, "BYTES"), "data": [record[one.name]]}
+        for one in tiny.INPUTS
+    ]
+
+
+def message(records: list[dict[str, Any]], puid: str) -> dict[str, Any]:
+    return {"jsonData": records, "meta": {"puid": puid}}
+
+
+@contextmanager
+def asked_all_the_time(server: Server, clients: int = 4) -> Iterator[dict[str, list[float]]]:
+    """What was answered, by the id."""
+    answers: dict[str, list[float]] = {}
+    over = threading.Event()
+
+    def ask(client_number: int) -> None:
+        chance, count = random.Random(client_number), 0
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=30) as client:
+            while not over.is_set():
+                count += 1
+                puid = f"{client_number}-{count}"
+                records = chance.sample(RECORDS, k=chance.choice([1, 1, 1, 3]))
+                answer = client.post(SELDON, json=message(records, puid))
+                assert answer.status_code == 200
+                answers[puid] = [score for [score] in answer.json()["data"]["ndarray"]]
+
+    with ThreadPoolExecutor(clients) as pool:
+        asking = [pool.submit(ask, number) for number in range(clients)]
+        try:
+            yield answers
+        finally:
+            over.set()
+    for one in asking:
+        one.result()
+
+
+def test_every_answered_request_is_on_the_store_once_with_what_it_got(
+    served: Serve, spool: Path, storage: Storage, bundle: Bundle
+) -> None:
+    with served() as server, asked_all_the_time(server) as answers:
+        until(lambda: len(answers) > 500 or None, 60, "requests")
+    shipped = ship(spool, storage)
+    frame = requests(storage, "flights")
+    assert (shipped.rows, shipped.dropped) == (len(frame), 0)
+    assert not frame.duplicated(["id", "row"]).any()
+    logged = {name: group["prediction.late"].tolist() for name, group in frame.groupby("id")}
+    assert {name: np.float32(scores).tolist() for name, scores in answers.items()} == logged
+    again = bundle.predict(pd.DataFrame({field.name: frame[f"input.{field.name}"] for field in tiny.INPUTS}))
+    np.testing.assert_allclose(again[:, 0], frame["prediction.late"], atol=1e-6)
+    assert set(frame["version"]) == {bundle.version}
+    assert frame["seconds"].between(0, 30).all()
+    assert (datetime.now(UTC) - frame["time"]).between(timedelta(0), timedelta(minutes=5)).all()
+    assert list(spool.rglob("*.spool")) == []
+
+
+def test_each_protocol_is_logged_alike_and_refused_requests_with_the_reason(
+    served: Serve, spool: Path, storage: Storage
+) -> None:
+    record, fields = tiny.RECORD, [field.name for field in tiny.INPUTS]
+    with served() as server:
+        data = {"names": fields[::-1], "ndarray": [list(record.values())[::-1]]}
+        server.post(SELDON, {"data": data, "meta": {"puid": "seldon"}})
+        server.post("/v2/models/flights/infer", {"id": "v2", "inputs": tensors(record)})
+        asked = messages.ModelInferRequest(model_name="flights", id="grpc")
+        contents = {"FP64": "fp64_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
+        for one in tensors(record):
+            tensor = asked.inputs.add(name=one["name"], datatype=one["datatype"], shape=[1])
+            data = [value.encode() if isinstance(value, str) else value for value in one["data"]]
+            getattr(tensor.contents, contents.get(one["datatype"], "bytes_contents")).extend(data)
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            _, told = call.with_call(asked.SerializeToString())
+            assert ("seldon-puid", "grpc") in [tuple(one) for one in told.trailing_metadata()]
+            with pytest.raises(grpc.RpcError):
+                call(messages.ModelInferRequest(model_name="flights").SerializeToString())
+        shadow = {"host": "127.0.0.1-shadow:9000"}
+        assert server.post(SELDON, message([record], "copy"), headers=shadow).status_code == 200
+        assert server.post(SELDON, message([{**record, "distance": "far"}], "bad")).status_code == 400
+        deep: dict[str, Any] = {}
+        for _ in range(400):
+            deep = {"a": deep}
+        tagged = {"jsonData": record, "meta": {"puid": "tags", "tags": deep}}
+        assert server.post(SELDON, tagged).status_code == 400
+    ship(spool, storage)
+    frame = requests(storage, "flights").set_index("id")
+    good = frame.loc[["seldon", "v2", "grpc", "copy"]]
+    assert good["protocol"].tolist() == ["seldon", "open_inference", "open_inference_grpc", "seldon"]
+    assert good["shadow"].tolist() == [False, False, False, True]
+    assert good["prediction.late"].nunique() == 1
+    assert (good["input.distance"] == 1400).all()
+    assert good["input.seats"].tolist() == [150] * 4
+    assert (good["input.scheduled"] == pd.Timestamp("2013-07-05T14:00Z")).all()
+    bad = frame.loc["bad"]
+    assert (bad["status"], bad["row"]) == (400, 0)
+    assert "field 'distance' of row 0" in bad["error"]
+    assert bad[["input.distance", "input.carrier", "prediction.late"]].isna().all()
+    assert frame.loc["tags", "status"] == 400
+    [unnamed] = frame[(frame["protocol"] == "open_inference_grpc") & (frame["status"] == 400)].index
+    assert len(unnamed) == 32
+    assert frame.dtypes[["status", "shadow", "input.seats"]].map(str).tolist() == ["int16", "boolean", "Int64"]
+
+
+def test_a_server_that_is_killed_loses_what_came_in_its_last_moments_and_no_more(
+    served: Serve, spool: Path, storage: Storage
+) -> None:
+    times: dict[str, float] = {}
+    with served() as server:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as client:
+            end = time.monotonic() + 4 * FLUSH_SECONDS
+            while time.monotonic() < end:
+                puid = str(len(times))
+                assert client.post(SELDON, json=message([tiny.RECORD], puid)).status_code == 200
+                times[puid] = time.monotonic()
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        killed = time.monotonic()
+    ship(spool, storage)
+    lost = times.keys() - set(requests(storage, "flights")["id"])
+    # Some more, for a machine on which threads wait for their turn.
+    assert all(killed - times[puid] < FLUSH_SECONDS + 0.5 for puid in lost)
+    assert len(lost) < len(times)
+
+
+def test_a_store_that_is_away_is_waited_for_and_nothing_is_there_twice(
+    served: Serve, spool: Path, tmp_path: Path, bundle: Bundle
+) -> None:
+    with served() as server:
+        for number in range(20):
+            server.post(SELDON, message([tiny.RECORD], str(number)))
+    root = tmp_path / "away"
+    root.write_text("a file where the store is to be")
+    with pytest.raises((StorageError, OSError)):
+        ship(spool, Storage(root.as_uri()))
+    [left] = files(spool)
+    copy = left.read_bytes()
+    root.unlink()
+    back = Storage(root.as_uri())
+    assert ship(spool, back).rows == 20
+    # As if it had been killed before it removed the file.
+    left.write_bytes(copy)
+    assert len(requests(back, "flights", spool=spool)) == 20
+    assert ship(spool, back).rows == 20
+    assert sorted(requests(back, "flights")["id"].astype(int)) == list(range(20))
+    assert ship(spool, back).files == 0
+    [path] = back.list("requests")
+    assert path.startswith(f"requests/flights/{bundle.version}/{datetime.now(UTC):%Y-}")
+    assert Collector(Ledger("sqlite:///:memory:"), back, grace_seconds=-1).find().objects == ()
+
+
+def test_what_is_still_being_written_is_read_beside_what_is_on_the_store(
+    served: Serve, spool: Path, storage: Storage
+) -> None:
+    with served() as server:
+        server.post(SELDON, message([tiny.RECORD], "1"))
+    ship(spool, storage)
+    with served() as server:
+        server.post(SELDON, message([tiny.RECORD], "2"))
+        found = until(lambda: _ids(storage, spool) if len(_ids(storage, spool)) > 1 else None, 30, "the second one")
+        assert found == ["1", "2"]
+        # The server goes on writing it.
+        assert ship(spool, storage).files == 0
+    with pytest.raises(DataError, match="flights: none from 2020-01-01 to 2020-01-02"):
+        requests(storage, "flights", since=datetime(2020, 1, 1).date(), until=datetime(2020, 1, 2).date())
+
+
+def _ids(storage: Storage, spool: Path) -> list[str]:
+    return requests(storage, "flights", spool=spool)["id"].tolist()
+
+
+def test_feedback_and_late_labels_join_by_the_id_and_what_joins_nothing_is_counted(
+    served: Serve, spool: Path, storage: Storage, bundle: Bundle, tmp_path: Path
+) -> None:
+    with served() as server:
+        for name, rows in (("a", 1), ("b", 2), ("c", 1), ("d", 1)):
+            server.post(SELDON, message([tiny.RECORD] * rows, name))
+
+        def feed_back(name: str, **said: Any) -> None:
+            response = {"meta": {"puid": name, "requestPath": {"flights": bundle.version}}}
+            assert server.post("/api/v1.0/feedback", {"response": response, **said}).status_code == 200
+
+        feed_back("a", reward=0.25)
+        feed_back("a", reward=0.75, truth={"data": {"ndarray": [[1]]}})
+        feed_back("a", truth={"data": {"ndarray": [[0]]}})
+        feed_back("b", truth={"data": {"tensor": {"shape": [2, 1], "values": [1, 0]}}})
+        feed_back("c", truth={"jsonData": 1})
+        feed_back("nobody", reward=1)
+    ship(spool, storage)
+    labels = pd.DataFrame(
+        {"id": ["c", "c", "d", "d", "x"], "truth": [0, 1, 1, 0, 1], "time": pd.to_datetime([5, 1, 1, 2, 1])}
+    )
+    counts = Counts()
+    frame = requests(storage, "flights", labels=labels, counts=counts)
+    assert frame["id"].tolist() == ["a", "b", "b", "c", "d"]
+    assert frame["truth"].tolist() == [0, 1, 0, 0, 0]
+    assert frame["reward"].tolist()[0] == 0.75
+    assert frame["reward"][1:].isna().all()
+    assert (counts.feedback, counts.feedback_unknown, counts.labelled) == (6, 1, 5)
+    assert (counts.labels, counts.labels_repeated, counts.labels_unknown) == (5, 2, 1)
+    assert counts.rows == {(bundle.version, 200, False): 5}
+    assert counts.requests == 4
+    with_rows = pd.DataFrame({"id": ["b", "b"], "row": [1, 0], "truth": ["late", "early"]})
+    for file in ("labels.csv", "labels.parquet"):
+        path = tmp_path / file
+        with_rows.to_csv(path, index=False) if path.suffix == ".csv" else with_rows.to_parquet(path)
+        joined = pd.concat(scan(storage, "flights", labels=path)).set_index(["id", "row"])["truth"]
+        assert (joined["b", 0], joined["b", 1], joined["a", 0]) == ("early", "late", 0)
+    with pytest.raises(LabelError, match="no column 'truth'"):
+        requests(storage, "flights", labels=pd.DataFrame({"id": ["a"]}))
+
+
+def test_versions_with_other_fields_are_read_together(
+    served: Serve, spool: Path, storage: Storage, bundle: Bundle
+) -> None:
+    with served() as server:
+        server.post(SELDON, message([tiny.RECORD], "new"))
+    ship(spool, storage)
+    table = pq.read_table(pa.BufferReader(storage.get(storage.list("requests")[0])))
+    old = table.drop_columns(["input.wind"]).to_pandas().assign(version="old", id="old")
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pandas(old, preserve_index=False), sink)
+    storage.put("requests/flights/old/2026-01-01/somewhere.parquet", sink.getvalue().to_pybytes())
+    frame = requests(storage, "flights").set_index("id")
+    assert frame["input.wind"].notna().to_dict() == {"old": False, "new": True}
+    assert requests(storage, "flights", version="old")["id"].tolist() == ["old"]

@@ -1,0 +1,102 @@
+"""What the served versions answer, from behind the router to the store; and what is fed back, to a rollout."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pandas as pd
+import pytest
+
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.monitoring import requests, ship
+from sailplane.records import Model
+from sailplane.serving.rollout import entries
+from sailplane.serving.rollout.declared import Metric
+from sailplane.serving.rollout.plan import Rollout
+from sailplane.serving.rollout.run import AT_ONCE, Serving
+from sailplane.storage import Storage
+from tests.platform import until
+from tests.unit.registry import tiny
+
+Registered = Callable[..., Model]
+PLAN = Rollout(
+    shadow="1s",
+    steps=[50, 100],
+    bake="1s",
+    min_requests=10,
+    checks=[Metric(metric="reward", worse_by=0.1)],
+)
+
+
+@contextmanager
+def asked_and_fed_back(home: Home, good: str) -> Iterator[dict[str, str]]:
+    """The version that answered, by id; each answer gets a reward of 1 if it is the good version's, else of 0."""
+    answered: dict[str, str] = {}
+    over = threading.Event()
+
+    def ask() -> None:
+        address = f"http://127.0.0.1:{home.router_port}/seldon/local/flights"
+        with httpx.Client(trust_env=False, timeout=30) as client:
+            while not over.is_set():
+                answer = client.post(f"{address}/api/v1.0/predictions", json={"jsonData": tiny.RECORD})
+                assert answer.status_code == 200
+                version = answer.headers["x-sailplane-version"]
+                answered[answer.headers["seldon-puid"]] = version
+                message = {"response": answer.json(), "reward": float(version == good)}
+                assert client.post(f"{address}/api/v1.0/feedback", json=message).status_code == 200
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield answered
+    finally:
+        over.set()
+        asking.join(30)
+
+
+@pytest.fixture
+def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Registered) -> Serving:
+    """The first version serves."""
+    serving = Serving.local(platform, ledger, storage, "flights")
+    serving.begin(AT_ONCE, registered("run-1"), "the test")
+    [version] = [entry.subject.version for entry in [entries.active(ledger, "flights")] if entry]
+    assert serving.finish(version, poll_seconds=0.1).phase == "succeeded"
+    return serving
+
+
+def test_what_is_fed_back_takes_a_worse_version_back_and_all_of_both_is_in_the_log_when_it_is_gone(
+    serving: Serving, platform: Home, storage: Storage, registered: Registered
+) -> None:
+    [first] = serving.target.split().weights
+    second = registered("run-2", bias=0.001)
+    worse = second.version
+    with asked_and_fed_back(platform, good=first) as answered:
+        serving.begin(PLAN, second, "a task")
+        driver, deadline = serving.driver(worse), time.monotonic() + 90
+        while (state := driver.tick()) is None or not state.ended:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.1)
+        driver.release()
+    assert (state.phase, state.reason.split(",")[0]) == ("failed", "metric reward")
+    assert not (platform.serving / "models" / "flights" / worse).exists()
+
+    def logged() -> pd.DataFrame | None:
+        frame = requests(storage, "flights", spool=platform.requests)
+        return frame if (~frame["shadow"]).sum() >= len(answered) else None
+
+    frame = until(logged, 30, "the last ones in the log")
+    shadow, seen = frame[frame["shadow"]], frame[~frame["shadow"]]
+    assert set(shadow["version"]) == {worse}
+    # A copy has the id of the request that it is of.
+    assert set(shadow["id"]) <= set(answered)
+    assert dict(zip(seen["id"], seen["version"], strict=True)) == answered
+    assert len(seen) == len(answered)
+    assert (seen["reward"] == (seen["version"] == first)).mean() > 0.9
+    # That of the version that is gone is complete, the other one is still at work.
+    ship(platform.requests, storage)
+    assert {path.split("/")[2] for path in storage.list("requests")} == {worse}
