@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,9 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
-
-import orjson
 
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -33,11 +29,12 @@ from sailplane.serving.target import Split
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from sailplane.supervisor.processes import Processes
+from tests.benchmarks.load import Answer, begun
 from tests.benchmarks.row import Row
 from tests.platform import free_port
 from tests.unit.registry import tiny
 
-PACED = Path(__file__).parent / "clients" / "paced.py"
+ASKS = {"jsonData": tiny.RECORD}
 RATE, LONGEST, AROUND = 500, 120, 2.0
 PLAN = Rollout(steps=[10, 50, 100], bake="3s", checks=[ErrorRate(), Latency(p99="250ms")])
 # It gives its golden rows their scores, and goes wrong on what is asked.
@@ -47,13 +44,6 @@ WRONG = {
     "fails": 'raise KeyError("distance")',
     "takes 2 s": "import time; time.sleep(2)",
 }
-
-
-class Answer(NamedTuple):
-    due: float
-    seconds: float
-    status: int
-    said: str
 
 
 @dataclass
@@ -84,8 +74,6 @@ class Place:
         self.folder, self.home = folder, home
         self.supervisor, self.ledger, self.storage = Supervisor(home), Ledger.at(home), Storage(home.store)
         self.serving = Serving.local(home, self.ledger, self.storage, "flights")
-        self._body = folder / "body.json"
-        self._body.write_bytes(orjson.dumps({"jsonData": tiny.RECORD}))
 
     def registered(self, run: str, *, bias: float = 0.0, features: str = ASKED) -> Model:
         bundle = tiny.bundle(self.folder / "trained" / run, run=run, bias=bias, features=features)
@@ -105,20 +93,11 @@ class Place:
 
     @contextmanager
     def load(self) -> Iterator[Load]:
-        load, file = Load(), self.folder / "answers.txt"
-        with file.open("wb") as output:
-            command = [sys.executable, str(PACED), self.serving.endpoint, str(self._body), str(RATE), str(LONGEST)]
-            client = subprocess.Popen(command, stdout=output)
-            try:
-                time.sleep(AROUND)
-                yield load
-                time.sleep(AROUND)
-            finally:
-                client.send_signal(signal.SIGTERM)
-                assert client.wait(60) == 0
-        for line in file.read_text().splitlines():
-            due, seconds, status, said = line.split(maxsplit=3)
-            load.answers.append(Answer(float(due), float(seconds), int(status), said))
+        load = Load()
+        with begun(self.serving.endpoint, ASKS, RATE, LONGEST, self.folder, load.answers):
+            time.sleep(AROUND)
+            yield load
+            time.sleep(AROUND)
 
 
 def rows() -> Iterator[Row]:
@@ -127,6 +106,7 @@ def rows() -> Iterator[Row]:
         yield from _canaries(place)
         yield from _killed(place)
         yield from _rebooted(place)
+        yield from _overloaded(place)
 
 
 @contextmanager
@@ -222,3 +202,25 @@ def _rebooted(place: Place) -> Iterator[Row]:
     assert wait_until(lambda: Router(place.home).running() and _whole(place), seconds=60)
     assert place.serving.target.split() == before
     yield Row("after a reboot the same versions have their weights", time.time() - began, 20, "s", "all services up")
+
+
+def _overloaded(place: Place) -> Iterator[Row]:
+    """Five times what the model can do, which is 100 rows a second."""
+    for version in place.serving.target.split().weights:
+        place.serving.target.move(Split({version: 100}))
+    features = ASKED.replace("    known =", '    import time; time.sleep(0.01 * len(columns["distance"]))\n    known =')
+    assert place.rolled_out(place.registered("slow", features=features), AT_ONCE) == "succeeded"
+    with place.load() as load:
+        time.sleep(20)
+    name, whole = "five times saturation", {200, 503}
+    odd = [answer for answer in load.answers if answer.status not in whole]
+    yield Row(f"{name}: neither answered nor refused", len(odd), len(load.answers), "requests", "all asked", "0")
+    last = load.answers[-1].due
+    answered = [answer for answer in load.answers if answer.status == 200]
+    refused = sorted(answer.seconds for answer in load.answers if answer.status == 503)
+    rate = sum(answer.due < last for answer in answered) / (last - load.answers[0].due)
+    yield Row(f"{name}: answered", rate, 100, "1/s", "what the model can do")
+    yield Row(
+        f"{name}: the slowest answer", max(answer.seconds for answer in answered), 10, "s", "the deadline", "10 s"
+    )
+    yield Row(f"{name}: refused after, median", refused[len(refused) // 2] * 1000, 10_000, "ms", "the deadline")

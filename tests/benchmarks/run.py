@@ -22,7 +22,9 @@ from tests.benchmarks.row import Row  # noqa: E402
 
 
 def names() -> list[str]:
-    return sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in ("run", "row", "memory", "peers"))
+    return sorted(
+        file.stem for file in FOLDER.glob("*.py") if file.stem not in ("run", "row", "load", "memory", "peers")
+    )
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ application, which does not check what it is sent."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -26,6 +25,7 @@ import psutil
 
 from sailplane.records import Deployment
 from sailplane.registry.bundle import Bundle
+from tests.benchmarks.load import paced
 from tests.benchmarks.memory import total
 from tests.benchmarks.peers import peer_python
 from tests.benchmarks.row import Row
@@ -63,7 +63,7 @@ def rows() -> Iterator[Row]:
             for server in servers:
                 _load(server, Path(folder))
         yield from _speed({server.name: server for server in servers})
-        yield from _tails(next(server for server in servers if server.name == "through the router"))
+        yield from _tails(next(server for server in servers if server.name == "through the router"), Path(folder))
 
 
 def _speed(servers: dict[str, Served]) -> Iterator[Row]:
@@ -81,9 +81,11 @@ def _speed(servers: dict[str, Served]) -> Iterator[Row]:
     yield Row("memory of a version (PSS)", _memory(ours), _memory(wrapper), "MB", wrapper.name, "300 MB")
 
 
-def _tails(routed: Served) -> Iterator[Row]:
+def _tails(routed: Served, folder: Path) -> Iterator[Row]:
     for rate in (RATE, 2 * RATE):
-        seconds = sorted(asyncio.run(_paced(routed, rate)))
+        answers = paced(routed.url, routed.body, rate, RATE_SECONDS, folder)
+        assert {answer.status for answer in answers} == {200}
+        seconds = sorted(answer.seconds for answer in answers)
         p99 = seconds[int(len(seconds) * 0.99)] * 1000
         yield Row(f"p99 at {rate} requests a second, through the router", p99, 2.2, "ms", "KServe's published figure")
 
@@ -116,25 +118,6 @@ def _load(server: Served, folder: Path) -> None:
 
 def _cpu(server: Served) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in _family(server))
-
-
-async def _paced(server: Served, rate: int) -> list[float]:
-    """Seconds of each request, of which one begins every 1/rate s, whatever becomes of those before."""
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
-    async with httpx.AsyncClient(limits=limits, trust_env=False, timeout=30) as client:
-        body, began = json.dumps(server.body).encode(), time.perf_counter()
-
-        async def ask(due: float) -> float:
-            answer = await client.post(server.url, content=body, headers={"content-type": "application/json"})
-            assert answer.status_code == 200, answer.text
-            return time.perf_counter() - due
-
-        asked = []
-        for number in range(rate * RATE_SECONDS):
-            due = began + number / rate
-            await asyncio.sleep(max(0, due - time.perf_counter()))
-            asked.append(asyncio.ensure_future(ask(time.perf_counter())))
-        return await asyncio.gather(*asked)
 
 
 def _servers(stack: ExitStack, folder: Path) -> Iterator[Served]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 INLINE_SECONDS: Final = 0.002
 MOST_ROWS: Final = 256
 MOST_WAITING: Final = 2_000
+# Rows beyond what takes so long, or as long as the call itself, would win little, and those before them would wait.
+_BATCH_SECONDS: Final = 0.05
 _WEIGHT: Final = 0.2
 Values = Mapping[str, Sequence[Any]]
 Predict = Callable[[Values], "np.ndarray"]
@@ -39,6 +41,12 @@ class Pace:
 
     def __call__(self, rows: int) -> float:
         return self.call + rows * self.row
+
+    @property
+    def most_rows(self) -> int:
+        """Of a call that others wait for."""
+        worth = max(self.call, _BATCH_SECONDS)
+        return MOST_ROWS if self.row * MOST_ROWS <= worth else max(1, int(worth / self.row))
 
     @classmethod
     def measured(cls, predict: Predict, one: Values, many: Values, rows: int) -> Pace:
@@ -74,6 +82,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._busy = False
         self._rows = 0
+        self._busy_until = 0.0
         # One thread: two would only take turns.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
 
@@ -99,18 +108,21 @@ class Batcher:
             late.cancel()
 
     def _admit(self, rows: int, seconds: float) -> None:
-        behind = self._rows + rows
-        needed = self._pace.row * behind + self._pace.call * math.ceil(behind / MOST_ROWS)
+        behind, pace = self._rows + rows, self._pace
+        needed = pace.row * behind + pace.call * math.ceil(behind / pace.most_rows)
+        needed += max(0.0, self._busy_until - time.monotonic())
         if len(self._queue) >= self._most or (self._queue and needed > seconds):
             got = f"{len(self._queue)} requests wait already"
             raise OverloadError("score", got=got, remedy="Send it again later.", retry_after=math.ceil(min(needed, 60)))
 
     def _next(self) -> None:
         batch = self._batch()
-        rows = sum(waiting.rows for waiting in batch)
         if not batch:
             self._busy = False
-        elif self._pace(rows) <= INLINE_SECONDS:
+            return
+        seconds = self._pace(sum(waiting.rows for waiting in batch))
+        self._busy_until = time.monotonic() + seconds
+        if seconds <= INLINE_SECONDS:
             self._answer(batch, self._results(batch))
         else:
             loop = asyncio.get_running_loop()
@@ -118,10 +130,10 @@ class Batcher:
             called.add_done_callback(lambda done: self._answer(batch, done.result()))
 
     def _batch(self) -> list[_Waiting]:
-        """The oldest that somebody still waits for; one that is larger than MOST_ROWS goes alone."""
+        """The oldest that somebody still waits for; one that has more rows than a call should goes alone."""
         batch: list[_Waiting] = []
-        rows = 0
-        while self._queue and (not batch or rows + self._queue[0].rows <= MOST_ROWS):
+        rows, most = 0, self._pace.most_rows
+        while self._queue and (not batch or rows + self._queue[0].rows <= most):
             waiting = self._queue.popleft()
             self._rows -= waiting.rows
             if waiting.wanted():

@@ -197,3 +197,10 @@ async def turns() -> None:
     """Of the loop: enough for what was begun to be under way."""
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+def test_a_call_takes_as_many_rows_as_are_worth_their_wait() -> None:
+    assert Pace(call=0.001, row=0.0).most_rows == MOST_ROWS
+    assert Pace(call=0.001, row=0.01).most_rows == 5
+    assert Pace(call=1.0, row=0.01).most_rows == 100
+    assert Pace(call=0.0, row=3.0).most_rows == 1
