@@ -45,7 +45,7 @@ class Fault:
 
 class KubernetesServer:
     """`asked` has each request, `strict` those that want unknown fields refused, `watching` counts who watches;
-    `service` answers for every service that has a pod."""
+    `service` answers for every service that has a pod, and for each pod."""
 
     def __init__(self) -> None:
         self.objects = Objects()
@@ -190,6 +190,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _proxied(self, path: str, body: bytes) -> tuple[int, bytes]:
         place, _, rest = path.partition("/proxy/")
         service = place.rpartition("/")[2].partition(":")[0]
+        if "/pods/" in place:
+            pod, service = service, self.server_.seldon.service_of(service) or ""
+            if not service:
+                raise Refused(503, f'error trying to reach pod "{pod}"')
+            return self.server_.service(f"/{rest}", {"service": service, "pod": pod}, body)
         if service == "seldon-mesh":
             ready = self.server_.seldon.ready(self.headers.get("Seldon-Model", ""))
         else:

@@ -23,6 +23,7 @@ Object = dict[str, Any]
 Behaviour = Literal["well", "stuck", "crashing", "failing"]
 
 _US = Writer("manager", "Ignore")
+_CRASHED = {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}
 
 
 def _kind(group: str, plural: str) -> Kind:
@@ -62,6 +63,13 @@ class Seldon:
     def answers(self, service: str) -> bool:
         """Whether a service has a pod behind it that is ready."""
         return any(one["status"].get("availableReplicas") for one in self._deployments(**{"seldon-app": service}))
+
+    def service_of(self, pod: str) -> str | None:
+        """What a pod that runs is behind."""
+        for one in self._named(PODS, pod):
+            if one["status"]["containerStatuses"][0]["ready"]:
+                return str(one["metadata"]["labels"]["seldon-app"])
+        return None
 
     def ready(self, model: str) -> bool:
         """Whether a Model of Core v2 is loaded."""
@@ -107,6 +115,8 @@ class Seldon:
             if old["metadata"]["name"] not in wanted:
                 self._delete(DEPLOYMENTS, space, old["metadata"]["name"])
                 self._delete(SERVICES, space, old["metadata"]["labels"]["seldon-app"])
+                for pod in self._pods(old["metadata"]["labels"]["seldon-app"]):
+                    self._delete(PODS, space, pod["metadata"]["name"])
                 status["deploymentStatus"].pop(old["metadata"]["name"], None)
 
     def _ensured(self, name: str, space: str, predictor: Object) -> str:
@@ -130,7 +140,10 @@ class Seldon:
             return
         behaviour, status = self.behaviour.get(predictor, "well"), dict(found["status"])
         if behaviour in ("crashing", "failing") and status["replicas"]:
-            self._crash(found)
+            self._pod(found, 0, "waiting", _CRASHED)
+        if behaviour == "well" and status["replicas"]:
+            for number in range(wanted):
+                self._pod(found, number, "running", {"startedAt": "2026-11-01T00:00:00Z"})
         available = wanted if behaviour == "well" and status["replicas"] else 0
         progressing = behaviour != "failing" or status["looks"] < 2
         pods = 0 if behaviour == "stuck" else wanted
@@ -139,12 +152,18 @@ class Seldon:
         with suppress(Refused):
             self.objects.update(DEPLOYMENTS, space, name, lambda now: {**now, "status": status}, _US)
 
-    def _crash(self, found: Object) -> None:
-        metadata = {"name": f"{found['metadata']['name']}-0", "labels": found["metadata"]["labels"]}
-        waiting = {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"}
-        state = {"name": "model", "ready": False, "restartCount": 4, "image": "", "imageID": "", "state": {}}
-        pod = {"containerStatuses": [{**state, "state": {"waiting": waiting}}]}
-        self._make(PODS, found["metadata"]["namespace"], {"metadata": metadata, "spec": {}, "status": pod})
+    def _pod(self, found: Object, number: int, state: str, told: Object) -> None:
+        name, space = f"{found['metadata']['name']}-{number}", found["metadata"]["namespace"]
+        container = {"name": "model", "ready": state == "running", "restartCount": 0, "image": "", "imageID": ""}
+        status = {"containerStatuses": [{**container, "state": {state: told}}]}
+        metadata = {"name": name, "labels": found["metadata"]["labels"]}
+        self._make(PODS, space, {"metadata": metadata, "spec": {}, "status": status})
+        with suppress(Refused):
+            self.objects.update(PODS, space, name, lambda now: {**now, "status": status}, _US)
+
+    def _pods(self, service: str) -> list[Object]:
+        found = self.objects.list(PODS)
+        return [one for one in found if one["metadata"].get("labels", {}).get("seldon-app") == service]
 
     def _collect(self) -> None:
         """What belongs to a SeldonDeployment that is gone."""

@@ -43,12 +43,14 @@ class KubernetesHook(BaseHook):
         """Raises ConfigurationError for a kubeconfig that cannot be read."""
         return self._client(self._extras())
 
-    def cluster(self, *, patience: float = 30) -> Cluster:
-        """In the namespace of the connection, else of the kubeconfig's context, else `default`."""
+    def cluster(self, namespace: str | None = None, *, patience: float = 30) -> Cluster:
+        """In that namespace, else in the connection's, else in that of the kubeconfig's context, else in `default`."""
         from sailplane.serving.kubernetes.cluster import Cluster
 
         extras = self._extras()
-        return Cluster(self._client(extras), extras.get("namespace") or self._namespace(extras), patience=patience)
+        client = self._client(extras)
+        where = namespace or extras["namespace"] or self._namespace(extras)
+        return Cluster(client, where, patience=patience, connection=self.kubernetes_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
         from sailplane.serving.kubernetes.cluster import MODEL, SELDON_DEPLOYMENT

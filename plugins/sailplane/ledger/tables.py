@@ -103,6 +103,18 @@ deployments = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
+# What is served on clusters: there, in a namespace that an Airflow connection leads to, with that workload.
+cluster_deployments = sa.Table(
+    "cluster_deployments",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("connection", sa.String(250), primary_key=True),
+    sa.Column("namespace", sa.String(63), primary_key=True),
+    sa.Column("workload", sa.JSON, nullable=False),
+    sa.Column("record", sa.JSON, nullable=False),
+    sa.Column("changed", sa.Float, nullable=False),
+)
+
 # A rollout of a version, as far as it is: a Subject, a Rollout and a State of sailplane.serving.rollout. It is held by
 # `driver` until `lease_until`, and each change counts `revision` up.
 rollouts = sa.Table(

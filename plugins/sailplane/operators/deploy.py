@@ -16,11 +16,13 @@ from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Deployment, Evaluation, Model
+from sailplane.serving.kubernetes.counted import check_counted
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.serving.rollout.plan import Rollout
 
 if TYPE_CHECKING:
     from sailplane.serving.rollout.entries import Entry
+    from sailplane.serving.rollout.run import Serving
     from sailplane.storage import Storage
 
 # Beyond what its steps may take while they are watched: Airflow itself may be down for some of the time.
@@ -68,8 +70,8 @@ class DeployModelOperator(BaseOperator):
 
     :param evaluation: the `Evaluation` that `evaluate` or `approve` returned
     :param rollout: in which steps the model takes over; without it at once
-    :param target: `"local"`, or `"kubernetes"`: the task waits there until the version is available and gives the
-        golden rows their scores; what fails, or is not there by the deadline, is rolled back
+    :param target: `"local"`, or `"kubernetes"`: without a rollout the task waits there until the version is available
+        and gives the golden rows their scores; what fails, or is not there by the deadline, is rolled back
     :param seldon: how it runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
     :param conn_id: the connection of the cluster, of the type `kubernetes`
     """
@@ -92,11 +94,10 @@ class DeployModelOperator(BaseOperator):
         if target not in ("local", "kubernetes") or (target == "kubernetes") != (seldon is not None):
             got, expected = f"target={target!r} with seldon={seldon!r}", 'target="kubernetes" with CoreV1(image=...)'
             raise ConfigurationError("read the target of", self.task_id, got=got, expected=f"{expected}, or neither")
-        if rollout is not None and seldon is not None:
-            expected = "one of them: the checks of a rollout read what the servers of this machine count"
-            raise ConfigurationError("read", self.task_id, got='a rollout with target="kubernetes"', expected=expected)
         if rollout is not None and not isinstance(rollout, Rollout):
             raise ConfigurationError("read the rollout of", self.task_id, got=repr(rollout), expected="Rollout(...)")
+        if rollout is not None and seldon is not None:
+            check_counted(rollout, seldon)
 
     def execute(self, context: Context) -> dict[str, Any]:
         evaluation = Evaluation.from_dict(self.evaluation)
@@ -146,19 +147,27 @@ class DeployModelOperator(BaseOperator):
             return serve(home, ledger, storage, model)
         from sailplane.hooks.kubernetes import KubernetesHook
         from sailplane.serving.kubernetes.deploy import deploy as serve_there
-        from sailplane.serving.kubernetes.deploy import target
+        from sailplane.serving.kubernetes.serving import target
 
         there = target(KubernetesHook(self.conn_id).cluster(), model.name, self.seldon, ledger, storage)
         return serve_there(there, ledger, model, self.log.info)
 
     def _roll_out(self, context: Context, evaluation: Evaluation, rollout: Rollout) -> dict[str, Any]:
-        from sailplane.serving.rollout.run import Serving
-
         home = Home.find()
         ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
         model = self._registered(ledger, storage, evaluation)
-        entry = Serving.local(home, ledger, storage, model.name).begin(rollout, model, **_turn(context))
+        entry = self._serving(home, ledger, storage, model.name).begin(rollout, model, **_turn(context))
         return self._ended(context, entry) if entry.state.ended else self._wait(entry)
+
+    def _serving(self, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:
+        if self.seldon is None:
+            from sailplane.serving.rollout.run import Serving
+
+            return Serving.local(home, ledger, storage, name)
+        from sailplane.hooks.kubernetes import KubernetesHook
+        from sailplane.serving.kubernetes.serving import serving
+
+        return serving(KubernetesHook(self.conn_id).cluster(), name, self.seldon, ledger, storage)
 
     def _wait(self, entry: Entry) -> NoReturn:
         from sailplane.triggers.rollout import RolloutTrigger

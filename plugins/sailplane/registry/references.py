@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from sailplane.ledger.tables import (
     aliases,
-    deployments,
     metadata,
     models,
     rollouts,
@@ -83,7 +82,7 @@ def read(
         if (row.name, row.version) not in left_out:
             found.folders.add(f"models/{row.name}/{row.version}/")
             found.add(row.record)
-    for record in _records(connection, "deployments", "evaluations"):
+    for record in _records(connection, "deployments", "cluster_deployments", "evaluations"):
         found.add(record)
     for sweep in _at_work(connection, since):
         found.folders.add(f"runs/{sweep}/")
@@ -102,7 +101,7 @@ def unused_versions(connection: sa.Connection, root: str, *, keep: int, since: f
     """Versions in the store at `root` that are not among the newest `keep` of their model, were registered before
     `since`, carry no alias, and have no part in a deployment or in a rollout that is on its way."""
     used = {(row.name, row.version) for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
-    for record in connection.execute(sa.select(deployments.c.record)).scalars():
+    for record in _records(connection, "deployments", "cluster_deployments"):
         used |= {(record["name"], version) for version in (record["version"], *record["weights"])}
     on_their_way = rollouts.c.phase.not_in(("succeeded", "failed"))
     used |= {(row.name, row.version) for row in connection.execute(sa.select(rollouts).where(on_their_way))}

@@ -18,7 +18,10 @@ def predict(home: Home, model: str, body: str | None) -> int:
     """Prints the answer. Raises ServiceError if the model is not served, RequestError if it refuses the request."""
     deployment = served(home, model)
     if deployment is None:
-        raise ServiceError("ask model", model, got="no version is served", remedy="`sailplane status` lists them.")
+        from sailplane.services.clusters import asked
+
+        sys.stdout.write(asked(home, model, body) + "\n")
+        return 0
     sys.stdout.write(ask(deployment, body or example(home, deployment)) + "\n")
     return 0
 
@@ -43,13 +46,13 @@ def example(home: Home, deployment: Deployment) -> str:
     return json.dumps(Bundle.open(folder).example(), separators=(",", ":"))
 
 
-def ask(deployment: Deployment, body: str) -> str:
-    """The body of the answer, as the server wrote it."""
+def ask(deployment: Deployment, body: str, *, remedy: str = "Run `sailplane up`.") -> str:
+    """The body of the answer, as the server wrote it. `remedy`: where nobody answers."""
     headers = {"Content-Type": "application/json"}
     try:
         answer = httpx.post(deployment.endpoint, content=body, headers=headers, timeout=30, trust_env=False)
     except httpx.HTTPError as error:
-        raise ServiceError("ask", deployment.endpoint, got=str(error), remedy="Run `sailplane up`.") from error
+        raise ServiceError("ask", deployment.endpoint, got=str(error), remedy=remedy) from error
     if answer.is_error:
         raise RequestError("ask", deployment.endpoint, status=answer.status_code, got=answer.text.strip())
     return answer.text.strip()

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import NoReturn
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
@@ -64,6 +65,16 @@ def airflow(home: Home, arguments: Sequence[str], env: Mapping[str, str] = os.en
     """The process becomes Airflow's own command, over the database and the settings of the services."""
     prepare(home)
     os.execve(sys.executable, [*_airflow(), *arguments], environment(home, env))  # noqa: S606
+
+
+def become_airflows(home: Home, module: str, arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> NoReturn:
+    """The process becomes that module, with Airflow's settings, and its connections wherever Airflow finds them."""
+    prepare(home)
+    sys.stdout.flush()
+    # Without the first one, no connection of the database is found; Airflow's log would be the command's output.
+    own = {"_AIRFLOW_PROCESS_CONTEXT": "server", "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
+    settings = {**environment(home, env), **own}
+    os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], settings)  # noqa: S606
 
 
 def serve(home: Home) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sailplane.home import Home
+from sailplane.ledger import Ledger
 from sailplane.services import object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.answer import all_served
 from sailplane.services.programs import programs
 from sailplane.services.shipment import failure
 from sailplane.services.up import unhealthy
+from sailplane.serving.kubernetes.recorded import OnCluster, on_clusters
 from sailplane.serving.spool import files
 from sailplane.supervisor import Supervisor
 
@@ -63,14 +66,16 @@ def request_log(home: Home) -> dict[str, Any]:
 def show(home: Home, *, as_json: bool) -> int:
     """Exit code: 0 if everything runs, else 1."""
     found, served = services(home), [deployment.to_dict() for deployment in all_served(home)]
-    log = request_log(home)
+    elsewhere, log = on_clusters(Ledger.at(home)), request_log(home)
     if as_json:
         import json
 
-        known = {"services": [asdict(s) for s in found], "models": served, "request_log": log}
+        models = {"models": served, "cluster_models": [shown(one) for one in elsewhere]}
+        known = {"services": [asdict(s) for s in found], **models, "request_log": log}
         sys.stdout.write(json.dumps(known, indent=2) + "\n")
     else:
         _print(found, served)
+        print_on_clusters(elsewhere)
         if log["failure"]:
             sys.stdout.write(f"\nThe log of the requests waits, {log['waiting'] / 1e6:.1f} MB: {log['failure']}\n")
     return 0 if all(service.state == "running" for service in found) else 1
@@ -83,6 +88,24 @@ def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
     if served:
         sys.stdout.write("\n")
         print_columns([("MODEL", "VERSION", "ENDPOINT"), *((m["name"], m["version"], m["endpoint"]) for m in served)])
+
+
+def print_on_clusters(found: list[OnCluster]) -> None:
+    """As the ledger has it: no cluster is asked."""
+    if not found:
+        return
+    rows = [("MODEL ON A CLUSTER", "VERSION", "TRAFFIC", "CONNECTION/NAMESPACE", "SINCE", "ENDPOINT")]
+    for one in found:
+        deployment, since = one.deployment, f"{datetime.fromtimestamp(one.changed, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        traffic = ", ".join(f"{weight}% {version}" for version, weight in deployment.weights.items() if weight)
+        rows.append((deployment.name, deployment.version, traffic, str(one.place), since, deployment.endpoint))
+    sys.stdout.write("\n")
+    print_columns(rows)
+
+
+def shown(one: OnCluster) -> dict[str, Any]:
+    where = {"connection": one.place.connection, "namespace": one.place.namespace}
+    return {**one.deployment.to_dict(), **where, "changed": datetime.fromtimestamp(one.changed, UTC).isoformat()}
 
 
 def print_columns(rows: Sequence[tuple[str, ...]]) -> None:

@@ -11,7 +11,16 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from sailplane.serving.rollout.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, Feedback
+from sailplane.serving.rollout.observations import (
+    LATENCY,
+    LATENCY_BOUNDS,
+    PREDICTION_BOUNDS,
+    REQUESTS,
+    REWARD,
+    SCORE,
+    STARTED,
+    Feedback,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,11 +28,6 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 
-STARTED: Final = "sailplane_started_seconds"
-REQUESTS: Final = "sailplane_requests"
-LATENCY: Final = "sailplane_request_seconds"
-SCORE: Final = "sailplane_score"
-REWARD: Final = "sailplane_reward"
 # Whose reward it is; a client says that, so that there must be an end to it.
 _MOST_ANSWERED: Final = 100
 

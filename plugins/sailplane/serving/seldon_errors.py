@@ -3,6 +3,7 @@ environment only."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from sailplane.errors import RequestError
@@ -10,17 +11,20 @@ from sailplane.serving import seldon
 from sailplane.serving.json_body import parsed, written
 
 MAX_BODY_BYTES: Final = 16 * 2**20
+_PROMETHEUS: Final = "text/plain; version=0.0.4"
 
 
-def error_handler(version: str) -> Any:
+def error_handler(version: str, metrics: Callable[[], str]) -> Any:
     """A Flask blueprint. Without it what is not found, not allowed or no JSON is a 500, or a 400 without a reason."""
-    from flask import Blueprint  # type: ignore[import-not-found]
+    from flask import Blueprint, Response  # type: ignore[import-not-found]
     from werkzeug.exceptions import HTTPException  # type: ignore[import-not-found]
 
     blueprint = Blueprint("sailplane", __name__)
     blueprint.before_app_request(_check_body)
     blueprint.app_errorhandler(HTTPException)(_refused)
     blueprint.app_errorhandler(RequestError)(lambda error: _failure(error.status, str(error)))
+
+    blueprint.add_url_rule("/metrics", "metrics", lambda: Response(metrics(), mimetype=_PROMETHEUS))
 
     def with_version(answer: Any) -> Any:
         answer.headers["x-sailplane-version"] = version

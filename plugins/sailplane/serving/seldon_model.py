@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -29,8 +29,12 @@ from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import read
 from sailplane.serving import identity, seldon
 from sailplane.serving.json_body import written
+from sailplane.serving.seldon_counts import SharedCounts
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Where Seldon's init container puts what a graph node's modelUri names.
 MOUNTED: Final = "/mnt/models"
@@ -46,6 +50,7 @@ class SeldonModel:
         self._bundle = Bundle.open(_folder(model_uri))
         # The server's threads take turns: a bundle is promised one prediction at a time.
         self._turn = Lock()
+        self._counts = SharedCounts(self._bundle.manifest.model, self._bundle.version)
         # The server reads metrics from the reply, and unless it is told otherwise leaves them in it.
         self._measures = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "").lower() == "false"
 
@@ -83,23 +88,34 @@ class SeldonModel:
 
     @property
     def model_error_handler(self) -> Any:
-        """A Flask blueprint: what the server makes of a wrong path, a wrong method or too large a body."""
+        """A Flask blueprint: what the server makes of a wrong path, a wrong method or too large a body. And `/metrics`
+        beside the predictions: the server's own know no scores, and forget what a process that ended has counted."""
         from sailplane.serving.seldon_errors import error_handler
 
-        return error_handler(self._bundle.version)
+        return error_handler(self._bundle.version, self.metrics_text)
+
+    def metrics_text(self) -> str:
+        """Of all processes of this server, in Prometheus' form."""
+        return self._counts.text()
 
     def _answer(self, message: Any) -> dict[str, Any]:
+        start = time.perf_counter()
+        status, reply, scores = self._judged(message)
+        self._counts.answered(status, time.perf_counter() - start, scores)
+        return reply
+
+    def _judged(self, message: Any) -> tuple[int, dict[str, Any], np.ndarray | None]:
         try:
-            return self._reply(message)
+            return 200, *self._reply(message)
         except RequestError as error:
-            return seldon.failure(error.status, str(error))
+            return error.status, seldon.failure(error.status, str(error)), None
         except ModelError as error:
-            return seldon.failure(422, str(error))
+            return 422, seldon.failure(422, str(error)), None
         except Exception:
             _log.exception("predict")
-            return seldon.failure(500, _FAILED)
+            return 500, seldon.failure(500, _FAILED), None
 
-    def _reply(self, message: Any) -> dict[str, Any]:
+    def _reply(self, message: Any) -> tuple[dict[str, Any], np.ndarray]:
         manifest = self._bundle.manifest
         values = read(seldon.columns(message, manifest.inputs), manifest.inputs)
         with self._turn:
@@ -111,7 +127,7 @@ class SeldonModel:
         reply = dict(orjson.loads(body))
         if self._measures:
             reply["meta"]["metrics"] = self._metrics(len(scores), seconds)
-        return reply
+        return reply, scores
 
     def _metrics(self, rows: int, seconds: float) -> list[dict[str, Any]]:
         """As our own server calls them. The unit of a timer is the millisecond; what is shown is in seconds."""

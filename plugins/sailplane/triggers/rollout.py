@@ -3,19 +3,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from sailplane.errors import ConflictError, ServiceError, StorageError
 from sailplane.home import Home
-from sailplane.hooks.storage import SailplaneStorageHook
+from sailplane.hooks.serving import serving
 from sailplane.ledger import Ledger
 from sailplane.serving.rollout import journal
 from sailplane.serving.rollout.drive import Driver
 from sailplane.serving.rollout.entries import Entry
-from sailplane.serving.rollout.run import POLL_SECONDS, Serving
+from sailplane.serving.rollout.run import POLL_SECONDS
 from sailplane.serving.rollout.state import State, Subject
 
 # So many looks in a row that find nobody are a failure of the task; a retry goes on.
@@ -28,9 +30,9 @@ class RolloutTrigger(BaseTrigger):
     """Drives a rollout that was begun, a look a second, to its end; fires one event: model, version
     and phase, or an `error`.
 
-    All that it needs is on the ledger: the triggerer, or all of Airflow, may die at any moment, and who comes after
-    goes on at the step where it was. Past the `deadline` the rollout goes back. So it does when somebody marks the
-    task, or clears it.
+    All that it needs is on the ledger, and in the connection of a cluster: the triggerer, or all of Airflow, may die at
+    any moment, and who comes after goes on at the step where it was. Past the `deadline` the rollout goes back. So it
+    does when somebody marks the task, or clears it.
 
     :param subject: which rollout, a `Subject`
     :param deadline: ISO 8601
@@ -50,13 +52,15 @@ class RolloutTrigger(BaseTrigger):
         failed = 0
         while failed < MOST_FAILED:
             try:
+                # In a thread: whatever asks a cluster, a store or Airflow there keeps no other trigger waiting.
                 state = await asyncio.to_thread(self._look)
                 failed = 0
             except ConflictError:
                 state = None
-            except (ServiceError, StorageError) as error:
+            except (ServiceError, StorageError, AirflowNotFoundException) as error:
                 failed, state, told = failed + 1, None, str(error)
                 self.log.warning("%s", told)
+                await asyncio.to_thread(self._forget)
             if state is not None and state.ended:
                 yield _event(model=self.subject.name, version=self.subject.version, phase=state.phase)
                 return
@@ -76,13 +80,11 @@ class RolloutTrigger(BaseTrigger):
             return
         until = time.monotonic() + KILL_SECONDS
         while time.monotonic() < until:
-            try:
+            # A look that had begun before; or a cluster that does not answer at this moment.
+            with suppress(ServiceError, ConflictError):
                 state = self._driving().tick()
-            except ConflictError:
-                # A look that had begun before.
-                continue
-            if state is not None and state.ended:
-                return
+                if state is not None and state.ended:
+                    return
             time.sleep(self.poll_seconds / 10)
 
     def _abort(self, reason: str, by: str) -> Entry | None:
@@ -92,10 +94,17 @@ class RolloutTrigger(BaseTrigger):
     def _driving(self) -> Driver:
         """Always the same one: what it holds it takes again at once."""
         if self._driver is None:
-            storage = SailplaneStorageHook().get_conn()
-            serving = Serving.local(Home.find(), self._ledger, storage, self.subject.name)
-            self._driver = serving.driver(self.subject.version)
+            there = serving(self._ledger, self.subject.name, self.subject.place)
+            self._driver = there.driver(self.subject.version)
         return self._driver
+
+    def _forget(self) -> None:
+        """Of a cluster the connection is read again, where somebody may have put another token."""
+        if self.subject.place is None or self._driver is None:
+            return
+        driver, self._driver = self._driver, None
+        with suppress(ServiceError, StorageError):
+            driver.release()
 
     @property
     def _ledger(self) -> Ledger:

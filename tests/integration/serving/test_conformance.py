@@ -16,6 +16,8 @@ import pytest
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import plain_records
 from sailplane.serving.client import wait_until
+from sailplane.serving.exposition import observations
+from sailplane.serving.rollout.observations import Observations
 from tests.integration.serving.conftest import free_port
 from tests.integration.serving.model_server import running
 from tests.integration.serving.seldon_server import healthy, parameters, ready, seldon_server, stop
@@ -186,6 +188,20 @@ def test_the_metrics_are_where_they_are_scraped_and_not_in_a_reply(both: Both, b
     assert f'version="{bundle.version}"' in rows
     assert float(rows.split()[-1]) >= 3
     assert "sailplane_batch_seconds_bucket{" in text
+
+
+def test_both_count_the_same_whatever_is_asked(both: Both, bundle: Bundle) -> None:
+    def counted() -> list[Observations]:
+        return [observations(answer.text, bundle.version) for answer in both.ask("GET", "/metrics")]
+
+    before = counted()
+    for message in [*requests(30), {"jsonData": {**tiny.RECORD, "distance": "far"}}]:
+        both.ask("POST", PREDICTIONS, message)
+    seldon, ours = (after.since(one) for one, after in zip(before, counted(), strict=True))
+    assert (seldon.requests, seldon.errors, seldon.predictions) == (30, 0, ours.predictions)
+    assert seldon.predictions.count > 30
+    assert (seldon.latency.count, ours.latency.count) == (31, 31)
+    assert [one.started for one in before] == [one.started for one in counted()]
 
 
 def test_feedback_is_taken_by_the_puid_of_what_it_is_about(both: Both) -> None:

@@ -17,8 +17,8 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.models import alias
-from sailplane.services.rollback import roll_back
 from sailplane.serving.rollout import entries
+from sailplane.serving.rollout.back import roll_back
 from sailplane.serving.rollout.declared import ErrorRate, Latency, PredictionDrift
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.run import AT_ONCE, Serving

@@ -12,7 +12,7 @@ from sailplane.errors import ConfigurationError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
-from sailplane.operators import CoreV1, DeployModelOperator, Rollout
+from sailplane.operators import CoreV1, CoreV2, DeployModelOperator, ErrorRate, Metric, Rollout
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
 from sailplane.registry.models import alias, promote
 
@@ -106,7 +106,12 @@ def test_a_target_without_what_it_needs_is_refused_where_the_dag_is_parsed(how: 
         DeployModelOperator(task_id="deploy", evaluation={}, **how)
 
 
-def test_a_rollout_on_kubernetes_is_refused_where_the_dag_is_parsed():
-    how = {"target": "kubernetes", "seldon": CoreV1(image="x"), "rollout": Rollout()}
-    with pytest.raises(ConfigurationError, match=r"read deploy: a rollout with target=.kubernetes.*one of them"):
-        DeployModelOperator(task_id="deploy", evaluation={}, **how)
+def test_checks_of_what_nobody_counts_are_refused_where_the_dag_is_parsed():
+    how = {"task_id": "deploy", "evaluation": {}, "target": "kubernetes"}
+    with pytest.raises(ConfigurationError, match=r"checks with CoreV2; expected checks=\[\].*CoreV1\(image"):
+        DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout())
+    rewarded = Rollout(checks=[ErrorRate(), Metric(metric="reward", worse_by=0.1)])
+    with pytest.raises(ConfigurationError, match="checks: metric reward; expected ErrorRate, Latency"):
+        DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=rewarded)
+    DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout(checks=[]))
+    DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=Rollout())

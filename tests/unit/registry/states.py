@@ -105,6 +105,11 @@ class State:
         record = {"name": "m", "version": version, "weights": weights, "endpoint": "http://x"}
         self.insert(tables.deployments, name="m", record=record, changed=0.0)
 
+    def deploy_on_cluster(self, *versions: str) -> None:
+        record = {"name": "m", "version": versions[0], "weights": dict.fromkeys(versions, 50), "endpoint": "/x"}
+        where = {"connection": "kubernetes_default", "namespace": "models", "workload": {}}
+        self.insert(tables.cluster_deployments, name="m", **where, record=record, changed=0.0)
+
     def sweep(self, sweep: str, runs: Iterable[dict[str, Any]], *, last: float = OLD, running: bool = False) -> None:
         self.insert(tables.sweeps, id=sweep, config=SWEEP.to_dict(), seed=0, created=time.time() - OLD)
         for number, run in enumerate(runs):

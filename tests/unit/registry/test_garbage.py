@@ -45,6 +45,13 @@ def test_versions_that_nobody_uses_go_with_all_that_only_they_need(state: State)
     assert collector(state, keep=1).find() == Garbage((), ()), "nothing is left to do"
 
 
+def test_versions_that_serve_on_a_cluster_stay_for_a_pod_may_start_again(state: State) -> None:
+    for number in range(4):
+        state.model(f"{number}", state.run(f"m/{number}", "v1")[0], created=OLD - number)
+    state.deploy_on_cluster("0", "1")
+    assert collector(state, keep=1).find().versions == (("m", "2"),)
+
+
 def test_a_dry_run_says_the_sizes_and_deletes_nothing(state: State) -> None:
     state.put("code/orphan.zip", b"12345")
     before = state.paths()

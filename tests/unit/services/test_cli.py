@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 from sailplane.home import Home
+from sailplane.serving.kubernetes.workloads import CoreV1
+from tests.unit.services.test_clusters import record
 
 PACKAGE = Path(__file__).parents[3] / "plugins"
 
@@ -41,9 +43,11 @@ def test_asking_a_model_that_is_not_served_says_so(home: Home) -> None:
 
 
 def test_status_of_a_home_where_nothing_runs_lists_every_service_as_stopped(home: Home) -> None:
+    record(home, CoreV1(image="x"))
     ended = sailplane(home, "status")
     assert ended.returncode == 1
     assert ended.stdout.count("stopped") == 6
+    assert "MODEL ON A CLUSTER" in ended.stdout
 
 
 def test_becoming_a_service_does_not_import_what_it_does_not_need() -> None:

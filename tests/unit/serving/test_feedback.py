@@ -10,7 +10,7 @@ import pytest
 
 from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
-from sailplane.serving.local_source import observations, reward
+from sailplane.serving.exposition import observations, reward
 from sailplane.serving.rollout.observations import Feedback
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.spool import FEEDBACK, files, read

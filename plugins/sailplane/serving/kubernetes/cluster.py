@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.serving.client import Reply
+from sailplane.serving.kubernetes.merge_patch import changes
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -40,14 +41,22 @@ EXPERIMENT: Final = Kind("mlops.seldon.io", "v1alpha1", "experiments", "Seldon C
 
 
 class Cluster:
-    """Raises DeploymentError for what it refuses, ServiceError where it does not answer for `patience` seconds."""
+    """Raises DeploymentError for what it refuses, ServiceError where it does not answer for `patience` seconds.
+    `connection`: the one of Airflow that leads there."""
 
     def __init__(
-        self, client: ApiClient, namespace: str, *, patience: float = 30, seconds: tuple[float, float] = SECONDS
+        self,
+        client: ApiClient,
+        namespace: str,
+        *,
+        patience: float = 30,
+        seconds: tuple[float, float] = SECONDS,
+        connection: str = "",
     ) -> None:
         from kubernetes.client import CoreV1Api, CustomObjectsApi
 
         self.client, self.namespace, self.patience, self.seconds = client, namespace, patience, seconds
+        self.connection = connection
         self._custom, self._core = CustomObjectsApi(client), CoreV1Api(client)
 
     def get(self, kind: Kind, name: str) -> Object | None:
@@ -65,12 +74,15 @@ class Cluster:
         expected = "that its writers come to an end"
         raise ServiceError("change", f"{kind.plural} {name}", got=f"{_TRIES} conflicts in a row", expected=expected)
 
-    def waiting(self, selector: str) -> str:
-        """What the pods' containers wait for, or ended with, as far as this may be read."""
+    def pods(self, selector: str) -> list[Object]:
         list_pods = self._core.list_namespaced_pod
         how: Object = {"label_selector": selector, "_preload_content": False, "_request_timeout": self.seconds}
+        return list(json.loads(self._ask("list pods", lambda: list_pods(self.namespace, **how)).data)["items"])
+
+    def waiting(self, selector: str) -> str:
+        """What the pods' containers wait for, or ended with, as far as this may be read."""
         try:
-            pods = json.loads(self._ask("list pods", lambda: list_pods(self.namespace, **how)).data)["items"]
+            pods = self.pods(selector)
         except DeploymentError:
             return ""
         statuses = [one for pod in pods for one in (pod.get("status") or {}).get("containerStatuses") or ()]
@@ -88,6 +100,11 @@ class Cluster:
         given = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
         return _reply(lambda: self._call("POST", place, given, message))
 
+    def read(self, pod: str, port: int, path: str) -> Reply:
+        """Of a pod, through the API server. Status 0 where that does not answer."""
+        place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
+        return _reply(lambda: self._call("GET", place, {"Accept": "*/*"}, None))
+
     def _write(self, kind: Kind, name: str, found: Object | None, wanted: Object | None) -> bool:
         """False on a conflict."""
         custom = self._custom
@@ -97,7 +114,7 @@ class Cluster:
             elif wanted is None:
                 self._on(kind, name, custom.delete_namespaced_custom_object, missing=None, body=_exactly(found))
             else:
-                self._on(kind, name, custom.patch_namespaced_custom_object, body=_changes(found, wanted), **_MERGE)
+                self._on(kind, name, custom.patch_namespaced_custom_object, body=changes(found, wanted), **_MERGE)
         except _Conflict:
             return False
         return True
@@ -195,22 +212,6 @@ def _is_status(body: Any) -> bool:
         return json.loads(body or "")["kind"] == "Status" and "details" in json.loads(body)
     except (ValueError, TypeError, KeyError):
         return False
-
-
-def _changes(found: Object, wanted: Object) -> Object:
-    """As a merge patch, only if nobody has written since."""
-    changes = _difference(found, wanted)
-    version = found["metadata"]["resourceVersion"]
-    return {**changes, "metadata": {**changes.get("metadata", {}), "resourceVersion": version}}
-
-
-def _difference(found: Object, wanted: Object) -> Object:
-    changes: Object = dict.fromkeys(found.keys() - wanted.keys())
-    for name, value in wanted.items():
-        both = isinstance(value, dict) and isinstance(found.get(name), dict)
-        if name not in found or found[name] != value:
-            changes[name] = _difference(found[name], value) if both else value
-    return changes
 
 
 def _exactly(found: Object) -> Object:

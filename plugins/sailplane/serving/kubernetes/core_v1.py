@@ -18,7 +18,7 @@ from sailplane.serving.kubernetes.workloads import CoreV1
 from sailplane.serving.target import Progress, Split
 
 _PORT: Final = 8000
-_PATH: Final = "/api/v1.0/predictions"
+PATH: Final = "/api/v1.0/predictions"
 
 
 class CoreV1Target:
@@ -34,7 +34,7 @@ class CoreV1Target:
     @property
     def endpoint(self) -> str:
         """At the cluster's ingress; without its address, the path."""
-        return f"{self.workload.ingress.rstrip('/')}/seldon/{self.cluster.namespace}/{self.name}{_PATH}"
+        return f"{self.workload.ingress.rstrip('/')}/seldon/{self.cluster.namespace}/{self.name}{PATH}"
 
     def begin(self, model: Model) -> None:
         new = objects.predictor(model, self.workload, datetime.now(UTC))
@@ -52,11 +52,9 @@ class CoreV1Target:
         if found is None or version not in predictors:
             return Progress("failed", f"there is no predictor of {version} in SeldonDeployment {self.name}")
         seen = objects.availability(found, self.model, version)
-        if seen.state == "ready":
-            seen = self._scored(version)
-        if seen.state == "starting":
-            begun = predictors[version].get("annotations", {}).get(BEGUN)
-            seen = by_deadline(seen, begun, self.workload.deadline)
+        # One that is asked has given its scores, and came in time: how long it may be away is for others to say.
+        if not objects.is_asked(predictors[version]):
+            seen = self._checked(seen, version, predictors[version])
         return seen if seen.state == "ready" else self._explained(seen, version)
 
     def split(self) -> Split:
@@ -107,6 +105,12 @@ class CoreV1Target:
             )
         return list(found["spec"]["predictors"])
 
+    def _checked(self, seen: Progress, version: str, predictor: Object) -> Progress:
+        if seen.state == "ready":
+            seen = self._scored(version)
+        begun = predictor.get("annotations", {}).get(BEGUN)
+        return by_deadline(seen, begun, self.workload.deadline) if seen.state == "starting" else seen
+
     def _scored(self, version: str) -> Progress:
         with self.bundle(version) as bundle:
             reply = self._post(service_name(self.model, version), {"jsonData": bundle.golden_records})
@@ -114,9 +118,9 @@ class CoreV1Target:
 
     def _post(self, service: str, message: object) -> Reply:
         if self.workload.address is None:
-            return self.cluster.post(service, _PORT, _PATH, message)
+            return self.cluster.post(service, _PORT, PATH, message)
         place = self.workload.address.format(service=service, namespace=self.cluster.namespace)
-        return post(place, _PATH, message)
+        return post(place, PATH, message)
 
     def _explained(self, seen: Progress, version: str) -> Progress:
         said = self.cluster.waiting(f"seldon-app={service_name(self.model, version)}")

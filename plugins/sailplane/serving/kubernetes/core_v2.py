@@ -55,8 +55,10 @@ class CoreV2Target:
         seen = objects.readiness(self._own(found))
         if seen.state == "ready":
             seen = self._scored(name, version)
-        begun = found["metadata"]["annotations"].get(BEGUN)
-        return by_deadline(seen, begun, self.workload.deadline) if seen.state == "starting" else seen
+        if seen.state != "starting" or self._is_asked(version):
+            # How long one that is asked may be away is for others to say.
+            return seen
+        return by_deadline(seen, found["metadata"]["annotations"].get(BEGUN), self.workload.deadline)
 
     def split(self) -> Split:
         found = self.cluster.get(EXPERIMENT, self.name)
@@ -87,6 +89,11 @@ class CoreV2Target:
         selector = ",".join(f"{name}={value}" for name, value in objects.labels(self.model).items())
         start = len(objects.version_name(self.model, ""))
         return [one["metadata"]["name"][start:] for one in self.cluster.list(MODEL, selector)]
+
+    def _is_asked(self, version: str) -> bool:
+        """It has traffic, or a copy of it."""
+        split = self.split()
+        return version in split.weights or version == split.shadow
 
     def _check_begun(self, versions: set[Any]) -> None:
         if missing := sorted(versions - set(self.versions())):

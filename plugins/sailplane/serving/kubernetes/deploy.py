@@ -10,30 +10,16 @@ from typing import Final
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.records import Deployment, Model
-from sailplane.registry.models import promote
-from sailplane.serving.kubernetes.cluster import Cluster
-from sailplane.serving.kubernetes.core_v1 import CoreV1Target
-from sailplane.serving.kubernetes.core_v2 import CoreV2Target
-from sailplane.serving.kubernetes.golden import registered
-from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
+from sailplane.registry.models import promote_within
+from sailplane.serving.kubernetes.recorded import record_within
+from sailplane.serving.kubernetes.serving import KubernetesTarget, place
 from sailplane.serving.target import Split
-from sailplane.storage import Storage
 
-KubernetesTarget = CoreV1Target | CoreV2Target
 Tell = Callable[[str], None]
 
 # A look at the cluster: soon at first, then every so often.
 _FIRST_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 5.0
-
-
-def target(
-    cluster: Cluster, model: str, workload: CoreV1 | CoreV2, ledger: Ledger, storage: Storage
-) -> KubernetesTarget:
-    bundle = registered(ledger, storage, model)
-    if isinstance(workload, CoreV1):
-        return CoreV1Target(cluster, model, workload, bundle)
-    return CoreV2Target(cluster, model, workload, bundle)
 
 
 def deploy(target: KubernetesTarget, ledger: Ledger, model: Model, tell: Tell) -> Deployment:
@@ -47,11 +33,20 @@ def deploy(target: KubernetesTarget, ledger: Ledger, model: Model, tell: Tell) -
         target.begin(model)
         _wait(target, model, tell)
         target.move(Split({model.version: 100}))
-        promote(ledger, model.name, model.version)
+        deployment = _recorded(target, ledger, model)
     for other in target.versions():
         if other != model.version:
             target.stop(other)
-    return Deployment(name=model.name, version=model.version, weights={model.version: 100}, endpoint=target.endpoint)
+    return deployment
+
+
+def _recorded(target: KubernetesTarget, ledger: Ledger, model: Model) -> Deployment:
+    weights = {model.version: 100}
+    deployment = Deployment(name=model.name, version=model.version, weights=weights, endpoint=target.endpoint)
+    with ledger.begin() as connection:
+        promote_within(connection, model.name, model.version)
+        record_within(connection, place(target), deployment, time.time())
+    return deployment
 
 
 def _wait(target: KubernetesTarget, model: Model, tell: Tell) -> None:

@@ -39,14 +39,14 @@ def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
 def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> Progress:
     """`scores` finds them in the answer."""
     if reply.status in _EARLY:
-        return Progress("starting", f"its service does not answer yet: {_told(reply)}")
+        return Progress("starting", f"its service does not answer yet: {told(reply)}")
     if reply.status != 200:
-        return Progress("failed", f"its service refuses the golden rows: {_told(reply)}")
+        return Progress("failed", f"its service refuses the golden rows: {told(reply)}")
     try:
         bundle.compare(scores(reply.json()))
     except (SailplaneError, ValueError, TypeError, LookupError) as error:
-        told = error if isinstance(error, ModelError) else f"no scores in {reply.body[:200]!r}"
-        return Progress("failed", f"its service gives the golden rows other scores: {told}")
+        said = error if isinstance(error, ModelError) else f"no scores in {reply.body[:200]!r}"
+        return Progress("failed", f"its service gives the golden rows other scores: {said}")
     return Progress("ready")
 
 
@@ -69,6 +69,7 @@ def post(address: str, path: str, message: object, headers: dict[str, str] | Non
 _JSON: Final = {"Content-Type": "application/json"}
 
 
-def _told(reply: Reply) -> str:
+def told(reply: Reply) -> str:
+    """What it says, in one line."""
     body = " ".join(reply.body.decode(errors="replace").split())[:300]
     return f"{reply.status} {body}".strip() if reply.status else body

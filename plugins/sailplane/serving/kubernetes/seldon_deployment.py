@@ -39,7 +39,8 @@ _UNPRIVILEGED: Final = {
     "capabilities": {"drop": ["ALL"]},
     "runAsNonRoot": True,
 }
-_PORTS: Final = (("http", 9000), ("grpc", 9500), ("metrics", 6000))
+HTTP_PORT: Final = 9000
+_PORTS: Final = (("http", HTTP_PORT), ("grpc", 9500), ("metrics", 6000))
 
 
 def seldon_deployment(model: Model, predictors: Sequence[Object]) -> Object:
@@ -120,11 +121,17 @@ def availability(found: Mapping[str, Any], model: str, version: str) -> Progress
         told = f" ({status['description']})" if status.get("description") else ""
         return Progress("starting", f"Seldon's operator has not made {key} yet{told}")
     available, wanted = seen.get("availableReplicas", 0), replicas(found, version)
-    if available >= wanted and state == "Available":
+    # Of one that is asked already, the state says no more than that of any predictor.
+    if available >= wanted and (state == "Available" or is_asked(predictors_by_version(found)[version])):
         return Progress("ready")
     if state == "Failed" and available < wanted:
         return Progress("failed", status.get("description") or f"the state of {found['metadata']['name']} is Failed")
     return Progress("starting", f"{available} of {wanted} pods of {key} are available, the state is {state}")
+
+
+def is_asked(predictor: Mapping[str, Any]) -> bool:
+    """It has traffic, or a copy of it."""
+    return bool(predictor.get("traffic") or predictor.get("shadow"))
 
 
 def replicas(found: Mapping[str, Any], version: str) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from sailplane.errors import ConfigurationError
 
@@ -73,6 +73,21 @@ class CoreV2:
 
     def __post_init__(self) -> None:
         _check(self.replicas, self.deadline)
+
+
+_KINDS: Final = {kind.__name__: kind for kind in (CoreV1, CoreV2)}
+
+
+def to_dict(workload: CoreV1 | CoreV2) -> dict[str, Any]:
+    """As JSON."""
+    return {**asdict(workload), "kind": type(workload).__name__, "deadline": workload.deadline.total_seconds()}
+
+
+def from_dict(values: Mapping[str, Any]) -> CoreV1 | CoreV2:
+    kind = _KINDS[values["kind"]]
+    given = {field.name: values[field.name] for field in fields(kind) if field.name in values}
+    workload: CoreV1 | CoreV2 = kind(**{**given, "deadline": timedelta(seconds=values["deadline"])})
+    return workload
 
 
 def _check(replicas: int, deadline: timedelta) -> None:

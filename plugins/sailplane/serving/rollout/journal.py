@@ -18,6 +18,7 @@ from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import deployments, rollout_decisions, rollouts
 from sailplane.records import Deployment
 from sailplane.registry.models import promote_within
+from sailplane.serving.kubernetes.recorded import record_within
 from sailplane.serving.rollout.checks import Finding
 from sailplane.serving.rollout.engine import failing
 from sailplane.serving.rollout.entries import Entry, active_within, entry_of, find_within, named, row_of
@@ -169,6 +170,9 @@ def _deployed(
     connection: sa.Connection, subject: Subject, version: str, weights: Mapping[str, int], now: float
 ) -> None:
     served = Deployment(name=subject.name, version=version, weights=dict(weights), endpoint=subject.endpoint)
+    if subject.place is not None:
+        record_within(connection, subject.place, served, now)
+        return
     connection.execute(sa.delete(deployments).where(deployments.c.name == subject.name))
     row = {"name": subject.name, "record": served.to_dict(), "changed": now}
     connection.execute(sa.insert(deployments).values(**row))

@@ -13,6 +13,13 @@ _DECADE: Final = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
 LATENCY_BOUNDS: Final = (*(float(f"{part}e{power}") for power in range(-4, 1) for part in _DECADE), 10.0)
 PREDICTION_BOUNDS: Final = tuple(part / 20 for part in range(1, 20))
 
+# What a model server calls them.
+STARTED: Final = "sailplane_started_seconds"
+REQUESTS: Final = "sailplane_requests"
+LATENCY: Final = "sailplane_request_seconds"
+SCORE: Final = "sailplane_score"
+REWARD: Final = "sailplane_reward"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram(Record):

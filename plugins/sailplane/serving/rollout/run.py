@@ -10,6 +10,7 @@ from sailplane.errors import ConflictError, DeploymentError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
+from sailplane.serving.kubernetes.place import Place
 from sailplane.serving.rollout import entries, journal
 from sailplane.serving.rollout.drive import Driver
 from sailplane.serving.rollout.entries import Entry
@@ -25,7 +26,8 @@ AT_ONCE: Final = Rollout(steps=(100,), checks=())
 
 
 class Serving:
-    """A model's place: its target, and what is seen of its versions there. `clock`: seconds since 1970."""
+    """Where a model is served, here or at a `place` on a cluster: its target, and what is seen of its versions there.
+    `clock`: seconds since 1970."""
 
     def __init__(
         self,
@@ -35,11 +37,12 @@ class Serving:
         *,
         name: str,
         endpoint: str,
+        place: Place | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.ledger, self.target, self.source = ledger, target, source
-        self.name, self.endpoint, self.clock, self.sleep = name, endpoint, clock, sleep
+        self.name, self.endpoint, self.place, self.clock, self.sleep = name, endpoint, place, clock, sleep
 
     @classmethod
     def local(cls, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:
@@ -71,6 +74,7 @@ class Serving:
             endpoint=self.endpoint,
             owner=owner,
             turn=turn,
+            place=self.place,
         )
         journal.begin(self.ledger, subject, plan, self.clock())
         driver = self.driver(model.version)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Self
 
 from sailplane.records import Record
+from sailplane.serving.kubernetes.place import Place
 from sailplane.serving.rollout.observations import Observations
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.target import Split
@@ -68,7 +69,7 @@ class State(Record):
 class Subject(Record):
     """What is rolled out. `champion`: the version that has the traffic when it begins, None where nothing serves;
     `owner`: who began it, a task of a DAG's run or a person, and `turn`: which time, for what is the same in a retry
-    and another one where the task was cleared."""
+    and another one where the task was cleared; `place`: where on a cluster, None on this machine."""
 
     name: str
     version: str
@@ -76,6 +77,7 @@ class Subject(Record):
     endpoint: str
     owner: str
     turn: str = ""
+    place: Place | None = None
 
 
 def split(plan: Rollout, subject: Subject, state: State) -> Split | None:

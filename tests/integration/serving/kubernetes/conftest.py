@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
 from kubernetes.config import new_client_from_config_dict
 
+from sailplane.ledger import Ledger, tables
 from sailplane.records import Model
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import read
@@ -21,10 +24,13 @@ from sailplane.serving.kubernetes.core_v1 import CoreV1Target
 from sailplane.serving.kubernetes.core_v2 import CoreV2Target
 from sailplane.serving.kubernetes.names import object_name, service_name
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
+from sailplane.storage import Storage
 from tests.kubernetes_server import NAMESPACE, KubernetesServer
+from tests.s3 import S3Server, s3_server
 from tests.unit.registry import tiny
 
 NAME = "flights"
+BUCKET = "lake"
 V1 = CoreV1(image="registry.test/sailplane-seldon:0.1.0", deadline=timedelta(seconds=20))
 V2 = CoreV2(deadline=timedelta(seconds=20))
 
@@ -38,19 +44,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
 
 @pytest.fixture(scope="session")
 def models(bundles: list[Bundle]) -> list[Model]:
-    """As they would be registered on a store that pods reach."""
-    return [
-        Model(
-            name=NAME,
-            version=bundle.version,
-            uri=f"s3://lake/models/{NAME}/{bundle.version}",
-            digest=bundle.digest,
-            run=bundle.manifest.run,
-            dataset="d1",
-            as_of=tiny.AS_OF,
-        )
-        for bundle in bundles
-    ]
+    return [on_a_store(bundle) for bundle in bundles]
 
 
 @pytest.fixture
@@ -125,12 +119,64 @@ def service_at(server: KubernetesServer) -> Iterator[str]:
         thread.join()
 
 
+@pytest.fixture(scope="package")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        # Not the embedded one's name: a command would ask for that at its own port.
+        server.client.create_bucket(Bucket=BUCKET)
+        yield server
+
+
+@pytest.fixture
+def on_s3(monkeypatch: pytest.MonkeyPatch, server: KubernetesServer, s3: S3Server, tmp_path: Path) -> Storage:
+    """The project's store is there, and the connection `cluster` leads to the server."""
+    monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SAILPLANE_STORE", f"s3://{BUCKET}/{tmp_path.name}")
+    aws = {"conn_type": "aws", "login": s3.access.key, "password": s3.access.secret}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({**aws, "extra": {"endpoint_url": s3.endpoint}}))
+    there = {"conn_type": "kubernetes", "extra": {"kube_config": server.config()}}
+    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", json.dumps(there))
+    return Storage(f"s3://{BUCKET}/{tmp_path.name}", lambda: s3.access)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, bundles: list[Bundle]) -> Ledger:
+    """All versions are registered."""
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    for bundle in bundles:
+        registered_in(ledger, bundle)
+    return ledger
+
+
+def registered_in(ledger: Ledger, bundle: Bundle) -> Model:
+    model = on_a_store(bundle)
+    row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": 0.0}
+    with ledger.begin() as connection:
+        connection.execute(sa.insert(tables.models).values(row))
+    return model
+
+
+def on_a_store(bundle: Bundle) -> Model:
+    """As it would be registered on one that pods reach."""
+    return Model(
+        name=NAME,
+        version=bundle.version,
+        uri=f"s3://lake/models/{NAME}/{bundle.version}",
+        digest=bundle.digest,
+        run=bundle.manifest.run,
+        dataset="d1",
+        as_of=tiny.AS_OF,
+    )
+
+
 def answering(bundles: list[Bundle]) -> Callable[[str, dict[str, str], bytes], tuple[int, bytes]]:
     """What the pods of these versions answer: the class that Seldon's own server runs, or the v2 protocol."""
     predictors = {service_name(NAME, bundle.version): SeldonModel(str(bundle.folder)) for bundle in bundles}
     loaded = {f"{object_name(NAME)}-v{bundle.version}": bundle for bundle in bundles}
 
     def answer(path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        if path == "/metrics":
+            return 200, predictors[headers["service"]].metrics_text().encode()
         message = json.loads(body)
         if path == "/api/v1.0/predictions":
             said = predictors[headers["service"]].predict_raw(message)

@@ -9,6 +9,7 @@ import yaml
 from sailplane.records import Model
 from sailplane.serving.kubernetes.cluster import EXPERIMENT, MODEL, SELDON_DEPLOYMENT
 from sailplane.serving.kubernetes.core_v1 import CoreV1Target
+from sailplane.serving.kubernetes.core_v1_source import CoreV1Source
 from sailplane.serving.kubernetes.core_v2 import CoreV2Target
 from sailplane.serving.kubernetes.workloads import CoreV2
 from sailplane.serving.target import Split
@@ -24,7 +25,7 @@ def needed(asked: str) -> tuple[str, str, str]:
     """Group, resource and verb, as a role has them."""
     method, path = asked.split()
     if "/proxy/" in path:
-        return "", "services/proxy", VERBS[method]
+        return "", "pods/proxy" if "/pods/" in path else "services/proxy", VERBS.get(method, "get")
     group, resource, name = re.findall(r"/(?:api|apis/([^/]+))/[^/]+/namespaces/[^/]+/([a-z]+)(?:/(.+))?$", path)[0]
     return group, resource, VERBS.get(method, "get" if name else "list")
 
@@ -41,6 +42,8 @@ def test_the_role_allows_what_a_rollout_does_and_nothing_else(
         assert place.progress(two.version).state != "ready"
         place.stop(two.version)
         assert rollout(place, three, lambda: server.seldon.look(3)) == "served"
+        if place is target:
+            CoreV1Source(place.cluster, NAME).observed(three.version)
         place.move(Split({}))
         place.stop(three.version)
     target_v2.begin(one)

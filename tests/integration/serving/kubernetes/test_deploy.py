@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
@@ -9,11 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from sailplane.errors import ConfigurationError, DeploymentError
 from sailplane.ledger import Ledger
-from sailplane.ledger.tables import models as table
 from sailplane.operators import CoreV1, CoreV2, DeployModelOperator
 from sailplane.records import Model
 from sailplane.registry.bundle import Bundle
@@ -27,46 +25,16 @@ from tests.integration.serving.kubernetes.conftest import NAME, V1
 from tests.integration.serving.kubernetes.rollouts import Killed, killed
 from tests.kubernetes.seldon import MODELS, SELDON_DEPLOYMENTS, Working
 from tests.kubernetes_server import KubernetesServer
-from tests.s3 import S3Server, s3_server
 from tests.unit.registry import tiny
 
 Server = KubernetesServer
 SILENT: Callable[[str], None] = lambda _said: None  # noqa: E731
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, models: list[Model]) -> Ledger:
-    """All versions are registered."""
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    with ledger.begin() as connection:
-        for model in models:
-            row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": 0.0}
-            connection.execute(sa.insert(table).values(row))
-    return ledger
-
-
 @pytest.fixture
 def hasty(cluster: Cluster, opened: Any) -> CoreV1Target:
     workload = CoreV1(image=V1.image, deadline=timedelta(seconds=0.3))
     return CoreV1Target(cluster, NAME, workload, opened)
-
-
-@pytest.fixture
-def on_s3(monkeypatch: pytest.MonkeyPatch, server: Server, s3: S3Server, tmp_path: Path) -> Storage:
-    """The project's store is there, and the connection `cluster` leads to the server."""
-    monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("SAILPLANE_STORE", f"s3://{s3.bucket}/{tmp_path.name}")
-    aws = {"conn_type": "aws", "login": s3.access.key, "password": s3.access.secret}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({**aws, "extra": {"endpoint_url": s3.endpoint}}))
-    there = {"conn_type": "kubernetes", "extra": {"kube_config": server.config()}}
-    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", json.dumps(there))
-    return Storage(f"s3://{s3.bucket}/{tmp_path.name}", lambda: s3.access)
 
 
 def execute(bundle: Bundle, storage: Storage, seldon: CoreV1 | CoreV2, champion: str | None = None) -> dict[str, Any]:

@@ -1,81 +1,234 @@
-"""The engine of the rollout plan on the cluster's targets: it knows nothing of Kubernetes but the five verbs."""
+"""The engine of the rollout plan on a SeldonDeployment: real checks on what the pods of real bundles counted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
+from sailplane.errors import ServiceError
 from sailplane.ledger import Ledger
-from sailplane.ledger.tables import models as table
 from sailplane.records import Model
+from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import alias
+from sailplane.serving.kubernetes import serving as places
 from sailplane.serving.kubernetes.core_v1 import CoreV1Target
-from sailplane.serving.rollout.observations import Observations
+from sailplane.serving.kubernetes.core_v1_source import CoreV1Source
+from sailplane.serving.kubernetes.recorded import latest
+from sailplane.serving.rollout import entries, journal
+from sailplane.serving.rollout.declared import ErrorRate, Latency, PredictionDrift
 from sailplane.serving.rollout.plan import Rollout
-from sailplane.serving.rollout.run import Serving
-from tests.integration.serving.kubernetes.conftest import NAME
-from tests.integration.serving.kubernetes.rollouts import rollout
-from tests.kubernetes_server import KubernetesServer
+from sailplane.serving.rollout.run import AT_ONCE, Serving
+from sailplane.serving.rollout.state import State
+from sailplane.serving.target import Split
+from tests.integration.serving.kubernetes.conftest import NAME, V1, answering, registered_in
+from tests.integration.serving.kubernetes.mesh import FAULTY, SLOW, Mesh
+from tests.integration.serving.kubernetes.rollouts import Killed, killed
+from tests.integration.serving.kubernetes.test_faults import patches, rival
+from tests.kubernetes.seldon import DEPLOYMENTS
+from tests.kubernetes_server import Fault, KubernetesServer
+from tests.unit.registry import tiny
 
-PLAN = Rollout(shadow="1m", steps=(10, 50, 100), bake="1m", checks=())
+PLAN = Rollout(
+    shadow="6s",
+    steps=(20, 50, 100),
+    bake="6s",
+    min_requests=10,
+    checks=[ErrorRate(maximum=0.2), Latency(p50="5s"), PredictionDrift(maximum=0.6)],
+)
 
 
-class Unobserved:
-    def observed(self, _version: str) -> Observations:
-        return Observations()
+class Driven:
+    """A model on the cluster, whose clock is two seconds further at each look, with requests in between."""
+
+    def __init__(self, server: KubernetesServer, ledger: Ledger, target: CoreV1Target) -> None:
+        self.server, self.ledger, self.target = server, ledger, target
+        self.mesh, self.now, self.requests = Mesh(server, NAME), 1000.0, 25
+        self.seen: list[Any] = []
+
+    def serving(self) -> Serving:
+        """As a process has it that was started anew."""
+        source = CoreV1Source(self.target.cluster, NAME, lambda: self.now)
+        how = {"endpoint": self.target.endpoint, "place": places.place(self.target), "clock": lambda: self.now}
+        return Serving(self.ledger, self.target, source, name=NAME, **how)  # type: ignore[arg-type]
+
+    def begin(self, plan: Rollout, model: Model) -> None:
+        self.serving().begin(plan, model, "a task")
+
+    def drive(self, version: str, until: Callable[[State], bool] = lambda state: state.ended) -> State:
+        driver = self.serving().driver(version)
+        try:
+            for _ in range(100):
+                self.pass_time()
+                state = driver.tick()
+                assert state is not None
+                if until(state):
+                    return state
+        finally:
+            driver.release()
+        raise AssertionError(self.seen)
+
+    def pass_time(self) -> None:
+        self.now += 2
+        self.server.seldon.look()
+        if self.server.seldon.routes.get(NAME):
+            self.mesh.ask(self.requests)
+            traffic = (self.server.seldon.routes[NAME], self.server.seldon.mirrors[NAME])
+            self.seen += [traffic] if traffic not in self.seen[-1:] else []
+
+    def stages(self, version: str) -> list[str]:
+        return [one.after for one in entries.decisions(self.ledger, NAME, version)]
+
+    @property
+    def champion(self) -> str:
+        found = alias(self.ledger, NAME, "champion")
+        assert found
+        return found.version
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, models: list[Model]) -> Ledger:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    with ledger.begin() as connection:
-        for model in models:
-            row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": 0.0}
-            connection.execute(sa.insert(table).values(row))
-    return ledger
+def driven(server: KubernetesServer, ledger: Ledger, target: CoreV1Target, models: list[Model]) -> Driven:
+    """The first version serves."""
+    driven = Driven(server, ledger, target)
+    driven.begin(AT_ONCE, models[0])
+    assert driven.drive(models[0].version).phase == "succeeded"
+    driven.server.seldon.look()
+    driven.seen.clear()
+    return driven
 
 
-def driven(server: KubernetesServer, ledger: Ledger, target: CoreV1Target, model: Model) -> tuple[str, list[Any]]:
-    """How it ended, and the traffic on its way; half a minute a look."""
-    now = 1000.0
-    place = Serving(ledger, target, Unobserved(), name=NAME, endpoint=target.endpoint, clock=lambda: now)
-    place.begin(PLAN, model, "tests")
-    driver, seen = place.driver(model.version), []
-    for _ in range(40):
-        now += 30
-        server.seldon.look()
-        state = driver.tick()
-        traffic = (server.seldon.routes[NAME], server.seldon.mirrors[NAME])
-        seen += [traffic] if traffic not in seen[-1:] else []
-        if state is not None and state.ended:
-            return state.phase, seen
-    raise AssertionError(seen)
+def broken(driven: Driven, bundles: list[Bundle], folder: Path, features: str) -> Model:
+    """A version that is good until it is asked for one row."""
+    bundle = tiny.bundle(folder / "broken", features=features, run="broken")
+    known = {one.version: one for one in (bundles[0], bundle)}
+    driven.server.service = answering([*known.values()])
+    driven.target.bundle = lambda version: nullcontext(known[version])
+    return registered_in(driven.ledger, bundle)
 
 
-def test_the_plan_is_driven_by_traffic_weights(
-    server: KubernetesServer, ledger: Ledger, target: CoreV1Target, models: list[Model]
-) -> None:
+def test_a_good_version_goes_through_its_steps_and_takes_over(driven: Driven, models: list[Model]) -> None:
     one, two = (f"v{model.version}" for model in models[:2])
-    assert rollout(target, models[0], lambda: server.seldon.look(3)) == "served"
-    phase, seen = driven(server, ledger, target, models[1])
-    server.seldon.look()
-    assert phase == "succeeded"
-    assert seen[:4] == [({one: 100}, None), ({one: 100}, two), ({one: 90, two: 10}, None), ({one: 50, two: 50}, None)]
-    assert server.seldon.routes == {NAME: {two: 100}}
-    assert target.versions() == [models[1].version]
-    assert alias(ledger, NAME, "champion").version == models[1].version  # type: ignore[union-attr]
+    driven.begin(PLAN, models[1])
+    assert driven.drive(models[1].version).phase == "succeeded"
+    driven.server.seldon.look()
+    assert driven.seen == [
+        ({one: 100}, None),
+        ({one: 100}, two),
+        ({one: 80, two: 20}, None),
+        ({one: 50, two: 50}, None),
+    ]
+    assert driven.server.seldon.routes == {NAME: {two: 100}}
+    assert driven.target.versions() == [models[1].version]
+    assert len(driven.server.objects.list(DEPLOYMENTS)) == 1
+    assert driven.champion == models[1].version
+    assert {status for status, _ in driven.mesh.answers} == {200}
+    recorded = latest(driven.ledger, NAME)
+    assert recorded
+    assert (recorded.deployment.weights, str(recorded.place)) == ({models[1].version: 100}, "/models")
+    decided = entries.decisions(driven.ledger, NAME, models[1].version)
+    assert all(finding.count >= 10 for one in decided[2:5] for finding in one.findings)
 
 
-def test_a_version_that_crashes_on_its_way_is_rolled_back(
-    server: KubernetesServer, ledger: Ledger, target: CoreV1Target, models: list[Model]
+@pytest.mark.parametrize(
+    ("features", "checks", "told"),
+    [(FAULTY, [ErrorRate(maximum=0.2)], "error rate: 1.0000"), (SLOW, [Latency(p50="10ms")], "latency p50: share")],
+    ids=["errors", "slow"],
+)
+def test_a_version_that_fails_is_taken_back_with_its_objects_before_a_client_sees_it(
+    driven: Driven, bundles: list[Bundle], models: list[Model], tmp_path: Path, features: str, checks: Any, told: str
 ) -> None:
-    assert rollout(target, models[0], lambda: server.seldon.look(3)) == "served"
-    server.seldon.behaviour = {f"v{models[1].version}": "failing"}
-    phase, _ = driven(server, ledger, target, models[1])
-    server.seldon.look()
-    assert phase == "failed"
-    assert target.versions() == [models[0].version]
-    assert server.seldon.routes == {NAME: {f"v{models[0].version}": 100}}
+    bad = broken(driven, bundles, tmp_path, features)
+    driven.begin(Rollout(shadow="1m", steps=(10, 100), bake="1m", checks=checks), bad)
+    state = driven.drive(bad.version)
+    assert (state.phase, state.reason.startswith(told)) == ("failed", True), state.reason
+    driven.server.seldon.look()
+    assert driven.target.split() == Split({models[0].version: 100})
+    assert driven.target.versions() == [models[0].version]
+    assert driven.server.seldon.routes == {NAME: {f"v{models[0].version}": 100}}
+    assert len(driven.server.objects.list(DEPLOYMENTS)) == 1
+    assert driven.champion == models[0].version
+    assert {*driven.mesh.answers} == {(200, f"v{models[0].version}")}
+    assert driven.stages(bad.version) == ["starting", "shadowing", "rolling back", "failed"]
+
+
+def test_a_pod_that_crashes_in_the_middle_of_a_step_takes_the_version_back(driven: Driven, models: list[Model]) -> None:
+    version = models[1].version
+    driven.begin(PLAN, models[1])
+    driven.drive(version, lambda state: state.stage == "baking 0")
+    driven.server.seldon.behaviour = {f"v{version}": "crashing"}
+    # What the pod does not answer, no check sees.
+    state = driven.drive(version)
+    assert state.phase == "failed"
+    assert "not ready for 30 s" in state.reason
+    assert "CrashLoopBackOff" in state.reason
+    driven.server.seldon.look()
+    assert driven.server.seldon.routes == {NAME: {f"v{models[0].version}": 100}}
+    assert driven.target.versions() == [models[0].version]
+
+
+def test_a_pod_that_is_away_for_a_moment_does_not_though_it_was_begun_long_ago(
+    driven: Driven, models: list[Model]
+) -> None:
+    version = models[1].version
+    driven.begin(PLAN, models[1])
+    driven.drive(version, lambda state: state.stage == "baking 0")
+    driven.server.seldon.behaviour = {f"v{version}": "crashing"}
+    over = replace(V1, deadline=timedelta(microseconds=1))
+    driven.target = CoreV1Target(driven.target.cluster, NAME, over, driven.target.bundle)
+    driven.drive(version, lambda state: state.missed > 10)
+    driven.server.seldon.behaviour = {}
+    assert driven.drive(version).phase == "succeeded"
+
+
+def test_somebody_who_writes_the_object_all_the_time_stops_no_step(driven: Driven, models: list[Model]) -> None:
+    writes = count()
+    strikes = lambda method, path: patches(method, path) and next(writes) % 2 == 0  # noqa: E731
+    driven.server.faults = [Fault(strikes, before=rival(driven.server))]
+    driven.begin(PLAN, models[1])
+    assert driven.drive(models[1].version).phase == "succeeded"
+    assert driven.target.split() == Split({models[1].version: 100})
+    assert next(writes) >= 12
+
+
+def test_an_api_server_that_is_away_in_the_middle_of_a_step_is_a_pause(driven: Driven, models: list[Model]) -> None:
+    version = models[1].version
+    driven.target.cluster.patience = 0.2
+    driven.begin(PLAN, models[1])
+    driven.drive(version, lambda state: state.stage == "baking 0")
+    driver = driven.serving().driver(version)
+    driven.server.stop()
+    for _ in range(3):
+        driven.now += 60
+        with pytest.raises(ServiceError, match="reach the API server"):
+            driver.tick()
+    assert driven.stages(version)[-1] == "baking 0"
+    driver.release()
+    driven.server.start()
+    assert driven.drive(version).phase == "succeeded"
+    assert driven.stages(version).count("baking 0") == 1
+
+
+def test_a_driver_that_is_killed_between_any_two_requests_is_followed_by_one_that_repeats_no_step(
+    driven: Driven, models: list[Model]
+) -> None:
+    version, client = models[1].version, driven.target.cluster.client
+    driven.begin(PLAN, models[1])
+    driven.requests, lives = 12, 0
+    while driven.serving().entry(version).state.phase != "succeeded":
+        lives += 1
+        # Nobody has released what the last one held.
+        driven.now += journal.LEASE_SECONDS + 1
+        with suppress(Killed), killed(client, lives % 23 + 1, after=bool(lives % 2)):
+            driver = driven.serving().driver(version)
+            while (state := driver.tick()) is not None and not state.ended:
+                driven.pass_time()
+    assert lives > 12
+    stages = driven.stages(version)
+    assert stages == ["starting", "shadowing", "baking 0", "baking 1", "promoting", "succeeded"]
+    assert driven.target.versions() == [version]

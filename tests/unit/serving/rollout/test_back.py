@@ -7,8 +7,8 @@ import pytest
 from sailplane.errors import DeploymentError, ModelError
 from sailplane.ledger import Ledger
 from sailplane.registry.models import alias, get, promote
-from sailplane.services.rollback import roll_back
 from sailplane.serving.rollout import entries
+from sailplane.serving.rollout.back import roll_back
 from sailplane.serving.rollout.declared import ErrorRate
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.run import Serving
