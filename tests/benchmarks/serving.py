@@ -1,7 +1,7 @@
 """The model server beside others, each with the same model, features and checks, one process; `wrk` asks them in turn.
 
 Ours alone and through the router; the original wrapper, MLServer, BentoML, LitServe, FastAPI, and a bare ASGI
-application, which does not check what it is sent."""
+application, which does not check what it is sent. Airflow has made the model, and is stopped while they are asked."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ import psutil
 
 from sailplane.records import Deployment
 from sailplane.registry.bundle import Bundle
+from sailplane.services.launch import AIRFLOW
+from sailplane.supervisor import Supervisor
 from tests.benchmarks.load import paced
 from tests.benchmarks.memory import total
 from tests.benchmarks.peers import peer_python
@@ -126,10 +128,12 @@ def _servers(stack: ExitStack, folder: Path) -> Iterator[Served]:
     assert platform.wait(run) == "success"
     deployment = Deployment.from_dict(platform.xcom(run, "deploy"))
     bundle = Bundle.open(platform.home.serving / "models" / "flights" / deployment.version)
-    # Whole rows: the bare application does not know of null.
-    record = next(record for record in bundle.golden_records if None not in record.values())
+    # A whole row: the bare application does not know of null.
+    record = {name: 1 if value is None else value for name, value in bundle.golden_records[0].items()}
     seldon = {"data": {"names": list(record), "ndarray": [list(record.values())]}}
     ours = _model_server(platform, deployment)
+    for service in AIRFLOW:
+        Supervisor(platform.home).stop(service)
     yield Served("ours", f"{ours[1]}/predict", seldon, ours[0])
     yield Served("through the router", deployment.endpoint, seldon, ours[0])
     for name, command, env, path, body in _peers(folder, bundle, seldon):

@@ -40,6 +40,8 @@ _PLAIN_DTYPES = {"float64", "int64", "bool"}
 def check_names(names: Sequence[str], inputs: Sequence[Field]) -> None:
     """Raises RequestError on a field that is missing, unknown or given twice."""
     expected = [field.name for field in inputs]
+    if names == expected:
+        return
     if missing := [name for name in expected if name not in names]:
         raise RequestError("read request", got=f"field {missing[0]!r} is missing", expected=_listed(expected))
     if unknown := [name for name in names if name not in expected]:
@@ -114,6 +116,8 @@ def _typed(values: Sequence[Any], field: Field) -> Any:
 
 def _number(value: object) -> float:
     # What JSON has, first: to ask for numpy's as well takes ten times as long.
+    if type(value) is float and -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        return value
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, int | numbers.Real)):
         raise ValueError(value)
     number = float(value)
@@ -123,6 +127,8 @@ def _number(value: object) -> float:
 
 
 def _integer(value: object) -> int:
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return value
     whole = isinstance(value, int | numbers.Integral) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole or not -(2**63) <= int(value) < 2**63:  # type: ignore[call-overload]
         raise ValueError(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import socket
 import sys
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SailplaneError, OSError) as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
+    # What is there now stays: without this the collector looks through all of it time and again, for milliseconds.
+    gc.collect()
+    gc.freeze()
     scorer = Scorer(bundle, Limits(body=options.body_limit, seconds=options.deadline), options.request_log)
     uvloop.run(_serve(scorer, options, token))
     return 0
@@ -51,6 +55,7 @@ async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None)
         http="httptools",
         ws="none",
         lifespan="off",
+        proxy_headers=False,
         access_log=False,
         log_config=None,
         server_header=False,
