@@ -6,14 +6,16 @@ goes to which version, by weight). JSON is YAML, and every answer that Envoy mak
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 TYPE = "type.googleapis.com/envoy"
 REQUEST_SECONDS = 30
 # Longer than a model server's own deadline.
 TRY_SECONDS = 12
 _CONNECTIONS = 10_000
+_GRPC: Final = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
 
 
 def bootstrap(*, host: str, port: int, admin: Path, clusters: Path, routes: Path) -> dict[str, Any]:
@@ -72,17 +74,21 @@ def _failures() -> list[dict[str, Any]]:
         413: "The request is too large. Send fewer rows.",
         431: "The request's headers are too large.",
     }
-    return [_failure(status, reason) for status, reason in reasons.items()]
+    grpc = [
+        _failure(status, {"text_format_source": {"inline_string": reason}}, _GRPC) for status, reason in reasons.items()
+    ]
+    return [*grpc, *(_failure(status, {"json_format": _body(status, reason)}) for status, reason in reasons.items())]
 
 
-def _failure(status: int, reason: str) -> dict[str, Any]:
+def _failure(status: int, body: Mapping[str, Any], *which: Mapping[str, Any]) -> dict[str, Any]:
     code = {"default_value": status, "runtime_key": "no_such_key"}
-    body = {
+    of = [{"status_code_filter": {"comparison": {"op": "EQ", "value": code}}}, *which]
+    return {"filter": of[0] if len(of) == 1 else {"and_filter": {"filters": of}}, "body_format_override": body}
+
+
+def _body(status: int, reason: str) -> dict[str, Any]:
+    return {
         "error": reason,
         "status": {"code": status, "info": reason, "status": "FAILURE"},
         "flags": "%RESPONSE_FLAGS%",
-    }
-    return {
-        "filter": {"status_code_filter": {"comparison": {"op": "EQ", "value": code}}},
-        "body_format_override": {"json_format": body},
     }

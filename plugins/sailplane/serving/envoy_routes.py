@@ -6,7 +6,7 @@ https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/route/v3/route_compon
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sailplane.serving import open_inference
@@ -19,13 +19,17 @@ from sailplane.serving.target import Split
 STICKY: Final = "x-sailplane-key"
 # Seconds that a request waits at most before it is sent again.
 LONGEST_BACK_OFF: Final = 0.25
+# By which Seldon Core v2 routes as well: the model's name within a message is not seen here.
+_MODEL: Final = "seldon-model"
+_SERVICE: Final = "/inference.GRPCInferenceService/"
 
 
 def routes(splits: Mapping[str, Split]) -> dict[str, Any]:
     """By model."""
     models = sorted(splits)
     found = [route for model in models for route in _model_routes(model, splits[model])]
-    host = {"name": "models", "domains": ["*"], "routes": [*_health(), *found, _unknown(models)]}
+    called = list(_grpc_routes(splits))
+    host = {"name": "models", "domains": ["*"], "routes": [*_health(), *found, *called, _unknown(models)]}
     configuration = {
         "@type": f"{TYPE}.config.route.v3.RouteConfiguration",
         "name": "models",
@@ -52,28 +56,62 @@ def _weighted(action: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _model_routes(model: str, split: Split) -> list[dict[str, Any]]:
-    action = {
-        "weighted_clusters": {"clusters": _weights(model, split.weights), "use_hash_policy": True},
-        "hash_policy": [{"header": {"header_name": STICKY}}],
-        "timeout": f"{REQUEST_SECONDS}s",
-        "retry_policy": _again(alone=len(split.weights) < 2),
-    }
-    if split.shadow:
-        whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-        shadow = {"cluster": cluster_name(model, split.shadow), "runtime_fraction": whole}
-        action["request_mirror_policies"] = [shadow]
+    action = _action(model, split)
     return [
         {"match": {"prefix": f"/seldon/local/{model}/"}, "route": {**action, "prefix_rewrite": "/"}},
         {"match": {"path_separated_prefix": f"/v2/models/{model}"}, "route": action},
     ]
 
 
-def _weights(model: str, weights: Mapping[str, int]) -> list[dict[str, Any]]:
+def _grpc_routes(splits: Mapping[str, Split]) -> Iterator[dict[str, Any]]:
+    """A call says which model it means; where there is one only, and of what is the server's own, it need not."""
+    models = sorted(splits)
+    for model in models:
+        named = {"name": _MODEL, "string_match": {"exact": model}}
+        yield {"match": _called(_SERVICE, named), "route": _action(model, splits[model], grpc=True)}
+    if models:
+        path = _SERVICE if len(models) == 1 else f"{_SERVICE}Server"
+        unnamed = {"name": _MODEL, "present_match": False}
+        yield {"match": _called(path, unnamed), "route": _action(models[0], splits[models[0]], grpc=True)}
+    served = f"Models that are served: {', '.join(models) or 'none'}."
+    yield _refuses(_called(_SERVICE), "5", f"No such model. The metadata `{_MODEL}` says which one. {served}")
+    yield _refuses(_called("/"), "12", f"No such service; expected {_SERVICE.strip('/')}.")
+
+
+def _called(path: str, *headers: Mapping[str, Any]) -> dict[str, Any]:
+    return {"prefix": path, "grpc": {}, "headers": list(headers)}
+
+
+def _refuses(match: Mapping[str, Any], code: str, reason: str) -> dict[str, Any]:
+    """`code`: of gRPC."""
+    return {
+        "match": match,
+        "direct_response": {"status": 404, "body": {"inline_string": reason}},
+        "response_headers_to_add": [_header("grpc-status", code)],
+    }
+
+
+def _action(model: str, split: Split, *, grpc: bool = False) -> dict[str, Any]:
+    action: dict[str, Any] = {
+        "weighted_clusters": {"clusters": _weights(model, split.weights, grpc=grpc), "use_hash_policy": True},
+        "hash_policy": [{"header": {"header_name": STICKY}}],
+        "timeout": f"{REQUEST_SECONDS}s",
+        "retry_policy": _again(alone=len(split.weights) < 2),
+    }
+    if split.shadow:
+        whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+        shadow = {"cluster": cluster_name(model, split.shadow, grpc=grpc), "runtime_fraction": whole}
+        action["request_mirror_policies"] = [shadow]
+    return action
+
+
+def _weights(model: str, weights: Mapping[str, int], *, grpc: bool) -> list[dict[str, Any]]:
     """The heaviest of the others stands in for a version that is down."""
     found = []
     for version, weight in sorted(weights.items()):
         others = sorted((other for other in weights if other != version), key=lambda other: (-weights[other], other))
-        found.append({"name": cluster_name(model, version, others[0] if others else None), "weight": weight})
+        name = cluster_name(model, version, others[0] if others else None, grpc=grpc)
+        found.append({"name": name, "weight": weight})
     return found
 
 
@@ -90,8 +128,10 @@ def _again(*, alone: bool) -> dict[str, Any]:
     kind = f"{TYPE}.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
     name = "envoy.retry_priorities.previous_priorities"
     return policy | {
-        "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
+        "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes,retriable-headers",
         "retriable_status_codes": [422, 500],
+        # What gRPC has for these two.
+        "retriable_headers": [{"name": "grpc-status", "string_match": {"safe_regex": {"regex": "9|13"}}}],
         "num_retries": 2,
         "per_try_timeout": f"{TRY_SECONDS}s",
         "retry_priority": {"name": name, "typed_config": {"@type": kind, "update_frequency": 1}},
@@ -114,12 +154,12 @@ def _unknown(models: list[str]) -> dict[str, Any]:
 
 
 def _says(match: Mapping[str, str], status: int, body: object) -> dict[str, Any]:
-    header = {
-        "header": {"key": "content-type", "value": "application/json"},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
     return {
         "match": match,
         "direct_response": {"status": status, "body": {"inline_string": json.dumps(body)}},
-        "response_headers_to_add": [header],
+        "response_headers_to_add": [_header("content-type", "application/json")],
     }
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -64,7 +64,7 @@ class LocalTarget:
                 process.smoke_test()
             except ModelError as error:
                 return Progress("failed", str(error))
-            self._router.add(self.name, version, process.port)
+            self._router.add(self.name, version, process.port, process.grpc_port)
             self._good.add(version)
         if not self._router.healthy(self.name, version):
             return Progress("starting", "the router does not find it healthy")

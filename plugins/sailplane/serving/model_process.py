@@ -7,7 +7,10 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from sailplane.errors import DeploymentError, ModelError
 from sailplane.files import private_folder, room_for
@@ -21,6 +24,7 @@ from sailplane.supervisor import Program, Supervisor
 
 # Below the ports that Linux and macOS give to outgoing connections, so that no client sits on it at the next boot.
 _PORTS = range(20000, 32768)
+_GRPC_PORT: Final = "--grpc-port"
 
 
 class ModelProcess:
@@ -33,11 +37,14 @@ class ModelProcess:
 
     @property
     def port(self) -> int:
-        """Of the program as it is written; DeploymentError before `start`."""
-        command = self.supervisor.command(self.program)
-        if command is None:
-            raise DeploymentError("find the port of", self.program, got="it was not started")
-        return int(command[-1])
+        """Of the program as it is written; DeploymentError before `begin`."""
+        return int(self._command()[-1])
+
+    @property
+    def grpc_port(self) -> int | None:
+        """None of a program that was written before the servers here spoke gRPC."""
+        command = self._command()
+        return int(command[command.index(_GRPC_PORT) + 1]) if _GRPC_PORT in command else None
 
     def install(self, bundle: Bundle) -> None:
         """Copies the bundle, all or nothing; a copy that is whole stays."""
@@ -64,7 +71,8 @@ class ModelProcess:
             self.supervisor.update()
             self.supervisor.start(self.program)
         else:
-            self.supervisor.put(self._program(_free_port(self.folder)))
+            port, grpc_port = islice(_free_ports(self.folder), 2)
+            self.supervisor.put(self._program(port, grpc_port))
             self.supervisor.update()
 
     def progress(self) -> Progress:
@@ -108,13 +116,19 @@ class ModelProcess:
         reply = call(self.port, "GET", "/v2/health/ready", seconds=2)
         return reply.status == 200 and reply.version == self.version
 
-    def _program(self, port: int) -> Program:
+    def _command(self) -> tuple[str, ...]:
+        command = self.supervisor.command(self.program)
+        if command is None:
+            raise DeploymentError("find the port of", self.program, got="it was not started")
+        return command
+
+    def _program(self, port: int, grpc_port: int) -> Program:
         server = (sys.executable, "-P", "-m", "sailplane.serving.server")
         # Not in its own folder: what is not shipped yet stays when that is removed.
         log = ("--request-log", str(self.home.requests / self.model / self.version))
         return Program(
             self.program,
-            (*server, "--bundle", str(self.folder), *log, "--port", str(port)),
+            (*server, "--bundle", str(self.folder), *log, _GRPC_PORT, str(grpc_port), "--port", str(port)),
             environment={
                 "PYTHONUNBUFFERED": "1",
                 # One process a version, one core a prediction.
@@ -131,15 +145,16 @@ class ModelProcess:
         )
 
 
-def _free_port(folder: Path) -> int:
-    """A port of its own for each home, model and version, or the next one that is free."""
+def _free_ports(folder: Path) -> Iterator[int]:
+    """Ports of its own for each home, model and version, or the next ones that are free."""
     first = int(hashlib.sha256(os.fsencode(folder)).hexdigest(), 16)
     for step in range(len(_PORTS)):
         port = _PORTS[(first + step) % len(_PORTS)]
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if _binds(probe, port):
-                return port
+            free = _binds(probe, port)
+        if free:
+            yield port
     raise DeploymentError("find a free port", got=f"none in {_PORTS.start}..{_PORTS.stop - 1}")
 
 

@@ -3,6 +3,7 @@ split is there again after a crash or a reboot."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.serving import envoy
 from sailplane.serving.client import call
-from sailplane.serving.envoy_clusters import cluster_name, clusters
+from sailplane.serving.envoy_clusters import Ports, cluster_name, clusters, ports
 from sailplane.serving.envoy_routes import routes, splits
 from sailplane.serving.target import Split
 from sailplane.supervisor import Program, socket_folder
@@ -25,7 +26,7 @@ NAME = "router"
 def router_program(home: Home) -> Program:
     """The router under supervisord. Writes Envoy's files where there are none yet; what is routed stays as it is."""
     router = Router(home)
-    router.write_bootstrap()
+    bootstrap = router.write_bootstrap()
     return Program(
         NAME,
         (
@@ -34,8 +35,8 @@ def router_program(home: Home) -> Program:
             # Nothing is handed from one Envoy to the next, and several may run on a machine.
             "--disable-hot-restart",
         ),
-        # A changed address changes the program, so that an update restarts it.
-        environment={"SAILPLANE_ROUTER_HOST": home.router_host, "SAILPLANE_ROUTER_PORT": str(home.router_port)},
+        # What it starts with changes the program, so that an update restarts it.
+        environment={"BOOTSTRAP": hashlib.sha256(bootstrap.encode()).hexdigest()[:12]},
         directory=router.folder,
         priority=100,
         outlives=True,
@@ -52,7 +53,8 @@ class Router:
         self._routes = self.folder / "rds.yaml"
         self._admin = socket_folder(home) / "envoy.sock"
 
-    def write_bootstrap(self) -> None:
+    def write_bootstrap(self) -> str:
+        """What Envoy starts with."""
         private_folder(self.folder)
         private_folder(self._admin.parent)
         admin, port = self._admin, self.home.router_port
@@ -67,20 +69,14 @@ class Router:
                 self._write(self._clusters, clusters({}))
             if not self._routes.exists():
                 self._write(self._routes, routes({}))
+        return text
 
     def running(self) -> bool:
         return call(self._admin, "GET", "/ready").status == 200
 
     def ports(self) -> dict[tuple[str, str], int]:
-        """The versions that the router knows, with the ports of their servers."""
-        found = {}
-        for cluster in self._read(self._clusters):
-            about = cluster.get("metadata", {}).get("filter_metadata", {}).get("sailplane")
-            if about is None:  # a pair
-                continue
-            endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-            found[about["model"], about["version"]] = endpoint["address"]["socket_address"]["port_value"]
-        return found
+        """The versions that the router knows, with the HTTP ports of their servers."""
+        return {of: port.http for of, port in self._servers().items()}
 
     def splits(self) -> dict[str, Split]:
         """By model."""
@@ -90,17 +86,17 @@ class Router:
         """Percent of the traffic by version, by model."""
         return {model: dict(split.weights) for model, split in self.splits().items()}
 
-    def add(self, model: str, version: str, port: int) -> None:
+    def add(self, model: str, version: str, port: int, grpc_port: int | None = None) -> None:
         """Makes the version known, without traffic."""
         with self._locked():
-            self._write(self._clusters, clusters({**self.ports(), (model, version): port}))
+            self._write(self._clusters, clusters({**self._servers(), (model, version): Ports(port, grpc_port)}))
 
     def remove(self, model: str, version: str) -> None:
         """Forgets a version that has no traffic."""
         with self._locked():
-            ports = self.ports()
-            if ports.pop((model, version), None) is not None:
-                self._write(self._clusters, clusters(ports))
+            servers = self._servers()
+            if servers.pop((model, version), None) is not None:
+                self._write(self._clusters, clusters(servers))
 
     def split(self, model: str, weights: Mapping[str, int], shadow: str | None = None) -> None:
         """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it; with no weights
@@ -123,22 +119,31 @@ class Router:
         return reply.version if reply.status == 200 else None
 
     def healthy(self, model: str, version: str) -> bool:
-        """As Envoy's own health check sees it."""
-        hosts = self._hosts(model, version)
-        return bool(hosts) and all(host["health_status"] == {"eds_health_status": "HEALTHY"} for host in hosts)
+        """As Envoy's own health checks see it."""
+        names, hosts = self._names(model, version), self._hosts(model, version)
+        healthy = [host for host in hosts if host["health_status"] == {"eds_health_status": "HEALTHY"}]
+        return len(healthy) == len(hosts) == len(names)
 
     def active_requests(self, model: str, version: str) -> int:
-        hosts = self._hosts(model, version)
-        gauges = {gauge["name"]: int(gauge.get("value", 0)) for host in hosts for gauge in host.get("stats", [])}
-        return gauges.get("rq_active", 0)
+        gauges = [gauge for host in self._hosts(model, version) for gauge in host.get("stats", [])]
+        return sum(int(gauge.get("value", 0)) for gauge in gauges if gauge["name"] == "rq_active")
 
     def _hosts(self, model: str, version: str) -> list[dict[str, Any]]:
         reply = call(self._admin, "GET", "/clusters?format=json")
         if reply.status != 200:
             raise ServiceError("ask", "the router", got=reply.body.decode(errors="replace"), remedy="Run `make up`.")
-        name = cluster_name(model, version)
+        names = self._names(model, version)
         statuses = reply.json().get("cluster_statuses", [])
-        return [host for status in statuses if status["name"] == name for host in status.get("host_statuses", [])]
+        return [host for status in statuses if status["name"] in names for host in status.get("host_statuses", [])]
+
+    def _names(self, model: str, version: str) -> set[str]:
+        """Of the clusters that it should have."""
+        server = self._servers().get((model, version))
+        spoken = (False, True) if server and server.grpc else (False,)
+        return {cluster_name(model, version, grpc=grpc) for grpc in spoken}
+
+    def _servers(self) -> dict[tuple[str, str], Ports]:
+        return ports(self._read(self._clusters))
 
     def _read(self, file: Path) -> list[dict[str, Any]]:
         if not file.exists():

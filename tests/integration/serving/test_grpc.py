@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,19 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
         yield opened
 
 
-def call(channel: grpc.Channel, name: str, message: Any, token: str = TOKEN, seconds: float = 30) -> Any:
+def call(
+    channel: grpc.Channel,
+    name: str,
+    message: Any,
+    token: str = TOKEN,
+    seconds: float = 30,
+    metadata: Mapping[str, str] | None = None,
+) -> Any:
     body = message if isinstance(message, bytes) else message.SerializeToString()
     reply = getattr(messages, f"{name}Response")
     method = channel.unary_unary(f"/inference.GRPCInferenceService/{name}", response_deserializer=reply.FromString)
-    return method(body, timeout=seconds, metadata=(("authorization", f"Bearer {token}"),))
+    sent = {"authorization": f"Bearer {token}", **(metadata or {})}
+    return method(body, timeout=seconds, metadata=tuple(sent.items()))
 
 
 def refused(channel: grpc.Channel, name: str, message: Any, **options: Any) -> tuple[grpc.StatusCode, str]:

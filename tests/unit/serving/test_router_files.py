@@ -1,0 +1,91 @@
+"""What the router's two files say is read again, also where an earlier release wrote them."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from sailplane.home import Home
+from sailplane.serving.envoy_clusters import Ports, cluster_name, clusters, ports, version_of
+from sailplane.serving.envoy_routes import routes, splits
+from sailplane.serving.model_process import ModelProcess
+from sailplane.serving.router import Router
+from sailplane.serving.target import Split
+from sailplane.supervisor import Program, Supervisor
+
+HTTP_ALONE = {
+    "name": "flights@a",
+    "metadata": {"filter_metadata": {"sailplane": {"model": "flights", "version": "a"}}},
+    "load_assignment": {
+        "cluster_name": "flights@a",
+        "endpoints": [
+            {
+                "lb_endpoints": [
+                    {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 20001}}}}
+                ]
+            }
+        ],
+    },
+}
+ROUTES_OF_HTTP = {
+    "virtual_hosts": [
+        {
+            "routes": [
+                {"match": {"path": "/v2/health/live"}, "direct_response": {"status": 200}},
+                {
+                    "match": {"prefix": "/seldon/local/flights/"},
+                    "route": {
+                        "weighted_clusters": {
+                            "clusters": [{"name": "flights@a|b", "weight": 90}, {"name": "flights@b|a", "weight": 10}]
+                        }
+                    },
+                },
+            ]
+        }
+    ]
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home.find({"SAILPLANE_PROJECT": str(tmp_path), "SAILPLANE_HOME": str(tmp_path / "home")})
+
+
+def test_ports_are_read_as_they_were_written() -> None:
+    written = {("digits", "c"): Ports(3, 4), ("flights", "a"): Ports(1), ("flights", "b"): Ports(5, 6)}
+    resources = clusters(written)["resources"]
+    assert ports(resources) == written
+    names = [cluster["name"] for cluster in resources]
+    assert len(names) == len(set(names))
+    assert {version_of(name) for name in names} == set(written)
+    pairs = {cluster_name("flights", one, other) for one, other in permutations("ab", 2)}
+    assert pairs < set(names)
+    assert cluster_name("flights", "a", grpc=True) not in names, "it speaks HTTP alone"
+
+
+def test_splits_are_read_as_they_were_written() -> None:
+    written = {"flights": Split({"a": 90, "b": 10}), "digits": Split({"c": 100}, shadow="d")}
+    assert splits(routes(written)["resources"]) == written
+    assert splits(routes({})["resources"]) == {}
+
+
+def test_what_an_earlier_release_routed_is_routed_on_beside_what_is_new(home: Home) -> None:
+    router = Router(home)
+    router.write_bootstrap()
+    for name, resource in (("cds.yaml", HTTP_ALONE), ("rds.yaml", ROUTES_OF_HTTP)):
+        (router.folder / name).write_text(json.dumps({"resources": [resource]}))
+    assert router.ports() == {("flights", "a"): 20001}
+    assert router.splits() == {"flights": Split({"a": 90, "b": 10})}
+    router.add("flights", "b", 20002, 20003)
+    router.split("flights", {"a": 50, "b": 50})
+    assert router.ports() == {("flights", "a"): 20001, ("flights", "b"): 20002}
+    assert router.splits() == {"flights": Split({"a": 50, "b": 50})}
+
+
+def test_a_program_of_an_earlier_release_has_no_port_for_grpc(home: Home) -> None:
+    process = ModelProcess(home, supervisor := Supervisor(home), "flights", "a")
+    supervisor.put(Program(process.program, ("server", "--bundle", "b", "--port", "20001")))
+    assert (process.port, process.grpc_port) == (20001, None)
