@@ -32,6 +32,7 @@ class Home:
     s3_port: int = 8333
     twins: tuple[str, ...] = ()
     algorithmia_port: int = 9010
+    token: Path | None = None
 
     @classmethod
     def find(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -50,6 +51,7 @@ class Home:
             s3_port=_port(env, "SAILPLANE_S3_PORT", 8333),
             twins=_twins(env),
             algorithmia_port=_port(env, "SAILPLANE_ALGORITHMIA_PORT", 9010),
+            token=project / env["SAILPLANE_TOKEN_FILE"] if env.get("SAILPLANE_TOKEN_FILE") else None,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 import httpx
@@ -22,7 +23,9 @@ def predict(home: Home, model: str, body: str | None) -> int:
 
         sys.stdout.write(asked(home, model, body) + "\n")
         return 0
-    sys.stdout.write(ask(deployment, body or example(home, deployment)) + "\n")
+    from sailplane.serving.token import authorization
+
+    sys.stdout.write(ask(deployment, body or example(home, deployment), authorization(home)) + "\n")
     return 0
 
 
@@ -46,9 +49,11 @@ def example(home: Home, deployment: Deployment) -> str:
     return json.dumps(Bundle.open(folder).example(), separators=(",", ":"))
 
 
-def ask(deployment: Deployment, body: str, *, remedy: str = "Run `sailplane up`.") -> str:
+def ask(
+    deployment: Deployment, body: str, headers: Mapping[str, str] | None = None, *, remedy: str = "Run `sailplane up`."
+) -> str:
     """The body of the answer, as the server wrote it. `remedy`: where nobody answers."""
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **(headers or {})}
     try:
         answer = httpx.post(deployment.endpoint, content=body, headers=headers, timeout=30, trust_env=False)
     except httpx.HTTPError as error:
@@ -58,6 +63,11 @@ def ask(deployment: Deployment, body: str, *, remedy: str = "Run `sailplane up`.
     return answer.text.strip()
 
 
-def curl(deployment: Deployment, body: str) -> str:
-    """A line to paste that does what `ask` does."""
-    return f"curl -s {deployment.endpoint} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+def curl(home: Home, deployment: Deployment, body: str) -> str:
+    """A line to paste that does what `ask` does. A token is read when it runs, so that no shell remembers it."""
+    from sailplane.serving.token import token_file
+
+    token = token_file(home)
+    headers = "-H 'Content-Type: application/json'"
+    headers += f' -H "Authorization: Bearer $(cat {shlex.quote(str(token))})"' if token else ""
+    return f"curl -s {deployment.endpoint} {headers} -d {shlex.quote(body)}"

@@ -81,14 +81,18 @@ def serve(home: Home) -> None:
     """Boots what `up` boots, without Airflow, and waits for SIGTERM or for supervisord's end."""
     from sailplane.services.programs import serving
     from sailplane.serving.client import wait_until
+    from sailplane.serving.local import renew
+    from sailplane.serving.token import take_token
     from sailplane.supervisor import Supervisor
 
     os.environ.update({"SAILPLANE_HOME": str(home.root), leftovers.MARK: SERVING})
     supervisor, stop = Supervisor(home), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    take_token(home)
     for program in serving(home):
         supervisor.put(program)
+    renew(home)
     supervisor.boot()
     # Its guard starts it again.
     while not stop.wait(1) and wait_until(supervisor.running, seconds=_BACK_SECONDS):

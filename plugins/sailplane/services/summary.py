@@ -14,6 +14,7 @@ from sailplane.records import Dataset, Evaluation
 from sailplane.records import Run as TrainingRun
 from sailplane.services.airflow_api import AirflowApi, Run
 from sailplane.services.answer import ask, curl, example, served
+from sailplane.serving.token import authorization
 
 LOG_LINES = 15
 NOISE = ("::group::", "::endgroup::")
@@ -81,7 +82,7 @@ def _show_answer(home: Home, model: str, console: Console) -> None:
     if deployment is None:
         console.print(f"\nNo version of {model} is served.")
         return
-    request = curl(deployment, body := example(home, deployment))
+    request = curl(home, deployment, body := example(home, deployment))
     console.print(f"\n[bold]{deployment.name} {deployment.version}[/] is served. Ask it:\n")
     console.print(request, markup=False)
-    console.print(f"\n{ask(deployment, body)}", markup=False)
+    console.print(f"\n{ask(deployment, body, authorization(home))}", markup=False)

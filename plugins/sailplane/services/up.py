@@ -17,6 +17,8 @@ from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.environment import prepare
 from sailplane.services.ports import require_ports
 from sailplane.services.programs import programs, settings
+from sailplane.serving.local import renew
+from sailplane.serving.token import take_token
 from sailplane.storage.roots import Root
 from sailplane.supervisor import ProgramState, Supervisor
 
@@ -50,8 +52,10 @@ def start(home: Home, console: Console) -> None:
     Ledger.at(home)
     require_ports(home)
     supervisor = Supervisor(home)
+    take_token(home)
     for program in programs(home):
         supervisor.put(program)
+    renew(home)
     # supervisord hands its environment to all that it starts: the mark by which `down` finds every one of them.
     os.environ.update({**settings(home), leftovers.MARK: "supervisor", "SPT_NOENV": "1"})
     supervisor.boot()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -25,14 +25,22 @@ class Reply:
         return json.loads(self.body)
 
 
-def call(address: int | Path, method: str, path: str, message: object = None, *, seconds: float = 5) -> Reply:
+def call(
+    address: int | Path,
+    method: str,
+    path: str,
+    message: object = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = 5,
+) -> Reply:
     """`address` is a port of 127.0.0.1 or a unix socket's path."""
     if isinstance(address, Path):
         connection: HTTPConnection = UnixConnection(address, timeout=seconds)
     else:
         connection = HTTPConnection("127.0.0.1", address, timeout=seconds)
     try:
-        connection.request(method, path, None if message is None else json.dumps(message))
+        connection.request(method, path, None if message is None else json.dumps(message), headers or {})
         response = connection.getresponse()
         return Reply(response.status, response.read(), response.headers.get("x-sailplane-version"))
     except (OSError, HTTPException) as error:

@@ -56,6 +56,19 @@ def model_ports(home: Home) -> dict[str, int]:
     return {ModelProcess(home, supervisor, model, version).program: port for (model, version), port in known}
 
 
+def renew(home: Home) -> None:
+    """Writes the programs of what was deployed before as they would be written now: with the token of today, and what
+    this release adds. `Supervisor.update` restarts those that changed."""
+    supervisor, router = Supervisor(home), Router(home)
+    for program in supervisor.programs():
+        if program.startswith("model-"):
+            model, _, version = program.removeprefix("model-").rpartition("-")
+            process = ModelProcess(home, supervisor, model, version)
+            process.renew()
+            if (model, version) in router.ports():
+                router.add(model, version, process.port, process.grpc_port)
+
+
 class _Deploying:
     def __init__(self, home: Home, ledger: Ledger, storage: Storage, model: Model) -> None:
         self.ledger, self.model = ledger, model

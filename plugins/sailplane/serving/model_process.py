@@ -20,6 +20,7 @@ from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.serving.client import call
 from sailplane.serving.identity import SMOKE_TEST
 from sailplane.serving.target import Progress
+from sailplane.serving.token import authorization, token_file
 from sailplane.supervisor import Program, Supervisor
 
 # Below the ports that Linux and macOS give to outgoing connections, so that no client sits on it at the next boot.
@@ -75,6 +76,13 @@ class ModelProcess:
             self.supervisor.put(self._program(port, grpc_port))
             self.supervisor.update()
 
+    def renew(self) -> None:
+        """Writes its program as it would be written now, on the ports that it has; an update of the supervisor restarts
+        it if that is another one."""
+        port = self.port
+        grpc_port = self.grpc_port or next(free for free in _free_ports(self.folder) if free != port)
+        self.supervisor.put(self._program(port, grpc_port))
+
     def progress(self) -> Progress:
         """`ready` when it answers."""
         if self._ready():
@@ -96,8 +104,8 @@ class ModelProcess:
     def smoke_test(self) -> None:
         """The golden rows through HTTP have to get their scores. ModelError if not."""
         bundle = Bundle.open(self.folder)
-        message = {"jsonData": bundle.golden_records, "meta": {"puid": SMOKE_TEST}}
-        reply = call(self.port, "POST", "/api/v1.0/predictions", message, seconds=60)
+        path, message = "/api/v1.0/predictions", {"jsonData": bundle.golden_records, "meta": {"puid": SMOKE_TEST}}
+        reply = call(self.port, "POST", path, message, headers=authorization(self.home), seconds=60)
         if reply.status != 200:
             got = f"{reply.status} {reply.body.decode(errors='replace')}"
             raise ModelError("score the golden rows of", self.program, got=got)
@@ -123,12 +131,16 @@ class ModelProcess:
         return command
 
     def _program(self, port: int, grpc_port: int) -> Program:
-        server = (sys.executable, "-P", "-m", "sailplane.serving.server")
+        server = (sys.executable, "-P", "-m", "sailplane.serving.server", "--bundle", str(self.folder))
+        token = token_file(self.home)
         # Not in its own folder: what is not shipped yet stays when that is removed.
         log = ("--request-log", str(self.home.requests / self.model / self.version))
         return Program(
             self.program,
-            (*server, "--bundle", str(self.folder), *log, _GRPC_PORT, str(grpc_port), "--port", str(port)),
+            (
+                *(*server, *log, *(("--token-file", str(token)) if token else ())),
+                *(_GRPC_PORT, str(grpc_port), "--port", str(port)),
+            ),
             environment={
                 "PYTHONUNBUFFERED": "1",
                 # One process a version, one core a prediction.
@@ -137,6 +149,8 @@ class ModelProcess:
                 "MALLOC_ARENA_MAX": "2",
                 # Else onnxruntime reports its use to its vendor.
                 "ORT_DISABLE_TELEMETRY": "1",
+                # Another token is another program, and nothing of it can be read there.
+                **({"TOKEN_CHANGED": str(token.stat().st_mtime_ns)} if token else {}),
             },
             directory=self.home.serving,
             priority=200,

@@ -11,6 +11,7 @@ import pytest
 from sailplane.home import Home
 from sailplane.serving.envoy_clusters import Ports, cluster_name, clusters, ports, version_of
 from sailplane.serving.envoy_routes import routes, splits
+from sailplane.serving.local import renew
 from sailplane.serving.model_process import ModelProcess
 from sailplane.serving.router import Router
 from sailplane.serving.target import Split
@@ -85,7 +86,17 @@ def test_what_an_earlier_release_routed_is_routed_on_beside_what_is_new(home: Ho
     assert router.splits() == {"flights": Split({"a": 50, "b": 50})}
 
 
-def test_a_program_of_an_earlier_release_has_no_port_for_grpc(home: Home) -> None:
+def test_a_program_of_an_earlier_release_gets_a_port_for_grpc_and_keeps_its_own(home: Home) -> None:
     process = ModelProcess(home, supervisor := Supervisor(home), "flights", "a")
     supervisor.put(Program(process.program, ("server", "--bundle", "b", "--port", "20001")))
     assert (process.port, process.grpc_port) == (20001, None)
+    Router(home).add("flights", "a", process.port)
+    renew(home)
+    assert process.port == 20001
+    assert process.grpc_port not in (None, 20001)
+    cds = json.loads((Router(home).folder / "cds.yaml").read_text())["resources"]
+    assert ports(cds) == {("flights", "a"): Ports(20001, process.grpc_port)}
+    [file] = (home.supervisor / "conf.d").iterdir()
+    written = file.read_text()
+    renew(home)
+    assert file.read_text() == written

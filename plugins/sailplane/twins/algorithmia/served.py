@@ -12,6 +12,7 @@ from sailplane.home import Home
 from sailplane.records import Deployment
 from sailplane.serving.client import Reply, call
 from sailplane.serving.local import endpoint
+from sailplane.serving.token import authorization
 from sailplane.twins.algorithmia.execution import Input, Output
 from sailplane.twins.algorithmia.refusals import Refusal
 
@@ -26,7 +27,7 @@ def answer(home: Home, model: str, version: str | None, given: Input, seconds: f
     """
     asked = records(given)
     path = urlsplit(endpoint(home, model)).path
-    reply = call(home.router_port, "POST", path, message(asked), seconds=seconds)
+    reply = call(home.router_port, "POST", path, message(asked), headers=authorization(home), seconds=seconds)
     _check(reply, model, home)
     if version not in (None, reply.version):
         found = f"No such algorithm: of {OWNER}/{model} version {reply.version} is served, not {version}."
