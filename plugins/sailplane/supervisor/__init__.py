@@ -194,10 +194,10 @@ class Supervisor:
         known = {"SAILPLANE_HOME": str(self.home.root), "SAILPLANE_PROJECT": str(self.home.project)}
         return program_file(Program(_GUARD, command, known, stop_seconds=1), log)
 
-    def _outliving(self) -> dict[str, tuple[str, ...]]:
-        """The commands of the programs that do, by name."""
+    def _outliving(self) -> dict[str, str]:
+        """The files of the programs that do, by name."""
         texts = {name: self._file(name).read_text() for name in self.programs()}
-        return {name: written_command(text) for name, text in texts.items() if outlives(text)}
+        return {name: text for name, text in texts.items() if outlives(text)}
 
     def _state(self, name: str) -> ProgramState:
         states = self.states()

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from sailplane.files import replace_file
+from sailplane.supervisor.program import DIGEST, written_command, written_digest
 
 
 class Processes:
@@ -27,8 +28,8 @@ class Processes:
         before = self._read().values()
         return [process for process in psutil.process_iter() if self._belongs(process, session, before)]
 
-    def end(self, session: int | None, spared: Mapping[str, tuple[str, ...]]) -> None:
-        """Kills them all, but for those that run one of these commands, by program."""
+    def end(self, session: int | None, spared: Mapping[str, str]) -> None:
+        """Kills them all, but for those that one of these programs' files speaks of, by name."""
         members = self.of(session)
         outlived = {name: process.pid for process in members if (name := _program(process, spared)) is not None}
         if outlived != self._read():
@@ -57,10 +58,14 @@ class Processes:
         return dict(json.loads(self._outlived.read_text())) if self._outlived.exists() else {}
 
 
-def _program(process: psutil.Process, commands: Mapping[str, tuple[str, ...]]) -> str | None:
+def _program(process: psutil.Process, files: Mapping[str, str]) -> str | None:
     try:
-        name = process.environ().get("SUPERVISOR_PROCESS_NAME", "")
+        environment = process.environ()
+        name = environment.get("SUPERVISOR_PROCESS_NAME", "")
         # Elsewhere a process cannot be waited for by who did not start it.
-        return name if sys.platform == "linux" and tuple(process.cmdline()) == commands.get(name) else None
+        if sys.platform != "linux" or name not in files:
+            return None
+        started = tuple(process.cmdline()), environment.get(DIGEST)
+        return name if started == (written_command(files[name]), written_digest(files[name])) else None
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None

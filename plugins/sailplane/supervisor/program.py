@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 import sys
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 from sailplane.errors import ConfigurationError
 
+# The variable that says what a process was started as.
+DIGEST: Final = "PROGRAM_DIGEST"
 _STAND_IN: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("stand_in.py")))
 
 
@@ -47,7 +50,8 @@ def state_of(info: Mapping[str, Any]) -> ProgramState:
 
 
 def program_file(program: Program, log: Path) -> str:
-    environment = ",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(program.environment.items()))
+    given = {**program.environment, **({DIGEST: _digest(program)} if program.outlives else {})}
+    environment = ",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(given.items()))
     # A second before supervisord would kill the one that stands in.
     started = (*_STAND_IN, str(program.stop_seconds - 1)) if program.outlives else ()
     lines = [
@@ -79,6 +83,12 @@ def written_command(text: str) -> tuple[str, ...]:
     return command[len(_STAND_IN) + 1 :] if outlives(text) else command
 
 
+def written_digest(text: str) -> str | None:
+    """What the process of a program that outlives supervisord carries."""
+    found = re.search(rf'\b{DIGEST}="(\w+)"', text)
+    return found[1] if found else None
+
+
 def outlives(text: str) -> bool:
     return _written(text)[: len(_STAND_IN)] == _STAND_IN
 
@@ -86,6 +96,10 @@ def outlives(text: str) -> bool:
 def _written(text: str) -> tuple[str, ...]:
     line = next(line for line in text.splitlines() if line.startswith("command="))
     return tuple(shlex.split(line.removeprefix("command=").replace("%%", "%")))
+
+
+def _digest(program: Program) -> str:
+    return hashlib.sha256(repr((program.command, sorted(program.environment.items()))).encode()).hexdigest()[:16]
 
 
 def _quoted(name: str, value: str) -> str:

@@ -162,6 +162,19 @@ def test_what_outlives_supervisord_is_the_next_ones_to_stop_and_to_start_again(s
     assert wait_until(lambda: sleepers(supervisor) not in ([], [before]), seconds=10), "it is started again"
 
 
+def test_what_is_to_run_in_another_way_does_not_outlive_supervisord(supervisor: Supervisor) -> None:
+    supervisor.put(sleeper(outlives=True))
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    [before] = sleepers(supervisor)
+    supervisor.put(sleeper(outlives=True, environment={"KEY": "another"}))
+    kill_supervisord(supervisor)
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    assert wait_until(lambda: sleepers(supervisor) not in ([], [before]), seconds=10)
+    [after] = sleepers(supervisor)
+    assert psutil.Process(after).environ()["KEY"] == "another"
+
+
 def test_a_shutdown_ends_what_outlived_a_killed_supervisord(supervisor: Supervisor, tmp_path: Path) -> None:
     script = tmp_path / "stubborn.py"
     script.write_text("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)\n")
