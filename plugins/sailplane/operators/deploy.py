@@ -98,6 +98,9 @@ class DeployModelOperator(BaseOperator):
             raise ConfigurationError("read the rollout of", self.task_id, got=repr(rollout), expected="Rollout(...)")
         if rollout is not None and seldon is not None:
             check_counted(rollout, seldon)
+        if rollout is not None and rollout.sticky and seldon is not None:
+            expected = "none on a cluster: what routes there does not look into requests"
+            raise ConfigurationError("read the rollout's", "sticky", got=repr(rollout.sticky), expected=expected)
 
     def execute(self, context: Context) -> dict[str, Any]:
         evaluation = Evaluation.from_dict(self.evaluation)

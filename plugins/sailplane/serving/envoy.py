@@ -14,6 +14,8 @@ TYPE = "type.googleapis.com/envoy"
 REQUEST_SECONDS = 30
 # Longer than a model server's own deadline.
 TRY_SECONDS = 12
+# The filter that makes a request's header of a field of its body.
+STICKY: Final = "sticky"
 _CONNECTIONS = 10_000
 _GRPC: Final = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
 
@@ -47,7 +49,8 @@ def _listener(host: str, port: int, routes: Path) -> dict[str, Any]:
         "rds": {"route_config_name": "models", "config_source": _followed(routes)},
         "local_reply_config": {"mappers": _failures()},
         "http_filters": [
-            {"name": "router", "typed_config": {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"}}
+            _sticky(),
+            {"name": "router", "typed_config": {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"}},
         ],
     }
     return {
@@ -55,6 +58,13 @@ def _listener(host: str, port: int, routes: Path) -> dict[str, Any]:
         "address": {"socket_address": {"address": host, "port_value": port}},
         "filter_chains": [{"filters": [{"name": "http", "typed_config": connection_manager}]}],
     }
+
+
+def _sticky() -> dict[str, Any]:
+    """Off but on the routes that name a field."""
+    source = {"inline_string": Path(__file__).with_name("sticky.lua").read_text()}
+    config = {"@type": f"{TYPE}.extensions.filters.http.lua.v3.Lua", "default_source_code": source}
+    return {"name": STICKY, "disabled": True, "typed_config": config}
 
 
 def _connection_limit() -> dict[str, Any]:

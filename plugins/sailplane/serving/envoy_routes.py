@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sailplane.serving import open_inference
-from sailplane.serving.envoy import REQUEST_SECONDS, TRY_SECONDS, TYPE
+from sailplane.serving.envoy import REQUEST_SECONDS, STICKY, TRY_SECONDS, TYPE
 from sailplane.serving.envoy_clusters import cluster_name, version_of
 from sailplane.serving.target import Split
 
 # Requests with the same value go to the same version as long as the weights are the same, and as a weight grows, those
 # that it has stay with it.
-STICKY: Final = "x-sailplane-key"
+KEY: Final = "x-sailplane-key"
 # Seconds that a request waits at most before it is sent again.
 LONGEST_BACK_OFF: Final = 0.25
 # By which Seldon Core v2 routes as well: the model's name within a message is not seen here.
@@ -47,7 +47,9 @@ def splits(resources: list[dict[str, Any]]) -> dict[str, Split]:
         shadows = [version_of(policy["cluster"])[1] for policy in action.get("request_mirror_policies", [])]
         for model in {model for model, _ in weights}:
             versions = {version: weight for (_, version), weight in weights.items()}
-            found[model] = Split(versions, shadows[0] if shadows else None)
+            shadow, field = shadows[0] if shadows else None, _field(route)
+            # Of calls over gRPC no field is read.
+            found.setdefault(model, Split(versions, shadow, field))
     return found
 
 
@@ -55,12 +57,22 @@ def _weighted(action: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(action.get("weighted_clusters", {}).get("clusters", []))
 
 
+def _field(route: Mapping[str, Any]) -> str | None:
+    config = route.get("typed_per_filter_config", {}).get(STICKY)
+    return str(config["filter_context"]["field"]) if config else None
+
+
 def _model_routes(model: str, split: Split) -> list[dict[str, Any]]:
     action = _action(model, split)
-    return [
+    found = [
         {"match": {"prefix": f"/seldon/local/{model}/"}, "route": {**action, "prefix_rewrite": "/"}},
         {"match": {"path_separated_prefix": f"/v2/models/{model}"}, "route": action},
     ]
+    if split.sticky is None:
+        return found
+    kind = f"{TYPE}.extensions.filters.http.lua.v3.LuaPerRoute"
+    config = {STICKY: {"@type": kind, "filter_context": {"field": split.sticky}}}
+    return [{**route, "typed_per_filter_config": config} for route in found]
 
 
 def _grpc_routes(splits: Mapping[str, Split]) -> Iterator[dict[str, Any]]:
@@ -94,7 +106,7 @@ def _refuses(match: Mapping[str, Any], code: str, reason: str) -> dict[str, Any]
 def _action(model: str, split: Split, *, grpc: bool = False) -> dict[str, Any]:
     action: dict[str, Any] = {
         "weighted_clusters": {"clusters": _weights(model, split.weights, grpc=grpc), "use_hash_policy": True},
-        "hash_policy": [{"header": {"header_name": STICKY}}],
+        "hash_policy": [{"header": {"header_name": KEY}}],
         "timeout": f"{REQUEST_SECONDS}s",
         "retry_policy": _again(alone=len(split.weights) < 2),
     }

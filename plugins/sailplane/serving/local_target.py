@@ -74,7 +74,7 @@ class LocalTarget:
         return self._router.splits().get(self.name, Split({}))
 
     def move(self, split: Split) -> None:
-        self._router.split(self.name, split.weights, split.shadow)
+        self._router.split(self.name, split)
         if not wait_until(lambda: self._router.routed(self.name) == self.split(), seconds=_ROUTED_SECONDS):
             got = f"the router does not take {dict(split.weights)}"
             raise DeploymentError("route", self.name, got=got, remedy=self._see_router())

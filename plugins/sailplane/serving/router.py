@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,11 +98,11 @@ class Router:
             if servers.pop((model, version), None) is not None:
                 self._write(self._clusters, clusters(servers))
 
-    def split(self, model: str, weights: Mapping[str, int], shadow: str | None = None) -> None:
+    def split(self, model: str, to: Split) -> None:
         """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it; with no weights
         the model is not routed."""
         with self._locked():
-            found = {**self.splits(), model: Split(dict(weights), shadow)}
+            found = {**self.splits(), model: to}
             self._write(self._routes, routes({name: split for name, split in found.items() if split.weights}))
 
     def routed(self, model: str) -> Split:

@@ -21,10 +21,11 @@ class Progress:
 @dataclass(frozen=True)
 class Split:
     """`weights`: percent of the traffic by version, 100 in all. `shadow`: the version that gets a copy of each request,
-    and whose answers nobody sees."""
+    and whose answers nobody sees. `sticky`: the field by which requests stay with their version, on this machine."""
 
     weights: Mapping[str, int]
     shadow: str | None = None
+    sticky: str | None = None
 
 
 class Target(Protocol):

@@ -75,6 +75,15 @@ def test_weights_are_kept_and_a_key_stays_with_its_version_while_a_cohort_grows(
     assert few < more
     assert len(more) < 60
 
+    target.move(Split({old.version: 50, new.version: 50}, sticky="carrier"))
+    assert target.split().sticky == "carrier"
+
+    def by_field(key: int) -> set[str]:
+        return {ask(client, {**tiny.RECORD, "carrier": str(key)}).headers["x-sailplane-version"] for _ in range(3)}
+
+    assert {key for key in range(60) if by_field(key) == {new.version}} == more
+    assert {key for key in range(60) if by_field(key) == {old.version}} == set(range(60)) - more
+
 
 def test_a_shadow_sees_every_request_and_nobody_its_answers(
     target: LocalTarget, platform: Home, registered: Registered, client: httpx.Client

@@ -106,12 +106,14 @@ def test_a_target_without_what_it_needs_is_refused_where_the_dag_is_parsed(how: 
         DeployModelOperator(task_id="deploy", evaluation={}, **how)
 
 
-def test_checks_of_what_nobody_counts_are_refused_where_the_dag_is_parsed():
+def test_what_no_cluster_counts_or_reads_is_refused_where_the_dag_is_parsed():
     how = {"task_id": "deploy", "evaluation": {}, "target": "kubernetes"}
     with pytest.raises(ConfigurationError, match=r"checks with CoreV2; expected checks=\[\].*CoreV1\(image"):
         DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout())
     rewarded = Rollout(checks=[ErrorRate(), Metric(metric="reward", worse_by=0.1)])
     with pytest.raises(ConfigurationError, match="checks: metric reward; expected ErrorRate, Latency"):
         DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=rewarded)
+    with pytest.raises(ConfigurationError, match="sticky: 'customer'; expected none on a cluster"):
+        DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=Rollout(sticky="customer"))
     DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout(checks=[]))
     DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=Rollout())

@@ -68,7 +68,7 @@ def test_ports_are_read_as_they_were_written() -> None:
 
 
 def test_splits_are_read_as_they_were_written() -> None:
-    written = {"flights": Split({"a": 90, "b": 10}), "digits": Split({"c": 100}, shadow="d")}
+    written = {"flights": Split({"a": 90, "b": 10}), "digits": Split({"c": 100}, shadow="d", sticky="a field")}
     assert splits(routes(written)["resources"]) == written
     assert splits(routes({})["resources"]) == {}
 
@@ -81,7 +81,7 @@ def test_what_an_earlier_release_routed_is_routed_on_beside_what_is_new(home: Ho
     assert router.ports() == {("flights", "a"): 20001}
     assert router.splits() == {"flights": Split({"a": 90, "b": 10})}
     router.add("flights", "b", 20002, 20003)
-    router.split("flights", {"a": 50, "b": 50})
+    router.split("flights", Split({"a": 50, "b": 50}))
     assert router.ports() == {("flights", "a"): 20001, ("flights", "b"): 20002}
     assert router.splits() == {"flights": Split({"a": 50, "b": 50})}
 

@@ -104,9 +104,8 @@ def actions(plan: Rollout, subject: Subject, state: State, found: Split) -> tupl
 
 def _same(wanted: Split, found: Split) -> bool:
     has = {version: weight for version, weight in found.weights.items() if weight}
-    return {version: weight for version, weight in wanted.weights.items() if weight} == has and (
-        wanted.shadow == found.shadow
-    )
+    wants = {version: weight for version, weight in wanted.weights.items() if weight}
+    return (wants, wanted.shadow, wanted.sticky) == (has, found.shadow, found.sticky)
 
 
 def _started(plan: Rollout, subject: Subject, state: State, progress: Progress, gap: float) -> State:

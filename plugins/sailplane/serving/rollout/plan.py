@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from sailplane.serving.rollout import declared
 from sailplane.serving.rollout.declared import Check, ErrorRate, check_number, refused
 from sailplane.serving.rollout.durations import seconds
 
+# As JSON writes it without an escape.
+_FIELD: Final = re.compile(r"[ !#-\[\]-~]+")
 OnFailure = Literal["rollback"]
 TooFew = Literal["fail", "pass"]
 
@@ -38,6 +41,9 @@ class Rollout:
     :param extend: how much longer than `bake` a step waits for them
     :param too_few: what it means if they do not come: `"fail"` or `"pass"`
     :param start: how long the version may take until it is ready
+    :param sticky: a field by which requests stay with their version as long as the weights are the same, and with the
+        new one as its weight grows: of `meta.tags` (Seldon) or `parameters` (v2), else of the first row. Bodies that
+        are longer than 64 KB, or come in chunks, are not looked into; the header `x-sailplane-key` goes before.
 
     Raises ConfigurationError for what cannot be meant.
     """
@@ -52,6 +58,7 @@ class Rollout:
     extend: str = "30m"
     too_few: TooFew = "fail"
     start: str = "10m"
+    sticky: str | None = None
 
     def __post_init__(self) -> None:
         self._check_steps()
@@ -68,6 +75,8 @@ class Rollout:
         check_number("confidence", self.confidence, low=0.5, high=0.9999)
         if not isinstance(self.min_requests, int) or isinstance(self.min_requests, bool) or self.min_requests < 1:
             raise refused("min_requests", repr(self.min_requests), "a whole number of 1 or more")
+        if self.sticky is not None and not (isinstance(self.sticky, str) and _FIELD.fullmatch(self.sticky)):
+            raise refused("sticky", repr(self.sticky), "the name of a field, in ASCII")
         # As a DAG writes them they are lists; compared and read again they are the same.
         object.__setattr__(self, "steps", tuple(self.steps))
         object.__setattr__(self, "checks", tuple(self.checks))

@@ -90,5 +90,5 @@ def split(plan: Rollout, subject: Subject, state: State) -> Split | None:
         return Split({})
     if state.phase == "baking":
         percent = plan.steps[state.step]
-        return Split({subject.champion: 100 - percent, subject.version: percent})
+        return Split({subject.champion: 100 - percent, subject.version: percent}, sticky=plan.sticky)
     return Split({subject.champion: 100}, shadow=subject.version if state.phase == "shadowing" else None)

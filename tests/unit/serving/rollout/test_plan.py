@@ -8,6 +8,8 @@ import pytest
 from sailplane.errors import ConfigurationError
 from sailplane.serving.rollout.declared import ErrorRate, Latency, Metric, PredictionDrift
 from sailplane.serving.rollout.plan import Rollout
+from sailplane.serving.rollout.state import State, Subject, split
+from sailplane.serving.target import Split
 
 ALL = [
     ErrorRate(maximum=0.05, worse_by=0.01),
@@ -43,6 +45,9 @@ ALL = [
         ({"checks": [ErrorRate]}, "checks: .*; expected each one of"),
         ({"confidence": 95}, "confidence: 95; expected a number from 0.5 to 0.9999"),
         ({"min_requests": 0}, "min_requests: 0; expected a whole number"),
+        ({"sticky": ""}, "sticky: ''; expected the name of a field"),
+        ({"sticky": 'a"b'}, "sticky: .*; expected the name of a field"),
+        ({"sticky": ["a"]}, r"sticky: \['a'\]; expected the name of a field"),
         ({"min_requests": True}, "min_requests: True; expected a whole number"),
     ],
 )
@@ -71,8 +76,16 @@ def test_a_check_that_cannot_be_meant_is_refused_too(check: Any, arguments: dict
 
 
 def test_a_plan_comes_back_from_json_as_it_went() -> None:
-    plan = Rollout(shadow="30s", steps=[5, 100], bake="90s", checks=ALL, too_few="pass")
+    plan = Rollout(shadow="30s", steps=[5, 100], bake="90s", checks=ALL, too_few="pass", sticky="customer")
     assert Rollout.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_field_is_sticky_while_two_versions_share_the_traffic() -> None:
+    plan = Rollout(shadow="1m", steps=[10, 100], sticky="customer")
+    subject = Subject(name="flights", version="b", champion="a", endpoint="", owner="")
+    assert split(plan, subject, State(phase="baking")) == Split({"a": 90, "b": 10}, sticky="customer")
+    assert split(plan, subject, State(phase="shadowing")) == Split({"a": 100}, shadow="b")
+    assert split(plan, subject, State(phase="promoting")) == Split({"b": 100})
 
 
 def test_lengths_of_time_are_seconds() -> None:
