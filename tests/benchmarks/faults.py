@@ -58,13 +58,13 @@ class Load:
         return Row(f"{name}: failed", len(failed), len(self.answers), "requests", "all that were asked", limit)
 
     def back(self, name: str, killed: float) -> Row:
-        """Until the last one that failed had been due."""
-        last = max((answer.due for answer in self.answers if answer.status != 200), default=killed)
+        """Until the last one that failed had begun."""
+        last = max((answer.began for answer in self.answers if answer.status != 200), default=killed)
         return Row(f"{name}: answers again after", last - killed, 2, "s", "the limit", "2 s")
 
     def last_of(self, version: str) -> float:
-        """When the last request was due that the version answered."""
-        return max((answer.due for answer in self.answers if answer.said == version), default=0.0)
+        """When the last request began that the version answered."""
+        return max((answer.began for answer in self.answers if answer.said == version), default=0.0)
 
 
 class Place:
@@ -215,10 +215,10 @@ def _overloaded(place: Place) -> Iterator[Row]:
     name, whole = "five times saturation", {200, 503}
     odd = [answer for answer in load.answers if answer.status not in whole]
     yield Row(f"{name}: neither answered nor refused", len(odd), len(load.answers), "requests", "all asked", "0")
-    last = load.answers[-1].due
+    last = load.answers[-1].began
     answered = [answer for answer in load.answers if answer.status == 200]
     refused = sorted(answer.seconds for answer in load.answers if answer.status == 503)
-    rate = sum(answer.due < last for answer in answered) / (last - load.answers[0].due)
+    rate = sum(answer.began < last for answer in answered) / (last - load.answers[0].began)
     yield Row(f"{name}: answered", rate, 100, "1/s", "what the model can do")
     yield Row(
         f"{name}: the slowest answer", max(answer.seconds for answer in answered), 10, "s", "the deadline", "10 s"

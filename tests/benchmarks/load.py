@@ -15,9 +15,9 @@ PACED = Path(__file__).parent / "clients" / "paced.py"
 
 
 class Answer(NamedTuple):
-    """`due`: since 1970; `seconds`: from then on. `said`: the version that answered, or the reason."""
+    """`began`: since 1970. `said`: the version that answered, or the reason."""
 
-    due: float
+    began: float
     seconds: float
     status: int
     said: str
@@ -47,5 +47,5 @@ def begun(
                 client.send_signal(signal.SIGTERM)
             assert client.wait(60) == 0
     for line in answered.read_text().splitlines():
-        due, took, status, said = line.split(maxsplit=3)
-        answers.append(Answer(float(due), float(took), int(status), said))
+        began, took, status, said = line.split(maxsplit=3)
+        answers.append(Answer(float(began), float(took), int(status), said))

@@ -1,8 +1,8 @@
 """`paced.py URL BODY RATE SECONDS`: asks with the file BODY RATE times a second, whatever becomes of earlier requests,
 for so long or until SIGTERM.
 
-A line for each: when it was due (seconds since 1970), how long it took from then on (so a late start counts), the
-status, or 0, and the version that answered, or the reason. A request that finds no connection free opens one."""
+A line for each: when it began (seconds since 1970), how long it took, the status, or 0, and the version that answered,
+or the reason. A request that finds no connection free opens one."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class Client:
         self.request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
         self.free: list[Connection] = []
 
-    async def ask(self, due: float) -> None:
+    async def ask(self, began: float) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
                 status, said = await self._asked()
         except (OSError, TimeoutError) as error:
             status, said = 0, f"{type(error).__name__}: {error}"
-        print(f"{due:.6f} {time.time() - due:.6f} {status} {said}")
+        print(f"{began:.6f} {time.time() - began:.6f} {status} {said}")
 
     async def _asked(self) -> tuple[int, str]:
         connection = self._connected() or await self._connect()
@@ -101,11 +101,11 @@ async def main(url: str, body: str, rate: str, seconds: str) -> None:
     asked, over = set(), asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     for number in range(int(float(rate) * float(seconds))):
-        due = began + number / float(rate)
-        await asyncio.sleep(max(0, due - time.time()))
+        await asyncio.sleep(max(0, began + number / float(rate) - time.time()))
         if over.is_set():
             break
-        task = asyncio.ensure_future(client.ask(due))
+        # Not from when it was due: the loop's clock has steps of a millisecond. No request waits for another one.
+        task = asyncio.ensure_future(client.ask(time.time()))
         asked.add(task)
         task.add_done_callback(asked.discard)
     await asyncio.gather(*asked)
