@@ -1,6 +1,6 @@
 """What clients see while versions change and processes are killed, under 500 requests a second through the router.
 
-A small model over arrays, supervisord, the router and the model servers; no Airflow beside them."""
+A small model over arrays, supervisord, the router and the model servers with their log; no Airflow beside them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,10 +32,12 @@ from sailplane.supervisor.processes import Processes
 from tests.benchmarks.load import Answer, begun
 from tests.benchmarks.row import Row
 from tests.platform import free_port
+from tests.small_disk import SmallDisk, disks
 from tests.unit.registry import tiny
 
 ASKS = {"jsonData": tiny.RECORD}
 RATE, LONGEST, AROUND = 500, 120, 2.0
+Disk = Callable[[Path], AbstractContextManager[SmallDisk]]
 PLAN = Rollout(steps=[10, 50, 100], bake="3s", checks=[ErrorRate(), Latency(p99="250ms")])
 # It gives its golden rows their scores, and goes wrong on what is asked.
 ASKED = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "__spec__", ""))\n' + tiny.COLUMNS
@@ -72,6 +74,7 @@ class Place:
 
     def __init__(self, folder: Path, home: Home) -> None:
         self.folder, self.home = folder, home
+        self.disk: SmallDisk | None = None
         self.supervisor, self.ledger, self.storage = Supervisor(home), Ledger.at(home), Storage(home.store)
         self.serving = Serving.local(home, self.ledger, self.storage, "flights")
 
@@ -107,21 +110,28 @@ def rows() -> Iterator[Row]:
         yield from _killed(place)
         yield from _rebooted(place)
         yield from _overloaded(place)
+    for way in disks()[:1]:
+        with tempfile.TemporaryDirectory(prefix="sailplane-bench-") as folder, _started(Path(folder), way) as place:
+            yield from _full_disk(place)
 
 
 @contextmanager
-def _started(folder: Path) -> Iterator[Place]:
+def _started(folder: Path, disk: Disk | None = None) -> Iterator[Place]:
+    """`disk`: what the log of the requests lies on."""
     settings = {"SAILPLANE_PROJECT": str(folder), "SAILPLANE_HOME": str(folder / "home")}
     home = Home.find({**settings, "SAILPLANE_ROUTER_PORT": str(free_port())})
     supervisor = Supervisor(home)
     supervisor.boot()
+    small = disk(home.requests) if disk else nullcontext()
     try:
         supervisor.put(router_program(home))
         supervisor.update()
         place = Place(folder, home)
         assert wait_until(Router(home).running, seconds=20)
-        assert place.rolled_out(place.registered("first"), AT_ONCE) == "succeeded"
-        yield place
+        with small as place.disk:
+            assert place.rolled_out(place.registered("first"), AT_ONCE) == "succeeded"
+            yield place
+            supervisor.shutdown()
     finally:
         supervisor.shutdown()
 
@@ -202,6 +212,13 @@ def _rebooted(place: Place) -> Iterator[Row]:
     assert wait_until(lambda: Router(place.home).running() and _whole(place), seconds=60)
     assert place.serving.target.split() == before
     yield Row("after a reboot the same versions have their weights", time.time() - began, 20, "s", "all services up")
+
+
+def _full_disk(place: Place) -> Iterator[Row]:
+    assert place.disk
+    with place.load() as load, place.disk.full(leave=0):
+        time.sleep(5)
+    yield load.row("a full disk under the log of the requests")
 
 
 def _overloaded(place: Place) -> Iterator[Row]:
