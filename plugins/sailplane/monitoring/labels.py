@@ -83,6 +83,15 @@ def truths(feedback: pd.DataFrame) -> Late:
     return Late.of(pd.DataFrame(found, columns=["id", "row", TRUTH], dtype="object"), TRUTH)
 
 
+def alike(values: pd.Series[Any]) -> pd.Series[Any]:
+    """In their one type, or, of several types, as text."""
+    found: pd.Series[Any] = values.convert_dtypes()
+    if found.dtype != "object":
+        return found
+    plain = (type(None), str)
+    return pd.Series([one if isinstance(one, plain) else json.dumps(one) for one in values], dtype="str")
+
+
 def _truths(text: object) -> list[tuple[int, Any]]:
     truth = json.loads(text) if isinstance(text, str) else None
     if isinstance(truth, list):

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sailplane.errors import DataError
-from sailplane.monitoring.labels import TRUTH, Labels, Late, read_labels, truths
+from sailplane.monitoring.labels import TRUTH, Labels, Late, alike, read_labels, truths
 from sailplane.monitoring.rows import FEEDBACK
 from sailplane.monitoring.shipping import DROPPED, days, fed_back
 from sailplane.serving.spool import files
@@ -86,7 +86,7 @@ def requests(
             remedy="A server's log is on the store some minutes later; `sailplane status` says what waits.",
         )
     frame = pd.concat(found).sort_values("time", kind="stable", ignore_index=True)
-    return frame.assign(**{TRUTH: _alike(frame[TRUTH])})
+    return frame.assign(**{TRUTH: alike(frame[TRUTH])})
 
 
 def scan(
@@ -181,14 +181,6 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
     return frame
-
-
-def _alike(values: pd.Series[Any]) -> pd.Series[Any]:
-    """In one type: numbers, where all of them are; of several types, as text."""
-    found: pd.Series[Any] = values.infer_objects()
-    if found.dtype != "object":
-        return found
-    return found.map(lambda value: None if value is None else value if isinstance(value, str) else json.dumps(value))
 
 
 def _count(table: pa.Table, counts: Counts) -> None:

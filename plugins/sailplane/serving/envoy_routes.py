@@ -12,6 +12,7 @@ from typing import Any, Final
 from sailplane.serving import open_inference
 from sailplane.serving.envoy import REQUEST_SECONDS, STICKY, TRY_SECONDS, TYPE
 from sailplane.serving.envoy_clusters import cluster_name, version_of
+from sailplane.serving.identity import SHADOW
 from sailplane.serving.target import Split
 
 # Requests with the same value go to the same version as long as the weights are the same, and as a weight grows, those
@@ -29,7 +30,12 @@ def routes(splits: Mapping[str, Split]) -> dict[str, Any]:
     models = sorted(splits)
     found = [route for model in models for route in _model_routes(model, splits[model])]
     called = list(_grpc_routes(splits))
-    host = {"name": "models", "domains": ["*"], "routes": [*_health(), *found, *called, _unknown(models)]}
+    host = {
+        "name": "models",
+        "domains": ["*"],
+        "routes": [*_health(), *found, *called, _unknown(models)],
+        "request_headers_to_remove": [SHADOW],
+    }
     configuration = {
         "@type": f"{TYPE}.config.route.v3.RouteConfiguration",
         "name": "models",
@@ -113,7 +119,8 @@ def _action(model: str, split: Split, *, grpc: bool = False) -> dict[str, Any]:
     if split.shadow:
         whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
         shadow = {"cluster": cluster_name(model, split.shadow, grpc=grpc), "runtime_fraction": whole}
-        action["request_mirror_policies"] = [shadow]
+        marked = {"request_headers_mutations": [{"append": _header(SHADOW, "true")}]}
+        action["request_mirror_policies"] = [{**shadow, **marked}]
     return action
 
 

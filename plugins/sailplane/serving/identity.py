@@ -12,6 +12,8 @@ PUID: Final = "seldon-puid"
 _HEADERS: Final = (PUID.encode(), b"x-request-id")
 # One that is longer, or does not fit into a header, is in the answer's body only.
 _LONGEST: Final = 200
+# The router gives it to the copy of a request that a shadow gets, and takes it from all others.
+SHADOW: Final = "x-sailplane-shadow"
 # Of a deployment's own request, which belongs into no log.
 SMOKE_TEST: Final = "sailplane-smoke-test"
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from sailplane.errors import StorageError
 from sailplane.registry.bundle import Bundle
+from sailplane.serving.identity import SHADOW
 from sailplane.serving.open_inference_binary import LENGTH as JSON_LENGTH
 from sailplane.serving.spool import LOST, Entry, Limits, Writer
 
@@ -28,6 +29,7 @@ MOST_WAITING_BYTES: Final = 16 * 2**20
 MOST_BYTES: Final = 4 * 2**20
 # So many are written at a time that answering goes on meanwhile.
 _TOGETHER: Final = 128
+_SHADOW: Final = SHADOW.encode()
 _ROOM: Final = {errno.ENOSPC: "disk", errno.EFBIG: "disk", errno.EDQUOT: "space"}
 REASONS: Final = ("queue", "size", *dict.fromkeys(_ROOM.values()), "fault")
 Headers = Mapping[bytes, bytes]
@@ -144,9 +146,7 @@ def _entry(
 
 
 def is_shadow(headers: Headers) -> bool:
-    """Envoy marks the copy of a request in the name of its host, before the port."""
-    host = headers.get(b"host", b"")
-    return host.endswith(b"-shadow") or host.rpartition(b":")[0].endswith(b"-shadow")
+    return _SHADOW in headers
 
 
 def _note(lost: Counter[str]) -> Entry:

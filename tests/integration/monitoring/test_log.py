@@ -120,7 +120,7 @@ def test_each_protocol_is_logged_alike_and_refused_requests_with_the_reason(
             assert ("seldon-puid", "grpc") in [tuple(one) for one in told.trailing_metadata()]
             with pytest.raises(grpc.RpcError):
                 call(messages.ModelInferRequest(model_name="flights").SerializeToString())
-        shadow = {"host": "127.0.0.1-shadow:9000"}
+        shadow = {"x-sailplane-shadow": "true"}
         assert server.post(SELDON, message([record], "copy"), headers=shadow).status_code == 200
         assert server.post(SELDON, message([{**record, "distance": "far"}], "bad")).status_code == 400
         deep: dict[str, Any] = {}

@@ -15,14 +15,17 @@ import numpy as np
 import pytest
 
 from sailplane.home import Home
+from sailplane.monitoring import requests
 from sailplane.records import Model
 from sailplane.serving import open_inference_pb2 as messages
 from sailplane.serving.client import wait_until
 from sailplane.serving.local_target import LocalTarget
 from sailplane.serving.target import Split
+from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.integration.serving.test_grpc import call, inference, refused
 from tests.integration.serving.test_split import NO_NUMBERS, scored, start, target
+from tests.platform import until
 from tests.unit.registry import tiny
 from tests.unit.serving.test_open_inference import INFER, request
 
@@ -46,9 +49,10 @@ def versions(channel: grpc.Channel, count: int, **metadata: str) -> Counter[str]
 
 
 def test_calls_go_where_requests_go(
-    target: LocalTarget, platform: Home, registered: Registered, channel: grpc.Channel
+    target: LocalTarget, platform: Home, storage: Storage, registered: Registered, channel: grpc.Channel
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
+    target.check_services()
     code, said = refused(channel, "ModelInfer", inference([tiny.RECORD]))
     assert (code, "served: none" in said) == (grpc.StatusCode.NOT_FOUND, True), said
     start(target, old, new)
@@ -62,6 +66,14 @@ def test_calls_go_where_requests_go(
     scores = np.float32(list(answer.outputs[0].contents.fp32_contents))
     np.testing.assert_array_equal(scores, np.float32(rest["outputs"][0]["data"]))
     assert wait_until(lambda: scored(target, new) == before + 2, seconds=10), "the shadow sees calls as well"
+
+    def logged() -> set[tuple[str, bool, str]] | None:
+        frame = requests(storage, "flights", spool=platform.requests)
+        return set(zip(frame["version"], frame["shadow"], frame["protocol"], strict=True)) if len(frame) == 4 else None
+
+    kinds = ("open_inference", "open_inference_grpc")
+    marked = {(model.version, model == new, kind) for model in (old, new) for kind in kinds}
+    assert until(logged, 30, "the log") == marked
 
     assert infer(channel).model_version == old.version, "the only model need not be named"
     assert call(channel, "ServerReady", messages.ServerReadyRequest()).ready

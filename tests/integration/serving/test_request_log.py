@@ -41,7 +41,9 @@ def asked_and_fed_back(home: Home, good: str) -> Iterator[dict[str, str]]:
 
     def ask() -> None:
         address = f"http://127.0.0.1:{home.router_port}/seldon/local/flights"
-        with httpx.Client(trust_env=False, timeout=30) as client:
+        # What only the router may say of a request.
+        headers = {"x-sailplane-shadow": "true"}
+        with httpx.Client(trust_env=False, timeout=30, headers=headers) as client:
             while not over.is_set():
                 answer = client.post(f"{address}/api/v1.0/predictions", json={"jsonData": tiny.RECORD})
                 assert answer.status_code == 200

@@ -77,7 +77,7 @@ def test_rewards_are_counted_for_the_version_that_answered_and_not_twice_for_a_s
 
     for reward_of, version in [(1, "v1"), (0, "v1"), (-2, bundle.version), (5, None), (None, "v1")]:
         feed_back(reward_of, version)
-    feed_back(1, "v1", host="127.0.0.1-shadow:9000")
+    feed_back(1, "v1", **{"x-sailplane-shadow": "true"})
     text = server._scorer.metrics.text().decode()
     assert reward(text, "v1") == Feedback(count=2, total=1.0, low=0.0, high=1.0)
     assert reward(text, "unknown").count == 1
@@ -128,8 +128,8 @@ def test_one_without_any_gets_one_that_its_answer_says(server: ModelServer) -> N
 def test_a_shadows_copy_of_feedback_is_not_logged(bundle: Bundle, tmp_path: Path) -> None:
     scorer = Scorer(bundle, log=tmp_path)
     message = {"response": {"meta": {"puid": "a"}}, "reward": 1}
-    for host in ("127.0.0.1", "127.0.0.1-shadow"):
-        asked(ModelServer(scorer), PATH, message, host=host)
+    for headers in ({}, {"x-sailplane-shadow": "true"}):
+        asked(ModelServer(scorer), PATH, message, **headers)
     assert scorer.log
     scorer.log.close()
     [path] = files(tmp_path)

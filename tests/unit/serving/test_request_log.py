@@ -9,7 +9,7 @@ import pytest
 
 from sailplane.registry.bundle import Bundle
 from sailplane.serving import request_log
-from sailplane.serving.request_log import MOST_BYTES, MOST_WAITING, RequestLog, is_shadow
+from sailplane.serving.request_log import MOST_BYTES, MOST_WAITING, RequestLog
 from sailplane.serving.spool import LOST, SELDON, Entry, Limits, files, read
 
 
@@ -75,16 +75,3 @@ def test_without_room_all_is_dropped_by_its_reason_and_nothing_raised(bundle: Bu
     log.close()
     assert dropped == {"space": 1}
     assert entries(tmp_path) == []
-
-
-def test_the_copy_that_a_shadow_gets_is_known_by_the_hosts_name() -> None:
-    hosts = {
-        b"127.0.0.1-shadow:9000": True,
-        b"models-shadow": True,
-        b"[::1]:9000-shadow": True,
-        b"127.0.0.1:9000": False,
-        b"my-shadows:80": False,
-        b"": False,
-    }
-    assert {host: is_shadow({b"host": host}) for host in hosts} == hosts
-    assert not is_shadow({})

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from sailplane.errors import LabelError
+from sailplane.monitoring.labels import Late, alike, read_labels, truths
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([True, None, False], [True, pd.NA, False]),
+        ([1, None, 0], [1, pd.NA, 0]),
+        ([3, 0.5], [3.0, 0.5]),
+        (["late", None], ["late", pd.NA]),
+        (["late", 1, None, [1, 2]], ["late", "1", pd.NA, "[1, 2]"]),
+    ],
+)
+def test_truths_are_of_one_type_though_some_are_missing(values: list[Any], expected: list[Any]) -> None:
+    found = alike(pd.Series(values, dtype="object"))
+    assert found.dtype != "object"
+    assert [pd.NA if pd.isna(one) else one for one in found] == expected
+
+
+def test_the_newest_of_several_labels_wins_by_its_time_or_by_its_place() -> None:
+    timed = read_labels(pd.DataFrame({"id": ["a", "a", "b"], "truth": [1, 0, 1], "time": [9, 3, 4]}))
+    assert Late.of(timed, "truth").of_rows(["a", "b", "c"], [0, 7, 0]) == [1, 1, None]
+    placed = read_labels(pd.DataFrame({"id": ["a", "a"], "truth": [1, 0]}))
+    late = Late.of(placed, "truth")
+    assert late.of_rows(["a"], [0]) == [0]
+    assert (late.count, late.repeated, late.unknown) == (2, 1, 0)
+
+
+def test_a_label_of_one_row_goes_before_that_of_all_rows() -> None:
+    late = Late.of(pd.DataFrame({"id": ["a", "a"], "row": [None, 1], "truth": [0, 1]}), "truth")
+    assert late.of_rows(["a", "a", "a"], [0, 1, 2]) == [0, 1, 0]
+
+
+def test_a_truth_that_is_fed_back_is_of_its_rows_or_of_all() -> None:
+    fed_back = pd.DataFrame({"id": ["a", "b", "c", "d"], "truth": ["[[1], [0]]", '"late"', None, "[[1, 2]]"]})
+    late = truths(fed_back)
+    assert late.of_rows(["a", "a", "b", "c", "d"], [0, 1, 5, 0, 0]) == [1, 0, "late", None, [1, 2]]
+
+
+def test_labels_that_cannot_be_read_are_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("key,truth\n1,2\n")
+    with pytest.raises(LabelError, match="no column 'id'"):
+        read_labels(tmp_path / "labels.csv")
+    with pytest.raises(LabelError, match=r"nothing\.parquet"):
+        read_labels(tmp_path / "nothing.parquet")
