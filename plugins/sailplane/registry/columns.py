@@ -7,7 +7,10 @@ import math
 import numbers
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from sailplane.errors import RequestError
 from sailplane.records import Field, FieldKind
@@ -35,20 +38,23 @@ _DTYPES: dict[FieldKind, tuple[str, str]] = {
     "timestamp": ("datetime64[us, UTC]", "datetime64[us, UTC]"),
 }
 _PLAIN_DTYPES = {"float64", "int64", "bool"}
+# Of what was got, and of a list of names: an error is for a person.
+_LONGEST: Final = 60
+_MOST_NAMES: Final = 30
 
 
-def check_names(names: Sequence[str], inputs: Sequence[Field]) -> None:
-    """Raises RequestError on a field that is missing, unknown or given twice."""
+def check_names(names: Sequence[str], inputs: Sequence[Field], where: str = "request") -> None:
+    """Raises RequestError on a field that is missing, unknown or given twice. `where` they lie is for the error."""
     expected = [field.name for field in inputs]
     if names == expected:
         return
     if missing := [name for name in expected if name not in names]:
-        raise RequestError("read request", got=f"field {missing[0]!r} is missing", expected=_listed(expected))
+        raise RequestError("read", where, got=f"field {missing[0]!r} is missing", expected=_fields(expected))
     if unknown := [name for name in names if name not in expected]:
-        raise RequestError("read request", got=f"field {_short(unknown[0])} is unknown", expected=_listed(expected))
+        raise RequestError("read", where, got=f"field {shown(unknown[0])} is unknown", expected=_fields(expected))
     if len(names) != len(expected):
         twice = next(name for name in names if list(names).count(name) > 1)
-        raise RequestError("read request", got=f"field {twice!r} is given twice", remedy="Give it once.")
+        raise RequestError("read", where, got=f"field {twice!r} is given twice", remedy="Give it once.")
 
 
 def read(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field]) -> dict[str, list[Any]]:
@@ -63,16 +69,16 @@ def typed_frame(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) ->
     return pd.DataFrame({field.name: _typed(values[field.name], field) for field in inputs}, copy=False)
 
 
-def columns_of(records: Sequence[object], inputs: Sequence[Field]) -> dict[str, list[object]]:
-    """A list of {field: value} as {field: values}."""
+def columns_of(records: Sequence[object], inputs: Sequence[Field], where: str = "request") -> dict[str, list[object]]:
+    """A list of {field: value} as {field: values}. `where` it lies is for the error."""
     if not records:
-        raise RequestError("read request", got="no rows", expected="at least one row")
+        raise RequestError("read", where, got="no rows", expected="at least one row")
     columns: dict[str, list[object]] = {field.name: [] for field in inputs}
     for row, record in enumerate(records):
         if not isinstance(record, Mapping):
-            raise RequestError("read row", row, got=_short(record), expected="an object of fields by name")
+            raise RequestError(f"read {where}, row", row, got=shown(record), expected="an object of fields by name")
         if record.keys() != columns.keys():
-            check_names([str(name) for name in record], inputs)
+            check_names([str(name) for name in record], inputs, f"{where}, row {row}")
         for name, column in columns.items():
             column.append(record[name])
     return columns
@@ -94,7 +100,7 @@ def _read(values: Sequence[object], field: Field) -> list[Any]:
     except (ValueError, OverflowError) as error:
         row = next(row for row, value in enumerate(values) if not _fits(value, field))
         expected = f"{EXPECTED[field.kind]}{' or null' if field.nullable else ''}"
-        got = _short(values[row])
+        got = shown(values[row])
         raise RequestError(f"read field {field.name!r} of row {row}", got=got, expected=expected) from error
 
 
@@ -129,7 +135,10 @@ def _number(value: object) -> float:
 def _integer(value: object) -> int:
     if type(value) is int and -(2**63) <= value < 2**63:
         return value
-    whole = isinstance(value, int | numbers.Integral) or (isinstance(value, float) and value.is_integer())
+    # The float -2**63 is also what JSON's numbers below it are read as.
+    whole = isinstance(value, int | numbers.Integral) or (
+        isinstance(value, float) and value.is_integer() and value > -(2**63)
+    )
     if isinstance(value, bool) or not whole or not -(2**63) <= int(value) < 2**63:  # type: ignore[call-overload]
         raise ValueError(value)
     return int(value)  # type: ignore[call-overload,no-any-return]
@@ -176,10 +185,28 @@ def _plain(value: Any, kind: FieldKind) -> object:
     return plain[kind](value)
 
 
-def _short(value: object) -> str:
-    text = "null" if value is None else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def shown(value: object) -> str:
+    """What a request holds, in JSON's words, however long, deep or strange it is."""
+    if isinstance(value, str):
+        text = repr(value[: _LONGEST + 1])
+    elif value is None or isinstance(value, bool | list | tuple | Mapping):
+        text = _as_json(value)
+    else:
+        text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def _listed(names: Collection[str]) -> str:
-    return f"the fields {', '.join(names)}"
+def listed(names: Collection[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(islice(names, _MOST_NAMES)) + (f" and {more} more" if more > 0 else "")
+
+
+def _fields(names: Collection[str]) -> str:
+    return f"the fields {listed(names)}"
+
+
+def _as_json(value: object) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # it is too deep
+        return "an object" if isinstance(value, Mapping) else "a list"

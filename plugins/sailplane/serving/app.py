@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from sailplane.errors import ModelError, OverloadError, RequestError
-from sailplane.serving import feedback, identity, metrics, open_inference, seldon, spool
+from sailplane.registry.columns import shown
+from sailplane.serving import feedback, identity, metrics, open_inference, openapi, seldon, spool
+from sailplane.serving.request_body import ClientGone, hear_out, read_body
 from sailplane.serving.request_log import is_shadow
 from sailplane.serving.scorer import Scorer
 
@@ -75,7 +77,7 @@ class ModelServer:
             answer = _failure(error.status, str(error))
         except ModelError as error:
             answer = _failure(422, str(error))
-        except _ClientGone:
+        except ClientGone:
             return
         except Exception:
             _log.exception("%s %s", scope["method"], scope["path"])
@@ -83,8 +85,8 @@ class ModelServer:
         kind = self._kinds.get(scope["path"]) if scope["method"] == "POST" else None
         if kind is not None:
             request.id = request.id or identity.of(request.headers)
-        await self._send(answer, request.id, send)
         seconds = time.perf_counter() - start
+        await self._send(answer, request.id, receive, send)
         self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, seconds)
         if kind is not None:
             self._record(kind, request, answer, seconds)
@@ -93,7 +95,7 @@ class ModelServer:
         path, headers = scope["path"], request.headers
         methods = self._routes.get(path)
         if methods is None:
-            raise RequestError("find", path, status=404, got="no such path", expected=", ".join(self._routes))
+            raise RequestError("find", shown(path), status=404, got="no such path", expected=", ".join(self._routes))
         handler = methods.get(scope["method"])
         if handler is None:
             allowed = ", ".join(methods)
@@ -104,7 +106,7 @@ class ModelServer:
                 return _failure(
                     401, "This server wants `Authorization: Bearer TOKEN`.", (b"www-authenticate", b"Bearer")
                 )
-        request.body = await _body(headers, receive, self._scorer.limits.body)
+        request.body = await read_body(headers, receive, self._scorer.limits.body)
         return await handler(request)
 
     def _record(self, kind: int, request: Request, answer: Answer, seconds: float) -> None:
@@ -117,7 +119,7 @@ class ModelServer:
         told = answer.body if status != 200 else b"" if request.scores is None else request.scores
         log.add(kind, request.id, status, seconds, request.body, told, request.headers)
 
-    async def _send(self, answer: Answer, request_id: str, send: Send) -> None:
+    async def _send(self, answer: Answer, request_id: str, receive: Receive, send: Send) -> None:
         headers = [
             *answer.headers,
             (b"content-length", str(len(answer.body)).encode()),
@@ -125,7 +127,10 @@ class ModelServer:
             *identity.told(request_id),
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        if answer.status == 413:
+            await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+            await hear_out(receive, self._scorer.limits.body)
+        await send({"type": "http.response.body", "body": b"" if answer.status == 413 else answer.body})
 
     def _table(self) -> Mapping[str, Mapping[str, Handler]]:
         manifest, version = self._scorer.bundle.manifest, self._scorer.bundle.version
@@ -133,6 +138,7 @@ class ModelServer:
         metadata = {"GET": _says(seldon.metadata(manifest, version))}
         health = {"GET": _says(seldon.health(manifest, version))}
         ready = {"name": manifest.model, "ready": True}
+        described = {"GET": _says(openapi.document(self._scorer.bundle, token=self._authorization is not None))}
         table: dict[str, Mapping[str, Handler]] = {
             "/api/v1.0/predictions": predict,
             "/api/v0.1/predictions": predict,
@@ -144,6 +150,9 @@ class ModelServer:
             "/health/status": health,
             "/api/v1.0/health/status": health,
             "/metrics": {"GET": self._counted},
+            "/openapi.json": described,
+            # As Seldon's own server calls it.
+            "/seldon.json": described,
             "/v2": {"GET": _says(open_inference.server())},
             "/v2/health/live": {"GET": _says({"live": True})},
             "/v2/health/ready": {"GET": _says({"ready": True})},
@@ -192,13 +201,9 @@ class ModelServer:
         return Answer(200, self._scorer.metrics.text(), ((b"content-type", metrics.CONTENT_TYPE.encode()),))
 
 
-class _ClientGone(Exception):
-    pass
-
-
 def _seconds(headers: Mapping[bytes, bytes]) -> float | None:
     patience = headers.get(_PATIENCE, b"")
-    return int(patience) / 1000 if patience.isdigit() else None
+    return int(patience) / 1000 if patience.isdigit() and len(patience) < 10 else None
 
 
 def _says(result: object) -> Handler:
@@ -220,26 +225,7 @@ def _protocol(path: str) -> str:
     return "seldon" if path in seldon.PREDICTIONS else "other"
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    length = headers.get(b"content-length", b"0")
-    _check_size(int(length) if length.isdigit() else 0, limit)
-    parts, size, more = [], 0, True
-    while more:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise _ClientGone
-        parts.append(event.get("body", b""))
-        size += len(parts[-1])
-        _check_size(size, limit)
-        more = event.get("more_body", False)
-    return b"".join(parts)
-
-
-def _check_size(size: int, most: int) -> None:
-    if size > most:
-        limit = f"at most {most} bytes"
-        raise RequestError("read request", status=413, got="a larger body", expected=limit, remedy="Send fewer rows.")
-
-
 def _failure(status: int, reason: str, *headers: tuple[bytes, bytes]) -> Answer:
+    if status == 413:
+        headers += ((b"connection", b"close"),)
     return Answer(status, orjson.dumps(seldon.failure(status, reason)), (*_JSON, *headers))

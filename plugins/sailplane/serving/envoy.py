@@ -82,12 +82,17 @@ def _failures() -> list[dict[str, Any]]:
         400: "No valid HTTP request.",
         408: f"The request was not complete within {REQUEST_SECONDS} s.",
         413: "The request is too large. Send fewer rows.",
+        426: "The request's version of HTTP is not spoken here: send HTTP/1.1 or HTTP/2.",
         431: "The request's headers are too large.",
+        501: "The request's transfer coding is not known here: send it chunked, or with its length.",
     }
     grpc = [
         _failure(status, {"text_format_source": {"inline_string": reason}}, _GRPC) for status, reason in reasons.items()
     ]
-    return [*grpc, *(_failure(status, {"json_format": _body(status, reason)}) for status, reason in reasons.items())]
+    json = [_failure(status, {"json_format": _body(status, reason)}) for status, reason in reasons.items()]
+    # Of a CONNECT; every path has a route.
+    no_route = {"response_flag_filter": {"flags": ["NR"]}}
+    return [*grpc, *json, _failure(404, {"json_format": _body(404, "No such path.")}, no_route)]
 
 
 def _failure(status: int, body: Mapping[str, Any], *which: Mapping[str, Any]) -> dict[str, Any]:

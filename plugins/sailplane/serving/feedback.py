@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from sailplane.errors import RequestError
-from sailplane.registry.columns import LARGEST_NUMBER
+from sailplane.registry.columns import LARGEST_NUMBER, shown
 from sailplane.serving.json_body import parsed
 
 PATHS: Final = frozenset({"/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback"})
@@ -33,18 +35,15 @@ def read_feedback(body: bytes, model: str) -> Feedback:
     """Raises RequestError that names the field."""
     message = parsed(body)
     if not isinstance(message, dict):
-        raise RequestError("read feedback", got=_kind(message), expected="an object", remedy=_REMEDY)
+        raise RequestError("read feedback", got=shown(message), expected="an object", remedy=_REMEDY)
     if unknown := [key for key in message if key not in (*_SIDES, "reward")]:
         expected = f"of {', '.join((*_SIDES, 'reward'))}"
-        raise RequestError("read feedback", got=f"key {unknown[0]!r}"[:60], expected=expected, remedy=_REMEDY)
-    for side in _SIDES:
-        if not isinstance(message.get(side) or {}, dict):
-            raise RequestError(f"read {side} of the feedback", got=_kind(message[side]), expected="an object")
+        raise RequestError("read feedback", got=f"key {shown(unknown[0])}", expected=expected, remedy=_REMEDY)
     metas = [_meta(message, side) for side in ("response", "request")]
     return Feedback(
         puid=_puid(metas),
         reward=_reward(message.get("reward")),
-        truth=_truth(message.get("truth") or {}),
+        truth=_truth(_part(message, "truth", "truth")),
         answered=next((version for meta in metas if (version := _path(meta).get(model))), None),
     )
 
@@ -54,16 +53,22 @@ def reply(feedback: Feedback, model: str, version: str) -> dict[str, Any]:
 
 
 def _meta(message: Mapping[str, Any], side: str) -> Mapping[str, Any]:
-    meta = (message.get(side) or {}).get("meta") or {}
-    if not isinstance(meta, dict):
-        raise RequestError(f"read {side}.meta of the feedback", got=_kind(meta), expected="an object")
-    if not isinstance(meta.get("puid") or "", str):
-        raise RequestError(f"read {side}.meta.puid of the feedback", got=_kind(meta["puid"]), expected="a string")
-    path = meta.get("requestPath") or {}
-    if not isinstance(path, dict) or not all(isinstance(version, str) for version in path.values()):
+    meta = _part(_part(message, side, side), "meta", f"{side}.meta")
+    if not isinstance(meta.get("puid"), str | None):
+        raise RequestError(f"read {side}.meta.puid of the feedback", got=shown(meta["puid"]), expected="a string")
+    path = _part(meta, "requestPath", f"{side}.meta.requestPath")
+    if not all(isinstance(version, str) for version in path.values()):
         expected = "an object of strings"
-        raise RequestError(f"read {side}.meta.requestPath of the feedback", got=_kind(path), expected=expected)
+        raise RequestError(f"read {side}.meta.requestPath of the feedback", got=shown(path), expected=expected)
     return meta
+
+
+def _part(message: Mapping[str, Any], name: str, which: str) -> Mapping[str, Any]:
+    """An object in it; null is none."""
+    part = message.get(name)
+    if part is not None and not isinstance(part, dict):
+        raise RequestError(f"read {which} of the feedback", got=shown(part), expected="an object")
+    return part or {}
 
 
 def _path(meta: Mapping[str, Any]) -> Mapping[str, str]:
@@ -83,8 +88,15 @@ def _reward(reward: object) -> float | None:
         return None
     fits = isinstance(reward, int | float) and not isinstance(reward, bool) and abs(reward) <= LARGEST_NUMBER
     if not fits:
-        raise RequestError("read reward of the feedback", got=repr(reward)[:60], expected="a number")
+        raise RequestError("read reward of the feedback", got=shown(reward), expected="a number")
     return float(reward)  # type: ignore[arg-type]
+
+
+def _check_depth(held: object) -> None:
+    try:
+        orjson.dumps(held)
+    except orjson.JSONEncodeError as error:  # nobody could write it down
+        raise RequestError("read truth of the feedback", got=error, remedy="Nest it less deeply.") from error
 
 
 def _truth(truth: Mapping[str, Any]) -> Any:
@@ -93,19 +105,15 @@ def _truth(truth: Mapping[str, Any]) -> Any:
     if not payloads:
         return None
     if len(payloads) > 1 or payloads[0] not in _PAYLOADS:
-        got, expected = f"keys {payloads}"[:60], f"one of {', '.join(_PAYLOADS)}"
+        got, expected = f"keys {shown(payloads)}", f"one of {', '.join(_PAYLOADS)}"
         raise RequestError("read truth of the feedback", got=got, expected=expected)
     held = truth[payloads[0]]
+    _check_depth(held)
     if payloads[0] != "data":
         return held
     tensor = held.get("tensor") if isinstance(held, dict) else None
     rows = tensor.get("values") if isinstance(tensor, dict) else held.get("ndarray") if isinstance(held, dict) else None
     if not isinstance(rows, list):
         expected = "an object with ndarray or tensor"
-        raise RequestError("read truth.data of the feedback", got=_kind(held), expected=expected)
+        raise RequestError("read truth.data of the feedback", got=shown(held), expected=expected)
     return rows
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "nothing")

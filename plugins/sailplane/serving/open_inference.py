@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sailplane import __version__
 from sailplane.errors import RequestError
 from sailplane.records import Field, FieldKind
-from sailplane.registry.columns import check_names
+from sailplane.registry.columns import check_names, shown
 from sailplane.registry.manifest import Manifest
 from sailplane.serving import open_inference_binary as binary
 from sailplane.serving.json_body import Headers, parsed, written
@@ -24,7 +24,7 @@ _REMEDY = 'Send {"inputs": [{"name": ..., "shape": [rows], "datatype": ..., "dat
 _INTEGERS = tuple(f"{sign}INT{bits}" for bits in (64, 32, 16, 8) for sign in ("", "U"))
 
 # What is announced comes first.
-_DATATYPES: dict[FieldKind, tuple[str, ...]] = {
+DATATYPES: dict[FieldKind, tuple[str, ...]] = {
     "number": ("FP64", "FP32", "FP16", *_INTEGERS),
     "integer": (*_INTEGERS, "FP64", "FP32"),
     "string": ("BYTES",),
@@ -51,16 +51,18 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     """The request's rows, by field."""
     tensors = message.get("inputs") if isinstance(message, Mapping) else None
     if not isinstance(tensors, list) or not all(isinstance(t, Mapping) for t in tensors):
-        raise RequestError("read request", got="no list of inputs", remedy=_REMEDY)
+        raise RequestError("read inputs", got=shown(tensors), expected="a list of objects", remedy=_REMEDY)
     names = [tensor.get("name") for tensor in tensors]
-    if not all(isinstance(name, str) for name in names):
-        raise RequestError("read request", got="an input without a name", remedy=_REMEDY)
-    check_names(names, inputs)
-    _check_outputs(message)
-    read = {tensor["name"]: _values(tensor) for tensor in tensors}
+    if nameless := [place for place, name in enumerate(names) if not isinstance(name, str)]:
+        raise RequestError("read inputs", got=f"number {nameless[0]} is without a name", remedy=_REMEDY)
+    check_names(names, inputs, "inputs")
+    _check_rest(message)
+    given = {tensor["name"]: tensor for tensor in tensors}
+    for field in inputs:
+        _check_datatype(given[field.name], field)
+    read = {name: _values(tensor) for name, tensor in given.items()}
     rows = len(read[inputs[0].name])
     for field in inputs:
-        _check_datatype(next(tensor for tensor in tensors if tensor["name"] == field.name), field)
         if len(read[field.name]) != rows:
             got = f"{len(read[field.name])} rows"
             raise RequestError("read input", repr(field.name), got=got, expected=f"{rows}, as {inputs[0].name!r} has")
@@ -83,7 +85,7 @@ def answer(message: Mapping[str, Any], manifest: Manifest, version: str, scores:
         "outputs": [{"name": OUTPUT, "shape": scores.shape, "datatype": "FP32", "data": scores.reshape(-1)}],
         "parameters": {"outputs": ",".join(manifest.outputs)},
     }
-    return answered | ({"id": message["id"]} if "id" in message else {})
+    return answered | ({"id": message["id"]} if message.get("id") is not None else {})
 
 
 def server() -> dict[str, Any]:
@@ -91,7 +93,7 @@ def server() -> dict[str, Any]:
 
 
 def metadata(manifest: Manifest, version: str) -> dict[str, Any]:
-    inputs = [{"name": f.name, "datatype": _DATATYPES[f.kind][0], "shape": [-1]} for f in manifest.inputs]
+    inputs = [{"name": f.name, "datatype": DATATYPES[f.kind][0], "shape": [-1]} for f in manifest.inputs]
     outputs = [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(manifest.outputs)]}]
     return {
         "name": manifest.model,
@@ -106,26 +108,33 @@ def _values(tensor: Mapping[str, Any]) -> list[object]:
     which, shape, data = f"input {tensor['name']!r}", tensor.get("shape"), tensor.get("data")
     sizes = shape if isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape) else []
     if not sizes or sizes[1:] not in ([], [1]):
-        raise RequestError("read shape of", which, got=repr(shape)[:60], expected="[rows] or [rows, 1], rows positive")
+        raise RequestError("read shape of", which, got=shown(shape), expected="[rows] or [rows, 1], rows positive")
     if not isinstance(data, list):
-        raise RequestError("read", which, got="no data", remedy=_REMEDY)
+        raise RequestError("read data of", which, got=shown(data), expected="a list", remedy=_REMEDY)
     # The specification lets a client nest the data as the shape says, or not.
     flat = [item for row in data for item in (row if isinstance(row, list) else [row])]
     if len(flat) != sizes[0]:
-        raise RequestError("read", which, got=f"{len(flat)} values", expected=f"{sizes[0]}, as shape says")
+        raise RequestError("read data of", which, got=f"{len(flat)} values", expected=f"{sizes[0]}, as shape says")
     return flat
 
 
 def _check_datatype(tensor: Mapping[str, Any], field: Field) -> None:
-    if tensor.get("datatype") not in _DATATYPES[field.kind]:
-        expected = " or ".join(_DATATYPES[field.kind])
-        got = repr(tensor.get("datatype"))[:60]
+    if tensor.get("datatype") not in DATATYPES[field.kind]:
+        expected = " or ".join(DATATYPES[field.kind])
+        got = shown(tensor.get("datatype"))
         raise RequestError("read datatype of", f"input {field.name!r}", got=got, expected=expected)
 
 
-def _check_outputs(message: Any) -> None:
-    outputs = message.get("outputs", [])
-    if not isinstance(outputs, list) or any(not isinstance(o, Mapping) or o.get("name") != OUTPUT for o in outputs):
-        raise RequestError("read outputs", got=repr(outputs)[:60], expected=f"nothing, or the one output {OUTPUT!r}")
-    if not isinstance(message.get("id", ""), str):
-        raise RequestError("read id", got=repr(message["id"])[:60], expected="a string")
+def _check_rest(message: Any) -> None:
+    """What is asked for, and how. Some clients send null for what they do not set."""
+    outputs = message.get("outputs") if message.get("outputs") is not None else []
+    known = isinstance(outputs, list) and all(isinstance(o, Mapping) and o.get("name") == OUTPUT for o in outputs)
+    if not known or len(outputs) > 1:
+        raise RequestError("read outputs", got=shown(outputs), expected=f"nothing, or the one output {OUTPUT!r}")
+    if not isinstance(message.get("id"), str | None):
+        raise RequestError("read id", got=shown(message["id"]), expected="a string")
+    binary.parameters(message, "the request")
+    for output in outputs:
+        binary.parameters(output, f"output {OUTPUT!r}")
+    for tensor in message["inputs"]:
+        binary.parameters(tensor, f"input {tensor['name']!r}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from sailplane.errors import RequestError
+from sailplane.registry.columns import shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +27,13 @@ _NUMPY: Final = {
 
 def split(body: bytes, length: bytes) -> tuple[bytes, bytes]:
     """The JSON, and what follows it. `length`: the value of the header LENGTH."""
-    if not length.isdigit() or int(length) > len(body):
+    # Of a number of thousands of digits Python makes no int.
+    size = int(length) if length.isdigit() and len(length) < 20 else -1
+    if not 0 <= size <= len(body):
         expected = f"a number of bytes, at most the body's {len(body)}"
-        raise RequestError("read Inference-Header-Content-Length", got=repr(length)[1:60], expected=expected)
-    return body[: int(length)], body[int(length) :]
+        got = shown(length.decode("latin-1"))
+        raise RequestError("read Inference-Header-Content-Length", got=got, expected=expected)
+    return body[:size], body[size:]
 
 
 def filled(message: Any, raw: bytes) -> Any:
@@ -41,6 +45,7 @@ def filled(message: Any, raw: bytes) -> Any:
     for tensor in tensors:
         size = _size(tensor)
         if size is not None:
+            _check_alone(tensor)
             part = raw[place : place + size]
             if len(part) < size:
                 raise RequestError("read binary data of", _which(tensor), got=f"{len(part)} bytes", expected=size)
@@ -63,7 +68,7 @@ def values(tensor: Mapping[str, Any], raw: bytes) -> list[Any]:
     kind = _NUMPY.get(datatype) if isinstance(datatype, str) else None
     if kind is None:
         expected = f"BYTES, {', '.join(_NUMPY)}"
-        raise RequestError("read datatype of", _which(tensor), got=repr(datatype)[:60], expected=expected)
+        raise RequestError("read datatype of", _which(tensor), got=shown(datatype), expected=expected)
     if len(raw) % np.dtype(kind).itemsize:
         expected = f"a multiple of {np.dtype(kind).itemsize}, as {datatype} is"
         raise RequestError("read binary data of", _which(tensor), got=f"{len(raw)} bytes", expected=expected)
@@ -80,9 +85,10 @@ def texts(pieces: Sequence[bytes], name: object) -> list[str]:
 
 def wanted(message: Mapping[str, Any]) -> bool:
     """Whether the request asks for the output's data as bytes."""
-    outputs = message.get("outputs") or [{}]
-    asked = _parameters(outputs[0]).get("binary_data")
-    return bool(_parameters(message).get("binary_data_output") if asked is None else asked)
+    asked = _flag(message, "the request", "binary_data_output")
+    for output in message.get("outputs") or []:
+        asked = _flag(output, f"output {output['name']!r}", "binary_data", otherwise=asked)
+    return asked
 
 
 def joined(answer: dict[str, Any], scores: np.ndarray) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
@@ -95,22 +101,41 @@ def joined(answer: dict[str, Any], scores: np.ndarray) -> tuple[bytes, tuple[tup
     return head + raw, headers
 
 
-def _parameters(part: object) -> Mapping[str, Any]:
-    found = part.get("parameters") if isinstance(part, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+def parameters(part: Mapping[str, Any], which: str) -> Mapping[str, Any]:
+    """Of the request, an input or an output."""
+    found = part.get("parameters")
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise RequestError("read parameters of", which, got=shown(found), expected="an object")
+    return found
+
+
+def _flag(part: Mapping[str, Any], which: str, name: str, *, otherwise: bool = False) -> bool:
+    flag = parameters(part, which).get(name)
+    if flag is not None and not isinstance(flag, bool):
+        raise RequestError(f"read {name} of", which, got=shown(flag), expected="true or false")
+    return otherwise if flag is None else flag
 
 
 def _size(tensor: object) -> int | None:
-    size = _parameters(tensor).get(_SIZE)
+    if not isinstance(tensor, Mapping):
+        return None
+    size = parameters(tensor, _which(tensor)).get(_SIZE)
     if size is None:
         return None
     if type(size) is not int or size < 0:
-        raise RequestError(f"read {_SIZE}", got=repr(size)[:60], expected="a number of bytes")
+        raise RequestError(f"read {_SIZE} of", _which(tensor), got=shown(size), expected="a number of bytes")
     return size
 
 
+def _check_alone(tensor: Mapping[str, Any]) -> None:
+    if tensor.get("data") is not None:
+        raise RequestError("read", _which(tensor), got=f"data and {_SIZE}", expected="one of the two")
+
+
 def _which(tensor: Mapping[str, Any]) -> str:
-    return f"input {tensor.get('name')!r}"[:80]
+    return f"input {shown(tensor.get('name'))}"
 
 
 def _pieces(raw: bytes, which: str) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 
 from sailplane.errors import ModelError, RequestError
 from sailplane.records import Field
+from sailplane.registry.columns import shown
 from sailplane.serving import identity, open_inference, open_inference_pb2, spool
 from sailplane.serving import open_inference_binary as binary
 from sailplane.serving.scorer import Scorer
@@ -188,6 +189,9 @@ def _message(request: Any) -> dict[str, Any]:
     if raw and len(raw) != len(request.inputs):
         got = f"{len(raw)} for {len(request.inputs)} inputs"
         raise RequestError("read raw_input_contents", got=got, expected="one of each input, or none")
+    if raw and (both := [tensor.name for tensor in request.inputs if tensor.HasField("contents")]):
+        got = f"contents of input {shown(both[0])} too"
+        raise RequestError("read raw_input_contents", got=got, expected="one of the two")
     inputs = [_tensor(tensor, raw[place] if raw else None) for place, tensor in enumerate(request.inputs)]
     outputs = [{"name": output.name} for output in request.outputs]
     return {"inputs": inputs, "outputs": outputs} | ({"id": request.id} if request.id else {})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sailplane.errors import RequestError
 from sailplane.records import Field
-from sailplane.registry.columns import check_names, columns_of
+from sailplane.registry.columns import check_names, columns_of, listed, shown
 from sailplane.registry.manifest import Manifest
 from sailplane.serving.json_body import Headers, parsed, written
 
@@ -40,12 +40,12 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
         raise RequestError("read request", got=_kind(message), expected="an object", remedy=_REMEDY)
     payloads = [key for key in message if key != "meta"]
     if len(payloads) != 1 or payloads[0] not in {"data", "jsonData"}:
-        got = f"keys {payloads}" if payloads else "no data"
+        got = f"keys {shown(payloads)}" if payloads else "no data"
         raise RequestError("read request", got=got, expected="either data or jsonData", remedy=_REMEDY)
     _check_meta(message.get("meta", {}))
     if "jsonData" in message:
         records = message["jsonData"]
-        return columns_of(records if isinstance(records, list) else [records], inputs)
+        return columns_of(records if isinstance(records, list) else [records], inputs, "jsonData")
     return _data(message["data"], inputs)
 
 
@@ -93,23 +93,29 @@ def _data(data: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
     rows = data["ndarray"] if "ndarray" in data else _tensor(data["tensor"])
     if not isinstance(rows, list) or not rows:
         raise RequestError("read data", got=_kind(rows), expected="a list of at least one row", remedy=_REMEDY)
-    names = data.get("names") or [field.name for field in inputs]
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RequestError("read data.names", got=_kind(names), expected="a list of strings")
-    check_names(names, inputs)
+    names = _names(data.get("names"), inputs)
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(names):
             got = f"{len(row)} values" if isinstance(row, list) else _kind(row)
-            expected = f"a list of {len(names)} values: {', '.join(names)}"
+            expected = f"a list of {len(names)} values: {listed(names)}"
             raise RequestError("read data, row", number, got=got, expected=expected)
     return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def _names(names: object, inputs: Sequence[Field]) -> list[str]:
+    if names is None or names == []:
+        return [field.name for field in inputs]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RequestError("read data.names", got=_kind(names), expected="a list of strings")
+    check_names(names, inputs, "data.names")
+    return names
 
 
 def _tensor(tensor: object) -> list[list[object]]:
     shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
     values = tensor.get("values") if isinstance(tensor, Mapping) else None
     if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and n > 0 for n in shape):
-        raise RequestError("read data.tensor.shape", got=_kind(shape), expected="[rows, fields], both positive")
+        raise RequestError("read data.tensor.shape", got=shown(shape), expected="[rows, fields], both positive")
     if not isinstance(values, list) or len(values) != math.prod(shape):
         got = f"{len(values)} values" if isinstance(values, list) else _kind(values)
         raise RequestError("read data.tensor.values", got=got, expected=f"{math.prod(shape)} values, as shape says")
@@ -131,5 +137,5 @@ def _check_meta(meta: object) -> None:
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     if isinstance(value, Mapping):
-        return f"an object with {sorted(value)[:8]}"
+        return f"an object with {shown(sorted(value)[:8])}"
     return "an empty list" if value == [] else names.get(type(value), "nothing")

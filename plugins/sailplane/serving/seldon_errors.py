@@ -17,7 +17,7 @@ _PROMETHEUS: Final = "text/plain; version=0.0.4"
 def error_handler(version: str, metrics: Callable[[], str]) -> Any:
     """A Flask blueprint. Without it what is not found, not allowed or no JSON is a 500, or a 400 without a reason."""
     from flask import Blueprint, Response  # type: ignore[import-not-found]
-    from werkzeug.exceptions import HTTPException  # type: ignore[import-not-found]
+    from werkzeug.exceptions import HTTPException
 
     blueprint = Blueprint("sailplane", __name__)
     blueprint.before_app_request(_check_body)

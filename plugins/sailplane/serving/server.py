@@ -18,6 +18,7 @@ import uvloop
 from sailplane.errors import SailplaneError
 from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
+from sailplane.serving.connection import Connection
 from sailplane.serving.request_log import RequestLog
 from sailplane.serving.scorer import Limits, Scorer
 
@@ -52,7 +53,7 @@ async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None)
         ModelServer(scorer, token),
         host=options.host,
         port=options.port,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         proxy_headers=False,

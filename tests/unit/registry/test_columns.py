@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sailplane.errors import RequestError
 from sailplane.records import Field
-from sailplane.registry.columns import columns_of, plain_records, read, typed_frame
+from sailplane.registry.columns import check_names, columns_of, plain_records, read, typed_frame
 from tests.unit.registry import tiny
 
 
@@ -67,6 +67,13 @@ def test_a_time_without_an_offset_is_utc_and_others_are_turned_to_utc() -> None:
 def test_a_record_with_other_fields_is_refused_with_the_field(record: object, reason: str) -> None:
     with pytest.raises(RequestError, match=reason):
         frame_of(record)
+
+
+def test_of_very_many_fields_an_error_lists_the_first() -> None:
+    fields = [Field(name=f"f{number}", kind="number") for number in range(1000)]
+    with pytest.raises(RequestError, match=r"f0, f1, .*f29 and 970 more") as caught:
+        check_names([], fields)
+    assert len(str(caught.value)) < 300
 
 
 def test_no_rows_are_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 import time
@@ -132,6 +133,8 @@ def test_a_field_that_may_be_null_may_be_null(bundle: Bundle) -> None:
         ({"data": {"names": [*NAMES, "typo"], "ndarray": [[*ROW, 1]]}}, "'typo' is unknown"),
         ({"data": {"names": [*NAMES, "wind"], "ndarray": [[*ROW, 1]]}}, "'wind' is given twice"),
         ({"data": {"names": "distance", "ndarray": [ROW]}}, "data.names: a string"),
+        ({"data": {"names": 0, "ndarray": [ROW]}}, "data.names: a number"),
+        ({"data": {"names": NAMES, "tensor": {"shape": [2, "6"], "values": ROW}}}, 'tensor.shape: [2,"6"]'),
         ({"data": {"names": NAMES, "tensor": {"shape": [2, 6], "values": ROW}}}, "6 values; expected 12"),
         ({"data": {"names": NAMES, "tensor": {"shape": [6], "values": ROW}}}, "tensor.shape"),
         ({"data": {"names": NAMES, "tensor": 5}}, "tensor.shape"),
@@ -139,6 +142,11 @@ def test_a_field_that_may_be_null_may_be_null(bundle: Bundle) -> None:
         ({"jsonData": "x"}, "row 0"),
         ({"jsonData": {**tiny.RECORD, "distance": "far"}}, "'distance' of row 0: 'far'; expected a number"),
         ({"jsonData": {**tiny.RECORD, "carrier": None}}, "'carrier' of row 0: null; expected a string"),
+        ({"jsonData": {**tiny.RECORD, "carrier": True}}, "'carrier' of row 0: true; expected a string"),
+        ({"jsonData": {**tiny.RECORD, "carrier": {"a": [None]}}}, "'carrier' of row 0: {\"a\":[null]}; expected"),
+        ({"jsonData": {**tiny.RECORD, "seats": -(2**63) - 1}}, "'seats' of row 0: -9.223372036854776e+18; expected"),
+        ({"jsonData": {**tiny.RECORD, "x" * 10_000: 1}}, "xxx... is unknown"),
+        ({"x" * 10_000: 1}, "xxx...; expected either data or jsonData"),
         ({"jsonData": tiny.RECORD, "meta": 1}, "read meta"),
         ({"jsonData": tiny.RECORD, "meta": {"puid": 1}}, "meta.puid"),
         ({"jsonData": tiny.RECORD, "meta": {"tags": []}}, "meta.tags"),
@@ -148,7 +156,15 @@ def test_a_wrong_request_gets_a_400_that_says_what_is_wrong(bundle: Bundle, mess
     response = predict(bundle, message)
     assert response.status_code == 400
     assert reason in response.json()["error"]
+    assert len(response.text) < 1_000
     assert response.json()["status"]["status"] == "FAILURE"
+
+
+def test_a_value_that_is_as_deep_as_is_read_is_told_too(bundle: Bundle) -> None:
+    body = json.dumps({"jsonData": {**tiny.RECORD, "carrier": 0}}).replace(": 0,", f": {'[' * 1000}{']' * 1000},")
+    response = ask(bundle, "POST", "/predict", body=body.encode())
+    assert response.status_code == 400
+    assert "'carrier' of row 0: a list; expected a string" in response.json()["error"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"jsonData": NaN}', b'{"jsonData": Infinity}', b"[" * 5000])
@@ -169,8 +185,15 @@ def test_an_unknown_path_and_a_wrong_method_are_told_what_there_is(bundle: Bundl
 
 def test_a_body_over_the_limit_is_a_413(bundle: Bundle) -> None:
     response = ask(bundle, "POST", "/predict", body=b" " * (Limits().body + 1))
-    assert response.status_code == 413
+    assert (response.status_code, response.headers["connection"]) == (413, "close")
     assert "Send fewer rows" in response.json()["error"]
+
+
+def test_a_body_that_is_packed_is_a_415(bundle: Bundle) -> None:
+    packed = gzip.compress(json.dumps({"jsonData": tiny.RECORD}).encode())
+    response = ask(bundle, "POST", "/predict", body=packed, headers={"content-encoding": "gzip"})
+    assert response.status_code == 415
+    assert "Content-Encoding: 'gzip'" in response.json()["error"]
 
 
 def test_a_body_that_grows_over_the_limit_without_having_said_so_is_a_413(bundle: Bundle) -> None:
@@ -251,6 +274,12 @@ def test_a_caller_that_has_no_time_is_told_so_at_once(bundle: Bundle) -> None:
     )
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert "no answer within 0 s" in response.json()["error"]
+
+
+def test_a_patience_that_is_no_number_of_use_is_passed_over(bundle: Bundle) -> None:
+    for patience in ("9" * 5000, "-1", "x", ""):
+        headers = {"x-envoy-expected-rq-timeout-ms": patience}
+        assert ask(bundle, "POST", "/predict", {"jsonData": tiny.RECORD}, headers=headers).status_code == 200
 
 
 def test_the_metrics_count_requests_rows_and_scores(bundle: Bundle) -> None:

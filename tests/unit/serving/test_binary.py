@@ -74,6 +74,10 @@ def broken(case: str) -> tuple[dict[str, Any], bytes, str | None]:
         return message, raw, "many"
     if case == "size that is no number":
         tensors["distance"]["parameters"]["binary_data_size"] = "8"
+    if case == "length of too many digits":
+        return message, raw, "9" * 5000
+    if case == "data as well":
+        tensors["distance"]["data"] = [1.0]
     if case == "size that does not divide":
         tensors["distance"]["parameters"]["binary_data_size"] = 7
     if case == "datatype that is none":
@@ -92,7 +96,9 @@ def broken(case: str) -> tuple[dict[str, Any], bytes, str | None]:
         ("too many bytes", "bytes after the JSON"),
         ("length beyond the body", "Inference-Header-Content-Length: '99999'"),
         ("length that is no number", "Inference-Header-Content-Length: 'many'"),
-        ("size that is no number", "binary_data_size: '8'"),
+        ("length of too many digits", "Inference-Header-Content-Length: '999"),
+        ("data as well", "read input 'distance': data and binary_data_size; expected one of the two"),
+        ("size that is no number", "binary_data_size of input 'distance': '8'"),
         ("size that does not divide", "read binary data of input 'distance': 7 bytes; expected a multiple of 8"),
         ("datatype that is none", "read datatype of input 'distance': 'FP7'"),
         ("string that is too long", "read binary data of input 'carrier': a string that ends after the data"),

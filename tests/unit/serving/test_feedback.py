@@ -17,6 +17,10 @@ from sailplane.serving.spool import FEEDBACK, files, read
 from tests.unit.registry import tiny
 
 PATH = "/api/v1.0/feedback"
+# Deeper than what is written down of it may be.
+DEEP: list[Any] = []
+for _ in range(300):
+    DEEP = [DEEP]
 
 
 def asked(server: ModelServer, path: str, message: Any, **headers: str) -> httpx.Response:
@@ -45,19 +49,21 @@ def test_feedback_on_an_answer_is_taken(server: ModelServer, bundle: Bundle, pat
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        ([], "read feedback: a list; expected an object"),
+        ([], "read feedback: []; expected an object"),
         ({}, "response.meta.puid of the feedback: nothing"),
-        ({"response": 7}, "read response of the feedback: a number"),
-        ({"response": {"meta": []}, "reward": 1}, "response.meta.puid"),
-        ({"response": {"meta": [1]}, "reward": 1}, "response.meta of the feedback: a list"),
-        ({"response": {"meta": {"puid": 7}}}, "response.meta.puid of the feedback: a number"),
+        ({"response": 7}, "read response of the feedback: 7; expected an object"),
+        ({"response": {"meta": []}, "reward": 1}, "response.meta of the feedback: []"),
+        ({"response": {"meta": {}}, "reward": 1}, "response.meta.puid"),
+        ({"response": {"meta": [1]}, "reward": 1}, "response.meta of the feedback: [1]"),
+        ({"response": {"meta": {"puid": 7}}}, "response.meta.puid of the feedback: 7"),
         ({"response": {"meta": {"puid": "a", "requestPath": ["x"]}}}, "response.meta.requestPath"),
         ({"response": {"meta": {"puid": "a"}}, "reward": "much"}, "reward of the feedback: 'much'; expected a number"),
-        ({"response": {"meta": {"puid": "a"}}, "reward": True}, "reward of the feedback: True"),
+        ({"response": {"meta": {"puid": "a"}}, "reward": True}, "reward of the feedback: true"),
         ({"response": {"meta": {"puid": "a"}}, "reward": 1e300}, "reward of the feedback: 1e+300"),
-        ({"response": {"meta": {"puid": "a"}}, "truth": {"data": 1}}, "truth.data of the feedback: a number"),
+        ({"response": {"meta": {"puid": "a"}}, "truth": {"data": 1}}, "truth.data of the feedback: 1"),
         ({"response": {"meta": {"puid": "a"}}, "truth": {"data": {"tensor": 3}}}, "truth.data of the feedback"),
-        ({"response": {"meta": {"puid": "a"}}, "truth": {"x": 1}}, "truth of the feedback: keys ['x']"),
+        ({"response": {"meta": {"puid": "a"}}, "truth": {"x": 1}}, 'truth of the feedback: keys ["x"]'),
+        ({"response": {"meta": {"puid": "a"}}, "truth": {"jsonData": DEEP}}, "truth of the feedback: Recursion limit"),
         ({"response": {"meta": {"puid": "a"}}, "rewards": 1}, "key 'rewards'"),
     ],
 )

@@ -82,12 +82,14 @@ def test_the_server_is_live_and_ready(bundle: Bundle) -> None:
         ({"shape": []}, "expected [rows] or [rows, 1]"),
         ({"shape": None}, "expected [rows] or [rows, 1]"),
         ({"shape": [0], "data": []}, "expected [rows] or [rows, 1]"),
-        ({"data": None}, "'distance'"),
+        ({"data": None}, "data of input 'distance': null; expected a list"),
+        ({"datatype": "FP7", "data": []}, "datatype of input 'distance': 'FP7'"),
+        ({"parameters": 5}, "parameters of input 'distance': 5"),
         ({"data": ["x"]}, "'distance' of row 0: 'x'; expected a number"),
         ({"data": [[[1]]]}, "'distance' of row 0"),
         ({"name": "typo"}, "'distance' is missing"),
         ({"name": "wind"}, "'distance' is missing"),
-        ({"name": 5}, "without a name"),
+        ({"name": 5}, "number 0 is without a name"),
     ],
 )
 def test_a_wrong_tensor_gets_a_400_that_names_it(bundle: Bundle, changes: dict[str, Any], reason: str) -> None:
@@ -101,6 +103,31 @@ def test_a_message_without_inputs_is_a_400(bundle: Bundle, message: object) -> N
     assert ask(bundle, "POST", INFER, message).status_code == 400
 
 
-@pytest.mark.parametrize("changes", [{"outputs": [{"name": "nope"}]}, {"outputs": 5}, {"id": 5}])
-def test_other_outputs_than_there_are_or_a_wrong_id_are_a_400(bundle: Bundle, changes: dict[str, Any]) -> None:
-    assert ask(bundle, "POST", INFER, {**request([tiny.RECORD]), **changes}).status_code == 400
+OUTPUT = {"name": "probability"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"outputs": [{"name": "nope"}]}, "read outputs"),
+        ({"outputs": 5}, "read outputs: 5"),
+        ({"outputs": [OUTPUT, OUTPUT]}, "the one output"),
+        ({"outputs": [{**OUTPUT, "parameters": []}]}, "parameters of output 'probability': []"),
+        ({"outputs": [{**OUTPUT, "parameters": {"binary_data": "no"}}]}, "binary_data of output 'probability': 'no'"),
+        ({"parameters": 5}, "parameters of the request: 5"),
+        ({"parameters": {"binary_data_output": 1}}, "binary_data_output of the request: 1"),
+        ({"id": 5}, "read id: 5"),
+    ],
+)
+def test_what_is_asked_for_in_a_wrong_way_is_a_400(bundle: Bundle, changes: dict[str, Any], reason: str) -> None:
+    response = ask(bundle, "POST", INFER, {**request([tiny.RECORD]), **changes})
+    assert response.status_code == 400
+    assert reason in response.json()["error"]
+
+
+def test_a_null_is_nothing_as_some_clients_send_it(bundle: Bundle) -> None:
+    nothing = {"id": None, "outputs": None, "parameters": None}
+    unset = request([tiny.RECORD], distance={"parameters": None})
+    response = ask(bundle, "POST", INFER, {**unset, **nothing})
+    assert response.status_code == 200
+    assert "id" not in response.json()

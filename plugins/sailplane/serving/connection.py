@@ -1,0 +1,129 @@
+"""A connection of the model server: uvicorn's HTTP/1.1, that refuses in JSON and that nobody holds for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sailplane.serving import seldon
+from sailplane.serving.json_body import written
+
+MOST_HEAD_BYTES: Final = 64 * 2**10
+MOST_SILENT_SECONDS: Final = 10.0
+_OF_AN_UPGRADE: Final = (b"connection", b"upgrade", b"http2-settings")
+
+
+class Connection(HttpToolsProtocol):
+    _head: Any = None
+    _head_bytes = 0
+    _upgrade = False
+    _silence: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_a_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_silence()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse(400, "This is no valid HTTP request.")
+        if self._silence is not None:
+            self._forget_silence()
+        cycle = self.cycle
+        # Most requests come whole.
+        if cycle is None or cycle.more_body or cycle.scope is not self.scope:
+            self._wait_for_the_rest(len(data))
+        elif cycle.response_complete:  # before all of the request had come
+            self._wait_for_a_request()
+
+    def on_headers_complete(self) -> None:
+        # What CONNECT asks for is no path, and is refused for that.
+        self._upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._upgrade:
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self._upgrade:
+            super().on_message_complete()
+            self.cycle.more_body = False
+
+    def _feed(self, data: bytes) -> None:
+        """An Upgrade is ignored, as RFC 9110 lets a server. The parser takes the body for what comes after it, so it
+        gets the head once more without. Java's client asks for HTTP/2 by it, with its first POST."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                data = self._head_without_upgrade() + data[stopped.args[0] :]
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        kept = [_line(header) for header in self.headers if header[0] not in _OF_AN_UPGRADE]
+        return b"".join([self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n", *kept, b"\r\n"])
+
+    def _wait_for_a_request(self) -> None:
+        """Not for ever, as uvicorn would."""
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _wait_for_the_rest(self, size: int) -> None:
+        if self.transport.is_closing():
+            return
+        # Not what came before the head in the same piece.
+        self._head_bytes = self._head_bytes + size if self._head is self.scope else 0
+        self._head = self.scope
+        if self._in_head() and self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse(431, f"The request's head is larger than {MOST_HEAD_BYTES} bytes.")
+        else:
+            self._silence = self.loop.call_later(MOST_SILENT_SECONDS, self._silent)
+
+    def _silent(self) -> None:
+        if self.flow.read_paused:  # by us
+            self._silence = self.loop.call_later(MOST_SILENT_SECONDS, self._silent)
+        else:
+            self._refuse(408, f"The rest of the request did not come within {MOST_SILENT_SECONDS:g} s.")
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """And closes. A request before it that is not answered yet gets its answer first."""
+        cycle = self.cycle
+        if self._in_head() and cycle is not None and not cycle.response_complete:
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if self._in_head() or cycle is None or not cycle.response_started:
+            self.transport.write(self._refusal(status, reason))
+        self.transport.close()
+
+    def _refusal(self, status: int, reason: str) -> bytes:
+        body = written(seldon.failure(status, reason))
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        status_line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+        return b"".join([status_line, *map(_line, headers), b"\r\n", body])
+
+    def _in_head(self) -> bool:
+        """Of a request of which there is no more yet."""
+        return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+
+    def _forget_silence(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    return b": ".join(header) + b"\r\n"

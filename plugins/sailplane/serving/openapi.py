@@ -1,0 +1,109 @@
+"""What this very model takes and gives, as an OpenAPI 3.1 document: its fields, their types, a golden row.
+
+https://spec.openapis.org/oas/v3.1.1.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sailplane.registry.bundle import Bundle
+from sailplane.serving import open_inference
+from sailplane.serving.openapi_schemas import ANY, TEXT, Schema, reference, schemas
+
+
+def document(bundle: Bundle, *, token: bool) -> dict[str, Any]:
+    """`token`: whether all but the health checks want one."""
+    manifest = bundle.manifest
+    written: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": manifest.model,
+            "version": bundle.version,
+            "description": f"Predicts `{manifest.target}`: {', '.join(manifest.outputs)}.",
+        },
+        # Where the document lies, the paths lie too: behind a router under its prefix.
+        "servers": [{"url": "."}],
+        "paths": _paths(bundle),
+        "components": {"schemas": schemas(manifest)},
+    }
+    if token:
+        written["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        written["security"] = [{"token": []}]
+    return written
+
+
+def _paths(bundle: Bundle) -> dict[str, Any]:
+    model = f"/v2/models/{bundle.manifest.model}"
+    return {
+        "/api/v1.0/predictions": {"post": _predict(bundle)},
+        f"{model}/infer": {"post": _infer(bundle)},
+        "/api/v1.0/feedback": {"post": _feed_back(bundle)},
+        "/metadata": {"get": _get("metadata", "The model, in Seldon's words", ANY)},
+        model: {"get": _get("modelMetadata", "The model, in the Open Inference Protocol's words", ANY)},
+        f"{model}/ready": {"get": _get("modelReady", "Whether the model can be asked", ANY)},
+        "/v2": {"get": _get("serverMetadata", "The server", ANY)},
+        "/v2/health/live": {"get": _health("live")},
+        "/v2/health/ready": {"get": _health("ready")},
+        "/health/status": {"get": _health("status")},
+        "/health/ping": {"get": _health("ping", "text/plain")},
+        "/metrics": {"get": _get("metrics", "What is counted, for Prometheus", TEXT, "text/plain")},
+    }
+
+
+def _predict(bundle: Bundle) -> dict[str, Any]:
+    [record, *_] = bundle.golden_records
+    row = list(record.values())
+    examples = {
+        "rows": bundle.example(),
+        "records": {"jsonData": [record]},
+        "tensor": {"data": {"names": list(record), "tensor": {"shape": [1, len(row)], "values": row}}},
+    }
+    return _post("predict", "Predict, in Seldon's protocol", "Prediction", examples)
+
+
+def _infer(bundle: Bundle) -> dict[str, Any]:
+    whole = next((one for one in bundle.golden_records if None not in one.values()), bundle.golden_records[0])
+    inputs = [
+        {"name": f.name, "shape": [1], "datatype": open_inference.DATATYPES[f.kind][0], "data": [whole[f.name]]}
+        for f in bundle.manifest.inputs
+    ]
+    return _post("infer", "Predict, in the Open Inference Protocol", "Inference", {"tensors": {"inputs": inputs}})
+
+
+def _feed_back(bundle: Bundle) -> dict[str, Any]:
+    answer = {"meta": {"puid": "of the prediction", "requestPath": {bundle.manifest.model: bundle.version}}}
+    fed_back = {"response": answer, "reward": 1.0, "truth": {"data": {"ndarray": [[1]]}}}
+    return _post("feedBack", "Say what an answer was worth, or the truth", "Feedback", {"both": fed_back})
+
+
+def _post(name: str, summary: str, noun: str, examples: Mapping[str, Any]) -> dict[str, Any]:
+    """`noun`Request in, `noun` out."""
+    shown = {example: {"value": value} for example, value in examples.items()}
+    content = {"application/json": {"schema": reference(f"{noun}Request"), "examples": shown}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {"required": True, "content": content},
+        "responses": {**_responses(reference(noun)), "503": _failed("There is no time for it now.")},
+    }
+
+
+def _get(name: str, summary: str, schema: Schema, kind: str = "application/json") -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": _responses(schema, kind)}
+
+
+def _health(name: str, kind: str = "application/json") -> dict[str, Any]:
+    """Never asks for a token."""
+    schema = ANY if kind == "application/json" else TEXT
+    return {**_get(name, "A health check", schema, kind), "security": []}
+
+
+def _responses(schema: Schema, kind: str = "application/json") -> dict[str, Any]:
+    right = {"description": "The answer.", "content": {kind: {"schema": schema}}}
+    return {"200": right, "4XX": _failed("The request is wrong, and this says where.")}
+
+
+def _failed(why: str) -> dict[str, Any]:
+    return {"description": why, "content": {"application/json": {"schema": reference("Failure")}}}

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sailplane.monitoring import ship
+from sailplane.storage import Storage
+from tests.integration.serving.malformed.verdict import Target
+from tests.integration.serving.model_server import Server, running
+from tests.unit.registry import tiny
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The one process that all of a module's requests go to. At the end it is still there, logged no traceback, and
+    what it kept of the requests can be read."""
+    folder = tmp_path_factory.mktemp("malformed")
+    tiny.bundle(folder / "bundle")
+    with running(folder / "bundle", folder / "log", "--request-log", str(folder / "requests")) as started:
+        yield started
+        assert started.process.poll() is None
+        assert "Traceback" not in started.log.read_text()
+    assert ship(folder / "requests", Storage((folder / "store").as_uri())).rows
+    assert not list(folder.rglob("*.unreadable"))
+
+
+@pytest.fixture(scope="module")
+def target(server: Server) -> Target:
+    [[score]] = server.post("/predict", {"jsonData": tiny.RECORD}).json()["data"]["ndarray"]
+    return Target(server.port, score)
