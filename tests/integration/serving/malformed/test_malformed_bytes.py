@@ -5,23 +5,15 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPResponse
 
 import pytest
 
-from sailplane.home import Home
-from sailplane.registry.bundle import Bundle
-from sailplane.serving.router import Router, router_program
-from sailplane.serving.target import Split
-from tests.integration.serving.conftest import free_port
 from tests.integration.serving.malformed import tables
 from tests.integration.serving.malformed.spoiled import spoiled, tried
 from tests.integration.serving.malformed.verdict import SECONDS, Target, reason_of, refused, strict
-from tests.integration.serving.model_server import Server
-from tests.platform import until
 
 HalfSent = list[tuple[str, socket.socket]]
 
@@ -80,23 +72,6 @@ def test_an_upgrade_that_a_client_asks_for_is_passed_over_and_its_body_read(targ
     asked = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
     answers = exchange(target.port, tables.post(extra=asked) * 2 + b"garbage\r\n\r\n", 2)
     assert [(status, strict(body)["data"]["ndarray"]) for status, body in answers] == [(200, [[target.score]])] * 2
-
-
-@pytest.fixture(scope="module")
-def router(server: Server, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    folder, port = tmp_path_factory.mktemp("router"), free_port()
-    settings = {"SAILPLANE_PROJECT": str(folder), "SAILPLANE_HOME": str(folder), "SAILPLANE_ROUTER_PORT": str(port)}
-    home, version = Home.find(settings), Bundle.open(server.log.with_name("bundle")).version
-    program, router = router_program(home), Router(home)
-    router.add("flights", version, server.port)
-    router.split("flights", Split({version: 100}))
-    process = subprocess.Popen(program.command, cwd=program.directory)
-    try:
-        until(lambda: router.version_at("flights"), 60, "the router")
-        yield Target(port, target.score, "/seldon/local/flights")
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_through_the_router_the_reasons_are_the_same(router: Target) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import grpc
 import numpy as np
@@ -28,8 +28,14 @@ Try = Callable[..., grpc.StatusCode | None]
 
 @pytest.fixture(scope="module")
 def attempt(server: Server, target: Target) -> Iterator[Try]:
+    with attempts(server.grpc_port, target.score) as attempt:
+        yield attempt
+
+
+@contextmanager
+def attempts(port: int, good: float) -> Iterator[Try]:
     """Of a message's bytes: the status, or None if it is a good one nevertheless."""
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
 
         def one(body: bytes, named: tuple[str, ...] = (), method: str = INFER) -> grpc.StatusCode | None:
             code = None
@@ -40,7 +46,7 @@ def attempt(server: Server, target: Target) -> Iterator[Try]:
                 code = error.code()
                 check_reason(error.details(), named)
             [score] = scores_of(channel.unary_unary(INFER)(GOOD, timeout=SECONDS))
-            assert score == np.float32(target.score)
+            assert score == np.float32(good)
             return code
 
         yield one
@@ -61,6 +67,12 @@ def is_refused(code: grpc.StatusCode | None) -> bool:
 
 def test_a_good_call_that_is_spoiled_anywhere_is_refused_by_the_name_of_the_tensor(attempt: Try) -> None:
     assert refused(lambda call: is_refused(attempt(*call)), spoiled_call(), 200) >= 160
+
+
+def test_through_the_router_the_reasons_are_the_same(router: Target) -> None:
+    with attempts(router.port, router.score) as attempt:
+        assert refused(lambda call: is_refused(attempt(*call)), spoiled_call(), 40) >= 30
+        assert attempt(GOOD, method="/seldon.protos.Model/Predict") in (NOWHERE, grpc.StatusCode.UNIMPLEMENTED)
 
 
 def test_bytes_that_are_no_message_are_refused(attempt: Try) -> None:
