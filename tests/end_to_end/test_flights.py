@@ -156,8 +156,9 @@ def test_status_names_the_port_of_each_model_server(platform: Platform, flight: 
 
 
 def test_with_a_model_served_every_socket_still_listens_on_loopback_only(platform: Platform, flight: Flight) -> None:
+    # As gRPC's sockets, which are of IPv6, write it.
     listening = {
-        connection.laddr.ip
+        connection.laddr.ip.removeprefix("::ffff:")
         for process in marked(platform.home)
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
