@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sailplane.serving import seldon
 from sailplane.serving.json_body import written
+from sailplane.serving.one_write import OneWrite
 
 MOST_HEAD_BYTES: Final = 64 * 2**10
 MOST_SILENT_SECONDS: Final = 10.0
@@ -24,7 +25,7 @@ class Connection(HttpToolsProtocol):
     _silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
         self._wait_for_a_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
