@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,17 +11,29 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from sailplane.ledger import Ledger
 from sailplane.records import Deployment
+from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import alias
+from sailplane.services import object_store
 from sailplane.serving.rollout import entries
+from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.end_to_end.faults import FAULTY, RECORDS, ask, instance, spoil
+from tests.integration.serving.kubernetes.conftest import answering
+from tests.integration.serving.kubernetes.mesh import Mesh
+from tests.kubernetes.seldon import SELDON_DEPLOYMENTS
+from tests.kubernetes.working import Working
+from tests.kubernetes_server import NAMESPACE, KubernetesServer
 from tests.platform import Platform, started, until
+from tests.s3 import free_row
+from tests.unit.registry import tiny
 
 FIRST, SECOND = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -30,7 +43,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("rollout")
     shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "project" / "faults").mkdir()
-    with started(folder / "home", folder / "project") as running:
+    # Pods could read this one.
+    store = {"SAILPLANE_STORE": "s3://sailplane", "SAILPLANE_S3_PORT": str(free_row())}
+    with started(folder / "home", folder / "project", **store) as running:
         yield running
 
 
@@ -92,6 +107,58 @@ def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_wa
     assert [one.after for one in decided] == ["starting", "shadowing", "baking 0", "promoting", "succeeded"]
     assert len({one.by for one in decided[2:4]}) == 2, "another triggerer's driver ended the step"
     assert all(finding.outcome == "passed" for one in decided[2:4] for finding in one.findings)
+
+
+@pytest.fixture
+def cluster(platform: Platform) -> Iterator[KubernetesServer]:
+    """Airflow's connection leads there, and Seldon's operator is at work."""
+    server = KubernetesServer()
+    connection = {"connection_id": "kubernetes_default", "conn_type": "kubernetes"}
+    extra = json.dumps({"kube_config": server.config()})
+    platform.api("POST", "/connections", {**connection, "extra": extra})
+    try:
+        with Working(server.seldon):
+            yield server
+    finally:
+        server.stop()
+
+
+def judged(platform: Platform, bundle: Bundle, champion: str | None) -> dict[str, Any]:
+    storage = Storage(platform.home.store, object_store.ask(platform.home))
+    evaluation = tiny.evaluation_of(tiny.run_of(bundle, storage)).to_dict()
+    return {"evaluation": evaluation | {"champion": champion}}
+
+
+def test_a_rollout_on_a_cluster_is_driven_by_the_triggerer_and_taken_back_by_one_command(
+    platform: Platform, cluster: KubernetesServer, tmp_path: Path
+) -> None:
+    one, two = (tiny.bundle(tmp_path / str(number), bias=number / 2, run=f"r-{number}") for number in range(2))
+    cluster.service = answering([one, two])
+    first = platform.trigger("clustered", judged(platform, one, None))
+    assert platform.wait(first) == "success", platform.service_logs()
+    mesh, ledger = Mesh(cluster, "flights"), Ledger.at(platform.home)
+
+    def stage() -> str | None:
+        entry = entries.active(ledger, "flights")
+        return entry.state.stage if entry else None
+
+    with mesh.asking():
+        run = platform.trigger("clustered", judged(platform, two, one.version))
+        until(lambda: stage() == "baking 0" or None, 120, "the first step")
+        assert instance(platform, run, "deploy")["state"] == "deferred"
+        assert platform.wait(run) == "success", platform.service_logs()
+        assert platform.xcom(run, "deploy")["weights"] == {two.version: 100}
+        decided = entries.decisions(ledger, "flights", two.version)
+        assert [one.after for one in decided] == ["starting", "shadowing", "baking 0", "promoting", "succeeded"]
+        shown = json.loads(platform.sailplane("status", "--json").stdout)["cluster_models"]
+        assert [(model["version"], model["namespace"]) for model in shown] == [(two.version, NAMESPACE)]
+        ended = platform.sailplane("rollback", "flights")
+    told = f"flights: {one.version} serves at kubernetes_default/{NAMESPACE}\n"
+    assert (ended.returncode, ended.stdout) == (0, told), ended.stderr
+    assert {status for status, _ in mesh.answers} == {200}
+    (left,) = cluster.objects.list(SELDON_DEPLOYMENTS)
+    assert [predictor["name"] for predictor in left["spec"]["predictors"]] == [f"v{one.version}"]
+    assert "kubectl -n models port-forward" in platform.sailplane("predict", "flights").stderr
 
 
 def test_rollback_is_one_command(platform: Platform, served: Deployment) -> None:

@@ -2,14 +2,13 @@
 
 As Core 1.17.1 has it: `state` and `deploymentStatus` are of the last look, `observedGeneration` is never set, a
 Deployment is listed once it has a pod, and traffic moves, and what is no longer wanted goes, only while every
-predictor is available.
+predictor is available. A shadow that becomes a canary gets other pods.
 https://github.com/SeldonIO/seldon-core/blob/v1.17.1/operator/controllers/seldondeployment_controller.go
 """
 
 from __future__ import annotations
 
 import hashlib
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -126,11 +125,24 @@ class Seldon:
         labels = {"seldon-deployment-id": name, "seldon-app": _short(f"{name}-{predictor['name']}")}
         replicas = predictor.get("replicas", 1)
         fresh = {"replicas": 0, "availableReplicas": 0, "progressing": True, "looks": 0}
-        metadata = {"name": deployment, "labels": labels, "annotations": {"predictor": predictor["name"]}}
+        self._replace(deployment, space, shadow := str(predictor.get("shadow", False)))
+        told = {"predictor": predictor["name"], "shadow": shadow}
+        metadata = {"name": deployment, "labels": labels, "annotations": told}
         self._make(DEPLOYMENTS, space, {"metadata": metadata, "spec": {"replicas": replicas}, "status": fresh})
         service = {"metadata": {"name": labels["seldon-app"], "labels": labels}, "spec": {"ports": [{"port": 8000}]}}
         self._make(SERVICES, space, service)
         return deployment
+
+    def _replace(self, deployment: str, space: str, shadow: str) -> None:
+        """A shadow's pods have a label of their own: with it they come and go."""
+        for found in self._named(DEPLOYMENTS, deployment):
+            told = found["metadata"]["annotations"]
+            if told["shadow"] == shadow:
+                continue
+            metadata = {**found["metadata"], "annotations": {**told, "shadow": shadow}}
+            self.objects.update(DEPLOYMENTS, space, deployment, lambda now: {**now, "metadata": metadata}, _US)  # noqa: B023
+            for pod in self._pods(found["metadata"]["labels"]["seldon-app"]):
+                self._delete(PODS, space, pod["metadata"]["name"])
 
     def _run(self, found: Object) -> None:
         """First its pods are there, then they are available, unless they behave in another way."""
@@ -220,25 +232,6 @@ class Seldon:
     def _delete(self, kind: Kind, space: str, name: str) -> None:
         with suppress(Refused):
             self.objects.delete(kind, space, name, {})
-
-
-class Working:
-    """The operator as it works by itself, a look every few milliseconds: `with Working(seldon): ...`"""
-
-    def __init__(self, seldon: Seldon, every: float = 0.01) -> None:
-        self.seldon, self.every, self._over = seldon, every, threading.Event()
-        self._thread = threading.Thread(target=self._work, name="seldon")
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _work(self) -> None:
-        while not self._over.wait(self.every):
-            self.seldon.look()
 
 
 def _short(name: str) -> str:

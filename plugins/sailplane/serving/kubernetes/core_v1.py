@@ -24,8 +24,8 @@ PATH: Final = "/api/v1.0/predictions"
 class CoreV1Target:
     """The five verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
 
-    Weights act through Istio or Ambassador, and the operator moves them only while every predictor is available: one
-    that is not has to be stopped for the others' weights to change."""
+    Weights act through Istio, or Ambassador's Mapping v2, and the operator moves them only while every predictor is
+    available: one that is not has to be stopped for the others' weights to change."""
 
     def __init__(self, cluster: Cluster, model: str, workload: CoreV1, bundle: OpenBundle) -> None:
         self.cluster, self.model, self.workload, self.bundle = cluster, model, workload, bundle

@@ -60,9 +60,10 @@ class Serving:
         """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.
 
         An earlier turn that has not ended is taken back first, and so is what is on its way back. Raises
-        DeploymentError while another one is on its way.
+        DeploymentError while another one is on its way, or one elsewhere.
         """
         other = entries.active(self.ledger, self.name)
+        self._refuse_elsewhere(other)
         if other is not None and other.subject.owner == owner and other.subject.turn != turn:
             journal.abort(self.ledger, self.name, "it was begun anew", owner, self.clock(), only=other.subject)
         if (other := entries.active(self.ledger, self.name)) is not None and other.state.phase == "rolling back":
@@ -84,6 +85,13 @@ class Serving:
             driver.release()
         return self.entry(model.version)
 
+    def _refuse_elsewhere(self, other: Entry | None) -> None:
+        if other is not None and str(other.subject.place) != str(self.place):
+            where = f"at {other.subject.place}" if other.subject.place else "on this machine"
+            got = f"{other.subject.version} is on its way {where}"
+            remedy = f"Wait for it, or end it: `sailplane rollback {self.name}`."
+            raise DeploymentError("roll out", self.name, got=got, remedy=remedy)
+
     def entry(self, version: str) -> Entry:
         found = entries.find(self.ledger, self.name, version)
         if found is None:
@@ -98,11 +106,18 @@ class Serving:
     def finish(self, version: str, *, poll_seconds: float = POLL_SECONDS) -> State:
         """Goes on with it to its end, whoever began it, as soon as nobody else does."""
         driver = self.driver(version)
+        try:
+            while True:
+                state = self._looked(driver)
+                if state is not None and state.ended:
+                    return state
+                self.sleep(poll_seconds)
+        finally:
+            driver.release()
+
+    def _looked(self, driver: Driver) -> State | None:
         while True:
             try:
-                state = driver.tick()
+                return driver.tick()
             except ConflictError:
                 continue
-            if state is not None and state.ended:
-                return state
-            self.sleep(poll_seconds)

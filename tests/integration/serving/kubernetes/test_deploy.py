@@ -23,7 +23,8 @@ from sailplane.serving.target import Split
 from sailplane.storage import Storage
 from tests.integration.serving.kubernetes.conftest import NAME, V1
 from tests.integration.serving.kubernetes.rollouts import Killed, killed
-from tests.kubernetes.seldon import MODELS, SELDON_DEPLOYMENTS, Working
+from tests.kubernetes.seldon import MODELS, SELDON_DEPLOYMENTS
+from tests.kubernetes.working import Working
 from tests.kubernetes_server import KubernetesServer
 from tests.unit.registry import tiny
 

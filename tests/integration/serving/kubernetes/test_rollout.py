@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sailplane.errors import ServiceError
+from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.bundle import Bundle
@@ -184,6 +184,16 @@ def test_a_pod_that_is_away_for_a_moment_does_not_though_it_was_begun_long_ago(
     driven.drive(version, lambda state: state.missed > 10)
     driven.server.seldon.behaviour = {}
     assert driven.drive(version).phase == "succeeded"
+
+
+def test_a_rollout_on_this_machine_is_not_ended_by_one_on_a_cluster(driven: Driven, models: list[Model]) -> None:
+    here = Serving(driven.ledger, driven.target, driven.serving().source, name=NAME, endpoint="http://x")
+    here.begin(PLAN, models[1], "a task")
+    with pytest.raises(
+        DeploymentError, match=f"{models[1].version} is on its way on this machine.*sailplane rollback {NAME}"
+    ):
+        driven.begin(PLAN, models[2])
+    assert driven.stages(models[1].version) == ["starting"]
 
 
 def test_somebody_who_writes_the_object_all_the_time_stops_no_step(driven: Driven, models: list[Model]) -> None:

@@ -29,7 +29,8 @@ from sailplane.storage import Storage
 from sailplane.triggers.rollout import RolloutTrigger
 from tests.integration.serving.kubernetes.conftest import NAME, V1, answering
 from tests.integration.serving.kubernetes.mesh import FAULTY, Mesh
-from tests.kubernetes.seldon import DEPLOYMENTS, SELDON_DEPLOYMENTS, Working
+from tests.kubernetes.seldon import DEPLOYMENTS, SELDON_DEPLOYMENTS
+from tests.kubernetes.working import Working
 from tests.kubernetes_server import Fault, KubernetesServer
 from tests.unit.registry import tiny
 

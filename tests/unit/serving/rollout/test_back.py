@@ -44,6 +44,7 @@ def test_the_version_before_serves_again_and_who_asked_for_it_is_recorded(servin
     assert champion(serving) == CHAMPION
     first, *_ = entries.decisions(serving.ledger, NAME, CHAMPION)
     assert (first.by, first.after) == ("ada@host", "starting")
+    assert serving.entry(CHAMPION).lease_until == 0
     assert place_of(serving).done == [f"begin {CHAMPION}", "move 0", f"stop {CANARY}"]
 
 
