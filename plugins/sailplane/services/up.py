@@ -18,6 +18,7 @@ from sailplane.services.environment import prepare
 from sailplane.services.ports import require_ports
 from sailplane.services.programs import programs, settings
 from sailplane.serving.local import renew
+from sailplane.serving.router import Router
 from sailplane.serving.token import take_token
 from sailplane.storage.roots import Root
 from sailplane.supervisor import ProgramState, Supervisor
@@ -83,6 +84,13 @@ def _store_waits(home: Home) -> dict[str, str]:
     return {object_store.NAME: "starting"} if home.has_s3 and not object_store.healthy(home) else {}
 
 
+def starting_models(home: Home) -> dict[str, str]:
+    """Those with traffic: another token has had them restarted, say."""
+    router = Router(home)
+    silent = {model: versions for model, versions in router.weights().items() if router.version_at(model) is None}
+    return {f"model-{model}-{version}": "starting" for model, versions in silent.items() for version in versions}
+
+
 def _beats(report: dict[str, str | None], component: str, state: ProgramState) -> bool:
     # For 30 s after a crash the report still shows the earlier life's last heartbeat.
     beat = report.get(f"latest_{component}_heartbeat")
@@ -95,7 +103,7 @@ def _wait(home: Home, supervisor: Supervisor) -> None:
     deadline = time.monotonic() + BOOT_SECONDS
     lives: dict[str, set[int]] = {}
     with AirflowApi(home, timeout=10) as api:
-        while waiting := unhealthy(states := supervisor.states(), api) | _store_waits(home):
+        while waiting := unhealthy(states := supervisor.states(), api) | _store_waits(home) | starting_models(home):
             for name in waiting.keys() & states.keys():
                 lives.setdefault(name, set()).update(filter(None, [states[name].pid]))
             dying = [name for name, pids in lives.items() if len(pids) > RESTARTS]

@@ -8,7 +8,9 @@ import pytest
 from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.services.main_run import main_dag
-from sailplane.services.up import up
+from sailplane.services.up import starting_models, up
+from sailplane.serving.router import Router
+from sailplane.serving.target import Split
 
 
 def test_a_full_disk_is_one_clear_line(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +27,9 @@ def test_the_main_dag_is_the_one_that_the_project_names(home: Home) -> None:
     assert main_dag(home) is None
     (home.project / "pyproject.toml").write_text('[tool.sailplane]\nmain = "flights"\n')
     assert main_dag(home) == "flights"
+
+
+def test_up_waits_for_the_models_that_have_traffic(home: Home) -> None:
+    assert starting_models(home) == {}
+    Router(home).split("flights", Split({"a": 90, "b": 10}))
+    assert starting_models(home) == {"model-flights-a": "starting", "model-flights-b": "starting"}
