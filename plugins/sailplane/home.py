@@ -33,6 +33,7 @@ class Home:
     twins: tuple[str, ...] = ()
     algorithmia_port: int = 9010
     token: Path | None = None
+    logs_requests: bool = True
 
     @classmethod
     def find(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -52,6 +53,7 @@ class Home:
             twins=_twins(env),
             algorithmia_port=_port(env, "SAILPLANE_ALGORITHMIA_PORT", 9010),
             token=project / env["SAILPLANE_TOKEN_FILE"] if env.get("SAILPLANE_TOKEN_FILE") else None,
+            logs_requests=_switch(env, "SAILPLANE_REQUEST_LOG"),
         )
 
     @property
@@ -129,6 +131,13 @@ def _twins(env: Mapping[str, str]) -> tuple[str, ...]:
     if unknown := [name for name in named if name not in TWINS]:
         raise ConfigurationError("read", "SAILPLANE_TWINS", got=repr(unknown[0]), expected=f"one of {', '.join(TWINS)}")
     return named
+
+
+def _switch(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name) or "on"
+    if value not in ("on", "off"):
+        raise ConfigurationError("read", name, got=repr(value), expected="on or off")
+    return value == "on"
 
 
 def _port(env: Mapping[str, str], name: str, default: int) -> int:

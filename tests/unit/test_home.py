@@ -48,3 +48,12 @@ def test_a_setting_may_stand_in_the_projects_env_file_and_the_environment_comes_
 def test_a_port_that_is_none_is_refused_by_the_settings_name(tmp_path, port):
     with pytest.raises(ConfigurationError, match=r"SAILPLANE_ROUTER_PORT: '.*'; expected a port"):
         Home.find({"SAILPLANE_PROJECT": str(tmp_path), "SAILPLANE_ROUTER_PORT": port})
+
+
+def test_a_switch_is_on_or_off(tmp_path):
+    def logs(value):
+        return Home.find({"SAILPLANE_PROJECT": str(tmp_path), "SAILPLANE_REQUEST_LOG": value}).logs_requests
+
+    assert (logs(""), logs("on"), logs("off")) == (True, True, False)
+    with pytest.raises(ConfigurationError, match="SAILPLANE_REQUEST_LOG: 'false'; expected on or off"):
+        logs("false")

@@ -134,7 +134,8 @@ class ModelProcess:
         server = (sys.executable, "-P", "-m", "sailplane.serving.server", "--bundle", str(self.folder))
         token = token_file(self.home)
         # Not in its own folder: what is not shipped yet stays when that is removed.
-        log = ("--request-log", str(self.home.requests / self.model / self.version))
+        spool = str(self.home.requests / self.model / self.version)
+        log = ("--request-log", spool) if self.home.logs_requests else ()
         return Program(
             self.program,
             (

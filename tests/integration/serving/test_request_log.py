@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import httpx
 import pandas as pd
@@ -15,11 +17,13 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.monitoring import requests, ship
 from sailplane.records import Model
+from sailplane.serving.local import renew
 from sailplane.serving.rollout import entries
 from sailplane.serving.rollout.declared import Metric
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.run import AT_ONCE, Serving
 from sailplane.storage import Storage
+from sailplane.supervisor import Supervisor
 from tests.platform import until
 from tests.unit.registry import tiny
 
@@ -102,3 +106,25 @@ def test_what_is_fed_back_takes_a_worse_version_back_and_all_of_both_is_in_the_l
     # That of the version that is gone is complete, the other one is still at work.
     ship(platform.requests, storage)
     assert {path.split("/")[2] for path in storage.list("requests")} == {worse}
+
+
+def test_switched_off_nothing_is_logged_also_of_what_served_before(serving: Serving, platform: Home) -> None:
+    [version] = serving.target.split().weights
+    url = f"http://127.0.0.1:{platform.router_port}/seldon/local/flights/predict"
+
+    def asked() -> int:
+        assert httpx.post(url, json={"jsonData": tiny.RECORD}, trust_env=False).status_code == 200
+        return sum(path.is_file() for path in platform.requests.rglob("*"))
+
+    until(lambda: asked() or None, 30, "a file")
+    off = replace(platform, logs_requests=False)
+    renew(off)
+    supervisor, server = Supervisor(off), f"model-flights-{version}"
+    before = supervisor.states()[server].pid
+    supervisor.update()
+    assert supervisor.states()[server].pid != before
+    until(lambda: serving.target.progress(version).state == "ready" or None, 60, "the server")
+    shutil.rmtree(platform.requests)
+    asked()
+    supervisor.stop(server)
+    assert not platform.requests.exists(), "a server that ends writes what it has"
