@@ -176,7 +176,7 @@ def test_a_command_on_a_full_disk_says_so_in_one_line(disk: SmallDisk, home: Hom
         assert drafts == []
     stopped = sailplane(home, "status")
     assert stopped.stderr == ""
-    assert stopped.stdout.count("stopped") == 5
+    assert stopped.stdout.count("stopped") == 6
 
 
 def test_an_installation_on_a_full_disk_ends_with_one_line_and_counts_as_none(disk: SmallDisk) -> None:
