@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from sailplane.errors import ConfigurationError, ModelError
 from sailplane.home import Home
 from sailplane.services.shipment import failure
 from sailplane.services.status import print_columns
@@ -21,6 +22,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     """Counts them; with an output, also writes their rows."""
     from sailplane.monitoring import Counts, requests, scan
 
+    _check_days(arguments)
     counts = Counts()
     which: dict[str, Any] = {"since": arguments.first, "until": arguments.last, "version": arguments.version}
     which |= {"labels": arguments.labels, "spool": home.requests, "counts": counts}
@@ -30,6 +32,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     else:
         for _ in scan(storage, arguments.model, **which):
             pass
+    if not counts.rows:
+        _check_name(home, storage, arguments.model)
     if arguments.json:
         sys.stdout.write(json.dumps(_plain(counts), indent=2) + "\n")
     else:
@@ -37,6 +41,19 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     if reason := failure(home.requests):
         sys.stderr.write(f"Not all of it is on the store: {reason}\n")
     return 0
+
+
+def _check_days(arguments: argparse.Namespace) -> None:
+    first, last = arguments.first, arguments.last
+    if first and last and first > last:
+        raise ConfigurationError("read --from", f"{first}", got=f"--to {last}", expected="a day that is not after --to")
+
+
+def _check_name(home: Home, storage: Storage, model: str) -> None:
+    logged = {*storage.folder("requests").folders, *(path.name for path in home.requests.glob("*/"))}
+    if model not in logged:
+        expected = f"one of {', '.join(sorted(logged))}" if logged else "a model that was asked"
+        raise ModelError("find the requests of", model, got="none is logged", expected=expected)
 
 
 def _plain(counts: Counts) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -39,7 +40,7 @@ class Processes:
         for process in sorted(others, key=lambda process: process.pid == session):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(others, timeout=10)
+        _wait_for_the_end_of(others, seconds=10)
 
     def _belongs(self, process: psutil.Process, session: int | None, outlived: Collection[int]) -> bool:
         """After a reboot the number may be another session's, so the environment, or the command, has to prove it."""
@@ -56,6 +57,20 @@ class Processes:
 
     def _read(self) -> dict[str, int]:
         return dict(json.loads(self._outlived.read_text())) if self._outlived.exists() else {}
+
+
+def _wait_for_the_end_of(processes: list[psutil.Process], seconds: float) -> None:
+    """One that has ended holds nothing any more, though its parent may take a while to notice."""
+    deadline = time.monotonic() + seconds
+    while not all(map(_ended, processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _program(process: psutil.Process, files: Mapping[str, str]) -> str | None:

@@ -129,6 +129,12 @@ def test_the_service_ships_what_is_complete_and_is_next_to_nothing_at_rest(
     assert "2 requests, 1 rows with the truth" in (said := capsys.readouterr().out)
     assert "Labels: 2, of these 0 given again, 1 of unknown ids" in said
     assert output.exists()
+    for wrong, told in (
+        (["nothing"], "find the requests of nothing: none is logged; expected one of flights"),
+        (["flights", "--from", "2026-10-02", "--to", "2026-10-01"], "expected a day that is not after --to"),
+    ):
+        assert main(["requests", *wrong]) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
