@@ -135,10 +135,10 @@ def test_a_killed_supervisord_is_back_by_itself_and_ends_what_it_had_left_behind
     supervisor.put(sleeper())
     supervisor.update()
     assert wait_until(lambda: running(supervisor), seconds=10)
-    orphan = pid_of(supervisor)
+    orphan = psutil.Process(pid_of(supervisor))
     kill_supervisord(supervisor)
     assert wait_until(lambda: running(supervisor), seconds=10)
-    assert not psutil.pid_exists(orphan or 0)
+    assert psutil.wait_procs([orphan], timeout=10)[0], "as soon as it is reaped"
     assert set(supervisor.states()) == {"sleeper"}
 
 
