@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from sailplane.home import Home
 from sailplane.services.airflow_api import AirflowApi, Run
 from sailplane.services.summary import log_lines
+from tests.ports import free_port
 
 T = TypeVar("T")
 BOOT_SECONDS = 300
@@ -123,12 +123,6 @@ def new_platform(root: Path, project: Path, **settings: str) -> Platform:
         **settings,
     }
     return Platform(Home.find(env), env)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(what: Callable[[], T | None], seconds: float, name: str) -> T:

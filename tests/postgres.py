@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from sailplane.serving.client import wait_until
-from tests.platform import free_port
+from tests.ports import free_port
 from tests.programs import find
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from sailplane.home import EMBEDDED_S3, Home
 from sailplane.services import object_store
 from sailplane.storage import Access
 from tests.platform import until
+from tests.ports import is_free
 
 BOOT_SECONDS = 60
 GRPC = 10_000
@@ -62,7 +62,7 @@ def free_row() -> int:
     while True:
         first = random.randrange(12_000, 22_000)
         row = range(first, first + len(object_store.COMPONENTS))
-        if all(_is_free(port) and _is_free(port + GRPC) for port in row):
+        if all(is_free(port) and is_free(port + GRPC) for port in row):
             return first
 
 
@@ -79,12 +79,3 @@ def _client(access: Access) -> Any:
         aws_access_key_id=access.key,
         aws_secret_access_key=access.secret,
     )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -31,7 +31,7 @@ from sailplane.supervisor import Supervisor
 from sailplane.supervisor.processes import Processes
 from tests.benchmarks.load import Answer, begun
 from tests.benchmarks.row import Row
-from tests.platform import free_port
+from tests.ports import free_port
 from tests.small_disk import SmallDisk, disks
 from tests.unit.registry import tiny
 

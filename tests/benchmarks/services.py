@@ -16,7 +16,8 @@ import psutil
 
 from tests.benchmarks.memory import pss_megabytes, total
 from tests.benchmarks.row import Row
-from tests.platform import free_port, new_platform, until
+from tests.platform import new_platform, until
+from tests.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 SETTLE_SECONDS = 20

@@ -33,7 +33,8 @@ from tests.benchmarks.peers import peer_python
 from tests.benchmarks.row import Row
 from tests.environments import kept_environment
 from tests.integration.serving.seldon_server import parameters, seldon_server
-from tests.platform import Platform, free_port, started
+from tests.platform import Platform, started
+from tests.ports import free_port
 
 PROJECT = Path(__file__).parents[2]
 SERVERS = Path(__file__).parent / "clients" / "servers"

@@ -16,7 +16,8 @@ from sailplane.records import Dataset, Deployment
 from sailplane.records import Run as TrainingRun
 from sailplane.services.airflow_api import Run
 from tests.integration.storage.twin import twin_server
-from tests.platform import Platform, free_port, started
+from tests.platform import Platform, started
+from tests.ports import free_port
 from tests.s3 import free_row
 
 PROJECT = Path(__file__).parents[2]

@@ -26,7 +26,7 @@ from sailplane.training.fit import fit
 from sailplane.training.jobs import Job
 from sailplane.training.specs import TrainSpec
 from tests.integration.training.conftest import AS_OF, PROJECT
-from tests.platform import free_port
+from tests.ports import free_port
 from tests.small_disk import SmallDisk, disks
 from tests.unit.registry import tiny
 

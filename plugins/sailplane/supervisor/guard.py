@@ -14,7 +14,8 @@ _LOOK_SECONDS = 0.1
 
 
 def main(log: str, *command: str) -> None:
-    supervisord = os.getppid()
+    # Its session's leader: the parent is another one, if supervisord died before this line.
+    supervisord = os.getsid(0)
     while os.getppid() == supervisord:
         time.sleep(_LOOK_SECONDS)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}

@@ -25,7 +25,7 @@ from sailplane.storage import Access, Storage
 from tests.hub_repositories import File, Repository
 from tests.hub_server import READER, TOKEN, Fault, HubServer
 from tests.integration.storage.hub_places import FAST, WARNED, served
-from tests.platform import free_port
+from tests.ports import free_port
 from tests.unit.registry import tiny
 from tests.wandb_server import KEY, wandb_server
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,17 +15,12 @@ from sailplane.serving.router import router_program
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.environments import kept_environment
+from tests.ports import free_port
 from tests.programs import find
 from tests.unit.registry import tiny
 
 PROJECT = Path(__file__).parents[3]
 REQUIREMENTS = PROJECT / "docker" / "seldon" / "requirements.txt"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from sailplane.serving.client import call
-from tests.platform import free_port, until
+from tests.platform import until
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)

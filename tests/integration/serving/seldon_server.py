@@ -15,7 +15,8 @@ import httpx
 import psutil
 
 from sailplane.serving.client import call, wait_until
-from tests.integration.serving.conftest import PROJECT, REQUIREMENTS, free_port
+from tests.integration.serving.conftest import PROJECT, REQUIREMENTS
+from tests.ports import free_port
 
 START_SECONDS = 120
 

@@ -18,9 +18,9 @@ from sailplane.registry.columns import plain_records
 from sailplane.serving.client import wait_until
 from sailplane.serving.exposition import observations
 from sailplane.serving.rollout.observations import Observations
-from tests.integration.serving.conftest import free_port
 from tests.integration.serving.model_server import running
 from tests.integration.serving.seldon_server import healthy, parameters, ready, seldon_server, stop
+from tests.ports import free_port
 from tests.unit.registry import tiny
 
 pytestmark = pytest.mark.needs("python3.11")

@@ -27,7 +27,7 @@ from sailplane.serving.model_process import ModelProcess
 from sailplane.serving.router import Router, router_program
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
-from tests.integration.serving.conftest import free_port
+from tests.ports import free_port
 from tests.unit.registry import tiny
 
 Registered = Callable[..., Model]

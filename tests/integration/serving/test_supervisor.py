@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.serving.client import wait_until
 from sailplane.supervisor import Program, Supervisor
+from sailplane.supervisor import guard as guard_module
 from sailplane.supervisor.processes import Processes
 
 # It ignores SIGTERM, and so does its child.
@@ -140,6 +142,15 @@ def test_a_killed_supervisord_is_back_by_itself_and_ends_what_it_had_left_behind
     assert wait_until(lambda: running(supervisor), seconds=10)
     assert psutil.wait_procs([orphan], timeout=10)[0], "as soon as it is reaped"
     assert set(supervisor.states()) == {"sleeper"}
+
+
+def test_the_guard_notices_that_supervisord_died_before_it_began(tmp_path: Path) -> None:
+    """The session's leader stands for supervisord."""
+    log, mark = tmp_path / "log", tmp_path / "mark"
+    guard = shlex.join([sys.executable, "-I", "-S", guard_module.__file__, str(log), "touch", str(mark)])
+    leader = subprocess.Popen(["sh", "-c", f"(while kill -0 $$; do :; done; {guard}) &"], start_new_session=True)
+    assert leader.wait(10) == 0
+    assert wait_until(mark.exists, seconds=10), log.read_text()
 
 
 def test_what_outlives_supervisord_is_the_next_ones_to_stop_and_to_start_again(supervisor: Supervisor) -> None:

@@ -24,7 +24,7 @@ from sailplane.shares import tokens
 from sailplane.shares.app import make_app
 from sailplane.sweeps import queue
 from sailplane.sweeps.space import parse
-from tests.platform import free_port
+from tests.ports import free_port
 
 TEXT = """\
 method: random

@@ -28,7 +28,7 @@ from sailplane.sweeps.space import read_sweep
 from sailplane.training.fit import fit
 from sailplane.training.specs import SweepWorkerSpec
 from tests.integration.shares.conftest import serving
-from tests.platform import free_port
+from tests.ports import free_port
 
 PROJECT = Path(__file__).parents[3]
 AS_OF = datetime(2026, 7, 5, tzinfo=UTC)

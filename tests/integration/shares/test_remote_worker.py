@@ -15,7 +15,7 @@ from sailplane.shares.stored import Stored
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import parse
 from tests.integration.shares.conftest import Address, Elsewhere, serving
-from tests.platform import free_port
+from tests.ports import free_port
 
 LEARNS = """\
 def train(config, data, run):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.platform import free_port, until
+from tests.platform import until
+from tests.ports import free_port
 
 BOOT_SECONDS = 60
 

@@ -14,7 +14,7 @@ from sailplane.errors import ConfigurationError
 from sailplane.home import Home
 from sailplane.hooks.wandb import WandbHook, tracking_settings
 from sailplane.training.jobs import Job
-from tests.platform import free_port
+from tests.ports import free_port
 from tests.wandb_server import KEY, WandbServer
 
 WRONG = "f" * 40

@@ -30,7 +30,8 @@ from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 from sailplane.training.worker import work
 from tests.integration.tracking.test_online import WRONG, assert_no_key, run_told_command
-from tests.platform import free_port, until
+from tests.platform import until
+from tests.ports import free_port
 from tests.wandb_server import KEY, WandbServer
 from tests.wandb_store import ServedRun
 from tests.wandb_sweeps import ServedSweep

@@ -22,7 +22,6 @@ from sailplane.twins.algorithmia import api_keys
 # A router and model servers that are real.
 from tests.environments import environment
 from tests.integration.serving.conftest import (  # noqa: F401
-    free_port,
     home,
     ledger,
     platform,
@@ -30,6 +29,7 @@ from tests.integration.serving.conftest import (  # noqa: F401
     storage,
     supervisor,
 )
+from tests.ports import free_port
 
 PACKAGE = Path(__file__).parents[3] / "plugins"
 CLIENT = "algorithmia==2.0.5"

@@ -6,7 +6,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from sailplane.hooks.algorithmia import AlgorithmiaHook
-from tests.platform import free_port
+from tests.ports import free_port
 from tests.unit.hooks.conftest import Connect
 from tests.unit.storage.data_api_server import KEY, DataApiServer
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sailplane.home import Home
-from tests.platform import free_port
+from tests.ports import free_port
 
 
 @pytest.fixture

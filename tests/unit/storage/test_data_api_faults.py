@@ -10,7 +10,7 @@ from sailplane.errors import ConflictError, StorageError
 from sailplane.storage.access import Access
 from sailplane.storage.backend import CHUNK_BYTES
 from sailplane.storage.data_api import DataApi, Patience, exchange
-from tests.platform import free_port
+from tests.ports import free_port
 from tests.unit.storage.data_api_faults import (
     QUICK,
     client,

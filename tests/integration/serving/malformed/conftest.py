@@ -11,10 +11,10 @@ from sailplane.registry.bundle import Bundle
 from sailplane.serving.router import Router, router_program
 from sailplane.serving.target import Split
 from sailplane.storage import Storage
-from tests.integration.serving.conftest import free_port
 from tests.integration.serving.malformed.verdict import Target
 from tests.integration.serving.model_server import Server, running
 from tests.platform import until
+from tests.ports import free_port
 from tests.unit.registry import tiny
 
 
