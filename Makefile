@@ -3,7 +3,7 @@ PYTHON ?=
 VENV := .venv/bin
 # What does not mind others beside it; all else has the machine for itself, but for the type checker.
 SIDE_BY_SIDE := tests/end_to_end tests/integration/test_full_disk.py \
-  $(addprefix tests/integration/,evaluation monitoring predictions services serving shares sweeps tracking training registry twins \
+  $(addprefix tests/integration/,docker evaluation monitoring predictions services serving shares sweeps tracking training registry twins \
   datasets storage views) \
   tests/unit
 ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)) \

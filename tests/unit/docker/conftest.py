@@ -15,6 +15,11 @@ def project() -> Path:
 
 
 @pytest.fixture(scope="session")
+def dockerfile(project: Path) -> str:
+    return (project / "docker" / "Dockerfile").read_text()
+
+
+@pytest.fixture(scope="session")
 def compose() -> dict[str, Any]:
     return dict(yaml.safe_load((PROJECT / "docker" / "compose.yaml").read_text()))
 

@@ -6,13 +6,6 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-
-@pytest.fixture(scope="module")
-def dockerfile(project: Path) -> str:
-    return (project / "docker" / "Dockerfile").read_text()
-
 
 def _copied(dockerfile: str) -> list[str]:
     copies = [line.split()[1:-1] for line in dockerfile.splitlines() if re.match(r"COPY (?!--from)", line)]
@@ -52,13 +45,14 @@ def test_what_is_copied_exists_and_is_let_through_to_the_build(project: Path, do
     assert _copied(dockerfile)
     for source in _copied(dockerfile):
         assert (project / source).exists(), source
-        assert source in let_through, source
+        assert any(Path(source).is_relative_to(name) for name in let_through), source
 
 
 def test_nothing_is_let_through_to_the_build_that_is_not_copied(project: Path, dockerfile: str) -> None:
     lines = (project / ".dockerignore").read_text().splitlines()
     assert next(line for line in lines if not line.startswith("#")) == "*"
-    assert {line[1:] for line in lines if line.startswith("!")} == set(_copied(dockerfile))
+    let_through = {line[1:] for line in lines if line.startswith("!")}
+    assert let_through - set(_copied(dockerfile)) == set()
 
 
 def test_every_package_is_installed_under_the_constraints(dockerfile: str) -> None:

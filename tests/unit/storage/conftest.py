@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,38 +8,7 @@ import pytest
 from fsspec.registry import _registry
 
 from sailplane.storage import Storage
-from sailplane.storage.backend import CHUNK_BYTES
-from sailplane.storage.data_api import DataApi
 from sailplane.storage.filesystem import S3FileSystem
-from tests.unit.storage.data_api_faults import client
-from tests.unit.storage.data_api_server import DataApiServer, data_api_server
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[DataApiServer]:
-    """A Data API that knows conditions, with one collection, ada/c."""
-    with data_api_server(tmp_path / "served") as server:
-        (server.folder / "ada/c").mkdir()
-        yield server
-
-
-@pytest.fixture
-def old_server(tmp_path: Path) -> Iterator[DataApiServer]:
-    """One that knows as little as the hosted service did."""
-    with data_api_server(tmp_path / "served", modern=False) as server:
-        (server.folder / "ada/c").mkdir()
-        yield server
-
-
-@pytest.fixture
-def api(server: DataApiServer) -> DataApi:
-    return client(server)
-
-
-@pytest.fixture
-def large() -> bytes:
-    """Two pieces and a half."""
-    return random.Random(1).randbytes(CHUNK_BYTES * 5 // 2)
 
 
 @pytest.fixture

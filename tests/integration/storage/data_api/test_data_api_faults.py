@@ -10,8 +10,7 @@ from sailplane.errors import ConflictError, StorageError
 from sailplane.storage.access import Access
 from sailplane.storage.backend import CHUNK_BYTES
 from sailplane.storage.data_api import DataApi, Patience, exchange
-from tests.ports import free_port
-from tests.unit.storage.data_api_faults import (
+from tests.integration.storage.data_api.faults import (
     QUICK,
     client,
     cut_download,
@@ -23,6 +22,7 @@ from tests.unit.storage.data_api_faults import (
     without_length,
     without_ranges,
 )
+from tests.ports import free_port
 from tests.unit.storage.data_api_server import KEY
 
 

@@ -10,7 +10,7 @@ import pytest
 from sailplane.errors import AccessError, ConfigurationError, StorageError
 from sailplane.storage.access import Access
 from sailplane.storage.data_api import DataApi
-from tests.unit.storage.data_api_faults import client, status
+from tests.integration.storage.data_api.faults import client, status
 from tests.unit.storage.data_api_server import KEY
 
 

@@ -1,0 +1,1 @@
+from tests.unit.docker.conftest import dockerfile, project  # noqa: F401
