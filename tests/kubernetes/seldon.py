@@ -67,7 +67,8 @@ class Seldon:
         """What a pod that runs is behind."""
         for one in self._named(PODS, pod):
             if one["status"]["containerStatuses"][0]["ready"]:
-                return str(one["metadata"]["labels"]["seldon-app"])
+                labels = one["metadata"]["labels"]
+                return str(labels.get("seldon-app") or labels["app"])
         return None
 
     def ready(self, model: str) -> bool:

@@ -27,7 +27,7 @@ REWARDED: Final = "reward"
 
 def observations(text: str, version: str) -> Observations:
     """Of that version's server, by its metrics in Prometheus' text form."""
-    samples = _samples(text)
+    samples = parsed(text)
     counts = {int(one.labels["code"]): 0.0 for one in samples if one.name == f"{REQUESTS}_total"}
     for one in _predictions(samples):
         counts[int(one.labels["code"])] += one.value
@@ -45,7 +45,7 @@ def observations(text: str, version: str) -> Observations:
 
 def reward(text: str, version: str) -> Feedback:
     """What was fed back to a server on the answers of that version."""
-    found = {one.name: one.value for one in _samples(text) if one.labels.get("answered") == version}
+    found = {one.name: one.value for one in parsed(text) if one.labels.get("answered") == version}
     return Feedback(
         count=int(found.get(f"{REWARD}_count", 0)),
         total=found.get(f"{REWARD}_sum", 0.0),
@@ -54,7 +54,7 @@ def reward(text: str, version: str) -> Feedback:
     )
 
 
-def _samples(text: str) -> list[Sample]:
+def parsed(text: str) -> list[Sample]:
     from prometheus_client.parser import text_string_to_metric_families
 
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]

@@ -12,7 +12,7 @@ from sailplane.errors import ConfigurationError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
-from sailplane.operators import CoreV1, CoreV2, DeployModelOperator, ErrorRate, Metric, Rollout
+from sailplane.operators import CoreV1, CoreV2, DeployModelOperator, ErrorRate, Latency, Metric, Rollout
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
 from sailplane.registry.models import alias, promote
 
@@ -108,12 +108,12 @@ def test_a_target_without_what_it_needs_is_refused_where_the_dag_is_parsed(how: 
 
 def test_what_no_cluster_counts_or_reads_is_refused_where_the_dag_is_parsed():
     how = {"task_id": "deploy", "evaluation": {}, "target": "kubernetes"}
-    with pytest.raises(ConfigurationError, match=r"checks with CoreV2; expected checks=\[\].*CoreV1\(image"):
-        DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout())
+    with pytest.raises(ConfigurationError, match=r"latency with CoreV2; expected ErrorRate: .*CoreV1\(image"):
+        DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout(checks=[Latency(p99="1s")]))
     rewarded = Rollout(checks=[ErrorRate(), Metric(metric="reward", worse_by=0.1)])
-    with pytest.raises(ConfigurationError, match="checks: metric reward; expected ErrorRate, Latency"):
+    with pytest.raises(ConfigurationError, match="metric reward with CoreV1; expected ErrorRate, Latency"):
         DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=rewarded)
     with pytest.raises(ConfigurationError, match="sticky: 'customer'; expected none on a cluster"):
         DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=Rollout(sticky="customer"))
-    DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout(checks=[]))
+    DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout())
     DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=Rollout())

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sailplane.errors import ConfigurationError
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
-from sailplane.serving.rollout.declared import Metric
+from sailplane.serving.rollout.declared import Check, Latency, Metric, PredictionDrift
 from sailplane.serving.rollout.plan import Rollout
+
+# By the kind of check that it is missing for: what is not counted, and what to do.
+_Missing = dict[type[Check], tuple[str, str]]
+_FEEDBACK: Final = ("what is fed back goes to any pod, whichever answered", 'Or serve it with target="local".')
+_CORE_V1: Final = "Or serve it with CoreV1(image=...)."
+_ON_CORE_V1: Final[_Missing] = {Metric: _FEEDBACK}
+_ON_CORE_V2: Final[_Missing] = {
+    Latency: ("Seldon's agent only adds up how long a Model's answers took", _CORE_V1),
+    PredictionDrift: ("Seldon's agent counts calls, and looks into no answer", _CORE_V1),
+    Metric: _FEEDBACK,
+}
 
 
 def check_counted(plan: Rollout, workload: CoreV1 | CoreV2) -> None:
-    """Raises ConfigurationError for a check of what nobody counts: what a Server of Core v2 counts, and of which Model,
-    depends on who brought it; and what is fed back goes to any pod, whichever answered."""
-    if plan.checks and isinstance(workload, CoreV2):
-        got, expected = "checks with CoreV2", "checks=[]: its servers are not known to count by version"
-        remedy = "Or serve it with CoreV1(image=...)."
-        raise ConfigurationError("read the rollout's", "checks", got=got, expected=expected, remedy=remedy)
-    if found := [check.name for check in plan.checks if isinstance(check, Metric)]:
-        expected = "ErrorRate, Latency and PredictionDrift: what is fed back on a cluster is not counted by version"
-        raise ConfigurationError("read the rollout's", "checks", got=found[0], expected=expected)
+    """Raises ConfigurationError for a check of what nobody counts by version."""
+    version, missing = (2, _ON_CORE_V2) if isinstance(workload, CoreV2) else (1, _ON_CORE_V1)
+    allowed = "ErrorRate" if version == 2 else "ErrorRate, Latency or PredictionDrift"
+    for check in plan.checks:
+        if type(check) in missing:
+            reason, remedy = missing[type(check)]
+            got, expected = f"{check.name} with CoreV{version}", f"{allowed}: {reason}"
+            raise ConfigurationError("read the rollout's", "checks", got=got, expected=expected, remedy=remedy)

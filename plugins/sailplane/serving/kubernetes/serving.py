@@ -8,21 +8,14 @@ from sailplane.serving.kubernetes.cluster import Cluster
 from sailplane.serving.kubernetes.core_v1 import CoreV1Target
 from sailplane.serving.kubernetes.core_v1_source import CoreV1Source
 from sailplane.serving.kubernetes.core_v2 import CoreV2Target
+from sailplane.serving.kubernetes.core_v2_source import CoreV2Source
 from sailplane.serving.kubernetes.golden import registered
 from sailplane.serving.kubernetes.place import Place
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
-from sailplane.serving.rollout.observations import Observations
 from sailplane.serving.rollout.run import Serving
 from sailplane.storage import Storage
 
 KubernetesTarget = CoreV1Target | CoreV2Target
-
-
-class Uncounted:
-    """The `Source` of Core v2: what a Server counts, and of which Model, depends on who brought it."""
-
-    def observed(self, _version: str) -> Observations:
-        return Observations()
 
 
 def target(
@@ -36,8 +29,8 @@ def target(
 
 def serving(cluster: Cluster, model: str, workload: CoreV1 | CoreV2, ledger: Ledger, storage: Storage) -> Serving:
     there = target(cluster, model, workload, ledger, storage)
-    source = CoreV1Source(cluster, model) if isinstance(workload, CoreV1) else Uncounted()
-    return Serving(ledger, there, source, name=model, endpoint=there.endpoint, place=place(there))
+    source = CoreV1Source if isinstance(workload, CoreV1) else CoreV2Source
+    return Serving(ledger, there, source(cluster, model), name=model, endpoint=there.endpoint, place=place(there))
 
 
 def place(target: KubernetesTarget) -> Place:

@@ -73,11 +73,11 @@ class Driver:
         return self._keep(entry, after, findings) if after != state else entry
 
     def _seen(self, entry: Entry) -> tuple[Progress, Mapping[str, Observations]]:
-        """Of a version that was begun, and is not given up; what it did, where it has a part of the traffic."""
+        """Of a version that was begun, and is not given up; what it did, where checks look at that."""
         if not entry.state.applied or entry.state.phase in CLOSING:
             return Progress("starting"), {}
         progress = self._target.progress(self._version)
-        if progress.state != "ready" or entry.state.phase not in WATCHED:
+        if progress.state != "ready" or entry.state.phase not in WATCHED or not entry.plan.checks:
             return progress, {}
         try:
             observed = {self._version: self._source.observed(self._version)}

@@ -6,11 +6,15 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import plain_records
+from sailplane.serving import open_inference
+from tests.integration.serving.kubernetes.conftest import answering
+from tests.kubernetes.servers import Servers
 from tests.kubernetes_server import KubernetesServer
 from tests.unit.registry import tiny
 
@@ -33,10 +37,10 @@ class Mesh:
         for _ in range(times):
             routes, mirror = self.server.seldon.routes.get(self.model, {}), self.server.seldon.mirrors.get(self.model)
             [predictor] = self.chance.choices(list(routes), [*routes.values()])
-            body = json.dumps({"jsonData": self.chance.choice(RECORDS)}).encode()
-            self.answers[self._sent(predictor, body), predictor] += 1
+            record = self.chance.choice(RECORDS)
+            self.answers[self._sent(predictor, record), predictor] += 1
             if mirror:
-                self._sent(mirror, body)
+                self._sent(mirror, record)
 
     @contextmanager
     def asking(self, every: float = 0.01) -> Iterator[Counter[tuple[int, str]]]:
@@ -55,6 +59,39 @@ class Mesh:
             over.set()
             thread.join()
 
-    def _sent(self, predictor: str, body: bytes) -> int:
-        service: dict[str, Any] = {"service": f"{self.model}-{predictor}"}
-        return self.server.service("/api/v1.0/predictions", service, body)[0]
+    def _sent(self, predictor: str, record: Mapping[str, Any]) -> int:
+        service = {"service": f"{self.model}-{predictor}"}
+        return self.server.service("/api/v1.0/predictions", service, json.dumps({"jsonData": record}).encode())[0]
+
+
+class ModelMesh(Mesh):
+    """The same of Core v2: a request goes to a Model on one of the Servers, where an agent counts it."""
+
+    def __init__(self, server: KubernetesServer, model: str, bundles: Sequence[Bundle]) -> None:
+        super().__init__(server, model)
+        self.servers = Servers(server.objects)
+        self.serve(bundles)
+        server.service = self.answer
+
+    def serve(self, bundles: Sequence[Bundle]) -> None:
+        self._infer = answering([*bundles])
+        self._inputs = open_inference.metadata(bundles[0].manifest, "")["inputs"]
+
+    def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
+        """What comes through the API server: who asks for counts, or for a Model by its name."""
+        if path == "/metrics":
+            return self.servers.metrics(headers["pod"])
+        return self._called(headers["Seldon-Model"], headers["Seldon-Model"], body)
+
+    def _sent(self, predictor: str, record: Mapping[str, Any]) -> int:
+        inputs = [{**one, "shape": [1], "data": [record[one["name"]]]} for one in self._inputs]
+        return self._called(f"{self.model}.experiment", predictor, json.dumps({"inputs": inputs}).encode())[0]
+
+    def _called(self, asked: str, model: str, body: bytes) -> tuple[int, bytes]:
+        try:
+            status, said = self._infer(f"/v2/models/{model}/infer", {}, body)
+        except ZeroDivisionError as error:
+            status, said = 500, str(error).encode()
+        agent = self.chance.choice([*self.servers.agents.values()])
+        agent.called(asked, f"{model}_1", str(status))
+        return status, said

@@ -11,6 +11,7 @@ from sailplane.serving.kubernetes.cluster import EXPERIMENT, MODEL, SELDON_DEPLO
 from sailplane.serving.kubernetes.core_v1 import CoreV1Target
 from sailplane.serving.kubernetes.core_v1_source import CoreV1Source
 from sailplane.serving.kubernetes.core_v2 import CoreV2Target
+from sailplane.serving.kubernetes.core_v2_source import CoreV2Source
 from sailplane.serving.kubernetes.workloads import CoreV2
 from sailplane.serving.target import Split
 from tests.integration.serving.kubernetes.conftest import NAME
@@ -42,8 +43,7 @@ def test_the_role_allows_what_a_rollout_does_and_nothing_else(
         assert place.progress(two.version).state != "ready"
         place.stop(two.version)
         assert rollout(place, three, lambda: server.seldon.look(3)) == "served"
-        if place is target:
-            CoreV1Source(place.cluster, NAME).observed(three.version)
+        (CoreV1Source if place is target else CoreV2Source)(place.cluster, NAME).observed(three.version)
         place.move(Split({}))
         place.stop(three.version)
     target_v2.begin(one)

@@ -10,7 +10,8 @@ from sailplane.errors import ServiceError
 from sailplane.records import Model
 from sailplane.serving.kubernetes.cluster import Cluster
 from sailplane.serving.kubernetes.core_v1 import CoreV1Target
-from sailplane.serving.kubernetes.core_v1_source import LONGEST_GAP, CoreV1Source
+from sailplane.serving.kubernetes.core_v1_source import CoreV1Source
+from sailplane.serving.kubernetes.pod_source import LONGEST_GAP
 from sailplane.serving.kubernetes.workloads import CoreV1
 from sailplane.serving.rollout.observations import Observations
 from sailplane.serving.seldon_counts import SharedCounts
@@ -113,7 +114,7 @@ def test_after_a_gap_in_which_another_driver_may_have_looked_it_begins_anew(pods
 
 
 def test_what_one_of_two_drivers_saw_is_not_counted_by_the_other_one_again(pods: Pods) -> None:
-    other = CoreV1Source(pods.source._cluster, NAME, lambda: pods.now)
+    other = CoreV1Source(pods.source.cluster, NAME, lambda: pods.now)
     before = pods.observed()
     pods.answer(0, times=5)
     first = other.observed(pods.version)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -16,8 +15,6 @@ from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.bundle import Bundle
-from sailplane.registry.models import alias
-from sailplane.serving.kubernetes import serving as places
 from sailplane.serving.kubernetes.core_v1 import CoreV1Target
 from sailplane.serving.kubernetes.core_v1_source import CoreV1Source
 from sailplane.serving.kubernetes.recorded import latest
@@ -25,9 +22,9 @@ from sailplane.serving.rollout import entries, journal
 from sailplane.serving.rollout.declared import ErrorRate, Latency, PredictionDrift
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.run import AT_ONCE, Serving
-from sailplane.serving.rollout.state import State
 from sailplane.serving.target import Split
 from tests.integration.serving.kubernetes.conftest import NAME, V1, answering, registered_in
+from tests.integration.serving.kubernetes.driven import Driven
 from tests.integration.serving.kubernetes.mesh import FAULTY, SLOW, Mesh
 from tests.integration.serving.kubernetes.rollouts import Killed, killed
 from tests.integration.serving.kubernetes.test_faults import patches, rival
@@ -44,58 +41,10 @@ PLAN = Rollout(
 )
 
 
-class Driven:
-    """A model on the cluster, whose clock is two seconds further at each look, with requests in between."""
-
-    def __init__(self, server: KubernetesServer, ledger: Ledger, target: CoreV1Target) -> None:
-        self.server, self.ledger, self.target = server, ledger, target
-        self.mesh, self.now, self.requests = Mesh(server, NAME), 1000.0, 25
-        self.seen: list[Any] = []
-
-    def serving(self) -> Serving:
-        """As a process has it that was started anew."""
-        source = CoreV1Source(self.target.cluster, NAME, lambda: self.now)
-        how = {"endpoint": self.target.endpoint, "place": places.place(self.target), "clock": lambda: self.now}
-        return Serving(self.ledger, self.target, source, name=NAME, **how)  # type: ignore[arg-type]
-
-    def begin(self, plan: Rollout, model: Model) -> None:
-        self.serving().begin(plan, model, "a task")
-
-    def drive(self, version: str, until: Callable[[State], bool] = lambda state: state.ended) -> State:
-        driver = self.serving().driver(version)
-        try:
-            for _ in range(100):
-                self.pass_time()
-                state = driver.tick()
-                assert state is not None
-                if until(state):
-                    return state
-        finally:
-            driver.release()
-        raise AssertionError(self.seen)
-
-    def pass_time(self) -> None:
-        self.now += 2
-        self.server.seldon.look()
-        if self.server.seldon.routes.get(NAME):
-            self.mesh.ask(self.requests)
-            traffic = (self.server.seldon.routes[NAME], self.server.seldon.mirrors[NAME])
-            self.seen += [traffic] if traffic not in self.seen[-1:] else []
-
-    def stages(self, version: str) -> list[str]:
-        return [one.after for one in entries.decisions(self.ledger, NAME, version)]
-
-    @property
-    def champion(self) -> str:
-        found = alias(self.ledger, NAME, "champion")
-        assert found
-        return found.version
-
-
 @pytest.fixture
 def driven(server: KubernetesServer, ledger: Ledger, target: CoreV1Target, models: list[Model]) -> Driven:
     """The first version serves."""
-    driven = Driven(server, ledger, target)
+    driven = Driven(ledger, target, CoreV1Source, Mesh(server, NAME))
     driven.begin(AT_ONCE, models[0])
     assert driven.drive(models[0].version).phase == "succeeded"
     driven.server.seldon.look()
