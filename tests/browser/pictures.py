@@ -56,7 +56,8 @@ def in_a_terminal(command: list[str]) -> str:
 
 def picture_of_terminal(browser: Browser, said: str, file: Path) -> None:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(said))
+    # The picture ends within its last line.
+    console.print(Text.from_ansi(said), end="\n\n")
     page = browser.new_page(viewport={"width": 1500, "height": 400}, device_scale_factor=1)
     page.set_content(console.export_svg(title="sailplane"))
     page.locator("svg").first.screenshot(path=file)
