@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from sailplane.services import object_store
 from sailplane.serving.rollout import entries
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from tests.asked import asked_all_the_time
 from tests.end_to_end.faults import FAULTY, RECORDS, ask, instance, spoil
 from tests.integration.serving.kubernetes.conftest import answering
 from tests.integration.serving.kubernetes.mesh import Mesh
@@ -59,23 +59,15 @@ def served(platform: Platform) -> Deployment:
 
 
 @contextmanager
-def asked_all_the_time(served: Deployment) -> Iterator[Counter[int]]:
-    """Answers by status."""
+def answered(served: Deployment) -> Iterator[Counter[int]]:
+    """By status, what is answered meanwhile."""
     answers: Counter[int] = Counter()
-    over = threading.Event()
 
-    def work() -> None:
-        with httpx.Client(trust_env=False, timeout=30) as client:
-            while not over.wait(0.01):
-                answers[client.post(served.endpoint, json={"jsonData": RECORDS}).status_code] += 1
+    def ask(client: httpx.Client) -> None:
+        answers[client.post(served.endpoint, json={"jsonData": RECORDS}).status_code] += 1
 
-    asking = threading.Thread(target=work)
-    asking.start()
-    try:
+    with asked_all_the_time(ask, pause=0.01):
         yield answers
-    finally:
-        over.set()
-        asking.join(30)
 
 
 def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_was_killed(
@@ -87,7 +79,7 @@ def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_wa
         entry = entries.active(ledger, "rolled")
         return entry.state.stage if entry else None
 
-    with asked_all_the_time(served) as answers:
+    with answered(served) as answers:
         run = platform.trigger("rolled", {"as_of": f"{SECOND:%Y-%m-%d}"})
         until(lambda: stage() == "baking 0" or None, 180, "the first step")
         pool = platform.api("GET", "/pools/default_pool")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sailplane.monitoring.reading import Counts, requests, scan
+from sailplane.monitoring.reading import Asked, Counts, requests, scan
 from sailplane.monitoring.shipping import Shipped, ship
 
-__all__ = ["Counts", "Shipped", "requests", "scan", "ship"]
+__all__ = ["Asked", "Counts", "Shipped", "requests", "scan", "ship"]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 import pandas as pd
 import pyarrow as pa
@@ -44,67 +44,44 @@ class Counts:
     labelled: int = 0
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Days are UTC's, both included; without one there is no end on that side."""
+class Asked(TypedDict, total=False):
+    """Which rows, and what is told of them.
 
-    model: str
-    since: date | None = None
-    until: date | None = None
-    version: str | None = None
+    :param since: the first day, in UTC
+    :param until: the last one
+    :param labels: what came late
+    :param spool: the folder of what is not shipped yet
+    :param counts: it is told what there was
+    """
 
-    def of(self, version: str) -> bool:
-        return self.version in (None, version)
+    since: date | None
+    until: date | None
+    version: str | None
+    labels: Labels | None
+    spool: Path | None
+    counts: Counts | None
 
-    def day(self, text: str, *, late: bool = False) -> bool:
-        day = date.fromisoformat(text)
-        return (self.since is None or day >= self.since) and (late or self.until is None or day <= self.until)
 
-
-def requests(
-    storage: Storage,
-    model: str,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    version: str | None = None,
-    labels: Labels | None = None,
-    spool: Path | None = None,
-    counts: Counts | None = None,
-) -> pd.DataFrame:
-    """The rows of the requests from the day `since` to the day `until`, in UTC, each with the `reward` and the `truth`
-    that came for its id; of a label and a truth that was fed back the label, and else the newest. `spool`: the folder
-    of what is not shipped yet; `counts` is told what there was."""
-    found = list(
-        scan(storage, model, since=since, until=until, version=version, labels=labels, spool=spool, counts=counts)
-    )
+def requests(storage: Storage, model: str, **asked: Unpack[Asked]) -> pd.DataFrame:
+    """The rows of the requests, the oldest first, each with the `reward` and the `truth` that came for its id; of a
+    label and a truth that was fed back the label, and else the newest. DataError if there are none."""
+    found = list(scan(storage, model, **asked))
     if not found:
         raise DataError(
             "read requests of",
             model,
-            got=f"none from {since or 'the first day'} to {until or 'today'}",
+            got=f"none from {asked.get('since') or 'the first day'} to {asked.get('until') or 'today'}",
             remedy="A server's log is on the store some minutes later; `sailplane status` says what waits.",
         )
     frame = pd.concat(found).sort_values("time", kind="stable", ignore_index=True)
     return frame.assign(**{TRUTH: alike(frame[TRUTH])})
 
 
-def scan(
-    storage: Storage,
-    model: str,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    version: str | None = None,
-    labels: Labels | None = None,
-    spool: Path | None = None,
-    counts: Counts | None = None,
-) -> Iterator[pd.DataFrame]:
+def scan(storage: Storage, model: str, **asked: Unpack[Asked]) -> Iterator[pd.DataFrame]:
     """As `requests`, in no order, a file at a time. In memory are some of these, and what came late."""
-    wanted, counts = Wanted(model, since, until, version), counts or Counts()
-    here = spool / model if spool else None
-    late = _Late(_feedback(storage, wanted, here), labels)
-    for table in _tables(storage, wanted, here):
+    counts = asked.get("counts") or Counts()
+    late = _Late(_feedback(storage, model, asked), asked.get("labels"))
+    for table in _tables(storage, model, asked):
         _count(table, counts)
         frame = late.joined(table.replace_schema_metadata(None))
         counts.labelled += int(frame[TRUTH].notna().sum())
@@ -136,36 +113,50 @@ class _Late:
         counts.labels_unknown = self._labels.unknown
 
 
-def _tables(storage: Storage, wanted: Wanted, here: Path | None) -> Iterator[pa.Table]:
+def _tables(storage: Storage, model: str, asked: Asked) -> Iterator[pa.Table]:
     """What is not shipped yet comes first, so that what is shipped meanwhile is found on the store."""
     read: set[str] = set()
-    for path in files(here) if here else ():
+    for path in _waiting(model, asked):
         with suppress(FileNotFoundError):
             found = list(days(path))
             read.add(path.stem)
-            yield from (day.table() for day in found if wanted.day(day.date) and wanted.of(day.head.version))
-    paths = _paths(storage, f"requests/{wanted.model}", wanted, read)
-    yield from _read(storage, [path for path in paths if wanted.of(path.split("/")[-3])])
+            yield from (day.table() for day in found if _of_day(asked, day.date) and _of(asked, day.head.version))
+    paths = _paths(storage, f"requests/{model}", asked, read)
+    yield from _read(storage, [path for path in paths if _of(asked, path.split("/")[-3])])
 
 
-def _feedback(storage: Storage, wanted: Wanted, here: Path | None) -> pd.DataFrame:
+def _feedback(storage: Storage, model: str, asked: Asked) -> pd.DataFrame:
     """The oldest first. It may come long after the request."""
     read: set[str] = set()
     waiting: list[dict[str, Any]] = []
-    for path in files(here) if here else ():
+    for path in _waiting(model, asked):
         with suppress(FileNotFoundError):
             waiting += fed_back(path)
             read.add(path.stem)
-    tables = [*_read(storage, _paths(storage, f"feedback/{wanted.model}", wanted, read, late=True))]
+    tables = [*_read(storage, _paths(storage, f"feedback/{model}", asked, read, late=True))]
     tables.append(pa.Table.from_pylist(waiting, schema=FEEDBACK))
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     return frame.sort_values("time", kind="stable")
 
 
-def _paths(storage: Storage, folder: str, wanted: Wanted, read: Collection[str], *, late: bool = False) -> list[str]:
+def _waiting(model: str, asked: Asked) -> list[Path]:
+    spool = asked.get("spool")
+    return files(spool / model) if spool else []
+
+
+def _of(asked: Asked, version: str) -> bool:
+    return asked.get("version") in (None, version)
+
+
+def _of_day(asked: Asked, text: str, *, late: bool = False) -> bool:
+    day, since, until = date.fromisoformat(text), asked.get("since"), asked.get("until")
+    return (since is None or day >= since) and (late or until is None or day <= until)
+
+
+def _paths(storage: Storage, folder: str, asked: Asked, read: Collection[str], *, late: bool = False) -> list[str]:
     """In the order of the days."""
     found = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
-    kept = [one for one in found if wanted.day(one["day"], late=late) and one["name"] not in read]
+    kept = [one for one in found if _of_day(asked, one["day"], late=late) and one["name"] not in read]
     return [one.string for one in sorted(kept, key=lambda one: (one["day"], one["name"]))]
 
 

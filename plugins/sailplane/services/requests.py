@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Counts them; with an output, also writes their rows."""
-    from sailplane.monitoring import Counts, requests, scan
+    from sailplane.monitoring import Asked, Counts, requests, scan
 
     _check_days(arguments)
     counts = Counts()
-    which: dict[str, Any] = {"since": arguments.first, "until": arguments.last, "version": arguments.version}
-    which |= {"labels": arguments.labels, "spool": home.requests, "counts": counts}
+    asked: Asked = {"since": arguments.first, "until": arguments.last, "version": arguments.version}
+    asked |= {"labels": arguments.labels, "spool": home.requests, "counts": counts}
     storage = Storage(home.store)
     if arguments.output:
-        requests(storage, arguments.model, **which).to_parquet(arguments.output, index=False)
+        requests(storage, arguments.model, **asked).to_parquet(arguments.output, index=False)
     else:
-        for _ in scan(storage, arguments.model, **which):
+        for _ in scan(storage, arguments.model, **asked):
             pass
     if not counts.rows:
         _check_name(home, storage, arguments.model)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from sailplane.storage import Storage
 from tests.integration.serving.model_server import Server, running
 from tests.unit.registry import tiny
 
+SELDON = "/api/v1.0/predictions"
 Serve = Callable[..., AbstractContextManager[Server]]
 
 
@@ -40,3 +42,7 @@ def served(bundle: Bundle, spool: Path, tmp_path: Path) -> Serve:
             yield server
 
     return start
+
+
+def message(records: list[dict[str, Any]], puid: str) -> dict[str, Any]:
+    return {"jsonData": records, "meta": {"puid": puid}}

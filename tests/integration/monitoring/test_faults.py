@@ -24,14 +24,13 @@ from sailplane.operators import ShipRequestsOperator
 from sailplane.services import shipment, shipper
 from sailplane.serving.spool import Entry, Writer, files, read
 from sailplane.storage import Storage
-from tests.integration.monitoring.conftest import Serve
+from tests.integration.monitoring.conftest import SELDON, Serve
 from tests.integration.serving.model_server import Server
 from tests.platform import until
 from tests.s3 import s3_server
 from tests.small_disk import SmallDisk, disks
 from tests.unit.registry import tiny
 
-SELDON = "/api/v1.0/predictions"
 Disk = Callable[[Path], AbstractContextManager[SmallDisk]]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,13 +17,11 @@ import grpc
 import httpx
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from sailplane.errors import DataError, LabelError, StorageError
+from sailplane.errors import DataError, StorageError
 from sailplane.ledger import Ledger
-from sailplane.monitoring import Counts, requests, scan, ship
+from sailplane.monitoring import requests, ship
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import plain_records
 from sailplane.registry.garbage import Collector
@@ -32,12 +29,12 @@ from sailplane.serving import open_inference_pb2
 from sailplane.serving.request_log import FLUSH_SECONDS
 from sailplane.serving.spool import files
 from sailplane.storage import Storage
-from tests.integration.monitoring.conftest import Serve
+from tests.asked import asked_all_the_time
+from tests.integration.monitoring.conftest import SELDON, Serve, message
 from tests.integration.serving.model_server import Server
 from tests.platform import until
 from tests.unit.registry import tiny
 
-SELDON = "/api/v1.0/predictions"
 RECORDS = plain_records(tiny.frame(64, seed=3), tiny.INPUTS)
 messages: Any = open_inference_pb2
 
@@ -50,41 +47,27 @@ def tensors(record: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def message(records: list[dict[str, Any]], puid: str) -> dict[str, Any]:
-    return {"jsonData": records, "meta": {"puid": puid}}
-
-
 @contextmanager
-def asked_all_the_time(server: Server, clients: int = 4) -> Iterator[dict[str, list[float]]]:
-    """What was answered, by the id."""
+def answered(server: Server) -> Iterator[dict[str, list[float]]]:
+    """By the id, what is answered meanwhile."""
     answers: dict[str, list[float]] = {}
-    over = threading.Event()
+    numbers, chance = itertools.count(), random.Random(0)
+    url = f"http://127.0.0.1:{server.port}{SELDON}"
 
-    def ask(client_number: int) -> None:
-        chance, count = random.Random(client_number), 0
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=30) as client:
-            while not over.is_set():
-                count += 1
-                puid = f"{client_number}-{count}"
-                records = chance.sample(RECORDS, k=chance.choice([1, 1, 1, 3]))
-                answer = client.post(SELDON, json=message(records, puid))
-                assert answer.status_code == 200
-                answers[puid] = [score for [score] in answer.json()["data"]["ndarray"]]
+    def ask(client: httpx.Client) -> None:
+        puid, records = str(next(numbers)), chance.sample(RECORDS, k=chance.choice([1, 1, 1, 3]))
+        answer = client.post(url, json=message(records, puid))
+        assert answer.status_code == 200
+        answers[puid] = [score for [score] in answer.json()["data"]["ndarray"]]
 
-    with ThreadPoolExecutor(clients) as pool:
-        asking = [pool.submit(ask, number) for number in range(clients)]
-        try:
-            yield answers
-        finally:
-            over.set()
-    for one in asking:
-        one.result()
+    with asked_all_the_time(ask, clients=4):
+        yield answers
 
 
 def test_every_answered_request_is_on_the_store_once_with_what_it_got(
     served: Serve, spool: Path, storage: Storage, bundle: Bundle
 ) -> None:
-    with served() as server, asked_all_the_time(server) as answers:
+    with served() as server, answered(server) as answers:
         until(lambda: len(answers) > 500 or None, 60, "requests")
     shipped = ship(spool, storage)
     frame = requests(storage, "flights")
@@ -212,60 +195,3 @@ def test_what_is_still_being_written_is_read_beside_what_is_on_the_store(
 
 def _ids(storage: Storage, spool: Path) -> list[str]:
     return requests(storage, "flights", spool=spool)["id"].tolist()
-
-
-def test_feedback_and_late_labels_join_by_the_id_and_what_joins_nothing_is_counted(
-    served: Serve, spool: Path, storage: Storage, bundle: Bundle, tmp_path: Path
-) -> None:
-    with served() as server:
-        for name, rows in (("a", 1), ("b", 2), ("c", 1), ("d", 1)):
-            server.post(SELDON, message([tiny.RECORD] * rows, name))
-
-        def feed_back(name: str, **said: Any) -> None:
-            response = {"meta": {"puid": name, "requestPath": {"flights": bundle.version}}}
-            assert server.post("/api/v1.0/feedback", {"response": response, **said}).status_code == 200
-
-        feed_back("a", reward=0.25)
-        feed_back("a", reward=0.75, truth={"data": {"ndarray": [[1]]}})
-        feed_back("a", truth={"data": {"ndarray": [[0]]}})
-        feed_back("b", truth={"data": {"tensor": {"shape": [2, 1], "values": [1, 0]}}})
-        feed_back("c", truth={"jsonData": 1})
-        feed_back("nobody", reward=1)
-    ship(spool, storage)
-    labels = pd.DataFrame(
-        {"id": ["c", "c", "d", "d", "x"], "truth": [0, 1, 1, 0, 1], "time": pd.to_datetime([5, 1, 1, 2, 1])}
-    )
-    counts = Counts()
-    frame = requests(storage, "flights", labels=labels, counts=counts)
-    assert frame["id"].tolist() == ["a", "b", "b", "c", "d"]
-    assert frame["truth"].tolist() == [0, 1, 0, 0, 0]
-    assert frame["reward"].tolist()[0] == 0.75
-    assert frame["reward"][1:].isna().all()
-    assert (counts.feedback, counts.feedback_unknown, counts.labelled) == (6, 1, 5)
-    assert (counts.labels, counts.labels_repeated, counts.labels_unknown) == (5, 2, 1)
-    assert counts.rows == {(bundle.version, 200, False): 5}
-    assert counts.requests == 4
-    with_rows = pd.DataFrame({"id": ["b", "b"], "row": [1, 0], "truth": ["late", "early"]})
-    for file in ("labels.csv", "labels.parquet"):
-        path = tmp_path / file
-        with_rows.to_csv(path, index=False) if path.suffix == ".csv" else with_rows.to_parquet(path)
-        joined = pd.concat(scan(storage, "flights", labels=path)).set_index(["id", "row"])["truth"]
-        assert (joined["b", 0], joined["b", 1], joined["a", 0]) == ("early", "late", 0)
-    with pytest.raises(LabelError, match="no column 'truth'"):
-        requests(storage, "flights", labels=pd.DataFrame({"id": ["a"]}))
-
-
-def test_versions_with_other_fields_are_read_together(
-    served: Serve, spool: Path, storage: Storage, bundle: Bundle
-) -> None:
-    with served() as server:
-        server.post(SELDON, message([tiny.RECORD], "new"))
-    ship(spool, storage)
-    table = pq.read_table(pa.BufferReader(storage.get(storage.list("requests")[0])))
-    old = table.drop_columns(["input.wind"]).to_pandas().assign(version="old", id="old")
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pandas(old, preserve_index=False), sink)
-    storage.put("requests/flights/old/2026-01-01/somewhere.parquet", sink.getvalue().to_pybytes())
-    frame = requests(storage, "flights").set_index("id")
-    assert frame["input.wind"].notna().to_dict() == {"old": False, "new": True}
-    assert requests(storage, "flights", version="old")["id"].tolist() == ["old"]

@@ -11,6 +11,8 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.models import register
+from sailplane.serving.rollout import entries
+from sailplane.serving.rollout.run import AT_ONCE, Serving
 from sailplane.serving.router import router_program
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
@@ -72,6 +74,16 @@ def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> 
         return register(ledger, storage, tiny.run_of(bundle, storage))
 
     return make
+
+
+@pytest.fixture
+def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Callable[..., Model]) -> Serving:
+    """The first version serves."""
+    serving = Serving.local(platform, ledger, storage, "flights")
+    serving.begin(AT_ONCE, registered("run-1"), "the test")
+    [version] = [entry.subject.version for entry in [entries.active(ledger, "flights")] if entry]
+    assert serving.finish(version, poll_seconds=0.1).phase == "succeeded"
+    return serving
 
 
 @pytest.fixture(scope="session")

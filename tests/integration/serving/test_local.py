@@ -1,17 +1,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sqlite3
-import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
-import psutil
 import pytest
 
 from sailplane.errors import DeploymentError
@@ -21,47 +16,17 @@ from sailplane.records import Deployment, Model
 from sailplane.registry.columns import plain_records
 from sailplane.registry.models import alias, fetch
 from sailplane.serving import deployments
-from sailplane.serving.client import call, wait_until
+from sailplane.serving.client import wait_until
 from sailplane.serving.local import deploy
 from sailplane.serving.model_process import ModelProcess
-from sailplane.serving.router import Router, router_program
+from sailplane.serving.router import Router
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
-from tests.ports import free_port
+from tests.asked import asked_all_the_time
+from tests.integration.serving.routed import RECORD, pid_of, served_version
 from tests.unit.registry import tiny
 
 Registered = Callable[..., Model]
-RECORD = {"jsonData": tiny.RECORD}
-
-
-def served_version(home: Home) -> str | None:
-    return call(home.router_port, "POST", "/seldon/local/flights/api/v1.0/predictions", RECORD).version
-
-
-def pid_of(supervisor: Supervisor, model: Model) -> int | None:
-    return supervisor.states()[f"model-{model.name}-{model.version}"].pid
-
-
-class Client(threading.Thread):
-    """Sends one request after the other over kept connections until it is told to stop."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url, self._ended = url, threading.Event()
-        self.failed: list[str] = []
-        self.versions: list[str] = []
-
-    def run(self) -> None:
-        with httpx.Client() as client:
-            while not self._ended.is_set():
-                reply = client.post(self._url, json=RECORD)
-                if reply.status_code != 200:
-                    self.failed.append(reply.text)
-                self.versions.append(reply.headers.get("x-sailplane-version", ""))
-
-    def stop(self) -> None:
-        self._ended.set()
-        self.join()
 
 
 def test_a_deployed_model_scores_over_http_as_its_bundle_does(
@@ -101,20 +66,14 @@ def test_no_request_fails_while_versions_change(
     platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
 ) -> None:
     models = [registered(f"run-{n}", bias=n / 10) for n in range(3)]
-    deployment = deploy(platform, ledger, storage, models[0])
-    clients = [Client(deployment.endpoint) for _ in range(2)]
-    for client in clients:
-        client.start()
-    try:
+    endpoint, replies = deploy(platform, ledger, storage, models[0]).endpoint, list[httpx.Response]()
+    with asked_all_the_time(lambda client: replies.append(client.post(endpoint, json=RECORD)), clients=2):
         for model in models[1:]:
             deploy(platform, ledger, storage, model)
-    finally:
-        for client in clients:
-            client.stop()
-    assert [client.failed for client in clients] == [[], []]
-    for client in clients:
-        assert list(dict.fromkeys(client.versions))[:1] == [models[0].version]
-        assert client.versions[-1] in {models[1].version, models[2].version}
+    assert [reply.text for reply in replies if reply.status_code != 200] == []
+    versions = [reply.headers["x-sailplane-version"] for reply in replies]
+    assert versions[0] == models[0].version
+    assert versions[-1] in {models[1].version, models[2].version}
     assert served_version(platform) == models[2].version
     assert set(supervisor.states()) == {"router", f"model-flights-{models[2].version}"}
     assert list(Router(platform).ports()) == [("flights", models[2].version)]
@@ -197,99 +156,6 @@ def test_two_models_are_served_side_by_side(
     for deployment in deployments(ledger):
         reply = httpx.post(deployment.endpoint, json=RECORD)
         assert reply.headers["x-sailplane-version"] == deployment.version
-
-
-def test_a_killed_model_server_comes_back(
-    platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
-) -> None:
-    model = registered("run-1")
-    deployment = deploy(platform, ledger, storage, model)
-    pid = pid_of(supervisor, model)
-    assert pid
-    os.kill(pid, signal.SIGKILL)
-    assert wait_until(lambda: httpx.post(deployment.endpoint, json=RECORD).status_code == 503, seconds=10, every=0.01)
-    refused = httpx.post(deployment.endpoint, json=RECORD)
-    if refused.status_code == 503:
-        assert "No healthy server" in refused.json()["error"]
-    assert wait_until(lambda: served_version(platform) == model.version, seconds=60)
-    assert pid_of(supervisor, model) != pid
-
-
-def test_everything_that_was_served_comes_back_after_a_shutdown_or_a_crash(
-    platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
-) -> None:
-    model = registered("run-1")
-    deploy(platform, ledger, storage, model)
-    ports = [platform.router_port, *Router(platform).ports().values()]
-    supervisor.shutdown()
-    assert [call(port, "GET", "/v2/health/live").status for port in ports] == [0, 0]
-    supervisor.boot()
-    assert wait_until(lambda: served_version(platform) == model.version, seconds=60)
-
-    pid = supervisor.pid
-    assert pid
-    os.kill(pid, signal.SIGKILL)
-    assert wait_until(lambda: not psutil.pid_exists(pid), seconds=10)
-    assert served_version(platform) == model.version
-    supervisor.boot()
-    assert wait_until(lambda: served_version(platform) == model.version, seconds=60)
-    assert deploy(platform, ledger, storage, model).version == model.version
-
-
-def test_without_the_services_the_remedy_is_make_up(
-    home: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
-) -> None:
-    model = registered("run-1")
-    with pytest.raises(DeploymentError, match=r"the router is not running.*make up"):
-        deploy(home, ledger, storage, model)
-    supervisor.shutdown()
-    with pytest.raises(DeploymentError, match=r"not running.*make up"):
-        deploy(home, ledger, storage, model)
-    assert deployments(ledger) == []
-
-
-def test_everything_listens_on_loopback_and_files_are_private(
-    platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
-) -> None:
-    deploy(platform, ledger, storage, registered("run-1"))
-    assert supervisor.pid
-    family = [psutil.Process(supervisor.pid), *psutil.Process(supervisor.pid).children(recursive=True)]
-    listening = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
-    # As gRPC's sockets, which are of IPv6, write it.
-    assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
-    assert len(listening) >= 2
-    open_to_others = [path for path in platform.root.rglob("*") if path.lstat().st_mode & 0o077]
-    ours = [path for path in open_to_others if platform.root / "store" not in path.parents and path.is_file()]
-    assert [path for path in ours if not path.name.startswith("ledger.db")] == []
-
-
-def test_the_router_answers_in_json_whatever_is_asked(
-    platform: Home, ledger: Ledger, storage: Storage, registered: Registered
-) -> None:
-    model = registered("run-1")
-    deploy(platform, ledger, storage, model)
-    base = f"http://127.0.0.1:{platform.router_port}"
-    with httpx.Client(base_url=base) as client:
-        assert client.get("/v2/health/live").json() == {"live": True}
-        assert client.get("/v2/health/ready").json() == {"ready": True}
-        unknown = client.get("/seldon/local/nope/api/v1.0/predictions")
-        assert (unknown.status_code, unknown.json()["models"]) == (404, ["flights"])
-        assert unknown.headers["content-type"] == "application/json"
-        assert client.get("/v2/models/flights/ready").json() == {"name": "flights", "ready": True}
-        assert client.get("/v2/models/flightsx").status_code == 404
-        tensors = [{"name": "distance", "shape": [1], "datatype": "FP64", "data": ["x"]}]
-        assert client.post("/v2/models/flights/infer", json={"inputs": tensors}).status_code == 400
-        wrong = client.post("/seldon/local/flights/api/v1.0/predictions", json={"jsonData": {"a": 1}})
-        assert wrong.status_code == 400
-        assert "'distance' is missing" in wrong.json()["error"]
-        assert client.get("/seldon/local/flights/api/v1.0/predictions").status_code == 405
-
-
-def test_the_router_takes_its_port_from_the_home_again(platform: Home, supervisor: Supervisor) -> None:
-    moved = replace(platform, router_port=free_port())
-    supervisor.put(router_program(moved))
-    supervisor.update()
-    assert wait_until(lambda: call(moved.router_port, "GET", "/v2/health/live").status == 200, seconds=20)
 
 
 def _files(home: Home) -> dict[str, str | None]:

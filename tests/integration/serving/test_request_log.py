@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,19 +10,17 @@ from dataclasses import replace
 
 import httpx
 import pandas as pd
-import pytest
 
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.monitoring import requests, ship
 from sailplane.records import Model
 from sailplane.serving.local import renew
-from sailplane.serving.rollout import entries
 from sailplane.serving.rollout.declared import Metric
 from sailplane.serving.rollout.plan import Rollout
-from sailplane.serving.rollout.run import AT_ONCE, Serving
+from sailplane.serving.rollout.run import Serving
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from tests.asked import asked_all_the_time
 from tests.platform import until
 from tests.unit.registry import tiny
 
@@ -41,38 +38,20 @@ PLAN = Rollout(
 def asked_and_fed_back(home: Home, good: str) -> Iterator[dict[str, str]]:
     """The version that answered, by id; each answer gets a reward of 1 if it is the good version's, else of 0."""
     answered: dict[str, str] = {}
-    over = threading.Event()
+    address = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0"
+    # What only the router may say of a request.
+    headers = {"x-sailplane-shadow": "true"}
 
-    def ask() -> None:
-        address = f"http://127.0.0.1:{home.router_port}/seldon/local/flights"
-        # What only the router may say of a request.
-        headers = {"x-sailplane-shadow": "true"}
-        with httpx.Client(trust_env=False, timeout=30, headers=headers) as client:
-            while not over.is_set():
-                answer = client.post(f"{address}/api/v1.0/predictions", json={"jsonData": tiny.RECORD})
-                assert answer.status_code == 200
-                version = answer.headers["x-sailplane-version"]
-                answered[answer.headers["seldon-puid"]] = version
-                message = {"response": answer.json(), "reward": float(version == good)}
-                assert client.post(f"{address}/api/v1.0/feedback", json=message).status_code == 200
+    def ask(client: httpx.Client) -> None:
+        answer = client.post(f"{address}/predictions", json={"jsonData": tiny.RECORD}, headers=headers)
+        assert answer.status_code == 200
+        version = answer.headers["x-sailplane-version"]
+        answered[answer.headers["seldon-puid"]] = version
+        message = {"response": answer.json(), "reward": float(version == good)}
+        assert client.post(f"{address}/feedback", json=message, headers=headers).status_code == 200
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
+    with asked_all_the_time(ask):
         yield answered
-    finally:
-        over.set()
-        asking.join(30)
-
-
-@pytest.fixture
-def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Registered) -> Serving:
-    """The first version serves."""
-    serving = Serving.local(platform, ledger, storage, "flights")
-    serving.begin(AT_ONCE, registered("run-1"), "the test")
-    [version] = [entry.subject.version for entry in [entries.active(ledger, "flights")] if entry]
-    assert serving.finish(version, poll_seconds=0.1).phase == "succeeded"
-    return serving
 
 
 def test_what_is_fed_back_takes_a_worse_version_back_and_all_of_both_is_in_the_log_when_it_is_gone(

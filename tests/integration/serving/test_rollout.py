@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx
-import pytest
 
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -21,10 +19,10 @@ from sailplane.serving.rollout import entries
 from sailplane.serving.rollout.back import roll_back
 from sailplane.serving.rollout.declared import ErrorRate, Latency, PredictionDrift
 from sailplane.serving.rollout.plan import Rollout
-from sailplane.serving.rollout.run import AT_ONCE, Serving
+from sailplane.serving.rollout.run import Serving
 from sailplane.serving.rollout.state import State
-from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from tests.asked import asked_all_the_time
 from tests.unit.registry import tiny
 
 Registered = Callable[..., Model]
@@ -41,36 +39,18 @@ FAULTY = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "_
 )
 
 
-@pytest.fixture
-def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Registered) -> Serving:
-    """The first version serves."""
-    serving = Serving.local(platform, ledger, storage, "flights")
-    serving.begin(AT_ONCE, registered("run-1"), "the test")
-    [version] = [entry.subject.version for entry in [entries.active(ledger, "flights")] if entry]
-    assert serving.finish(version, poll_seconds=0.1).phase == "succeeded"
-    return serving
-
-
 @contextmanager
-def asked_all_the_time(home: Home) -> Iterator[Counter[tuple[int, str]]]:
-    """Answers by status and version."""
+def answered(home: Home) -> Iterator[Counter[tuple[int, str]]]:
+    """By status and version, what is answered meanwhile."""
     answers: Counter[tuple[int, str]] = Counter()
-    over = threading.Event()
     url = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0/predictions"
 
-    def ask() -> None:
-        with httpx.Client(trust_env=False, timeout=30) as client:
-            while not over.is_set():
-                answer = client.post(url, json={"jsonData": tiny.RECORD})
-                answers[answer.status_code, answer.headers.get("x-sailplane-version", "")] += 1
+    def ask(client: httpx.Client) -> None:
+        answer = client.post(url, json={"jsonData": tiny.RECORD})
+        answers[answer.status_code, answer.headers.get("x-sailplane-version", "")] += 1
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
+    with asked_all_the_time(ask):
         yield answers
-    finally:
-        over.set()
-        asking.join(30)
 
 
 def drive(serving: Serving, version: str, until: Callable[[State], bool]) -> State:
@@ -97,7 +77,7 @@ def test_a_version_goes_through_its_steps_though_its_server_is_killed_and_back_a
     serving: Serving, platform: Home, ledger: Ledger, registered: Registered, supervisor: Supervisor
 ) -> None:
     first, second = named(ledger, "champion"), registered("run-2", bias=0.001)
-    with asked_all_the_time(platform) as answers:
+    with answered(platform) as answers:
         serving.begin(PLAN, second, "a task")
         drive(serving, second.version, lambda state: state.stage == "baking 0")
         pid = supervisor.states()[f"model-flights-{second.version}"].pid
@@ -116,7 +96,7 @@ def test_a_version_that_fails_is_taken_back_and_no_client_sees_it(
     serving: Serving, platform: Home, ledger: Ledger, registered: Registered
 ) -> None:
     first, faulty = named(ledger, "champion"), registered("run-2", features=FAULTY)
-    with asked_all_the_time(platform) as answers:
+    with answered(platform) as answers:
         serving.begin(PLAN, faulty, "a task")
         state = drive(serving, faulty.version, lambda state: state.ended)
     assert state.phase == "failed"

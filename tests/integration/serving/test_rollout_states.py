@@ -15,9 +15,8 @@ from sailplane.registry.models import alias, get
 from sailplane.serving.rollout import entries, journal
 from sailplane.serving.rollout.declared import ErrorRate
 from sailplane.serving.rollout.plan import Rollout
-from sailplane.serving.rollout.run import Serving
 from sailplane.serving.target import Progress, Split
-from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Place, register
+from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
 
 PLAN = Rollout(
     shadow="2s",
@@ -45,9 +44,7 @@ class Rollouts(RuleBasedStateMachine):
                 connection.execute(sa.delete(table))
         register(LEDGER, CHAMPION, CANARY)
         self.place, self.clock = Place(ready_after=ready_after), Clock()
-        self.serving = Serving(
-            LEDGER, self.place, self.place, name=NAME, endpoint="http://x", clock=self.clock, sleep=self.clock.sleep
-        )
+        self.serving = serving_at(self.place, LEDGER, self.clock)
         self.drivers = [self.serving.driver(CANARY) for _ in range(2)]
         self.begun = False
         self._dying(dies_at, self._begin)

@@ -20,7 +20,7 @@ from sailplane.serving.rollout.run import Serving
 from sailplane.serving.rollout.state import State
 from sailplane.storage import Storage
 from tests.unit.registry import tiny
-from tests.unit.serving.rollout.place import CHAMPION, Clock, Place
+from tests.unit.serving.rollout.place import CHAMPION, Clock, Place, serving_at
 
 PLAN = Rollout(steps=[10, 100], bake="5s", min_requests=5, checks=[ErrorRate(maximum=0.2)])
 
@@ -35,9 +35,7 @@ class Task:
         run = tiny.run_of(tiny.bundle(folder / "run", run=self.name, model=self.name), storage)
         self.evaluation = tiny.evaluation_of(run)
         self.place, self.clears = Place(), 0
-        self.serving = Serving(
-            Ledger.at(home), self.place, self.place, name=self.name, endpoint="http://x", clock=Clock(step=0.1)
-        )
+        self.serving = serving_at(self.place, Ledger.at(home), Clock(step=0.1), self.name)
         monkeypatch.setattr(Serving, "local", lambda *_: self.serving)
         self.pushed: dict[str, Any] = {}
 

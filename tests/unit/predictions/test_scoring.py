@@ -17,7 +17,7 @@ from sailplane.storage import Storage
 from tests.unit.predictions import parcels
 from tests.unit.predictions.parcels import DAY, DAYS, files, ingested, opened, scored, taken, trained
 from tests.unit.registry import tiny
-from tests.unit.serving.test_app import ask
+from tests.unit.serving.asked import ask
 
 
 def test_every_row_has_the_score_that_the_bundle_gives_the_whole_frame(

@@ -12,7 +12,7 @@ import pytest
 
 from sailplane.registry.bundle import Bundle
 from tests.unit.registry import tiny
-from tests.unit.serving.test_app import ask
+from tests.unit.serving.asked import ask
 from tests.unit.serving.test_open_inference import INFER, request
 
 PACKED = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}

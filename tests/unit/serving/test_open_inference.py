@@ -7,7 +7,7 @@ import pytest
 
 from sailplane.registry.bundle import Bundle
 from tests.unit.registry import tiny
-from tests.unit.serving.test_app import ask
+from tests.unit.serving.asked import ask
 
 DATATYPES = {"number": "FP64", "integer": "INT64", "string": "BYTES", "boolean": "BOOL", "timestamp": "BYTES"}
 INFER = "/v2/models/flights/infer"

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from sailplane.registry.bundle import Bundle
 from sailplane.serving import openapi
 from tests.unit.registry import tiny
-from tests.unit.serving.test_app import ask
+from tests.unit.serving.asked import ask
 from tests.unit.serving.test_open_inference import INFER, request
 
 PREDICT = "/api/v1.0/predictions"

@@ -14,7 +14,7 @@ from sailplane.registry.bundle import Bundle
 from sailplane.serving import SeldonModel, seldon_errors
 from sailplane.serving.scorer import Limits
 from tests.unit.registry import tiny
-from tests.unit.serving.test_app import ask
+from tests.unit.serving.asked import ask
 from tests.unit.serving.test_server import modules_of
 
 

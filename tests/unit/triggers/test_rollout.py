@@ -20,7 +20,7 @@ from sailplane.serving.rollout.run import Serving
 from sailplane.serving.target import Split
 from sailplane.triggers import rollout
 from sailplane.triggers.rollout import RolloutTrigger
-from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Place, register
+from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
 
 PLAN = Rollout(shadow="3s", steps=[10, 50, 100], bake="5s", min_requests=5, checks=[ErrorRate(maximum=0.2)])
 
@@ -35,9 +35,7 @@ class Running:
             for table in (tables.rollouts, tables.rollout_decisions, tables.models, tables.aliases, tables.deployments):
                 connection.execute(sa.delete(table).where(table.c.name == NAME))
         register(self.ledger, CHAMPION, CANARY)
-        self.serving = Serving(
-            self.ledger, self.place, self.place, name=NAME, endpoint="http://x", clock=Clock(step=0.1)
-        )
+        self.serving = serving_at(self.place, self.ledger, Clock(step=0.1))
         monkeypatch.setattr(Serving, "local", lambda *_: self.serving)
         self.serving.begin(PLAN, get(self.ledger, NAME, CANARY), "task")
         self.place.before = self._before

@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger
@@ -26,21 +26,24 @@ from sailplane.serving.target import Progress, Target
 _log = logging.getLogger(__name__)
 
 
-class Driver:
-    """Of one version's rollout, on its ledger. `clock`: seconds since 1970."""
+@dataclass(frozen=True)
+class Served:
+    """A model where it is served: its target there, and what is seen of its versions. `clock`: seconds since 1970."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        target: Target,
-        source: Source,
-        *,
-        name: str,
-        version: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._ledger, self._target, self._source, self._clock = ledger, target, source, clock
-        self._name, self._version = name, version
+    ledger: Ledger
+    target: Target
+    source: Source
+    _: KW_ONLY
+    name: str
+    clock: Callable[[], float] = time.time
+
+
+class Driver:
+    """Of one version's rollout."""
+
+    def __init__(self, served: Served, version: str) -> None:
+        self._ledger, self._target, self._source = served.ledger, served.target, served.source
+        self._name, self._version, self._clock = served.name, version, served.clock
         self._driver = uuid.uuid4().hex
 
     def tick(self) -> State | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from typing import Final
 
 from sailplane.errors import ConflictError, DeploymentError
@@ -12,12 +13,10 @@ from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.serving.kubernetes.place import Place
 from sailplane.serving.rollout import entries, journal
-from sailplane.serving.rollout.drive import Driver
+from sailplane.serving.rollout.drive import Driver, Served
 from sailplane.serving.rollout.entries import Entry
-from sailplane.serving.rollout.observations import Source
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.state import State, Subject
-from sailplane.serving.target import Target
 from sailplane.storage import Storage
 
 POLL_SECONDS: Final = 1.0
@@ -25,24 +24,14 @@ POLL_SECONDS: Final = 1.0
 AT_ONCE: Final = Rollout(steps=(100,), checks=())
 
 
-class Serving:
-    """Where a model is served, here or at a `place` on a cluster: its target, and what is seen of its versions there.
-    `clock`: seconds since 1970."""
+@dataclass(frozen=True)
+class Serving(Served):
+    """Here, or at a `place` on a cluster; and its rollouts."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        target: Target,
-        source: Source,
-        *,
-        name: str,
-        endpoint: str,
-        place: Place | None = None,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self.ledger, self.target, self.source = ledger, target, source
-        self.name, self.endpoint, self.place, self.clock, self.sleep = name, endpoint, place, clock, sleep
+    _: KW_ONLY
+    endpoint: str
+    place: Place | None = None
+    sleep: Callable[[float], None] = time.sleep
 
     @classmethod
     def local(cls, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:
@@ -54,7 +43,7 @@ class Serving:
         return cls(ledger, target, source, name=name, endpoint=endpoint(home, name))
 
     def driver(self, version: str) -> Driver:
-        return Driver(self.ledger, self.target, self.source, name=self.name, version=version, clock=self.clock)
+        return Driver(self, version)
 
     def begin(self, plan: Rollout, model: Model, owner: str, turn: str = "") -> Entry:
         """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.

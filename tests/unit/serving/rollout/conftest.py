@@ -5,8 +5,16 @@ from pathlib import Path
 import pytest
 
 from sailplane.ledger import Ledger
+from tests.unit.serving.rollout.served import Served
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+@pytest.fixture
+def served(ledger: Ledger) -> Served:
+    served = Served(ledger)
+    served.begin()
+    return served

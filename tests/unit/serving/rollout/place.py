@@ -13,6 +13,7 @@ from sailplane.ledger import Ledger, tables
 from sailplane.records import Model
 from sailplane.registry.models import promote
 from sailplane.serving.rollout.observations import Observations
+from sailplane.serving.rollout.run import Serving
 from sailplane.serving.target import Progress, Split
 
 NAME = "m"
@@ -124,3 +125,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+
+
+def serving_at(place: Place, ledger: Ledger, clock: Clock, name: str = NAME) -> Serving:
+    return Serving(ledger, place, place, name=name, endpoint="http://x", clock=clock, sleep=clock.sleep)

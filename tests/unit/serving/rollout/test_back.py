@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sailplane.serving.rollout.declared import ErrorRate
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.run import Serving
 from sailplane.serving.target import Progress, Split
-from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Place, register
+from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
 
 
 @pytest.fixture
@@ -23,8 +24,7 @@ def serving(tmp_path: Path) -> Serving:
     register(ledger, CHAMPION, CANARY)
     promote(ledger, NAME, CANARY)
     place.running, place.weights = {CANARY: Progress("ready")}, {CANARY: 100}
-    clock = Clock(step=0.1)
-    return Serving(ledger, place, place, name=NAME, endpoint="http://x", clock=clock, sleep=clock.sleep)
+    return serving_at(place, ledger, Clock(step=0.1))
 
 
 def place_of(serving: Serving) -> Place:
@@ -75,7 +75,7 @@ def test_a_rollout_that_is_on_its_way_ends_with_the_champion_it_began_with(servi
 
 
 def test_where_no_version_served_before_there_is_none_to_go_back_to(serving: Serving, tmp_path: Path) -> None:
-    serving.ledger = Ledger(f"sqlite:///{tmp_path / 'other.db'}")
+    serving = replace(serving, ledger=Ledger(f"sqlite:///{tmp_path / 'other.db'}"))
     register(serving.ledger, CANARY, champion=CANARY)
     with pytest.raises(ModelError, match=r"no version served before this one\. .*rollback m --to VERSION"):
         roll_back(serving, "ada")
