@@ -28,9 +28,16 @@ def main(folder: Path) -> None:
     while True:
         if time.monotonic() >= due and any(complete(path) for path in folder.rglob("[!.]*.spool")):
             failures = 0 if _ship() == 0 else failures + 1
-            again = min(FAILED_SECONDS * 2**failures, LONGEST_SECONDS) if failures else PAUSE_SECONDS
-            due = time.monotonic() + again
+            due = time.monotonic() + pause(failures)
         time.sleep(LOOK_SECONDS)
+
+
+def pause(failures: int) -> float:
+    """Seconds until the next one, after so many in a row that failed."""
+    if not failures:
+        return PAUSE_SECONDS
+    # A store that is away for days: there is an end to what a float can double.
+    return min(FAILED_SECONDS * 2.0 ** min(failures - 1, 9), LONGEST_SECONDS)
 
 
 def complete(path: Path) -> bool:
