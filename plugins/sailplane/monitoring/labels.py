@@ -25,9 +25,32 @@ def read_labels(labels: Labels) -> pd.DataFrame:
     if missing := [name for name in ("id", TRUTH) if name not in frame]:
         expected = "id and truth, and perhaps row and time"
         raise LabelError("read labels", got=f"no column {missing[0]!r} of {list(frame)[:8]}", expected=expected)
-    frame = frame.sort_values("time", kind="stable") if "time" in frame else frame
+    if "time" in frame:
+        # One without a time is older than all that have one.
+        frame = frame.sort_values("time", key=_times, kind="stable", na_position="first")
     columns = {name: frame[name] for name in ("id", "row", TRUTH) if name in frame}
+    if "row" in columns:
+        columns["row"] = _rows(columns["row"])
     return pd.DataFrame(columns).dropna(subset=TRUTH).astype({"id": "str"})
+
+
+def _times(times: pd.Series[Any]) -> pd.Series[Any]:
+    """As text, 9:00 would come after 10:00, and each zone would be a time of its own."""
+    if pd.api.types.is_numeric_dtype(times) or pd.api.types.is_datetime64_any_dtype(times):
+        return times
+    try:
+        return pd.to_datetime(times.astype("string"), utc=True, format="ISO8601")
+    except (TypeError, ValueError) as error:
+        expected = "times in ISO 8601, like 2026-10-01T14:00:00Z, or numbers"
+        got = str(error).partition("\n")[0]
+        raise LabelError("read the times of labels", got=got, expected=expected) from error
+
+
+def _rows(rows: pd.Series[Any]) -> pd.Series[Any]:
+    try:
+        return pd.to_numeric(rows).astype("Int64")
+    except (TypeError, ValueError) as error:
+        raise LabelError("read the rows of labels", got=error, expected="whole numbers from 0, or nothing") from error
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -35,6 +35,27 @@ def test_the_newest_of_several_labels_wins_by_its_time_or_by_its_place() -> None
     assert (late.count, late.repeated, late.unknown) == (2, 1, 0)
 
 
+def test_times_of_labels_are_moments_whatever_zone_they_are_written_in_and_none_is_the_oldest(tmp_path: Path) -> None:
+    file = tmp_path / "labels.csv"
+    rows = ["a,1,2026-10-01T10:30:00Z", "a,0,2026-10-01T11:00:00+02:00", "b,1,2026-10-01", "b,0,"]
+    file.write_text("\n".join(["id,truth,time", *rows]))
+    assert Late.of(read_labels(file), "truth").of_rows(["a", "b"], [0, 0]) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"time": ["9/10/2026", "10/10/2026"]}, "the times of labels: .*expected times in ISO 8601"),
+        ({"time": [1, "2026-10-01"]}, "the times of labels"),
+        ({"row": ["first", "second"]}, "the rows of labels: .*expected whole numbers"),
+        ({"row": [0.5, 1]}, "the rows of labels"),
+    ],
+)
+def test_times_and_rows_of_labels_that_are_none_are_refused(columns: dict[str, list[Any]], reason: str) -> None:
+    with pytest.raises(LabelError, match=reason):
+        read_labels(pd.DataFrame({"id": ["a", "b"], "truth": [0, 1], **columns}))
+
+
 def test_a_label_of_one_row_goes_before_that_of_all_rows() -> None:
     late = Late.of(pd.DataFrame({"id": ["a", "a"], "row": [None, 1], "truth": [0, 1]}), "truth")
     assert late.of_rows(["a", "a", "a"], [0, 1, 2]) == [0, 1, 0]
