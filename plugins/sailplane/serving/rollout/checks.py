@@ -178,7 +178,7 @@ def _metric(check: Metric, seen: Seen, level: float) -> Finding:
     worse = _worse(found.check, mine, its, check.worse_by / span, level, seen)
     scaled = {name: value * span for name in ("estimate", "low", "high") if (value := getattr(worse, name)) is not None}
     mean = champion.total / champion.count if champion.count else None
-    return replace(worse, **scaled, count=canary.count, champion=mean, limit=found.limit)
+    return replace(worse, **scaled, champion=mean, limit=found.limit)
 
 
 def _scaled(one: Feedback, check: Metric) -> Sample:

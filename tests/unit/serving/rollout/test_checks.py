@@ -178,6 +178,11 @@ def test_without_feedback_a_metric_is_undecided() -> None:
     assert outcomes(Metric(metric="reward", worse_by=0.1), of(1000), of(9000)) == ["undecided"]
 
 
+def test_without_feedback_on_the_champions_answers_a_metric_is_undecided_too() -> None:
+    (finding,) = found(Metric(metric="reward", worse_by=0.1), rewards(1000, 0.1), of(9000))
+    assert (finding.outcome, finding.count) == ("undecided", 0)
+
+
 def test_nothing_is_fed_back_on_a_shadows_answers_so_that_a_metric_holds_no_shadow_up() -> None:
     assert outcomes(Metric(metric="reward", worse_by=0.1), of(1000), of(1000), paired=True) == []
 
