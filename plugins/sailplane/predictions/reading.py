@@ -11,7 +11,7 @@ import pyarrow as pa
 from sailplane.datasets.partitions import read_file, scan_file
 from sailplane.datasets.schema import PANDAS
 from sailplane.datasets.versions import THREADS
-from sailplane.predictions.columns import ROW
+from sailplane.predictions.columns import ROW, Columns
 from sailplane.predictions.manifest import Listed
 from sailplane.records import Field, Predictions
 from sailplane.storage import Storage
@@ -35,7 +35,8 @@ def rejected(storage: Storage, predictions: Predictions) -> pd.DataFrame:
     """The rows that have none, each with its `reason`, and as the request that is refused for that in `inputs`."""
     listed = Listed(storage, predictions)
     files = [(day.rejected, day.rejected_digest) for day in listed.days if day.rejected and day.rejected_digest]
-    return _read(storage, files, listed.carried) if files else pd.DataFrame()
+    none = Columns(inputs=(), carried=tuple(listed.carried), read=(), outputs=()).rejected.empty_table()
+    return _read(storage, files, listed.carried) if files else _frame([none], listed.carried)
 
 
 def _read(storage: Storage, files: Sequence[tuple[str, str]], carried: Sequence[Field]) -> pd.DataFrame:

@@ -39,6 +39,14 @@ def test_a_column_of_another_kind_is_one_error(storage: Storage, run: Run, datas
     assert files(storage) == {}
 
 
+def test_where_the_model_refuses_no_row_there_is_none_with_the_same_columns(
+    storage: Storage, run: Run, dataset: Dataset
+) -> None:
+    refused = rejected(storage, scored(storage, run, dataset))
+    assert list(refused) == ["partition", "row", "time", "model_version", "reason", "inputs"]
+    assert refused["reason"].value_counts().empty
+
+
 def test_rows_that_the_model_refuses_lie_beside_the_scores_with_the_reason(
     storage: Storage, run: Run, tmp_path: Path
 ) -> None:
