@@ -8,7 +8,7 @@ from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.serving.client import Reply, call
 from sailplane.serving.exposition import REWARDED, observations, reward
-from sailplane.serving.rollout.observations import Observations
+from sailplane.serving.rollout.observations import Feedback, Observations
 from sailplane.serving.router import Router
 from sailplane.serving.token import authorization
 
@@ -19,6 +19,7 @@ class LocalSource:
 
     def __init__(self, home: Home, name: str) -> None:
         self._home, self._router, self._name = home, Router(home), name
+        self._elsewhere: dict[tuple[int, str], Feedback] = {}
 
     def observed(self, version: str) -> Observations:
         ports = {of: port for (model, of), port in self._router.ports().items() if model == self._name}
@@ -29,9 +30,16 @@ class LocalSource:
             got = reply.body.decode(errors="replace") if reply.status == 0 else reply.status
             raise ServiceError("read the metrics of", f"{self._name} {version}", got=got)
         seen = observations(reply.body.decode(), version)
-        others = (self._metrics(port) for of, port in ports.items() if of != version)
-        elsewhere = [reward(one.body.decode(), version) for one in others if one.status == 200]
+        elsewhere = [self._fed_back(port, version) for of, port in ports.items() if of != version]
         return replace(seen, feedback={REWARDED: sum(elsewhere, seen.feedback[REWARDED])})
+
+    def _fed_back(self, port: int, version: str) -> Feedback:
+        """To another version's server. Of one that does not answer now, what it had: without that its values would be
+        new ones as soon as it answers again."""
+        reply = self._metrics(port)
+        if reply.status == 200:
+            self._elsewhere[port, version] = reward(reply.body.decode(), version)
+        return self._elsewhere.get((port, version), Feedback())
 
     def _metrics(self, port: int) -> Reply:
         return call(port, "GET", "/metrics", headers=authorization(self._home))
