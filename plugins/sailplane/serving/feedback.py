@@ -5,6 +5,7 @@ https://docs.seldon.ai/seldon-core-1/development-and-reference/apis/external-pre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -112,8 +113,21 @@ def _truth(truth: Mapping[str, Any]) -> Any:
     if payloads[0] != "data":
         return held
     tensor = held.get("tensor") if isinstance(held, dict) else None
-    rows = tensor.get("values") if isinstance(tensor, dict) else held.get("ndarray") if isinstance(held, dict) else None
+    rows = _rows(tensor) if isinstance(tensor, dict) else held.get("ndarray") if isinstance(held, dict) else None
     if not isinstance(rows, list):
         expected = "an object with ndarray or tensor"
         raise RequestError("read truth.data of the feedback", got=shown(held), expected=expected)
     return rows
+
+
+def _rows(tensor: Mapping[str, Any]) -> Any:
+    """Of several columns a list each. Without a shape there is one."""
+    values, shape = tensor.get("values"), tensor.get("shape")
+    if shape is None or not isinstance(values, list):
+        return values
+    sizes = isinstance(shape, list) and 1 <= len(shape) <= 2 and all(type(size) is int and size > 0 for size in shape)
+    if not sizes or math.prod(shape) != len(values):
+        expected = f"[rows] or [rows, columns] of {len(values)} values"
+        raise RequestError("read truth.data.tensor.shape of the feedback", got=shown(shape), expected=expected)
+    width = 1 if len(shape) == 1 else shape[1]
+    return values if width == 1 else [values[start : start + width] for start in range(0, len(values), width)]

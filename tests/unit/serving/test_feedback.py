@@ -11,6 +11,7 @@ import pytest
 from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
 from sailplane.serving.exposition import observations, reward
+from sailplane.serving.feedback import read_feedback
 from sailplane.serving.rollout.observations import Feedback
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.spool import FEEDBACK, files, read
@@ -62,6 +63,10 @@ def test_feedback_on_an_answer_is_taken(server: ModelServer, bundle: Bundle, pat
         ({"response": {"meta": {"puid": "a"}}, "reward": 1e300}, "reward of the feedback: 1e+300"),
         ({"response": {"meta": {"puid": "a"}}, "truth": {"data": 1}}, "truth.data of the feedback: 1"),
         ({"response": {"meta": {"puid": "a"}}, "truth": {"data": {"tensor": 3}}}, "truth.data of the feedback"),
+        (
+            {"response": {"meta": {"puid": "a"}}, "truth": {"data": {"tensor": {"shape": [3], "values": [1, 0]}}}},
+            "truth.data.tensor.shape of the feedback: [3]; expected [rows] or [rows, columns] of 2 values",
+        ),
         ({"response": {"meta": {"puid": "a"}}, "truth": {"x": 1}}, 'truth of the feedback: keys ["x"]'),
         ({"response": {"meta": {"puid": "a"}}, "truth": {"jsonData": DEEP}}, "truth of the feedback: Recursion limit"),
         ({"response": {"meta": {"puid": "a"}}, "rewards": 1}, "key 'rewards'"),
@@ -71,6 +76,20 @@ def test_a_wrong_message_is_a_400_that_names_the_field(server: ModelServer, mess
     response = asked(server, PATH, message)
     assert response.status_code == 400
     assert reason in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "rows"),
+    [
+        ({"values": [1, 0]}, [1, 0]),
+        ({"shape": [2], "values": [1, 0]}, [1, 0]),
+        ({"shape": [2, 1], "values": [1, 0]}, [1, 0]),
+        ({"shape": [2, 3], "values": [1, 0, 0, 0, 0, 1]}, [[1, 0, 0], [0, 0, 1]]),
+    ],
+)
+def test_the_truth_of_a_tensor_is_a_value_for_each_of_its_rows(tensor: dict[str, Any], rows: list[Any]) -> None:
+    message = {"response": {"meta": {"puid": "a"}}, "truth": {"data": {"tensor": tensor}}}
+    assert read_feedback(json.dumps(message).encode(), "flights").truth == rows
 
 
 def test_rewards_are_counted_for_the_version_that_answered_and_not_twice_for_a_shadow(bundle: Bundle) -> None:
