@@ -80,8 +80,8 @@ class RolloutTrigger(BaseTrigger):
             return
         until = time.monotonic() + KILL_SECONDS
         while time.monotonic() < until:
-            # A look that had begun before; or a cluster that does not answer at this moment.
-            with suppress(ServiceError, ConflictError):
+            # A look that had begun before; a cluster that does not answer at this moment, or a disk that is full.
+            with suppress(ServiceError, StorageError):
                 state = self._driving().tick()
                 if state is not None and state.ended:
                     return

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from sailplane.errors import ServiceError
+from sailplane.errors import ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger, tables
 from sailplane.registry.models import get
@@ -160,6 +160,18 @@ def test_who_marks_or_clears_the_task_takes_the_version_back(running: Running) -
     assert running.stage == "failed"
     assert running.place.split() == Split({CHAMPION: 100})
     assert entries.decisions(running.ledger, NAME, CANARY)[-2].by == "Airflow"
+
+
+def test_it_goes_on_taking_the_version_back_after_a_look_that_found_no_room_on_the_disk(running: Running) -> None:
+    full = iter([True])
+
+    def stops(what: str) -> None:
+        if what == "stop" and next(full, False):
+            raise StorageError("write", "rds.yaml", got="the disk is too full")
+
+    running.place.before = stops
+    asyncio.run(running.trigger().on_kill())
+    assert running.stage == "failed"
 
 
 def test_a_trigger_whose_task_was_cleared_lets_the_next_turn_be(running: Running) -> None:
