@@ -17,7 +17,7 @@ from sailplane.services.programs import programs
 from sailplane.services.shipment import failure
 from sailplane.services.up import unhealthy
 from sailplane.serving.kubernetes.recorded import OnCluster, on_clusters
-from sailplane.serving.spool import files
+from sailplane.serving.spool import held_bytes
 from sailplane.supervisor import Supervisor
 
 
@@ -60,7 +60,7 @@ def _ports(home: Home) -> dict[str, int]:
 
 def request_log(home: Home) -> dict[str, Any]:
     """Bytes that wait to be shipped to the store, and why the last try failed."""
-    return {"waiting": sum(path.stat().st_size for path in files(home.requests)), "failure": failure(home.requests)}
+    return {"waiting": held_bytes(home.requests), "failure": failure(home.requests)}
 
 
 def show(home: Home, *, as_json: bool) -> int:

@@ -125,23 +125,24 @@ class Writer:
         if disk.f_bavail * disk.f_frsize - size < reserve:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
         if self._file is None or self._others + self._size + size > self._limits.total:
-            self._others = _bytes(self._folder) - self._size
+            self._others = held_bytes(self._folder) - self._size
         if self._others + self._size + size > self._limits.total:
             raise OSError(errno.EDQUOT, "the request log has all the space that it may take", str(self._folder))
 
 
-def _bytes(folder: Path) -> int:
+def files(folder: Path) -> list[Path]:
+    """In it and below, the oldest first."""
+    return sorted(folder.rglob(f"[!.]*{SUFFIX}"), key=lambda path: path.name) if folder.exists() else []
+
+
+def held_bytes(folder: Path) -> int:
+    """Bytes of all of these files."""
     found = 0
     for path in files(folder):
         # Who ships it may remove it just now.
         with suppress(FileNotFoundError):
             found += path.stat().st_size
     return found
-
-
-def files(folder: Path) -> list[Path]:
-    """In it and below, the oldest first."""
-    return sorted(folder.rglob(f"[!.]*{SUFFIX}"), key=lambda path: path.name) if folder.exists() else []
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sailplane.serving.spool import Entry, Limits, Writer, files, read, taken
+from sailplane.serving.spool import Entry, Limits, Writer, files, held_bytes, read, taken
 
 HEAD = {"model": "flights", "version": "v1", "inputs": [], "outputs": ["late"]}
 
@@ -46,8 +46,16 @@ def test_a_file_is_taken_only_when_nobody_writes_it_any_more_and_by_one_at_a_tim
         assert not mine
 
 
+def test_what_waits_is_measured_though_some_of_it_is_shipped_meanwhile(tmp_path: Path) -> None:
+    Writer(tmp_path, HEAD).write([entry("1")])
+    [path] = files(tmp_path)
+    (tmp_path / "shipped.spool").symlink_to(tmp_path / "the store")
+    assert held_bytes(tmp_path) == path.stat().st_size
+
+
 @pytest.mark.parametrize("left", range(1, 60, 7))
-def test_a_torn_end_is_passed_over(tmp_path: Path, left: int) -> None:
+def test_a_torn_end_is_passed_over(tmp_path: Path, left: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     writer = Writer(tmp_path, HEAD)
     writer.write([entry("1"), entry("2")])
     [path] = files(tmp_path)
