@@ -31,7 +31,6 @@ MOST_BYTES: Final = 4 * 2**20
 _TOGETHER: Final = 128
 _SHADOW: Final = SHADOW.encode()
 _ROOM: Final = {errno.ENOSPC: "disk", errno.EFBIG: "disk", errno.EDQUOT: "space"}
-REASONS: Final = ("queue", "size", *dict.fromkeys(_ROOM.values()), "fault")
 Headers = Mapping[bytes, bytes]
 Waiting = tuple[int, float, float, int, int, Headers, str, bytes, "bytes | np.ndarray"]
 

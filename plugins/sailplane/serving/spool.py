@@ -173,14 +173,17 @@ def read(path: Path) -> tuple[dict[str, Any] | None, Iterator[Entry]]:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
+    whole = 0
     with path.open("rb") as file:
         while len(start := file.read(_BLOCK.size)) == _BLOCK.size:
             magic, size, checksum = _BLOCK.unpack(start)
             content = file.read(size) if magic == _MAGIC else b""
             if magic != _MAGIC or len(content) != size or zlib.crc32(content) != checksum:
-                _log.info("%s: %d bytes at its end are no whole block", path, path.stat().st_size - file.tell())
-                return
+                break
+            whole = file.tell()
             yield content
+        if rest := os.fstat(file.fileno()).st_size - whole:
+            _log.info("%s: %d bytes at its end are no whole block", path, rest)
 
 
 def _entries(block: bytes) -> Iterator[Entry]:

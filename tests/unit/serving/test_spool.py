@@ -64,6 +64,7 @@ def test_a_torn_end_is_passed_over(tmp_path: Path, left: int, caplog: pytest.Log
     writer.close()
     os.truncate(path, whole + left)
     assert held(path) == ["1", "2"]
+    assert f"{left} bytes at its end are no whole block" in caplog.text
     os.truncate(path, left)
     assert read(path)[0] is None
 
