@@ -54,6 +54,9 @@ def ship(folder: Path, storage: Storage) -> Shipped:
 def _ship(path: Path, storage: Storage, shipped: Shipped) -> None:
     try:
         found = days(path)
+    except OSError:
+        # Of the disk, and not of what the file holds.
+        raise
     except Exception:
         # It must not hold up the others. It stays, for a person to look at.
         _log.exception("%s cannot be read", path)
@@ -70,7 +73,7 @@ def _ship(path: Path, storage: Storage, shipped: Shipped) -> None:
 
 @dataclass
 class Day:
-    """Of one file. `parts` are whole tables, and `requests` what comes after them."""
+    """Of one file. `parts` are whole tables, and `requests` what comes after them, until it is closed."""
 
     name: str
     date: str
@@ -97,7 +100,6 @@ class Day:
         self.requests = Rows(self.head)
 
     def table(self) -> pa.Table:
-        self.close()
         return pa.concat_tables(self.parts).replace_schema_metadata({DROPPED: json.dumps(self.dropped)})
 
     def put(self, storage: Storage) -> None:
@@ -131,6 +133,8 @@ def _by_day(name: str, head: Head, entries: Iterator[Entry]) -> dict[str, Day]:
         if date not in found:
             found[date] = Day(name, date, head, Rows(head))
         found[date].add(entry)
+    for day in found.values():
+        day.close()
     return found
 
 

@@ -26,7 +26,7 @@ def main() -> int:
     home = Home.find()
     try:
         ship(home)
-    except SailplaneError as error:
+    except (SailplaneError, OSError) as error:
         _log.error("%s", error)
         replace_file(home.requests / FAILURE, json.dumps({"time": time.time(), "reason": str(error)}))
         return 1

@@ -171,3 +171,13 @@ def test_a_file_that_cannot_be_read_stays_for_a_person_and_holds_up_no_other(
     assert ship(spool, storage).rows == 1
     assert [path.name for path in spool.rglob("*") if path.is_file()] == [f"{other.stem}.unreadable"]
     assert requests(storage, "flights")["id"].tolist() == ["1"]
+
+
+def test_what_the_disk_does_not_give_is_said_and_nothing_is_set_aside_for_it(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = home.requests / "flights" / "v1" / "a folder.spool"
+    file.mkdir(parents=True)
+    assert shipment.main() == 1
+    assert "Is a directory" in (shipment.failure(home.requests) or "")
+    assert files(home.requests) == [file]
