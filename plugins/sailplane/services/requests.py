@@ -6,34 +6,30 @@ import argparse
 import json
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sailplane.errors import ConfigurationError, ModelError
+from sailplane.files import room_for
 from sailplane.home import Home
 from sailplane.services.shipment import failure
 from sailplane.services.status import print_columns
 from sailplane.storage import Storage
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sailplane.monitoring import Counts
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Counts them; with an output, also writes their rows."""
-    from sailplane.monitoring import Asked, Counts, requests, scan
+    from sailplane.monitoring import Counts
 
     _check_days(arguments)
-    counts = Counts()
-    asked: Asked = {"since": arguments.first, "until": arguments.last, "version": arguments.version}
-    asked |= {"labels": arguments.labels, "spool": home.requests, "counts": counts}
-    storage = Storage(home.store)
-    if arguments.output:
-        requests(storage, arguments.model, **asked).to_parquet(arguments.output, index=False)
-    else:
-        for _ in scan(storage, arguments.model, **asked):
-            pass
-    if not counts.rows:
-        _check_name(home, storage, arguments.model)
+    storage, counts = Storage(home.store), Counts()
+    _check_name(home, storage, arguments.model)
+    _read(home, storage, arguments, counts)
     if arguments.json:
         sys.stdout.write(json.dumps(_plain(counts), indent=2) + "\n")
     else:
@@ -41,6 +37,18 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     if reason := failure(home.requests):
         sys.stderr.write(f"Not all of it is on the store: {reason}\n")
     return 0
+
+
+def _read(home: Home, storage: Storage, arguments: argparse.Namespace, counts: Counts) -> None:
+    from sailplane.monitoring import Asked, requests, scan
+
+    asked: Asked = {"since": arguments.first, "until": arguments.last, "version": arguments.version}
+    asked |= {"labels": arguments.labels, "spool": home.requests, "counts": counts}
+    if arguments.output:
+        _write(requests(storage, arguments.model, **asked), arguments.output)
+    else:
+        for _ in scan(storage, arguments.model, **asked):
+            pass
 
 
 def _check_days(arguments: argparse.Namespace) -> None:
@@ -54,6 +62,15 @@ def _check_name(home: Home, storage: Storage, model: str) -> None:
     if model not in logged:
         expected = f"one of {', '.join(sorted(logged))}" if logged else "a model that was asked"
         raise ModelError("find the requests of", model, got="none is logged", expected=expected)
+
+
+def _write(frame: pd.DataFrame, file: Path) -> None:
+    try:
+        with room_for(file):
+            frame.to_parquet(file, index=False)
+    except OSError as error:
+        remedy = "Name a file in a folder that is there."
+        raise ConfigurationError("write", file, got=error.strerror or error, remedy=remedy) from error
 
 
 def _plain(counts: Counts) -> dict[str, Any]:

@@ -130,6 +130,8 @@ def test_the_service_ships_what_is_complete_and_is_next_to_nothing_at_rest(
     assert output.exists()
     for wrong, told in (
         (["nothing"], "find the requests of nothing: none is logged; expected one of flights"),
+        (["nothing", "--output", str(output)], "find the requests of nothing: none is logged"),
+        (["flights", "--output", str(tmp_path / "no" / "such.parquet")], "write"),
         (["flights", "--from", "2026-10-02", "--to", "2026-10-01"], "expected a day that is not after --to"),
     ):
         assert main(["requests", *wrong]) == 1
