@@ -51,12 +51,7 @@ class Serving(Served):
         An earlier turn that has not ended is taken back first, and so is what is on its way back. Raises
         DeploymentError while another one is on its way, or one elsewhere.
         """
-        other = entries.active(self.ledger, self.name)
-        self._refuse_elsewhere(other)
-        if other is not None and other.subject.owner == owner and other.subject.turn != turn:
-            journal.abort(self.ledger, self.name, "it was begun anew", owner, self.clock(), only=other.subject)
-        if (other := entries.active(self.ledger, self.name)) is not None and other.state.phase == "rolling back":
-            self.finish(other.subject.version)
+        self._make_way(owner, turn)
         subject = Subject(
             name=self.name,
             version=model.version,
@@ -73,6 +68,14 @@ class Serving(Served):
         finally:
             driver.release()
         return self.entry(model.version)
+
+    def _make_way(self, owner: str, turn: str) -> None:
+        other = entries.active(self.ledger, self.name)
+        self._refuse_elsewhere(other)
+        if other is not None and other.subject.owner == owner and other.subject.turn != turn:
+            journal.abort(self.ledger, self.name, "it was begun anew", owner, self.clock(), only=other.subject)
+        if (other := entries.active(self.ledger, self.name)) is not None and other.state.phase == "rolling back":
+            self.finish(other.subject.version)
 
     def _refuse_elsewhere(self, other: Entry | None) -> None:
         if other is not None and str(other.subject.place) != str(self.place):
