@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sailplane.errors import ServiceError
+from sailplane.errors import DeploymentError, ServiceError
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.serving import envoy
@@ -92,16 +92,22 @@ class Router:
             self._write(self._clusters, clusters({**self._servers(), (model, version): Ports(port, grpc_port)}))
 
     def remove(self, model: str, version: str) -> None:
-        """Forgets a version that has no traffic."""
+        """Forgets a version. ServiceError while it has traffic, which somebody may have given it just now."""
         with self._locked():
-            servers = self._servers()
+            servers, found = self._servers(), self.splits().get(model)
+            if found and found.weights.get(version):
+                got = f"it has {found.weights[version]}% of the traffic"
+                raise ServiceError("stop", f"{model} {version}", got=got, expected="none")
             if servers.pop((model, version), None) is not None:
                 self._write(self._clusters, clusters(servers))
 
     def split(self, model: str, to: Split) -> None:
         """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it; with no weights
-        the model is not routed."""
+        the model is not routed. DeploymentError for a version that is not known, or not any more."""
         with self._locked():
+            servers = self._servers()
+            if unknown := [version for version in to.weights if (model, version) not in servers]:
+                raise DeploymentError("route", model, got=f"{unknown[0]} is not served")
             found = {**self.splits(), model: to}
             self._write(self._routes, routes({name: split for name, split in found.items() if split.weights}))
 

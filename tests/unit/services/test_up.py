@@ -31,5 +31,8 @@ def test_the_main_dag_is_the_one_that_the_project_names(home: Home) -> None:
 
 def test_up_waits_for_the_models_that_have_traffic(home: Home) -> None:
     assert starting_models(home) == {}
-    Router(home).split("flights", Split({"a": 90, "b": 10}))
+    router = Router(home)
+    router.add("flights", "a", 20001)
+    router.add("flights", "b", 20002)
+    router.split("flights", Split({"a": 90, "b": 10}))
     assert starting_models(home) == {"model-flights-a": "starting", "model-flights-b": "starting"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sailplane.errors import DeploymentError, ServiceError
 from sailplane.home import Home
 from sailplane.serving.envoy_clusters import Ports, cluster_name, clusters, ports, version_of
 from sailplane.serving.envoy_routes import routes, splits
@@ -84,6 +85,21 @@ def test_what_an_earlier_release_routed_is_routed_on_beside_what_is_new(home: Ho
     router.split("flights", Split({"a": 50, "b": 50}))
     assert router.ports() == {("flights", "a"): 20001, ("flights", "b"): 20002}
     assert router.splits() == {"flights": Split({"a": 50, "b": 50})}
+
+
+def test_no_version_is_routed_that_is_gone_and_none_goes_that_is_routed(home: Home) -> None:
+    router = Router(home)
+    router.add("flights", "a", 20001)
+    router.add("flights", "b", 20002)
+    router.split("flights", Split({"a": 50, "b": 50}))
+    with pytest.raises(ServiceError, match="stop flights b: it has 50% of the traffic"):
+        router.remove("flights", "b")
+    router.split("flights", Split({"a": 100}))
+    router.remove("flights", "b")
+    with pytest.raises(DeploymentError, match="route flights: b is not served"):
+        router.split("flights", Split({"a": 50, "b": 50}))
+    assert router.splits() == {"flights": Split({"a": 100})}
+    assert router.ports() == {("flights", "a"): 20001}
 
 
 def test_a_program_of_an_earlier_release_gets_a_port_for_grpc_and_keeps_its_own(home: Home) -> None:
