@@ -5,6 +5,7 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from __future__ import annotations
 
+import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -77,7 +78,7 @@ _REQUESTS: Final[Mapping[str, type[Message]]] = {
 class _Calls:
     def __init__(self, scorer: Scorer, token: str | None) -> None:
         self._scorer, self._bundle = scorer, scorer.bundle
-        self._authorization = None if token is None else f"Bearer {token}"
+        self._authorization = None if token is None else f"Bearer {token}".encode()
 
     def handler(self, name: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
         kind, answer = _REQUESTS[name], getattr(self, f"_{name}")
@@ -112,8 +113,8 @@ class _Calls:
     def _check_token(self, name: str, context: Any) -> None:
         if self._authorization is None or name in {"ServerLive", "ServerReady"}:
             return
-        given = dict(context.invocation_metadata() or ()).get("authorization")
-        if given != self._authorization:
+        given = str(dict(context.invocation_metadata() or ()).get("authorization", ""))
+        if not hmac.compare_digest(given.encode(), self._authorization):
             raise RequestError(
                 "call", name, status=401, got="no token", expected="the metadata authorization: Bearer TOKEN"
             )
