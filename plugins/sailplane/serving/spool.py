@@ -89,9 +89,14 @@ class Writer:
             self.close()
 
     def close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file, self._size = None, 0
+        if self._file is None:
+            return
+        file, self._file, self._size = self._file, None, 0
+        try:
+            os.close(file)
+        except OSError as error:
+            # A disk on the network may say only now what it did not take.
+            _log.warning("A file of the request log in %s may lack its end: %s", self._folder, error)
 
     def _open(self) -> int:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(4)}{SUFFIX}"

@@ -96,6 +96,21 @@ def test_files_are_closed_by_their_size_and_by_their_time(tmp_path: Path) -> Non
     writer.close()
 
 
+def test_a_file_that_the_disk_refuses_when_it_is_closed_is_followed_by_another_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = Writer(tmp_path, HEAD, Limits(seconds=0.0))
+    writer.write([entry("1")])
+    [path] = files(tmp_path)
+    [opened] = [file for file in Path("/proc/self/fd").iterdir() if file.resolve() == path.resolve()]
+    os.close(int(opened.name))
+    writer.rotate()
+    writer.write([entry("2")])
+    writer.close()
+    assert [held(one) for one in files(tmp_path)] == [["1"], ["2"]]
+    assert "may lack its end: [Errno 9]" in caplog.text
+
+
 def test_the_folder_holds_no_more_than_it_may_and_takes_more_once_something_is_shipped(tmp_path: Path) -> None:
     writer = Writer(tmp_path, HEAD, Limits(bytes=1000, total=3000))
     for _ in range(4):
