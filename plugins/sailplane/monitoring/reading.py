@@ -164,7 +164,16 @@ def _read(storage: Storage, paths: Sequence[str]) -> Iterator[pa.Table]:
     with ThreadPoolExecutor(THREADS) as threads:
         for start in range(0, len(paths), THREADS):
             some = paths[start : start + THREADS]
-            yield from threads.map(lambda path: pq.read_table(pa.BufferReader(storage.get(path))), some)
+            yield from threads.map(lambda path: _table(storage, path), some)
+
+
+def _table(storage: Storage, path: str) -> pa.Table:
+    try:
+        return pq.read_table(pa.BufferReader(storage.get(path)))
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        got = "it is damaged" if isinstance(error, pa.ArrowInvalid) else "it is gone"
+        remedy = "Restore it from a backup, or remove it; and run this again."
+        raise DataError("read requests in", storage.uri(path), got=got, remedy=remedy) from error
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
