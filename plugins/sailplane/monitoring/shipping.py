@@ -58,9 +58,9 @@ def _ship(path: Path, storage: Storage, shipped: Shipped) -> None:
         # Of the disk, and not of what the file holds.
         raise
     except Exception:
-        # It must not hold up the others. It stays, for a person to look at.
+        # It must not hold up the others.
         _log.exception("%s cannot be read", path)
-        path.rename(path.with_suffix(".unreadable"))
+        path.rename(path.with_suffix(spool.UNREADABLE))
         return
     for day in found:
         day.put(storage)

@@ -14,6 +14,7 @@ from sailplane.files import room_for
 from sailplane.home import Home
 from sailplane.services.shipment import failure
 from sailplane.services.status import print_columns
+from sailplane.serving.spool import UNREADABLE
 from sailplane.storage import Storage
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
         _print(arguments.model, counts)
     if reason := failure(home.requests):
         sys.stderr.write(f"Not all of it is on the store: {reason}\n")
+    if apart := sorted((home.requests / arguments.model).rglob(f"*{UNREADABLE}")):
+        sys.stderr.write(f"Not in it, because they cannot be read: {', '.join(map(str, apart))}\n")
     return 0
 
 

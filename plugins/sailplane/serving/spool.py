@@ -26,6 +26,8 @@ from typing import Any, Final, NamedTuple
 from sailplane.files import private_folder
 
 SUFFIX: Final = ".spool"
+# Of one that is set aside, for a person to look at.
+UNREADABLE: Final = ".unreadable"
 # In the folder above all: why the last try to ship failed.
 FAILURE: Final = "failure.json"
 FORMAT: Final = 1

@@ -160,19 +160,22 @@ def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
     assert (shipment.failure(home.requests), files(home.requests)) == (None, [])
 
 
-def test_a_file_that_cannot_be_read_stays_for_a_person_and_holds_up_no_other(
-    served: Serve, spool: Path, storage: Storage
+def test_a_file_that_cannot_be_read_stays_for_a_person_who_is_told_and_holds_up_no_other(
+    home: Home, served: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with served() as server:
+    with served(below=home.requests) as server:
         ask(server, ["1"])
-    [good] = files(spool)
+    [good] = files(home.requests)
     writer = Writer(good.parent, {"model": "flights", "version": "of a later release"})
     writer.write([Entry(1.0, 0.0, 200, 77, False, "?", b"", b"")])
     writer.close()
-    [other] = {*files(spool)} - {good}
-    assert ship(spool, storage).rows == 1
-    assert [path.name for path in spool.rglob("*") if path.is_file()] == [f"{other.stem}.unreadable"]
+    [other] = {*files(home.requests)} - {good}
+    storage, apart = Storage(home.store), other.with_suffix(".unreadable")
+    assert ship(home.requests, storage).rows == 1
+    assert [path for path in home.requests.rglob("*") if path.is_file()] == [apart]
     assert requests(storage, "flights")["id"].tolist() == ["1"]
+    assert main(["requests", "flights"]) == 0
+    assert capsys.readouterr().err == f"Not in it, because they cannot be read: {apart}\n"
 
 
 def test_what_the_disk_does_not_give_is_said_and_nothing_is_set_aside_for_it(
