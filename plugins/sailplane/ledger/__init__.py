@@ -23,6 +23,8 @@ T = TypeVar("T")
 # How long a database server that goes away is waited for, and how often it is asked meanwhile.
 AWAY_SECONDS: Final = 60.0
 OPENING_SECONDS: Final = 10.0
+# How long SQLite waits for another writer.
+TURN_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.2
 # What is said of a server that is killed, or starts.
 COMES_BACK: Final = (
@@ -37,7 +39,7 @@ TURN: Final = crc32(b"sailplane.ledger")
 
 class Ledger:
     """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other. StorageError, and
-    nothing changed, where SQLite's disk is full; ServiceError where a server stays away."""
+    nothing changed, where SQLite's disk is full; ServiceError where a server stays away, or no turn comes."""
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
@@ -48,7 +50,7 @@ class Ledger:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
-        with _room_for(self.engine.url):
+        with _told(self.engine.url):
             connection, transaction = self._begun()
             with connection, transaction:
                 yield connection
@@ -109,7 +111,7 @@ def _make_tables(engine: sa.Engine) -> None:
     deadline = time.monotonic() + OPENING_SECONDS
     while True:
         try:
-            with _room_for(engine.url):
+            with _told(engine.url):
                 return metadata.create_all(engine)
         except sa.exc.DatabaseError as error:
             if not _is_starting(error) or time.monotonic() > deadline:
@@ -132,12 +134,15 @@ def _away(url: sa.URL, error: sa.exc.DBAPIError) -> ServiceError:
 
 
 @contextmanager
-def _room_for(url: sa.URL) -> Iterator[None]:
+def _told(url: sa.URL) -> Iterator[None]:
     try:
         yield
     except sa.exc.OperationalError as error:
-        # Only a failed write is a full database to SQLite; a journal that cannot be opened or grow is an I/O error.
         reason = getattr(error.orig, "sqlite_errorname", "")
+        if reason.startswith("SQLITE_BUSY"):
+            got = f"others have been writing for {TURN_SECONDS:g} s"
+            raise ServiceError("use the ledger", url.database, got=got, remedy="A retry may mend it.") from error
+        # Only a failed write is a full database to SQLite; a journal that cannot be opened or grow is an I/O error.
         if not url.database or not reason.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
             raise
         raise no_room("use the ledger", url.database, disk=Path(url.database), got=str(error.orig)) from error
@@ -162,7 +167,7 @@ def _options(url: sa.URL) -> dict[str, object]:
     if url.get_backend_name() == "sqlite":
         # Connections are kept: the last one to close writes all of the log into the file. Waiting for another writer
         # beats failing.
-        return {"connect_args": {"timeout": 30}}
+        return {"connect_args": {"timeout": TURN_SECONDS}}
     return {"poolclass": sa.NullPool}
 
 

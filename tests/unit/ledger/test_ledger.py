@@ -47,6 +47,14 @@ def test_a_database_that_is_away_is_named_with_the_remedy(monkeypatch):
         Ledger("postgresql://user:secret@127.0.0.1:9/ledger")
 
 
+def test_a_ledger_that_somebody_else_holds_for_too_long_is_a_service_that_does_not_answer(tmp_path):
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.engine.dispose()
+    sa.event.listen(ledger.engine, "connect", lambda opened, _: opened.execute("PRAGMA busy_timeout=20"))
+    with ledger.begin(), pytest.raises(ServiceError, match=r"ledger\.db: others have been writing for 30 s"), ledger.begin():
+        raise AssertionError("two at a time")
+
+
 def test_a_transaction_that_raises_leaves_nothing(tmp_path):
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     row = {"name": "n", "alias": "a", "version": "v", "changed": 1}
