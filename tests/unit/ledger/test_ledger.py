@@ -51,7 +51,11 @@ def test_a_ledger_that_somebody_else_holds_for_too_long_is_a_service_that_does_n
     ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     ledger.engine.dispose()
     sa.event.listen(ledger.engine, "connect", lambda opened, _: opened.execute("PRAGMA busy_timeout=20"))
-    with ledger.begin(), pytest.raises(ServiceError, match=r"ledger\.db: others have been writing for 30 s"), ledger.begin():
+    with (
+        ledger.begin(),
+        pytest.raises(ServiceError, match=r"ledger\.db: others have been writing for 30 s"),
+        ledger.begin(),
+    ):
         raise AssertionError("two at a time")
 
 
