@@ -120,9 +120,11 @@ def _tables(storage: Storage, model: str, asked: Asked) -> Iterator[pa.Table]:
         with suppress(FileNotFoundError):
             found = list(days(path))
             read.add(path.stem)
-            yield from (day.table() for day in found if _of_day(asked, day.date) and _of(asked, day.head.version))
+            yield from (
+                day.table() for day in found if _of_day(asked, day.date) and _of_version(asked, day.head.version)
+            )
     paths = _paths(storage, f"requests/{model}", asked, read)
-    yield from _read(storage, [path for path in paths if _of(asked, path.split("/")[-3])])
+    yield from _read(storage, [path for path in paths if _of_version(asked, path.split("/")[-3])])
 
 
 def _feedback(storage: Storage, model: str, asked: Asked) -> pd.DataFrame:
@@ -144,7 +146,7 @@ def _waiting(model: str, asked: Asked) -> list[Path]:
     return files(spool / model) if spool else []
 
 
-def _of(asked: Asked, version: str) -> bool:
+def _of_version(asked: Asked, version: str) -> bool:
     return asked.get("version") in (None, version)
 
 

@@ -26,7 +26,7 @@ AT_ONCE: Final = Rollout(steps=(100,), checks=())
 
 @dataclass(frozen=True)
 class Serving(Served):
-    """Here, or at a `place` on a cluster; and its rollouts."""
+    """A model that is served here, or at a `place` on a cluster, with its rollouts."""
 
     _: KW_ONLY
     endpoint: str
