@@ -20,9 +20,6 @@ _log = logging.getLogger(__name__)
 
 def main() -> int:
     """Exit code: 0, or 1 if the store does not take it now."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # Who is served comes first.
-    os.nice(10)
     home = Home.find()
     try:
         ship(home)
@@ -61,4 +58,7 @@ def failure(folder: Path) -> str | None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # Who is served comes first.
+    os.nice(10)
     sys.exit(main())
