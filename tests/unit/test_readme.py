@@ -53,3 +53,8 @@ def test_every_link_and_picture_of_the_readme_exists() -> None:
 def test_the_users_projects_never_import_airflow() -> None:
     importing = re.compile(r"^\s*(from|import) airflow", re.M)
     assert [file for file in (PROJECT / "include").rglob("*.py") if importing.search(file.read_text())] == []
+
+
+def test_the_platform_does_not_know_its_users_projects() -> None:
+    knows = re.compile(r"nycflights|carrier|departure|pixel|\bflights\b|include\.digits")
+    assert [file for file in (PROJECT / "plugins").rglob("*.py") if knows.search(file.read_text())] == []

@@ -49,6 +49,8 @@ class BatchPredictOperator(DetachedJobOperator):
 
     def __init__(self, *, model: Any, dataset: Any, keep: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(keep, str):
+            raise ConfigurationError("read keep of", self.task_id, got=repr(keep), expected=f"a list, as in [{keep!r}]")
         self.model: str | Mapping[str, Any] = model
         self.dataset: Mapping[str, Any] = dataset
         self.keep = keep

@@ -112,3 +112,8 @@ def test_a_wrong_setting_is_not_tried_again_and_the_model_may_be_a_template() ->
     task.render_template_fields({"params": {"model": "parcels"}})  # type: ignore[arg-type,typeddict-item]
     assert task.model == "parcels@champion"
     assert "BatchPredictOperator" in operators.__all__
+
+
+def test_a_column_to_keep_is_given_in_a_list() -> None:
+    with pytest.raises(ConfigurationError, match=r"'parcel'; expected a list, as in \['parcel'\]"):
+        BatchPredictOperator(task_id="score", model="parcels", dataset=DATASET.to_dict(), keep="parcel")

@@ -45,7 +45,7 @@ def calls(text: str, experiment: str, model: str) -> Observations:
 
 
 def _is_call(name: str, labels: dict[str, str], experiment: str, model: str) -> bool:
-    """Inside, a Model's name ends with its generation: `flights-v0123456789ab_1`."""
+    """Inside, a Model's name ends with its generation: `house-prices-v0123456789ab_1`."""
     return name == _CALLS and labels["model"] == experiment and labels["model_internal"].rpartition("_")[0] == model
 
 
