@@ -198,10 +198,14 @@ class Job:
 
 def running(root: Path) -> Iterator[Job]:
     """The jobs under `root` whose process lives."""
-    for file in sorted(root.rglob("process.json")):
-        job = Job(file.parent)
-        if job.state() == "running":
-            yield job
+    for folder, below, files in os.walk(root):
+        below.sort()
+        if "process.json" in files:
+            # What a job has in its folder comes and goes.
+            below.clear()
+            job = Job(Path(folder))
+            if job.state() == "running":
+                yield job
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -106,6 +107,8 @@ def test_sigterm_finishes_the_wandb_run_and_another_handle_finds_and_stops_the_s
 ) -> None:
     handle = job.start(spec("hangs"))
     wait_for_line(job, "hanging")
+    # Not what it has in its folder, which may be gone at any moment.
+    shutil.copytree(job.folder, job.folder / "scratch" / "copy", ignore=shutil.ignore_patterns("scratch"))
     assert [found.folder for found in running(home.jobs)] == [job.folder]
     with pytest.raises(JobError, match="it is still running"):
         job.result()

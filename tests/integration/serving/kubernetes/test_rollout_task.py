@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -250,7 +251,8 @@ def test_rollback_is_one_command_in_the_middle_of_a_rollout_and_after_it(
 def test_where_the_command_has_no_connection_the_triggerer_carries_it_out(
     served: Task, bundles: list[Bundle], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trigger = served.execute(bundles[1])
+    # Long enough, so that it does not end by itself.
+    trigger = served.execute(bundles[1], replace(PLAN, bake="10m"))
     ended: list[dict[str, Any]] = []
     driving = threading.Thread(target=lambda: ended.append(event_of(trigger)))
     driving.start()
