@@ -2,7 +2,7 @@
 PYTHON ?=
 VENV := .venv/bin
 # What does not mind others beside it; all else has the machine for itself, but for the type checker.
-SIDE_BY_SIDE := tests/end_to_end tests/integration/test_full_disk.py \
+SIDE_BY_SIDE := tests/end_to_end tests/states tests/integration/test_full_disk.py \
   $(addprefix tests/integration/,docker evaluation monitoring predictions services serving shares sweeps tracking training registry twins \
   datasets storage views) \
   tests/unit
@@ -31,7 +31,7 @@ fi; \
 $${python:-python3} -I plugins/sailplane/bootstrap.py $(1)
 endef
 
-.PHONY: help up down status test fast lint types format bench pictures lock clean
+.PHONY: help up down status test fast lint types format bench states pictures lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -77,6 +77,10 @@ format: ## format the code and mend what ruff can mend
 bench: ## measure; BENCH=name for one, JSON=file for a row an object
 	$(call bootstrap,test)
 	@$(VENV)/python tests/benchmarks/run.py $(BENCH) $(if $(JSON),--json $(JSON))
+
+states: ## random user actions and faults; STEPS=20000 for a long run, SEED=2 for others
+	$(call bootstrap,test)
+	@STEPS=$(or $(STEPS),500) SEED=$(or $(SEED),1) $(VENV)/pytest -q -n logical tests/states
 
 pictures: ## take the README's pictures again, from a run in this checkout (needs chromium)
 	$(call bootstrap,test)

@@ -26,7 +26,7 @@ from sailplane.operators import (
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
-    params=trigger_form(window=28, trials=2, workers=2),
+    params=trigger_form(window=28, workers=2),
     doc_md=__doc__,
     tags=["sailplane"],
 )

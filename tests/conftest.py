@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,19 @@ os.environ.update(
 )
 
 pytest_plugins = ["tests.programs"]
+
+
+@pytest.fixture(autouse=True)
+def unpinned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A task uses a run's copy of the code to its end; resets that, so the next test loads the project's code."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    yield
+    code = sys.modules.get("sailplane.code")
+    if code is not None and code._used:
+        code._used.clear()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "include"]:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
+
+from sailplane.files import private_folder
 from sailplane.home import Home
+from sailplane.services import daily, logins
 from sailplane.services.airflow_api import AirflowApi, Run
 from sailplane.services.summary import log_lines
 from tests.ports import free_port
@@ -46,6 +50,19 @@ class Platform:
         """Airflow's REST API; `path` is relative to /api/v2. ServiceError on 4xx and 5xx."""
         with AirflowApi(self.home, timeout=60) as api:
             return api.call(method, path, json, **query)
+
+    def link(self, user: str = "admin") -> str:
+        """Logs a browser in to the UI, once."""
+        return logins.link(f"http://localhost:{self.home.ui_port}", logins.issue(self.home, user))
+
+    def http(self, user: str | None = "admin") -> httpx.Client:
+        """A client of the UI's server with a login of that account; None is no login."""
+        base, headers = f"http://localhost:{self.home.ui_port}", {}
+        if user is not None:
+            secret = {"secret": logins.issue(self.home, user)}
+            answer = httpx.post(f"{base}{logins.PAGE}/token", json=secret, trust_env=False, timeout=60)
+            headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
+        return httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=60)
 
     @property
     def store(self) -> Path:
@@ -122,7 +139,17 @@ def new_platform(root: Path, project: Path, **settings: str) -> Platform:
         "WANDB_MODE": "offline",
         **settings,
     }
-    return Platform(Home.find(env), env)
+    platform = Platform(Home.find(env), env)
+    _put_off_housekeeping(platform.home)
+    return platform
+
+
+def _put_off_housekeeping(home: Home) -> None:
+    """Otherwise it would run five minutes after the first start, beside the tests of some platforms only."""
+    now = time.time()
+    done = {" ".join(command): daily.Record(started=now, ended=now, succeeded=now) for command in daily.COMMANDS}
+    private_folder(home.root)
+    daily.write(home.daily, done)
 
 
 def until(what: Callable[[], T | None], seconds: float, name: str) -> T:

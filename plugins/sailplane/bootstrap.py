@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.json"
 LOG = PROJECT / ".venv-install.log"
 
+# supervisord has to be able to open this many.
+FILES = 1024
 FULL = ("No space left on device", "os error 28", "Errno 28")
 FULL_BYTES = 10000000
 OFFLINE = (
@@ -53,6 +56,9 @@ class BootstrapError(Exception):
 def main(extras: "list[str]") -> int:
     try:
         _require_python()
+        _require_files()
+        _require_encoding()
+        _name_in_ascii()
         if not _installed(set(extras)):
             _install(sorted({*extras, *_stamp().get("extras", ())}))
     except BootstrapError as error:
@@ -75,6 +81,34 @@ def _require_python() -> None:
         "`apt-get install python3.11 python3.11-venv`, `brew install python@3.13` or `uv python install 3.13`, "
         "and run make again (`make PYTHON=/path/to/python ...` names one)."
     )
+
+
+def _require_files() -> None:
+    """Checks only the hard limit: programs that need more raise the soft limit themselves."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard >= FILES:
+        return
+    raise BootstrapError(
+        f"a process may open {hard} files here (`ulimit -Hn`); expected {FILES} or more. Raise the hard limit, for "
+        f"example with `sudo prlimit --pid $$ --nofile={FILES * 4}` in this shell, or for good with the line "
+        f"`* hard nofile {FILES * 4}` in /etc/security/limits.conf and a new login, and run make again."
+    )
+
+
+def _require_encoding() -> None:
+    """In the locale C, Python uses UTF-8. Other encodings would write the path's letters in another way."""
+    encoding = sys.getfilesystemencoding()
+    if _is_ascii(str(PROJECT)) or encoding.lower() == "utf-8":
+        return
+    # A terminal of that encoding could not show the path itself.
+    raise BootstrapError(
+        f"the path {str(PROJECT)!a} has letters outside ASCII, and the encoding of file names here is {encoding}; "
+        "expected UTF-8. Run `LC_ALL=C.UTF-8 make up`, or move the project to a path in ASCII."
+    )
+
+
+def _is_ascii(text: str) -> bool:
+    return all(ord(letter) < 128 for letter in text)
 
 
 def _installed(extras: "set[str]") -> bool:
@@ -106,9 +140,18 @@ def _install(extras: "list[str]") -> None:
     target = f"{PROJECT}[{','.join(extras)}]" if extras else str(PROJECT)
     installer = _uv_install(uv) if uv else _pip_install()
     _call([*installer, "-c", str(PROJECT / "constraints.txt"), "-e", target])
+    _name_in_ascii()
     STAMP.write_text(json.dumps({"digest": _digest(), "extras": extras}))
     sys.stdout.write(f"Installed in {time.monotonic() - started:.0f} s\n")
     sys.stdout.flush()
+
+
+def _name_in_ascii() -> None:
+    """Python 3.11 and 3.12 read .pth files in the locale's encoding, also in UTF-8 mode: with a path outside ASCII the
+    interpreter would not start under `LC_ALL=C`. A path relative to the file's folder works everywhere."""
+    for file in VENV.glob("lib/python*/site-packages/*sailplane*.pth"):
+        if not _is_ascii(file.read_text(encoding="utf-8")):
+            file.write_text(os.path.relpath(str(PROJECT / "plugins"), str(file.parent)) + "\n")
 
 
 def _make_venv(uv: "str | None") -> None:
@@ -173,7 +216,9 @@ def _call(command: "list[str]") -> None:
 
 def _environment() -> "dict[str, str]":
     certificates = os.environ.get("PIP_CERT")
-    return {**({"SSL_CERT_FILE": certificates} if certificates else {}), **os.environ}
+    env = {**({"SSL_CERT_FILE": certificates} if certificates else {}), **os.environ}
+    # Until its .pth file is relative, the new interpreter starts only where the locale is UTF-8.
+    return env if _is_ascii(str(PROJECT)) else {**env, "LC_ALL": "C.UTF-8"}
 
 
 def _watch(process: "subprocess.Popen[bytes]", written: Any) -> None:

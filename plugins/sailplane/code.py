@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import sailplane
@@ -18,6 +19,34 @@ def with_package(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """An environment in which Python finds this package too: a checkout is not installed."""
     package = str(Path(sailplane.__file__).resolve().parents[1])
     return {**env, "PYTHONPATH": os.pathsep.join(filter(None, (package, env.get("PYTHONPATH"))))}
+
+
+# The copy that `use` named.
+_used: list[Path] = []
+
+
+def root() -> Path:
+    """The folder that user code is loaded from: the copy that a run uses, else the project."""
+    return _used[-1] if _used else Home.find().project
+
+
+def use(folder: Path) -> None:
+    """Load user code from this copy from now on, in this process and in those that it starts. Modules that were loaded
+    from elsewhere are forgotten; what the copy lacks still comes from the project, except under `include`."""
+    copied = {entry.stem for entry in folder.iterdir() if not entry.is_symlink()}
+    for name in [name for name in sys.modules if name.partition(".")[0] in copied]:
+        del sys.modules[name]
+    before = {str(one) for one in _used}
+    sys.path[:] = [str(folder), *(entry for entry in sys.path if entry not in before)]
+    paths = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in before]
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *paths])
+    _used[:] = [folder]
+    importlib.invalidate_caches()
+    if (folder / "include").is_dir() and not (folder / "include" / "__init__.py").exists():
+        # As a namespace package it would have the project's modules too.
+        package = ModuleType("include")
+        package.__path__ = [str(folder / "include")]
+        sys.modules["include"] = package
 
 
 def load(path: str) -> Any:
@@ -32,7 +61,7 @@ def load(path: str) -> Any:
 
 
 def _module(path: str, module_name: str) -> Any:
-    project = str(Home.find().project)
+    project = str(root())
     if project not in sys.path:
         sys.path.insert(0, project)
     try:

@@ -10,6 +10,7 @@ SailplaneError
 ├── TrainingError           a train function raised, or gave something that is no model
 ├── JobError                a task's detached process was killed, or ended without a result; a retry may mend it
 ├── ModelError              a bundle is damaged, or a model's scores are not numbers
+├── LedgerError             the ledger is missing, damaged, of another revision, or not this store's
 ├── StorageError            the store cannot be reached, is full, or refuses; a retry may mend it
 │   ├── AccessError         it wants other credentials
 │   └── ConflictError       somebody else changed the object meanwhile
@@ -20,6 +21,20 @@ SailplaneError
 """
 
 from __future__ import annotations
+
+from typing import Final, Literal
+
+LedgerFault = Literal["missing", "damaged", "older", "newer", "foreign", "incomplete"]
+_LOST_LEDGER: Final = (
+    "Is SAILPLANE_LEDGER right? `sailplane ledger restore` brings back the newest backup, `sailplane ledger rebuild` "
+    "reads the models back from the store, `sailplane ledger init` starts with an empty ledger."
+)
+_LEDGER_REMEDIES: Final[dict[LedgerFault, str]] = {
+    "older": "`sailplane up` brings it up to date.",
+    "newer": "Install that version of sailplane, or a newer one.",
+    "incomplete": "Is SAILPLANE_LEDGER right? `sailplane ledger rebuild` adds them from the store.",
+    "foreign": "Set SAILPLANE_LEDGER and SAILPLANE_STORE to a ledger and a store that belong together.",
+}
 
 
 class SailplaneError(Exception):
@@ -69,6 +84,18 @@ class JobError(SailplaneError):
 
 class ModelError(SailplaneError):
     pass
+
+
+class LedgerError(SailplaneError):
+    """A `foreign` ledger belongs to another store; an `incomplete` one lacks models of the store. `place` is the file,
+    or the URL without its password."""
+
+    def __init__(
+        self, place: str, reason: LedgerFault, *, got: object, expected: object = None, remedy: str = ""
+    ) -> None:
+        remedy = remedy or _LEDGER_REMEDIES.get(reason, _LOST_LEDGER)
+        super().__init__("use the ledger", place, got=got, expected=expected, remedy=remedy)
+        self.place, self.reason, self.got = place, reason, str(got)
 
 
 class StorageError(SailplaneError):

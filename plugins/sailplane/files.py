@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,20 @@ def room_for(path: Path) -> Iterator[None]:
         raise no_room("write", which, disk=which, number=error.errno) from error
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for as long as it is needed. StorageError where there is no room for one."""
+    try:
+        with room_for(Path(tempfile.gettempdir())):
+            made = tempfile.TemporaryDirectory(prefix="sailplane-")
+    except FileNotFoundError as error:
+        # Python's error for folders in which no file can be written.
+        remedy = "Free some space, or set TMPDIR to a folder on another disk."
+        raise StorageError("make a temporary folder", got=error.strerror, remedy=remedy) from error
+    with made as name:
+        yield Path(name)
+
+
 def private_folder(path: Path) -> Path:
     """Makes the folder and what is missing above it, for this user alone. ServiceError if it is another user's."""
     if not path.parent.exists():
@@ -82,14 +97,18 @@ def replace_file(path: Path, text: str) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time; the lock of a killed process is free."""
+def locked(path: Path, *, shared: bool = False, busy: Exception | None = None) -> Iterator[None]:
+    """One process at a time, or any number that share the lock; the lock of a killed process is free. Waits for the
+    lock, or raises `busy` at once."""
     # Windows has none; a remote worker there needs the rest of this module only.
     import fcntl
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError as error:
+            raise busy or error from error
         yield
     finally:
         os.close(descriptor)

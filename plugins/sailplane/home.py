@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from dotenv import load_dotenv
 
+from sailplane import origins
 from sailplane.errors import ConfigurationError
 
 # A store in this bucket is in the S3 that `up` starts here.
@@ -34,6 +35,8 @@ class Home:
     algorithmia_port: int = 9010
     token: Path | None = None
     logs_requests: bool = True
+    login: bool = True
+    allowed_hosts: tuple[str, ...] = ()
 
     @classmethod
     def find(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -54,6 +57,8 @@ class Home:
             algorithmia_port=_port(env, "SAILPLANE_ALGORITHMIA_PORT", 9010),
             token=project / env["SAILPLANE_TOKEN_FILE"] if env.get("SAILPLANE_TOKEN_FILE") else None,
             logs_requests=_switch(env, "SAILPLANE_REQUEST_LOG"),
+            login=_switch(env, "SAILPLANE_LOGIN"),
+            allowed_hosts=origins.added(env),
         )
 
     @property
@@ -81,6 +86,11 @@ class Home:
         return self.root / "jobs"
 
     @property
+    def code(self) -> Path:
+        """Copies of user code that runs use (sailplane.registry.pins): a folder each, beside its archive."""
+        return self.root / "code"
+
+    @property
     def serving(self) -> Path:
         """What the router and the model servers read: bundles, Envoy's files."""
         return self.root / "serving"
@@ -89,6 +99,21 @@ class Home:
     def requests(self) -> Path:
         """What the model servers answered, until it is on the store."""
         return self.root / "requests"
+
+    @property
+    def daily(self) -> Path:
+        """The record of the daily commands: when each ran, and how it ended."""
+        return self.root / "daily.json"
+
+    @property
+    def logins(self) -> Path:
+        """One-time links to the UI that were not used yet."""
+        return self.root / "logins"
+
+    @property
+    def passwords(self) -> Path:
+        """The passwords of the UI's accounts, in Airflow's own format."""
+        return self.root / "passwords.json"
 
     @property
     def supervisor(self) -> Path:

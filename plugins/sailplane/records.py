@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self, get_type_hints
+from typing import Any, Final, Literal, Self, get_type_hints
+
+from sailplane.errors import DataError
+
+# The version of the JSON format of all records, and its key. A record without the key has version 1. Raise the version
+# when an older release would misread a change.
+VERSION: Final = 1
+VERSION_KEY: Final = "record_version"
+# The parameter of an ingest task that tells Airflow's API of the delay that the DAG declares, in seconds.
+SOURCE_DELAY: Final = "source_delay_seconds"
+# Metadata of a field that `to_dict` leaves out at its default: records from before the field keep their digests.
+SPARSE: Final = {"sparse": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,15 +24,27 @@ class Record:
     """JSON both ways: times are ISO 8601 strings in UTC, records nest, tuples become lists."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        """With the version of the format, which nested records leave out."""
+        return {**self.content(), VERSION_KEY: VERSION}
+
+    def content(self) -> dict[str, Any]:
+        """The fields alone: for a digest, for a comparison, and as a part of another document."""
+        values = ((f, getattr(self, f.name)) for f in fields(self))
+        return {f.name: _plain(value) for f, value in values if not (f.metadata.get("sparse") and value == f.default)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """DataError for a record of a newer release."""
+        if (version := values.get(VERSION_KEY, 1)) > VERSION:
+            got, remedy = f"version {version}", "A newer sailplane wrote it: install that one."
+            raise DataError("read record", cls.__name__, got=got, expected=f"version {VERSION} or older", remedy=remedy)
         hints = get_type_hints(cls)
         return cls(**{f.name: _typed(hints[f.name], values[f.name]) for f in fields(cls) if f.name in values})
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.content()
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):
@@ -87,17 +110,39 @@ FieldKind = Literal["number", "integer", "string", "boolean", "timestamp"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Check(Record):
+    """A condition on each value of a column: pandera's name and arguments, in JSON's types, times in ISO 8601.
+
+    `says` describes it to the sender of a refused request; `null`: whether a null passes."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    says: str
+    null: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Field(Record):
-    """One column of a dataset."""
+    """One column of a dataset, or one input of a model. `checks` are the schema's checks that apply to requests;
+    the model does not read inputs that are not `required`."""
 
     name: str
     kind: FieldKind
     nullable: bool = False
+    checks: tuple[Check, ...] = field(default=(), metadata=SPARSE)
+    required: bool = field(default=True, metadata=SPARSE)
+
+    @property
+    def optional(self) -> bool:
+        """Whether a request may leave it out, or give null."""
+        return self.nullable or not self.required
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Record):
-    """A window of partitions. `version` is the digest of the partitions' digests: equal data, equal version."""
+    """A window of partitions. `version` is the digest of the partitions' digests: equal data, equal version. `revised`
+    says which days' rows are not the first that were ingested, like "2026-01-03 in version 2"; `unchecked` names
+    the schema's checks that apply to its rows, and not to requests."""
 
     name: str
     version: str
@@ -106,6 +151,8 @@ class Dataset(Record):
     rows: int
     quarantined: int
     schema: tuple[Field, ...]
+    revised: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = field(default=(), metadata=SPARSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +176,7 @@ class Run(Record):
     `features` and `train` are code paths; `code` is the SHA-256 of the project's sources, at code/<code>.zip in the
     store, `environment` that of the list of installed packages, at environments/<environment>.txt. `steps` is the last
     step that was logged: a trial may be stopped before its end. With other `threads` sums are made in another
-    order."""
+    order. `digest` is the bundle's: a run that is cleared puts another bundle in its place."""
 
     id: str
     model: str
@@ -153,6 +200,7 @@ class Run(Record):
     precision: str = "float32"
     stream: bool = False
     steps: int | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,9 +282,11 @@ class Evaluation(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment(Record):
-    """What the endpoint serves now. `weights`: percent of the traffic by version."""
+    """Versions behind an endpoint. `weights`: percent of the traffic by version. `on_violation`: "refuse", "flag" or
+    "answer" requests with values that fail a check of the schema."""
 
     name: str
     version: str
     weights: Mapping[str, int]
     endpoint: str
+    on_violation: str = field(default="refuse", metadata=SPARSE)

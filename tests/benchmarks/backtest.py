@@ -83,7 +83,7 @@ def _trainings(platform: Platform, run: Run) -> Iterator[float]:
     yield TrainingRun.from_dict(platform.xcom(run, "train")).seconds
     best = TrainingRun.from_dict(platform.xcom(run, "sweep.best"))
     assert best.sweep
-    for trial in results.trials(Ledger.at(platform.home), best.sweep):
+    for trial in results.trials(Ledger.create(platform.home.ledger), best.sweep):
         if trial.run:
             yield trial.run.seconds
 

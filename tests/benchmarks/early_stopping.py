@@ -71,7 +71,7 @@ def _shared(home: Home) -> dict[str, Any]:
 
 def _searched(home: Home, shared: dict[str, Any], rule: str, seed: int) -> tuple[float, int]:
     """The best score, and the epochs of all trials."""
-    ledger, sweep = Ledger.at(home), f"flights/{rule}-{seed}"
+    ledger, sweep = Ledger.create(home.ledger), f"flights/{rule}-{seed}"
     queue.create_sweep(ledger, sweep, parse(TEXT + RULES[rule]), seed=seed)
     workers = [Job(home.jobs / f"{rule}-{seed}.{n}") for n in range(2)]
     for n, worker in enumerate(workers):

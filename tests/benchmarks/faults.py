@@ -75,7 +75,7 @@ class Place:
     def __init__(self, folder: Path, home: Home) -> None:
         self.folder, self.home = folder, home
         self.disk: SmallDisk | None = None
-        self.supervisor, self.ledger, self.storage = Supervisor(home), Ledger.at(home), Storage(home.store)
+        self.supervisor, self.ledger, self.storage = Supervisor(home), Ledger.create(home.ledger), Storage(home.store)
         self.serving = Serving.local(home, self.ledger, self.storage, "flights")
 
     def registered(self, run: str, *, bias: float = 0.0, features: str = ASKED) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -33,7 +34,8 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
         picture_of_terminal(browser, "$ make up\n" + answer, PICTURES / "answer.png")
-        picture_of_run(browser, page, PICTURES / "run.png")
+        link = next(line.split()[-1] for line in lines if line.startswith("Log in"))
+        picture_of_run(browser, link, page, PICTURES / "run.png")
         browser.close()
 
 
@@ -63,8 +65,10 @@ def picture_of_terminal(browser: Browser, said: str, file: Path) -> None:
     page.locator("svg").first.screenshot(path=file)
 
 
-def picture_of_run(browser: Browser, url: str, file: Path) -> None:
+def picture_of_run(browser: Browser, link: str, url: str, file: Path) -> None:
     page = browser.new_page(viewport={"width": 1400, "height": 760})
+    page.goto(link)
+    page.wait_for_url(re.compile(r"^http://[^/]+/$"))
     page.goto(url)
     page.get_by_text("8 Task Instances").wait_for(timeout=60_000)
     page.screenshot(path=file)

@@ -29,6 +29,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 def test_the_question_shows_the_figures_and_takes_an_answer_with_a_note(platform: Platform, page: Page) -> None:  # noqa: F811
     run = asking(platform, datetime(2026, 6, 1, tzinfo=UTC))
+    page.goto(platform.link())
+    page.wait_for_url(f"http://localhost:{platform.home.ui_port}/")
     page.goto(f"{run.page(platform.home)}/tasks/approve/required_actions")
     expect(page.get_by_text("May asked of 2026-06-01 serve?")).to_be_visible(timeout=SECONDS)
     expect(page.get_by_role("cell", name="challenger", exact=True)).to_be_visible(timeout=SECONDS)
@@ -41,4 +43,4 @@ def test_the_question_shows_the_figures_and_takes_an_answer_with_a_note(platform
     assert platform.wait(run) == "success"
     assert instance(platform, run, "deploy")["state"] == "success"
     approval = Evaluation.from_dict(platform.xcom(run, "approve")).approval
-    assert str(approval) == "approved by Anonymous: looks right"
+    assert str(approval) == "approved by admin: looks right"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from sailplane.evaluation import evaluate
+from sailplane.evaluation import evaluate, library
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.report import publish
+from sailplane.storage import Storage
 from sailplane.sweeps import queue
 from sailplane.sweeps.space import parse
 from tests.unit.evaluation.toy import Toy
@@ -59,8 +60,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy.folder / "store/runs/new/report.html"
 
 
-def test_every_picture_of_a_report_is_drawn_offline(page: Page, said: list[str], report: Path) -> None:
-    page.goto(report.as_uri())
+@pytest.fixture(params=["stored", "saved"])
+def opened(request: pytest.FixtureRequest, report: Path, tmp_path: Path) -> Path:
+    """The stored page beside its library, and the single file that the UI sends, in a folder of its own."""
+    if request.param == "stored":
+        return report
+    store = report.parents[2]
+    (tmp_path / "saved.html").write_text(library.whole(Storage(store.as_uri()), report.read_text()))
+    return tmp_path / "saved.html"
+
+
+def test_every_picture_of_a_report_is_drawn_offline(page: Page, said: list[str], opened: Path) -> None:
+    page.goto(opened.as_uri())
     for place in FIGURES:
         expect(page.locator(f"#{place} .main-svg").first).to_be_visible()
     expect(page.locator("#calibration .legendtext")).to_have_text(["perfect", "challenger", "champion"])
@@ -79,3 +90,12 @@ def test_a_phone_shows_the_whole_width_by_day_and_by_night(page: Page, report: P
     ink, paper = (sum(map(int, page.evaluate(style, name)[4:-1].split(","))) for name in ("color", "backgroundColor"))
     assert (ink < paper) is (scheme == "light")
     assert abs(ink - paper) > 350
+
+
+def test_a_stored_page_without_its_library_says_so_in_place_of_the_pictures(
+    page: Page, report: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "report.html").write_text(report.read_text())
+    page.goto((tmp_path / "report.html").as_uri())
+    expect(page.locator("#calibration")).to_have_text("This copy lacks the chart library. Open the report in the UI.")
+    expect(page.get_by_role("heading", name="Verdict")).to_be_visible()

@@ -86,7 +86,7 @@ DATA_FAULTS = (
         says=(
             "LabelError: read labels of tiny ",
             "all 420 rows have an empty 'good'",
-            "remove the folders of these days",
+            "sailplane datasets refresh",
         ),
     ),
 )
@@ -125,7 +125,15 @@ TYPO = Fault(
     task="sweep.create",
     says=("SweepFileError: sweep.yaml:5: unknown key 'paramters'", "Did you mean 'parameters'?"),
 )
-FAULTS = (*DATA_FAULTS, *CODE_FAULTS, TYPO)
+TOO_EARLY = Fault(
+    name="an as-of in 2030",
+    place=80,
+    task="ingest",
+    says=("ConfigurationError: run as of 2030-08-29: the day 2030-08-28 is complete from", "or name an earlier as_of."),
+    days=0,
+    versions=0,
+)
+FAULTS = (*DATA_FAULTS, *CODE_FAULTS, TYPO, TOO_EARLY)
 RECORDS = [{"time": "2026-11-21T12:00:00Z", "height": height, "width": 0.5} for height in (-1.0, 0.0, 1.0)]
 
 

@@ -74,13 +74,14 @@ def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(platform: Plat
     assert "| challenger | " in asked["body"]
     assert "| passed | minimum | auc " in asked["body"]
     (report,) = re.findall(r"\[The whole report\]\((.*)\)", asked["body"])
-    page = httpx.get(f"http://localhost:{platform.home.ui_port}{report}", trust_env=False)
+    with platform.http() as client:
+        page = client.get(report)
     assert (page.status_code, "asked: passed" in page.text) == (200, True)
 
     answer(platform, run, "Reject", "too small")
     assert platform.wait(run) == "success"
     assert platform.tasks(run)["deploy"] == ["skipped"]
-    assert reasons(platform, run, "deploy")[0] == "rejected by Anonymous: too small"
+    assert reasons(platform, run, "deploy")[0] == "rejected by admin: too small"
     assert alias(Ledger.at(platform.home), "asked", "champion") is None
     approval = judged(platform, run, AS_OF).evaluation.approval
     assert approval is not None
@@ -93,7 +94,7 @@ def served(platform: Platform) -> Deployment:
     answer(platform, run, "Approve", "looks right")
     assert platform.wait(run) == "success"
     evaluation = Evaluation.from_dict(platform.xcom(run, "approve"))
-    assert str(evaluation.approval) == "approved by Anonymous: looks right"
+    assert str(evaluation.approval) == "approved by admin: looks right"
     assert judged(platform, run, AS_OF + DAY).evaluation == evaluation
     with pytest.raises(ServiceError, match="409"):
         answer(platform, run, "Reject", "too late")
@@ -104,7 +105,7 @@ def test_what_a_person_approved_is_deployed_and_their_note_is_kept(platform: Pla
     assert deployments(Ledger.at(platform.home)) == [served]
     assert len(ask(served)["ndarray"]) == 3
     card = (platform.store / "models" / "asked" / served.version / "README.md").read_text()
-    assert "Approved by Anonymous on " in card
+    assert "Approved by admin on " in card
     assert "> looks right\n" in card
 
 

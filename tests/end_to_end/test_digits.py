@@ -60,7 +60,8 @@ def assert_reproduced(platform: Platform, version: str) -> None:
 def test_the_task_links_to_the_report_of_its_run(platform: Platform, run: Run) -> None:
     links = platform.api("GET", f"{run.path}/taskInstances/evaluate/links")["extra_links"]
     assert list(links) == ["Report"]
-    answer = httpx.get(f"http://localhost:{platform.home.ui_port}{links['Report']}", trust_env=False)
+    with platform.http() as client:
+        answer = client.get(links["Report"])
     assert answer.status_code == 200, answer.text
     assert "sandbox" in answer.headers["content-security-policy"]
     assert "digits: passed" in answer.text
@@ -71,7 +72,8 @@ def test_what_up_prints_of_a_run_names_its_report(platform: Platform, run: Run) 
     with AirflowApi(platform.home) as api:
         show_summary(platform.home, api, run, Console(file=said, width=400))
     [line] = [line for line in said.getvalue().splitlines() if line.startswith("Report")]
-    assert httpx.get(line.split()[1], trust_env=False).text.startswith("<!doctype html>")
+    with platform.http() as client:
+        assert client.get(line.split()[1]).text.startswith("<!doctype html>")
 
 
 @pytest.mark.needs("chromium")
@@ -81,6 +83,8 @@ def test_the_report_opens_from_airflows_ui_and_asks_no_one(platform: Platform, r
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(platform.link())
+        page.wait_for_url(f"http://localhost:{platform.home.ui_port}/")
         page.goto(f"http://localhost:{platform.home.ui_port}/dags/digits/runs/{quote(run.id)}/tasks/evaluate/details")
         link = page.get_by_role("link", name="Report", exact=True)
         link.wait_for(timeout=60_000)

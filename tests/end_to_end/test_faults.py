@@ -16,8 +16,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy as sa
 
 from sailplane.ledger import Ledger
+from sailplane.ledger.tables import pins
 from sailplane.records import Dataset, Deployment
 from sailplane.registry.lineage import code_path
 from sailplane.services.airflow_api import Run
@@ -135,7 +137,15 @@ def test_of_failed_runs_only_what_earlier_tasks_returned_is_stored(platform: Pla
     trained = platform.xcom(broken.runs[TYPO.name], "train")
     store = Storage(platform.home.store)
     bundles = {path for key in ("bundle", "baseline") for path in store.list(store.path(trained[key]))}
-    assert others == bundles | {f"runs/{trained['id']}/history.json", code_path(trained["code"])}
+    archives = {code_path(digest) for digest in (trained["code"], *pinned_codes(platform, broken))}
+    assert others == bundles | archives | {f"runs/{trained['id']}/history.json"}
+
+
+def pinned_codes(platform: Platform, broken: Broken) -> set[str]:
+    """The versions of the user's code that these runs began with."""
+    runs = pins.c.run.in_([run.id for run in broken.runs.values()])
+    with Ledger.at(platform.home).begin() as connection:
+        return set(connection.execute(sa.select(pins.c.digest).where(runs)).scalars())
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def test_a_bad_request_is_answered_with_the_field_and_the_reason(flight: Flight,
 
 def test_status_lists_the_served_model_with_its_endpoint(platform: Platform, flight: Flight) -> None:
     models = json.loads(platform.sailplane("status", "--json").stdout)["models"]
-    assert flight.deployment.to_dict() in models
+    assert flight.deployment.content() in models
 
 
 def test_status_names_the_port_of_each_model_server(platform: Platform, flight: Flight) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -148,13 +150,58 @@ def test_a_group_that_is_cleared_goes_on_and_begins_anew_only_if_asked_to(platfo
 
 
 def _clear_sweep(platform: Platform, joined: Joined) -> None:
-    tasks = ["sweep.create", "sweep.worker", "sweep.best"]
-    body = {"dry_run": False, "dag_run_id": joined.run.id, "only_failed": False, "task_ids": tasks}
-    platform.api("POST", f"/dags/{joined.run.dag}/clearTaskInstances", body)
-    assert platform.wait(joined.run) == "success"
+    _clear(platform, joined.run, ["sweep.create", "sweep.worker", "sweep.best"])
+
+
+def _clear(platform: Platform, run: airflow_api.Run, tasks: list[str]) -> None:
+    body = {"dry_run": False, "dag_run_id": run.id, "only_failed": False, "task_ids": tasks}
+    platform.api("POST", f"/dags/{run.dag}/clearTaskInstances", body)
+    assert platform.wait(run, seconds=600) == "success"
 
 
 def test_a_sweep_that_is_not_there_is_one_clear_error(platform: Platform) -> None:
     ended = platform.sailplane("sweep", "share", "tiny/none")
     assert ended.returncode == 1
-    assert ended.stderr == "sailplane: find sweep tiny/none: the ledger has none of that name.\n"
+    assert ended.stderr == (
+        "sailplane: find sweep tiny/none: the ledger has none of that name, DAG or model. "
+        "`sailplane sweep list` shows all.\n"
+    )
+
+
+def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platform: Platform) -> None:
+    """The features are edited while the train step trains; then the train step and all after it are cleared."""
+    as_of = SERVED - timedelta(days=21)
+    spoil(platform, as_of, "waits")
+    run = trigger(platform, as_of)
+    waiting_job(platform, as_of, "train")
+    features = platform.home.project / "include/tiny/features.py"
+    before = features.read_text()
+    features.write_text(before + "\n\nEDITED = True\n")
+    spoil(platform, as_of, None)
+    assert platform.wait(run, seconds=600) == "success"
+    trained, best = (Run.from_dict(platform.xcom(run, task)) for task in ("train", "sweep.best"))
+    assert trained.code == best.code
+    assert {bundled(platform, one) for one in (trained, best)} == {before}
+    _clear(platform, run, ["train", "sweep.create", "sweep.worker", "sweep.best", "evaluate", "deploy"])
+    again, chosen = (Run.from_dict(platform.xcom(run, task)) for task in ("train", "sweep.best"))
+    assert again.code == chosen.code != trained.code
+    assert {bundled(platform, one) for one in (again, chosen)} == {features.read_text()}
+    assert chosen.sweep == f"{best.sweep}~2"
+    for task, said in [("train", "include/tiny/features.py"), ("sweep.create", "Another code")]:
+        with airflow_api.AirflowApi(platform.home) as api:
+            entry = api.call("GET", f"{run.path}/taskInstances/{task}/xcomEntries/code")
+        assert said in entry["value"]
+
+
+def test_airflow_dags_test_runs_by_one_version_too(platform: Platform) -> None:
+    as_of = SERVED - timedelta(days=42)
+    conf = json.dumps({"as_of": f"{as_of:%Y-%m-%d}", "window": 21, "trials": 1, "workers": 1})
+    ended = platform.sailplane("airflow", "dags", "test", "tiny", "2026-01-01", "--conf", conf)
+    assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
+    assert "state=success" in ended.stdout + ended.stderr
+
+
+def bundled(platform: Platform, run: Run) -> str:
+    """The feature code of its bundle."""
+    storage = Storage(platform.home.store)
+    return storage.get(f"{storage.path(run.bundle)}/features.py").decode()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sailplane import records
 from sailplane.ledger import Ledger
 from sailplane.services.airflow_api import Run
 from sailplane.services.leftovers import marked
@@ -45,7 +46,7 @@ def server() -> Iterator[PostgreSQL]:
 
 @pytest.fixture(scope="module")
 def ledger(server: PostgreSQL) -> Ledger:
-    ledger = Ledger(server.database())
+    ledger = Ledger.create(server.database())
     with ledger.begin() as connection:
         connection.exec_driver_sql(WITNESS)
     return ledger
@@ -95,8 +96,8 @@ def test_every_trial_has_its_model(platform: Platform, ledger: Ledger, sweep: tu
 def test_the_best_trial_is_the_runs_result(platform: Platform, ledger: Ledger, sweep: tuple[Run, str]) -> None:
     run, name = sweep
     assert platform.tasks(run)["sweep.worker"] == ["success", "success"]
-    best = results.best(ledger, name)
-    assert platform.xcom(run, "sweep.best") == best.to_dict()
+    best = results.best(Ledger.at(platform.home), name)
+    assert records.Run.from_dict(platform.xcom(run, "sweep.best")) == best
     assert best.metrics["validation_auc"] == max(trial.score or 0.0 for trial in results.trials(ledger, name))
 
 

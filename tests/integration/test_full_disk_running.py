@@ -25,6 +25,7 @@ from sailplane.supervisor import Supervisor
 from sailplane.training.fit import fit
 from sailplane.training.jobs import Job
 from sailplane.training.specs import TrainSpec
+from tests.homes import new_home
 from tests.integration.training.conftest import AS_OF, PROJECT
 from tests.ports import free_port
 from tests.small_disk import SmallDisk, disks
@@ -43,7 +44,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
 def served(disk: SmallDisk, tmp_path: Path) -> Iterator[Home]:
     """The supervisor and the router run."""
     settings = {"SAILPLANE_PROJECT": str(tmp_path), "SAILPLANE_HOME": str(disk.folder / "home")}
-    home = Home.find({**settings, "SAILPLANE_ROUTER_PORT": str(free_port())})
+    home = new_home(Home.find({**settings, "SAILPLANE_ROUTER_PORT": str(free_port())}))
     supervisor = Supervisor(home)
     supervisor.boot()
     try:
@@ -61,7 +62,7 @@ def served_version(home: Home) -> str | None:
 def test_a_deployment_without_room_leaves_what_was_served_and_the_next_one_goes_well(
     disk: SmallDisk, served: Home, tmp_path: Path
 ) -> None:
-    ledger, storage = Ledger.at(served), Storage(served.store)
+    ledger, storage = Ledger.create(served.ledger), Storage(served.store)
 
     def registered(run: str, bias: float) -> Model:
         bundle = tiny.bundle(tmp_path / run, run=run, bias=bias)
@@ -114,7 +115,7 @@ def test_a_training_without_room_says_so_at_once_and_the_next_one_goes_well(
     disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SAILPLANE_HOME", str(disk.folder / "home"))
-    home = Home.find()
+    home = new_home()
     spec = training(home, "train")
     job = Job(home.jobs / "toy" / "train")
     with disk.full(leave=0), pytest.raises(StorageError, match=r"Free some space|Raise that limit"):
@@ -137,7 +138,7 @@ def test_a_checkpoint_without_room_leaves_the_one_before_from_which_the_next_try
 ) -> None:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SAILPLANE_STORE", (disk.folder / "store").as_uri())
-    home = Home.find()
+    home = new_home()
     spec, storage = training(home, "keeps_more_than_at_first"), Storage(home.store)
     with disk.full(leave=1_000_000), pytest.raises(StorageError, match=r"Free some space|Raise that limit") as refused:
         fit(spec)

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sailplane.records import Dataset, Evaluation, Field, Interval, Rule, Run, Trial, Windows
+from sailplane.errors import DataError
+from sailplane.records import VERSION_KEY, Dataset, Deployment, Evaluation, Field, Interval, Rule, Run, Trial, Windows
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 WINDOW = Interval.trailing(AS_OF, 196)
@@ -77,3 +78,18 @@ def test_the_windows_follow_each_other_and_fill_the_interval():
 def test_an_intervals_days_are_its_midnights_without_the_end():
     days = Interval.trailing(AS_OF, 2).days
     assert days == (AS_OF - timedelta(days=2), AS_OF - timedelta(days=1))
+
+
+def test_a_record_says_the_version_of_its_form_once_and_one_without_it_is_of_the_first() -> None:
+    interval = Interval(start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 1, 2, tzinfo=UTC))
+    windows = Windows(train=interval, validation=interval, test=interval)
+    written = windows.to_dict()
+    assert json.dumps(written).count(VERSION_KEY) == 1
+    assert written == {**windows.content(), VERSION_KEY: 1}
+    assert Windows.from_dict(written) == Windows.from_dict(windows.content()) == windows
+
+
+def test_a_record_of_a_newer_release_is_refused_by_name() -> None:
+    written = {**Deployment(name="n", version="v", weights={}, endpoint="e").to_dict(), VERSION_KEY: 2}
+    with pytest.raises(DataError, match="read record Deployment: version 2; expected version 1 or older"):
+        Deployment.from_dict(written)

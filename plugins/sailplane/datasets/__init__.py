@@ -1,4 +1,5 @@
-"""Datasets: one Parquet partition a day, written once, addressed by content; a version is a list of partitions."""
+"""Datasets: one Parquet partition a day, addressed by content, and a new one when its source changes. A version of a
+dataset is a list of partitions."""
 
 from __future__ import annotations
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from sailplane.datasets.partitions import Partition, data_path
-from sailplane.datasets.versions import THREADS
+from sailplane.datasets.versions import MAKE_AGAIN, THREADS, listed_in
 from sailplane.errors import DataError
 from sailplane.records import Dataset
 from sailplane.storage import Storage
@@ -18,7 +17,7 @@ def copy(source: Storage, dataset: Dataset, target: Storage) -> Dataset:
     """The version, with its manifest and partitions, in `target`. Raises DataError for what is gone or damaged."""
     path = source.path(dataset.uri)
     manifest = _content(source, path, None)
-    partitions = [Partition.from_dict(one) for one in json.loads(manifest)["partitions"]]
+    partitions = source.read_json(path, listed_in, MAKE_AGAIN)
 
     def move(partition: Partition) -> None:
         file = data_path(dataset.name, partition)

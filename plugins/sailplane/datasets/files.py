@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from pathlib import Path
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pandas as pd
 
+from sailplane.datasets.fingerprints import Fingerprint, Part
 from sailplane.datasets.formats import check_suffix, frames
-from sailplane.datasets.ingestion import Extract
 from sailplane.datasets.patterns import Pattern, folder, has_glob, matcher
 from sailplane.datasets.schema import fields
 from sailplane.datasets.types import timestamps
 from sailplane.datasets.versions import THREADS
 from sailplane.errors import StorageError
-from sailplane.records import Field, Interval
+from sailplane.records import Field
+from sailplane.storage import Entry
+from sailplane.storage.roots import local_folder
 from sailplane.storage.store import Storage
 
 if TYPE_CHECKING:
@@ -30,73 +30,106 @@ log = logging.getLogger(__name__)
 # Each takes some 100 MiB while it is read, and Python reads no faster in more threads; a store may.
 FILES_AT_A_TIME: Final = 4
 OpenStorage = Callable[[str], Storage]
-Days = Mapping[str, Sequence[datetime]]
+DAY: Final = timedelta(days=1)
 
 
-def extract_files(pattern: str, *, schema: DataFrameSchema, time: str, open_storage: OpenStorage = Storage) -> Extract:
+@dataclass(frozen=True)
+class Found:
+    """A file, and the days whose rows it may hold."""
+
+    entry: Entry
+    days: tuple[datetime, ...]
+
+
+class Files:
     """The extract(start, end) that reads the files of the days in [start, end): the schema's columns of CSV, TSV,
     Parquet or JSON lines, the text packed with gzip or zstd or not.
 
-    The rows of a day are those of the files which the pattern means on that day whose `time` lies in it, whatever the
-    window: other rows of a file that covers more are left out. Such a file is read once a call. Times without a zone
-    are taken as UTC. A row whose time is unknown is kept, for the quarantine. Files are read several at a time, and of
-    each only some blocks are in memory besides the rows that are kept.
+    A day's rows come from the files that the pattern matches for that day, and have their `time` in it; other rows of
+    these files are left out. A file that covers several days is read once per call. Times without a zone are UTC. Rows
+    without a time are kept, for the quarantine. Several files are read at a time; memory holds a few blocks of each and
+    the rows that are kept.
 
-    `open_storage` opens the pattern's root. Raises ConfigurationError for a pattern that is none. The extract raises
-    DataError for a file that cannot be read and SchemaError for one without a column, each with its URI; a day without
-    a file is a day without rows.
+    `open_storage` opens the pattern's root. If the source `expires`, its files may be deleted after they were read.
+    Raises ConfigurationError for a malformed pattern. A call raises DataError for a file that cannot be read and
+    SchemaError for a file that lacks a column, each with its URI. A day without a file is a day without rows.
     """
-    parsed, columns = Pattern.parse(pattern), fields(schema)
-    check_suffix(pattern)
 
-    def extract(start: datetime, end: datetime) -> pd.DataFrame:
-        storage = _opened(parsed.root, open_storage)
-        with ThreadPoolExecutor(THREADS) as threads:
-            found = _find(threads, storage, parsed, Interval(start=start, end=end).days)
+    def __init__(
+        self,
+        pattern: str,
+        *,
+        schema: DataFrameSchema,
+        time: str,
+        open_storage: OpenStorage = Storage,
+        expires: bool = False,
+    ) -> None:
+        self._pattern, self._columns, self._time = Pattern.parse(pattern), fields(schema), time
+        self._open, self._expires = open_storage, expires
+        check_suffix(pattern)
+
+    def __call__(self, start: datetime, end: datetime) -> pd.DataFrame:
+        days = [start + n * DAY for n in range((end - start).days)]
+        storage = _opened(self._pattern.root, self._open)
+        found, missed = _find(storage, self._pattern, days)
+        if missed:
+            log.warning("%d patterns match no file, like %s", len(missed), storage.uri(min(missed)))
         with ThreadPoolExecutor(FILES_AT_A_TIME) as threads:
-            kept = list(threads.map(lambda path: _rows(storage, path, columns, time, found[path]), sorted(found)))
-        return _joined([frame for file in kept for frame in file if len(frame)], columns)
+            rows = threads.map(lambda path: _rows(storage, path, self._columns, self._time, found[path].days), found)
+            kept = list(rows)
+        return _joined([frame for file in kept for frame in file if len(frame)], self._columns)
 
-    return extract
+    def fingerprints(self, days: tuple[datetime, ...]) -> Mapping[datetime, Fingerprint]:
+        """The files of each day, with size and etag, which on a disk consists of inode, time and size. Only listings
+        are read."""
+        storage = _opened(self._pattern.root, self._open)
+        parts: dict[datetime, dict[str, Part]] = {day: {} for day in days}
+        for path, file in _find(storage, self._pattern, days)[0].items():
+            entry = file.entry
+            mark = entry.etag or entry.modified.isoformat()
+            for day in file.days:
+                parts[day][path] = Part(mark=mark, size=entry.size, modified=entry.modified)
+        about = f"files under {storage.root} by {self._time}"
+        return {day: Fingerprint(about=about, parts=parts[day], expires=self._expires) for day in days}
 
 
 def _opened(root: str, open_storage: OpenStorage) -> Storage:
-    # A folder that is not there would be made.
-    if root.startswith("file:") and not Path(url2pathname(urlsplit(root).path)).is_dir():
+    # Opening a missing folder would create it.
+    if root.startswith("file:") and not local_folder(root).is_dir():
         remedy = "Is its disk mounted? Else correct the pattern."
         raise StorageError("open", root, got="there is no such folder", remedy=remedy)
     return open_storage(root)
 
 
-def _find(threads: ThreadPoolExecutor, storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> Days:
-    """The days of which each file may hold rows. A folder is listed once, however many days its files are of."""
+def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple[dict[str, Found], set[str]]:
+    """The files by path, sorted, and the patterns that match none. A folder is listed once, for all of its days."""
     wanted: dict[str, list[datetime]] = {}
     for day in days:
         wanted.setdefault(pattern.on(day), []).append(day)
     places: dict[str, list[str]] = {}
     for path in wanted:
         places.setdefault(folder(path) if has_glob(path) else path, []).append(path)
-    found: dict[str, list[datetime]] = {}
+    found: dict[str, Found] = {}
     missed = set(wanted)
-    for matches in threads.map(lambda place: _matches(storage, place, places[place]), places):
-        for path, meant in matches:
-            found.setdefault(path, []).extend(wanted[meant])
-            missed.discard(meant)
-    if missed:
-        log.warning("%d of %d patterns match no file, like %s", len(missed), len(wanted), storage.uri(min(missed)))
-    return found
+    with ThreadPoolExecutor(THREADS) as threads:
+        for matches in threads.map(lambda place: _matches(storage, place, places[place]), places):
+            for entry, meant in matches:
+                known = found.get(entry.path, Found(entry, ()))
+                found[entry.path] = Found(entry, (*known.days, *wanted[meant]))
+                missed.discard(meant)
+    return dict(sorted(found.items())), missed
 
 
-def _matches(storage: Storage, place: str, patterns: Sequence[str]) -> list[tuple[str, str]]:
-    """(path of a file, the pattern that means it)"""
+def _matches(storage: Storage, place: str, patterns: Sequence[str]) -> list[tuple[Entry, str]]:
+    """Each file with the pattern that matches it."""
     if not has_glob(patterns[0]):
-        return [(place, place)] if storage.exists(place) else []
+        try:
+            return [(storage.head(place), place)]
+        except FileNotFoundError:
+            return []
     tests = [(matcher(pattern), pattern) for pattern in patterns]
     return [
-        (entry.path, pattern)
-        for entry in storage.entries(place)
-        for test, pattern in tests
-        if test.fullmatch(entry.path)
+        (entry, pattern) for entry in storage.entries(place) for test, pattern in tests if test.fullmatch(entry.path)
     ]
 
 
@@ -108,7 +141,7 @@ def _rows(
         times = timestamps(frame[time])
         read += len(frame)
         kept.append(frame[times.isna() | times.dt.floor("D").isin(days)])
-    log.info("%s: %d of %d rows are of the days asked for", storage.uri(path), sum(map(len, kept)), read)
+    log.info("%s: %d of %d rows belong to these days", storage.uri(path), sum(map(len, kept)), read)
     return kept
 
 

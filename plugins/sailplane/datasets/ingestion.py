@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from sailplane.datasets.batch import DAY, Batch, split
-from sailplane.datasets.partitions import Partition, Partitions
-from sailplane.datasets.schema import fields, fingerprint
+from sailplane.datasets.markers import Marker, Partitions
+from sailplane.datasets.plan import Plan, planned
+from sailplane.datasets.schema import fields, fingerprint, key, unchecked
 from sailplane.datasets.validation import check
 from sailplane.datasets.versions import THREADS, publish, whole_days
 from sailplane.errors import ConfigurationError, DataError, EmptyDataError, SchemaError
@@ -22,36 +23,52 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
 Extract = Callable[[datetime, datetime], pd.DataFrame]
+Tell = Callable[[str], object]
 
 
 def ingest(
-    storage: Storage, *, name: str, extract: Extract, schema: DataFrameSchema, time: str, interval: Interval
+    storage: Storage,
+    *,
+    name: str,
+    extract: Extract,
+    schema: DataFrameSchema,
+    time: str,
+    interval: Interval,
+    again: Mapping[datetime, str] | None = None,
+    tell: Tell = lambda _sentence: None,
 ) -> Dataset:
-    """The days of `interval` as a version of the dataset; days that are there already are not extracted again.
+    """The days of `interval` as a version of the dataset. Days that are already ingested are extracted again if their
+    source has changed (if `extract` is `Fingerprinted`), or if `again` gives a reason. `tell` gets a sentence for each
+    reason, with its days.
 
-    `extract` is called once for each run of missing days. Rows that fail the schema go to quarantine; a row whose time
-    is unknown counts to the first day of its call. Uniqueness and frame-wide checks see the rows of one call.
+    `extract` is called once for each run of consecutive days. Rows that fail the schema go to quarantine; a row without
+    a time counts to the first day of its call. Uniqueness and frame-wide checks see the rows of one call.
 
-    Raises SchemaError for a column that is missing or of a wrong type, and for days of which all rows are bad;
-    EmptyDataError for days without rows; DataError for rows outside the days asked for. Of such days nothing is
-    written, not even quarantine. The other days of the call stay: they are whole, and the next try asks only for what
-    is missing.
+    Raises SchemaError for a missing column, a column of a wrong type, and days with bad rows only; EmptyDataError for
+    days without rows; DataError for rows outside the extracted days. Nothing is written for such days, not even
+    quarantine, and they keep the rows that they had. The other days of the call are written whole, and the next try
+    extracts only what is left.
     """
     columns = fields(schema)
     _check_arguments(name, interval, columns, time)
-    days = interval.days
-    shape = [field.to_dict() for field in columns]
-    partitions = Partitions(storage=storage, name=name, fingerprint=fingerprint(schema), schema=shape)
+    shape = [field.content() for field in columns]
+    partitions = Partitions(storage=storage, name=name, schema=fingerprint(schema), fields=shape, key=key(schema))
     with ThreadPoolExecutor(THREADS) as threads:
-        known = zip(days, threads.map(partitions.find, days), strict=True)
-        found = {day: partition for day, partition in known if partition}
+        days = interval.days
+        plan = planned(extract, dict(zip(days, threads.map(partitions.find, days), strict=True)), again or {})
+        found = {**plan.known, **_adopted(threads, partitions, plan, tell)}
         batches = []
-        for gap in _gaps([day for day in days if day not in found]):
-            batches.append(_extract(name, extract, schema, time, gap))
-            found |= _write(threads, partitions, batches[-1])
-    if len(found) < len(days):
-        raise _unusable(name, batches)
-    return publish(storage, name, interval, columns, [found[day] for day in days])
+        try:
+            for gap in _gaps(list(plan.reasons)):
+                batches.append(_extract(name, extract, schema, time, gap))
+                found |= _write(threads, partitions, batches[-1], plan)
+        finally:
+            _tell(plan, found, tell)
+    if unusable := [day for batch in batches for day in (*batch.empty, *batch.rejected)]:
+        raise _unusable(name, batches, {day: plan.reasons[day] for day in unusable})
+    markers = [found[day] for day in days]
+    held = [marker.partition for marker in markers]
+    return publish(storage, name, interval, columns, held, _revised(markers), unchecked(schema))
 
 
 def _check_arguments(name: str, interval: Interval, columns: Sequence[Field], time: str) -> None:
@@ -72,7 +89,7 @@ def _check_arguments(name: str, interval: Interval, columns: Sequence[Field], ti
 
 
 def _gaps(missing: Sequence[datetime]) -> Iterator[Interval]:
-    """Runs of days, oldest first."""
+    """Runs of consecutive days, oldest first."""
     start = 0
     for place, day in enumerate(missing):
         if place + 1 == len(missing) or missing[place + 1] != day + DAY:
@@ -94,29 +111,70 @@ def _extract(name: str, extract: Extract, schema: DataFrameSchema, time: str, ga
             f"{name} {gap}",
             got=f"{len(outside)} of {len(frame)} rows lie outside, like {time} = {outside.iloc[0].isoformat()}",
             expected=f"{gap.start.isoformat()} <= {time} < {gap.end.isoformat()}",
-            remedy="Cut the rows in extract(start, end) to that range: others would leak from one day to another.",
+            remedy="Cut the rows in extract(start, end) to that range, so that no row leaks into another day.",
         )
     return split(checked, gap, time, fields(schema))
 
 
-def _write(threads: ThreadPoolExecutor, partitions: Partitions, batch: Batch) -> dict[datetime, Partition]:
-    made = threads.map(lambda day: partitions.write(day, *batch.whole[day]), batch.whole)
-    return dict(zip(batch.whole, made, strict=True))
+def _adopted(threads: ThreadPoolExecutor, partitions: Partitions, plan: Plan, tell: Tell) -> dict[datetime, Marker]:
+    if plan.adopted:
+        tell(f"{_listed(list(plan.adopted))}: made by an earlier release, taken to be up to date with its source")
+    made = threads.map(lambda day: partitions.adopt(plan.known[day], plan.sources[day]), plan.adopted)
+    return dict(zip(plan.adopted, made, strict=True))
 
 
-def _unusable(name: str, batches: Sequence[Batch]) -> DataError:
+def _write(threads: ThreadPoolExecutor, partitions: Partitions, batch: Batch, plan: Plan) -> dict[datetime, Marker]:
+    def write(day: datetime) -> Marker:
+        source, before = plan.sources.get(day), plan.known.get(day)
+        return partitions.write(day, batch.whole[day], source=source, before=before, why=plan.reasons[day])
+
+    return dict(zip(batch.whole, threads.map(write, batch.whole), strict=True))
+
+
+def _tell(plan: Plan, found: Mapping[datetime, Marker], tell: Tell) -> None:
+    """Say which days were ingested again, and why."""
+    read = [day for day in plan.reasons if day in plan.known and found[day] is not plan.known[day]]
+    for days, reason in _alike([(day, plan.reasons[day]) for day in read]):
+        changed = sum(found[day].partition.digest != plan.known[day].partition.digest for day in days)
+        outcome = (
+            "other rows" if changed == len(days) else "the same rows" if not changed else f"{changed} have other rows"
+        )
+        tell(f"{_listed(days)}: ingested again ({reason}): {outcome}")
+
+
+def _revised(markers: Sequence[Marker]) -> tuple[str, ...]:
+    """The days that are not in their first version, like "2026-01-03 in version 2"."""
+    versions = [
+        (datetime.fromisoformat(marker.partition.day).replace(tzinfo=UTC), f"version {marker.version}")
+        for marker in markers
+        if marker.version > 1
+    ]
+    return tuple(f"{_listed(days)} in {version}" for days, version in _alike(versions))
+
+
+def _alike(days: Sequence[tuple[datetime, str]]) -> Iterator[tuple[list[datetime], str]]:
+    """Group days with equal texts, in the order of the texts."""
+    found: dict[str, list[datetime]] = {}
+    for day, said in days:
+        found.setdefault(said, []).append(day)
+    return ((alike, said) for said, alike in found.items())
+
+
+def _unusable(name: str, batches: Sequence[Batch], reasons: Mapping[datetime, str]) -> DataError:
     empty = [day for batch in batches for day in batch.empty]
     rejected = {day: reasons for batch in batches for day, reasons in batch.rejected.items()}
     got = [f"no rows on {_listed(empty)}"] if empty else []
     if rejected:
         reason = next(iter(rejected.values()))
         got.append(f"not one good row on {_listed(list(rejected))}, where {reason}")
+    got += [f"{_listed(days)} ingested again because {why}" for days, why in _alike(list(reasons.items())) if why]
+    remedy = "Nothing of these days was written. Check what extract gives for them and the schema, and run again."
+    if any("is gone" in why for why in reasons.values()):
+        remedy += (
+            " If the source deletes old files, pass source_expires=True to keep the rows that were made from them."
+        )
     return (EmptyDataError if empty else SchemaError)(
-        "ingest",
-        name,
-        got="; ".join(got),
-        expected="good rows on each day",
-        remedy="Nothing of these days was written. Check what extract gives for them and the schema, and run again.",
+        "ingest", name, got="; ".join(got), expected="good rows on each day", remedy=remedy
     )
 
 

@@ -1,32 +1,36 @@
 """The partitions of a dataset in the store, one a day.
 
     datasets/<name>/partitions/<day>/<digest>.parquet         the good rows
-    datasets/<name>/partitions/<day>/<fingerprint>.json       the marker: which file holds the day
-    datasets/<name>/quarantine/<day>/<digest>.parquet         the bad rows as text, and the reason
+    datasets/<name>/partitions/<day>/<fingerprint>.json       the first marker: names the file that holds the day
+    datasets/<name>/partitions/<day>/<fingerprint>_<n>.json   the n-th marker, from 000002 on: names the current file
+    datasets/<name>/quarantine/<day>/<digest>.parquet         the bad rows as text, with the reason
 
-A partition exists from the moment that its marker does, which is put last and create-only: after a crash before that, a
-reader sees nothing; of two writers the first wins. The marker's name is the fingerprint of the schema, so that a
-changed schema makes new partitions, and versions that were made by the old one stay readable.
+A partition exists as soon as its marker does, which is put last and create-only: after an earlier crash, a reader sees
+nothing, or the previous version. If two writers put the same marker, the first wins and the second uses that marker; if
+its source is outdated, the next ingestion notices. Markers never change: the one with the highest number counts. A
+marker's name begins with the fingerprint of the schema, so that a changed schema makes new partitions, and versions of
+the old schema stay readable. Sorted by name, markers are sorted by number: deleting them in that order never brings an
+older marker back.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import tempfile
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sailplane.errors import DataError
+from sailplane.files import room_for, temporary_folder
 from sailplane.storage import Storage
 
-# Of each column. Without a buffer all that a row group has of it would lie in memory.
+# Per column. Without a buffer a whole column of a row group would lie in memory.
 BUFFER_BYTES: Final = 2**16
+_DAY: Final = re.compile(r"datasets/(.+)/(?:partitions|quarantine)/(\d{4}-\d\d-\d\d)/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,39 +45,6 @@ class Partition:
         return cls(**{name: values[name] for name in ("day", "digest", "rows", "quarantined")})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Partitions:
-    """The partitions of one dataset under one schema. `schema`: the fields, for people who read a marker."""
-
-    storage: Storage
-    name: str
-    fingerprint: str
-    schema: list[dict[str, Any]]
-
-    def find(self, day: datetime) -> Partition | None:
-        try:
-            return Partition.from_dict(json.loads(self.storage.get(self._marker(f"{day:%Y-%m-%d}"))))
-        except FileNotFoundError:
-            return None
-
-    def write(self, day: datetime, good: pa.Table, bad: pa.Table) -> Partition:
-        """The partition of that day: this one, or the one that another writer finished first."""
-        date = f"{day:%Y-%m-%d}"
-        data = parquet(good)
-        made = Partition(day=date, digest=_digest(data), rows=good.num_rows, quarantined=bad.num_rows)
-        self.storage.put(data_path(self.name, made), data)
-        if bad.num_rows:
-            rejected = parquet(bad)
-            self.storage.put(f"datasets/{self.name}/quarantine/{date}/{_digest(rejected)}.parquet", rejected)
-        marker = {**vars(made), "schema": self.schema}
-        if self.storage.put_new(self._marker(date), json.dumps(marker, indent=1).encode()):
-            return made
-        return self.find(day) or made
-
-    def _marker(self, date: str) -> str:
-        return f"datasets/{self.name}/partitions/{date}/{self.fingerprint}.json"
-
-
 def read(storage: Storage, name: str, partition: Partition) -> pa.Table:
     """Raises DataError if the file is gone or is not what was written."""
     return read_file(storage, data_path(name, partition), partition.digest)
@@ -82,15 +53,15 @@ def read(storage: Storage, name: str, partition: Partition) -> pa.Table:
 def scan(
     storage: Storage, name: str, partition: Partition, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
-    """As `read`, at most so many rows at a time, and no more in memory: the file waits on this disk."""
+    """As `read`, at most `rows` rows at a time in memory; the file is downloaded to this disk."""
     return scan_file(storage, data_path(name, partition), partition.digest, rows, columns)
 
 
 def read_file(storage: Storage, path: str, digest: str) -> pa.Table:
-    """Of a Parquet file with that SHA-256. Raises DataError if it is gone, or another one."""
+    """The rows of a Parquet file with that SHA-256. Raises DataError if it is gone or has another digest."""
     try:
         data = storage.get(path)
-        damage = None if _digest(data) == digest else "its content has changed"
+        damage = None if digest_of(data) == digest else "its content has changed"
     except FileNotFoundError:
         damage = "it is gone"
     if damage:
@@ -101,8 +72,8 @@ def read_file(storage: Storage, path: str, digest: str) -> pa.Table:
 def scan_file(
     storage: Storage, path: str, digest: str, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
-    """As `read_file`, at most so many rows at a time."""
-    with tempfile.NamedTemporaryFile(prefix="sailplane-", suffix=".parquet") as file:
+    """As `read_file`, at most `rows` rows at a time."""
+    with temporary_folder() as scratch, room_for(scratch), (scratch / "partition.parquet").open("w+b") as file:
         try:
             found = hashlib.sha256()
             for part in storage.stream(path):
@@ -137,9 +108,18 @@ def _damaged(storage: Storage, path: str, damage: str) -> DataError:
         storage.uri(path),
         got=damage,
         expected="the bytes that its name is the digest of",
-        remedy="Restore it from a backup, or remove its folder and run again what wrote it.",
+        remedy=remedy_for(path),
     )
 
 
-def _digest(data: bytes) -> str:
+def remedy_for(path: str) -> str:
+    """For a damaged object of a day."""
+    if found := _DAY.match(path):
+        name, day = found.groups()
+        command = f"`sailplane datasets refresh {name} --from {day} --to {day}`"
+        return f"Restore it from a backup, or run {command}: the next run reads the day from its source again."
+    return "Restore it from a backup, or remove its folder and run again what wrote it."
+
+
+def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 import pyarrow as pa
 
+from sailplane.datasets import checks
 from sailplane.errors import ConfigurationError
 from sailplane.records import Field, FieldKind
 
@@ -33,11 +34,21 @@ ARROW: Final[dict[FieldKind, Any]] = {
 
 
 def fields(schema: DataFrameSchema) -> tuple[Field, ...]:
-    """The schema's columns in their order. Raises ConfigurationError for a type that no kind holds."""
-    return tuple(
-        Field(name=str(name), kind=_kind(str(name), column), nullable=bool(column.nullable))
-        for name, column in schema.columns.items()
-    )
+    """The schema's columns in their order, with the checks that can be applied to requests too. Raises
+    ConfigurationError for a type that is none of the five kinds."""
+    return tuple(_field(str(name), column) for name, column in schema.columns.items())
+
+
+def unchecked(schema: DataFrameSchema) -> tuple[str, ...]:
+    """The checks of the schema that cannot be applied to requests, in words."""
+    kinds = {field.name: (field.kind, PANDAS[field.kind][True]) for field in fields(schema)}
+    return checks.unchecked(schema, kinds)
+
+
+def _field(name: str, column: Any) -> Field:
+    kind = _kind(name, column)
+    found = checks.column_checks(column, kind, PANDAS[kind][True])
+    return Field(name=name, kind=kind, nullable=bool(column.nullable), checks=found)
 
 
 def fingerprint(schema: DataFrameSchema) -> str:
@@ -46,6 +57,12 @@ def fingerprint(schema: DataFrameSchema) -> str:
     for name, column in schema.columns.items():
         parts.append(f"{name} {column.dtype} {column.nullable} {column.unique} {_checks(column.checks)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def key(schema: DataFrameSchema) -> tuple[str, ...]:
+    """The columns that identify a row, if the schema says so."""
+    together = [schema.unique] if isinstance(schema.unique, str) else list(schema.unique or ())
+    return tuple(together or [str(name) for name, column in schema.columns.items() if column.unique][:1])
 
 
 def _checks(checks: Any) -> str:

@@ -7,7 +7,9 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -18,20 +20,30 @@ from sailplane.datasets.schema import PANDAS
 from sailplane.errors import DataError
 from sailplane.records import Dataset, Field, Interval
 from sailplane.storage import Storage
+from sailplane.storage.store import NOT_MOVED
 
 THREADS = 8
+MAKE_AGAIN: Final = "Delete it and ingest its days again, or restore it from a backup of the store."
 
 
 def publish(
-    storage: Storage, name: str, interval: Interval, columns: tuple[Field, ...], partitions: Sequence[Partition]
+    storage: Storage,
+    name: str,
+    interval: Interval,
+    columns: tuple[Field, ...],
+    partitions: Sequence[Partition],
+    revised: tuple[str, ...] = (),
+    unchecked: tuple[str, ...] = (),
 ) -> Dataset:
-    """Equal partitions and columns give an equal version, which is written once."""
-    schema = [field.to_dict() for field in columns]
+    """Equal partitions and columns give an equal version, which is written once. `revised` and `unchecked`: see
+    `Dataset`."""
+    # Without the checks: the version depends on the data alone.
+    schema = [replace(field, checks=()).content() for field in columns]
     content = json.dumps([schema, [[partition.day, partition.digest] for partition in partitions]])
     version = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = f"datasets/{name}/versions/{version}.json"
     listed = [vars(partition) for partition in partitions]
-    manifest = {"name": name, "version": version, **interval.to_dict(), "schema": schema, "partitions": listed}
+    manifest = {"name": name, "version": version, **interval.content(), "schema": schema, "partitions": listed}
     storage.keep(path, json.dumps(manifest, indent=1).encode())
     return Dataset(
         name=name,
@@ -41,6 +53,8 @@ def publish(
         rows=sum(partition.rows for partition in partitions),
         quarantined=sum(partition.quarantined for partition in partitions),
         schema=columns,
+        revised=revised,
+        unchecked=unchecked,
     )
 
 
@@ -77,10 +91,12 @@ def frames(storage: Storage, dataset: Dataset, partition: Partition, rows: int) 
 def partitions_of(storage: Storage, dataset: Dataset, interval: Interval) -> list[Partition]:
     """The days of the interval. Raises DataError for one that the version does not hold."""
     try:
-        manifest = json.loads(storage.get(storage.path(dataset.uri)))
+        listed = storage.read_json(storage.path(dataset.uri), listed_in, MAKE_AGAIN)
     except FileNotFoundError as error:
-        raise DataError("load dataset", dataset.uri, got="it is gone", remedy="Ingest it again.") from error
-    held = {partition["day"]: Partition.from_dict(partition) for partition in manifest["partitions"]}
+        raise DataError(
+            "load dataset", dataset.uri, got="it is gone", remedy=f"Ingest it again. {NOT_MOVED}"
+        ) from error
+    held = {partition.day: partition for partition in listed}
     days = [f"{day:%Y-%m-%d}" for day in interval.days]
     if not days or not whole_days(interval) or not set(days) <= set(held):
         raise DataError(
@@ -91,6 +107,11 @@ def partitions_of(storage: Storage, dataset: Dataset, interval: Interval) -> lis
             remedy="Ask for days that were ingested.",
         )
     return [held[day] for day in days]
+
+
+def listed_in(manifest: Any) -> list[Partition]:
+    """The partitions of a version, by its manifest's JSON."""
+    return [Partition.from_dict(one) for one in manifest["partitions"]]
 
 
 def whole_days(interval: Interval) -> bool:

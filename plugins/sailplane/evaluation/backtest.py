@@ -3,7 +3,6 @@ what its gate would have shipped, had it been in charge."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +19,7 @@ from sailplane.evaluation.history import Judged
 from sailplane.evaluation.judge import gain_at_least
 from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.verdict import Evidence, reasons, verdict
+from sailplane.files import temporary_folder
 from sailplane.records import Evaluation, Record, Rule
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch_bundle
@@ -44,7 +44,9 @@ class Day(Record):
     """One run of the pipeline, and every model on the rows that it was judged on.
 
     `pipeline` is the model of the day, `frozen` the first day's, `champion` the one that the gate had shipped last
-    before, on `champion_day`; the gate compared with that one."""
+    before, on `champion_day`; the gate compared with that one. `dataset` is the version of the data, whose manifest
+    names the partitions; `revised` are its days that were corrected since they were first ingested, so that it may hold
+    more than was known then."""
 
     day: datetime
     as_of: datetime
@@ -57,6 +59,8 @@ class Day(Record):
     champion_day: datetime | None
     ships: bool
     reasons: tuple[str, ...]
+    dataset: str = ""
+    revised: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ def backtest(
     :param tell: is called with each day before it is judged
     """
     runs = one_a_day(judged)
-    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+    with temporary_folder() as scratch:
         past, days = _Past(storage, Path(scratch)), []
         for run in runs:
             tell(run.day)
@@ -177,6 +181,8 @@ class _Past:
             champion_day=champion.day if champion else None,
             ships=ships,
             reasons=reasons(gate, evidence, rules),
+            dataset=evaluation.run.dataset.version,
+            revised=evaluation.run.dataset.revised,
         )
 
     def _contender(self, run: Judged) -> _Contender:

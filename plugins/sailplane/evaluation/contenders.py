@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from sailplane.datasets import load
 from sailplane.datasets.labels import labelled
 from sailplane.errors import ModelError, SailplaneError, StorageError
 from sailplane.evaluation.metrics import metrics
+from sailplane.files import temporary_folder
 from sailplane.records import Interval, Model, Run
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch, fetch_bundle
@@ -53,14 +53,14 @@ class Tested:
 @contextmanager
 def contenders(storage: Storage, run: Run, baseline: str | None, champion: Model | None) -> Iterator[Contenders]:
     """Raises ModelError for a bundle that does not load, or that predicts something else than the challenger."""
-    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+    with temporary_folder() as scratch:
         yield Contenders(_bundles(storage, run, baseline, champion, Path(scratch)), champion)
 
 
 def _bundles(
     storage: Storage, run: Run, baseline: str | None, champion: Model | None, scratch: Path
 ) -> dict[str, Bundle]:
-    bundles = {"challenger": fetch_bundle(storage, run.bundle, scratch / "challenger")}
+    bundles = {"challenger": fetch_bundle(storage, run.bundle, scratch / "challenger", run.digest)}
     if baseline:
         bundles["baseline"] = fetch_bundle(storage, baseline, scratch / "baseline")
     if champion:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import evaluations as table
 from sailplane.records import Evaluation, Interval, Record
+from sailplane.storage import Storage
+
+# Prefix of the copies' file names.
+JUDGED: Final = "judged-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +34,17 @@ class Judged(Record):
     gate: Mapping[str, Any] = field(default_factory=dict)
 
 
-def keep(ledger: Ledger, judged: Judged) -> None:
-    """In place of what the same DAG run gave on the same model before: a retry or a clear judges anew."""
+def keep(ledger: Ledger, judged: Judged, storage: Storage | None = None) -> None:
+    """Writes the verdict in place of an earlier one of the same DAG run on the same model, as after a retry. A copy
+    goes to the store, from which a lost ledger is rebuilt."""
+    if storage is not None:
+        storage.put(stored_at(judged), json.dumps(judged.to_dict()).encode())
+    with ledger.begin() as connection:
+        keep_within(connection, judged)
+
+
+def keep_within(connection: sa.Connection, judged: Judged) -> None:
+    """`keep` as part of a transaction."""
     evaluation = judged.evaluation
     row = {
         "dag": judged.dag,
@@ -42,16 +57,31 @@ def keep(ledger: Ledger, judged: Judged) -> None:
         "record": evaluation.to_dict(),
         "created": time.time(),
     }
-    with ledger.begin() as connection:
-        connection.execute(sa.delete(table).where(_same(judged.dag, judged.dag_run, evaluation.model)))
-        connection.execute(sa.insert(table).values(row))
+    connection.execute(sa.delete(table).where(_same(judged.dag, judged.dag_run, evaluation.model)))
+    connection.execute(sa.insert(table).values(row))
 
 
-def amend(ledger: Ledger, dag: str, dag_run: str, evaluation: Evaluation) -> None:
-    """What became of a verdict that is kept: a person's answer, say."""
+def amend(ledger: Ledger, dag: str, dag_run: str, evaluation: Evaluation, storage: Storage | None = None) -> None:
+    """Updates a verdict, for example with the answer of a user."""
+    same = _same(dag, dag_run, evaluation.model)
     with ledger.begin() as connection:
-        same = _same(dag, dag_run, evaluation.model)
         connection.execute(sa.update(table).where(same).values(record=evaluation.to_dict()))
+        row = connection.execute(sa.select(table).where(same)).mappings().one_or_none()
+    if storage is not None and row is not None:
+        judged = _judged(row)
+        storage.put(stored_at(judged), json.dumps(judged.to_dict()).encode())
+
+
+def stored_at(judged: Judged) -> str:
+    """The path of the verdict's copy in the store, in the folder of its run."""
+    which = json.dumps([judged.dag, judged.dag_run, judged.evaluation.model])
+    return f"runs/{judged.evaluation.run.id}/{JUDGED}{hashlib.sha256(which.encode()).hexdigest()[:12]}.json"
+
+
+def known_within(connection: sa.Connection) -> set[tuple[str, str, str]]:
+    """All verdicts as (DAG, DAG run, model)."""
+    rows = connection.execute(sa.select(table.c.dag, table.c.dag_run, table.c.model))
+    return {(row.dag, row.dag_run, row.model) for row in rows}
 
 
 def of(ledger: Ledger, dag: str, days: Interval) -> tuple[Judged, ...]:

@@ -1,4 +1,4 @@
-"""A page that needs nothing else and may nothing else: no server, no network, no script but its own."""
+"""A page that runs only its own scripts and asks no server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hashlib import sha256
 from html import escape
 from typing import Final
 
+from sailplane.evaluation import library
 from sailplane.sweeps.charts import Figure
 
 Rows = Sequence[Sequence[str]]
@@ -45,6 +46,12 @@ th { font-weight: 600; } td { min-width: 3.5rem; max-width: 26rem; overflow-wrap
 """
 _DRAW: Final = """\
 const figures = JSON.parse(document.getElementById("figures").textContent);
+if (typeof Plotly === "undefined") {
+  for (const place of Object.keys(figures)) {
+    document.getElementById(place).textContent = "This copy lacks the chart library. Open the report in the UI.";
+  }
+  throw new Error("plotly.js is missing");
+}
 for (const [place, figure] of Object.entries(figures)) {
   Plotly.newPlot(place, figure.data, figure.layout, {displaylogo: false, responsive: true});
 }
@@ -81,16 +88,19 @@ class Page:
         style = f"height:{figure['layout'].get('height', 420)}px;min-width:{width}px"
         self._parts.append(f'<div class="figure wide"><div id="{place}" style="{style}"></div></div>')
 
-    def text(self) -> str:
-        """The whole page, which says itself what a browser may run of it."""
-        from plotly.offline import get_plotlyjs  # takes a moment, which only a page should
-
-        scripts = [get_plotlyjs(), _DRAW] if self._figures else []
-        policy = _policy(scripts)
+    def text(self, stored: str | None = None) -> str:
+        """The whole page as one file, with a policy that allows a browser only its own scripts. If `stored` gives its
+        path on the store, the page refers to the library there, and `library.whole` makes one file of it."""
+        script = library.source() if self._figures else ""
+        scripts = [script, _DRAW] if self._figures else []
+        tags = [f"<script>{script}</script>" for script in scripts]
+        if stored and scripts:
+            tags[0] = library.tag(library.path_of(script), stored)
+        policy = _policy(scripts, library.LOCAL if stored and scripts else "")
         head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
         head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
         head += f"<title>{escape(self._title)}</title><style>{_STYLE}</style>"
-        body = "\n".join([*self._parts, _data(self._figures), *(f"<script>{script}</script>" for script in scripts)])
+        body = "\n".join([*self._parts, _data(self._figures), *tags])
         return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
@@ -106,8 +116,9 @@ def _data(figures: Mapping[str, Figure]) -> str:
     return f'<script type="application/json" id="figures">{values}</script>'
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Sequence[str], more: str = "") -> str:
     digests = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
-    allowed = {"default-src": "'none'", "script-src": digests or "'none'", "style-src": "'unsafe-inline'"}
+    runs = (digests or "'none'") + more
+    allowed = {"default-src": "'none'", "script-src": runs, "style-src": "'unsafe-inline'"}
     allowed |= {"img-src": "data: blob:", "base-uri": "'none'", "form-action": "'none'"}
     return "; ".join(f"{name} {values}" for name, values in allowed.items())

@@ -31,9 +31,14 @@ class Swept:
 
 
 def page(
-    evaluation: Evaluation, details: Details, *, history: Sequence[Mapping[str, Any]] = (), swept: Swept | None = None
+    evaluation: Evaluation,
+    details: Details,
+    *,
+    history: Sequence[Mapping[str, Any]] = (),
+    swept: Swept | None = None,
+    stored: str | None = None,
 ) -> str:
-    """`history` are the rows that the training logged."""
+    """`history` are the rows that the training logged; `stored` is the path of the page on the store."""
     made = Page(f"{evaluation.model}: {'passed' if evaluation.passed else 'not passed'}")
     _summary(made, evaluation)
     _verdict(made, evaluation)
@@ -45,7 +50,7 @@ def page(
     _curves(made, history)
     _sweep(made, evaluation, swept)
     _data(made, evaluation)
-    return made.text()
+    return made.text(stored)
 
 
 def _summary(made: Page, evaluation: Evaluation) -> None:
@@ -179,6 +184,7 @@ def _data(made: Page, evaluation: Evaluation) -> None:
     rows = [
         ["dataset", f"{dataset.name} {dataset.version}"],
         ["rows", f"{dataset.rows:,}, {dataset.quarantined:,} more in quarantine"],
+        ["corrected days", cut("; ".join(dataset.revised), 600) or "none"],
         ["trained on", str(windows.train)],
         ["chosen on", str(windows.validation)],
         ["judged on", f"{windows.test}: {evaluation.rows:,} rows with a label"],

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from sailplane.errors import ConfigurationError
+from sailplane.evaluation import library
 from sailplane.evaluation.details import Details, details_path, report_path
 from sailplane.evaluation.page import Swept, page
 from sailplane.ledger import Ledger
@@ -17,18 +17,20 @@ from sailplane.sweeps import results
 
 
 def publish(storage: Storage, ledger: Ledger, evaluation: Evaluation) -> Evaluation:
-    """Writes runs/<run>/report.html, in place of an earlier one, and gives the evaluation that names it."""
-    run = evaluation.run
-    details = Details.from_dict(json.loads(storage.get(details_path(run.id))))
-    drawn = page(evaluation, details, history=_history(storage, run), swept=_swept(ledger, run))
-    storage.put(report_path(run.id), drawn.encode())
-    return replace(evaluation, report=storage.uri(report_path(run.id)))
+    """Writes runs/<run>/report.html, in place of an earlier one, and gives the evaluation that names it. All reports
+    share one copy of the chart library."""
+    run, path = evaluation.run, report_path(evaluation.run.id)
+    details = storage.read_json(details_path(run.id), Details.from_dict, "Evaluate the run again.")
+    drawn = page(evaluation, details, history=_history(storage, run), swept=_swept(ledger, run), stored=path)
+    library.keep(storage)
+    storage.put(path, drawn.encode())
+    return replace(evaluation, report=storage.uri(path))
 
 
 def _history(storage: Storage, run: Run) -> list[Mapping[str, Any]]:
     """What the training logged; nothing where it left nothing."""
     try:
-        return list(json.loads(storage.get(f"runs/{run.id}/history.json")))
+        return storage.read_json(f"runs/{run.id}/history.json", list, "Train the model again.")
     except FileNotFoundError:
         return []
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from sailplane import pairing
 from sailplane.errors import SailplaneError, ServiceError
 from sailplane.home import Home
 from sailplane.hooks.quiet import hush
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     by, name, *to = arguments
     hush()
     try:
-        back(Ledger.at(Home.find()), name, by, to[0] if to else None)
+        back(pairing.ledger(Home.find()), name, by, to[0] if to else None)
     except SailplaneError as error:
         sys.stderr.write(f"sailplane: {error}\n")
         return 1

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from sailplane import pairing
 from sailplane.errors import SailplaneError
-from sailplane.home import Home
+from sailplane.home import EMBEDDED_S3, Home
 from sailplane.hooks.quiet import hush
+from sailplane.ledger import Ledger
 from sailplane.storage import Access, Ask, Storage
-from sailplane.storage.access import find, from_boto3
-from sailplane.storage.roots import Root
+from sailplane.storage.access import ENDPOINT, find, from_boto3
+from sailplane.storage.roots import DEFAULTS, Root
 
-DEFAULTS: Final = {"s3": "aws_default", "data": "algorithmia_default", "hf": "huggingface_default"}
 # Where a connection, the environment and ~/.aws name none.
 REGION: Final = "us-east-1"
 
@@ -34,6 +36,14 @@ class SailplaneStorageHook(BaseHook):
         self.storage_conn_id = storage_conn_id or self.root.connection
 
     def get_conn(self) -> Storage:
+        """Raises LedgerError if the project's own store belongs to another ledger."""
+        home, storage = Home.find(), self.reading()
+        if storage.root == Root.parse(home.store).uri:
+            pairing.opened(home, storage)
+        return storage
+
+    def reading(self) -> Storage:
+        """A store that the caller only reads; needs no ledger."""
         hush()
         return Storage(self.root.uri, self.access())
 
@@ -50,7 +60,7 @@ class SailplaneStorageHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         try:
-            next(iter(self.get_conn().entries()), None)
+            next(iter(self.reading().entries()), None)
         except (SailplaneError, AirflowNotFoundException) as error:
             return False, str(error)
         return True, f"{self.root.uri} can be listed"
@@ -67,7 +77,8 @@ class SailplaneStorageHook(BaseHook):
         endpoint = hook.conn_config.get_service_endpoint_url(service_name="s3")
         # Without one boto3 has said aws-global, which no signature may have.
         region = session.region_name or REGION
-        return from_boto3(session, session.client("s3", region, endpoint_url=endpoint, config=hook.config))
+        config = _without_embedded(hook.config) if connection else hook.config
+        return from_boto3(session, session.client("s3", region, endpoint_url=endpoint, config=config))
 
     def _by_password(self) -> Ask | None:
         """An endpoint as host, and a key or a token as password."""
@@ -85,3 +96,19 @@ class SailplaneStorageHook(BaseHook):
             if self.storage_conn_id:
                 raise
             return None
+
+
+def opened() -> tuple[Ledger, Storage]:
+    """The project's ledger and store. Raises LedgerError if they do not belong together."""
+    return pairing.opened(Home.find(), SailplaneStorageHook().reading())
+
+
+def _without_embedded(config: Any) -> Any:
+    """A connection without an endpoint means AWS, even if the environment's default is the embedded S3."""
+    from botocore.config import Config
+
+    embedded = find(f"s3://{EMBEDDED_S3}")
+    if embedded is None or os.environ.get(ENDPOINT) != embedded().endpoint:
+        return config
+    ignoring = Config(ignore_configured_endpoint_urls=True)
+    return config.merge(ignoring) if config else ignoring

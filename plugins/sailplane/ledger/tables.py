@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from sailplane.ledger.relative import StoreRecord
+
 metadata = sa.MetaData()
 
 sweeps = sa.Table(
@@ -23,7 +25,7 @@ trials = sa.Table(
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("score", sa.Float),
-    sa.Column("run", sa.JSON),
+    sa.Column("run", StoreRecord),
     sa.Column("error", sa.Text),
     sa.Column("worker", sa.String(128), nullable=False),
     sa.Column("lease_until", sa.Float, nullable=False),
@@ -64,7 +66,7 @@ sweep_jobs = sa.Table(
     "sweep_jobs",
     metadata,
     sa.Column("sweep", sa.ForeignKey("sweeps.id"), primary_key=True),
-    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("spec", StoreRecord, nullable=False),
 )
 
 # Sweeps that workers elsewhere may join, by the name `id`; `digest` is the SHA-256 of the token, in hexadecimal.
@@ -82,7 +84,7 @@ models = sa.Table(
     metadata,
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("version", sa.String(64), primary_key=True),
-    sa.Column("record", sa.JSON, nullable=False),
+    sa.Column("record", StoreRecord, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
 )
 
@@ -163,9 +165,24 @@ evaluations = sa.Table(
     sa.Column("day", sa.Float, nullable=False),
     sa.Column("as_of", sa.Float, nullable=False),
     sa.Column("gate", sa.JSON, nullable=False),
-    sa.Column("record", sa.JSON, nullable=False),
+    sa.Column("record", StoreRecord, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
     sa.Index("evaluations_by_day", "dag", "day"),
+)
+
+# The archive of user code that a task of a DAG run uses: see sailplane.registry.pins.
+pins = sa.Table(
+    "pins",
+    metadata,
+    sa.Column("dag", sa.String(250), primary_key=True),
+    sa.Column("run", sa.String(250), primary_key=True),
+    sa.Column("task", sa.String(250), primary_key=True),
+    sa.Column("map_index", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("turn", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("clear", sa.Integer, nullable=False),
+    sa.Column("created", sa.Float, nullable=False),
 )
 
 # `digest` is the SHA-256 of the secret, in hexadecimal; `hint` its last characters.
@@ -189,4 +206,13 @@ insights = sa.Table(
     sa.Column("algorithm", sa.String(129), index=True),
     sa.Column("key", sa.String(255), nullable=False),
     sa.Column("value", sa.JSON),
+)
+
+# One row: the id that the store has too, and the version of sailplane that last changed the tables.
+identity = sa.Table(
+    "identity",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("created", sa.Float, nullable=False),
+    sa.Column("written_by", sa.String(64), nullable=False),
 )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from sailplane.errors import RequestError
 from sailplane.records import Field, FieldKind
+from sailplane.registry.checks import Checks
 from sailplane.registry.columns import read
 from sailplane.serving import open_inference, seldon, spool
 from sailplane.serving.feedback import read_feedback
@@ -44,6 +46,8 @@ _REQUEST: Final = {
     "seconds": pa.float64(),
 }
 _ERROR: Final = "error"
+# The failed checks of the row, as `field: check: value`; null if there are none.
+VIOLATIONS: Final = "violations"
 FEEDBACK: Final = pa.schema(
     [
         ("id", pa.string()),
@@ -58,6 +62,7 @@ _PROTOCOLS: Final = {
     spool.SELDON: "seldon",
     spool.OPEN_INFERENCE: "open_inference",
     spool.OPEN_INFERENCE_GRPC: "open_inference_grpc",
+    spool.SELDON_GRPC: "seldon_grpc",
 }
 _log = logging.getLogger(__name__)
 
@@ -80,7 +85,12 @@ class Head:
     def schema(self) -> pa.Schema:
         inputs = [(f"{INPUT}{field.name}", ARROW[field.kind]) for field in self.inputs]
         outputs = [(f"{PREDICTION}{name}", pa.float32()) for name in self.outputs]
-        return pa.schema([*_REQUEST.items(), *inputs, *outputs, (_ERROR, pa.string())])
+        said = [(_ERROR, pa.string()), (VIOLATIONS, pa.list_(pa.string()))]
+        return pa.schema([*_REQUEST.items(), *inputs, *outputs, *said])
+
+    @cached_property
+    def checks(self) -> Checks:
+        return Checks(self.inputs)
 
 
 @dataclass
@@ -115,6 +125,7 @@ class Rows:
         self.columns["row"] += range(rows)
         for one in self.head.inputs:
             self.columns[f"{INPUT}{one.name}"] += values[one.name] or [None] * rows
+        self.columns[VIOLATIONS] += _violations(values, self.head, rows)
         for place, name in enumerate(self.head.outputs):
             self.columns[f"{PREDICTION}{name}"] += scores[:, place].tolist() if len(scores) else [None] * rows
 
@@ -145,6 +156,13 @@ def _inputs(entry: Entry, head: Head) -> dict[str, list[Any]]:
         return {one.name: [] for one in head.inputs}
 
 
+def _violations(values: Mapping[str, list[Any]], head: Head, rows: int) -> list[list[str] | None]:
+    found: list[list[str] | None] = [None] * rows
+    for violation in head.checks.violations(values):
+        found[violation.row] = [*(found[violation.row] or []), str(violation)]
+    return found
+
+
 def _scores(entry: Entry, head: Head) -> np.ndarray:
     """[rows, outputs]; of an answer without scores, no rows."""
     if entry.status != 200:
@@ -160,7 +178,8 @@ def _reason(entry: Entry) -> str | None:
     if entry.status == 200:
         return None
     text = entry.content.decode(errors="replace")
-    return text if entry.kind == spool.OPEN_INFERENCE_GRPC else str(json.loads(text).get("error", text))
+    spoken = entry.kind in (spool.OPEN_INFERENCE_GRPC, spool.SELDON_GRPC)
+    return text if spoken else str(json.loads(text).get("error", text))
 
 
 def _of_seldon(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
@@ -179,8 +198,15 @@ def _of_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     return request_columns(entry.body, inputs)
 
 
+def _of_seldon_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+    from sailplane.serving.seldon_grpc import request_columns
+
+    return request_columns(entry.body, inputs)
+
+
 _COLUMNS: Final[Mapping[int, Callable[[Entry, Sequence[Field]], dict[str, list[object]]]]] = {
     spool.SELDON: _of_seldon,
     spool.OPEN_INFERENCE: _of_open_inference,
     spool.OPEN_INFERENCE_GRPC: _of_grpc,
+    spool.SELDON_GRPC: _of_seldon_grpc,
 }

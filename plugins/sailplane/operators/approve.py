@@ -9,8 +9,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
 
 from sailplane.errors import ConfigurationError
-from sailplane.home import Home
-from sailplane.ledger import Ledger
+from sailplane.hooks.storage import opened
 from sailplane.operators.links import link_of
 from sailplane.operators.refusals import skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
@@ -68,7 +67,8 @@ class ApproveModelOperator(HITLOperator):
 
         super().execute_complete(context, event)
         evaluation = replace(Evaluation.from_dict(self.evaluation), approval=self._approval(event))
-        amend(Ledger.at(Home.find()), context["ti"].dag_id, context["ti"].run_id, evaluation)
+        ledger, storage = opened()
+        amend(ledger, context["ti"].dag_id, context["ti"].run_id, evaluation, storage)
         self.log.info("The model is %s", evaluation.approval)
         return evaluation.to_dict()
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Context
 
+from sailplane import pairing
 from sailplane.errors import ConfigurationError, DataError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.operators.as_of import as_of
 from sailplane.operators.job import DetachedJobOperator
+from sailplane.operators.named import registered
 from sailplane.records import Dataset, Interval, Model, Run
 
 if TYPE_CHECKING:
@@ -75,17 +76,11 @@ class BatchPredictOperator(DetachedJobOperator):
         )
 
     def _named(self, stands: datetime) -> Model | Run:
-        from sailplane.registry.models import find, get, known_at
-
-        ledger, model = Ledger.at(Home.find()), self.model
-        if isinstance(model, str):
-            return find(ledger, model) if "@" in model else known_at(ledger, model, stands)
-        if isinstance(model, Mapping) and "bundle" in model:
-            return Run.from_dict(model)
-        if isinstance(model, Mapping) and {"name", "version"} <= model.keys():
-            return get(ledger, model["name"], model["version"])
-        expected = "a name, name@version, name@alias, a Model, a Deployment or a Run"
-        raise ConfigurationError("read the model of", self.task_id, got=repr(model)[:60], expected=expected)
+        if isinstance(self.model, Mapping) and "bundle" in self.model:
+            return Run.from_dict(self.model)
+        return registered(
+            pairing.ledger(Home.find()), self.model, lambda: stands, task=self.task_id, others=" or a Run"
+        )
 
 
 def _known_days(dataset: Dataset, stands: datetime) -> Interval:

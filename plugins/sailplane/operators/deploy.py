@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from sailplane import pairing
 from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.home import Home
-from sailplane.hooks.storage import SailplaneStorageHook
+from sailplane.hooks.storage import opened
 from sailplane.ledger import Ledger
 from sailplane.operators.approve import DEADLINE, ApproveModelOperator, Default
 from sailplane.operators.evaluate import EvaluateModelOperator
@@ -19,6 +21,7 @@ from sailplane.records import Deployment, Evaluation, Model
 from sailplane.serving.kubernetes.counted import check_counted
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.serving.rollout.plan import Rollout
+from sailplane.serving.violations import DEFAULT, OnViolation, chosen
 
 if TYPE_CHECKING:
     from sailplane.serving.rollout.entries import Entry
@@ -45,7 +48,7 @@ def deploy(
     :param deadline: how long an answer is waited for
     :param default: what counts as the answer then, `"approve"` or `"reject"`
     :param rollout: in which steps the model takes over; without it at once
-    :param where: what else `DeployModelOperator` takes: `target="kubernetes"` and what belongs to it
+    :param where: other arguments of `DeployModelOperator`: `on_violation="flag"`, or `target="kubernetes"` with its own
     :returns: the `Deployment`, as XCom
     """
     evaluation = evaluate.output
@@ -74,6 +77,9 @@ class DeployModelOperator(BaseOperator):
         and gives the golden rows their scores; what fails, or is not there by the deadline, is rolled back
     :param seldon: how it runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
     :param conn_id: the connection of the cluster, of the type `kubernetes`
+    :param on_violation: the reply to values that fail a check of the dataset's schema: `"refuse"` the request, `"flag"`
+        the values in the reply, or just `"answer"`; all are counted. To change it for the model that serves here,
+        clear this task; on a cluster the next version has it
     """
 
     template_fields: Sequence[str] = ("evaluation", "conn_id")
@@ -86,10 +92,14 @@ class DeployModelOperator(BaseOperator):
         target: Literal["local", "kubernetes"] = "local",
         seldon: CoreV1 | CoreV2 | None = None,
         conn_id: str = "kubernetes_default",
+        on_violation: OnViolation = DEFAULT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.evaluation: Mapping[str, Any] = evaluation
+        self.on_violation = chosen(on_violation, f"of {self.task_id}")
+        if seldon is not None and self.on_violation != DEFAULT:
+            seldon = replace(seldon, on_violation=self.on_violation)
         self.rollout, self.seldon, self.conn_id = rollout, seldon, conn_id
         if target not in ("local", "kubernetes") or (target == "kubernetes") != (seldon is not None):
             got, expected = f"target={target!r} with seldon={seldon!r}", 'target="kubernetes" with CoreV1(image=...)'
@@ -116,7 +126,7 @@ class DeployModelOperator(BaseOperator):
         if "error" in event:
             remedy = "A retry goes on where it was."
             raise ServiceError("roll out", self.evaluation["model"], got=event["error"], remedy=remedy)
-        ledger, (name, version) = Ledger.at(Home.find()), (event["model"], event["version"])
+        ledger, (name, version) = pairing.ledger(Home.find()), (event["model"], event["version"])
         entry = entries.find(ledger, name, version)
         if entry is None:
             raise ServiceError("find the rollout of", f"{name} {version}", got="there is none")
@@ -126,7 +136,7 @@ class DeployModelOperator(BaseOperator):
         """While a person was waited for, say, another run may have deployed a better one."""
         from sailplane.registry.models import alias
 
-        champion = alias(Ledger.at(Home.find()), evaluation.model, "champion")
+        champion = alias(pairing.ledger(Home.find()), evaluation.model, "champion")
         if champion is None or champion.version == evaluation.champion or champion.run == evaluation.run.id:
             return
         compared = f"compared with {evaluation.champion}" if evaluation.champion else "judged while there was none"
@@ -137,7 +147,7 @@ class DeployModelOperator(BaseOperator):
         from sailplane.serving.rollout.journal import refuse_while_active
 
         home = Home.find()
-        ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
+        ledger, storage = opened()
         refuse_while_active(ledger, evaluation.model)
         deployment = self._serve(home, ledger, storage, self._registered(ledger, storage, evaluation))
         self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)
@@ -145,9 +155,12 @@ class DeployModelOperator(BaseOperator):
 
     def _serve(self, home: Home, ledger: Ledger, storage: Storage, model: Model) -> Deployment:
         if self.seldon is None:
+            from sailplane.serving.local import declare
             from sailplane.serving.local import deploy as serve
 
-            return serve(home, ledger, storage, model)
+            served = serve(home, ledger, storage, model)
+            declare(home, model.name, self.on_violation)
+            return replace(served, on_violation=self.on_violation)
         from sailplane.hooks.kubernetes import KubernetesHook
         from sailplane.serving.kubernetes.deploy import deploy as serve_there
         from sailplane.serving.kubernetes.serving import target
@@ -157,8 +170,12 @@ class DeployModelOperator(BaseOperator):
 
     def _roll_out(self, context: Context, evaluation: Evaluation, rollout: Rollout) -> dict[str, Any]:
         home = Home.find()
-        ledger, storage = Ledger.at(home), SailplaneStorageHook().get_conn()
+        ledger, storage = opened()
         model = self._registered(ledger, storage, evaluation)
+        if self.seldon is None:
+            from sailplane.serving.local import declare
+
+            declare(home, model.name, self.on_violation)
         entry = self._serving(home, ledger, storage, model.name).begin(rollout, model, **_turn(context))
         return self._ended(context, entry) if entry.state.ended else self._wait(entry)
 
@@ -191,6 +208,7 @@ class DeployModelOperator(BaseOperator):
             version=subject.version,
             weights={subject.version: 100},
             endpoint=subject.endpoint,
+            on_violation=self.on_violation,
         ).to_dict()
 
     def _registered(self, ledger: Ledger, storage: Storage, evaluation: Evaluation) -> Model:

@@ -8,9 +8,7 @@ from airflow.sdk import BaseOperator, Context
 
 from sailplane.errors import ConfigurationError
 from sailplane.evaluation.gate import Gate
-from sailplane.home import Home
-from sailplane.hooks.storage import SailplaneStorageHook
-from sailplane.ledger import Ledger
+from sailplane.hooks.storage import opened
 from sailplane.operators.as_of import run_of
 from sailplane.operators.links import ReportLink
 from sailplane.operators.retries import USER_ERRORS_FAIL
@@ -47,7 +45,7 @@ class EvaluateModelOperator(BaseOperator):
         from sailplane.evaluation.report import publish
         from sailplane.registry.models import alias
 
-        storage, ledger = SailplaneStorageHook().get_conn(), Ledger.at(Home.find())
+        ledger, storage = opened()
         challenger = Run.from_dict(self.challenger)
         evaluation = evaluate(
             storage,
@@ -60,5 +58,5 @@ class EvaluateModelOperator(BaseOperator):
         self.log.info("Verdict: %s", "passed" if evaluation.passed else "not passed")
         for reason in evaluation.reasons:
             self.log.info("- %s", reason)
-        keep(ledger, Judged(evaluation=evaluation, gate=asdict(self.gate), **run_of(context)))
+        keep(ledger, Judged(evaluation=evaluation, gate=asdict(self.gate), **run_of(context)), storage)
         return evaluation.to_dict()

@@ -3,8 +3,11 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 
-def trigger_form(*, window: int, trials: int, workers: int) -> dict[str, Param]:
-    """The fields that Airflow's UI shows before a run is triggered, with this project's defaults."""
+def trigger_form(*, window: int, trials: int | None = None, workers: int) -> dict[str, Param]:
+    """The fields that Airflow's UI shows before a run is triggered, with this project's defaults.
+
+    :param trials: the default; None leaves the number to the sweep file
+    """
     return {
         "window": Param(
             window,
@@ -16,11 +19,11 @@ def trigger_form(*, window: int, trials: int, workers: int) -> dict[str, Param]:
         ),
         "trials": Param(
             trials,
-            type="integer",
+            type=["null", "integer"],
             minimum=1,
             maximum=10_000,
             title="Trials",
-            description="How many configurations the sweep tries.",
+            description="The most configurations that the sweep tries; a smaller run_cap counts. Empty: run_cap.",
         ),
         "workers": Param(
             workers,
@@ -28,13 +31,21 @@ def trigger_form(*, window: int, trials: int, workers: int) -> dict[str, Param]:
             minimum=1,
             maximum=256,
             title="Workers",
-            description="How many of them at a time.",
+            description="How many trials run at a time.",
+        ),
+        "refresh": Param(
+            None,
+            type=["null", "string"],
+            title="Read again",
+            description="Days to read from the source again: the last 3 (3), one (2026-10-01), or several "
+            "(2026-10-01..2026-10-07). Empty: those whose source has changed.",
         ),
         "as_of": Param(
             None,
             type=["null", "string"],
             format="date",
             title="As of",
-            description="Nothing on or after this day is read. Empty: the end of the run's data interval.",
+            description="Nothing on or after this day is read. Empty: the end of the run's data interval. "
+            "A day that has not ended is refused.",
         ),
     }

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseOperator, Context
 
 from sailplane import code
 from sailplane.errors import ConfigurationError
 from sailplane.hooks.storage import SailplaneStorageHook
-from sailplane.operators.as_of import as_of
+from sailplane.operators.as_of import NO_DELAY, as_of, delay_of, waits_until
+from sailplane.operators.pins import pin_code, use_pinned
 from sailplane.operators.retries import USER_ERRORS_FAIL
-from sailplane.records import Interval
+from sailplane.records import SOURCE_DELAY, Dataset, Interval
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
@@ -19,21 +22,29 @@ if TYPE_CHECKING:
 
 
 class IngestDatasetOperator(BaseOperator):
-    """The days before the as-of, as one partition a day; returns a `Dataset`.
+    """Ingests the days before the as-of, one partition a day; returns a `Dataset`.
 
-    A retry, or another run over the same days, ingests only what is missing and yields the same version.
+    A retry, or another run over the same days, ingests only missing days and yields the same version. If the source of
+    a day has changed (a file was changed, added or removed, or the code of `extract`), the day is ingested again, as a
+    new version of that day. The log and the XCom `ingested_again` say which days, and why.
 
     :param dataset: name of the dataset
-    :param extract: path of `extract(start, end) -> DataFrame`; called once for all the missing days
-    :param files: in its place, a pattern of URIs of CSV, Parquet or JSON-lines files, with the day in it, like
+    :param extract: path of `extract(start, end) -> DataFrame`; called once for each run of missing days
+    :param files: instead of `extract`, a pattern of URIs of CSV, Parquet or JSON-lines files, with the day in it, like
         `s3://bucket/sales/{data_interval_start:%Y-%m-%d}/*.csv` (sailplane/datasets/patterns.py); times without a
         zone are UTC
     :param schema: path of the pandera schema; rows that fail it go to quarantine with the reason
     :param time: the column that says to which day a row belongs
     :param days: length of the trailing window
+    :param revise_days: how many of the last days every run reads again, for a source that does not show late or
+        corrected rows, such as a database
+    :param source_expires: whether the source deletes old files: a day that has lost files keeps its rows
+    :param delay: how long after midnight UTC the last rows of a day arrive, like `"6h"` or a timedelta. The day is
+        complete only then: a scheduled run waits without a worker, any other run that names the day is refused
     """
 
     template_fields: Sequence[str] = ("days",)
+    source_delay: timedelta = NO_DELAY
 
     def __init__(
         self,
@@ -44,6 +55,9 @@ class IngestDatasetOperator(BaseOperator):
         schema: str,
         time: str,
         days: int | str = 196,
+        delay: str | timedelta | None = None,
+        revise_days: int = 0,
+        source_expires: bool = False,
         **kwargs: Any,
     ) -> None:
         if bool(extract) == bool(files):
@@ -53,6 +67,13 @@ class IngestDatasetOperator(BaseOperator):
                 got="extract and files" if extract else "neither extract nor files",
                 expected='one of them: extract="include.x.data:extract" or files="s3://bucket/..."',
             )
+        if not isinstance(revise_days, int) or revise_days < 0:
+            got = repr(revise_days)
+            raise ConfigurationError("read", "revise_days", got=got, expected="a number of days, 0 for none")
+        self.source_delay = delay_of(delay)
+        if self.source_delay:
+            # `sailplane backtest` sees of a task what Airflow's API gives.
+            kwargs["params"] = {**(kwargs.get("params") or {}), SOURCE_DELAY: self.source_delay.total_seconds()}
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.dataset = dataset
         self.extract = extract
@@ -60,29 +81,74 @@ class IngestDatasetOperator(BaseOperator):
         self.schema = schema
         self.time = time
         self.days = days
+        self.revise_days = revise_days
+        self.source_expires = source_expires
 
     def execute(self, context: Context) -> dict[str, Any]:
         from sailplane.datasets import ingest
 
+        if moment := waits_until(context):
+            self.log.info("Waiting until %s for the last rows of the day", moment.isoformat())
+            self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        use_pinned(self, pin_code(self, context))
+        said: list[str] = []
+
+        def tell(sentence: str) -> None:
+            self.log.info("%s", sentence)
+            said.append(sentence)
+
+        # Before the schema is loaded, which may run the same module: see Code.
+        extract = None if self.files else self._function()
         schema = code.load(self.schema)
+        interval = Interval.trailing(as_of(context), int(self.days))
         dataset = ingest(
             SailplaneStorageHook().get_conn(),
             name=self.dataset,
-            extract=self._extract(schema),
+            extract=extract or self._files(schema),
             schema=schema,
             time=self.time,
-            interval=Interval.trailing(as_of(context), int(self.days)),
+            interval=interval,
+            again=self._again(context, interval),
+            tell=tell,
         )
-        self.log.info(
-            "%s %s: %d rows, %d quarantined", dataset.name, dataset.interval, dataset.rows, dataset.quarantined
-        )
+        self._report(context, dataset, said)
         return dataset.to_dict()
 
-    def _extract(self, schema: DataFrameSchema) -> Extract:
-        if self.files:
-            from sailplane.datasets.files import extract_files
+    def resume(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Called once the day is complete."""
+        return self.execute(context)
 
-            open_storage = lambda uri: SailplaneStorageHook(uri).get_conn()  # noqa: E731
-            return extract_files(self.files, schema=schema, time=self.time, open_storage=open_storage)
-        extract: Extract = code.load(str(self.extract))
-        return extract
+    def _function(self) -> Extract:
+        from sailplane.datasets.extract_code import Code
+
+        path = str(self.extract)
+        return Code(path, project=code.root(), time=self.time, load=lambda: code.load(path))
+
+    def _files(self, schema: DataFrameSchema) -> Extract:
+        from sailplane.datasets.files import Files
+
+        open_storage = lambda uri: SailplaneStorageHook(uri).get_conn()  # noqa: E731
+        expires = self.source_expires
+        return Files(str(self.files), schema=schema, time=self.time, open_storage=open_storage, expires=expires)
+
+    def _again(self, context: Context, interval: Interval) -> dict[datetime, str]:
+        """The days to read again even if their source has not changed, and why."""
+        from sailplane.datasets.catalogue import days_of, last_days
+
+        revised = last_days(self.revise_days, interval)
+        why = f"revise_days={self.revise_days}"
+        asked = context.get("params", {}).get("refresh")
+        try:
+            refreshed = days_of(str(asked), interval) if asked else ()
+        except ValueError as error:
+            expected = f"a number of days, a day, or a range like 2026-10-01..2026-10-07, within {interval}"
+            raise ConfigurationError("read", "the parameter refresh", got=repr(asked), expected=expected) from error
+        return {**dict.fromkeys(revised, why), **dict.fromkeys(refreshed, f"refresh={asked}")}
+
+    def _report(self, context: Context, dataset: Dataset, said: Sequence[str]) -> None:
+        if said and (ti := context.get("ti")):
+            ti.xcom_push(key="ingested_again", value=list(said))
+        rows, quarantined = dataset.rows, dataset.quarantined
+        self.log.info("%s %s: %d rows, %d quarantined", dataset.name, dataset.interval, rows, quarantined)
+        revised = "; ".join(dataset.revised) or "every day in its first version"
+        self.log.info("%s is version %s of the dataset: %s", dataset.name, dataset.version, revised)

@@ -105,6 +105,7 @@ def run_name(context: Context) -> str:
     """The run's id as a folder's name: `scheduled__2026-11-20T00-00-00`. Different runs have different names."""
     run_id: str = context["ti"].run_id.removesuffix("+00:00")
     name = run_id.replace(":", "-")
-    if re.fullmatch(r"[\w.-]+", name, re.ASCII):
+    # Not "..", which is another folder.
+    if re.fullmatch(r"[\w.-]*[\w-]", name, re.ASCII):
         return name
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"

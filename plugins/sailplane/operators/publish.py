@@ -6,11 +6,12 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from sailplane import pairing
 from sailplane.home import Home
 from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.hooks.wandb import tracking_settings
-from sailplane.ledger import Ledger
-from sailplane.operators.as_of import is_backfill
+from sailplane.operators.as_of import as_of, is_backfill
+from sailplane.operators.named import registered
 from sailplane.operators.retries import USER_ERRORS_FAIL
 
 
@@ -21,7 +22,9 @@ class PublishModelOperator(BaseOperator):
     Skipped if the run is a backfill, or no model was deployed. A retry does what is left: a version that is there
     already is done.
 
-    :param model: the `Deployment` that `DeployModelOperator` returned, or a `Model`
+    :param model: `name`, `name@version` or `name@alias`; or the `Deployment` that `DeployModelOperator` returned, or a
+        `Model`. A bare name means the champion; if that has seen days after the run's as-of, the newest version that
+        has not
     :param repo: the repository, `owner/name`; it is created if it is not there
     :param private: whether it is created private
     :param hub_conn_id: the connection; by default `huggingface_default` as far as it exists, else HF_TOKEN
@@ -33,13 +36,12 @@ class PublishModelOperator(BaseOperator):
         self, *, model: Any, repo: str, private: bool = True, hub_conn_id: str | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
-        self.model: Mapping[str, Any] | None = model
+        self.model: str | Mapping[str, Any] | None = model
         self.repo = repo
         self.private = private
         self.hub_conn_id = hub_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from sailplane.registry.models import get
         from sailplane.registry.publication import publish
         from sailplane.tracking.artifacts import link
 
@@ -48,7 +50,7 @@ class PublishModelOperator(BaseOperator):
         if not self.model:
             raise AirflowSkipException("Nothing is published: no model was deployed.")
         storage = SailplaneStorageHook().get_conn()
-        model = get(Ledger.at(Home.find()), self.model["name"], self.model["version"])
+        model = registered(pairing.ledger(Home.find()), self.model, lambda: as_of(context), task=self.task_id)
         ask = SailplaneStorageHook(f"hf://models/{self.repo}", storage_conn_id=self.hub_conn_id).access()
         published = publish(storage, model, self.repo, private=self.private, ask=ask)
         self.log.info("%s %s is at %s", published.model, published.version, published.url)

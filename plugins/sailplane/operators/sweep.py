@@ -4,42 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow.sdk import BaseOperator, Context, TaskGroup, TriggerRule
 
+from sailplane import pairing
 from sailplane.errors import ConfigurationError
 from sailplane.home import Home
 from sailplane.hooks.wandb import tracking_settings
 from sailplane.ledger import Ledger
 from sailplane.operators.as_of import as_of
-from sailplane.operators.job import DetachedJobOperator, run_name
+from sailplane.operators.pins import pin_code, use_pinned
 from sailplane.operators.retries import USER_ERRORS_FAIL
+from sailplane.operators.sweep_names import DEFAULT_GROUP, found_sweep, next_sweep
 from sailplane.operators.train import TrainModelOperator
+from sailplane.operators.trials import BestTrialOperator, SweepWorkerOperator
 from sailplane.records import Dataset, Run
 
 if TYPE_CHECKING:
+    from sailplane.sweeps.space import SweepConfig
     from sailplane.training.compute import Precision
-    from sailplane.training.specs import SweepWorkerSpec, TrainSpec
+    from sailplane.training.specs import SweepWorkerSpec
 
 DEFAULT_WORKERS: Final = 2
 
 
 def sweep(
-    trained: TrainModelOperator, file: str, *, trials: int | str = 0, workers: int | str = 0, group_id: str = "sweep"
+    trained: TrainModelOperator,
+    file: str,
+    *,
+    trials: int | str = 0,
+    workers: int | str = 0,
+    group_id: str = DEFAULT_GROUP,
 ) -> Any:
     """A task group `create >> worker (mapped) >> best` that searches the configuration of a train step.
 
     :param trained: the train step whose dataset, features and train function the trials use
     :param file: a W&B sweep file, relative to the project
-    :param trials: overrules the file's `run_cap`, unless 0
-    :param workers: how many workers pull trials; if 0, as the file says, else two
+    :param trials: the most trials; the file's `run_cap` counts if it is smaller, or if this is 0
+    :param workers: how many workers pull trials; 0 takes the number in the file, else two
+    :param group_id: the name of the task group, and a part of the sweep's; a DAG's second sweep needs its own
     :returns: the best trial's `Run`, as XCom
     """
     with TaskGroup(group_id) as group:
         created = CreateSweepOperator(
             task_id="create",
             model=trained.model,
+            trained=trained.output,
+            train_step=trained.task_id,
             dataset=trained.dataset,
             features=trained.features,
             train=trained.train,
@@ -60,22 +73,22 @@ def sweep(
     return best.output
 
 
-def sweep_id(model: str, context: Context) -> str:
-    return f"{model}/{run_name(context)}"
-
-
 class CreateSweepOperator(BaseOperator):
-    """Puts the sweep on the ledger, and at W&B where there is a key; returns one `{worker: name}` for each worker.
+    """Puts the sweep on the ledger, and at W&B if there is a key; returns one `{worker: name}` for each worker.
 
-    The sweep belongs to the DAG run: a retry or a clear finds the trials that are done and goes on.
+    The sweep belongs to the DAG run. Its trials use the data, the code and the configuration of that run's train step.
+    A retry or a clear keeps the finished trials and goes on. If the train step or the sweep file has changed since, a
+    new sweep starts, and the trials of the old one do not count.
     """
 
-    template_fields: Sequence[str] = ("dataset", "config", "file", "trials", "workers")
+    template_fields: Sequence[str] = ("trained", "dataset", "config", "file", "trials", "workers")
 
     def __init__(
         self,
         *,
         model: str,
+        trained: Any = None,
+        train_step: str = "train",
         dataset: Any,
         features: str,
         train: str,
@@ -90,6 +103,8 @@ class CreateSweepOperator(BaseOperator):
     ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.model = model
+        self.trained: Mapping[str, Any] | None = trained
+        self.train_step = train_step
         self.dataset = dataset
         self.features = features
         self.train = train
@@ -107,98 +122,94 @@ class CreateSweepOperator(BaseOperator):
         from sailplane.sweeps.space import read_sweep
         from sailplane.tracking import sweeps
 
-        home = Home.find()
-        file, ledger, name = home.project / self.file, Ledger.at(home), sweep_id(self.model, context)
-        config = read_sweep(file, run_cap=int(self.trials) or None)
-        create_sweep(ledger, name, config, seed=self.seed, job=self._job(name, context).to_dict())
+        ledger = pairing.ledger(Home.find())
+        folder, made = self._code(ledger, context)
+        file = self._sweep_file(folder, context)
+        config = read_sweep(file, trials=_count("trials", self.trials))
+        workers = _count("workers", self.workers) or config.workers or DEFAULT_WORKERS
+        self._tell(file, config)
+        name = self._name(ledger, config, made, context)
+        create_sweep(ledger, name, config, seed=self.seed, job=replace(made, sweep=name).to_dict())
         document = original(file, config, name)
         sweeps.create(ledger, name, project=self.model, document=document, settings=tracking_settings())
-        workers = int(self.workers) or config.workers or DEFAULT_WORKERS
         return [{"worker": f"worker {n}"} for n in range(1, workers + 1)]
 
-    def _job(self, name: str, context: Context) -> SweepWorkerSpec:
+    def _sweep_file(self, folder: Path, context: Context) -> Path:
+        """The run's own version of the file; after a clear the current one, which may have been mended."""
+        own, now = folder / self.file, Home.find().project / self.file
+        cleared = context["ti"].max_tries > (self.retries or 0)
+        return now if cleared or not own.exists() else own
+
+    def _tell(self, file: Path, config: SweepConfig) -> None:
+        """Log which settings of the file count, and which do not."""
+        from sailplane.sweeps.elsewhere import notes
+        from sailplane.sweeps.space import read_sweep
+
+        for note in notes(file):
+            self.log.warning("%s", note)
+        asked, cap = _count("trials", self.trials), read_sweep(file).run_cap
+        if config.size is not None:
+            given = f"the file's run_cap is {cap or 'not given'}, the DAG's trials {asked or 'not given'}"
+            self.log.info("At most %d trials: %s", config.size, given)
+
+    def _code(self, ledger: Ledger, context: Context) -> tuple[Path, SweepWorkerSpec]:
+        """The folder of the train step's code, and the specification of the trials."""
+        from sailplane.registry.pins import pinned
+        from sailplane.registry.sources import collect
+
+        ti = context["ti"]
+        digest = pinned(ledger, ti.dag_id, ti.run_id, self.train_step) or pin_code(self, context)
+        folder = use_pinned(self, digest)
+        made = self._job(context, digest)
+        return folder, replace(made, sources=collect(folder, (made.features, made.train)).digest)
+
+    def _name(self, ledger: Ledger, config: SweepConfig, made: SweepWorkerSpec, context: Context) -> str:
+        """The name of the sweep to go on with; of a new one if the old trials are not comparable."""
+        from sailplane.sweeps import queue
+        from sailplane.sweeps.results import unlike
+        from sailplane.tracking import sweeps
+
+        current = found_sweep(ledger, self.model, context)
+        differing = unlike(ledger, current, config, self.seed if config.seed is None else config.seed, made.to_dict())
+        if not differing:
+            return current
+        queue.stop(ledger, current, f"the run was cleared with another {' and '.join(differing)}")
+        sweeps.finish(ledger, current)
+        name = next_sweep(ledger, self.model, context)
+        said = f"Another {' and '.join(differing)} since the trials of {current}: they do not count; {name} begins."
+        self.log.warning("%s", said)
+        context["ti"].xcom_push(key="code", value=said)
+        return name
+
+    def _job(self, context: Context, digest: str) -> SweepWorkerSpec:
         from sailplane.training.specs import SweepWorkerSpec
 
+        # The DAG file may have changed since the train step ran.
+        trained = Run.from_dict(self.trained) if self.trained else None
         return SweepWorkerSpec(
-            sweep=name,
+            dag=context["ti"].dag_id,
+            code=digest,
+            sweep="",
             worker="",
             model=self.model,
-            dataset=Dataset.from_dict(self.dataset),
-            as_of=as_of(context),
-            features=self.features,
-            train=self.train,
-            config=self.config,
-            precision=self.precision,
-            stream=self.stream,
+            dataset=trained.dataset if trained else Dataset.from_dict(self.dataset),
+            as_of=trained.as_of if trained else as_of(context),
+            features=(trained and trained.features) or self.features,
+            train=(trained and trained.train) or self.train,
+            config=trained.config if trained else self.config,
+            precision=cast("Precision", trained.precision) if trained else self.precision,
+            stream=trained.stream if trained else self.stream,
         )
 
 
-class SweepWorkerOperator(DetachedJobOperator):
-    """Trains trials in a process of its own until the sweep has no more; returns how many it trained.
-
-    A retry goes on with the trials that are left. A trial that fails is recorded with its reason, and the next goes on.
-    To mark it as success, or as failed, ends it at once; the trial that it was at is given to another worker. To mark
-    all of them as success ends the sweep, with the best so far.
-    """
-
-    template_fields: Sequence[str] = ("worker",)
-
-    def __init__(self, *, worker: str, model: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.worker = worker
-        self.model = model
-
-    def specification(self, context: Context) -> SweepWorkerSpec:
-        return replace(_spec(sweep_id(self.model, context)), worker=self.worker)
-
-
-class BestTrialOperator(DetachedJobOperator):
-    """Ends the sweep, if it has not ended, and returns the best trial's `Run`. Fails, with each trial's reason, if none
-    finished.
-
-    The model of a trial that a worker elsewhere finished is made here, from its last checkpoint on: what comes over the
-    network is taken as data only. Without a checkpoint it is trained again.
-    """
-
-    def __init__(self, *, model: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.model = model
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        from sailplane.sweeps.queue import close
-        from sailplane.sweeps.results import best_trial
-
-        ledger, name = Ledger.at(Home.find()), sweep_id(self.model, context)
-        # Its workers have: they were marked as success, perhaps, while others elsewhere are at work.
-        close(ledger, name, f"the task {self.task_id} was reached")
-        trial = best_trial(ledger, name)
-        run = trial.run or self._made(context)
-        self.log.info("Best: trial %s, %s with %s", run.trial, dict(run.metrics), dict(run.config))
-        return run.to_dict()
-
-    def _made(self, context: Context) -> Run:
-        from sailplane.sweeps.queue import adopt
-
-        run = Run.from_dict(self.execute_resumable(context))
-        adopt(Ledger.at(Home.find()), run)
-        return run
-
-    def specification(self, context: Context) -> TrainSpec:
-        from sailplane.sweeps.results import best_trial, last_step, read
-
-        ledger, name = Ledger.at(Home.find()), sweep_id(self.model, context)
-        trial = best_trial(ledger, name)
-        self.log.info("Trial %s was trained elsewhere, to %s: its model is made here.", trial.number, trial.score)
-        spec = _spec(name).trial(trial.number, trial.config, read(ledger, name).seed, attempt="here")
-        return replace(spec, until=last_step(ledger, name, trial.number))
-
-
-def _spec(sweep: str) -> SweepWorkerSpec:
-    """What the trials are trained with, as `create` left it."""
-    from sailplane.sweeps.results import job
-    from sailplane.training.specs import SweepWorkerSpec
-
-    found = job(Ledger.at(Home.find()), sweep)
-    if found is None:
-        raise ConfigurationError("find sweep", sweep, got="the ledger has none", remedy="Clear the task `create` too.")
-    return SweepWorkerSpec.from_dict(found)
+def _count(name: str, value: int | str | None) -> int:
+    """0 if a template gave nothing: an empty field of the trigger form."""
+    if value in (None, "", "None"):
+        return 0
+    try:
+        count = int(value or 0)
+    except ValueError:
+        count = -1
+    if count < 0:
+        raise ConfigurationError("read", name, got=repr(value), expected="a whole number, 0 for the default")
+    return count

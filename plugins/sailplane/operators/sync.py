@@ -51,7 +51,7 @@ class SyncStorageOperator(BaseOperator):
         target = SailplaneStorageHook(self.target, storage_conn_id=self.target_conn_id).get_conn()
         moved = target.sync(source, delete=self.delete, tell=self._tell)
         self.log.info("%s holds what %s holds; %d objects were moved", target.root, source.root, moved.objects)
-        return moved.to_dict()
+        return moved.content()
 
     def _tell(self, progress: Progress) -> None:
         if progress.objects < progress.all_objects and time.monotonic() < self._told + LOG_SECONDS:

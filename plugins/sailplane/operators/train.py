@@ -7,6 +7,7 @@ from airflow.sdk import Context
 
 from sailplane.operators.as_of import as_of
 from sailplane.operators.job import DetachedJobOperator, run_name
+from sailplane.operators.pins import pin_code
 from sailplane.records import Dataset
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class TrainModelOperator(DetachedJobOperator):
             baseline=self.baseline,
             config=self.config,
             seed=self.seed,
+            code=pin_code(self, context),
             processes=self.processes,
             precision=self.precision,
             stream=self.stream,

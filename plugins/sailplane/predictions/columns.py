@@ -27,8 +27,8 @@ _TAKEN: Final[dict[FieldKind, FieldKind]] = {"number": "integer", "integer": "nu
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """`inputs` are the model's own; `carried` those of the dataset that go with the scores; `read` all of the dataset
-    that it takes for both; `outputs` the names of the scores."""
+    """`inputs` are the model's inputs that the dataset has; `carried` the dataset's columns that go with the scores;
+    `read` the columns that both need; `outputs` the names of the scores."""
 
     inputs: tuple[Field, ...]
     carried: tuple[Field, ...]
@@ -45,7 +45,7 @@ class Columns:
         carried = tuple(field for field in dataset.schema if _is_time(field) or field.name in keep)
         _check_names([field.name for field in carried], manifest.outputs)
         return cls(
-            inputs=manifest.inputs,
+            inputs=tuple(field for field in manifest.inputs if field.name in {held.name for held in dataset.schema}),
             carried=carried,
             read=tuple(field for field in dataset.schema if field in carried or field.name in taken),
             outputs=manifest.outputs,
@@ -73,7 +73,7 @@ class Columns:
 
 def _check_inputs(manifest: Manifest, dataset: Dataset) -> None:
     held = {field.name: field.kind for field in dataset.schema}
-    missing = [field.name for field in manifest.inputs if field.name not in held]
+    missing = [field.name for field in manifest.inputs if field.required and field.name not in held]
     wrong = [
         f"{field.name!r} is of kind {held[field.name]}, not {field.kind}"
         for field in manifest.inputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sailplane.errors import DataError
@@ -27,9 +27,9 @@ def publish(
         "model": model,
         "version": version,
         "dataset": {"name": dataset.name, "version": dataset.version},
-        **interval.to_dict(),
+        **interval.content(),
         "outputs": done.columns.outputs,
-        "carried": [field.to_dict() for field in done.columns.carried],
+        "carried": [field.content() for field in done.columns.carried],
         "partitions": [vars(day) for day in days],
     }
     data = json.dumps(content, indent=1).encode()
@@ -47,13 +47,17 @@ def publish(
 
 
 class Listed:
-    """What the manifest of predictions says. Raises DataError if it is gone."""
+    """The content of the manifest of predictions. Raises DataError if it is gone or damaged."""
 
     def __init__(self, storage: Storage, predictions: Predictions) -> None:
         try:
-            values: Mapping[str, Any] = json.loads(storage.get(storage.path(predictions.uri)))
+            path = storage.path(predictions.uri)
+            self.days, self.carried = storage.read_json(path, _listed, "Delete it, and run again the task that scored.")
         except FileNotFoundError as error:
             remedy = "Run again the task that scored."
             raise DataError("read predictions", predictions.uri, got="they are gone", remedy=remedy) from error
-        self.days = [ScoredPartition.from_dict(each) for each in values["partitions"]]
-        self.carried = [Field.from_dict(each) for each in values["carried"]]
+
+
+def _listed(values: Any) -> tuple[list[ScoredPartition], list[Field]]:
+    days = [ScoredPartition.from_dict(each) for each in values["partitions"]]
+    return days, [Field.from_dict(each) for each in values["carried"]]

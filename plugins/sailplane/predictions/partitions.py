@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sailplane.datasets.partitions import Partition
+from sailplane.files import temporary_folder
 from sailplane.predictions.columns import Columns
 from sailplane.storage import Storage
 
@@ -60,13 +60,15 @@ class ScoredPartitions:
 
     def find(self, partition: Partition) -> ScoredPartition | None:
         try:
-            return ScoredPartition.from_dict(json.loads(self.storage.get(self._path("scores", partition, "json"))))
+            return self.storage.read_json(
+                self._path("scores", partition, "json"), ScoredPartition.from_dict, "Delete it, and score again."
+            )
         except FileNotFoundError:
             return None
 
     def write(self, partition: Partition, parts: Iterable[tuple[pa.Table, pa.Table]]) -> ScoredPartition:
         """`parts` are scores and rejected rows, in their order. They wait on this disk until all are there."""
-        with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+        with temporary_folder() as scratch:
             good, bad = Path(scratch, "scores.parquet"), Path(scratch, "rejected.parquet")
             reason = self._spool(good, bad, parts)
             made = self._put(partition, good, bad, reason)
@@ -101,7 +103,7 @@ class ScoredPartitions:
         return ScoredPartition(**made)
 
     def _path(self, kind: str, partition: Partition, suffix: str) -> str:
-        columns = [field.to_dict() for field in self.columns.read], [field.name for field in self.columns.carried]
+        columns = [field.content() for field in self.columns.read], [field.name for field in self.columns.carried]
         content = json.dumps([FORMAT, partition.digest, *columns])
         return f"{self.folder}/{kind}/{partition.day}/{hashlib.sha256(content.encode()).hexdigest()[:16]}.{suffix}"
 

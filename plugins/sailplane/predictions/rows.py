@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,14 @@ class Scored:
 
 
 def scored(bundle: Bundle, frame: pd.DataFrame) -> Scored:
-    """`frame` has the model's inputs, in the kinds of a dataset; its index counts from 0."""
-    inputs = bundle.manifest.inputs
+    """`frame` has the model's inputs, in the kinds of a dataset; inputs that the model does not read may be missing.
+    Its index counts from 0."""
+    inputs = [field for field in bundle.manifest.inputs if field.name in frame]
     reasons = refusals(frame, inputs)
-    taken = np.setdiff1d(np.arange(len(frame)), list(reasons))
-    rows = pd.DataFrame({field.name: frame[field.name].iloc[taken].astype(_dtype(field)) for field in inputs})
+    reasons |= failures(bundle, frame, _others(frame, reasons))
+    taken = _others(frame, reasons)
+    held = [field for field in inputs if field.nullable or not frame[field.name].isna().iloc[taken].any()]
+    rows = pd.DataFrame({field.name: frame[field.name].iloc[taken].astype(_dtype(field)) for field in held})
     scores, refused = _score(bundle, rows.reset_index(drop=True))
     good = np.setdiff1d(np.arange(len(taken)), list(refused))
     reasons |= {int(taken[place]): reason for place, reason in refused.items()}
@@ -47,11 +50,38 @@ def refusals(frame: pd.DataFrame, inputs: Sequence[Field]) -> dict[int, str]:
         column = frame[field.name]
         null = column.isna().to_numpy()
         wrong = ~null & ~_fits(column, field.kind)
-        expected = f"{EXPECTED[field.kind]}{' or null' if field.nullable else ''}"
-        for row in np.flatnonzero(wrong if field.nullable else wrong | null):
+        expected = f"{EXPECTED[field.kind]}{' or null' if field.optional else ''}"
+        for row in np.flatnonzero(wrong if field.optional else wrong | null):
             got = "null" if null[row] else column.iloc[row]
             reasons.setdefault(int(row), []).append(f"field {field.name!r}: {got}; expected {expected}")
     return {row: ". ".join(told) for row, told in reasons.items()}
+
+
+def failures(bundle: Bundle, frame: pd.DataFrame, places: NDArray[np.integer[Any]]) -> dict[int, str]:
+    """The failed checks of the schema, in words, for the rows at these positions that fail any."""
+    rows = frame.iloc[places]
+    values = {field.name: _plain(rows, field) for field in bundle.manifest.inputs if field.checks}
+    reasons: dict[int, list[str]] = {}
+    for violation in bundle.checks.violations(values):
+        reason = f"field {violation.field!r}: {violation.got}; expected {violation.check.says}"
+        reasons.setdefault(int(places[violation.row]), []).append(reason)
+    return {row: ". ".join(found) for row, found in reasons.items()}
+
+
+def _plain(rows: pd.DataFrame, field: Field) -> list[Any]:
+    """The field's values as Python's own, None for a null."""
+    if field.name not in rows:
+        return [None] * len(rows)
+    column = rows[field.name]
+    values: list[Any] = column.astype("object").where(column.notna(), None).tolist()
+    if field.kind not in ("integer", "number"):
+        return values
+    number = int if field.kind == "integer" else float
+    return [None if value is None else number(value) for value in values]
+
+
+def _others(frame: pd.DataFrame, reasons: Collection[int]) -> NDArray[np.integer[Any]]:
+    return np.setdiff1d(np.arange(len(frame)), list(reasons))
 
 
 def _fits(column: pd.Series[Any], kind: FieldKind) -> NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +13,7 @@ import pyarrow as pa
 from sailplane.datasets.partitions import Partition
 from sailplane.datasets.versions import THREADS, frames, partitions_of
 from sailplane.errors import DataError, ModelError
+from sailplane.files import temporary_folder
 from sailplane.predictions.columns import Columns
 from sailplane.predictions.manifest import publish
 from sailplane.predictions.partitions import ScoredPartition, ScoredPartitions
@@ -47,7 +47,7 @@ def score(
     damaged, has another digest than that, or does not give its golden rows their scores: nothing is scored. DataError
     if not one row has a score.
     """
-    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+    with temporary_folder() as scratch:
         opened = fetch_bundle(storage, bundle, Path(scratch, "bundle"))
         if digest and opened.digest != digest:
             raise ModelError("fetch", bundle, got=f"digest {opened.digest[:12]}", expected=digest[:12])

@@ -4,28 +4,26 @@ manifest.json   what it is: names and types of the inputs, names of the outputs,
 model.onnx      the graph: inputs named as the arrays of `transform`, one output `probability` [n, len(outputs)]
 features.py     the project's feature code, as it was when the model was trained
 state.json      what `fit` learned on the training rows
-golden.json     rows with the scores that they got: whoever opens the bundle elsewhere must get them again
+golden.json     rows with their scores, which must come out the same wherever the bundle is opened
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sailplane.errors import ConfigurationError, ModelError, RequestError
+from sailplane.errors import ModelError
 from sailplane.records import Field
 from sailplane.registry.arrays import arrays_of_values
-from sailplane.registry.columns import columns_of, plain_records, read, typed_frame
-from sailplane.registry.features import Features, check_self_contained, load_features, rows_for
-from sailplane.registry.manifest import FILES, FORMAT, MANIFEST, Manifest, read_bytes, read_manifest, sha256
+from sailplane.registry.checks import Checks
+from sailplane.registry.columns import absent, columns_of, read, typed_frame
+from sailplane.registry.features import Features, load_features, rows_for
+from sailplane.registry.manifest import MANIFEST, Manifest, read_bytes, read_manifest, sha256
+from sailplane.registry.reads import GuardedColumns, GuardedFrame, Reads, guarded, read_by
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,17 +67,27 @@ class Bundle:
         return self._finite(self.scores(frame))
 
     def predict_values(self, values: Mapping[str, Sequence[Any]]) -> np.ndarray:
-        """`predict` of what `columns.read` gave, by field: the way of a request."""
+        """`predict` for the values of a request, as `columns.read` returns them. Raises RequestError if `transform`
+        reads an input that the request leaves out."""
         inputs = self.manifest.inputs
+        missing = absent(values, self._unread) if self._unread else frozenset()
+        held = [field for field in inputs if field.name not in missing] if missing else inputs
         make = arrays_of_values if self._features.takes_columns else typed_frame
-        return self._finite(self._scores(make(values, inputs), len(values[inputs[0].name])))
+        return self._finite(self._scores(make(values, held), len(values[inputs[0].name]), missing))
 
     def scores(self, frame: pd.DataFrame) -> np.ndarray:
-        """As `predict`, with NaN or infinity in the rows that get no number."""
-        return self._scores(rows_for(self._features.transform, frame, self.manifest.inputs), len(frame))
+        """As `predict`, with NaN or infinity for rows that cannot be scored. The frame may lack inputs that are not
+        required. Raises RequestError if `transform` reads one of these."""
+        missing = frozenset(field.name for field in self._unread if field.name not in frame)
+        return self._scores(rows_for(self._features.transform, frame, self.manifest.inputs), len(frame), missing)
 
-    def _scores(self, rows: Any, count: int) -> np.ndarray:
-        return self._run(self._features.transform(rows, self._state), count)
+    def _scores(self, rows: Any, count: int, missing: frozenset[str] = frozenset()) -> np.ndarray:
+        if missing:
+            rows = guarded(rows, Reads(self._names, missing))
+        arrays = self._features.transform(rows, self._state)
+        if isinstance(rows, GuardedColumns | GuardedFrame):
+            rows.reads.check()
+        return self._run(arrays, count)
 
     def _finite(self, scores: np.ndarray) -> np.ndarray:
         import numpy as np
@@ -104,9 +112,17 @@ class Bundle:
         return list(self._golden["scores"])
 
     def check(self) -> None:
-        """Raises ModelError if the golden rows do not get the scores that they got when the bundle was written."""
+        """Raises ModelError if the golden rows fail the checks of a request, or get other scores than when the bundle
+        was written."""
+        self.compare(self.requested(self.golden_records))
+
+    def requested(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """The scores of golden rows that are sent as requests."""
         inputs = self.manifest.inputs
-        self.compare(self.predict_values(read(columns_of(self.golden_records, inputs), inputs)))
+        values = read(columns_of(records, inputs), inputs)
+        for violation in self.checks.violations(values):
+            raise ModelError("check the golden rows of", self.manifest.model, got=violation, expected="none that fails")
+        return self.predict_values(values)
 
     def compare(self, scores: Any) -> None:
         """Raises ModelError if these are not the scores of the golden rows."""
@@ -128,8 +144,9 @@ class Bundle:
             )
 
     def example(self) -> dict[str, Any]:
-        """A request's body in Seldon's form, from the first golden row."""
-        record = self.golden_records[0]
+        """A request's body in Seldon's form: the fields of the first golden row that the model reads."""
+        unread = {field.name for field in self._unread}
+        record = {name: value for name, value in self.golden_records[0].items() if name not in unread}
         return {"data": {"names": list(record), "ndarray": [list(record.values())]}}
 
     def _run(self, arrays: Mapping[str, np.ndarray], rows: int) -> np.ndarray:
@@ -150,6 +167,26 @@ class Bundle:
         if scores.size != rows * len(self.manifest.outputs):
             raise ModelError("score", self.manifest.model, got=f"scores of shape {scores.shape}", expected=shape)
         return np.asarray(scores, dtype=np.float32).reshape(shape)
+
+    @cached_property
+    def checks(self) -> Checks:
+        """The checks of the inputs, for requests. Raises ModelError for a check that this release does not know."""
+        return Checks(self.manifest.inputs)
+
+    def reads(self, records: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+        """The inputs that `transform` reads for these rows."""
+        inputs = self.manifest.inputs
+        make = arrays_of_values if self._features.takes_columns else typed_frame
+        rows = make(read(columns_of(records, inputs), inputs), inputs)
+        return read_by(self._features.transform, rows, self._state, self._names)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [field.name for field in self.manifest.inputs]
+
+    @cached_property
+    def _unread(self) -> list[Field]:
+        return [field for field in self.manifest.inputs if not field.required]
 
     @cached_property
     def _wanted(self) -> list[str]:
@@ -180,70 +217,3 @@ class Bundle:
     @cached_property
     def _golden(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "golden.json").read_bytes()))
-
-
-def write(
-    folder: Path,
-    *,
-    model: str,
-    target: str,
-    outputs: tuple[str, ...],
-    inputs: tuple[Field, ...],
-    onnx: bytes,
-    features: Path,
-    state: Mapping[str, Any],
-    golden: pd.DataFrame,
-    run: str,
-    dataset: str,
-    as_of: datetime,
-) -> Bundle:
-    """Writes the bundle, all or nothing, in place of what lay there. The golden rows are scored both as they are and as
-    a request would bring them; ModelError if a score is not finite or the two differ, ConfigurationError if features.py
-    needs more than installed packages."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,46}", model):
-        raise ConfigurationError("name a model", repr(model), expected="at most 47 of a-z 0-9 _ -, the first no sign")
-    check_self_contained(features)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    try:
-        (draft / "model.onnx").write_bytes(onnx)
-        (draft / "features.py").write_bytes(features.read_bytes())
-        (draft / "state.json").write_text(json.dumps(state, allow_nan=False))
-        described = Manifest(
-            format=FORMAT,
-            model=model,
-            target=target,
-            outputs=outputs,
-            inputs=inputs,
-            files={},
-            run=run,
-            dataset=dataset,
-            as_of=as_of,
-            created=datetime.now(UTC),
-        )
-        _write_golden(Bundle(draft, described), golden)
-        files = {name: sha256((draft / name).read_bytes()) for name in FILES}
-        manifest = Manifest.from_dict({**described.to_dict(), "files": files})
-        (draft / MANIFEST).write_text(json.dumps(manifest.to_dict(), indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return Bundle.open(folder)
-
-
-def _write_golden(bundle: Bundle, golden: pd.DataFrame) -> None:
-    if not len(golden):
-        raise ModelError("write bundle", bundle.manifest.model, got="no golden rows", expected="at least one")
-    names = [field.name for field in bundle.manifest.inputs]
-    if missing := [name for name in names if name not in golden]:
-        raise ModelError("write bundle", bundle.manifest.model, got=f"golden rows without {missing}", expected=names)
-    records = plain_records(golden, bundle.manifest.inputs)
-    try:
-        as_requested = bundle.predict(bundle.frame(records))
-    except RequestError as error:
-        raise ModelError("score the golden rows of", bundle.manifest.model, got=error) from error
-    as_trained = bundle.predict(golden[names])
-    (bundle.folder / "golden.json").write_text(json.dumps({"records": records, "scores": as_requested.tolist()}))
-    bundle.compare(as_trained)

@@ -73,6 +73,8 @@ def _data(run: Run) -> Iterator[str]:
     yield "## Data\n"
     bad = f"; {dataset.quarantined} more did not fit the schema and were left out" if dataset.quarantined else ""
     yield f"`{dataset.name}`, version `{dataset.version}`: {dataset.rows} rows of {dataset.interval}{bad}.\n"
+    if dataset.revised:
+        yield f"Days corrected since they were first ingested: {'; '.join(dataset.revised)}.\n"
 
 
 def _metrics(model: Model) -> Iterator[str]:
@@ -124,10 +126,16 @@ def _lineage(model: Model, run: Run) -> Iterator[str]:
 def _use(bundle: Bundle) -> Iterator[str]:
     manifest = bundle.manifest
     yield "## How to use it\n"
-    yield "| field | kind | may be null |"
-    yield "|---|---|---|"
+    yield "| field | kind | may be null | the model reads it | checks of a request |"
+    yield "|---|---|---|---|---|"
     for field in manifest.inputs:
-        yield f"| {_line(field.name)} | {field.kind} | {'yes' if field.nullable else 'no'} |"
+        flags = ["yes" if flag else "no" for flag in (field.nullable, field.required)]
+        checks = "; ".join(check.says for check in field.checks)
+        yield f"| {_line(field.name)} | {field.kind} | {' | '.join(flags)} | {_line(checks)} |"
+    yield "\nA request may leave out a field that may be null, and one that the model does not read.\n"
+    if manifest.unchecked:
+        yield "Checks of the training rows that are not applied to requests:\n"
+        yield from (f"- {_line(told)}" for told in manifest.unchecked)
     yield f"""
 With Sailplane, from this folder:
 

@@ -44,22 +44,34 @@ _MOST_NAMES: Final = 30
 
 
 def check_names(names: Sequence[str], inputs: Sequence[Field], where: str = "request") -> None:
-    """Raises RequestError on a field that is missing, unknown or given twice. `where` they lie is for the error."""
+    """Raises RequestError for a field that is unknown, given twice, or missing and not optional. `where` is the
+    location of the names, for the error."""
     expected = [field.name for field in inputs]
     if names == expected:
         return
-    if missing := [name for name in expected if name not in names]:
+    if missing := [field.name for field in inputs if not field.optional and field.name not in names]:
         raise RequestError("read", where, got=f"field {missing[0]!r} is missing", expected=_fields(expected))
     if unknown := [name for name in names if name not in expected]:
         raise RequestError("read", where, got=f"field {shown(unknown[0])} is unknown", expected=_fields(expected))
-    if len(names) != len(expected):
+    if len(set(names)) != len(names):
         twice = next(name for name in names if list(names).count(name) > 1)
         raise RequestError("read", where, got=f"field {twice!r} is given twice", remedy="Give it once.")
 
 
-def read(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field]) -> dict[str, list[Any]]:
-    """Columns of JSON values as Python's own: numbers, strings, times in UTC; None for a null that is allowed."""
-    return {field.name: _read(columns[field.name], field) for field in inputs}
+def read(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field], first: int = 0) -> dict[str, list[Any]]:
+    """Columns of JSON values as Python's own: numbers, strings, times in UTC. A nullable value that is null, NaN or
+    missing becomes None. Inputs that the model does not read may be missing too. `first` is the number of the first
+    row, for errors."""
+    if len(columns) == len(inputs):
+        return {field.name: _read(columns[field.name], field, first) for field in inputs}
+    nulls = [None] * len(next(iter(columns.values())))
+    return {field.name: _read(columns.get(field.name, nulls), field, first) for field in inputs}
+
+
+def absent(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) -> frozenset[str]:
+    """Inputs that must not be null, but have no value in some row: no array and no frame can hold them."""
+    fields = (field for field in inputs if not field.required and not field.nullable)
+    return frozenset(field.name for field in fields if None in values[field.name])
 
 
 def typed_frame(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) -> pd.DataFrame:
@@ -69,18 +81,21 @@ def typed_frame(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) ->
     return pd.DataFrame({field.name: _typed(values[field.name], field) for field in inputs}, copy=False)
 
 
-def columns_of(records: Sequence[object], inputs: Sequence[Field], where: str = "request") -> dict[str, list[object]]:
-    """A list of {field: value} as {field: values}. `where` it lies is for the error."""
+def columns_of(
+    records: Sequence[object], inputs: Sequence[Field], where: str = "request", first: int = 0
+) -> dict[str, list[object]]:
+    """A list of {field: value} as {field: values}. `where` (the list's location) and `first` (its first row's number)
+    are for errors."""
     if not records:
         raise RequestError("read", where, got="no rows", expected="at least one row")
     columns: dict[str, list[object]] = {field.name: [] for field in inputs}
-    for row, record in enumerate(records):
+    for row, record in enumerate(records, first):
         if not isinstance(record, Mapping):
             raise RequestError(f"read {where}, row", row, got=shown(record), expected="an object of fields by name")
         if record.keys() != columns.keys():
             check_names([str(name) for name in record], inputs, f"{where}, row {row}")
         for name, column in columns.items():
-            column.append(record[name])
+            column.append(record.get(name))
     return columns
 
 
@@ -91,22 +106,26 @@ def plain_records(frame: pd.DataFrame, inputs: Sequence[Field]) -> list[dict[str
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _read(values: Sequence[object], field: Field) -> list[Any]:
-    reader = _READERS[field.kind]
+def _read(values: Sequence[object], field: Field, first: int) -> list[Any]:
+    reader, optional = _READERS[field.kind], field.optional
     try:
-        if field.nullable:
-            return [None if value is None else reader(value) for value in values]
+        if len(values) == 1:  # as most requests have
+            [value] = values
+            return [None if optional and (value is None or value != value) else reader(value)]
+        if optional:
+            # Only NaN differs from itself. Clients that can send only numbers use it for null.
+            return [None if value is None or value != value else reader(value) for value in values]
         return [reader(value) for value in values]
     except (ValueError, OverflowError) as error:
         row = next(row for row, value in enumerate(values) if not _fits(value, field))
-        expected = f"{EXPECTED[field.kind]}{' or null' if field.nullable else ''}"
+        expected = f"{EXPECTED[field.kind]}{' or null' if field.optional else ''}"
         got = shown(values[row])
-        raise RequestError(f"read field {field.name!r} of row {row}", got=got, expected=expected) from error
+        raise RequestError(f"read field {field.name!r} of row {first + row}", got=got, expected=expected) from error
 
 
 def _fits(value: object, field: Field) -> bool:
     try:
-        return (value is None and field.nullable) or _READERS[field.kind](value) is not None
+        return (field.optional and (value is None or value != value)) or _READERS[field.kind](value) is not None
     except (ValueError, OverflowError):
         return False
 

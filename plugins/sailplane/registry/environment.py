@@ -9,8 +9,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import sailplane
+
+# Environment variable with the digest of the packages that were installed when the process started.
+STARTED_WITH: Final = "STARTED_WITH"
 
 
 @cache
@@ -39,6 +43,11 @@ def differences(then: str, now: str) -> tuple[str, ...]:
         for name, version in before.items()
         if after.get(name) != version
     )
+
+
+def version_of(package: str) -> str:
+    """The version of an installed package, by its normalized name; empty if it is not installed."""
+    return _read(installed()).get(package, "")
 
 
 def _packages(folder: str) -> Iterator[tuple[str, str]]:

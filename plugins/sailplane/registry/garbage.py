@@ -1,12 +1,13 @@
-"""What the store holds that nothing needs any more: found, shown, and deleted.
+"""The garbage collector: finds the objects of the store that nothing needs, and moves them to the store's trash.
 
 An object goes if it is older than the grace period and nothing references it: no registered version, no judged run, no
 sweep that is open or was at work within the grace period, no process that runs, and of datasets no manifest that one of
 these names or that was published within the grace period. Versions of models go first: those that are not among the
 newest, carry no alias and are not deployed, in the transaction that finds them so.
 
-What is about to be deleted is looked at again: a few objects at a time, in one transaction of the ledger with their
-deletion, so that nothing becomes referenced in between. What is used again is put again (Storage.keep), and young.
+Before deletion objects are checked again, a few at a time, in one transaction of the ledger with their deletion, so
+that nothing becomes referenced in between. They are first copied to the trash, and deleted from there after a week
+(trash.py). An object that is used again is put again (Storage.keep), which makes it young.
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from sailplane.datasets.markers import chained
 from sailplane.datasets.partitions import Partition, data_path
 from sailplane.errors import ConfigurationError
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
+from sailplane.registry import kept, trash
 from sailplane.registry.references import FOLDERS, Key, References, read, unused_versions
 from sailplane.storage import Entry, Storage
 from sailplane.storage.store import FRESH
@@ -44,10 +47,15 @@ Live = Callable[[], Iterable[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Garbage:
-    """`versions` are (name, version) of models; `objects` have the sizes."""
+    """`versions` of models as (name, version), `objects` with their sizes, and `expired` objects of the trash."""
 
     versions: tuple[Key, ...]
     objects: tuple[Entry, ...]
+    expired: tuple[Entry, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not (self.versions or self.objects or self.expired)
 
     @property
     def bytes(self) -> int:
@@ -73,39 +81,48 @@ class Collector:
         self._known: dict[Entry, dict[str, Any]] = {}
 
     def find(self) -> Garbage:
-        """Deletes nothing."""
+        """Deletes nothing. Raises LedgerError if the store holds models that the ledger does not know."""
         since = time.time() - self._grace
         entries = self._entries(*FOLDERS)
+        kept.refuse_unknown(self._ledger, self._storage, entries)
         with self._ledger.begin() as connection:
             versions = unused_versions(connection, self._storage.root, keep=self._keep, since=since)
             held = read(connection, self._live(), since=since, without=versions)
         _hold_datasets(held, entries, self._json, since)
         young = {_group(entry.path) for entry in entries if _is_young(entry, since)}
         unused = [entry for entry in entries if not held.hold(entry.path) and _group(entry.path) not in young]
-        return Garbage(tuple(versions), tuple(sorted(unused, key=lambda entry: entry.path)))
+        objects = tuple(sorted(unused, key=lambda entry: entry.path))
+        return Garbage(tuple(versions), objects, tuple(trash.expired(self._storage)))
 
-    def collect(self) -> Garbage:
-        """What was deleted."""
-        found = self.find()
+    def collect(self, found: Garbage | None = None) -> Garbage:
+        """Returns the objects moved to the trash or deleted from it. `found` is the garbage that a user confirmed."""
+        found = found or self.find()
         versions = self._forget(found.versions)
         # The marker of a partition goes before what it names: without one the day is ingested again.
         objects = sorted(found.objects, key=lambda entry: (not entry.path.endswith(".json"), entry.path))
         deleted: list[Entry] = []
         for start in range(0, len(objects), BATCH):
             deleted += self._delete(objects[start : start + BATCH])
-        return Garbage(versions, tuple(sorted(deleted, key=lambda entry: entry.path)))
+        for entry in found.expired:
+            self._storage.delete(entry.path)
+        trash.unmark_gone(self._storage)
+        return Garbage(versions, tuple(sorted(deleted, key=lambda entry: entry.path)), found.expired)
 
     def _forget(self, versions: Sequence[Key]) -> tuple[Key, ...]:
         since = time.time() - self._grace
+        trash.mark(self._storage, versions)
         with self._ledger.begin() as connection:
             now = unused_versions(connection, self._storage.root, keep=self._keep, since=since)
             still = set(now).intersection(versions)
             for name, version in still:
                 connection.execute(sa.delete(models).where(models.c.name == name, models.c.version == version))
+        for name, version in set(versions) - still:
+            trash.unmark(self._storage, name, version)
         return tuple(sorted(still))
 
     def _delete(self, entries: Sequence[Entry]) -> list[Entry]:
-        since = time.time() - self._grace
+        since, today = time.time() - self._grace, datetime.now(UTC).date()
+        copies = {entry: trash.copy(self._storage, entry.path, today) for entry in entries}
         with self._ledger.begin() as connection:
             held = read(connection, self._live(), since=since)
             if any(entry.path.startswith("datasets/") for entry in entries):
@@ -115,6 +132,10 @@ class Collector:
             deleted = [entry for entry in free if self._unchanged(entry)]
             for entry in deleted:
                 self._storage.delete(entry.path)
+        for entry, copy in copies.items():
+            # The object is in use again.
+            if copy and entry not in deleted:
+                self._storage.delete(copy)
         return deleted
 
     def _entries(self, *folders: str) -> list[Entry]:
@@ -214,3 +235,10 @@ def _hold_day(
             named = f"{day}/{read_json(entry).get('digest')}.parquet"
             if held.hold(named) or named not in paths:
                 held.paths.add(entry.path)
+            if not read_json(entry):
+                # The marker is damaged: restoring it needs the rows that it names.
+                held.folders.add(f"{day}/")
+    for chain in chained(there).values():
+        # Without the newest marker an older one would count.
+        if any(held.hold(entry.path) for entry in chain):
+            held.paths.update((chain[-1].path, f"{day}/{read_json(chain[-1]).get('digest')}.parquet"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sailplane.errors import ModelError
+from sailplane.errors import DataError, ModelError
 from sailplane.registry import environment
 from sailplane.registry.sources import collect
 from sailplane.storage import Storage
@@ -51,8 +51,9 @@ def archived_code(storage: Storage, digest: str) -> bytes:
 
 
 def recorded_packages(storage: Storage, digest: str) -> str | None:
-    """None if the list is gone."""
+    """None if the list is gone or damaged."""
     try:
-        return storage.get(environment_path(digest)).decode()
-    except FileNotFoundError:
+        packages = storage.read_text(environment_path(digest))
+    except (FileNotFoundError, DataError):
         return None
+    return packages if environment.digest(packages) == digest else None

@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from sailplane.errors import ModelError
-from sailplane.records import Field, Record
+from sailplane.records import SPARSE, Field, Record
 
-FORMAT = 1
+# Format 2 added the inputs' checks and whether they are required.
+FORMAT = 2
+FORMATS = (1, FORMAT)
 FILES = ("model.onnx", "features.py", "state.json", "golden.json")
 MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Record):
-    """`inputs` are the fields that a request carries; `files` has the SHA-256 of each file."""
+    """`inputs` are the fields that a request carries; `files` has the SHA-256 of each file; `unchecked` are the checks
+    of the dataset's schema that are not applied to requests."""
 
     format: int
     model: str
@@ -31,11 +34,12 @@ class Manifest(Record):
     dataset: str
     as_of: datetime
     created: datetime
+    unchecked: tuple[str, ...] = field(default=(), metadata=SPARSE)
 
     @property
     def digest(self) -> str:
         """Of everything but the time of writing: a retry of the same run gives the same version."""
-        content = {key: value for key, value in self.to_dict().items() if key != "created"}
+        content = {key: value for key, value in self.content().items() if key != "created"}
         return sha256(json.dumps(content, sort_keys=True).encode())
 
 
@@ -43,12 +47,14 @@ def read_manifest(path: Path) -> Manifest:
     try:
         values = json.loads(read_bytes(path))
         manifest = Manifest.from_dict(values)
+        files = set(manifest.files)
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError("open bundle", path, got=error, expected="a manifest") from error
-    if manifest.format != FORMAT:
-        raise ModelError("open bundle", path, got=f"format {manifest.format}", expected=f"format {FORMAT}")
-    if set(manifest.files) != set(FILES):
-        raise ModelError("open bundle", path, got=f"files {sorted(manifest.files)}", expected=sorted(FILES))
+    if manifest.format not in FORMATS:
+        expected, remedy = f"format {FORMAT} or older", "Upgrade Sailplane to the release that made the bundle."
+        raise ModelError("open bundle", path, got=f"format {manifest.format}", expected=expected, remedy=remedy)
+    if files != set(FILES):
+        raise ModelError("open bundle", path, got=f"files {sorted(files)}", expected=sorted(FILES))
     return manifest
 
 

@@ -6,7 +6,6 @@ last one that passed its evaluation and has not served yet.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,13 +16,16 @@ from typing import Final
 import sqlalchemy as sa
 
 from sailplane.errors import ModelError
+from sailplane.files import temporary_folder
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import aliases, models
-from sailplane.records import Evaluation, Model, Run
+from sailplane.records import Evaluation, Model, Run, Windows
+from sailplane.registry import kept
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.card import CARD, card
 from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.storage import Storage
+from sailplane.storage.store import NOT_MOVED, RESTORE
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -37,13 +39,13 @@ def register(
     metrics: Mapping[str, float] | None = None,
     evaluation: Evaluation | None = None,
 ) -> Model:
-    """Copies the run's bundle to models/<name>/<version>/, writes its row with the lineage, and then its card. One that
-    passed its evaluation is the challenger from then on. A second call changes nothing.
+    """Copies the run's bundle to models/<name>/<version>/, writes its row with the lineage, and then its record and its
+    card. One that passed its evaluation is the challenger from then on. A second call changes nothing.
 
     `metrics` are the ones to keep with the model, the run's own by default. Raises ModelError if the bundle is damaged.
     """
-    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
-        bundle = fetch_bundle(storage, run.bundle, Path(scratch) / "bundle")
+    with temporary_folder() as scratch:
+        bundle = fetch_bundle(storage, run.bundle, Path(scratch) / "bundle", run.digest)
         prefix = f"models/{bundle.manifest.model}/{bundle.version}"
         _put(storage, prefix, bundle)
         model = Model(
@@ -58,10 +60,11 @@ def register(
             lineage=run,
             evaluation=evaluation,
         )
-        model = _keep(ledger, model)
+        model, created = _keep(ledger, model)
         # Before there was a row, the collector of garbage may have taken what lay there from an earlier try.
         if not {f"{prefix}/{name}" for name in (*FILES, MANIFEST)} <= set(storage.list(prefix)):
             _put(storage, prefix, bundle)
+        kept.keep(storage, model, created)
         storage.put(f"{prefix}/{CARD}", str(card(model, bundle)).encode())
     return model
 
@@ -122,6 +125,15 @@ class Version:
     aliases: tuple[str, ...] = ()
 
 
+def measured_on(model: Model) -> str:
+    """The window of `model.metrics`: the test days of its evaluation, or the validation days of its training."""
+    if model.evaluation and model.metrics == model.evaluation.metrics.get("challenger"):
+        return f"test {model.evaluation.window}"
+    if model.lineage:
+        return f"validation {Windows.of(model.lineage.dataset.interval).validation}"
+    return "not recorded"
+
+
 def versions(ledger: Ledger, name: str | None = None) -> list[Version]:
     """By name, the newest first."""
     with ledger.begin() as connection:
@@ -162,26 +174,43 @@ def fetch(storage: Storage, model: Model, folder: Path) -> Bundle:
     return bundle
 
 
-def fetch_bundle(storage: Storage, uri: str, folder: Path) -> Bundle:
-    """A copy of the bundle at that URI of the store. Raises ModelError if it is not there, or damaged."""
+def fetch_bundle(storage: Storage, uri: str, folder: Path, digest: str | None = None) -> Bundle:
+    """A copy of the bundle at that URI of the store. Raises ModelError if it is not there, or damaged, or has another
+    digest, as after a clear of the train step."""
     try:
         storage.download(storage.path(uri), folder)
     except FileNotFoundError as error:
-        raise ModelError("fetch bundle", uri, got="nothing there", remedy="Train the model again.") from error
-    return Bundle.open(folder)
+        raise ModelError("fetch bundle", uri, got="nothing there", remedy=f"Train it again. {NOT_MOVED}") from error
+    bundle = _opened(uri, folder)
+    if digest and bundle.digest != digest:
+        got, remedy = f"digest {bundle.digest[:12]}", "Clear the tasks that follow the train step too."
+        raise ModelError("fetch bundle", uri, got=got, expected=digest[:12], remedy=remedy)
+    return bundle
 
 
-def _keep(ledger: Ledger, model: Model) -> Model:
+def _opened(uri: str, folder: Path) -> Bundle:
+    """Its errors name the bundle in the store, not the copy."""
+    try:
+        return Bundle.open(folder)
+    except ModelError as error:
+        remedy = f"{RESTORE} If it was not registered yet, train it again."
+        raise ModelError("fetch bundle", uri, got=f"it is damaged: {error}", remedy=remedy) from error
+
+
+def _keep(ledger: Ledger, model: Model) -> tuple[Model, float]:
+    """The model as it is on the ledger now, and when it was registered."""
     with ledger.begin() as connection:
-        query = sa.select(models.c.record).where(models.c.name == model.name, models.c.version == model.version)
-        kept = connection.execute(query).scalar_one_or_none()
-        if kept is None:
-            row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": time.time()}
+        query = sa.select(models.c.record, models.c.created).where(
+            models.c.name == model.name, models.c.version == model.version
+        )
+        before, created = connection.execute(query).one_or_none(), time.time()
+        if before is None:
+            row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": created}
             connection.execute(sa.insert(models).values(row))
         passed = model.evaluation is not None and model.evaluation.passed
         if passed and _aliases(connection, model.name).get(CHAMPION) != model.version:
             _point(connection, model.name, CHALLENGER, model.version)
-    return model if kept is None else Model.from_dict(kept)
+    return (model, created) if before is None else (Model.from_dict(before.record), before.created)
 
 
 def _get(connection: sa.Connection, name: str, version: str) -> Model:

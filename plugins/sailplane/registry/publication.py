@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from huggingface_hub import CommitOperationAdd, HfApi, RepoFile
 
 from sailplane.errors import ConfigurationError, ConflictError, ModelError, StorageError
+from sailplane.files import temporary_folder
 from sailplane.records import Model, Record
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.card import CARD, card
@@ -48,7 +48,7 @@ def publish(
     parsed(f"hf://models/{repo}")
     if repo.count("/") != 1:
         raise ConfigurationError("publish to", repo, expected="owner/name")
-    with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+    with temporary_folder() as scratch:
         bundle = fetch(storage, model, Path(scratch) / "bundle")
         # A version that was registered before there were cards has none.
         if not (bundle.folder / CARD).exists():

@@ -14,6 +14,7 @@ from sailplane.ledger.tables import (
     aliases,
     metadata,
     models,
+    pins,
     rollouts,
     stops,
     sweep_jobs,
@@ -31,7 +32,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class References:
-    """`folders` end in a /; `versions` are those of datasets of which nobody says the name."""
+    """`folders` end in a /; `versions` are those of datasets whose name is not recorded."""
 
     paths: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
@@ -76,7 +77,7 @@ def read(
     connection: sa.Connection, live: Iterable[Mapping[str, Any]], *, since: float, without: Iterable[Key] = ()
 ) -> References:
     """As of this transaction: every registered version (those of `without` left out) with its lineage, every judged
-    run, the trials of sweeps that are open or were at work after `since`, and the specifications of what runs."""
+    run, the code of runs and the trials of sweeps that were active after `since`, and the live processes."""
     found, left_out = References(), set(without)
     for row in connection.execute(sa.select(models.c.name, models.c.version, models.c.record)):
         if (row.name, row.version) not in left_out:
@@ -84,7 +85,9 @@ def read(
             found.add(row.record)
     for record in _records(connection, "deployments", "cluster_deployments", "evaluations"):
         found.add(record)
-    for sweep in _at_work(connection, since):
+    for digest in connection.execute(sa.select(pins.c.digest).where(pins.c.created >= since)).scalars():
+        found.paths.add(code_path(digest))
+    for sweep in at_work(connection, since):
         found.folders.add(f"runs/{sweep}/")
         for record in connection.execute(sa.select(trials.c.run).where(trials.c.sweep == sweep)).scalars():
             found.add(record)
@@ -122,7 +125,7 @@ def _records(connection: sa.Connection, *tables: str) -> Iterator[Any]:
             yield from connection.execute(sa.select(table.c.record)).scalars()
 
 
-def _at_work(connection: sa.Connection, since: float) -> list[str]:
+def at_work(connection: sa.Connection, since: float) -> list[str]:
     """A sweep is over when all of its trials have ended, its time is up, or it was stopped. One that was left alone
     before is not over: `sailplane sweep stop` ends it."""
     stopped: dict[str, float] = {row.sweep: row.time for row in connection.execute(sa.select(stops))}

@@ -1,4 +1,4 @@
-"""The project's own code as one archive: what a training can be done again with."""
+"""The project's own code as one archive, from which a training can be reproduced."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from sailplane.errors import ModelError
 # Code, and what code reads beside itself; data belongs into the store.
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".txt", ".sql"})
 MOST_BYTES: Final = 2**18
+# Limits of a snapshot for files other than code: of one file, and of all.
+MOST_OTHER: Final = 2**20
+MOST_DATA: Final = 2**26
 # Equal sources, equal bytes.
 _TIME: Final = (2026, 1, 1, 0, 0, 0)
 
@@ -38,6 +41,53 @@ def collect(project: Path, code_paths: Iterable[str]) -> Sources:
             name = zipfile.ZipInfo(file.relative_to(project).as_posix(), _TIME)
             archive.writestr(name, file.read_bytes(), zipfile.ZIP_DEFLATED)
     return Sources(hashlib.sha256(packed.getvalue()).hexdigest(), packed.getvalue())
+
+
+def snapshot(project: Path, code_paths: Iterable[str]) -> Sources:
+    """All of `include/`, and what `collect` finds beside it; without files other than code that are larger than a MiB
+    or come after the first 64 MiB."""
+    files = dict.fromkeys(sorted({*_small(project / "include"), *_files(project, code_paths)}))
+    packed = io.BytesIO()
+    # Stored, not compressed: equal files are equal bytes on every machine.
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for file in files:
+            archive.writestr(zipfile.ZipInfo(file.relative_to(project).as_posix(), _TIME), file.read_bytes())
+    return Sources(hashlib.sha256(packed.getvalue()).hexdigest(), packed.getvalue())
+
+
+def changed(before: bytes, after: bytes) -> tuple[str, ...]:
+    """The paths whose contents differ between two archives, or that one of them lacks, sorted."""
+    old, new = _checksums(before), _checksums(after)
+    return tuple(sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path)))
+
+
+def paths(project: Path, code_paths: Iterable[str]) -> tuple[str, ...]:
+    """The files that `collect` archives, relative to the project."""
+    return tuple(file.relative_to(project).as_posix() for file in _files(project, code_paths))
+
+
+def _checksums(archive: bytes) -> dict[str, int]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        return {entry.filename: entry.CRC for entry in packed.infolist()}
+
+
+def visible(folder: Path) -> Iterator[Path]:
+    """All files below `folder` except hidden ones and Python's caches."""
+    for file in folder.rglob("*") if folder.is_dir() else ():
+        hidden = any(part.startswith((".", "__pycache__")) for part in file.relative_to(folder).parts)
+        if not hidden and file.is_file():
+            yield file
+
+
+def _small(folder: Path) -> Iterator[Path]:
+    left = MOST_DATA
+    for file in sorted(visible(folder)):
+        size = file.stat().st_size
+        if file.suffix == ".py":
+            yield file
+        elif size <= min(MOST_OTHER, left):
+            left -= size
+            yield file
 
 
 def unpack(archive: bytes, digest: str, folder: Path) -> None:
@@ -75,11 +125,8 @@ def _place(project: Path, module: str) -> Path | None:
 
 
 def _under(place: Path) -> Iterator[Path]:
-    for file in [place] if place.is_file() else place.rglob("*"):
-        hidden = any(part.startswith((".", "__pycache__")) for part in file.relative_to(place).parts)
-        if hidden or file.suffix not in SUFFIXES or not file.is_file():
-            continue
-        if file.suffix == ".py" or file.stat().st_size <= MOST_BYTES:
+    for file in [place] if place.is_file() else visible(place):
+        if file.suffix == ".py" or (file.suffix in SUFFIXES and file.stat().st_size <= MOST_BYTES):
             yield file
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from sailplane.errors import ServiceError
 from sailplane.home import Home
+from sailplane.services import accounts, logins
 
 T = TypeVar("T")
 BUSY_TRIES = 5
@@ -26,14 +28,39 @@ class RefusedError(ServiceError):
         self.detail = _detail(answer)
 
 
+class _Login(httpx.Auth):
+    """Logs in as the first admin when the server answers 401, and again when that login has expired. RefusedError if
+    the server refuses the login."""
+
+    requires_response_body = True
+
+    def __init__(self, home: Home, url: str) -> None:
+        self._home, self._url, self._token = home, url, ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if (yield self._with_token(request)).status_code != httpx.codes.UNAUTHORIZED:
+            return
+        secret = logins.issue(self._home, accounts.chief())
+        answer = yield httpx.Request("POST", f"{self._url}{logins.PAGE}/token", json={"secret": secret})
+        self._token = str(_decoded(answer)["access_token"])
+        yield self._with_token(request)
+
+    def _with_token(self, request: httpx.Request) -> httpx.Request:
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
 class AirflowApi:
     """Paths are relative to `/api/v2`; answers are the decoded JSON. ServiceError on no answer and on 5xx, RefusedError
     on 4xx."""
 
     def __init__(self, home: Home, timeout: float = 30) -> None:
-        self.url = f"http://127.0.0.1:{home.ui_port}"
+        self.url = _url(home, os.environ)
         # trust_env: a proxy that is set for the internet must not be asked for this machine.
-        self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=timeout, trust_env=False)
+        self._client = httpx.Client(
+            base_url=f"{self.url}/api/v2", timeout=timeout, trust_env=False, auth=_Login(home, self.url)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -72,11 +99,17 @@ class AirflowApi:
         except ServiceError:
             return None
 
-    def xcom(self, run: Run, task: str, map_index: int = -1) -> Any:
-        """What a task returned; None if it returned nothing."""
-        path = f"{run.path}/taskInstances/{task}/xcomEntries/return_value"
+    def xcom(self, run: Run, task: str, map_index: int = -1, key: str = "return_value") -> Any:
+        """The value that a task returned, or left under `key`; None if there is none."""
+        path = f"{run.path}/taskInstances/{task}/xcomEntries/{key}"
         entry = self.find(path, map_index=map_index)
         return entry["value"] if entry else None
+
+
+def _url(home: Home, env: Mapping[str, str]) -> str:
+    """In containers the api-server has a host name, which the services know by where tasks find it."""
+    execution = urlsplit(env.get("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", ""))
+    return f"{execution.scheme}://{execution.netloc}" if execution.netloc else f"http://127.0.0.1:{home.ui_port}"
 
 
 class Run:

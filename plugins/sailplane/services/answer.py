@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import httpx
 
-from sailplane.errors import RequestError, ServiceError
+from sailplane.errors import LedgerError, RequestError, ServiceError
 from sailplane.home import Home
 from sailplane.records import Deployment
 
@@ -34,11 +34,21 @@ def served(home: Home, model: str) -> Deployment | None:
 
 
 def all_served(home: Home) -> list[Deployment]:
-    """The deployments on the ledger, with their endpoints at the router's port of today."""
+    """The deployments in the ledger, with their current endpoints and violation settings; without a ledger, those that
+    the router serves."""
     from sailplane.ledger import Ledger
-    from sailplane.serving.local import deployments, endpoint
+    from sailplane.serving.local import deployments, endpoint, routed
+    from sailplane.serving.model_process import on_violation_file
+    from sailplane.serving.violations import declared
 
-    return [replace(d, endpoint=endpoint(home, d.name)) for d in deployments(Ledger.at(home))]
+    try:
+        found = deployments(Ledger.at(home))
+    except LedgerError:
+        found = routed(home)
+    return [
+        replace(d, endpoint=endpoint(home, d.name), on_violation=declared(on_violation_file(home, d.name)))
+        for d in found
+    ]
 
 
 def example(home: Home, deployment: Deployment) -> str:

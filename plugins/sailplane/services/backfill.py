@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx
@@ -14,14 +17,39 @@ from rich.console import Console
 from rich.live import Live
 
 from sailplane.errors import ConfigurationError
-from sailplane.records import Interval
+from sailplane.home import Home
+from sailplane.records import SOURCE_DELAY, Interval
 from sailplane.services.airflow_api import AirflowApi, RefusedError, poll
+from sailplane.services.launch import airflow_command
 
 ENDED: Final = ("success", "failed")
 PAGE: Final = 100
 # Airflow looks every 30 s whether a backfill has ended.
 SWEPT_SECONDS: Final = 60.0
 States = Mapping[datetime, str]
+
+
+def create(home: Home, arguments: Sequence[str]) -> int:
+    """Airflow's own `backfill create`, which is silent about runs that will not start; returns its exit code."""
+    command, environment = airflow_command(home, arguments)
+    code = subprocess.run(command, env=environment).returncode
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--dag-id")
+    parser.add_argument("--dry-run", action="store_true")
+    given, _ = parser.parse_known_args(arguments)
+    if code == 0 and given.dag_id and not given.dry_run and (reason := _waits(home, given.dag_id)):
+        sys.stderr.write(f"sailplane: {reason}\n")
+    return code
+
+
+def _waits(home: Home, dag: str) -> str | None:
+    with AirflowApi(home) as api:
+        if api.health() is None:
+            return "Airflow is not running: the runs of this backfill wait for `sailplane up`."
+        if (api.find(f"/dags/{dag}") or {}).get("is_paused"):
+            remedy = f"Switch it on in the UI, or by `sailplane airflow dags unpause {dag}`."
+            return f"{dag} is paused: the runs of this backfill wait until it is switched on. {remedy}"
+    return None
 
 
 class Backfill:
@@ -68,6 +96,17 @@ class Backfill:
             raise ConfigurationError("find DAG", self._dag, got="no DAG of that name", remedy=remedy)
         if dag["is_paused"]:
             raise self._refused("it is paused, and its runs would wait", "Switch it on in Airflow, or pass --no-run.")
+        self._check_last_day()
+
+    def _check_last_day(self) -> None:
+        """Its run would fail as long as the source's declared delay has not passed."""
+        params = [task["params"] for task in self._api.call("GET", f"/dags/{self._dag}/tasks")["tasks"]]
+        delays = [float(param[SOURCE_DELAY]["value"]) for param in params if SOURCE_DELAY in (param or {})]
+        known = self._period.end + timedelta(seconds=max(delays, default=0.0))
+        if datetime.now(UTC) < known:
+            last = self._period.end - timedelta(days=1)
+            got = f"--to {last:%Y-%m-%d} is complete from {known:%Y-%m-%d %H:%M} UTC on, by its source's delay"
+            raise self._refused(got, "Run it then, or name an earlier day.")
 
     def _post(self, body: Mapping[str, Any]) -> None:
         """A backfill whose runs have all ended is waited for, until Airflow notices that."""

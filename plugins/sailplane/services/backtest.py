@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from sailplane import pairing
 from sailplane.errors import ConfigurationError
 from sailplane.files import replace_file
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.records import Interval
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.backfill import Backfill
-from sailplane.storage import Storage
 
 if TYPE_CHECKING:
     from sailplane.evaluation.backtest import Backtest, Day
     from sailplane.evaluation.history import Judged
 
 DAY = timedelta(days=1)
+# How many corrections the summary names.
+REVISED = 5
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
@@ -38,8 +39,10 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     failed = [] if arguments.no_run else _backfilled(home, arguments, period, console)
     judged = _judged(home, arguments, period)
     with console.status("") as status:
-        found = backtest(Storage(home.store), judged, lambda day: status.update(f"judging again: {day:%Y-%m-%d}"))
+        found = backtest(pairing.store(home), judged, lambda day: status.update(f"judging again: {day:%Y-%m-%d}"))
     _show(found, arguments)
+    if old := _outdated(home, judged):
+        console.print(f"The rows of {old} of {len(judged)} runs were corrected since they ran: --again repeats these.")
     if failed:
         days = ", ".join(f"{day:%Y-%m-%d}" for day in failed)
         console.print(f"Failed, and left out: {days}. See http://localhost:{home.ui_port}/dags/{arguments.dag}/runs")
@@ -50,14 +53,24 @@ def told(backtest: Backtest) -> str:
     """The summary."""
     means = ", ".join(f"{name} {value:.4f}" for name, value in backtest.means.items())
     count = len(backtest.days)
-    return (
-        f"Mean {backtest.metric} of {count} days: {means}; the gate would have shipped {backtest.shipped} of {count}."
-    )
+    shipped = f"the gate would have shipped {backtest.shipped} of {count}."
+    return f"Mean {backtest.metric} of {count} days: {means}; {shipped}{_corrected(backtest)}"
+
+
+def _corrected(backtest: Backtest) -> str:
+    """The runs whose rows were corrected later, and so may not have been known at the time."""
+    days = [day for day in backtest.days if day.revised]
+    if not days:
+        return ""
+    latest = days[-1]
+    said = "; ".join(latest.revised[:REVISED]) + ("; ..." if len(latest.revised) > REVISED else "")
+    used = f"{len(days)} of {len(backtest.days)} runs used days that were corrected after they were first ingested"
+    return f" {used} ({latest.day:%Y-%m-%d}: {said}); --json lists them all."
 
 
 def rows(backtest: Backtest) -> list[list[str]]:
     """Of the table, the titles first."""
-    titles = ["day", "rows", "pipeline", "frozen", "baseline", "champion", "of", "ships"]
+    titles = ["day", "rows", "pipeline", "frozen", "baseline", "champion", "of", "ships", "data"]
     return [titles, *(_row(day, backtest.metric) for day in backtest.days)]
 
 
@@ -65,7 +78,7 @@ def _row(day: Day, metric: str) -> list[str]:
     measured = [day.pipeline, day.frozen, day.baseline, day.champion]
     numbers = ["" if one is None else f"{one[metric]:.4f}" for one in measured]
     champion = f"{day.champion_day:%Y-%m-%d}" if day.champion_day else ""
-    return [f"{day.day:%Y-%m-%d}", f"{day.rows:,}", *numbers, champion, "yes" if day.ships else "no"]
+    return [f"{day.day:%Y-%m-%d}", f"{day.rows:,}", *numbers, champion, "yes" if day.ships else "no", day.dataset[:8]]
 
 
 def _backfilled(home: Home, arguments: argparse.Namespace, period: Interval, console: Console) -> list[datetime]:
@@ -78,7 +91,7 @@ def _backfilled(home: Home, arguments: argparse.Namespace, period: Interval, con
 def _judged(home: Home, arguments: argparse.Namespace, period: Interval) -> list[Judged]:
     from sailplane.evaluation.history import of
 
-    judged = of(Ledger.at(home), arguments.dag, period)
+    judged = of(pairing.ledger(home), arguments.dag, period)
     models = sorted({one.evaluation.model for one in judged})
     name = arguments.model or (models[0] if len(models) == 1 else None)
     if len(models) > 1 and name is None:
@@ -93,6 +106,17 @@ def _judged(home: Home, arguments: argparse.Namespace, period: Interval) -> list
             remedy="Run it without --no-run, or look at why its runs failed.",
         )
     return [one for one in judged if one.evaluation.model == name]
+
+
+def _outdated(home: Home, judged: Sequence[Judged]) -> int:
+    """How many runs used rows that were corrected later."""
+    from sailplane.datasets.catalogue import superseded
+
+    used = [one.evaluation.run.dataset for one in judged]
+    names = {dataset.name for dataset in used}
+    return sum(
+        sum(superseded(pairing.store(home), [dataset for dataset in used if dataset.name == name])) for name in names
+    )
 
 
 def _period(arguments: argparse.Namespace) -> Interval:
@@ -119,12 +143,13 @@ def _show(found: Backtest, arguments: argparse.Namespace) -> None:
     if arguments.plot:
         _plot(found, arguments.plot)
     if arguments.json:
-        values = {**found.to_dict(), "means": found.means, "shipped": found.shipped}
+        values = {**found.content(), "means": found.means, "shipped": found.shipped}
         sys.stdout.write(json.dumps(values, indent=2) + "\n")
         return
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{found.model}: {found.metric} of each model on the days that it was judged on")
-    console.print(_table(rows(found)))
+    # A terminal of 80 columns has no room for the version of the data: it is on the page and in --json.
+    console.print(_table([line[:-1] for line in rows(found)]))
     console.print(told(found))
 
 

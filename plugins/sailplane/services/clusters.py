@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit
 
+from sailplane import pairing
 from sailplane.errors import ServiceError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.services.answer import ask
 from sailplane.serving.kubernetes import workloads
 from sailplane.serving.kubernetes.core_v1 import PATH
@@ -15,13 +15,12 @@ from sailplane.serving.kubernetes.golden import registered
 from sailplane.serving.kubernetes.names import object_name, service_name
 from sailplane.serving.kubernetes.recorded import OnCluster, latest
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
-from sailplane.storage import Storage
 
 
 def asked(home: Home, name: str, body: str | None) -> str:
     """The answer of a model on a cluster with a known gateway. Raises ServiceError, with the way to it, for another
     one, and for one that is served nowhere."""
-    ledger = Ledger.at(home)
+    ledger = pairing.ledger(home)
     there = latest(ledger, name)
     if there is None:
         raise ServiceError("ask model", name, got="no version is served", remedy="`sailplane status` lists them.")
@@ -29,7 +28,7 @@ def asked(home: Home, name: str, body: str | None) -> str:
     if not workload.ingress or not isinstance(workload, CoreV1):
         raise ServiceError("ask model", name, got=f"it is served at {there.place}", remedy=_way(there, workload))
     if body is None:
-        with registered(ledger, Storage(home.store), name)(deployment.version) as bundle:
+        with registered(ledger, pairing.store(home), name)(deployment.version) as bundle:
             body = json.dumps(bundle.example())
     return ask(deployment, body, remedy="See whether the cluster's gateway is there.")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
-from sailplane.services import object_store
+from sailplane.services import accounts, object_store
 
 LOCAL_SETTINGS = '''"""Written by `sailplane run`; changes here are lost."""
 
@@ -58,13 +58,14 @@ def prepare(home: Home) -> None:
             replace_file(_secrets_file(home), json.dumps(_new_secrets()))
         if home.has_s3:
             object_store.prepare(home)
+    accounts.prepare(home)
 
 
 def environment(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
     """`env` completed for a service. What `env` says of Airflow's settings wins, so that one database or one executor
     can be set from outside; where Airflow keeps its files does not: that is always the home."""
     given = {key: value for key, value in env.items() if key not in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")}
-    settings = {**_paths(home), **_network(home), **_pace(), **_privacy(), **_keys(home), **_store(home)}
+    settings = {**_paths(home), **_network(home), **_pace(), **_privacy(home), **_keys(home), **_store(home, env)}
     unset = {key: value for key, value in settings.items() if not _given(key, given)}
     return {**given, **unset, **_process(home, env)}
 
@@ -147,10 +148,11 @@ def _pace() -> dict[str, str]:
     }
 
 
-def _privacy() -> dict[str, str]:
+def _privacy(home: Home) -> dict[str, str]:
     return {
-        # Everybody who reaches the UI is its admin: it listens on loopback and refuses foreign host names.
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        **accounts.settings(home),
+        # A login lasts a week.
+        "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME": str(7 * 86400),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
         "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
@@ -163,8 +165,8 @@ def _keys(home: Home) -> dict[str, str]:
     return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
-def _store(home: Home) -> dict[str, str]:
-    return object_store.settings(home) if home.has_s3 else {}
+def _store(home: Home, env: Mapping[str, str]) -> dict[str, str]:
+    return object_store.settings(home, env) if home.has_s3 else {}
 
 
 def _new_secrets() -> dict[str, str]:

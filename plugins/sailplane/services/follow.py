@@ -99,6 +99,6 @@ def _table(lines: list[Line]) -> Table:
 def _print_changes(lines: list[Line], shown: dict[str, str], console: Console) -> None:
     for line in lines:
         task = line.task.split(" ")[0]
-        if line.state in (*ENDED, "running", "up_for_retry") and shown.get(task) != line.state:
+        if line.state in (*ENDED, "running", "deferred", "up_for_retry") and shown.get(task) != line.state:
             console.print(str(line))
             shown[task] = line.state

@@ -9,17 +9,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import NoReturn
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
+from sailplane import origins
 from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.files import replace_file
 from sailplane.home import Home
-from sailplane.services import leftovers, object_store, shipper
+from sailplane.services import daily, leftovers, object_store, shipper
+from sailplane.services.accounts import EVERYBODY
 from sailplane.services.environment import environment, prepare
 
 # The log servers of scheduler and triggerer would listen on all interfaces.
@@ -31,6 +34,11 @@ AIRFLOW = {
 }
 # supervisord with the router and the model servers, for a container of their own.
 SERVING = "serving"
+# Mostly idle, so each runs as a single file that imports only the standard library. Its argument is a path.
+SCRIPTS: dict[str, tuple[str, Callable[[Home], Path]]] = {
+    shipper.NAME: (shipper.__file__, lambda home: home.requests),
+    daily.NAME: (daily.__file__, lambda home: home.daily),
+}
 API_SECONDS = 180
 _BACK_SECONDS = 10
 
@@ -38,17 +46,20 @@ _BACK_SECONDS = 10
 def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
     """The process becomes the service; only the serving service returns, once it was told to stop. ServiceError if
     what the service waits for does not come."""
-    if service not in (*AIRFLOW, SERVING, object_store.NAME, shipper.NAME):
-        names = ", ".join((*AIRFLOW, SERVING, object_store.NAME, shipper.NAME))
+    if service not in (*AIRFLOW, SERVING, object_store.NAME, *SCRIPTS):
+        names = ", ".join((*AIRFLOW, SERVING, object_store.NAME, *SCRIPTS))
         raise ConfigurationError("run service", service, got="no such service", expected=f"one of {names}")
     prepare(home)
+    if service == "api-server":
+        _require_login(environment(home, env))
     if service == SERVING:
         serve(home)
         return
     if service == object_store.NAME:
         object_store.run(home)
-    if service == shipper.NAME:
-        command = [sys.executable, "-I", "-S", shipper.__file__, str(home.requests)]
+    if service in SCRIPTS:
+        script, path = SCRIPTS[service]
+        command = [sys.executable, "-I", "-S", script, str(path(home))]
         os.execve(sys.executable, command, {**environment(home, env), leftovers.MARK: service})  # noqa: S606
     leftovers.kill_earlier_life(home, service)
     leftovers.record(home, service)
@@ -63,8 +74,18 @@ def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
 
 def airflow(home: Home, arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> None:
     """The process becomes Airflow's own command, over the database and the settings of the services."""
+    command, settings = airflow_command(home, arguments, env)
+    os.execve(sys.executable, command, settings)  # noqa: S606
+
+
+def airflow_command(
+    home: Home, arguments: Sequence[str], env: Mapping[str, str] = os.environ
+) -> tuple[list[str], dict[str, str]]:
+    """Airflow's own command, and its environment."""
     prepare(home)
-    os.execve(sys.executable, [*_airflow(), *arguments], environment(home, env))  # noqa: S606
+    # A closed pipe, as with `| head`, must not print a traceback.
+    command = (sys.executable, "-P", "-m", "sailplane.services.closed_output", "airflow")
+    return [*command, *arguments], environment(home, env)
 
 
 def become_airflows(home: Home, module: str, arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> NoReturn:
@@ -100,16 +121,31 @@ def serve(home: Home) -> None:
     supervisor.shutdown()
 
 
+def _require_login(settings: Mapping[str, str]) -> None:
+    """ConfigurationError for a UI without a login that other machines can reach: each of their users would be admin."""
+    host = settings.get("AIRFLOW__API__HOST", "")
+    if settings[EVERYBODY].lower() == "true" and host not in origins.LOCAL:
+        expected, remedy = " or ".join(origins.LOCAL), "Remove SAILPLANE_LOGIN=off, or listen on 127.0.0.1."
+        raise ConfigurationError("run the UI without a login on", host, expected=expected, remedy=remedy)
+
+
 def _airflow() -> tuple[str, ...]:
     # -P: a file in the project's top folder must not shadow a module.
     return (sys.executable, "-P", "-m", "airflow")
+
+
+def migration_is_due(home: Home) -> bool:
+    """Whether the local database was last migrated by another version of Airflow."""
+    stamp = home.airflow / "migrated"
+    there = (home.airflow / "airflow.db").exists() and stamp.exists()
+    return not there or stamp.read_text() != version("apache-airflow")
 
 
 def _migrate(home: Home, env: Mapping[str, str]) -> None:
     database = home.airflow / "airflow.db"
     stamp, wanted = home.airflow / "migrated", version("apache-airflow")
     local = env.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN") == f"sqlite:///{database}"
-    if local and database.exists() and stamp.exists() and stamp.read_text() == wanted:
+    if local and not migration_is_due(home):
         return
     settings = home.airflow / "airflow.cfg"
     written = settings.exists()

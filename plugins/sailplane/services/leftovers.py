@@ -16,6 +16,8 @@ from sailplane.home import Home
 MARK = "SAILPLANE_SERVICE"
 # A process that is just being started shows no environment yet, and may start another one before it ends.
 PASSES = 4
+# It writes out what a training gave it, and ends with the training.
+WRITER = "wandb-core"
 
 
 def record(home: Home, service: str) -> None:
@@ -41,7 +43,8 @@ def kill_all(home: Home) -> list[int]:
         processes = marked(home)
         for process in processes:
             with suppress(psutil.NoSuchProcess):
-                process.terminate()
+                if process.name() != WRITER:
+                    process.terminate()
         _gone, alive = psutil.wait_procs(processes, timeout=10)
         _kill(alive)
         ended += [process.pid for process in processes]

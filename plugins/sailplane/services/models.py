@@ -1,4 +1,4 @@
-"""`sailplane models list | show | gc`, `sailplane reproduce`: a function a command, (home, arguments) -> exit code."""
+"""`sailplane models list | show | gc | restore`, `sailplane reproduce`: (home, arguments) -> exit code."""
 
 from __future__ import annotations
 
@@ -9,57 +9,82 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from sailplane import pairing
+from sailplane.errors import ModelError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.card import CARD
 from sailplane.registry.garbage import KEEP, Collector, Garbage
-from sailplane.registry.models import Version, find, versions
+from sailplane.registry.models import Version, find, measured_on, versions
+from sailplane.registry.trash import TRASH, restore
+from sailplane.services.confirmation import confirm
 from sailplane.services.status import print_columns
-from sailplane.storage import Storage
 from sailplane.training.reproduction import Reproduction, reproduce
 
 
 def _list(home: Home, arguments: argparse.Namespace) -> int:
-    found = versions(Ledger.at(home))
+    found = versions(pairing.ledger(home))
     if arguments.json:
         sys.stdout.write(json.dumps([_plain(version) for version in found], indent=2) + "\n")
     elif found:
-        print_columns([("MODEL", "VERSION", "AS OF", "REGISTERED", "ALIASES", "METRICS"), *map(_row, found)])
+        print_columns(
+            [("MODEL", "VERSION", "AS OF", "REGISTERED", "ALIASES", "METRICS", "MEASURED ON"), *map(_row, found)]
+        )
     else:
         sys.stdout.write("No model is registered yet: a DAG's deploy task does that.\n")
     return 0
 
 
 def _show(home: Home, arguments: argparse.Namespace) -> int:
-    ledger = Ledger.at(home)
+    ledger = pairing.ledger(home)
     model = find(ledger, f"{arguments.model}@{arguments.version}" if arguments.version else arguments.model)
     version = next(one for one in versions(ledger, model.name) if one.model.version == model.version)
     if arguments.json:
         sys.stdout.write(json.dumps(_plain(version), indent=2) + "\n")
         return 0
-    print_columns([("ALIASES", ", ".join(version.aliases) or "-"), ("REGISTERED", _date(version)), ("URI", model.uri)])
+    about = [("ALIASES", ", ".join(version.aliases) or "-"), ("REGISTERED", _date(version)), ("URI", model.uri)]
+    print_columns([*about, ("MEASURED", measured_on(model))])
     sys.stdout.write(f"\n{_card(home, model)}\n")
     return 0
 
 
 def _gc(home: Home, arguments: argparse.Namespace) -> int:
     keep = KEEP if arguments.keep is None else arguments.keep
-    collector = Collector(Ledger.at(home), Storage(home.store), live=lambda: _specifications(home), keep=keep)
-    garbage = collector.find() if arguments.dry_run else collector.collect()
-    _print_garbage(garbage, "would be deleted" if arguments.dry_run else "deleted")
+    collector = Collector(*pairing.opened(home), live=lambda: _specifications(home), keep=keep)
+    found = collector.find()
+    if arguments.dry_run:
+        _print_garbage(found, "would be moved to the trash")
+    elif arguments.yes:
+        _print_garbage(collector.collect(found), "moved to the trash")
+    elif found.empty:
+        _print_garbage(found, "to move to the trash")
+    else:
+        _print_garbage(found, "to move to the trash")
+        confirm(f"Move them to {home.store}/{TRASH}, where they stay for a week?", "--yes")
+        collector.collect(found)
+    return 0
+
+
+def _restore(home: Home, arguments: argparse.Namespace) -> int:
+    storage = pairing.store(home)
+    restored = restore(storage, arguments.path)
+    if not restored:
+        got = "nothing of it is in the trash, or all of it is in its place"
+        remedy = "`sailplane models gc` printed the paths."
+        raise ModelError("restore", storage.uri(arguments.path), got=got, remedy=remedy)
+    sys.stdout.write("".join(f"{path}\n" for path in restored))
     return 0
 
 
 def _reproduce(home: Home, arguments: argparse.Namespace) -> int:
     """Exit code: 0 if it came out the same, else 1."""
-    model = find(Ledger.at(home), arguments.model)
-    result = reproduce(home, Storage(home.store), model, tell=lambda line: sys.stderr.write(f"{line}\n"))
-    sys.stdout.write(json.dumps(result.to_dict(), indent=2) + "\n" if arguments.json else _told(result))
+    model = find(pairing.ledger(home), arguments.model)
+    result = reproduce(home, pairing.store(home), model, tell=lambda line: sys.stderr.write(f"{line}\n"))
+    sys.stdout.write(json.dumps(result.content(), indent=2) + "\n" if arguments.json else _told(result))
     return 0 if result.agrees else 1
 
 
-COMMANDS: Final = {"list": _list, "show": _show, "gc": _gc, "reproduce": _reproduce}
+COMMANDS: Final = {"list": _list, "show": _show, "gc": _gc, "restore": _restore, "reproduce": _reproduce}
 
 
 def _specifications(home: Home) -> Iterator[dict[str, Any]]:
@@ -77,6 +102,10 @@ def _print_garbage(garbage: Garbage, said: str) -> None:
         sys.stdout.write(f"{_size(entry.size):>9}  {entry.path}\n")
     count = f"{len(garbage.versions)} versions and {len(garbage.objects)} objects"
     sys.stdout.write(f"{count}, {_size(garbage.bytes).strip()}, {said}.\n")
+    if garbage.expired:
+        gone, size = len(garbage.expired), _size(sum(entry.size for entry in garbage.expired)).strip()
+        when = "deleted" if said.startswith("moved") else "to delete for good"
+        sys.stdout.write(f"{gone} objects, {size}, that were a week in the trash: {when}.\n")
 
 
 def _told(result: Reproduction) -> str:
@@ -85,29 +114,32 @@ def _told(result: Reproduction) -> str:
     measure = "bit for bit" if result.exact else "in its metrics, within tolerance"
     verdict = f"agrees {measure}" if result.agrees else f"does not agree {measure}"
     metrics = ", ".join(f"{name.removeprefix('validation_')} {value:.4f}" for name, value in result.now.items())
-    lines.append(f"{result.model} {result.version}, trained again in {result.seconds:.1f} s, {verdict}: {metrics}")
+    again = f"{result.model} {result.version}, trained again in {result.seconds:.1f} s, {verdict}"
+    lines.append(f"{again}: {metrics} on validation {result.validation}")
     return "".join(f"{line}\n" for line in lines)
 
 
 def _card(home: Home, model: Model) -> str:
-    storage = Storage(home.store)
+    storage = pairing.store(home)
     try:
-        return storage.get(f"{storage.path(model.uri)}/{CARD}").decode()
+        return storage.read_text(f"{storage.path(model.uri)}/{CARD}")
     except FileNotFoundError:
         # It was registered before there were cards.
-        return json.dumps(model.to_dict(), indent=2)
+        return json.dumps(model.content(), indent=2)
 
 
 def _row(version: Version) -> tuple[str, ...]:
     model = version.model
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(model.metrics.items())[:2])
     named = ", ".join(version.aliases) or "-"
-    return model.name, model.version, f"{model.as_of:%Y-%m-%d}", _date(version), named, metrics or "-"
+    measured = measured_on(model) if metrics else "-"
+    return model.name, model.version, f"{model.as_of:%Y-%m-%d}", _date(version), named, metrics or "-", measured
 
 
 def _plain(version: Version) -> dict[str, Any]:
     created = datetime.fromtimestamp(version.created, UTC).isoformat()
-    return {**version.model.to_dict(), "aliases": list(version.aliases), "registered": created}
+    measured = {"measured_on": measured_on(version.model)}
+    return {**version.model.content(), **measured, "aliases": list(version.aliases), "registered": created}
 
 
 def _date(version: Version) -> str:

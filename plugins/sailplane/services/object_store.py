@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -58,8 +59,10 @@ def prepare(home: Home) -> Path:
     return home.s3
 
 
-def settings(home: Home) -> dict[str, str]:
-    """The key for a service: for the platform by a file, for anybody's DAG as the connection `sailplane_s3`."""
+def settings(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The settings by which services reach the store: a file for the platform, the connection `sailplane_s3` for DAGs.
+    Unless the user has AWS settings, `pd.read_parquet("s3://sailplane/...")` and the connection `aws_default` reach it
+    too."""
     access = ask(home)()
     connection = {
         "conn_type": "aws",
@@ -67,7 +70,25 @@ def settings(home: Home) -> dict[str, str]:
         "password": access.secret,
         "extra": {"endpoint_url": access.endpoint, "region_name": access.region},
     }
-    return {accesses.SETTING: str(home.store_access), "AIRFLOW_CONN_SAILPLANE_S3": json.dumps(connection)}
+    by_default = {} if _has_aws(env) else _as_default(access)
+    return {accesses.SETTING: str(home.store_access), "AIRFLOW_CONN_SAILPLANE_S3": json.dumps(connection), **by_default}
+
+
+def _as_default(access: Access) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": str(access.key),
+        "AWS_SECRET_ACCESS_KEY": str(access.secret),
+        accesses.ENDPOINT: str(access.endpoint),
+        "AWS_REGION": str(access.region),
+        "AWS_DEFAULT_REGION": str(access.region),
+    }
+
+
+def _has_aws(env: Mapping[str, str]) -> bool:
+    """Whether the user has settings for AWS, or for another S3, which must keep working."""
+    folder = Path(env.get("HOME") or Path.home()) / ".aws"
+    files = any((folder / name).exists() for name in ("config", "credentials"))
+    return files or "AIRFLOW_CONN_AWS_DEFAULT" in env or any(name.startswith("AWS_") for name in env)
 
 
 def ask(home: Home) -> Ask:
@@ -99,6 +120,9 @@ def _command(home: Home) -> list[str]:
         # Its own defaults delete a bucket that is full, and make one for a name with a slip in it.
         "s3.allowDeleteBucketNotEmpty": "false",
         "s3.autoCreateBucket": "false",
+        # Its master wants no key over HTTP: a picture's address on any page, opened here, would delete all objects
+        # (/col/delete?collection=sailplane). The parts speak gRPC to each other.
+        "disableHttp": "true",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
         "webdav": "false",

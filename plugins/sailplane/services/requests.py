@@ -9,9 +9,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sailplane import pairing
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.files import room_for
 from sailplane.home import Home
+from sailplane.services.days import require_order
 from sailplane.services.shipment import failure
 from sailplane.services.status import print_columns
 from sailplane.serving.spool import UNREADABLE
@@ -27,8 +29,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     """Counts them; with an output, also writes their rows."""
     from sailplane.monitoring import Counts
 
-    _check_days(arguments)
-    storage, counts = Storage(home.store), Counts()
+    require_order(arguments.first, arguments.last)
+    storage, counts = pairing.store(home), Counts()
     _check_name(home, storage, arguments.model)
     _read(home, storage, arguments, counts)
     if arguments.json:
@@ -52,12 +54,6 @@ def _read(home: Home, storage: Storage, arguments: argparse.Namespace, counts: C
     else:
         for _ in scan(storage, arguments.model, **asked):
             pass
-
-
-def _check_days(arguments: argparse.Namespace) -> None:
-    first, last = arguments.first, arguments.last
-    if first and last and first > last:
-        raise ConfigurationError("read --from", f"{first}", got=f"--to {last}", expected="a day that is not after --to")
 
 
 def _check_name(home: Home, storage: Storage, model: str) -> None:

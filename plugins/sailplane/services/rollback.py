@@ -6,20 +6,19 @@ import argparse
 import getpass
 import socket
 
+from sailplane import pairing
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.services.launch import become_airflows
 from sailplane.serving.rollout.back import place_of, roll_back
 from sailplane.serving.rollout.run import Serving
-from sailplane.storage import Storage
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    ledger, name = Ledger.at(home), arguments.model
+    ledger, name = pairing.ledger(home), arguments.model
     if place_of(ledger, name) is not None:
         to = [] if arguments.to is None else [arguments.to]
         become_airflows(home, "sailplane.hooks.rollback", [person(), name, *to])
-    roll_back(Serving.local(home, ledger, Storage(home.store), name), person(), to=arguments.to)
+    roll_back(Serving.local(home, ledger, pairing.store(home), name), person(), to=arguments.to)
     return 0
 
 

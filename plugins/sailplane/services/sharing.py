@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sailplane import code
+from sailplane import code, pairing
 from sailplane.home import Home
-from sailplane.ledger import Ledger
+from sailplane.registry.pins import unpacked
 from sailplane.shares import tokens
 from sailplane.shares.stored import Stored
-from sailplane.storage import Storage
 from sailplane.sweeps import results
+from sailplane.sweeps.names import only
 from sailplane.training.specs import SweepWorkerSpec
 
 _TOLD = """\
@@ -33,7 +34,8 @@ sweep to who has the token, and nothing else of Airflow. `sailplane sweep unshar
 
 
 def share(home: Home, arguments: argparse.Namespace) -> int:
-    ledger, sweep = Ledger.at(home), arguments.sweep
+    ledger = pairing.ledger(home)
+    sweep = only(ledger, arguments.sweep)
     job = results.job(ledger, sweep)
     if job:
         _share_data(home, SweepWorkerSpec.from_dict(job))
@@ -45,9 +47,11 @@ def share(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def unshare(home: Home, arguments: argparse.Namespace) -> int:
-    was = tokens.unshare(Ledger.at(home), arguments.sweep)
+    ledger = pairing.ledger(home)
+    sweep = only(ledger, arguments.sweep, among=partial(tokens.is_shared, ledger))
+    was = tokens.unshare(ledger, sweep)
     told = "is no longer shared; trials of workers elsewhere are given again" if was else "was not shared"
-    sys.stdout.write(f"{arguments.sweep} {told}.\n")
+    sys.stdout.write(f"{sweep} {told}.\n")
     return 0
 
 
@@ -56,8 +60,11 @@ def _share_data(home: Home, job: SweepWorkerSpec) -> None:
     from sailplane.training.arrays import pack
     from sailplane.training.data import prepare
 
+    storage = pairing.store(home)
+    if job.code:
+        code.use(unpacked(home, storage, job.code))
     features: Any = code.load(job.features)
-    data = prepare(Storage(home.store), job.dataset, features)
+    data = prepare(storage, job.dataset, features)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "data.npz")
         pack(data, file)

@@ -33,14 +33,14 @@ def main() -> int:
 def ship(home: Home) -> None:
     """Raises SailplaneError."""
     from sailplane.monitoring.shipping import ship
-    from sailplane.storage import Storage
+    from sailplane.pairing import store_without_ledger
 
     place, remedy = Root.parse(home.store), "Let a DAG's ShipRequestsOperator do it."
     if place.connection:
         got = "its key is in a connection, which only Airflow knows"
         raise ConfigurationError("ship requests to", place.uri, got=got, remedy=remedy)
     try:
-        shipped = ship(home.requests, Storage(home.store))
+        shipped = ship(home.requests, store_without_ledger(home))
     except AccessError as error:
         remedy = f"If Airflow has a connection for it: {remedy[0].lower()}{remedy[1:]}"
         raise ConfigurationError("ship requests to", place.uri, got=error, remedy=remedy) from error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sailplane import pairing
+from sailplane.errors import LedgerError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
-from sailplane.services import object_store
+from sailplane.services import daily, object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.answer import all_served
 from sailplane.services.programs import programs
@@ -63,22 +65,54 @@ def request_log(home: Home) -> dict[str, Any]:
     return {"waiting": held_bytes(home.requests), "failure": failure(home.requests)}
 
 
+def daily_commands(home: Home) -> list[dict[str, Any]]:
+    """The commands that the platform runs once a day. Times are ISO 8601, or None if there is none yet."""
+    known = daily.read(home.daily)
+    records = {" ".join(command): known.get(" ".join(command), daily.Record()) for command in daily.COMMANDS}
+    return [
+        {
+            "command": f"sailplane {name}",
+            "succeeded": _iso(one.succeeded),
+            "failures": one.failures,
+            "reason": one.reason,
+            "next": _iso(max(one.due(), time.time())),
+        }
+        for name, one in records.items()
+    ]
+
+
+def _iso(seconds: float) -> str | None:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
+
+
 def show(home: Home, *, as_json: bool) -> int:
     """Exit code: 0 if everything runs, else 1."""
-    found, served = services(home), [deployment.to_dict() for deployment in all_served(home)]
-    elsewhere, log = on_clusters(Ledger.at(home)), request_log(home)
+    found, served = services(home), [deployment.content() for deployment in all_served(home)]
+    (elsewhere, fault), log = _on_clusters(home), request_log(home)
     if as_json:
         import json
 
         models = {"models": served, "cluster_models": [shown(one) for one in elsewhere]}
-        known = {"services": [asdict(s) for s in found], **models, "request_log": log}
+        about = {"request_log": log, "daily": daily_commands(home), "ledger": fault}
+        known = {"services": [asdict(s) for s in found], **models, **about}
         sys.stdout.write(json.dumps(known, indent=2) + "\n")
     else:
         _print(found, served)
         print_on_clusters(elsewhere)
         if log["failure"]:
             sys.stdout.write(f"\nThe log of the requests waits, {log['waiting'] / 1e6:.1f} MB: {log['failure']}\n")
-    return 0 if all(service.state == "running" for service in found) else 1
+        _print_failed(daily_commands(home))
+        if fault:
+            sys.stdout.write(f"\n{fault}\n")
+    return 0 if not fault and all(service.state == "running" for service in found) else 1
+
+
+def _on_clusters(home: Home) -> tuple[list[OnCluster], str | None]:
+    """The deployments on clusters, and why the ledger cannot be read, if it cannot."""
+    try:
+        return on_clusters(pairing.ledger(home)), None
+    except LedgerError as error:
+        return [], str(error)
 
 
 def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
@@ -88,6 +122,13 @@ def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
     if served:
         sys.stdout.write("\n")
         print_columns([("MODEL", "VERSION", "ENDPOINT"), *((m["name"], m["version"], m["endpoint"]) for m in served)])
+
+
+def _print_failed(commands: list[dict[str, Any]]) -> None:
+    for one in commands:
+        if one["failures"]:
+            again = f"The next try is after {one['next']}; its log is logs/daily.log."
+            sys.stdout.write(f"\nThe daily `{one['command']}` failed: {one['reason']}\n{again}\n")
 
 
 def print_on_clusters(found: list[OnCluster]) -> None:
@@ -105,7 +146,7 @@ def print_on_clusters(found: list[OnCluster]) -> None:
 
 def shown(one: OnCluster) -> dict[str, Any]:
     where = {"connection": one.place.connection, "namespace": one.place.namespace}
-    return {**one.deployment.to_dict(), **where, "changed": datetime.fromtimestamp(one.changed, UTC).isoformat()}
+    return {**one.deployment.content(), **where, "changed": datetime.fromtimestamp(one.changed, UTC).isoformat()}
 
 
 def print_columns(rows: Sequence[tuple[str, ...]]) -> None:

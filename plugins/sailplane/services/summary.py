@@ -34,6 +34,8 @@ def summary_lines(api: AirflowApi, run: Run) -> Iterator[tuple[str, str]]:
     if ingested:
         dataset = Dataset.from_dict(ingested)
         yield "Data", f"{dataset.name} {dataset.interval}: {dataset.rows:,} rows, {dataset.quarantined:,} quarantined"
+        if again := api.xcom(run, "ingest", key="ingested_again"):
+            yield from (("", sentence) for sentence in again)
     if tuned:
         best = TrainingRun.from_dict(tuned)
         yield "Best trial", f"#{best.trial}: {_numbers(best.metrics)}"

@@ -1,4 +1,4 @@
-"""`sailplane sweep check | list | show | stop`: a function a command, (home, arguments) -> exit code."""
+"""`sailplane sweep check | list | show | stop | restart`: a function a command, (home, arguments) -> exit code."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from sailplane import pairing
 from sailplane.errors import ConfigurationError
 from sailplane.files import replace_file
 from sailplane.home import Home
@@ -20,6 +22,8 @@ from sailplane.ledger import Ledger
 from sailplane.records import Trial
 from sailplane.services.sharing import share, unshare
 from sailplane.sweeps import queue, results
+from sailplane.sweeps.elsewhere import notes
+from sailplane.sweeps.names import newest, only
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.space import SweepConfig, read_sweep
 
@@ -32,31 +36,38 @@ def _check(_home: Home, arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"{arguments.file} is valid: {config.method}, {size}, to {config.goal} {config.metric}\n")
     for parameter in config.parameters:
         sys.stdout.write(f"  {parameter.name}: {_described(parameter)}\n")
+    for note in notes(arguments.file):
+        sys.stdout.write(f"{note}\n")
     return 0
 
 
 def _list(home: Home, _arguments: argparse.Namespace) -> int:
-    ledger = Ledger.at(home)
+    ledger = pairing.ledger(home)
     for name in results.names(ledger):
         sys.stdout.write(f"{name}: {_state(ledger, name, results.trials(ledger, name))}\n")
     return 0
 
 
 def _show(home: Home, arguments: argparse.Namespace) -> int:
-    ledger = Ledger.at(home)
-    name = arguments.sweep or _newest(ledger)
+    ledger = pairing.ledger(home)
+    name = newest(ledger, arguments.sweep)
     sweep, found = results.read(ledger, name), results.trials(ledger, name)
     # Optuna takes a second to import.
     from sailplane.sweeps.importance import importances
 
     leaders, shares = results.ranked(sweep.config, found), importances(sweep.config, found)
     if arguments.json:
-        told = {"sweep": name, "state": _state(ledger, name, found), "best": [trial.number for trial in leaders]}
+        told: dict[str, Any] = {
+            "sweep": name,
+            "state": _state(ledger, name, found),
+            "best": [trial.number for trial in leaders],
+        }
         told |= {"importances": shares, "trials": [_plain(trial) for trial in found]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
     if arguments.plot is not None:
-        return _plot(arguments.plot, ledger, name, found, shares)
+        file = home.root / "sweep.html" if arguments.plot == Path() else arguments.plot
+        return _plot(file, ledger, name, found, shares)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{name}: {_state(ledger, name, found)}; to {sweep.config.goal} {sweep.config.metric}")
     console.print(_leaderboard(_rows(sweep.config, leaders[:LEADERS])))
@@ -87,17 +98,26 @@ def _plot(path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], share
 
 
 def _restart(home: Home, arguments: argparse.Namespace) -> int:
-    count = queue.restart(Ledger.at(home), arguments.sweep)
-    sys.stdout.write(
-        f"Forgot {arguments.sweep} and its {count} trials. Clear its task group in Airflow to begin anew.\n"
-    )
+    ledger = pairing.ledger(home)
+    name = only(ledger, arguments.sweep)
+    count = queue.restart(ledger, name)
+    sys.stdout.write(f"Forgot {name} and its {count} trials. Clear its task group in Airflow to begin again.\n")
     return 0
 
 
 def _stop(home: Home, arguments: argparse.Namespace) -> int:
-    queue.stop(Ledger.at(home), arguments.sweep, "`sailplane sweep stop`")
-    sys.stdout.write(f"{arguments.sweep} gives no more trials; those that run end with what they reached.\n")
+    ledger = pairing.ledger(home)
+    name = only(ledger, arguments.sweep, among=partial(_is_open, ledger))
+    queue.stop(ledger, name, "`sailplane sweep stop`")
+    sys.stdout.write(f"{name} gives no more trials; those that run end with what they reached.\n")
     return 0
+
+
+def _is_open(ledger: Ledger, sweep: str) -> bool:
+    """Whether it may still give trials, or one of them runs."""
+    return results.is_open(ledger, sweep) or (
+        not queue.is_over(ledger, sweep) and results.ended(ledger, sweep) != results.read(ledger, sweep).config.size
+    )
 
 
 COMMANDS: Final = {
@@ -109,13 +129,6 @@ COMMANDS: Final = {
     "share": share,
     "unshare": unshare,
 }
-
-
-def _newest(ledger: Ledger) -> str:
-    found = results.names(ledger)
-    if not found:
-        raise ConfigurationError("find sweep", got="the ledger has none", remedy="Trigger a DAG that has one.")
-    return found[0]
 
 
 def _state(ledger: Ledger, name: str, found: Sequence[Trial]) -> str:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from rich.console import Console
 
-from sailplane.errors import SailplaneError, ServiceError
+from sailplane.errors import LedgerError, SailplaneError, ServiceError
 from sailplane.files import free_bytes, is_full, no_room
 from sailplane.home import Home
-from sailplane.ledger import Ledger
-from sailplane.services import leftovers, object_store
+from sailplane.services import installation, leftovers, object_store
 from sailplane.services.airflow_api import AirflowApi
+from sailplane.services.answer import all_served
 from sailplane.services.environment import prepare
+from sailplane.services.login import announce
+from sailplane.services.moving import require_access, require_store, staying
 from sailplane.services.ports import require_ports
-from sailplane.services.programs import programs, settings
-from sailplane.serving.local import renew
+from sailplane.services.programs import SETTINGS
+from sailplane.services.restarts import restart_changed, write_stopped
 from sailplane.serving.router import Router
 from sailplane.serving.token import take_token
 from sailplane.storage.roots import Root
@@ -35,8 +39,13 @@ def up(home: Home, *, run: bool = True, console: Console | None = None) -> int:
     """Exit code: 0; 1 if the run failed. ServiceError if a service does not start."""
     console = console or Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
-    start(home, console)
+    was_open = (home.airflow / "airflow.db").exists() and not home.passwords.exists()
+    fault = start(home, console)
     console.print(f"Services are up ({time.monotonic() - started:.0f} s): http://localhost:{home.ui_port}")
+    announce(home, console, new=was_open)
+    if fault:
+        _show_served(home, fault, console)
+        return 1
     if not run:
         return 0
     from sailplane.services.main_run import main_run
@@ -44,28 +53,65 @@ def up(home: Home, *, run: bool = True, console: Console | None = None) -> int:
     return main_run(home, console)
 
 
-def start(home: Home, console: Console) -> None:
-    """Start what does not run, and wait until all of it is healthy."""
+def _show_served(home: Home, fault: LedgerError, console: Console) -> None:
+    for deployment in all_served(home):
+        console.print(f"{deployment.name} {deployment.version} is served at {deployment.endpoint}", markup=False)
+    console.print(f"\n{fault}", markup=False)
+
+
+def start(home: Home, console: Console) -> LedgerError | None:
+    """Starts what does not run, and waits until all of it is healthy. Returns why the ledger cannot be used, if it
+    cannot: the models are served all the same."""
     _require_space(home)
+    with staying(home):
+        return _start(home, console)
+
+
+def _start(home: Home, console: Console) -> LedgerError | None:
     prepare(home)
-    # A store or a ledger that cannot be opened is said now, not by the first task that needs it.
+    # Report a store or a ledger that cannot be opened now, not in the first task that needs it.
     Root.parse(home.store)
-    Ledger.at(home)
+    fault = installation.lost(home, lambda line: console.print(line, markup=False))
+    if fault:
+        # A twin checks its callers' keys on the ledger.
+        home = replace(home, twins=())
+    elif not home.has_s3:
+        _check_store(home)
     require_ports(home)
+    _start_services(home, console)
+    if not fault:
+        if home.has_s3:
+            # It answers only now.
+            _check_store(home)
+        require_access(home)
+    return fault
+
+
+def _check_store(home: Home) -> None:
+    require_store(home)
+    installation.pair(home)
+
+
+def _start_services(home: Home, console: Console) -> None:
     supervisor = Supervisor(home)
     take_token(home)
-    for program in programs(home):
-        supervisor.put(program)
-    renew(home)
-    # supervisord hands its environment to all that it starts: the mark by which `down` finds every one of them.
-    os.environ.update({**settings(home), leftovers.MARK: "supervisor", "SPT_NOENV": "1"})
-    supervisor.boot()
+    write_stopped(home, supervisor)
+    supervisor.boot(_environment(home))
     supervisor.update()
     for name, state in supervisor.states().items():
         if state.state in {"STOPPED", "EXITED", "FATAL"}:
             supervisor.start(name)
     with console.status("Starting the services"):
+        restart_changed(home, supervisor, lambda name: _wait(home, supervisor, {name}), console)
         _wait(home, supervisor)
+
+
+def _environment(home: Home) -> dict[str, str]:
+    """supervisord's environment, with the mark by which `down` finds every process. Settings are left out, because they
+    would stay after the user removes them: each program gets its own."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    named = {"SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project)}
+    return {**others, **named, leftovers.MARK: "supervisor", "SPT_NOENV": "1"}
 
 
 def unhealthy(states: dict[str, ProgramState], api: AirflowApi) -> dict[str, str]:
@@ -99,17 +145,25 @@ def _beats(report: dict[str, str | None], component: str, state: ProgramState) -
     return datetime.fromisoformat(beat).timestamp() >= time.time() - state.seconds
 
 
-def _wait(home: Home, supervisor: Supervisor) -> None:
+def _wait(home: Home, supervisor: Supervisor, only: Collection[str] | None = None) -> None:
+    """Waits until all programs, or only these, are healthy. ServiceError if one of them does not start."""
     deadline = time.monotonic() + BOOT_SECONDS
     lives: dict[str, set[int]] = {}
     with AirflowApi(home, timeout=10) as api:
-        while waiting := unhealthy(states := supervisor.states(), api) | _store_waits(home) | starting_models(home):
+        while waiting := _waiting(home, states := supervisor.states(), api, only):
             for name in waiting.keys() & states.keys():
                 lives.setdefault(name, set()).update(filter(None, [states[name].pid]))
             dying = [name for name, pids in lives.items() if len(pids) > RESTARTS]
             if dying or time.monotonic() > deadline:
                 raise _failure(home, supervisor, name := (dying or sorted(waiting))[0], waiting.get(name, "starting"))
             time.sleep(0.2)
+
+
+def _waiting(
+    home: Home, states: dict[str, ProgramState], api: AirflowApi, only: Collection[str] | None
+) -> dict[str, str]:
+    waiting = unhealthy(states, api) | _store_waits(home) | ({} if only else starting_models(home))
+    return {name: what for name, what in waiting.items() if only is None or name in only}
 
 
 def _failure(home: Home, supervisor: Supervisor, name: str, state: str) -> SailplaneError:

@@ -5,51 +5,49 @@ from __future__ import annotations
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from sailplane.errors import ModelError, OverloadError, RequestError
+from sailplane.errors import ModelError, RequestError
+from sailplane.records import Field
 from sailplane.registry.columns import shown
-from sailplane.serving import feedback, identity, metrics, open_inference, openapi, seldon, spool
-from sailplane.serving.request_body import ClientGone, hear_out, read_body
+from sailplane.serving import (
+    feedback,
+    identity,
+    metrics,
+    open_inference,
+    open_inference_parts,
+    openapi,
+    seldon,
+    seldon_parts,
+    spool,
+)
+from sailplane.serving.answers import JSON, Answer, Request, failure, refusal, send_answer
+from sailplane.serving.form_body import is_form, message_of_form
+from sailplane.serving.in_flight import LONG_BODY
+from sailplane.serving.long_requests import Part
+from sailplane.serving.pieces import Buffer
+from sailplane.serving.request_body import ClientGone, Unread, linger, read_body
 from sailplane.serving.request_log import is_shadow
 from sailplane.serving.scorer import Scorer
+from sailplane.serving.turns import Turns
 
 if TYPE_CHECKING:
-    import numpy as np
     from starlette.types import Receive, Scope, Send
 
-    from sailplane.serving.batcher import Values
-
-_JSON: Final = ((b"content-type", b"application/json"),)
 # Envoy says with it how long the caller waits.
 _PATIENCE: Final = b"x-envoy-expected-rq-timeout-ms"
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Request:
-    """With what the log says of it: the `id`, by which feedback and labels join, and the `scores` that it got."""
-
-    headers: Mapping[bytes, bytes]
-    body: bytes = b""
-    id: str = ""
-    scores: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = _JSON
-
-
 Handler = Callable[[Request], Awaitable[Answer]]
+# A long body, its headers, the model's inputs, and how many rows at a time: the message, and these rows.
+Split = Callable[[Buffer, Mapping[bytes, bytes], Sequence[Field], int], tuple[Mapping[str, Any], Iterator[Part]]]
 
 
 class ModelServer:
@@ -61,35 +59,47 @@ class ModelServer:
         self._scorer = scorer
         self._authorization = None if token is None else f"Bearer {token}".encode()
         self._version = scorer.bundle.version.encode()
+        self._turns = Turns()
         self._routes = self._table()
         self._kinds = self._logged()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        start = time.perf_counter()
         request = Request(dict(scope["headers"]))
         try:
-            answer = await self._answer(scope, receive, request)
-        except OverloadError as error:
-            answer = _failure(error.status, str(error), (b"retry-after", str(error.retry_after).encode()))
-        except RequestError as error:
-            answer = _failure(error.status, str(error))
-        except ModelError as error:
-            answer = _failure(422, str(error))
+            await self._serve(scope, receive, send, request)
         except ClientGone:
-            return
+            pass
+        finally:
+            self._scorer.in_flight.release(request.held)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request: Request) -> None:
+        start = time.perf_counter()
+        try:
+            answer = await self._answer(scope, receive, request)
+        except RequestError as error:
+            answer = refusal(error)
+        except ModelError as error:
+            answer = failure(422, str(error))
+        except ClientGone:
+            raise
         except Exception:
             _log.exception("%s %s", scope["method"], scope["path"])
-            answer = _failure(500, "The model failed on this request. The reason is in the model server's log.")
+            answer = failure(500, "The model failed on this request. The reason is in the model server's log.")
         kind = self._kinds.get(scope["path"]) if scope["method"] == "POST" else None
         if kind is not None:
             request.id = request.id or identity.of(request.headers)
         seconds = time.perf_counter() - start
-        await self._send(answer, request.id, receive, send)
-        self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, seconds)
-        if kind is not None:
-            self._record(kind, request, answer, seconds)
+        if len(answer.body) > LONG_BODY:
+            self._hold(request, len(answer.body))
+        told = ((b"x-sailplane-version", self._version), *identity.told(request.id))
+        try:
+            await send_answer(answer, told, send, lambda: linger(receive, self._scorer.limits.body, self._turns))
+        finally:  # a client may leave before it has read all of it
+            self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, seconds)
+            if kind is not None:
+                self._record(kind, request, answer, seconds)
 
     async def _answer(self, scope: Scope, receive: Receive, request: Request) -> Answer:
         path, headers = scope["path"], request.headers
@@ -99,15 +109,34 @@ class ModelServer:
         handler = methods.get(scope["method"])
         if handler is None:
             allowed = ", ".join(methods)
-            return _failure(405, f"{path} takes {allowed}, not {scope['method']}.", (b"allow", allowed.encode()))
+            return failure(405, f"{path} takes {allowed}, not {scope['method']}.", (b"allow", allowed.encode()))
         if self._authorization and "/health/" not in path:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, self._authorization):
-                return _failure(
+                return failure(
                     401, "This server wants `Authorization: Bearer TOKEN`.", (b"www-authenticate", b"Bearer")
                 )
-        request.body = await read_body(headers, receive, self._scorer.limits.body)
+        limit = feedback.MOST_BYTES if path in feedback.PATHS else self._scorer.limits.body
+        try:
+            request.body = await read_body(
+                headers, receive, limit, lambda size, of: self._take(request, size, of), self._turns
+            )
+        except Unread as unread:
+            self._scorer.in_flight.release(request.held)
+            request.held, refused = 0, refusal(unread.error)
+            if await unread.rest_heard(headers, receive, limit, self._turns):
+                return refused
+            return replace(refused, headers=(*refused.headers, (b"connection", b"close")), unread=True)
         return await handler(request)
+
+    def _take(self, request: Request, size: int, of: int) -> None:
+        self._scorer.in_flight.hold(size, of=of)
+        request.held += size
+
+    def _hold(self, request: Request, size: int) -> None:
+        """Counts a reply as held, whatever the limit."""
+        self._scorer.in_flight.add(size)
+        request.held += size
 
     def _record(self, kind: int, request: Request, answer: Answer, seconds: float) -> None:
         log, status = self._scorer.log, answer.status
@@ -119,22 +148,10 @@ class ModelServer:
         told = answer.body if status != 200 else b"" if request.scores is None else request.scores
         log.add(kind, request.id, status, seconds, request.body, told, request.headers)
 
-    async def _send(self, answer: Answer, request_id: str, receive: Receive, send: Send) -> None:
-        headers = [
-            *answer.headers,
-            (b"content-length", str(len(answer.body)).encode()),
-            (b"x-sailplane-version", self._version),
-            *identity.told(request_id),
-        ]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        if answer.status == 413:
-            await send({"type": "http.response.body", "body": answer.body, "more_body": True})
-            await hear_out(receive, self._scorer.limits.body)
-        await send({"type": "http.response.body", "body": b"" if answer.status == 413 else answer.body})
-
     def _table(self) -> Mapping[str, Mapping[str, Handler]]:
         manifest, version = self._scorer.bundle.manifest, self._scorer.bundle.version
-        predict, infer = {"POST": self._predicts(seldon)}, {"POST": self._predicts(open_inference)}
+        predict = {"POST": self._predicts(seldon, seldon_parts.split)}
+        infer = {"POST": self._predicts(open_inference, open_inference_parts.split)}
         metadata = {"GET": _says(seldon.metadata(manifest, version))}
         health = {"GET": _says(seldon.health(manifest, version))}
         ready = {"name": manifest.model, "ready": True}
@@ -172,25 +189,48 @@ class ModelServer:
             **dict.fromkeys(feedback.PATHS, spool.FEEDBACK),
         }
 
-    def _predicts(self, protocol: ModuleType) -> Handler:
+    def _predicts(self, protocol: ModuleType, split: Split) -> Handler:
         scorer, manifest, version = self._scorer, self._scorer.bundle.manifest, self._scorer.bundle.version
-
-        def parsed(request: Request) -> tuple[Any, Values]:
-            message = protocol.message(request.body, request.headers)
-            request.id = protocol.identity(message) or identity.of(request.headers)
-            return message, scorer.read(protocol.columns(message, manifest.inputs))
+        # Only Seldon's protocol has forms.
+        unformed = _unformed if protocol is seldon else _as_it_is
 
         async def predict(request: Request) -> Answer:
-            message, values = await scorer.parsed(lambda: parsed(request), len(request.body))
+            if len(request.body) > LONG_BODY:
+                return await predict_long(request)
+            request.body = unformed(request.body, request.headers)
+            message = protocol.message(request.body, request.headers)
+            request.id = protocol.identity(message) or identity.of(request.headers)
+            values = scorer.read(protocol.columns(message, manifest.inputs), request.violations)
             request.scores = scores = await scorer.score(values, _seconds(request.headers))
-            body, headers = protocol.reply(message, manifest, version, scores, request.id)
-            return Answer(200, body, headers or _JSON)
+            body, headers = protocol.reply(message, manifest, version, scores, request.id, request.violations)
+            return Answer(200, body, headers or JSON)
+
+        async def predict_long(request: Request) -> Answer:
+            given = request.headers
+            async with scorer.long.turn(scorer.patience(_seconds(given))) as work:
+                request.body = text = await work.aside(lambda: unformed(request.body, given))
+                message, parts = await work.aside(lambda: split(text, given, manifest.inputs, scorer.most_rows))
+                request.id = protocol.identity(message) or identity.of(given)
+                request.scores = scores = await work.scores(parts)
+                body, headers = await work.aside(
+                    lambda: protocol.reply(message, manifest, version, scores, request.id, work.violations, work.check)
+                )
+            return Answer(200, body, headers or JSON)
 
         return predict
 
     async def _fed_back(self, request: Request) -> Answer:
         model, version = self._scorer.bundle.manifest.model, self._scorer.bundle.version
-        given = feedback.read_feedback(request.body, model)
+
+        def read() -> feedback.Feedback:
+            request.body = _unformed(request.body, request.headers)
+            return feedback.read_feedback(request.body, model)
+
+        if len(request.body) <= LONG_BODY:
+            given = read()
+        else:
+            async with self._scorer.long.turn(self._scorer.patience(_seconds(request.headers))) as work:
+                given = await work.aside(read)
         request.id = given.puid
         # The copy that a shadow gets must not count twice.
         if given.reward is not None and not is_shadow(request.headers):
@@ -199,6 +239,14 @@ class ModelServer:
 
     async def _counted(self, _request: Request) -> Answer:
         return Answer(200, self._scorer.metrics.text(), ((b"content-type", metrics.CONTENT_TYPE.encode()),))
+
+
+def _unformed(body: bytes | bytearray, headers: Mapping[bytes, bytes]) -> bytes | bytearray:
+    return message_of_form(headers, body) if is_form(headers, body) else body
+
+
+def _as_it_is(body: bytes | bytearray, _headers: Mapping[bytes, bytes]) -> bytes | bytearray:
+    return body
 
 
 def _seconds(headers: Mapping[bytes, bytes]) -> float | None:
@@ -223,9 +271,3 @@ def _protocol(path: str) -> str:
     if path.startswith("/v2/models/"):
         return "open_inference"
     return "seldon" if path in seldon.PREDICTIONS else "other"
-
-
-def _failure(status: int, reason: str, *headers: tuple[bytes, bytes]) -> Answer:
-    if status == 413:
-        headers += ((b"connection", b"close"),)
-    return Answer(status, orjson.dumps(seldon.failure(status, reason)), (*_JSON, *headers))

@@ -44,7 +44,7 @@ class Pace:
 
     @property
     def most_rows(self) -> int:
-        """Of a call that others wait for."""
+        """Rows of one call while other calls wait."""
         worth = max(self.call, _BATCH_SECONDS)
         return MOST_ROWS if self.row * MOST_ROWS <= worth else max(1, int(worth / self.row))
 
@@ -90,6 +90,11 @@ class Batcher:
     def waiting(self) -> int:
         """Requests."""
         return len(self._queue)
+
+    @property
+    def most_rows(self) -> int:
+        """Rows of one call while other calls wait."""
+        return self._pace.most_rows
 
     async def score(self, values: Values, rows: int, seconds: float) -> np.ndarray:
         """Raises OverloadError at once if it would take longer than `seconds`, and after them if it did."""

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from sailplane.serving import seldon
 from sailplane.serving.json_body import written
 from sailplane.serving.one_write import OneWrite
+from sailplane.serving.request_body import TRANSFER_SECONDS
 
 MOST_HEAD_BYTES: Final = 64 * 2**10
 MOST_SILENT_SECONDS: Final = 10.0
@@ -23,6 +24,8 @@ class Connection(HttpToolsProtocol):
     _head_bytes = 0
     _upgrade = False
     _silence: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    _task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
@@ -30,7 +33,23 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_silence()
+        self._forget_unread()
         super().connection_lost(exc)
+        # Nobody waits for the answer any more. Requests that came behind it on this connection never begin.
+        self.pipeline.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        """The client does not take what is sent, or not as fast."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(TRANSFER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.cycle is None or self.cycle.response_complete:
+            self._forget_unread()
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -57,6 +76,20 @@ class Connection(HttpToolsProtocol):
         if not self._upgrade:
             super().on_message_complete()
             self.cycle.more_body = False
+            if not self.pipeline:  # else a client that leaves is noticed only when all is answered
+                self.flow.resume_reading()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        async def cancelled_quietly(scope: Any, receive: Any, send: Any) -> None:
+            try:
+                await app(scope, receive, send)
+            except asyncio.CancelledError:
+                if not cycle.disconnected:
+                    raise
+
+        self._task = task = self.loop.create_task(cycle.run_asgi(cancelled_quietly))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def _feed(self, data: bytes) -> None:
         """An Upgrade is ignored, as RFC 9110 lets a server. The parser takes the body for what comes after it, so it
@@ -119,6 +152,11 @@ class Connection(HttpToolsProtocol):
     def _in_head(self) -> bool:
         """Of a request of which there is no more yet."""
         return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _forget_silence(self) -> None:
         if self._silence is not None:

@@ -6,7 +6,7 @@ goes to which version, by weight). JSON is YAML, and every answer that Envoy mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,16 +17,33 @@ TRY_SECONDS = 12
 # The filter that makes a request's header of a field of its body.
 STICKY: Final = "sticky"
 _CONNECTIONS = 10_000
+# Read from a connection before another one has its turn, and what it holds of each: small requests wait for large ones
+# by as much.
+CONNECTION_BYTES: Final = 128 * 2**10
+# Beyond it the router refuses requests, before the memory of the machine is at an end.
+_HEAP_BYTES: Final = 400 * 2**20
+_HEAP: Final = "envoy.resource_monitors.fixed_heap"
 _GRPC: Final = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
 
 
-def bootstrap(*, host: str, port: int, admin: Path, clusters: Path, routes: Path) -> dict[str, Any]:
+def bootstrap(
+    *, host: str, port: int, admin: Path, clusters: Path, routes: Path, names: Sequence[str] | None
+) -> dict[str, Any]:
+    """`names`: the hosts by which callers without a token may name it; None where a token decides."""
+    guards = [] if names is None else [_guard(names)]
     return {
         "node": {"id": "sailplane", "cluster": "sailplane"},
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
         "dynamic_resources": {"cds_config": _followed(clusters)},
-        "static_resources": {"listeners": [_listener(host, port, routes)]},
-        "overload_manager": {"resource_monitors": [_connection_limit()]},
+        "static_resources": {"listeners": [_listener(host, port, routes, guards)]},
+        "overload_manager": {
+            "refresh_interval": "0.1s",
+            "resource_monitors": [_connection_limit(), _heap_limit()],
+            "actions": [
+                _overloaded("envoy.overload_actions.shrink_heap", 0.7),
+                _overloaded("envoy.overload_actions.stop_accepting_requests", 0.95),
+            ],
+        },
     }
 
 
@@ -35,7 +52,7 @@ def _followed(file: Path) -> dict[str, Any]:
     return {"path_config_source": source, "resource_api_version": "V3"}
 
 
-def _listener(host: str, port: int, routes: Path) -> dict[str, Any]:
+def _listener(host: str, port: int, routes: Path, guards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     connection_manager = {
         "@type": f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "router",
@@ -49,6 +66,7 @@ def _listener(host: str, port: int, routes: Path) -> dict[str, Any]:
         "rds": {"route_config_name": "models", "config_source": _followed(routes)},
         "local_reply_config": {"mappers": _failures()},
         "http_filters": [
+            *guards,
             _sticky(),
             {"name": "router", "typed_config": {"@type": f"{TYPE}.extensions.filters.http.router.v3.Router"}},
         ],
@@ -56,6 +74,7 @@ def _listener(host: str, port: int, routes: Path) -> dict[str, Any]:
     return {
         "name": "models",
         "address": {"socket_address": {"address": host, "port_value": port}},
+        "per_connection_buffer_limit_bytes": CONNECTION_BYTES,
         "filter_chains": [{"filters": [{"name": "http", "typed_config": connection_manager}]}],
     }
 
@@ -67,12 +86,32 @@ def _sticky() -> dict[str, Any]:
     return {"name": STICKY, "disabled": True, "typed_config": config}
 
 
+def _guard(names: Sequence[str]) -> dict[str, Any]:
+    exact = ", ".join(f'["{name}"] = true' for name in names if "*" not in name)
+    suffixes = ", ".join(f'"{name[1:]}"' for name in names if name.startswith("*."))
+    any_name = "true" if "*" in names else "false"
+    given = f"local EXACT, SUFFIXES, ANY = {{ {exact} }}, {{ {suffixes} }}, {any_name}\n"
+    source = {"inline_string": given + Path(__file__).with_name("guard.lua").read_text()}
+    config = {"@type": f"{TYPE}.extensions.filters.http.lua.v3.Lua", "default_source_code": source}
+    return {"name": "guard", "typed_config": config}
+
+
 def _connection_limit() -> dict[str, Any]:
     kind = f"{TYPE}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
     return {
         "name": "envoy.resource_monitors.global_downstream_max_connections",
         "typed_config": {"@type": kind, "max_active_downstream_connections": _CONNECTIONS},
     }
+
+
+def _heap_limit() -> dict[str, Any]:
+    kind = f"{TYPE}.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"
+    return {"name": _HEAP, "typed_config": {"@type": kind, "max_heap_size_bytes": _HEAP_BYTES}}
+
+
+def _overloaded(action: str, part: float) -> dict[str, Any]:
+    """The action is taken when so much of the heap's limit is used."""
+    return {"name": action, "triggers": [{"name": _HEAP, "threshold": {"value": part}}]}
 
 
 def _failures() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import permutations
 from typing import Any, Final, NamedTuple
 
-from sailplane.serving.envoy import TYPE
+from sailplane.serving.envoy import CONNECTION_BYTES, TYPE
 
 _NOT_ENFORCED = (
     "enforcing_consecutive_5xx",
@@ -93,6 +93,7 @@ def _cluster(model: str, version: str, port: Ports, *, grpc: bool) -> dict[str, 
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
+        "per_connection_buffer_limit_bytes": CONNECTION_BYTES,
         "load_assignment": {
             "cluster_name": name,
             # One process listens on both ports, and it is ready for both or for none.

@@ -20,9 +20,14 @@ from sailplane.serving.target import Split
 KEY: Final = "x-sailplane-key"
 # Seconds that a request waits at most before it is sent again.
 LONGEST_BACK_OFF: Final = 0.25
+# A longer body is not kept, and not sent again.
+_SENT_AGAIN_BYTES: Final = 2**20
 # By which Seldon Core v2 routes as well: the model's name within a message is not seen here.
 _MODEL: Final = "seldon-model"
 _SERVICE: Final = "/inference.GRPCInferenceService/"
+# Seldon's own services, and how its client names a deployment.
+_SELDON: Final = "/seldon.protos."
+_DEPLOYMENT: Final = "seldon"
 
 
 def routes(splits: Mapping[str, Split]) -> dict[str, Any]:
@@ -33,8 +38,9 @@ def routes(splits: Mapping[str, Split]) -> dict[str, Any]:
     host = {
         "name": "models",
         "domains": ["*"],
-        "routes": [*_health(), *found, *called, _unknown(models)],
+        "routes": [*_health(), *found, *_only_model(splits), *called, _unknown(models)],
         "request_headers_to_remove": [SHADOW],
+        "request_body_buffer_limit": _SENT_AGAIN_BYTES,
     }
     configuration = {
         "@type": f"{TYPE}.config.route.v3.RouteConfiguration",
@@ -72,6 +78,8 @@ def _model_routes(model: str, split: Split) -> list[dict[str, Any]]:
     action = _action(model, split)
     found = [
         {"match": {"prefix": f"/seldon/local/{model}/"}, "route": {**action, "prefix_rewrite": "/"}},
+        # As Seldon's client asks without a namespace.
+        {"match": {"prefix": f"/seldon/{model}/api/"}, "route": {**action, "prefix_rewrite": "/api/"}},
         {"match": {"path_separated_prefix": f"/v2/models/{model}"}, "route": action},
     ]
     if split.sticky is None:
@@ -81,19 +89,33 @@ def _model_routes(model: str, split: Split) -> list[dict[str, Any]]:
     return [{**route, "typed_per_filter_config": config} for route in found]
 
 
+def _only_model(splits: Mapping[str, Split]) -> list[dict[str, Any]]:
+    """A route without the model's name, if there is one model: Seldon's client calls a model server so."""
+    if len(splits) != 1:
+        return []
+    [(model, split)] = splits.items()
+    return [{"match": {"prefix": "/api/"}, "route": _action(model, split)}]
+
+
 def _grpc_routes(splits: Mapping[str, Split]) -> Iterator[dict[str, Any]]:
     """A call says which model it means; where there is one only, and of what is the server's own, it need not."""
     models = sorted(splits)
     for model in models:
-        named = {"name": _MODEL, "string_match": {"exact": model}}
-        yield {"match": _called(_SERVICE, named), "route": _action(model, splits[model], grpc=True)}
+        for path, name in ((_SERVICE, _MODEL), (_SELDON, _DEPLOYMENT), (_SELDON, _MODEL)):
+            named = {"name": name, "string_match": {"exact": model}}
+            yield {"match": _called(path, named), "route": _action(model, splits[model], grpc=True)}
+    unnamed = [{"name": name, "present_match": False} for name in (_MODEL, _DEPLOYMENT)]
     if models:
         path = _SERVICE if len(models) == 1 else f"{_SERVICE}Server"
-        unnamed = {"name": _MODEL, "present_match": False}
-        yield {"match": _called(path, unnamed), "route": _action(models[0], splits[models[0]], grpc=True)}
+        yield {"match": _called(path, unnamed[0]), "route": _action(models[0], splits[models[0]], grpc=True)}
+    if len(models) == 1:
+        yield {"match": _called(_SELDON, *unnamed), "route": _action(models[0], splits[models[0]], grpc=True)}
     served = f"Models that are served: {', '.join(models) or 'none'}."
     yield _refuses(_called(_SERVICE), "5", f"No such model. The metadata `{_MODEL}` says which one. {served}")
-    yield _refuses(_called("/"), "12", f"No such service; expected {_SERVICE.strip('/')}.")
+    reason = f"No such model. The metadata `{_DEPLOYMENT}` or `{_MODEL}` says which one. {served}"
+    yield _refuses(_called(_SELDON), "5", reason)
+    services = f"{_SERVICE.strip('/')}, seldon.protos.Seldon or seldon.protos.Model"
+    yield _refuses(_called("/"), "12", f"No such service; expected {services}.")
 
 
 def _called(path: str, *headers: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from sailplane.errors import RequestError
 from sailplane.registry.columns import LARGEST_NUMBER, shown
 from sailplane.serving.json_body import parsed
 
+# Longer feedback would find no place in the log of requests.
+MOST_BYTES: Final = 4 * 2**20
 PATHS: Final = frozenset({"/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback"})
 _SIDES: Final = ("request", "response", "truth")
 _PAYLOADS: Final = ("data", "jsonData", "strData", "binData")
@@ -32,9 +34,13 @@ class Feedback:
     answered: str | None
 
 
-def read_feedback(body: bytes, model: str) -> Feedback:
+def read_feedback(body: bytes | bytearray, model: str) -> Feedback:
     """Raises RequestError that names the field."""
-    message = parsed(body)
+    return feedback_of(parsed(body), model)
+
+
+def feedback_of(message: Any, model: str) -> Feedback:
+    """Reads feedback in its REST form. Raises RequestError that names the field."""
     if not isinstance(message, dict):
         raise RequestError("read feedback", got=shown(message), expected="an object", remedy=_REMEDY)
     if unknown := [key for key in message if key not in (*_SIDES, "reward")]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from sailplane.errors import RequestError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Headers = tuple[tuple[bytes, bytes], ...]
+# Numbers that are written at a time, which takes a millisecond or two.
+_SOME: Final = 16_384
 
 
-def parsed(body: bytes) -> Any:
+def go_on() -> None:
+    pass
+
+
+def parsed(body: bytes | bytearray | memoryview) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -25,3 +35,14 @@ def written(value: object) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     except orjson.JSONEncodeError as error:  # what comes back of a request may be too deep to be written again
         raise RequestError("answer with meta.tags", got=error, remedy="Nest them less deeply.") from error
+
+
+def numbers(values: np.ndarray, check: Callable[[], None] = go_on) -> np.ndarray | orjson.Fragment:
+    """Values to be written; many are written here already. `check` is called now and then, and ends it by raising."""
+    if values.size <= _SOME:
+        return values
+    texts, step = [], max(1, _SOME * len(values) // values.size)
+    for start in range(0, len(values), step):
+        check()
+        texts.append(orjson.dumps(values[start : start + step], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1])
+    return orjson.Fragment(b"[%s]" % b",".join(texts))

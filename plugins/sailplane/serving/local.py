@@ -4,7 +4,7 @@ drain and stop what served before. Every step is keyed by the version, so that a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
@@ -16,11 +16,14 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.tables import deployments as table
 from sailplane.records import Deployment, Model
 from sailplane.registry.models import promote_within
+from sailplane.serving import violations
 from sailplane.serving.client import wait_until
+from sailplane.serving.handover import served_programs
 from sailplane.serving.local_target import LocalTarget
-from sailplane.serving.model_process import ModelProcess
+from sailplane.serving.model_process import STAND_IN, ModelProcess, on_violation_file
 from sailplane.serving.router import Router
 from sailplane.serving.target import Progress, Split
+from sailplane.serving.violations import OnViolation
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 
@@ -45,6 +48,22 @@ def deployments(ledger: Ledger) -> list[Deployment]:
         return [Deployment.from_dict(record) for record in records]
 
 
+def routed(home: Home) -> list[Deployment]:
+    """Reads the deployments from the router's configuration, for when the ledger cannot be read."""
+    return [
+        Deployment(
+            name=name, version=max(split, key=lambda one: split[one]), weights=split, endpoint=endpoint(home, name)
+        )
+        for name, split in sorted(Router(home).weights().items())
+        if split
+    ]
+
+
+def declare(home: Home, model: str, on_violation: OnViolation) -> None:
+    """For all versions of the model, those that serve included: they follow within a second."""
+    violations.declare(on_violation_file(home, model), on_violation)
+
+
 def endpoint(home: Home, model: str) -> str:
     return f"http://127.0.0.1:{home.router_port}/seldon/local/{model}/api/v1.0/predictions"
 
@@ -56,17 +75,19 @@ def model_ports(home: Home) -> dict[str, int]:
     return {ModelProcess(home, supervisor, model, version).program: port for (model, version), port in known}
 
 
-def renew(home: Home) -> None:
+def renew(home: Home, living: Container[str] = ()) -> None:
     """Writes the programs of what was deployed before as they would be written now: with the token of today, and what
-    this release adds. `Supervisor.update` restarts those that changed."""
+    this release adds; but not those of the `living`, which a handover replaces without a failed request."""
     supervisor, router = Supervisor(home), Router(home)
-    for program in supervisor.programs():
-        if program.startswith("model-"):
-            model, _, version = program.removeprefix("model-").rpartition("-")
-            process = ModelProcess(home, supervisor, model, version)
-            process.renew()
-            if (model, version) in router.ports():
-                router.add(model, version, process.port, process.grpc_port)
+    for model, version in served_programs(supervisor):
+        process = ModelProcess(home, supervisor, model, version)
+        stand_in = ModelProcess(home, supervisor, model, version, STAND_IN).program
+        if process.program in living or stand_in in living:
+            continue
+        supervisor.remove(stand_in)
+        process.renew()
+        if (model, version) in router.ports():
+            router.add(model, version, process.port, process.grpc_port)
 
 
 class _Deploying:

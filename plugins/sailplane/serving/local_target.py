@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
 from sailplane.errors import DeploymentError, ModelError, ServiceError
+from sailplane.files import temporary_folder
 from sailplane.home import Home
 from sailplane.records import Model
 from sailplane.registry.models import fetch
@@ -21,6 +21,8 @@ from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 
 _MAKE_UP: Final = "Run `make up`, then clear this task."
+# A router that was killed is between two starts for a moment.
+_COMES: Final = {"RUNNING", "STARTING", "BACKOFF", "EXITED"}
 _ROUTED_SECONDS: Final = 10
 _DRAIN_SECONDS: Final = 35
 
@@ -40,7 +42,7 @@ class LocalTarget:
             state = self._supervisor.states().get(ROUTER)
         except ServiceError as error:
             raise DeploymentError("deploy", self.name, got=error, remedy=_MAKE_UP) from error
-        if state is None or state.state not in {"RUNNING", "STARTING"}:
+        if state is None or state.state not in _COMES:
             raise DeploymentError("deploy", self.name, got="the router is not running", remedy=_MAKE_UP)
         if not wait_until(self._router.running, seconds=_ROUTED_SECONDS):
             raise DeploymentError("deploy", self.name, got="the router does not answer", remedy=self._see_router())
@@ -48,7 +50,7 @@ class LocalTarget:
     def begin(self, model: Model) -> None:
         process = self._process(model.version)
         if not process.installed(model.digest):
-            with tempfile.TemporaryDirectory(prefix="sailplane-") as scratch:
+            with temporary_folder() as scratch:
                 process.install(fetch(self._storage, model, Path(scratch) / "bundle"))
         process.begin()
 

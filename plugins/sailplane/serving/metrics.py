@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -21,9 +21,12 @@ from sailplane.serving.rollout.observations import (
     STARTED,
     Feedback,
 )
+from sailplane.serving.violations import VIOLATIONS, counted
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from sailplane.registry.checks import Violation
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
@@ -60,6 +63,9 @@ class Metrics:
         lost = "What the log of the requests lacks, by the reason"
         dropped = Counter("sailplane_request_log_dropped", lost, (*names, "reason"), registry=registry)
         self._dropped: Callable[[str], Counter] = lambda reason: dropped.labels(*values, reason)
+        broken = "Values of requests that fail a check of the training rows; of a refused request the first"
+        violations = Counter(VIOLATIONS, broken, (*names, "field", "check"), registry=registry)
+        self._violations: Callable[[str, str], Counter] = lambda *which: violations.labels(*values, *which)
 
     def answered(self, protocol: str, status: int, seconds: float) -> None:
         count = self._counts.get((protocol, status))
@@ -78,6 +84,10 @@ class Metrics:
     def dropped(self, reason: str, count: int) -> None:
         """Of the log of the requests."""
         self._dropped(reason).inc(count)
+
+    def violated(self, violations: Sequence[Violation]) -> None:
+        for (field, check), count in counted(violations).items():
+            self._violations(field, check).inc(count)
 
     def rewarded(self, answered: str | None, reward: float) -> None:
         """`answered`: the version that it is about, None where nobody says."""

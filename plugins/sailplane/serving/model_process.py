@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from sailplane.errors import DeploymentError, ModelError
 from sailplane.files import private_folder, room_for
 from sailplane.home import Home
 from sailplane.registry.bundle import Bundle
+from sailplane.registry.environment import STARTED_WITH, digest, installed
 from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.serving.client import call
 from sailplane.serving.identity import SMOKE_TEST
@@ -26,13 +27,31 @@ from sailplane.supervisor import Program, Supervisor
 # Below the ports that Linux and macOS give to outgoing connections, so that no client sits on it at the next boot.
 _PORTS = range(20000, 32768)
 _GRPC_PORT: Final = "--grpc-port"
+ENVIRONMENT: Final = {
+    "PYTHONUNBUFFERED": "1",
+    # One process a version, one core a prediction.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    # Otherwise onnxruntime reports its use to its vendor.
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+
+
+# Names the process that answers while the version's own process is replaced.
+STAND_IN: Final = "next"
+
+
+def on_violation_file(home: Home, model: str) -> Path:
+    """Holds the deployment's `on_violation`, for all versions of the model."""
+    return home.serving / "on-violation" / f"{model}.json"
 
 
 class ModelProcess:
-    def __init__(self, home: Home, supervisor: Supervisor, model: str, version: str) -> None:
+    def __init__(self, home: Home, supervisor: Supervisor, model: str, version: str, role: str = "model") -> None:
         self.home, self.supervisor = home, supervisor
         self.model, self.version = model, version
-        self.program = f"model-{model}-{version}"
+        self.program = f"{role}-{model}-{version}"
         self.folder = home.serving / "models" / model / version
         self._pids: set[int] = set()
 
@@ -66,22 +85,28 @@ class ModelProcess:
             # On a full disk its space is what the roll-back needs.
             shutil.rmtree(draft, ignore_errors=True)
 
-    def begin(self) -> None:
-        """Has it started; what runs already goes on."""
+    def begin(self, avoid: Collection[int] = ()) -> None:
+        """Has it started, on ports other than those to `avoid`; what runs already goes on."""
         if self.program in self.supervisor.programs():
             self.supervisor.update()
             self.supervisor.start(self.program)
         else:
-            port, grpc_port = islice(_free_ports(self.folder), 2)
+            port, grpc_port = islice((port for port in _free_ports(self.folder) if port not in avoid), 2)
             self.supervisor.put(self._program(port, grpc_port))
             self.supervisor.update()
 
     def renew(self) -> None:
         """Writes its program as it would be written now, on the ports that it has; an update of the supervisor restarts
         it if that is another one."""
+        self.supervisor.put(self._renewed())
+
+    def changes(self) -> list[str]:
+        """Names what `renew` would change: `command`, or variables."""
+        return self.supervisor.changes(self._renewed()) or []
+
+    def _renewed(self) -> Program:
         port = self.port
-        grpc_port = self.grpc_port or next(free for free in _free_ports(self.folder) if free != port)
-        self.supervisor.put(self._program(port, grpc_port))
+        return self._program(port, self.grpc_port or next(free for free in _free_ports(self.folder) if free != port))
 
     def progress(self) -> Progress:
         """`ready` when it answers."""
@@ -114,10 +139,15 @@ class ModelProcess:
     def log(self) -> str:
         return self.supervisor.log(self.program)
 
-    def remove(self) -> None:
-        """Stops it, after the requests that it is answering, and removes its files."""
+    def retire(self) -> None:
+        """Stops it, after the requests that it is answering. Its bundle stays."""
         self.supervisor.remove(self.program)
         self.supervisor.update()
+
+    def remove(self) -> None:
+        """Stops it, and what stands in for it, after the requests that they are answering, and removes its files."""
+        self.supervisor.remove(f"{STAND_IN}-{self.model}-{self.version}")
+        self.retire()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _ready(self) -> bool:
@@ -136,20 +166,16 @@ class ModelProcess:
         # Not in its own folder: what is not shipped yet stays when that is removed.
         spool = str(self.home.requests / self.model / self.version)
         log = ("--request-log", spool) if self.home.logs_requests else ()
+        choice = ("--on-violation-file", str(on_violation_file(self.home, self.model)))
         return Program(
             self.program,
             (
-                *(*server, *log, *(("--token-file", str(token)) if token else ())),
+                *(*server, *log, *choice, *(("--token-file", str(token)) if token else ())),
                 *(_GRPC_PORT, str(grpc_port), "--port", str(port)),
             ),
             environment={
-                "PYTHONUNBUFFERED": "1",
-                # One process a version, one core a prediction.
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-                "MALLOC_ARENA_MAX": "2",
-                # Else onnxruntime reports its use to its vendor.
-                "ORT_DISABLE_TELEMETRY": "1",
+                **ENVIRONMENT,
+                STARTED_WITH: digest(installed()),
                 # Another token is another program, and nothing of it can be read there.
                 **({"TOKEN_CHANGED": str(token.stat().st_mtime_ns)} if token else {}),
             },

@@ -5,8 +5,9 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from sailplane import __version__
 from sailplane.errors import RequestError
@@ -14,10 +15,12 @@ from sailplane.records import Field, FieldKind
 from sailplane.registry.columns import check_names, shown
 from sailplane.registry.manifest import Manifest
 from sailplane.serving import open_inference_binary as binary
-from sailplane.serving.json_body import Headers, parsed, written
+from sailplane.serving.json_body import Headers, go_on, numbers, parsed, written
+from sailplane.serving.violations import Violations, told
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 OUTPUT = "probability"
 _REMEDY = 'Send {"inputs": [{"name": ..., "shape": [rows], "datatype": ..., "data": [...]}, ...]}.'
@@ -31,6 +34,10 @@ DATATYPES: dict[FieldKind, tuple[str, ...]] = {
     "boolean": ("BOOL",),
     "timestamp": ("BYTES",),
 }
+
+# The datatypes of a boolean that may be null.
+_FLAGS: Final = ("FP64", "FP32")
+_BOOLEANS: Final[Mapping[float, bool]] = {0.0: False, 1.0: True}
 
 
 def message(body: bytes, headers: Mapping[bytes, bytes]) -> Any:
@@ -48,7 +55,7 @@ def identity(message: object) -> str | None:
 
 
 def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
-    """The request's rows, by field."""
+    """The request's rows, by the fields that it gives."""
     tensors = message.get("inputs") if isinstance(message, Mapping) else None
     if not isinstance(tensors, list) or not all(isinstance(t, Mapping) for t in tensors):
         raise RequestError("read inputs", got=shown(tensors), expected="a list of objects", remedy=_REMEDY)
@@ -57,33 +64,56 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
         raise RequestError("read inputs", got=f"number {nameless[0]} is without a name", remedy=_REMEDY)
     check_names(names, inputs, "inputs")
     _check_rest(message)
+    if not tensors:
+        raise RequestError("read inputs", got="none", expected="at least one, or the number of rows is unknown")
     given = {tensor["name"]: tensor for tensor in tensors}
-    for field in inputs:
+    fields = [field for field in inputs if field.name in given]
+    for field in fields:
         _check_datatype(given[field.name], field)
-    read = {name: _values(tensor) for name, tensor in given.items()}
-    rows = len(read[inputs[0].name])
-    for field in inputs:
-        if len(read[field.name]) != rows:
-            got = f"{len(read[field.name])} rows"
-            raise RequestError("read input", repr(field.name), got=got, expected=f"{rows}, as {inputs[0].name!r} has")
+    read = {field.name: _with_nulls(_values(given[field.name]), given[field.name], field) for field in fields}
+    first = fields[0].name
+    rows = len(read[first])
+    for name, values in read.items():
+        if len(values) != rows:
+            raise RequestError(
+                "read input", repr(name), got=f"{len(values)} rows", expected=f"{rows}, as {first!r} has"
+            )
     return read
 
 
 def reply(
-    message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray, _identity: str = ""
+    message: Mapping[str, Any],
+    manifest: Manifest,
+    version: str,
+    scores: np.ndarray,
+    _identity: str = "",
+    violations: Violations | None = None,
+    check: Callable[[], None] = go_on,
 ) -> tuple[bytes, Headers]:
-    """The body, which has an id if the request has one, and the headers that say what it is."""
-    answered = answer(message, manifest, version, scores)
-    return binary.joined(answered, scores) if binary.wanted(message) else (written(answered), ())
+    """The body, which has an id if the request has one, and the headers that say what it is. `check` ends it by
+    raising."""
+    answered = answer(message, manifest, version, scores, violations)
+    if binary.wanted(message):
+        return binary.joined(answered, scores)
+    answered["outputs"][0]["data"] = numbers(scores.reshape(-1), check)
+    return written(answered), ()
 
 
-def answer(message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray) -> dict[str, Any]:
-    """`scores` is float32 [n, len(outputs)]; the data is flat, row by row."""
+def answer(
+    message: Mapping[str, Any],
+    manifest: Manifest,
+    version: str,
+    scores: np.ndarray,
+    violations: Violations | None = None,
+) -> dict[str, Any]:
+    """`scores` is float32 [n, len(outputs)]; the data is flat, row by row. A parameter may be no list: violations are
+    JSON in a string."""
+    flagged = {name: json.dumps(value) if name == "violations" else value for name, value in told(violations).items()}
     answered = {
         "model_name": manifest.model,
         "model_version": version,
         "outputs": [{"name": OUTPUT, "shape": scores.shape, "datatype": "FP32", "data": scores.reshape(-1)}],
-        "parameters": {"outputs": ",".join(manifest.outputs)},
+        "parameters": {"outputs": ",".join(manifest.outputs), **flagged},
     }
     return answered | ({"id": message["id"]} if message.get("id") is not None else {})
 
@@ -118,9 +148,25 @@ def _values(tensor: Mapping[str, Any]) -> list[object]:
     return flat
 
 
+def _with_nulls(values: list[object], tensor: Mapping[Any, Any], field: Field) -> list[object]:
+    """Tensors have no null but NaN, which `columns.read` knows. So 1, 0 and NaN may stand for booleans; and behind
+    the JSON, or in gRPC, empty bytes for a string or a time, as an empty cell of a CSV file does."""
+    if not field.optional:
+        return values
+    if field.kind == "boolean" and tensor.get("datatype") in _FLAGS:
+        return [_BOOLEANS.get(value, value) if isinstance(value, int | float) else value for value in values]
+    if field.kind in ("string", "timestamp") and binary.FILLED in tensor:
+        return [None if value == "" else value for value in values]
+    return values
+
+
+def datatypes(field: Field) -> tuple[str, ...]:
+    return DATATYPES[field.kind] + (_FLAGS if field.kind == "boolean" and field.optional else ())
+
+
 def _check_datatype(tensor: Mapping[str, Any], field: Field) -> None:
-    if tensor.get("datatype") not in DATATYPES[field.kind]:
-        expected = " or ".join(DATATYPES[field.kind])
+    if tensor.get("datatype") not in datatypes(field):
+        expected = " or ".join(datatypes(field))
         got = shown(tensor.get("datatype"))
         raise RequestError("read datatype of", f"input {field.name!r}", got=got, expected=expected)
 

@@ -6,6 +6,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -16,8 +17,11 @@ from sailplane.registry.columns import shown
 if TYPE_CHECKING:
     import numpy as np
 
+Buffer = bytes | bytearray | memoryview
 LENGTH: Final = b"inference-header-content-length"
 _SIZE: Final = "binary_data_size"
+# A key of tensors whose data were bytes; no JSON has it.
+FILLED: Final = object()
 _NUMPY: Final = {
     **{f"{sign}INT{bits}": f"<{kind}{bits // 8}" for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
     **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
@@ -25,7 +29,7 @@ _NUMPY: Final = {
 }
 
 
-def split(body: bytes, length: bytes) -> tuple[bytes, bytes]:
+def split(body: Buffer, length: bytes) -> tuple[Buffer, Buffer]:
     """The JSON, and what follows it. `length`: the value of the header LENGTH."""
     # Of a number of thousands of digits Python makes no int.
     size = int(length) if length.isdigit() and len(length) < 20 else -1
@@ -36,29 +40,57 @@ def split(body: bytes, length: bytes) -> tuple[bytes, bytes]:
     return body[:size], body[size:]
 
 
-def filled(message: Any, raw: bytes) -> Any:
+def filled(message: Any, raw: Buffer) -> Any:
     """The message with the data of its binary tensors as lists."""
     tensors = message.get("inputs") if isinstance(message, Mapping) else None
     if not isinstance(tensors, list):
         return message
     place, read = 0, []
     for tensor in tensors:
-        size = _size(tensor)
-        if size is not None:
-            _check_alone(tensor)
-            part = raw[place : place + size]
-            if len(part) < size:
-                raise RequestError("read binary data of", _which(tensor), got=f"{len(part)} bytes", expected=size)
-            tensor = {**tensor, "data": values(tensor, part)}
-            place += size
+        length = size(tensor)
+        if length is not None:
+            check_alone(tensor)
+            tensor = {**tensor, "data": values(tensor, part(tensor, raw, place, length)), FILLED: True}
+            place += length
         read.append(tensor)
-    if place != len(raw):
-        got = f"{len(raw)} bytes after the JSON"
-        raise RequestError("read binary data", got=got, expected=f"{place}, the sum of the inputs' {_SIZE}")
+    check_all_read(raw, place)
     return {**message, "inputs": read}
 
 
-def values(tensor: Mapping[str, Any], raw: bytes) -> list[Any]:
+def part(tensor: Mapping[str, Any], raw: Buffer, place: int, length: int) -> Buffer:
+    """The bytes of one tensor. Raises RequestError if there are not as many."""
+    found = raw[place : place + length]
+    if len(found) < length:
+        raise RequestError("read binary data of", _which(tensor), got=f"{len(found)} bytes", expected=length)
+    return found
+
+
+def check_all_read(raw: Buffer, place: int) -> None:
+    """Raises RequestError unless the tensors end where the bytes do."""
+    if place != len(raw):
+        got = f"{len(raw)} bytes after the JSON"
+        raise RequestError("read binary data", got=got, expected=f"{place}, the sum of the inputs' {_SIZE}")
+
+
+def chunks(tensor: Mapping[str, Any], raw: Buffer, most: int) -> Iterator[list[Any]]:
+    """The same as `values`, up to `most` at a time."""
+    import numpy as np
+
+    datatype = tensor.get("datatype")
+    if datatype == "BYTES":
+        pieces = _pieces(raw, _which(tensor))
+        while some := list(islice(pieces, most)):
+            yield texts(some, tensor.get("name"))
+        return
+    kind = _NUMPY.get(datatype) if isinstance(datatype, str) else None
+    width = np.dtype(kind).itemsize if kind else 0
+    if not width or len(raw) % width:
+        values(tensor, raw)
+    for place in range(0, len(raw), most * width):
+        yield values(tensor, raw[place : place + most * width])
+
+
+def values(tensor: Mapping[str, Any], raw: Buffer) -> list[Any]:
     """All that the bytes hold, by the tensor's datatype."""
     import numpy as np
 
@@ -118,18 +150,18 @@ def _flag(part: Mapping[str, Any], which: str, name: str, *, otherwise: bool = F
     return otherwise if flag is None else flag
 
 
-def _size(tensor: object) -> int | None:
+def size(tensor: object) -> int | None:
     if not isinstance(tensor, Mapping):
         return None
-    size = parameters(tensor, _which(tensor)).get(_SIZE)
-    if size is None:
+    found = parameters(tensor, _which(tensor)).get(_SIZE)
+    if found is None:
         return None
-    if type(size) is not int or size < 0:
-        raise RequestError(f"read {_SIZE} of", _which(tensor), got=shown(size), expected="a number of bytes")
-    return size
+    if type(found) is not int or found < 0:
+        raise RequestError(f"read {_SIZE} of", _which(tensor), got=shown(found), expected="a number of bytes")
+    return found
 
 
-def _check_alone(tensor: Mapping[str, Any]) -> None:
+def check_alone(tensor: Mapping[str, Any]) -> None:
     if tensor.get("data") is not None:
         raise RequestError("read", _which(tensor), got=f"data and {_SIZE}", expected="one of the two")
 
@@ -138,7 +170,7 @@ def _which(tensor: Mapping[str, Any]) -> str:
     return f"input {shown(tensor.get('name'))}"
 
 
-def _pieces(raw: bytes, which: str) -> Iterator[bytes]:
+def _pieces(raw: Buffer, which: str) -> Iterator[bytes]:
     """Each with its length, 4 bytes, the lowest first, before it."""
     place = 0
     while place < len(raw):
@@ -146,4 +178,4 @@ def _pieces(raw: bytes, which: str) -> Iterator[bytes]:
         place = start + int.from_bytes(raw[place:start], "little")
         if start > len(raw) or place > len(raw):
             raise RequestError("read binary data of", which, got="a string that ends after the data")
-        yield raw[start:place]
+        yield bytes(raw[start:place])

@@ -5,26 +5,25 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from __future__ import annotations
 
-import hmac
-import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
 from google.protobuf.message import DecodeError, Message
 
-from sailplane.errors import ModelError, RequestError
+from sailplane.errors import RequestError
 from sailplane.records import Field
 from sailplane.registry.columns import shown
-from sailplane.serving import identity, open_inference, open_inference_pb2, spool
+from sailplane.serving import open_inference, open_inference_pb2, spool
 from sailplane.serving import open_inference_binary as binary
+from sailplane.serving.grpc_server import Call, Method
+from sailplane.serving.in_flight import LONG_BODY
+from sailplane.serving.open_inference_parts import Tensor, parts
 from sailplane.serving.scorer import Scorer
+from sailplane.serving.violations import Violations
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sailplane.serving.batcher import Values
 
 # Its classes are made when it is imported.
 messages: Any = open_inference_pb2
@@ -39,122 +38,75 @@ _CONTENTS: Final = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-# By the HTTP status that says the same.
-_STATUSES: Final = {
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    404: grpc.StatusCode.NOT_FOUND,
-    422: grpc.StatusCode.FAILED_PRECONDITION,
-    500: grpc.StatusCode.INTERNAL,
-    503: grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
-_FAILED: Final = "The model failed on this request. The reason is in the model server's log."
-
-_log = logging.getLogger(__name__)
+# Sizes of a shape that are read. The protocol takes two, so the first eight are enough to refuse the rest.
+_MOST_SIZES: Final = 8
 
 
-def service(scorer: Scorer, token: str | None = None) -> grpc.aio.Server:
-    """Not started, and without a port. With a `token` all but the health calls want it, as metadata `authorization`."""
-    size = scorer.limits.body
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", size),
-            ("grpc.max_send_message_length", size),
-            ("grpc.so_reuseport", 0),
-        ]
-    )
-    calls = _Calls(scorer, token)
-    # They get bytes, because grpc calls a message that cannot be parsed an internal error.
-    handlers = {name: grpc.unary_unary_rpc_method_handler(calls.handler(name)) for name in _REQUESTS}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    return server
-
-
-_REQUESTS: Final[Mapping[str, type[Message]]] = {
-    name: getattr(messages, f"{name}Request")
-    for name in ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
-}
-
-
-class _Calls:
-    def __init__(self, scorer: Scorer, token: str | None) -> None:
+class Methods:
+    def __init__(self, scorer: Scorer) -> None:
         self._scorer, self._bundle = scorer, scorer.bundle
-        self._authorization = None if token is None else f"Bearer {token}".encode()
 
-    def handler(self, name: str) -> Callable[[bytes, Any], Awaitable[bytes]]:
-        kind, answer = _REQUESTS[name], getattr(self, f"_{name}")
+    def table(self) -> dict[str, Method]:
+        infer = Method(self._infer, "open_inference_grpc", spool.OPEN_INFERENCE_GRPC)
+        return {
+            "ServerLive": Method(self._live, public=True),
+            "ServerReady": Method(self._ready, public=True),
+            "ModelReady": Method(self._model_ready),
+            "ServerMetadata": Method(self._server_metadata),
+            "ModelMetadata": Method(self._model_metadata),
+            "ModelInfer": infer,
+        }
 
-        async def handle(body: bytes, context: Any) -> bytes:
-            start = time.perf_counter()
-            status, said, reply, known = 200, "", b"", ""
-            try:
-                self._check_token(name, context)
-                request = _parsed(kind, body)
-                known = getattr(request, "id", "")
-                answered: Message = await answer(request, context)
-                reply = answered.SerializeToString()
-            except RequestError as error:
-                status, said = error.status, str(error)
-            except ModelError as error:
-                status, said = 422, str(error)
-            except Exception:
-                _log.exception("%s", name)
-                status, said = 500, _FAILED
-            protocol = "open_inference_grpc" if name == "ModelInfer" else "other"
-            seconds = time.perf_counter() - start
-            self._scorer.metrics.answered(protocol, status, seconds)
-            if name == "ModelInfer":
-                self._record(context, known, status, seconds, body, reply or said.encode())
-            if status != 200:
-                await context.abort(_STATUSES.get(status, grpc.StatusCode.INVALID_ARGUMENT), said)
-            return reply
+    async def _live(self, _body: bytes, _call: Call) -> bytes:
+        return _written(messages.ServerLiveResponse(live=True))
 
-        return handle
+    async def _ready(self, _body: bytes, _call: Call) -> bytes:
+        return _written(messages.ServerReadyResponse(ready=True))
 
-    def _check_token(self, name: str, context: Any) -> None:
-        if self._authorization is None or name in {"ServerLive", "ServerReady"}:
-            return
-        given = str(dict(context.invocation_metadata() or ()).get("authorization", ""))
-        if not hmac.compare_digest(given.encode(), self._authorization):
-            raise RequestError(
-                "call", name, status=401, got="no token", expected="the metadata authorization: Bearer TOKEN"
-            )
-
-    def _record(self, context: Any, known: str, status: int, seconds: float, body: bytes, told: bytes) -> None:
-        metadata = {name.encode(): value for name, value in context.invocation_metadata() or ()}
-        headers = {name: value.encode() for name, value in metadata.items() if isinstance(value, str)}
-        puid = known or identity.of(headers)
-        context.set_trailing_metadata([(name.decode(), value) for name, value in identity.told(puid)])
-        if self._scorer.log:
-            self._scorer.log.add(spool.OPEN_INFERENCE_GRPC, puid, status, seconds, body, told, headers)
-
-    async def _ServerLive(self, _request: Any, _context: Any) -> Message:
-        return messages.ServerLiveResponse(live=True)
-
-    async def _ServerReady(self, _request: Any, _context: Any) -> Message:
-        return messages.ServerReadyResponse(ready=True)
-
-    async def _ModelReady(self, request: Any, _context: Any) -> Message:
+    async def _model_ready(self, body: bytes, _call: Call) -> bytes:
+        request = parsed(messages.ModelReadyRequest, body)
         self._check_model(request.name, request.version)
-        return messages.ModelReadyResponse(ready=True)
+        return _written(messages.ModelReadyResponse(ready=True))
 
-    async def _ServerMetadata(self, _request: Any, _context: Any) -> Message:
-        return messages.ServerMetadataResponse(**open_inference.server())
+    async def _server_metadata(self, _body: bytes, _call: Call) -> bytes:
+        return _written(messages.ServerMetadataResponse(**open_inference.server()))
 
-    async def _ModelMetadata(self, request: Any, _context: Any) -> Message:
+    async def _model_metadata(self, body: bytes, _call: Call) -> bytes:
+        request = parsed(messages.ModelMetadataRequest, body)
         self._check_model(request.name, request.version)
-        return messages.ModelMetadataResponse(**open_inference.metadata(self._bundle.manifest, self._bundle.version))
+        about = open_inference.metadata(self._bundle.manifest, self._bundle.version)
+        return _written(messages.ModelMetadataResponse(**about))
 
-    async def _ModelInfer(self, request: Any, context: Any) -> Message:
+    async def _infer(self, body: bytes, call: Call) -> bytes:
+        if len(body) > LONG_BODY:
+            reply = await self._infer_long(body, call)
+        else:
+            request = self._request(body, call)
+            message = _message(request)
+            violations = Violations()
+            values = self._scorer.read(open_inference.columns(message, self._bundle.manifest.inputs), violations)
+            scores = await self._scorer.score(values, call.seconds)
+            reply = self._response(request, message, scores, violations)
+        call.told = reply
+        return reply
+
+    async def _infer_long(self, body: bytes, call: Call) -> bytes:
+        scorer, inputs = self._scorer, self._bundle.manifest.inputs
+        async with scorer.long.turn(scorer.patience(call.seconds)) as work:
+            request = await work.aside(lambda: self._request(body, call))
+            message, tensors = _head(request), _tensors(request, scorer.most_rows)
+            scores = await work.scores(parts(message, tensors, inputs, scorer.most_rows))
+            return await work.aside(lambda: self._response(request, message, scores, work.violations))
+
+    def _request(self, body: bytes, call: Call) -> Any:
+        request = parsed(messages.ModelInferRequest, body)
+        call.id = request.id
         self._check_model(request.model_name, request.model_version)
-        manifest = self._bundle.manifest
-        message, values = await self._scorer.parsed(lambda: self._read(request), request.ByteSize())
-        scores = await self._scorer.score(values, context.time_remaining())
-        answer = open_inference.answer(message, manifest, self._bundle.version, scores)
-        return _response(answer, scores, raw=bool(request.raw_input_contents))
+        return request
 
-    def _read(self, request: Any) -> tuple[dict[str, Any], Values]:
-        message = _message(request)
-        return message, self._scorer.read(open_inference.columns(message, self._bundle.manifest.inputs))
+    def _response(self, request: Any, message: Mapping[str, Any], scores: np.ndarray, violations: Violations) -> bytes:
+        answer = open_inference.answer(message, self._bundle.manifest, self._bundle.version, scores, violations)
+        return _written(_response(answer, scores, raw=bool(request.raw_input_contents)))
 
     def _check_model(self, name: str, version: str) -> None:
         served = self._bundle.manifest.model, self._bundle.version
@@ -165,7 +117,7 @@ class _Calls:
 
 def request_columns(body: bytes, inputs: Sequence[Field]) -> dict[str, list[object]]:
     """Of a ModelInferRequest: its rows, by field."""
-    return open_inference.columns(_message(_parsed(_REQUESTS["ModelInfer"], body)), inputs)
+    return open_inference.columns(_message(parsed(messages.ModelInferRequest, body)), inputs)
 
 
 def answer_scores(reply: bytes) -> np.ndarray:
@@ -178,14 +130,30 @@ def answer_scores(reply: bytes) -> np.ndarray:
     return np.array(response.outputs[0].contents.fp32_contents, "float32")
 
 
-def _parsed(kind: type[Message], body: bytes) -> Any:
+def parsed(kind: type[Message], body: bytes) -> Any:
+    """Raises RequestError for bytes that are no such message, which grpc would call an internal error."""
     try:
         return kind.FromString(body)
     except DecodeError as error:
-        raise RequestError("read request", got=f"no {kind.DESCRIPTOR.name}: {error}") from error
+        raise RequestError("read request", got=f"no {kind.DESCRIPTOR.name}: its bytes are broken") from error
+
+
+def _written(message: Message) -> bytes:
+    return bytes(message.SerializeToString())
 
 
 def _message(request: Any) -> dict[str, Any]:
+    tensors = _tensors(request, None)
+    return _head(request) | {"inputs": [{**one.described, "data": next(one.values)} for one in tensors]}
+
+
+def _head(request: Any) -> dict[str, Any]:
+    outputs = [{"name": output.name} for output in request.outputs]
+    return {"outputs": outputs} | ({"id": request.id} if request.id else {})
+
+
+def _tensors(request: Any, most: int | None) -> list[Tensor]:
+    """Each with up to `most` values at a time; without it, with all of them at once."""
     raw = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         got = f"{len(raw)} for {len(request.inputs)} inputs"
@@ -193,18 +161,23 @@ def _message(request: Any) -> dict[str, Any]:
     if raw and (both := [tensor.name for tensor in request.inputs if tensor.HasField("contents")]):
         got = f"contents of input {shown(both[0])} too"
         raise RequestError("read raw_input_contents", got=got, expected="one of the two")
-    inputs = [_tensor(tensor, raw[place] if raw else None) for place, tensor in enumerate(request.inputs)]
-    outputs = [{"name": output.name} for output in request.outputs]
-    return {"inputs": inputs, "outputs": outputs} | ({"id": request.id} if request.id else {})
+    return [_tensor(tensor, raw[place] if raw else None, most) for place, tensor in enumerate(request.inputs)]
 
 
-def _tensor(tensor: Any, raw: bytes | None) -> dict[str, Any]:
-    read = {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
-    if raw is not None:
-        return read | {"data": binary.values(read, raw)}
-    contents = _CONTENTS.get(tensor.datatype)
-    data = list(getattr(tensor.contents, contents)) if contents else []
-    return read | {"data": binary.texts(data, tensor.name) if contents == "bytes_contents" else data}
+def _tensor(tensor: Any, raw: bytes | None, most: int | None) -> Tensor:
+    described: dict[Any, Any] = {"name": tensor.name, "datatype": tensor.datatype}
+    described |= {"shape": list(tensor.shape[:_MOST_SIZES]), binary.FILLED: True}
+    if raw is None:
+        return Tensor(described, _contents(tensor, most))
+    return Tensor(described, binary.chunks(described, raw, most) if most else iter([binary.values(described, raw)]))
+
+
+def _contents(tensor: Any, most: int | None) -> Iterator[list[Any]]:
+    name = _CONTENTS.get(tensor.datatype)
+    values = getattr(tensor.contents, name) if name else []
+    for start in range(0, len(values) or 1, most or len(values) or 1):
+        some = list(values[start : start + most] if most else values)
+        yield binary.texts(some, tensor.name) if name == "bytes_contents" else some
 
 
 def _response(answer: Mapping[str, Any], scores: np.ndarray, *, raw: bool) -> Message:
@@ -215,7 +188,7 @@ def _response(answer: Mapping[str, Any], scores: np.ndarray, *, raw: bool) -> Me
     )
     if not raw:
         output.contents.fp32_contents.extend(scores.reshape(-1).tolist())
-    parameters = {name: messages.InferParameter(string_param=value) for name, value in answer["parameters"].items()}
+    parameters = {name: _parameter(value) for name, value in answer["parameters"].items()}
     return messages.ModelInferResponse(
         model_name=answer["model_name"],
         model_version=answer["model_version"],
@@ -224,3 +197,9 @@ def _response(answer: Mapping[str, Any], scores: np.ndarray, *, raw: bool) -> Me
         outputs=[output],
         raw_output_contents=[scores.astype("<f4").tobytes()] if raw else [],
     )
+
+
+def _parameter(value: str | int) -> Message:
+    given = {"string_param": value} if isinstance(value, str) else {"int64_param": value}
+    parameter: Message = messages.InferParameter(**given)
+    return parameter

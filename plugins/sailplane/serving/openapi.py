@@ -12,6 +12,12 @@ from sailplane.registry.bundle import Bundle
 from sailplane.serving import open_inference
 from sailplane.serving.openapi_schemas import ANY, TEXT, Schema, reference, schemas
 
+_NULLS = (
+    "A field that may be null is null if it is left out, null, or NaN in a tensor. Tensors of an integer may be FP64, "
+    "and of a boolean that may be null FP64 with 0, 1 and NaN; in binary tensors and over gRPC, empty bytes are a null "
+    "string or time. What breaks a field's description is refused, unless the deployment flags or answers it."
+)
+
 
 def document(bundle: Bundle, *, token: bool) -> dict[str, Any]:
     """`token`: whether all but the health checks want one."""
@@ -21,7 +27,7 @@ def document(bundle: Bundle, *, token: bool) -> dict[str, Any]:
         "info": {
             "title": manifest.model,
             "version": bundle.version,
-            "description": f"Predicts `{manifest.target}`: {', '.join(manifest.outputs)}.",
+            "description": f"Predicts `{manifest.target}`: {', '.join(manifest.outputs)}. {_NULLS}",
         },
         # Where the document lies, the paths lie too: behind a router under its prefix.
         "servers": [{"url": "."}],
@@ -53,12 +59,12 @@ def _paths(bundle: Bundle) -> dict[str, Any]:
 
 
 def _predict(bundle: Bundle) -> dict[str, Any]:
-    [record, *_] = bundle.golden_records
-    row = list(record.values())
+    example = bundle.example()["data"]
+    names, [row] = example["names"], example["ndarray"]
     examples = {
         "rows": bundle.example(),
-        "records": {"jsonData": [record]},
-        "tensor": {"data": {"names": list(record), "tensor": {"shape": [1, len(row)], "values": row}}},
+        "records": {"jsonData": [dict(zip(names, row, strict=True))]},
+        "tensor": {"data": {"names": names, "tensor": {"shape": [1, len(row)], "values": row}}},
     }
     return _post("predict", "Predict, in Seldon's protocol", "Prediction", examples)
 
@@ -68,6 +74,7 @@ def _infer(bundle: Bundle) -> dict[str, Any]:
     inputs = [
         {"name": f.name, "shape": [1], "datatype": open_inference.DATATYPES[f.kind][0], "data": [whole[f.name]]}
         for f in bundle.manifest.inputs
+        if f.required
     ]
     return _post("infer", "Predict, in the Open Inference Protocol", "Inference", {"tensors": {"inputs": inputs}})
 

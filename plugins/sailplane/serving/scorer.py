@@ -2,65 +2,88 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import columns_of, read
 from sailplane.serving.batcher import MOST_WAITING, Batcher, Pace
+from sailplane.serving.in_flight import MOST_BYTES, InFlight, trim
+from sailplane.serving.long_requests import LongRequests
 from sailplane.serving.metrics import Metrics
 from sailplane.serving.request_log import RequestLog
+from sailplane.serving.violations import Policy, Violations, judged
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from sailplane.registry.checks import Violation
     from sailplane.serving.batcher import Values
 
-T = TypeVar("T")
-# What is longer is read beside the loop, so that health checks go on.
-_LONG_BODY: Final = 64 * 2**10
+
+# After the last large body; gRPC frees a message some time after its call has ended.
+_TRIM_SECONDS: Final = (0.0, 1.0, 4.0)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`body`: bytes. `seconds`: within which a request is answered, or refused; a caller may ask for less."""
+    """`body`: bytes of one. `in_flight`: bytes of all that are read or answered at a time. `seconds`: within which a
+    request is answered, or refused; a caller may ask for less."""
 
     body: int = 16 * 2**20
+    in_flight: int = MOST_BYTES
     seconds: float = 10.0
     waiting: int = MOST_WAITING
 
 
 class Scorer:
-    """`log`: the folder in which what is answered is left, for who ships it to the store."""
+    """`log`: the folder in which what is answered is left, for the shipment to the store. `on_violation`: what becomes
+    of values that fail a check."""
 
-    def __init__(self, bundle: Bundle, limits: Limits | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, limits: Limits | None = None, log: Path | None = None, on_violation: Policy | None = None
+    ) -> None:
         self.bundle, self.limits = bundle, limits or Limits()
+        self._checks, self._on_violation = bundle.checks, on_violation or Policy()
         manifest = bundle.manifest
         self.metrics = Metrics(manifest.model, bundle.version, lambda: self._batcher.waiting)
         self._batcher = Batcher(bundle.predict_values, _pace(bundle), self.metrics.scored, self.limits.waiting)
         self.log = RequestLog(log, bundle, self.metrics.dropped) if log else None
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
+        # A score takes at most 16 bytes of a reply in JSON, which so is no longer than a request may be.
+        self.long = LongRequests(self.read, self.score, self.limits.body // 16)
+        self.in_flight = InFlight(self.limits.in_flight, lambda: self.long.later(trim, _TRIM_SECONDS))
 
-    async def parsed(self, parse: Callable[[], T], size: int) -> T:
-        """`size`: bytes of what is parsed."""
-        if size <= _LONG_BODY:
-            return parse()
-        return await asyncio.get_running_loop().run_in_executor(self._reader, parse)
+    @property
+    def most_rows(self) -> int:
+        """Rows that are scored at a time."""
+        return self._batcher.most_rows
 
-    def read(self, columns: dict[str, list[Any]]) -> Values:
-        """Columns of JSON values, checked. Raises RequestError that names the field and the row."""
-        return read(columns, self.bundle.manifest.inputs)
+    def patience(self, seconds: float | None) -> float:
+        """How long a caller waits that says `seconds`."""
+        return self.limits.seconds if seconds is None else min(seconds, self.limits.seconds)
+
+    def read(self, columns: dict[str, list[Any]], violations: Violations | None = None, first: int = 0) -> Values:
+        """Columns of JSON values, checked. Raises RequestError that names the field and the row; `first` is the number
+        of the first one. `violations` gets the values that fail a check of the schema, where the reply is to tell of
+        them."""
+        values = read(columns, self.bundle.manifest.inputs, first)
+        found = judged(_after(first, self._checks.violations(values)), self._on_violation, self.metrics.violated)
+        if violations is not None:
+            violations.add(found)
+        return values
 
     async def score(self, values: Values, seconds: float | None = None) -> np.ndarray:
         """Probabilities, float32 [rows, outputs]. Raises ModelError, or OverloadError if it takes longer than `seconds`
         or than the limit."""
         rows = len(values[self.bundle.manifest.inputs[0].name])
-        most = self.limits.seconds
-        return await self._batcher.score(values, rows, most if seconds is None else min(seconds, most))
+        return await self._batcher.score(values, rows, self.patience(seconds))
+
+
+def _after(first: int, violations: Iterator[Violation]) -> Iterator[Violation]:
+    """By the rows' own numbers, of rows from `first` on."""
+    return (replace(one, row=first + one.row) for one in violations) if first else violations
 
 
 def _pace(bundle: Bundle) -> Pace:

@@ -6,7 +6,7 @@ https://docs.seldon.ai/seldon-core-1/development-and-reference/apis/external-pre
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,12 @@ from sailplane.errors import RequestError
 from sailplane.records import Field
 from sailplane.registry.columns import check_names, columns_of, listed, shown
 from sailplane.registry.manifest import Manifest
-from sailplane.serving.json_body import Headers, parsed, written
+from sailplane.serving.json_body import Headers, go_on, numbers, parsed, written
+from sailplane.serving.violations import Violations, told
 
 if TYPE_CHECKING:
     import numpy as np
+
 
 PREDICTIONS = frozenset({"/api/v1.0/predictions", "/api/v0.1/predictions", "/predict"})
 _REMEDY = 'Send {"data": {"names": [...], "ndarray": [[...]]}} or {"jsonData": {field: value}}.'
@@ -34,8 +36,8 @@ def identity(message: object) -> str | None:
     return puid if isinstance(puid, str) else None
 
 
-def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
-    """The request's rows, by field."""
+def columns(message: object, inputs: Sequence[Field], first: int = 0) -> dict[str, list[object]]:
+    """The request's rows, by field. `first`: the number of its first row, for errors."""
     if not isinstance(message, Mapping):
         raise RequestError("read request", got=_kind(message), expected="an object", remedy=_REMEDY)
     payloads = [key for key in message if key != "meta"]
@@ -45,35 +47,58 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     _check_meta(message.get("meta", {}))
     if "jsonData" in message:
         records = message["jsonData"]
-        return columns_of(records if isinstance(records, list) else [records], inputs, "jsonData")
-    return _data(message["data"], inputs)
+        return columns_of(records if isinstance(records, list) else [records], inputs, "jsonData", first)
+    return _data(message["data"], inputs, first)
 
 
 def reply(
-    message: Mapping[str, Any], manifest: Manifest, version: str, scores: np.ndarray, puid: str
+    message: Mapping[str, Any],
+    manifest: Manifest,
+    version: str,
+    scores: np.ndarray,
+    puid: str,
+    violations: Violations | None = None,
+    check: Callable[[], None] = go_on,
 ) -> tuple[bytes, Headers]:
-    """`tensor` for a tensor, `ndarray` for all else; `scores` is float32 [n, len(outputs)]."""
-    meta, data = message.get("meta") or {}, message.get("data") or {}
-    values: dict[str, Any] = {"ndarray": scores}
+    """`tensor` for a tensor, `ndarray` for all else; `scores` is float32 [n, len(outputs)]. `check` ends it by
+    raising."""
+    data = message.get("data") or {}
     if "tensor" in data:
-        values = {"tensor": {"shape": scores.shape, "values": scores.reshape(-1)}}
-    answered = {
+        values: dict[str, Any] = {"tensor": {"shape": scores.shape, "values": numbers(scores.reshape(-1), check)}}
+    else:
+        values = {"ndarray": numbers(scores, check)}
+    answered = meta(message, manifest, version, puid, violations)
+    return written({"data": {"names": manifest.outputs, **values}, "meta": answered}), ()
+
+
+def meta(
+    message: Mapping[str, Any], manifest: Manifest, version: str, puid: str, violations: Violations | None = None
+) -> dict[str, Any]:
+    """The `meta` of the reply."""
+    meta = message.get("meta") or {}
+    return {
         "puid": puid,
         "requestPath": {**(meta.get("requestPath") or {}), manifest.model: version},
-        "tags": meta.get("tags") or {},
+        "tags": {**(meta.get("tags") or {}), **told(violations)},
     }
-    return written({"data": {"names": manifest.outputs, **values}, "meta": answered}), ()
 
 
 def metadata(manifest: Manifest, version: str) -> dict[str, Any]:
     names, outputs = [field.name for field in manifest.inputs], manifest.outputs
+    optional = [field.name for field in manifest.inputs if field.optional]
+    may = {"optional": ", ".join(optional)} if optional else {}
     return {
         "name": manifest.model,
         "versions": [version],
         "platform": "sailplane",
         "inputs": [{"messagetype": "ndarray", "schema": {"names": names, "shape": [len(names)]}}],
         "outputs": [{"messagetype": "ndarray", "schema": {"names": outputs, "shape": [len(outputs)]}}],
-        "custom": {"run": manifest.run, "dataset": manifest.dataset, "as_of": manifest.as_of.isoformat()},
+        "custom": {
+            "run": manifest.run,
+            "dataset": manifest.dataset,
+            "as_of": manifest.as_of.isoformat(),
+            **may,
+        },
     }
 
 
@@ -87,14 +112,14 @@ def failure(status: int, reason: str) -> dict[str, Any]:
     return {"error": reason, "status": {"code": status, "info": reason, "reason": code, "status": "FAILURE"}}
 
 
-def _data(data: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _data(data: object, inputs: Sequence[Field], first: int) -> dict[str, list[object]]:
     if not isinstance(data, Mapping) or len({"ndarray", "tensor"} & data.keys()) != 1:
         raise RequestError("read data", got=_kind(data), expected="an object with ndarray or tensor", remedy=_REMEDY)
     rows = data["ndarray"] if "ndarray" in data else _tensor(data["tensor"])
     if not isinstance(rows, list) or not rows:
         raise RequestError("read data", got=_kind(rows), expected="a list of at least one row", remedy=_REMEDY)
     names = _names(data.get("names"), inputs)
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, first):
         if not isinstance(row, list) or len(row) != len(names):
             got = f"{len(row)} values" if isinstance(row, list) else _kind(row)
             expected = f"a list of {len(names)} values: {listed(names)}"

@@ -30,6 +30,7 @@ from sailplane.registry.columns import read
 from sailplane.serving import identity, seldon
 from sailplane.serving.json_body import written
 from sailplane.serving.seldon_counts import SharedCounts
+from sailplane.serving.violations import DEFAULT, Policy, Violations, chosen, judged
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
 
@@ -44,13 +45,15 @@ _log = logging.getLogger(__name__)
 
 
 class SeldonModel:
-    """A bundle by its URI, or by its path. What is no bundle ends the server before it opens a port."""
+    """Serves a bundle, given by its URI or path. A damaged or missing bundle stops the server before it opens a port.
+    `on_violation`: "refuse", "flag" or "answer" requests with values that fail a check of the schema."""
 
-    def __init__(self, model_uri: str = MOUNTED) -> None:
+    def __init__(self, model_uri: str = MOUNTED, on_violation: str = DEFAULT) -> None:
         self._bundle = Bundle.open(_folder(model_uri))
+        self._on_violation = Policy(chosen(on_violation))
         # The server's threads take turns: a bundle is promised one prediction at a time.
         self._turn = Lock()
-        self._counts = SharedCounts(self._bundle.manifest.model, self._bundle.version)
+        self._counts = SharedCounts(self._bundle.manifest.model, self._bundle.version, self._bundle.checks.known)
         # The server reads metrics from the reply, and unless it is told otherwise leaves them in it.
         self._measures = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "").lower() == "false"
 
@@ -118,12 +121,13 @@ class SeldonModel:
     def _reply(self, message: Any) -> tuple[dict[str, Any], np.ndarray]:
         manifest = self._bundle.manifest
         values = read(seldon.columns(message, manifest.inputs), manifest.inputs)
+        violations = judged(self._bundle.checks.violations(values), self._on_violation, self._counts.violated)
         with self._turn:
             start = time.perf_counter()
             scores = self._bundle.predict_values(values)
             seconds = time.perf_counter() - start
         puid = seldon.identity(message) or identity.of({})
-        body, _ = seldon.reply(message, manifest, self._bundle.version, scores, puid)
+        body, _ = seldon.reply(message, manifest, self._bundle.version, scores, puid, Violations(violations))
         reply = dict(orjson.loads(body))
         if self._measures:
             reply["meta"]["metrics"] = self._metrics(len(scores), seconds)
@@ -153,7 +157,7 @@ def _folder(uri: str) -> Path:
         return Path(uri)
     if Root.parse(uri).scheme == "file":
         return Path(url2pathname(urlsplit(uri).path))
-    folder = Path(tempfile.mkdtemp(prefix="sailplane-"))
+    folder = Path(tempfile.mkdtemp(prefix="seldon-model-"))
     _at_exit_of_this_process(lambda: shutil.rmtree(folder, ignore_errors=True))
     try:
         Storage(uri).download("", folder)
@@ -169,9 +173,13 @@ def _at_exit_of_this_process(act: Callable[[], None]) -> None:
 
 
 def _as_json(message: Any) -> Any:
+    """JSON has no NaN, and a tensor may: there it stays a number."""
     from google.protobuf.json_format import MessageToDict
 
-    return MessageToDict(message)
+    found = MessageToDict(message)
+    if "DefaultData" in type(getattr(message, "data", None)).__name__ and message.data.HasField("tensor"):
+        found["data"]["tensor"]["values"] = list(message.data.tensor.values)
+    return found
 
 
 def _as_proto(reply: dict[str, Any], kind: Callable[[], Any]) -> Any:

@@ -19,8 +19,11 @@ from sailplane.errors import SailplaneError
 from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
 from sailplane.serving.connection import Connection
+from sailplane.serving.guard import Guard
+from sailplane.serving.in_flight import return_early
 from sailplane.serving.request_log import RequestLog
 from sailplane.serving.scorer import Limits, Scorer
+from sailplane.serving.violations import CHOICES, DEFAULT, Policy
 
 if TYPE_CHECKING:
     import grpc
@@ -32,6 +35,9 @@ _DRAIN_SECONDS: Final = 8
 def main(arguments: Sequence[str] | None = None) -> int:
     """The golden rows have to get their scores before a port is opened."""
     options = _parser().parse_args(arguments)
+    return_early()
+    # A form that is broken is its sender's matter.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
         bundle = Bundle.open(options.bundle)
@@ -43,14 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What is there now stays: without this the collector looks through all of it time and again, for milliseconds.
     gc.collect()
     gc.freeze()
-    scorer = Scorer(bundle, Limits(body=options.body_limit, seconds=options.deadline), options.request_log)
+    limits = Limits(body=options.body_limit, in_flight=options.in_flight_limit, seconds=options.deadline)
+    scorer = Scorer(bundle, limits, options.request_log, Policy(options.on_violation, options.on_violation_file))
     uvloop.run(_serve(scorer, options, token))
     return 0
 
 
 async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None) -> None:
     config = uvicorn.Config(
-        ModelServer(scorer, token),
+        Guard(ModelServer(scorer)) if token is None else ModelServer(scorer, token),
         host=options.host,
         port=options.port,
         http=Connection,
@@ -71,9 +78,12 @@ async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -
     if options.grpc_port is None:
         return None
     # It is 15 MB that many do without.
-    from sailplane.serving.open_inference_grpc import service
+    from sailplane.serving import open_inference_grpc, seldon_grpc
+    from sailplane.serving.grpc_server import server
 
-    rpc = service(scorer, token)
+    seldon = seldon_grpc.Methods(scorer).table()
+    services = {open_inference_grpc.SERVICE: open_inference_grpc.Methods(scorer).table()}
+    rpc = server(scorer, services | dict.fromkeys(seldon_grpc.SERVICES, seldon), token)
     rpc.add_insecure_port(f"{options.host}:{options.grpc_port}")
     await rpc.start()
     return rpc
@@ -102,8 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--grpc-port", type=int, help="also speak the Open Inference Protocol over gRPC")
     parser.add_argument("--token-file", type=Path, help="a file with the bearer token that every request has to bring")
     parser.add_argument("--deadline", type=float, default=limits.seconds, help="seconds until a request is given up")
-    parser.add_argument("--body-limit", type=int, default=limits.body, help="bytes")
+    parser.add_argument("--body-limit", type=int, default=limits.body, help="bytes of a request")
+    parser.add_argument(
+        "--in-flight-limit", type=int, default=limits.in_flight, help="bytes of all requests and replies at a time"
+    )
     parser.add_argument("--request-log", type=Path, metavar="FOLDER", help="leave there what is answered")
+    parser.add_argument("--on-violation", choices=CHOICES, default=DEFAULT, help="of values that fail a schema's check")
+    parser.add_argument("--on-violation-file", type=Path, help="a file that says it, and may change meanwhile")
     # The last, where who starts it looks for it.
     parser.add_argument("--port", type=int, required=True)
     return parser

@@ -34,8 +34,8 @@ FORMAT: Final = 1
 _MAGIC: Final = b"SPL1"
 _BLOCK: Final = struct.Struct("<4sII")
 _ENTRY: Final = struct.Struct("<ddHBBIIIi")
-# The kinds of entries: three protocols, what was fed back, and how many entries were lost before this one.
-SELDON, OPEN_INFERENCE, OPEN_INFERENCE_GRPC, FEEDBACK, LOST = range(5)
+# The kinds of entries: the protocols, feedback, and how many entries were lost before this one.
+SELDON, OPEN_INFERENCE, OPEN_INFERENCE_GRPC, FEEDBACK, LOST, SELDON_GRPC = range(6)
 
 _log = logging.getLogger(__name__)
 

@@ -133,8 +133,8 @@ function envoy_on_request(request)
   local headers = request:headers()
   local given, length = headers:get(HEADER), headers:get("content-length")
   length = length and tonumber(length)
-  -- What comes in pieces, or is long, is not held back.
-  if given or not length or length == 0 or length > LONGEST_BODY then
+  -- A body that comes in pieces, is long, or is compressed is not held back.
+  if given or not length or length == 0 or length > LONGEST_BODY or headers:get("content-encoding") then
     return
   end
   local body = request:body()

@@ -19,6 +19,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
+from sailplane import pairing
 from sailplane.errors import SailplaneError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -51,7 +52,7 @@ class Shared:
 
 def _opened(share: str, authorization: Annotated[str, Header()] = "") -> Shared:
     scheme, _, token = authorization.partition(" ")
-    ledger = Ledger.at(Home.find())
+    ledger = pairing.ledger(Home.find())
     sweep = tokens.opened(ledger, share, token.strip()) if scheme.lower() == "bearer" else None
     if sweep is None:
         raise HTTPException(401, "no such shared sweep, or not its token", {"WWW-Authenticate": "Bearer"})

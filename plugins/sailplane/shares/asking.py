@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+from sailplane import pairing
 from sailplane.code import with_package
 from sailplane.errors import ServiceError
 from sailplane.home import Home
@@ -35,7 +36,7 @@ def _asked_elsewhere(sweep: str, worker: str, lease_seconds: float) -> Trial | N
 
 
 def _main(sweep: str, worker: str, seconds: str) -> None:
-    trial = queue.ask(Ledger.at(Home.find()), sweep, worker, float(seconds))
+    trial = queue.ask(pairing.ledger(Home.find()), sweep, worker, float(seconds))
     sys.stdout.write(json.dumps(trial.to_dict() if trial else None))
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from sailplane import pairing
 from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.storage import Storage
 from sailplane.sweeps import results
 from sailplane.training.shelf import StoreShelf, folder_of
 
 
 class Stored:
     def __init__(self, sweep: str) -> None:
-        self._sweep, self._storage = sweep, Storage(Home.find().store)
+        self._sweep, self._storage = sweep, pairing.store(Home.find())
 
     def has_data(self) -> bool:
         return self._storage.exists(self._data)

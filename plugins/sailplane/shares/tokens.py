@@ -37,6 +37,12 @@ def unshare(ledger: Ledger, sweep: str) -> bool:
 
 
 @persistent
+def is_shared(ledger: Ledger, sweep: str) -> bool:
+    with ledger.begin() as connection:
+        return connection.execute(sa.select(table.c.id).where(table.c.sweep == sweep)).first() is not None
+
+
+@persistent
 def opened(ledger: Ledger, share: str, token: str) -> str | None:
     """The sweep that the token opens by that name."""
     with ledger.begin() as connection:

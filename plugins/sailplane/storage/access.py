@@ -18,6 +18,8 @@ from sailplane.files import replace_file
 from sailplane.records import Record
 
 SETTING: Final = "SAILPLANE_STORE_ACCESS"
+# Where boto3 and pyarrow look for S3.
+ENDPOINT: Final = "AWS_ENDPOINT_URL_S3"
 # How long a session's token is taken as good; boto3 renews it long before its end.
 TOKEN_SECONDS: Final = 900
 

@@ -34,6 +34,10 @@ _FORMS: Final = {
     ),
 }
 SCHEMES: Final = tuple(_FORMS)
+# Airflow's connections for stores whose URI names none.
+DEFAULTS: Final = {"s3": "aws_default", "data": "algorithmia_default", "hf": "huggingface_default"}
+# Stands for the root of the project's store in URIs that stay valid when the store is moved.
+RELATIVE: Final = "store://"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +78,15 @@ class Root:
         return _OPEN[self.scheme](self, access or find(self.uri))
 
 
+def local_folder(uri: str) -> Path:
+    """The folder that a URI with the scheme file names."""
+    return Path(url2pathname(urlsplit(uri).path))
+
+
 def _local(root: Root, _access: Ask | None) -> Backend:
     from sailplane.storage.local import LocalBackend
 
-    return LocalBackend(Path(url2pathname(urlsplit(root.uri).path)))
+    return LocalBackend(local_folder(root.uri))
 
 
 def _s3(root: Root, access: Ask | None) -> Backend:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from sailplane.errors import ConfigurationError
+from sailplane.errors import ConfigurationError, DataError
 from sailplane.storage.access import Ask
 from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.keys import checked
-from sailplane.storage.roots import Root
+from sailplane.storage.roots import RELATIVE, Root
 from sailplane.storage.transfer import Progress, Tell, transfer
 
+T = TypeVar("T")
 FRESH: Final = timedelta(days=1)
+# The object that describes the store, and the key in it of the store's earlier roots.
+IDENTITY: Final = "sailplane.json"
+EARLIER: Final = "earlier"
+RESTORE: Final = "Restore it from a backup of the store."
+NOT_MOVED: Final = "If SAILPLANE_STORE was changed, set it back, and run `sailplane store move URI`."
 
 
 class Storage:
@@ -36,14 +43,48 @@ class Storage:
         return f"{self.root}/{path}"
 
     def path(self, uri: str) -> str:
-        """The inverse of `uri`."""
-        if not uri.startswith(f"{self.root}/"):
-            raise ConfigurationError("resolve", uri, got="outside the store", expected=f"a URI under {self.root}")
-        return uri.removeprefix(f"{self.root}/")
+        """The inverse of `uri`. Also takes a URI relative to the store, or under one of its earlier roots."""
+        roots = (self.root, RELATIVE)
+        for root in roots if uri.startswith(tuple(f"{root}/" for root in roots)) else self.earlier_roots():
+            if uri.startswith(f"{root}/"):
+                return uri.removeprefix(f"{root}/")
+        raise ConfigurationError(
+            "resolve",
+            uri,
+            got="outside the store",
+            expected=f"a URI under {self.root}",
+            remedy=NOT_MOVED,
+        )
+
+    def earlier_roots(self) -> tuple[str, ...]:
+        """The roots that the store had before it was moved here."""
+        try:
+            return self.read_json(IDENTITY, lambda about: tuple(about.get(EARLIER, ())))
+        except FileNotFoundError:
+            return ()
 
     def get(self, path: str) -> bytes:
         """Raises FileNotFoundError."""
         return self._backend.get(self._key(path))
+
+    def read_text(self, path: str, remedy: str = RESTORE) -> str:
+        """Raises FileNotFoundError; DataError, with the remedy, for an object that is not UTF-8."""
+        content = self.get(path)
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise self._damaged(path, error, "text in UTF-8", remedy) from error
+
+    def read_json(self, path: str, parse: Callable[[Any], T], remedy: str = RESTORE) -> T:
+        """The result of `parse` for the object's JSON. Raises FileNotFoundError; DataError, with the remedy, for a
+        damaged object: one that is not JSON, or not of the shape that `parse` takes."""
+        content = self.get(path)
+        try:
+            return parse(json.loads(content))
+        except KeyError as error:
+            raise self._damaged(path, f"no key {error}", "the JSON that sailplane writes there", remedy) from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise self._damaged(path, error, "the JSON that sailplane writes there", remedy) from error
 
     def stream(self, path: str) -> Iterator[bytes]:
         """The content in pieces of some megabytes, all of one version. Raises FileNotFoundError."""
@@ -58,14 +99,14 @@ class Storage:
         return self._backend.put_new(self._key(path), content)
 
     def keep(self, path: str, content: bytes) -> None:
-        """An object whose name says what it holds: put if it is not there, and again if it is older than a day. What
-        is young is in use, to who collects garbage; on the Hub equal content stays as old as it is."""
+        """An object whose name says what it holds: put if it is not there, and again if it is older than a day, or cut
+        short. Garbage collection takes young objects for used ones; on the Hub equal content stays as old as it is."""
         try:
-            old = datetime.now(UTC) - self.head(path).modified > FRESH
+            there = self.head(path)
         except FileNotFoundError:
             self.put_new(path, content)
         else:
-            if old:
+            if there.size != len(content) or datetime.now(UTC) - there.modified > FRESH:
                 self.put(path, content)
 
     def replace(self, path: str, content: Content, etag: str) -> str:
@@ -140,6 +181,9 @@ class Storage:
             rest = entry.path.removeprefix(f"{prefix_there}/") if prefix_there else entry.path
             moves.append((entry.path, self._key(f"{prefix_here}/{rest}" if prefix_here else rest), entry.size))
         return transfer(source._backend, self._backend, moves, None)
+
+    def _damaged(self, path: str, found: object, expected: str, remedy: str) -> DataError:
+        return DataError("read", self.uri(path), got=f"it is damaged: {found}", expected=expected, remedy=remedy)
 
     def _key(self, path: str) -> str:
         return checked(path, self._prefix)

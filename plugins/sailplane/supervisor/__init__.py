@@ -5,44 +5,43 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from sailplane.errors import ConfigurationError, ServiceError
+from sailplane.errors import ServiceError
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.supervisor.connection import UnixTransport
+from sailplane.supervisor.open_files import raise_file_limit
 from sailplane.supervisor.processes import Processes
-from sailplane.supervisor.program import (
-    Program,
-    ProgramState,
-    escaped,
-    outlives,
-    program_file,
-    state_of,
-    written_command,
-)
+from sailplane.supervisor.program import Program, ProgramState, escaped, program_file, state_of
+from sailplane.supervisor.program_files import ProgramFiles
 
 __all__ = ["Program", "ProgramState", "Supervisor", "socket_folder"]
 
 # sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name that is longer by its pid.
 _SOCKET_PATH_BYTES = 90
+# The variable in supervisord's own environment that names its release.
+_RELEASE = "SUPERVISORD_RELEASE"
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 _GUARD = "guard"
 
 
-class Supervisor:
+class Supervisor(ProgramFiles):
     def __init__(self, home: Home) -> None:
+        super().__init__(home)
         self.home = home
         self.sockets = socket_folder(home)
         self.socket = self.sockets / "supervisor.sock"
@@ -63,33 +62,32 @@ class Supervisor:
         except ServiceError:
             return False
 
-    def boot(self) -> None:
-        """Starts supervisord, detached, and with it every program that starts by itself. A second boot does nothing."""
-        folders = (self.home.root, self.home.supervisor, self.home.supervisor / "conf.d", self.home.logs, self.sockets)
+    def other_release(self) -> str | None:
+        """The release of the running supervisord, if a boot would start another one now."""
+        try:
+            running = psutil.Process(self.pid).environ().get(_RELEASE, "an earlier release") if self.pid else None
+        except psutil.Error:
+            return None
+        return running if running != _release() else None
+
+    def boot(self, environment: Mapping[str, str] | None = None) -> None:
+        """Starts supervisord, detached, and with it every program that starts by itself. A second boot does nothing.
+
+        All of them get `environment` besides their own; by default it is this process's."""
+        folders = (self.home.root, self.home.supervisor, self.folder, self.home.logs, self.sockets)
         for folder in folders:
             private_folder(folder)
         with locked(self.home.supervisor / "lock"):
             if not self.running():
                 # Whoever else outlives supervisord holds ports that this boot needs.
-                self._processes.end(self.pid, spared=self._outliving())
-                self._spawn()
+                self._processes.end(self.pid, spared=self.outliving())
+                self._spawn(environment)
 
-    def put(self, program: Program) -> None:
-        """Writes or replaces a program; it takes effect with `update` or at the next boot."""
-        private_folder(self.home.supervisor / "conf.d")
-        replace_file(self._file(program.name), program_file(program, self.home.logs / f"{program.name}.log"))
-
-    def remove(self, name: str) -> None:
-        """Forgets a program; `update` stops it."""
-        self._file(name).unlink(missing_ok=True)
-
-    def programs(self) -> list[str]:
-        return sorted(path.stem for path in (self.home.supervisor / "conf.d").glob("*.conf"))
-
-    def command(self, name: str) -> tuple[str, ...] | None:
-        """What a program was put with; None if there is no such program."""
-        file = self._file(name)
-        return written_command(file.read_text()) if file.exists() else None
+    def living(self) -> set[str]:
+        """The programs that have a process now, even if supervisord died."""
+        if self.running():
+            return {name for name, state in self.states().items() if state.pid}
+        return self._processes.outlived(self.pid, self.outliving())
 
     def update(self) -> None:
         """Makes what runs equal to the programs' files: stops what was removed, restarts what changed, starts what is
@@ -118,15 +116,6 @@ class Supervisor:
         with self._rpc() as rpc:
             return {info["name"]: state_of(info) for info in rpc.getAllProcessInfo() if info["name"] != _GUARD}
 
-    def log(self, name: str, lines: int = 20) -> str:
-        """The end of what a program wrote."""
-        path = self.home.logs / f"{name}.log"
-        if not path.exists():
-            return ""
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 65536))
-            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-
     def shutdown(self, seconds: float = 90) -> None:
         """Stops every program and supervisord; returns when all have ended. What is still there after `seconds` is
         killed."""
@@ -138,16 +127,18 @@ class Supervisor:
             psutil.wait_procs([psutil.Process(session)], timeout=seconds)
         self._processes.end(session, spared={})
 
-    def _spawn(self) -> None:
+    def _spawn(self, environment: Mapping[str, str] | None) -> None:
+        raise_file_limit()
         link = self.sockets / "conf.d"
         if self.sockets != self.home.supervisor and not link.is_symlink():
-            link.symlink_to(self.home.supervisor / "conf.d")
+            link.symlink_to(self.folder)
         replace_file(self.sockets / "supervisord.conf", self._configuration())
         command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(self.sockets / "supervisord.conf")]
         # It forks and returns once it listens; what it says before that is the reason if it does not.
         ended = subprocess.run(
             command,
             cwd=self.home.root,
+            env={**(os.environ if environment is None else environment), _RELEASE: _release()},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -194,21 +185,11 @@ class Supervisor:
         known = {"SAILPLANE_HOME": str(self.home.root), "SAILPLANE_PROJECT": str(self.home.project)}
         return program_file(Program(_GUARD, command, known, stop_seconds=1), log)
 
-    def _outliving(self) -> dict[str, str]:
-        """The files of the programs that do, by name."""
-        texts = {name: self._file(name).read_text() for name in self.programs()}
-        return {name: text for name, text in texts.items() if outlives(text)}
-
     def _state(self, name: str) -> ProgramState:
         states = self.states()
         if name not in states:
             raise ServiceError("find program", name, got="no such program", expected=f"one of {', '.join(states)}")
         return states[name]
-
-    def _file(self, name: str) -> Path:
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-            raise ConfigurationError("name a program", repr(name), expected="letters, digits and . _ - only")
-        return self.home.supervisor / "conf.d" / f"{name}.conf"
 
     @contextmanager
     def _rpc(self) -> Iterator[Any]:
@@ -222,6 +203,10 @@ class Supervisor:
                 raise ServiceError(
                     "reach", "supervisord", got=str(error), remedy="It is not running: run `make up`."
                 ) from error
+
+
+def _release() -> str:
+    return f"supervisor {version('supervisor')}, Python {platform.python_version()}"
 
 
 def socket_folder(home: Home) -> Path:

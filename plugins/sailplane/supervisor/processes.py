@@ -32,7 +32,7 @@ class Processes:
     def end(self, session: int | None, spared: Mapping[str, str]) -> None:
         """Kills them all, but for those that one of these programs' files speaks of, by name."""
         members = self.of(session)
-        outlived = {name: process.pid for process in members if (name := _program(process, spared)) is not None}
+        outlived = _outlived(members, spared)
         if outlived != self._read():
             replace_file(self._outlived, json.dumps(outlived))
         others = [process for process in members if process.pid not in outlived.values()]
@@ -41,6 +41,10 @@ class Processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         _wait_for_the_end_of(others, seconds=10)
+
+    def outlived(self, session: int | None, files: Mapping[str, str]) -> set[str]:
+        """Which of these programs still run after their supervisord died."""
+        return set(_outlived(self.of(session), files))
 
     def _belongs(self, process: psutil.Process, session: int | None, outlived: Collection[int]) -> bool:
         """After a reboot the number may be another session's, so the environment, or the command, has to prove it."""
@@ -71,6 +75,10 @@ def _ended(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _outlived(members: list[psutil.Process], files: Mapping[str, str]) -> dict[str, int]:
+    return {name: process.pid for process in members if (name := _program(process, files)) is not None}
 
 
 def _program(process: psutil.Process, files: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ from sailplane.errors import ConfigurationError
 
 # The variable that says what a process was started as.
 DIGEST: Final = "PROGRAM_DIGEST"
+_SETTING: Final = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)')""")
 _STAND_IN: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("stand_in.py")))
 
 
@@ -87,6 +88,20 @@ def written_digest(text: str) -> str | None:
     """What the process of a program that outlives supervisord carries."""
     found = re.search(rf'\b{DIGEST}="(\w+)"', text)
     return found[1] if found else None
+
+
+def written_environment(text: str) -> dict[str, str]:
+    """The environment in the text that `program_file` gave."""
+    line = next((line for line in text.splitlines() if line.startswith("environment=")), "")
+    return {name: double or single for name, double, single in _SETTING.findall(line.replace("%%", "%"))}
+
+
+def changed_settings(before: str, after: str) -> list[str]:
+    """The names of the differences between two such texts: `command`, or variables; never their values."""
+    then, now = written_environment(before), written_environment(after)
+    names = (then.keys() | now.keys()) - {DIGEST}
+    differing = sorted(name for name in names if then.get(name) != now.get(name))
+    return [*(["command"] if written_command(before) != written_command(after) else []), *differing]
 
 
 def outlives(text: str) -> bool:

@@ -1,18 +1,22 @@
-"""A YAML mapping that knows the line of each of its keys, so that every complaint about a file can name it."""
+"""A YAML mapping that knows the line of each of its keys, so that errors can name it."""
 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
 from sailplane.errors import SweepFileError
 
+_MERGE: Final = "tag:yaml.org,2002:merge"
+
 
 class Section:
-    """One mapping of a file. Raises SweepFileError, with `<file>:<line>`, for whatever is not as asked for."""
+    """One mapping of a file. Methods raise SweepFileError, with `<file>:<line>`, for an unexpected value."""
 
     def __init__(self, node: yaml.Node, file: str, name: str) -> None:
         self.file = file
@@ -23,7 +27,21 @@ class Section:
         self._values: dict[str, yaml.Node] = {}
         self._lines: dict[str, int] = {}
         for key, value in node.value:
-            self._add(str(key.value), key.start_mark.line + 1, value)
+            if key.tag != _MERGE:
+                self._add(str(key.value), key.start_mark.line + 1, value)
+        for key, value in _merged(node):
+            self._values.setdefault(str(key.value), value)
+            self._lines.setdefault(str(key.value), key.start_mark.line + 1)
+
+    @classmethod
+    def read(cls, path: Path) -> Section:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise SweepFileError("read sweep file", path, got="no such file") from error
+        except UnicodeDecodeError as error:
+            raise SweepFileError("read sweep file", path, got=error, expected="text in UTF-8") from error
+        return cls.parse(text, path.name)
 
     @classmethod
     def parse(cls, text: str, file: str) -> Section:
@@ -33,6 +51,9 @@ class Section:
             mark = error.problem_mark or error.context_mark
             where = f"{file}:{mark.line + 1}" if mark else file
             raise SweepFileError(where, got=f"not YAML ({error.problem})") from error
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise SweepFileError(f"{file}:{line}", got=f"not YAML ({error.reason})") from error
         if node is None:
             raise SweepFileError(
                 f"{file}:1", got="the file is empty", expected="a W&B sweep: method, metric, parameters"
@@ -57,11 +78,34 @@ class Section:
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_object(self._values[key], deep=True)
+        except (yaml.MarkedYAMLError, ValueError) as error:
+            problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+            raise self.wrong(key, f"{key} cannot be read ({problem})", remedy="Write texts in quotes.") from error
         finally:
             loader.dispose()
 
     def section(self, key: str, name: str = "") -> Section:
         return Section(self._values[key], self.file, name or key)
+
+    def sections(self, key: str) -> list[Section]:
+        """The mappings of a list."""
+        node = self._values[key]
+        if not isinstance(node, yaml.SequenceNode):
+            raise self.wrong(key, f"{key} is {self.get(key)!r}", expected="a list")
+        return [Section(item, self.file, key) for item in node.value]
+
+    def line_of(self, key: str) -> int:
+        return self._lines[key]
+
+    def json(self, key: str) -> Any:
+        """The plain value, if it can be written as JSON, as the trial's configuration is."""
+        value = self.get(key)
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            got, expected = f"{key} is {value!r}", "texts, finite numbers, booleans, null, lists and mappings"
+            raise self.wrong(key, got, expected=expected, remedy="Write dates in quotes.") from error
+        return value
 
     def require(self, *keys: str) -> None:
         for key in keys:
@@ -85,10 +129,12 @@ class Section:
         return str(value)
 
     def whole(self, key: str, *, at_least: int) -> int:
+        """A whole number; also a float without a fraction, as in JSON Schema."""
         value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        if isinstance(value, bool) or not is_whole or value < at_least:
             raise self.wrong(key, f"{key} is {value!r}", expected=f"a whole number of at least {at_least}")
-        return value
+        return int(value)
 
     def wrong(self, key: str, got: str, *, expected: str | None = None, remedy: str = "") -> SweepFileError:
         return SweepFileError(
@@ -99,6 +145,18 @@ class Section:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _merged(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
+    """The keys and values that `<<:` merges into the mapping, the last value first."""
+    if not any(key.tag == _MERGE for key, _ in node.value):
+        return []
+    loader = yaml.SafeLoader("")
+    try:
+        loader.flatten_mapping(node)
+    finally:
+        loader.dispose()
+    return list(reversed(node.value))
 
 
 def _one_of(words: tuple[str, ...]) -> str:

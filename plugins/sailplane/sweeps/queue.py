@@ -42,7 +42,7 @@ def create_sweep(
         found = connection.execute(sa.select(sweeps.c.config, sweeps.c.seed).where(sweeps.c.id == sweep)).one_or_none()
         if found is None:
             connection.execute(sa.insert(sweeps).values(id=sweep, created=time.time(), **row))
-        elif found._asdict() != row:
+        elif (SweepConfig.from_dict(found.config).content(), found.seed) != (config.content(), row["seed"]):
             remedy = f"Trigger a new run, or begin this one anew with `sailplane sweep restart {sweep}`."
             raise ConfigurationError("create sweep", sweep, got="it exists with another configuration", remedy=remedy)
         if job is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from statistics import NormalDist
 from typing import Final
 
@@ -35,6 +36,8 @@ DISTRIBUTIONS: Final[dict[str, tuple[tuple[str, ...], dict[str, float]]]] = {
 NUMBERS: Final = ("min", "max", "mu", "sigma", "a", "b", "q")
 KEYS: Final = ("distribution", "value", "values", "probabilities", *NUMBERS, "parameters")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+# W&B's tolerance for the sum of probabilities.
+_FAR: Final = 1e-5
 # Of e, of a number that a float holds.
 _MOST_EXPONENT: Final = 709
 
@@ -65,7 +68,7 @@ def _read(entry: Section, path: tuple[str, ...]) -> Parameter:
     entry.require(*needed)
     entry.allow(("distribution", *needed, *defaults))
     if distribution == "constant":
-        return Parameter(path=path, distribution=distribution, values=(entry.get("value"),))
+        return Parameter(path=path, distribution=distribution, values=(entry.json("value"),))
     if "values" in needed:
         return _read_choices(entry, path, distribution)
     numbers = {key: _number(entry, key, defaults.get(key)) for key in (*needed, *defaults)}
@@ -74,7 +77,7 @@ def _read(entry: Section, path: tuple[str, ...]) -> Parameter:
 
 
 def _distribution(entry: Section) -> str:
-    """W&B's rule where none is named: two ints give int_uniform, two floats uniform, a mix is ambiguous."""
+    """W&B's rule where none is named: two ints give int_uniform, any other two numbers uniform."""
     if "distribution" in entry:
         return entry.choice("distribution", DISTRIBUTIONS)
     if "value" in entry:
@@ -87,32 +90,30 @@ def _distribution(entry: Section) -> str:
             got=f"{entry.name} does not say what it may be",
             expected="value, values, min and max, or a distribution",
         )
-    kinds = {type(_number(entry, key)) for key in ("min", "max")}
-    if len(kinds) > 1:
-        got = f"{entry.name} goes from {entry.get('min')} to {entry.get('max')}: one integer, one float"
-        raise entry.wrong(
-            "min", got, expected="two of a kind", remedy="Write both as floats, or name the distribution."
-        )
-    return "int_uniform" if kinds == {int} else "uniform"
+    return "int_uniform" if all(type(_number(entry, key)) is int for key in ("min", "max")) else "uniform"
 
 
 def _read_choices(entry: Section, path: tuple[str, ...], distribution: str) -> Parameter:
-    values, weights = entry.get("values"), entry.get("probabilities", [])
+    values, weights = entry.json("values"), entry.get("probabilities", [])
     if not isinstance(values, list) or not values:
         raise entry.wrong("values", f"values is {values!r}", expected="a list of at least one")
-    if weights and (
-        len(weights) != len(values)
-        or any(isinstance(w, bool) or not isinstance(w, (int, float)) or w < 0 for w in weights)
-        or abs(sum(weights) - 1) > 1e-6
-    ):
+    if distribution == "categorical_w_probabilities" and not _are_probabilities(weights, len(values)):
         got = f"probabilities are {weights}"
         raise entry.wrong("probabilities", got, expected=f"{len(values)} numbers that add up to 1")
     return Parameter(path=path, distribution=distribution, values=tuple(values), probabilities=tuple(weights))
 
 
+def _are_probabilities(weights: object, count: int) -> bool:
+    if not isinstance(weights, list) or len(weights) != count:
+        return False
+    if any(isinstance(weight, bool) or not isinstance(weight, (int, float)) or weight < 0 for weight in weights):
+        return False
+    return math.isclose(sum(weights), 1, rel_tol=_FAR)
+
+
 def _number(entry: Section, key: str, default: float | None = None) -> float:
     value = entry.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         scientific = isinstance(value, str) and "e" in value.lower()
         remedy = "YAML wants a point and a sign: write 1e-3 as 1.0e-3." if scientific else ""
         raise entry.wrong(key, f"{key} is {value!r}", expected="a number", remedy=remedy)

@@ -78,6 +78,26 @@ def job(ledger: Ledger, sweep: str) -> dict[str, Any] | None:
         return connection.execute(sa.select(sweep_jobs.c.spec).where(sweep_jobs.c.sweep == sweep)).scalar_one_or_none()
 
 
+def unlike(ledger: Ledger, sweep: str, config: SweepConfig, seed: int, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The differences between the sweep's trials and trials with these arguments; empty without such a sweep."""
+    if sweep not in names(ledger):
+        return ()
+    known, before = read(ledger, sweep), job(ledger, sweep)
+    found = [] if (known.config, known.seed) == (config, seed) else ["configuration of the sweep"]
+    if before is None:
+        return tuple(found)
+    codes = {trial.run.code for trial in trials(ledger, sweep) if trial.run and trial.run.code}
+    sources = {before["sources"]} if before.get("sources") else codes
+    if sources - {spec["sources"]}:
+        found.append("code")
+    if before["dataset"]["version"] != spec["dataset"]["version"]:
+        found.append("dataset")
+    same = ("as_of", "features", "train", "config", "precision", "stream")
+    if any(before.get(key, spec[key]) != spec[key] for key in same):
+        found.append("configuration of the train step")
+    return tuple(found)
+
+
 @persistent
 def last_step(ledger: Ledger, sweep: str, number: int) -> int | None:
     """Of what the trial reported; None if it reported nothing."""

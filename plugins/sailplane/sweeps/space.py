@@ -1,4 +1,4 @@
-"""A W&B sweep file as values. What it asks and this platform cannot do is an error, never silence."""
+"""A W&B sweep file as values. A setting that the platform does not support is an error."""
 
 from __future__ import annotations
 
@@ -9,36 +9,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from sailplane.errors import SweepFileError
 from sailplane.records import Record
+from sailplane.sweeps import elsewhere
 from sailplane.sweeps.document import Section
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.reading import read_parameters
 from sailplane.sweeps.stopping import EarlyStopping, read_asha, read_early_terminate
 
 Goal = Literal["minimize", "maximize"]
-METHODS: Final = ("random", "grid", "bayes")
+METHODS: Final = ("random", "grid", "bayes", "custom")
 EXTENSION: Final = "sailplane"
-_KEYS: Final = ("method", "metric", "parameters", "run_cap", "early_terminate", "name", "description", EXTENSION)
-# Keys of W&B's own schema that a DAG, or the environment, says already, or which only W&B's own server can do.
-_REFUSED: Final = {
-    "program": "The DAG names the train function: remove it.",
-    "command": "The DAG names the train function: remove it.",
-    "project": "The DAG names the project: remove it.",
-    "entity": "WANDB_ENTITY names it: remove it.",
-    "metrics": "Name one `metric`.",
-    **dict.fromkeys(("controller", "scheduler", "job", "image_uri", "kind", "apiVersion"), "Remove it."),
-}
+_KEYS: Final = ("method", "metric", "metrics", "parameters", "run_cap", "early_terminate", "name", "description")
 _IMPUTE: Final = ("worst", "best", "latest")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig(Record):
-    """`metric` is the name that a trial's scores have, for example validation_auc; the sweep ends with the first trial
-    that reaches `target`. `impute`: the score that bayes takes for a failed trial; `impute_while_running`: for one that
-    runs and has reported values ("false": none). `max_time` of the sweep and `max_trial_time` of each trial in seconds.
-    `workers`: how many, where nobody else says."""
+    """`metric` is the name of the trials' score, for example validation_auc; the sweep ends with the first trial that
+    reaches `target`. `impute` is the score that bayes takes for a failed trial, `impute_while_running` for a running
+    trial that has reported values ("false": none). `max_time` of the sweep and `max_trial_time` of each trial are in
+    seconds. `workers` counts unless the DAG gives a number."""
 
     method: str
     metric: str
@@ -74,21 +65,21 @@ class SweepConfig(Record):
         return min(points, self.run_cap or points)
 
 
-def read_sweep(path: Path, run_cap: int | None = None) -> SweepConfig:
-    """`run_cap` overrules the file's. Raises SweepFileError with the file's name, the line and the reason."""
-    if not path.is_file():
-        raise SweepFileError("read sweep file", path, got="no such file")
-    config = parse(path.read_text(encoding="utf-8"), path.name)
-    return replace(config, run_cap=run_cap) if run_cap else config
+def read_sweep(path: Path, trials: int | None = None) -> SweepConfig:
+    """The smaller of `trials` and the file's `run_cap` counts. Raises SweepFileError with the file's name, the line and
+    the reason."""
+    config = _config(Section.read(path))
+    return replace(config, run_cap=min(filter(None, (trials, config.run_cap)), default=None))
 
 
 def parse(text: str, file: str = "sweep.yaml") -> SweepConfig:
-    document = Section.parse(text, file)
-    for key in document.names():
-        if key in _REFUSED:
-            raise document.wrong(key, f"{key!r} is not supported", remedy=_REFUSED[key])
-    document.allow(_KEYS)
-    document.require("method", "metric", "parameters")
+    return _config(Section.parse(text, file))
+
+
+def _config(document: Section) -> SweepConfig:
+    document.allow((*_KEYS, EXTENSION, *elsewhere.DECIDED))
+    elsewhere.check(document)
+    document.require("method", "parameters")
     method = document.choice("method", METHODS)
     parameters = read_parameters(document.section("parameters"))
     if twice := [name for name, count in Counter(p.name for p in parameters).items() if count > 1]:
@@ -96,13 +87,29 @@ def parse(text: str, file: str = "sweep.yaml") -> SweepConfig:
     if method == "grid":
         _check_grid(document, parameters)
     return SweepConfig(
-        method=method,
-        **_metric(document.section("metric")),
+        # At W&B an external scheduler chooses the trials of such a sweep.
+        method="bayes" if method == "custom" else method,
+        **_objective(document, method),
         parameters=parameters,
         run_cap=document.whole("run_cap", at_least=1) if "run_cap" in document else None,
         name=_text(document, "name") or _text(document, "description"),
         **_rules(document),
     )
+
+
+def _objective(document: Section, method: str) -> dict[str, Any]:
+    if "metrics" not in document:
+        if "metric" in document:
+            return _metric(document.section("metric"))
+        return {"metric": elsewhere.METRIC["name"], "goal": elsewhere.METRIC["goal"]}
+    if "metric" in document:
+        raise document.wrong("metrics", "the file has both metric and metrics", expected="one of them")
+    if method != "custom":
+        raise document.wrong("metrics", f"metrics with method {method}", expected="one `metric`, or method custom")
+    read = [_metric(section) for section in document.sections("metrics")]
+    if len(read) < 2:
+        raise document.wrong("metrics", f"metrics has {len(read)}", expected="two or more", remedy="Name one `metric`.")
+    return read[0]
 
 
 def _metric(metric: Section) -> dict[str, Any]:
@@ -113,19 +120,26 @@ def _metric(metric: Section) -> dict[str, Any]:
         raise metric.wrong("target", f"target is {target!r}", expected="a number")
     while_running = metric.get("impute_while_running", "false")
     return {
-        "metric": _text(metric, "name"),
+        "metric": _name(metric),
         "goal": metric.choice("goal", ("minimize", "maximize"), default="minimize"),
         "target": target,
         "impute": metric.choice("impute", _IMPUTE, default="worst"),
-        # YAML reads a bare false as a value that is no text.
+        # YAML reads a bare false as a boolean.
         "impute_while_running": "false"
         if while_running is False
         else metric.choice("impute_while_running", (*_IMPUTE, "false"), default="false"),
     }
 
 
+def _name(metric: Section) -> str:
+    name = _text(metric, "name")
+    if not name:
+        raise metric.wrong("name", f"name is {name!r}", expected="the name of what the trials log")
+    return name
+
+
 def _rules(document: Section) -> dict[str, Any]:
-    """When trials stop early, and what stands under the key that is not W&B's."""
+    """The rules for early stopping, and the settings under the key `sailplane`."""
     rules: dict[str, Any] = {}
     if "early_terminate" in document:
         rules["stopping"] = read_early_terminate(document.section("early_terminate"))
@@ -156,9 +170,9 @@ def _seconds(extension: Section, key: str) -> float:
 
 def _text(section: Section, key: str) -> str | None:
     value = section.get(key)
-    if value is not None and (not isinstance(value, str) or not value.strip()):
+    if value is not None and not isinstance(value, str):
         raise section.wrong(key, f"{key} is {value!r}", expected="a text")
-    return value
+    return value if value and value.strip() else None
 
 
 def _check_grid(document: Section, parameters: tuple[Parameter, ...]) -> None:

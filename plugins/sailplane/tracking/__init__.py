@@ -91,7 +91,7 @@ def run(
     try:
         yield Tracked(started, stopped)
     except BaseException:
-        _finish(started, exit_code=1)
+        _finish_failed(started)
         raise
     _finish(started, exit_code=0)
 
@@ -152,6 +152,15 @@ def _finish(run: wandb.Run, *, exit_code: int) -> None:
             f"finish W&B run {run.name}: not all of it is at the server after {FINISH_SECONDS:.0f} s, all of it is on "
             f"disk. Send it later with `wandb sync --include-online {Path(run.settings.sync_file).parent}`."
         )
+
+
+def _finish_failed(run: wandb.Run) -> None:
+    """Keeps the error that ended the run, even if W&B's own process was stopped together with this one."""
+    try:
+        _finish(run, exit_code=1)
+    except Exception as error:
+        got = f"{type(error).__name__}: {error}"
+        print(f"finish W&B run {run.name}: {got}. Its last rows may be missing.", flush=True)  # noqa: T201
 
 
 def _say_away(line: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -13,15 +12,16 @@ from typing import Any
 
 import torch
 
-from sailplane import code, tracking
+from sailplane import code, pairing, tracking
 from sailplane.errors import JobError, SailplaneError, ServiceError, StorageError, TrainingError
 from sailplane.evaluation.metrics import metrics
+from sailplane.files import temporary_folder
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.records import Run
-from sailplane.registry import bundle
+from sailplane.registry import writing
+from sailplane.registry.bundle import Bundle
 from sailplane.registry.lineage import Origin
-from sailplane.storage import Storage
+from sailplane.registry.manifest import Manifest
 from sailplane.tracking import sweeps
 from sailplane.training.compute import Compute
 from sailplane.training.data import Data, prepare
@@ -64,7 +64,7 @@ def forgetting_errors(spec: TrainSpec) -> Iterator[None]:
 
 def forget(spec: TrainSpec) -> None:
     """The checkpoints of a run that ended."""
-    StoreShelf(Storage(Home.find().store), spec.shelf).clear()
+    StoreShelf(pairing.store(Home.find()), spec.shelf).clear()
 
 
 class Trainer:
@@ -73,10 +73,10 @@ class Trainer:
     def __init__(self, spec: TrainSpec | SweepWorkerSpec, compute: Compute) -> None:
         started = time.monotonic()
         self._home, self._compute = Home.find(), compute
-        self.storage = Storage(self._home.store)
+        self.storage = pairing.store(self._home)
         self._features = code.load(spec.features)
         code.load(spec.train)
-        self._origin = Origin.of(self._home.project, (spec.features, spec.train))
+        self._origin = Origin.of(code.root(), (spec.features, spec.train))
         self._data = prepare(self.storage, spec.dataset, self._features, stream=spec.stream)
         _say(f"data: {len(self._data.train)} rows to train, {len(self._data.validation)} to validate", since=started)
 
@@ -90,7 +90,7 @@ class Trainer:
     ) -> Run:
         """`shelf`, `stop` and `report` are the run handle's."""
         started = time.monotonic()
-        with self._tracked(spec) as tracked, tempfile.TemporaryDirectory() as scratch:
+        with self._tracked(spec) as tracked, temporary_folder() as scratch:
             made, kept = Path(scratch, "made"), Path(scratch, "checkpoint")
             how: dict[str, Any] = {"report": report, "until": spec.until, "verbose": spec.sweep is None}
             how["stop"] = lambda: stop() or tracked.told_to_stop
@@ -104,7 +104,8 @@ class Trainer:
             tracked.summarise(measured)
             self._origin.keep(self.storage)
             self._upload(made, f"runs/{spec.run}")
-        return self._record(spec, measured, time.monotonic() - started, handle)
+            digest = Bundle.open(made / "bundle").digest
+        return self._record(spec, measured, time.monotonic() - started, handle, digest)
 
     def _baseline(self, spec: TrainSpec, scratch: Path, folder: Path) -> dict[str, float]:
         path, shelf = spec.baseline or "", StoreShelf(self.storage, f"{spec.shelf}/baseline")
@@ -115,7 +116,7 @@ class Trainer:
 
     def assist(self, spec: TrainSpec, shelf: Shelf) -> None:
         """Train with the first process, which does all else."""
-        with tempfile.TemporaryDirectory() as scratch:
+        with temporary_folder() as scratch:
             handle = RunHandle(
                 Path(scratch), seed=spec.seed, tracked=_Untracked(), shelf=shelf, compute=self._compute, verbose=False
             )
@@ -129,7 +130,7 @@ class Trainer:
             group=spec.sweep or spec.run,
             config={**spec.config, "seed": spec.seed, "dataset": spec.dataset.version},
             folder=self._home.root,
-            sweep=sweeps.find(Ledger.at(self._home), spec.sweep) if spec.sweep else None,
+            sweep=sweeps.find(pairing.ledger(self._home), spec.sweep) if spec.sweep else None,
         )
 
     def _upload(self, folder: Path, prefix: str) -> None:
@@ -143,7 +144,9 @@ class Trainer:
                     self.storage.delete(path)
             raise
 
-    def _record(self, spec: TrainSpec, measured: Mapping[str, float], seconds: float, handle: RunHandle) -> Run:
+    def _record(
+        self, spec: TrainSpec, measured: Mapping[str, float], seconds: float, handle: RunHandle, digest: str
+    ) -> Run:
         return Run(
             id=spec.run,
             model=spec.model,
@@ -168,6 +171,7 @@ class Trainer:
             precision=spec.precision,
             stream=spec.stream,
             steps=max((row["step"] for row in handle.history), default=None),
+            digest=digest,
         )
 
     def _judged(
@@ -184,7 +188,8 @@ class Trainer:
 
     def _write(self, spec: TrainSpec, folder: Path, onnx: bytes) -> None:
         data = self._data
-        bundle.write(
+        unchecked = tuple(told for told in spec.dataset.unchecked if not told.startswith(f"{data.target}: "))
+        written = writing.write(
             folder,
             model=spec.model,
             target=data.target,
@@ -197,7 +202,10 @@ class Trainer:
             run=spec.run,
             dataset=spec.dataset.version,
             as_of=spec.as_of,
+            unchecked=unchecked,
         )
+        if spec.sweep is None:
+            _describe(written.manifest)
 
 
 def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) -> torch.nn.Module:
@@ -221,10 +229,17 @@ class _Untracked:
         """The baseline's curve belongs to no run of its own, and of several processes the first one tells."""
 
 
+def _describe(manifest: Manifest) -> None:
+    if unread := [field.name for field in manifest.inputs if not field.required]:
+        _say(f"transform does not read {', '.join(unread)}: a request may leave them out")
+    if manifest.unchecked:
+        _say(f"checks of training rows that are not applied to requests: {'; '.join(manifest.unchecked)}")
+
+
 def _last_line(error: BaseException) -> str:
     """The deepest frame in the project's own files, else the deepest one."""
     frames = traceback.extract_tb(error.__traceback__)
-    include = str(Home.find().project / "include")
+    include = str(code.root() / "include")
     frame = next((frame for frame in reversed(frames) if frame.filename.startswith(include)), frames[-1])
     return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
 

@@ -38,6 +38,7 @@ def _do(spec: Spec, folder: Path) -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
         with room_for(folder), _temporary_files(ranks.mine(folder, "scratch")):
+            _use_code(spec)
             result = json.dumps(_run(spec, folder))
         replace_file(ranks.mine(folder, "result.json"), result)
         _forget(spec)
@@ -51,6 +52,19 @@ def _do(spec: Spec, folder: Path) -> int:
         log = folder / "log.txt"
         return _failed(folder, "JobError", f"{folder.name}: {type(error).__name__}: {error}. See {log}.")
     return 0
+
+
+def _use_code(spec: Spec) -> None:
+    """Load user code from the version of the job's run; from the store if this machine has no copy."""
+    if isinstance(spec, ScoreSpec) or spec.code is None:
+        return
+    from sailplane import code
+    from sailplane.home import Home
+    from sailplane.registry.pins import unpacked
+    from sailplane.storage import Storage
+
+    home = Home.find()
+    code.use(unpacked(home, Storage(home.store), spec.code))
 
 
 def _run(spec: Spec, folder: Path) -> dict[str, Any]:
@@ -82,12 +96,12 @@ def _run(spec: Spec, folder: Path) -> dict[str, Any]:
 
 def _score(spec: ScoreSpec) -> dict[str, Any]:
     """Without torch."""
+    from sailplane import pairing
     from sailplane.home import Home
     from sailplane.predictions import score
-    from sailplane.storage import Storage
 
     made = score(
-        Storage(Home.find().store),
+        pairing.store(Home.find()),
         bundle=spec.bundle,
         digest=spec.digest,
         dataset=spec.dataset,

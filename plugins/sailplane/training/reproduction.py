@@ -20,7 +20,8 @@ from sailplane.datasets.copies import copy
 from sailplane.errors import ModelError
 from sailplane.files import private_folder
 from sailplane.home import Home
-from sailplane.records import Model, Record, Run
+from sailplane.ledger import Ledger
+from sailplane.records import Interval, Model, Record, Run, Windows
 from sailplane.registry import environment, lineage
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch, fetch_bundle
@@ -39,8 +40,8 @@ WEIGHTS: Final = ("model.onnx", "state.json", "golden.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction(Record):
-    """`exact`: its bytes had to agree, else its metrics within tolerance. `differences` in what came out;
-    `environment` in what is installed."""
+    """`exact`: its bytes had to agree, else its metrics within tolerance. `differences` between the
+    results, `environment` between the installed packages. `then` and `now` were measured on `validation`."""
 
     model: str
     version: str
@@ -51,6 +52,7 @@ class Reproduction(Record):
     differences: tuple[str, ...]
     then: Mapping[str, float]
     now: Mapping[str, float]
+    validation: Interval
     seconds: float
 
 
@@ -65,6 +67,7 @@ def reproduce(
         before = fetch(storage, model, folder / "before")
         unpack(lineage.archived_code(storage, run.code), run.code, _made(folder / "project"))
         apart = Storage(_made(folder / "store").as_uri())
+        Ledger.create(_ledger(folder))
         spec = _specification(run, copy(storage, run.dataset, apart).uri)
         again = _train(spec, folder, _settings(run, folder), tell)
         after = fetch_bundle(apart, again.bundle, folder / "after")
@@ -82,7 +85,7 @@ def _lineage(model: Model) -> Run:
 
 def _specification(run: Run, dataset: str) -> TrainSpec:
     """The same run again: its name is a part of the bundle's digest. A trial that was stopped early ends there."""
-    values = run.to_dict()
+    values = run.content()
     what = ("model", "as_of", "features", "train", "config", "seed", "processes", "precision", "stream")
     kept = {name: values[name] for name in what}
     belongs = {"sweep": run.sweep, "trial": run.trial, "until": run.steps} if run.sweep else {}
@@ -111,7 +114,7 @@ def _settings(run: Run, folder: Path) -> dict[str, str]:
         "SAILPLANE_PROJECT": str(folder / "project"),
         "SAILPLANE_HOME": str(folder / "home"),
         "SAILPLANE_STORE": (folder / "store").as_uri(),
-        "SAILPLANE_LEDGER": f"sqlite:///{folder / 'ledger.db'}",
+        "SAILPLANE_LEDGER": _ledger(folder),
         "WANDB_MODE": "offline",
         # The checkout's modules must not stand in for those that the archive lacks.
         "PYTHONSAFEPATH": "1",
@@ -122,6 +125,10 @@ def _settings(run: Run, folder: Path) -> dict[str, str]:
     return {**settings, "CUDA_VISIBLE_DEVICES": ""} if run.device == "cpu" else settings
 
 
+def _ledger(folder: Path) -> str:
+    return f"sqlite:///{folder / 'ledger.db'}"
+
+
 def _path_without_projects() -> list[str]:
     path = with_package()["PYTHONPATH"].split(os.pathsep)
     return [entry for entry in path if not Path(entry, "include").is_dir()]
@@ -130,7 +137,7 @@ def _path_without_projects() -> list[str]:
 def _environment(storage: Storage, run: Run) -> tuple[str, ...]:
     recorded = lineage.recorded_packages(storage, run.environment)
     if recorded is None:
-        return ("the list of packages of then is gone",)
+        return ("the list of packages of then is gone or damaged",)
     return environment.differences(recorded, environment.installed())
 
 
@@ -158,6 +165,7 @@ def _compared(
         differences=tuple(differences),
         then=then,
         now=now,
+        validation=Windows.of(run.dataset.interval).validation,
         seconds=again.seconds,
     )
 

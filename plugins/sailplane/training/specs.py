@@ -21,7 +21,8 @@ class TrainSpec(Record):
 
     `sweep` and `trial` are those that the configuration belongs to. With `until` it was trained elsewhere, up to that
     step of its log: what is left is done from its checkpoint on. `processes` train it together; `stream` reads the
-    train rows again in each epoch, for those that memory does not hold."""
+    train rows again in each epoch, for those that memory does not hold. `code` is the digest of the archive of user
+    code to use; without it the project's is used."""
 
     kind: Literal["train"] = "train"
     run: str
@@ -36,6 +37,7 @@ class TrainSpec(Record):
     sweep: str | None = None
     trial: int | None = None
     until: int | None = None
+    code: str | None = None
     processes: int = 1
     precision: Precision = "float32"
     stream: bool = False
@@ -43,16 +45,20 @@ class TrainSpec(Record):
     @property
     def shelf(self) -> str:
         """Where its checkpoints lie on the store: another specification of the same run must not go on from them."""
-        digest = hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
         return f"runs/{self.run}/checkpoints/{digest[:12]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepWorkerSpec(Record):
-    """Train trials of a sweep until it has no more to give; each is seeded by the sweep's seed and its number. One that
-    says nothing for `hung_seconds`, and for much longer than others took, is taken to hang."""
+    """Train trials of a sweep until it has no more; each is seeded by the sweep's seed and its number. A trial that is
+    silent for `hung_seconds`, and for much longer than the others took, counts as hung. `dag` is the DAG of the sweep,
+    `code` as in TrainSpec, and `sources` the digest of the part of it that `features` and `train` need."""
 
     kind: Literal["sweep_worker"] = "sweep_worker"
+    dag: str = ""
+    code: str | None = None
+    sources: str | None = None
     sweep: str
     worker: str
     model: str
@@ -79,6 +85,7 @@ class SweepWorkerSpec(Record):
             seed=seed + number,
             sweep=self.sweep,
             trial=number,
+            code=self.code,
             precision=self.precision,
             stream=self.stream,
         )

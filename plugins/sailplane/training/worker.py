@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from sailplane import pairing
 from sailplane.errors import SailplaneError, TrainingError
 from sailplane.files import replace_file
 from sailplane.home import Home
@@ -49,7 +50,7 @@ def work(spec: SweepWorkerSpec, folder: Path) -> dict[str, int]:
 
 class _Worker:
     def __init__(self, spec: SweepWorkerSpec, folder: Path) -> None:
-        self.ledger = Ledger.at(Home.find())
+        self.ledger = pairing.ledger(Home.find())
         self._spec, self._folder = spec, folder
         self._sweep = results.read(self.ledger, spec.sweep)
         self._name = f"{spec.worker} {uuid.uuid4().hex[:8]}"

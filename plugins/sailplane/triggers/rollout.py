@@ -10,6 +10,7 @@ from typing import Any, Final
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from sailplane import pairing
 from sailplane.errors import ConflictError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.hooks.serving import serving
@@ -108,7 +109,7 @@ class RolloutTrigger(BaseTrigger):
 
     @property
     def _ledger(self) -> Ledger:
-        return Ledger.at(Home.find())
+        return pairing.ledger(Home.find())
 
 
 def _event(**payload: str) -> TriggerEvent:

@@ -22,27 +22,26 @@ class SailplanePlugin(AirflowPlugin):
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Only the api-server asks for it."""
+        from sailplane.services.logins import PAGE
         from sailplane.shares.app import make_app
-        from sailplane.views import reports
+        from sailplane.views import login, reports
 
         return [
             {"app": make_app(), "url_prefix": SHARES, "name": "Shared sweeps"},
             {"app": reports.make_app(), "url_prefix": REPORTS, "name": "Reports"},
+            {"app": login.make_app(), "url_prefix": PAGE, "name": "Login"},
         ]
 
     @property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Only the api-server asks for it, so that a task does not pay for starlette."""
-        from sailplane.views.hosts import TrustedHosts
+        from airflow.configuration import conf
 
-        # The api-server runs without a login on loopback: without this check any web page that a user visits could
-        # reach it, by a name that resolves to 127.0.0.1. A shared sweep has a token instead, and may be asked by the
-        # name of a tunnel, which so opens nothing else.
-        options = {"allowed_hosts": allowed_hosts(), "open_below": f"{SHARES}/"}
-        return [{"middleware": TrustedHosts, "args": [], "kwargs": options, "name": "trusted hosts"}]
+        from sailplane.origins import Origins
+        from sailplane.views.guard import Guard
 
-
-def allowed_hosts() -> list[str]:
-    """The host names that the UI answers to. SAILPLANE_ALLOWED_HOSTS adds some, separated by commas."""
-    added = os.environ.get("SAILPLANE_ALLOWED_HOSTS", "").split(",")
-    return ["localhost", "127.0.0.1", *(name.strip() for name in added if name.strip())]
+        # Any page that a user visits can reach loopback, and the browser adds the cookie. A shared sweep has a token
+        # instead, so it accepts any host, such as that of a tunnel.
+        pages = conf.getlist("api", "access_control_allow_origins", fallback=[])
+        options = {"origins": Origins.read(os.environ, pages), "any_host_below": f"{SHARES}/"}
+        return [{"middleware": Guard, "args": [], "kwargs": options, "name": "guard"}]

@@ -1,15 +1,17 @@
-"""The reports of evaluations, as they lie on the store, for who is logged in to Airflow."""
+"""The reports of evaluations, each as one page that can be saved, for accounts of Airflow that may see plugins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
 
-from airflow.api_fastapi.core_api.security import requires_authenticated
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+from airflow.api_fastapi.core_api.security import requires_access_view
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from sailplane.errors import ConfigurationError, SailplaneError
+from sailplane.evaluation import library
 from sailplane.evaluation.details import report_path
 from sailplane.hooks.storage import SailplaneStorageHook
 
@@ -25,21 +27,22 @@ HEADERS: Final = {
 
 
 def make_app(allowed: Callable[..., Any] | None = None) -> FastAPI:
-    """`allowed` is the dependency that refuses a request; by default one without Airflow's login."""
+    """`allowed` is the dependency that refuses requests; by default it refuses accounts that may not see plugins."""
     app = FastAPI(title="Reports", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route(
         "/{run:path}/report.html",
         _report,
         methods=["GET"],
         response_model=None,
-        dependencies=[Depends(allowed or requires_authenticated())],
+        dependencies=[Depends(allowed or requires_access_view(AccessView.PLUGINS))],
     )
     return app
 
 
 def _report(run: str) -> HTMLResponse:
     try:
-        page = SailplaneStorageHook().get_conn().get(report_path(run))
+        storage = SailplaneStorageHook().reading()
+        page = library.whole(storage, storage.read_text(report_path(run), "Evaluate the run again."))
     except (FileNotFoundError, ConfigurationError) as error:
         raise HTTPException(404, "there is no such report") from error
     except SailplaneError as error:

@@ -19,7 +19,7 @@ TEXT = "method: random\nmetric: {{name: a}}\nparameters: {{x: {{min: 0.0, max: 1
 
 
 def work(worker: str, ready: Any, url: str, wait: float) -> None:
-    ledger = Ledger(url)
+    ledger = Ledger.create(url)
     ready.wait()
     while trial := queue.ask(ledger, "s", worker):
         time.sleep(wait)
@@ -30,7 +30,7 @@ def main() -> None:
     count, wait = int(sys.argv[1]), float(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder, 'ledger.db')}"
-        queue.create_sweep(Ledger(url), "s", parse(TEXT.format(count)))
+        queue.create_sweep(Ledger.create(url), "s", parse(TEXT.format(count)))
         print(seconds(work, url, wait))
 
 

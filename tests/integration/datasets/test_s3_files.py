@@ -13,7 +13,7 @@ import pytest
 from pandera.pandas import Column, DataFrameSchema
 
 from sailplane.datasets import ingest, load
-from sailplane.datasets.files import extract_files
+from sailplane.datasets.files import Files
 from sailplane.errors import AccessError, StorageError
 from sailplane.records import Interval
 from sailplane.storage.store import Storage
@@ -60,7 +60,7 @@ def opened(server: S3Server, **changes):
 
 def test_files_in_s3_become_a_dataset(server, files, tmp_path):
     store = Storage(tmp_path.as_uri())
-    extract = extract_files(PATTERN, schema=SCHEMA, time="time", open_storage=opened(server))
+    extract = Files(PATTERN, schema=SCHEMA, time="time", open_storage=opened(server))
     dataset = ingest(store, name="sizes", extract=extract, schema=SCHEMA, time="time", interval=WEEK)
     assert (dataset.rows, dataset.quarantined) == (21_000, 0)
     expected = pd.concat([rows(day, part) for day in WEEK.days for part in range(3)])
@@ -68,8 +68,42 @@ def test_files_in_s3_become_a_dataset(server, files, tmp_path):
     pd.testing.assert_frame_equal(load(store, dataset), expected.astype({"time": "datetime64[us, UTC]"}))
 
 
+def test_an_object_that_is_put_again_with_other_rows_is_a_new_version_of_its_day_alone(server, files, tmp_path):
+    """In a bucket both ways: the source by its etags, and the markers of the dataset."""
+    store = Storage("s3://sailplane/store", lambda: server.access)
+    start, reads = WEEK.days[0], []
+
+    class Watched(Storage):
+        def stream(self, path):
+            reads.append(path)
+            return super().stream(path)
+
+    extract = Files(PATTERN, schema=SCHEMA, time="time", open_storage=lambda root: Watched(root, lambda: server.access))
+    given = {"name": "sizes", "extract": extract, "schema": SCHEMA, "time": "time", "interval": WEEK}
+    told: list[str] = []
+    first = ingest(store, **given)
+    reads.clear()
+    assert ingest(store, **given, tell=told.append) == first
+    assert (reads, told) == ([], [])
+    key = f"sizes of things/{start:%Y-%m-%d}/2.parquet"
+    whole = server.client.get_object(Bucket=server.bucket, Key=key)["Body"].read()
+    try:
+        server.client.put_object(Bucket=server.bucket, Key=key, Body=rows(start, 2).head(999).to_parquet())
+        second = ingest(store, **given, tell=told.append)
+        assert (first.rows - second.rows, second.revised) == (1, ("2024-02-26 in version 2",))
+        assert {path.partition("/")[0] for path in reads} == {"2024-02-26"}
+        (said,) = told
+        assert said.startswith("2024-02-26: ingested again (source changed: 2024-02-26/2.parquet, ")
+        assert len(load(store, first)) == first.rows
+        # An equal object has an equal etag, however new it is.
+        server.client.put_object(Bucket=server.bucket, Key=key, Body=rows(start, 2).head(999).to_parquet())
+        assert ingest(store, **given) == second
+    finally:
+        server.client.put_object(Bucket=server.bucket, Key=key, Body=whole)
+
+
 def test_a_wrong_secret_is_one_error_without_it(server, files):
-    extract = extract_files(PATTERN, schema=SCHEMA, time="time", open_storage=opened(server, secret="geheim"))
+    extract = Files(PATTERN, schema=SCHEMA, time="time", open_storage=opened(server, secret="geheim"))
     with pytest.raises(AccessError, match="s3://sailplane/sizes of things") as caught:
         extract(WEEK.start, WEEK.end)
     assert "geheim" not in str(caught.value)
@@ -78,6 +112,6 @@ def test_a_wrong_secret_is_one_error_without_it(server, files):
 
 def test_a_bucket_that_is_not_there_is_named(server):
     pattern = PATTERN.replace("sailplane", "nowhere")
-    extract = extract_files(pattern, schema=SCHEMA, time="time", open_storage=opened(server))
+    extract = Files(pattern, schema=SCHEMA, time="time", open_storage=opened(server))
     with pytest.raises(StorageError, match=r"nowhere.*no such bucket"):
         extract(WEEK.start, WEEK.end)

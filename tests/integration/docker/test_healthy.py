@@ -73,3 +73,14 @@ def test_no_answer_is_not_healthy(project: Path) -> None:
         code, said = _check(project, f"http://127.0.0.1:{free.getsockname()[1]}/health")
     assert code == 1
     assert "does not answer" in said
+
+
+def test_a_service_that_touches_a_file_is_healthy_as_long_as_it_does(project: Path, tmp_path: Path) -> None:
+    file = tmp_path / "daily.json"
+    assert "cannot be read" in _check(project, str(file), "60")[1]
+    file.touch()
+    assert _check(project, str(file), "60") == (0, "")
+    os.utime(file, (0, 0))
+    code, said = _check(project, str(file), "60")
+    assert code == 1
+    assert "expected less than 60 s" in said

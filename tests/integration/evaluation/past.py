@@ -16,7 +16,7 @@ from sailplane.evaluation import evaluate
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import Judged
 from sailplane.records import Dataset, Field, Interval, Run
-from sailplane.registry import bundle
+from sailplane.registry import writing
 from sailplane.storage import Storage
 from tests.unit.evaluation.toy import graph
 
@@ -60,7 +60,7 @@ def trained(storage: Storage, scratch: Path, as_of: datetime, *, noise: float, m
     data, name = dataset(storage, as_of), f"{model}/{as_of:%Y-%m-%d}/train"
     scratch.mkdir(exist_ok=True)
     (scratch / "features.py").write_text(FEATURES)
-    written = bundle.write(
+    written = writing.write(
         scratch / f"{model}-{as_of:%Y-%m-%d}-{noise}",
         model=model,
         target="good",

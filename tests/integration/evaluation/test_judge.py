@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from sailplane.evaluation.details import Details
 from sailplane.evaluation.gate import Gate
 from sailplane.records import Dataset, Evaluation, Interval, Run
 from sailplane.registry import models
+from sailplane.storage import Storage
+from sailplane.storage.move import Copy
 from tests.unit.evaluation.toy import AS_OF, FEATURES, SCHEMA, Toy, extract
 
 GOOD, BAD = [[1.0], [0.0]], [[-1.0], [0.0]]
@@ -145,6 +148,21 @@ def test_a_champion_that_predicts_something_else_is_refused(toy: Toy) -> None:
         evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
 
 
+def test_what_was_made_before_the_store_was_moved_is_judged_in_its_new_place(toy: Toy, tmp_path: Path) -> None:
+    champion, run = toy.registered(toy.train("champion", BAD)), toy.train("new", GOOD)
+    moved = Storage((tmp_path / "moved").as_uri())
+    copy = Copy(toy.storage, moved, tmp_path / "moves" / "journal.jsonl")
+    copy.begin()
+    copy.run(lambda _: None)
+    copy.publish()
+    copy.close()
+    shutil.rmtree(toy.folder / "store")
+    # The run, its dataset and the champion name the place of before, as the XComs of that run do.
+    got = evaluate(moved, run=run, champion=champion)
+    assert (got.passed, got.champion) == (True, champion.version)
+    assert got.details == f"{moved.root}/runs/new/evaluation.json"
+
+
 def test_a_champion_that_no_longer_loads_is_named_with_the_remedy_and_stays(toy: Toy) -> None:
     champion = toy.registered(toy.train("champion", GOOD))
     models.promote(toy.ledger, "toy", champion.version)
@@ -172,7 +190,7 @@ def test_a_champion_whose_checksum_is_wrong_is_named_with_the_file(toy: Toy, nam
     champion = toy.registered(toy.train("champion", GOOD))
     toy.storage.put(f"{toy.storage.path(champion.uri)}/{name}", b"other bytes")
     with pytest.raises(
-        ModelError, match=rf"judge against the champion toy \w+: open bundle .*{name}: digest \w+; expected"
+        ModelError, match=rf"judge against the champion toy \w+: fetch bundle .*{name}: digest \w+; expected"
     ):
         evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
 
@@ -180,7 +198,7 @@ def test_a_champion_whose_checksum_is_wrong_is_named_with_the_file(toy: Toy, nam
 def test_a_challenger_whose_checksum_is_wrong_is_refused(toy: Toy) -> None:
     run = toy.train("new", GOOD)
     toy.storage.put("runs/new/bundle/model.onnx", b"other bytes")
-    with pytest.raises(ModelError, match=r"open bundle .*model\.onnx: digest \w+; expected \w+"):
+    with pytest.raises(ModelError, match=r"fetch bundle .*: open bundle .*model\.onnx: digest \w+; expected \w+"):
         evaluate(toy.storage, run=run)
 
 

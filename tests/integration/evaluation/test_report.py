@@ -9,13 +9,14 @@ from typing import Any
 
 from plotly.graph_objects import Figure
 
-from sailplane.evaluation import evaluate
+from sailplane.evaluation import evaluate, library
 from sailplane.evaluation.details import report_link
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.report import publish
 from sailplane.records import Run
 from sailplane.sweeps import queue
 from sailplane.sweeps.space import parse
+from tests.one_training import REPORT_BYTES
 from tests.unit.evaluation.toy import Toy
 
 SWEEP = """\
@@ -63,7 +64,12 @@ class Read(HTMLParser):
 def published(toy: Toy, run: Run, gate: Gate = GATE, **contenders: Any) -> Read:
     evaluation = publish(toy.storage, toy.ledger, evaluate(toy.storage, run=run, gate=gate, **contenders))
     assert evaluation.report == toy.storage.uri(f"runs/{run.id}/report.html")
-    return Read(toy.storage.get(f"runs/{run.id}/report.html").decode())
+    return Read(whole(toy, run.id))
+
+
+def whole(toy: Toy, run: str) -> str:
+    """As a browser gets it."""
+    return library.whole(toy.storage, toy.storage.get(f"runs/{run}/report.html").decode())
 
 
 def swept(toy: Toy, sweep: str) -> None:
@@ -150,10 +156,28 @@ def test_a_browser_may_run_the_pages_own_scripts_and_ask_no_one(toy: Toy) -> Non
     own = {f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in page.scripts}
     assert set(policy["script-src"].split()) == own
     assert policy["default-src"] == "'none'"
-    text = toy.storage.get("runs/new/report.html").decode()
+    text = whole(toy, "new")
     for script in page.scripts:
         text = text.replace(script, "")
     assert "http" not in text.replace("http-equiv", "")
+
+
+def test_reports_share_one_copy_of_the_chart_library(toy: Toy) -> None:
+    for name in ("first", "second", "third"):
+        published(toy, toy.train(name))
+    sizes = [entry.size for entry in toy.storage.entries("runs") if entry.path.endswith("report.html")]
+    assert len(sizes) == 3
+    assert max(sizes) < REPORT_BYTES
+    assert len(toy.storage.list(library.FOLDER)) == 1
+
+
+def test_a_lost_library_is_put_back_by_the_next_report_and_missed_by_none(toy: Toy) -> None:
+    page = published(toy, toy.train("first"))
+    [path] = toy.storage.list(library.FOLDER)
+    toy.storage.delete(path)
+    assert Read(whole(toy, "first")).scripts == page.scripts
+    published(toy, toy.train("second"))
+    assert toy.storage.list(library.FOLDER) == [path]
 
 
 def test_a_second_judgement_takes_the_place_of_the_first(toy: Toy) -> None:

@@ -24,6 +24,7 @@ from sailplane.operators import ShipRequestsOperator
 from sailplane.services import shipment, shipper
 from sailplane.serving.spool import Entry, Writer, files, read
 from sailplane.storage import Storage
+from tests.homes import new_home
 from tests.integration.monitoring.conftest import SELDON, Serve
 from tests.integration.serving.model_server import Server
 from tests.platform import until
@@ -92,7 +93,7 @@ def test_a_full_disk_fails_no_request_and_what_is_lost_is_counted_until_there_is
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    return Home.find()
+    return new_home()
 
 
 @contextmanager

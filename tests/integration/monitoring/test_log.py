@@ -174,7 +174,7 @@ def test_a_store_that_is_away_is_waited_for_and_nothing_is_there_twice(
     assert ship(spool, back).files == 0
     [path] = back.list("requests")
     assert path.startswith(f"requests/flights/{bundle.version}/{datetime.now(UTC):%Y-}")
-    assert Collector(Ledger("sqlite:///:memory:"), back, grace_seconds=-1).find().objects == ()
+    assert Collector(Ledger.create("sqlite:///:memory:"), back, grace_seconds=-1).find().objects == ()
 
 
 def test_what_is_still_being_written_is_read_beside_what_is_on_the_store(

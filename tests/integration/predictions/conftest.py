@@ -9,6 +9,7 @@ import pytest
 
 from sailplane.home import Home
 from sailplane.storage import Access, Storage
+from tests.homes import new_home
 from tests.s3 import S3Server, s3_server
 
 
@@ -33,9 +34,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.delenv(name)
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     if request.param == "file":
-        home = Home.find()
+        home = new_home()
         return Place(home, Storage(home.store), {})
     server: S3Server = request.getfixturevalue("s3")
     monkeypatch.setenv("SAILPLANE_STORE", f"s3://{server.bucket}/{tmp_path.name}")
-    home = Home.find()
+    home = new_home()
     return Place(home, Storage(home.store, lambda: server.access), {home.store: server.access})

@@ -20,7 +20,7 @@ from pandera.pandas import Column, DataFrameSchema
 
 from sailplane.datasets import ingest
 from sailplane.records import Field, Interval
-from sailplane.registry import bundle
+from sailplane.registry import writing
 from sailplane.storage import Storage
 from tests.unit.evaluation.toy import graph
 
@@ -41,7 +41,7 @@ dataset = ingest(storage, name="wide", extract=extract, schema=SCHEMA, time="tim
 (folder / "features.py").write_text(
     "def transform(frame, state):\\n    return {'numbers': frame[['x0', 'x1']].to_numpy('float32')}\\n"
 )
-made = bundle.write(folder / "bundle", model="wide", target="y", outputs=("y",), state={}, run="r", dataset="d",
+made = writing.write(folder / "bundle", model="wide", target="y", outputs=("y",), state={}, run="r", dataset="d",
                     inputs=tuple(Field(name=name, kind="number") for name in names), features=folder / "features.py",
                     onnx=graph(np.ones((2, 1))), golden=extract(interval.start, interval.end).head(8)[names],
                     as_of=interval.end)

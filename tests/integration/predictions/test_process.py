@@ -133,8 +133,8 @@ def context(store: StateStore) -> Any:
 def test_a_retry_takes_the_scores_of_the_process_that_outlived_the_task_before(
     place: Place, run: Run, tmp_path: Path
 ) -> None:
-    model = register(Ledger.at(place.home), place.storage, run)
-    promote(Ledger.at(place.home), "parcels", model.version)
+    model = register(Ledger.create(place.home.ledger), place.storage, run)
+    promote(Ledger.create(place.home.ledger), "parcels", model.version)
     dataset, store = ingested(place.storage, spoil=spoil), StateStore()
     operator = BatchPredictOperator(task_id="score", model="parcels", dataset=dataset.to_dict(), keep=["parcel"])
     # A task that was killed while its process went on leaves this.

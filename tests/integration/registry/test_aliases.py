@@ -81,7 +81,7 @@ def test_a_promotion_that_breaks_off_at_any_statement_changes_nothing(three: Led
 
 
 def _die(url: str) -> None:
-    ledger = Ledger(url)
+    ledger = Ledger.create(url)
     sa.event.listen(ledger.engine, "commit", lambda _connection: os.kill(os.getpid(), signal.SIGKILL))
     models.promote(ledger, "m", "3")
 

@@ -13,7 +13,7 @@ import pytest
 from sailplane.cli import main
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.records import Model
+from sailplane.records import Model, Windows
 from sailplane.registry import models
 from sailplane.storage import Storage
 from sailplane.training.fit import fit
@@ -28,7 +28,7 @@ MONTH = 30 * 86400.0
 @pytest.fixture
 def trained(home: Home, spec: Make, tmp_path: Path) -> tuple[Model, ...]:
     """Two versions, of which the first is the champion."""
-    ledger, storage = Ledger.at(home), Storage(home.store)
+    ledger, storage = Ledger.create(home.ledger), Storage(home.store)
     runs = [fit(spec(run=f"toy/{n}", seed=n, baseline="include.toy.model:baseline")) for n in (1, 2)]
     found = tuple(models.register(ledger, storage, run) for run in runs)
     models.promote(ledger, "toy", found[0].version)
@@ -52,6 +52,11 @@ def test_versions_are_listed_with_their_aliases_and_shown_with_lineage_and_card(
         ["toy", first.version],
     ]
     assert "champion" in lines[2]
+    lineage = first.lineage
+    assert lineage
+    validation = f"validation {Windows.of(lineage.dataset.interval).validation}"
+    assert all(line.endswith(f"  {validation}") for line in lines[1:])
+    assert json.loads(said(capsys, "models", "list", "--json"))[0]["measured_on"] == validation
     assert [one["version"] for one in json.loads(said(capsys, "models", "list", "--json"))] == [
         second.version,
         first.version,
@@ -87,13 +92,13 @@ def test_garbage_is_shown_and_then_deleted_and_what_stays_still_works(
     planned = said(capsys, "models", "gc", "--dry-run")
     assert storage.list() == before
     assert "runs/toy/lost/bundle/model.onnx" in planned
-    assert planned.splitlines()[-1].endswith("kB, would be deleted.")
-    deleted = said(capsys, "models", "gc", "--keep", "1")
+    assert planned.splitlines()[-1].endswith("kB, would be moved to the trash.")
+    deleted = said(capsys, "models", "gc", "--yes", "--keep", "1")
     assert deleted.splitlines()[:-1] == planned.splitlines()[:-1]
     gone = set(before) - set(storage.list())
     assert gone == {path for path in before if path.startswith("runs/toy/lost/")}
     assert said(capsys, "reproduce", f"toy@{trained[1].version}")
-    assert said(capsys, "models", "gc") == "0 versions and 0 objects, 0.0 kB, deleted.\n"
+    assert said(capsys, "models", "gc") == "0 versions and 0 objects, 0.0 kB, to move to the trash.\n"
 
 
 def test_what_a_training_that_runs_now_needs_stays(home: Home, spec: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,9 +108,9 @@ def test_what_a_training_that_runs_now_needs_stays(home: Home, spec: Make, capsy
         until(lambda: True if "hanging" in job.read_log()[0] else None, 90, "the training")
         age(home)
         before = Storage(home.store).list("datasets")
-        said(capsys, "models", "gc")
+        said(capsys, "models", "gc", "--yes")
         assert Storage(home.store).list("datasets") == before
     finally:
         job.stop(grace=5)
-    said(capsys, "models", "gc")
+    said(capsys, "models", "gc", "--yes")
     assert Storage(home.store).list("datasets") == []

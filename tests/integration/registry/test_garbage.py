@@ -38,7 +38,7 @@ def test_what_a_version_needs_stays_and_what_nobody_needs_goes(s3: S3Server, led
     planned = collector.find()
     assert planned.versions == (("flights", old.version),)
     assert collector.collect() == planned
-    left = {path.rpartition("/")[0] for path in storage.list()}
+    left = {path.rpartition("/")[0] for path in storage.list() if not path.startswith("trash/")}
     needed = {f"models/flights/{model.version}" for model in (kept, newest)} | {
         "runs/run-1/bundle",
         "runs/run-3/bundle",

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from sailplane.home import Home
 from sailplane.records import Run
+from sailplane.registry import models
 from sailplane.registry.environment import installed
 from sailplane.registry.sources import collect
 from sailplane.storage import Storage
@@ -16,11 +18,12 @@ from sailplane.training.specs import TrainSpec
 Make = Callable[..., TrainSpec]
 
 
-def test_a_run_says_what_it_was_made_of_and_that_is_on_the_store(spec: Make, home: Home) -> None:
+def test_a_run_says_what_it_was_made_of_and_that_is_on_the_store(spec: Make, home: Home, tmp_path: Path) -> None:
     run = fit(spec(config={"epochs": 2}))
     sources, storage = collect(home.project, ["include.toy.model"]), Storage(home.store)
     assert (run.features, run.train) == ("include.toy.features", "include.toy.model:train")
     assert (run.code, run.device, run.steps) == (sources.digest, "cpu", 1)
+    assert models.fetch_bundle(storage, run.bundle, tmp_path / "bundle").digest == run.digest
     assert storage.get(f"code/{run.code}.zip") == sources.archive
     assert storage.get(f"environments/{run.environment}.txt").decode() == installed()
     assert Run.from_dict(json.loads(json.dumps(run.to_dict()))) == run

@@ -19,9 +19,10 @@ from sailplane.ledger import Ledger
 from sailplane.operators import PublishModelOperator
 from sailplane.records import Model
 from sailplane.registry.bundle import Bundle
-from sailplane.registry.models import register
+from sailplane.registry.models import promote, register
 from sailplane.registry.publication import Publication, publish
 from sailplane.storage import Access, Storage
+from tests.homes import new_home
 from tests.hub_repositories import File, Repository
 from tests.hub_server import READER, TOKEN, Fault, HubServer
 from tests.integration.storage.hub_places import FAST, WARNED, served
@@ -43,7 +44,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    return Home.find()
+    return new_home()
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def storage(home: Home) -> Storage:
 def make(home: Home, storage: Storage, tmp_path: Path) -> Callable[[str], Model]:
     def made(run: str) -> Model:
         bundle = tiny.bundle(tmp_path / run, run=run, bias=len(run) / 10)
-        return register(Ledger.at(home), storage, tiny.run_of(bundle, storage))
+        return register(Ledger.create(home.ledger), storage, tiny.run_of(bundle, storage))
 
     return made
 
@@ -213,6 +214,32 @@ def test_the_operator_publishes_what_was_deployed_with_the_connections_token(
     published = operator.execute(context())  # type: ignore[arg-type]
     assert published["commit"] == repository(hub).tags[model.version]
     assert operator.execute(context()) == published  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["flights", "flights@champion", "flights@{version}"])
+def test_the_operator_publishes_the_version_that_a_name_means(
+    hub: HubServer, make: Callable[[str], Model], home: Home, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    champion, newer = make("run-1"), make("run-2")
+    promote(Ledger.at(home), "flights", champion.version)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    operator = PublishModelOperator(task_id="publish", model=name.format(version=champion.version), repo=REPO)
+    today = {"dag_run": SimpleNamespace(run_type="manual", run_after=champion.as_of, partition_key=None), "params": {}}
+    assert operator.execute(today)["version"] == champion.version  # type: ignore[arg-type]
+    assert newer.version not in repository(hub).tags
+
+
+@pytest.mark.parametrize("model", ["flights", 7, {"name": "flights"}])
+def test_a_model_that_is_not_there_or_not_a_model_is_refused_with_what_the_operator_takes(
+    hub: HubServer, home: Home, model: object
+) -> None:
+    operator = PublishModelOperator(task_id="publish", model=model, repo=REPO)
+    today = {"dag_run": SimpleNamespace(run_type="manual", run_after=tiny.AS_OF, partition_key=None), "params": {}}
+    expected = "find the champion of flights: there is none" if model == "flights" else "expected a name, name@version"
+    with pytest.raises((ConfigurationError, ModelError), match=expected):
+        operator.execute(today)  # type: ignore[arg-type]
+    assert hub.asked == []
 
 
 def test_with_a_key_of_wandb_the_version_is_an_artifact_there_that_refers_to_the_hub(

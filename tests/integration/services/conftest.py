@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import sailplane
 from tests.platform import Platform, started
 
 WAITING = """
@@ -68,16 +70,38 @@ failing()
 """
 
 
+DAILY = """
+from airflow.sdk import dag, task
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+
+@dag(schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"))
+def daily():
+    @task
+    def greet():
+        return "hello"
+
+    greet()
+
+
+daily()
+"""
+
+
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """The services over a project of small DAGs."""
     project = tmp_path_factory.mktemp("project")
-    dags = {"dags/hello.py": HELLO, "dags/waiting.py": WAITING, "dags/failing.py": FAILING}
+    dags = {"dags/hello.py": HELLO, "dags/waiting.py": WAITING, "dags/failing.py": FAILING, "dags/daily.py": DAILY}
     for name, text in {**dags, "include/README.md": ""}.items():
         file = project / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
-    with started(tmp_path_factory.mktemp("services") / "home", project) as running:
+    # A copy of the package, which a test may change as `git pull` does.
+    shutil.copytree(Path(sailplane.__file__).parent, project / "package" / "sailplane")
+    accounts = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer,nobody:"}
+    path = str(project / "package")
+    with started(tmp_path_factory.mktemp("services") / "home", project, PYTHONPATH=path, **accounts) as running:
         yield running
 
 

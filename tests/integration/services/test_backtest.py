@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sailplane.evaluation.history import keep
+from sailplane.datasets import ingest
+from sailplane.evaluation.history import keep, of
 from sailplane.home import Home
 from sailplane.ledger import Ledger
+from sailplane.records import Interval
 from sailplane.storage import Storage
-from tests.integration.evaluation.past import judged
+from tests.integration.evaluation.past import DAY, FIRST, SCHEMA, extract, judged
 
 # A project that is empty.
 from tests.unit.services.conftest import home  # noqa: F401
@@ -23,7 +26,7 @@ RANGE = ("--from", "2026-10-01", "--to", "2026-10-03")
 @pytest.fixture
 def past(home: Home, tmp_path: Path) -> Home:  # noqa: F811
     """Four days of October; the second day's model is the best."""
-    ledger, storage = Ledger.at(home), Storage(home.store)
+    ledger, storage = Ledger.create(home.ledger), Storage(home.store)
     for number, noise in enumerate((1.0, 0.2, 2.0, 0.0)):
         keep(ledger, judged(storage, tmp_path / "bundles", number, noise))
     return home
@@ -52,6 +55,30 @@ def test_a_program_reads_the_same_as_json(past: Home) -> None:
     assert set(first["pipeline"]) == {"auc", "log_loss", "brier", "calibration_error"}
 
 
+def test_it_says_which_days_were_corrected_since_they_were_first_ingested(past: Home) -> None:
+    (last,) = of(Ledger.create(past.ledger), "toy", Interval(start=FIRST + 2 * DAY, end=FIRST + 3 * DAY))
+    revised = ("2026-09-20 in version 2", "2026-09-22 to 2026-09-24 in version 3")
+    data = replace(last.evaluation.run.dataset, revised=revised)
+    run = replace(last.evaluation.run, dataset=data)
+    keep(Ledger.create(past.ledger), replace(last, evaluation=replace(last.evaluation, run=run)))
+    said = sailplane(past, "backtest", "toy", "--no-run", *RANGE).stdout
+    assert "1 of 3 runs used days that were corrected after they were first ingested" in said
+    assert f"(2026-10-03: {'; '.join(revised)})" in said
+    told = json.loads(sailplane(past, "backtest", "toy", "--no-run", "--json", *RANGE).stdout)
+    assert [day["revised"] for day in told["days"]] == [[], [], list(revised)]
+    assert told["days"][2]["dataset"] == data.version
+
+
+def test_it_says_how_many_runs_are_of_rows_that_were_corrected_since(past: Home) -> None:
+    interval = Interval(start=FIRST - 2 * DAY, end=FIRST - DAY)
+    again = {interval.start: "a test"}
+    rows = extract(interval.start, interval.end).iloc[1:]
+    given = {"name": "toy", "schema": SCHEMA, "time": "time", "interval": interval}
+    ingest(Storage(past.store), extract=lambda *_: rows, again=again, **given)
+    told = sailplane(past, "backtest", "toy", "--no-run", *RANGE).stderr
+    assert told == "The rows of 3 of 3 runs were corrected since they ran: --again repeats these.\n"
+
+
 def test_the_curves_are_drawn_on_a_page_that_needs_no_network(past: Home) -> None:
     file = past.project / "backtest.html"
     ended = sailplane(past, "backtest", "toy", "--no-run", "--plot", str(file), *RANGE)
@@ -63,11 +90,13 @@ def test_the_curves_are_drawn_on_a_page_that_needs_no_network(past: Home) -> Non
     for name in ("the pipeline: each day", "what the gate would have served", "the first day", "the baseline", "ships"):
         assert name in page
     assert page.count("<tr><td>2026-10-") == 3
+    used = of(Ledger.create(past.ledger), "toy", Interval(start=FIRST, end=FIRST + 3 * DAY))
+    assert all(one.evaluation.run.dataset.version[:8] in page for one in used)
     assert "default-src 'none'" in page
 
 
 def test_of_a_dag_that_judges_several_models_one_is_named(past: Home, tmp_path: Path) -> None:
-    keep(Ledger.at(past), judged(Storage(past.store), tmp_path / "bundles", 0, 0.5, model="other"))
+    keep(Ledger.create(past.ledger), judged(Storage(past.store), tmp_path / "bundles", 0, 0.5, model="other"))
     ended = sailplane(past, "backtest", "toy", "--no-run", *RANGE)
     assert ended.stderr == "sailplane: backtest toy: several models; expected --model other or toy.\n"
     assert sailplane(past, "backtest", "toy", "--no-run", "--model", "other", *RANGE).stdout.startswith("other: auc")

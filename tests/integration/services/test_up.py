@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import sqlite3
 import stat
+import subprocess
+import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from sailplane.ledger import Ledger
+from sailplane.registry.models import register
+from sailplane.services import clean
+from sailplane.services.launch import AIRFLOW
 from sailplane.services.leftovers import marked
+from sailplane.serving.local import deploy
+from sailplane.serving.local_target import LocalTarget
+from sailplane.serving.router import Router
+from sailplane.serving.target import Split
+from sailplane.storage import Storage
+from sailplane.supervisor import Program, Supervisor
+from tests.asked import asked_all_the_time
+from tests.integration.services.surface import ANY_ACCOUNT, LOOKS_FIRST, OPEN, TOKENS, Call
+from tests.integration.services.surface import calls as surface_calls
 from tests.platform import Platform, until
+from tests.unit.registry import tiny
 
-SERVICES = {"api-server", "scheduler", "dag-processor", "triggerer", "router", "request-log"}
+SERVICES = {"api-server", "scheduler", "dag-processor", "triggerer", "router", "request-log", "daily"}
 
 
 def status(platform: Platform) -> dict[str, dict[str, object]]:
@@ -49,6 +68,24 @@ def test_a_run_of_a_dag_succeeds(platform: Platform) -> None:
     assert platform.xcom(run, "greet") == "hello"
 
 
+def test_a_backfill_of_a_paused_dag_says_that_it_waits(platform: Platform) -> None:
+    until(lambda: True if "daily" in {d["dag_id"] for d in platform.api("GET", "/dags")["dags"]} else None, 90, "daily")
+
+    def backfill(day: str, *more: str) -> str:
+        bounds = ("--from-date", day, "--to-date", day)
+        ended = platform.sailplane("airflow", "backfill", "create", "--dag-id", "daily", *bounds, *more)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stderr
+
+    waits = "sailplane: daily is paused: the runs of this backfill wait until it is switched on."
+    assert waits in backfill("2026-10-01")
+    assert waits not in backfill("2026-10-02", "--dry-run")
+    platform.api("PATCH", "/dags/daily", {"is_paused": False})
+    for made in platform.api("GET", "/backfills", dag_id="daily")["backfills"]:
+        platform.api("PUT", f"/backfills/{made['id']}/cancel")
+    assert "sailplane:" not in backfill("2026-10-03")
+
+
 def test_every_socket_listens_on_loopback_only(platform: Platform) -> None:
     processes = marked(platform.home)
     listening = {
@@ -61,12 +98,57 @@ def test_every_socket_listens_on_loopback_only(platform: Platform) -> None:
     assert {port for _, port in listening} >= {platform.home.ui_port, platform.home.router_port}
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example"])
-@pytest.mark.parametrize("path", ["/", "/api/v2/dags", "/execution/health"])
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize("path", ["/", "/api/v2/version", "/execution/health"])
 def test_the_ui_refuses_a_foreign_host_name(platform: Platform, host: str, path: str) -> None:
     url = f"http://127.0.0.1:{platform.home.ui_port}{path}"
-    assert httpx.get(url, headers={"Host": host}, trust_env=False).status_code == 400
-    assert httpx.get(url, trust_env=False).status_code < 400
+    assert httpx.get(url, headers={"Host": host}, trust_env=False, timeout=60).status_code == 400
+    assert httpx.get(url, trust_env=False, timeout=60).status_code < 400
+
+
+@pytest.fixture(scope="module")
+def surface(platform: Platform) -> list[Call]:
+    return surface_calls(platform)
+
+
+def test_every_route_of_the_ui_asks_for_a_login(platform: Platform, surface: list[Call]) -> None:
+    with platform.http(None) as client:
+        answers = {call: call.ask(client) for call in surface if not call.declared(OPEN)}
+    assert {str(call): status for call, status in answers.items() if status != 401} == {}
+
+
+def test_no_route_of_the_ui_answers_a_page_of_another_origin(platform: Platform, surface: list[Call]) -> None:
+    for origin in ("https://evil.example", "http://localhost:3000", "null"):
+        with platform.http() as client:
+            answers = {call: call.ask(client, {"Origin": origin}) for call in surface}
+        assert {str(call): status for call, status in answers.items() if status != 403} == {}, origin
+
+
+def test_an_account_without_a_role_may_do_nothing(platform: Platform, surface: list[Call]) -> None:
+    closed = [call for call in surface if not call.declared({**OPEN, **ANY_ACCOUNT})]
+    with platform.http("nobody") as client:
+        answers = {call: call.ask(client) for call in closed}
+    refused = {call: (401, 403) if call.declared(TOKENS) else (403, *LOOKS_FIRST) for call in closed}
+    assert {str(call): status for call, status in answers.items() if status not in refused[call]} == {}
+    ours = [answers[call] for call in closed if call.path.startswith("/sailplane/") and not call.declared(TOKENS)]
+    assert set(ours) == {403}
+
+
+def test_a_viewer_may_change_nothing(platform: Platform, surface: list[Call]) -> None:
+    changing = [call for call in surface if call.changes and not call.declared({**OPEN, **ANY_ACCOUNT, **TOKENS})]
+    with platform.http("viewer") as client:
+        answers = {call: call.ask(client) for call in changing}
+        assert client.get("/api/v2/dags").status_code == 200
+        hello = "/api/v2/dags/hello"
+        assert client.patch(hello, json={"is_paused": False}).status_code == 403
+        assert client.post(f"{hello}/dagRuns", json={"logical_date": None}).status_code == 403
+        assert client.post("/api/v2/connections", json={"connection_id": "c", "conn_type": "fs"}).status_code == 403
+    assert {str(call): status for call, status in answers.items() if status not in (403, *LOOKS_FIRST)} == {}
+
+
+def test_every_exception_that_is_declared_is_a_route(surface: list[Call]) -> None:
+    declared = {**OPEN, **ANY_ACCOUNT, **TOKENS}
+    assert [prefix for prefix in declared if not any(call.declared({prefix: ""}) for call in surface)] == []
 
 
 def test_no_file_of_the_home_is_open_to_other_users(platform: Platform) -> None:
@@ -74,7 +156,7 @@ def test_no_file_of_the_home_is_open_to_other_users(platform: Platform) -> None:
     files = [home, *(Path(folder, name) for folder, folders, names in os.walk(home) for name in folders + names)]
     names = {file.name for file in files}
     open_to_others = [f for f in files if not f.is_symlink() and stat.S_IMODE(f.lstat().st_mode) & 0o077]
-    assert {"secrets.json", "airflow.db", "scheduler.log", "attempt=1.log"} <= names
+    assert {"secrets.json", "passwords.json", "airflow.db", "scheduler.log", "attempt=1.log"} <= names
     assert open_to_others == []
 
 
@@ -129,6 +211,78 @@ def test_a_killed_scheduler_comes_back_without_its_old_workers_and_spares_a_trai
     assert psutil.pid_exists(training)
     platform.api("PATCH", run.path, {"state": "failed"})
     assert platform.wait(platform.trigger("hello")) == "success"
+
+
+def test_up_restarts_what_was_started_by_an_earlier_release_one_by_one_and_no_request_fails(
+    platform: Platform, tmp_path: Path, pids_file: Path
+) -> None:
+    home, supervisor = platform.home, Supervisor(platform.home)
+    ledger, storage = Ledger.at(home), Storage(home.store)
+    model = register(ledger, storage, tiny.run_of(tiny.bundle(tmp_path / "bundle"), storage))
+    url, replies = deploy(home, ledger, storage, model).endpoint, list[httpx.Response]()
+    supervisor.put(Program("algorithmia", ("sleep", "600")))
+    supervisor.update()
+    run = platform.trigger("waiting", {"pids": str(pids_file)})
+    training = int(until(lambda: pids_file.read_text() if pids_file.exists() else None, 90, "the task"))
+    before = {name: state.pid for name, state in supervisor.states().items()}
+
+    with (home.project / "package" / "sailplane" / "home.py").open("a") as pulled:
+        pulled.write("# Another release.\n")
+    with asked_all_the_time(
+        lambda client: replies.append(client.post(url, json={"jsonData": tiny.RECORD})), pause=0.01
+    ):
+        ended = platform.sailplane("up", "--no-run", seconds=900)
+    assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}\n{platform.service_logs()}"
+
+    assert [reply.text for reply in replies if reply.status_code != 200] == []
+    after = {name: state.pid for name, state in supervisor.states().items()}
+    restarted = [*AIRFLOW, "request-log", "daily", f"model-{model.name}-{model.version}"]
+    assert set(after) == set(before) - {"algorithmia"} == {*restarted, "router"}
+    assert after["router"] == before["router"], "Envoy is the same one"
+    began = [psutil.Process(after[name]).create_time() for name in restarted]
+    assert began == sorted(began), "one after the other, in this order"
+    assert not {after[name] for name in restarted} & set(before.values())
+    said = [line for line in ended.stdout.splitlines() if line.startswith(("Restarting", "Stopping"))]
+    assert said[0] == "Stopping algorithmia: no setting asks for it any more."
+    assert [line.partition(":")[0].split()[1] for line in said[1:]] == [*restarted[:-1], model.name]
+    assert all(re.search(r": sailplane \w{12} then, \w{12} now\.$", line) for line in said[1:])
+    assert psutil.pid_exists(training)
+    assert "Restarting" not in platform.sailplane("up", "--no-run").stdout
+
+    platform.api("PATCH", run.path, {"state": "failed"})
+    Router(home).split(model.name, Split({}))
+    LocalTarget(home, storage, model.name).stop(model.version)
+
+
+def test_airflows_history_is_deleted_up_to_the_oldest_run_that_has_not_ended(
+    platform: Platform, pids_file: Path
+) -> None:
+    old = platform.trigger("hello")
+    assert platform.wait(old) == "success"
+    waiting = platform.trigger("waiting", {"pids": str(pids_file)})
+    until(lambda: True if pids_file.exists() else None, 90, "the task")
+    newer = platform.trigger("hello")
+    assert platform.wait(newer) == "success"
+    hour = time.time() + 3600
+
+    until_then = clean.finished_before(platform.home, hour)
+
+    assert isinstance(until_then, float)
+    begun = datetime.fromisoformat(platform.api("GET", waiting.path)["start_date"]).timestamp()
+    assert until_then == begun - 1 < hour
+    script = f"from sailplane.services.clean import *; clean_history(Home.find(), {until_then!r})"
+    subprocess.run([sys.executable, "-c", script], env=dict(platform.env), check=True)
+    left = {run["dag_run_id"] for run in platform.api("GET", "/dags/~/dagRuns")["dag_runs"]}
+    assert old.id not in left
+    assert {waiting.id, newer.id} <= left
+    assert platform.tasks(waiting) == {"wait": ["running"]}
+    with sqlite3.connect(platform.home.airflow / "airflow.db") as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    assert [name for name in tables if name.startswith("_airflow_deleted")] == []
+    platform.api("PATCH", waiting.path, {"state": "failed"})
+    shown = platform.sailplane("clean", "--dry-run").stdout
+    assert re.search(r"Airflow's history +365 days +before \d{4}-", shown), shown
+    assert platform.sailplane("clean", "--yes").returncode == 0
 
 
 def test_everything_is_back_after_supervisord_was_killed_and_the_router_was_never_away(platform: Platform) -> None:

@@ -62,7 +62,7 @@ def storage(home: Home) -> Storage:
 
 @pytest.fixture
 def ledger(home: Home) -> Ledger:
-    return Ledger.at(home)
+    return Ledger.create(home.ledger)
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,13 @@ class Server:
 
 
 @contextmanager
-def running(bundle: Path, log: Path, *arguments: str) -> Iterator[Server]:
+def running(bundle: Path, log: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     ports = free_port(), free_port()
     command = [sys.executable, "-m", "sailplane.serving.server", "--bundle", str(bundle), *arguments]
     command += ["--grpc-port", str(ports[1]), "--port", str(ports[0])]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        env = {**os.environ, **(environment or {})}
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
     server = Server(process, *ports, log)
     try:
         until(lambda: ready(server), 60, "the model server")

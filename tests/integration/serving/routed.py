@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
 from sailplane.home import Home
 from sailplane.records import Model
 from sailplane.serving.client import call
+from sailplane.serving.router import Router, router_program
+from sailplane.serving.target import Split
 from sailplane.supervisor import Supervisor
+from tests.integration.serving.model_server import Server
+from tests.platform import until
+from tests.ports import free_port
 from tests.unit.registry import tiny
 
 RECORD = {"jsonData": tiny.RECORD}
@@ -17,3 +29,21 @@ def served_version(home: Home) -> str | None:
 
 def pid_of(supervisor: Supervisor, model: Model) -> int | None:
     return supervisor.states()[f"model-{model.name}-{model.version}"].pid
+
+
+@contextmanager
+def router_of(folder: Path, server: Server, version: str) -> Iterator[tuple[int, psutil.Process]]:
+    """A router in front of the one server of `flights`: its port and its process."""
+    port = free_port()
+    settings = {"SAILPLANE_PROJECT": str(folder), "SAILPLANE_HOME": str(folder), "SAILPLANE_ROUTER_PORT": str(port)}
+    home = Home.find(settings)
+    program, router = router_program(home), Router(home)
+    router.add("flights", version, server.port, server.grpc_port)
+    router.split("flights", Split({version: 100}))
+    process = subprocess.Popen(program.command, cwd=program.directory)
+    try:
+        until(lambda: router.version_at("flights"), 60, "the router")
+        yield port, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)

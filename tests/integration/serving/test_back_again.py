@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 import psutil
@@ -72,3 +73,20 @@ def test_without_the_services_the_remedy_is_make_up(
     with pytest.raises(DeploymentError, match=r"not running.*make up"):
         deploy(home, ledger, storage, model)
     assert deployments(ledger) == []
+
+
+def test_a_router_that_is_killed_again_and_again_is_waited_for(
+    platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
+) -> None:
+    model = registered("run-1")
+
+    def backs_off() -> bool:
+        state = supervisor.states()["router"]
+        if state.pid:
+            with suppress(ProcessLookupError):
+                os.kill(state.pid, signal.SIGKILL)
+        return state.state == "BACKOFF"
+
+    assert wait_until(backs_off, seconds=30, every=0.01)
+    assert deploy(platform, ledger, storage, model).version == model.version
+    assert served_version(platform) == model.version

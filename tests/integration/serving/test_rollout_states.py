@@ -28,7 +28,7 @@ PLAN = Rollout(
     checks=[ErrorRate(maximum=0.2)],
 )
 # In a database of its own, that is there for as long as its engine.
-LEDGER = Ledger("sqlite://")
+LEDGER = Ledger.create("sqlite://")
 TIMES = st.integers(1, 12)
 
 

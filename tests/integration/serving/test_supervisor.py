@@ -6,12 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from sailplane import supervisor as supervisor_module
 from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.serving.client import wait_until
@@ -201,9 +203,12 @@ def test_a_shutdown_ends_what_outlived_a_killed_supervisord(supervisor: Supervis
 
 
 def sleepers(supervisor: Supervisor) -> list[int]:
-    """That sleep, not the ones that stand in for them."""
-    found = Processes(supervisor.socket).of(supervisor.pid)
-    return [process.pid for process in found if process.name() == "sleep"]
+    """Process ids of the programs that sleep, without those of their guards."""
+    found = []
+    for process in Processes(supervisor.socket).of(supervisor.pid):
+        with suppress(psutil.NoSuchProcess):
+            found += [process.pid] if process.name() == "sleep" else []
+    return found
 
 
 def test_it_works_in_a_home_whose_path_is_long_and_odd(home: Home, tmp_path: Path) -> None:
@@ -236,3 +241,40 @@ def test_without_it_every_call_names_the_remedy(home: Home) -> None:
 def test_an_unknown_program_is_named(supervisor: Supervisor) -> None:
     with pytest.raises(ServiceError, match="nope"):
         supervisor.start("nope")
+
+
+def _booted(home: Home, limits: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, whose open files are limited."""
+    script = (
+        "from sailplane.home import Home; from sailplane.supervisor import Supervisor; Supervisor(Home.find()).boot()"
+    )
+    env = {**os.environ, "SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project)}
+    command = ["sh", "-c", f'ulimit {limits} && exec "$0" -P -c "{script}"', sys.executable]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=90)
+
+
+def test_a_hard_limit_of_open_files_that_is_too_low_is_named_with_the_remedy(home: Home) -> None:
+    ended = _booted(home, "-n 256")
+    assert "start supervisord: a process may open 256 files (`ulimit -Hn`); expected 1024 or more" in ended.stderr
+    assert "/etc/security/limits.conf" in ended.stderr
+    assert not Supervisor(home).running()
+
+
+def test_a_low_soft_limit_of_open_files_is_raised_for_all_that_is_started(home: Home) -> None:
+    supervisor = Supervisor(home)
+    supervisor.put(sleeper())
+    try:
+        ended = _booted(home, "-S -n 256")
+        assert ended.returncode == 0, ended.stderr
+        assert wait_until(lambda: running(supervisor), seconds=10)
+        soft, hard = psutil.Process(pid_of(supervisor)).rlimit(psutil.RLIMIT_NOFILE)
+        assert soft == min(hard, 20_480)
+    finally:
+        supervisor.shutdown()
+
+
+def test_a_supervisord_of_another_release_is_known(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert supervisor.other_release() is None
+    before = supervisor_module._release()
+    monkeypatch.setattr(supervisor_module, "_release", lambda: "supervisor 5, Python 4")
+    assert supervisor.other_release() == before

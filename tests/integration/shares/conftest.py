@@ -24,6 +24,7 @@ from sailplane.shares import tokens
 from sailplane.shares.app import make_app
 from sailplane.sweeps import queue
 from sailplane.sweeps.space import parse
+from tests.homes import new_home
 from tests.ports import free_port
 
 TEXT = """\
@@ -53,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
         (tmp_path / "project" / folder).mkdir(parents=True)
     monkeypatch.setenv("SAILPLANE_PROJECT", str(tmp_path / "project"))
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    return Home.find()
+    return new_home()
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def serving(port: int) -> Iterator[str]:
 @pytest.fixture
 def address(home: Home) -> Iterator[Address]:
     with serving(free_port()) as root:
-        yield Address(Ledger.at(home), root)
+        yield Address(Ledger.create(home.ledger), root)
 
 
 def _heeds_interrupts() -> None:

@@ -27,6 +27,7 @@ from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import read_sweep
 from sailplane.training.fit import fit
 from sailplane.training.specs import SweepWorkerSpec
+from tests.homes import new_home
 from tests.integration.shares.conftest import serving
 from tests.ports import free_port
 
@@ -40,7 +41,7 @@ def flights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SAILPLANE_UI_PORT", str(free_port()))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    return Home.find()
+    return new_home()
 
 
 def create(home: Home) -> SweepWorkerSpec:
@@ -56,8 +57,8 @@ def create(home: Home) -> SweepWorkerSpec:
     )
     paths = {"features": "include.flights.features", "train": "include.flights.model:train"}
     job = SweepWorkerSpec(sweep="flights/s", worker="", model="flights", dataset=dataset, as_of=AS_OF, **paths)
-    config = read_sweep(home.project / "include" / "flights" / "sweep.yaml", run_cap=2)
-    queue.create_sweep(Ledger.at(home), job.sweep, config, seed=1, job=job.to_dict())
+    config = read_sweep(home.project / "include" / "flights" / "sweep.yaml", trials=2)
+    queue.create_sweep(Ledger.create(home.ledger), job.sweep, config, seed=1, job=job.to_dict())
     return job
 
 
@@ -72,10 +73,10 @@ def test_the_notebook_joins_a_sweep_and_its_best_model_is_made_here(
         told = run_notebook(tmp_path / "colab", url, token)
     assert "joined sweep flights/s, to maximize validation_auc" in told
     assert "{'finished': 2, 'failed': 0}" in told
-    best = results.best_trial(Ledger.at(flights), job.sweep)
+    best = results.best_trial(Ledger.create(flights.ledger), job.sweep)
     assert len(best.values) == 4
     spec = job.trial(best.number, best.config, seed=1, attempt="here")
-    run = fit(replace(spec, until=results.last_step(Ledger.at(flights), job.sweep, best.number)))
+    run = fit(replace(spec, until=results.last_step(Ledger.create(flights.ledger), job.sweep, best.number)))
     assert run.metrics["validation_auc"] == pytest.approx(best.score, abs=1e-5)
     kept = json.loads(Storage(flights.store).get(f"runs/{run.id}/history.json"))
     assert [row["validation_auc"] for row in kept] == list(best.values), "what was logged there, and no epoch more"

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from sailplane.errors import AccessError, ConflictError, StorageError
+from sailplane.services import object_store
 from sailplane.storage import Storage
 from tests.integration.storage.faulty_s3 import Fault
 from tests.integration.storage.s3_uses import (
@@ -204,3 +206,23 @@ def test_half_a_gigabyte_goes_up_and_down_in_less_than_200_mebibytes(s3, store):
 def started(code: str, s3: S3Server, *arguments: str) -> subprocess.Popen[str]:
     env = {"PATH": str(Path(sys.executable).parent), "KEY": s3.access.key, "SECRET": s3.access.secret}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], env=env, stdout=subprocess.PIPE, text=True)
+
+
+def test_no_page_reaches_what_the_server_is_made_of(s3: S3Server) -> None:
+    """A page needs no more than the address of a picture for a GET, and a form for a POST."""
+    store = Storage(f"s3://{s3.bucket}", lambda: s3.access)
+    store.put("kept", b"precious")
+    first = int(s3.endpoint.rpartition(":")[2])
+    ways = [
+        "/col/delete?collection=sailplane",
+        "/vol/vacuum?garbageThreshold=0.001",
+        "/vol/grow?count=1",
+        "/dir/assign",
+    ]
+    asked = [(method, path) for path in (*ways, "/submit", "/buckets/sailplane/") for method in ("GET", "POST")]
+    with httpx.Client(headers={"Origin": "https://evil.example"}, trust_env=False) as client:
+        for port in range(first, first + len(object_store.COMPONENTS)):
+            for method, path in asked:
+                status = client.request(method, f"http://127.0.0.1:{port}{path}").status_code
+                assert 400 <= status < 500, (method, port, path)
+    assert store.get("kept") == b"precious"

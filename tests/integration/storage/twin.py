@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from sailplane.home import Home
+from tests.homes import new_home
 from tests.platform import until
 from tests.ports import free_port
 
@@ -28,6 +30,7 @@ class TwinServer:
 def twin_server(folder: Path) -> Iterator[TwinServer]:
     """With one user, `ada`. What the server wrote is printed if it does not start."""
     env = {**os.environ, "SAILPLANE_HOME": str(folder / "home")}
+    new_home(Home.find(env))
     command = [sys.executable, "-m", "sailplane.twins.algorithmia"]
     key = subprocess.run([*command, "key", "add", "ada"], env=env, check=True, stdout=subprocess.PIPE, text=True)
     port = free_port()

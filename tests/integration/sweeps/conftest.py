@@ -32,4 +32,4 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(url: str) -> Ledger:
-    return Ledger(url)
+    return Ledger.create(url)

@@ -49,6 +49,24 @@ def violations(config: dict[str, Any]) -> list[str]:
     return [one for one in found if "base-e exponents" not in one]
 
 
+def takes(config: dict[str, Any]) -> bool:
+    """Whether W&B's schema accepts the file and its engine can run it, to configurations that JSON holds."""
+    try:
+        if violations(config):
+            return False
+        # A metric and random search, where it would refuse only when it runs: ours has both for any file.
+        method = "grid" if config["method"] == "grid" else "random"
+        runs = {"metric": {"name": "loss"}, **config, "method": method}
+        drawn = sweeps.next_run(runs, [])
+        json.dumps([_plain(value["value"]) for value in drawn.config.values()], allow_nan=False)
+        if "early_terminate" in config:
+            sweeps.stop_runs(runs, [])
+    except Exception:
+        # Whatever it raises: it does not run the file.
+        return False
+    return True
+
+
 def _plain(value: Any) -> Any:
     value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
     return value[0] if isinstance(value, list) and len(value) == 1 else value

@@ -28,7 +28,7 @@ parameters:
 @pytest.fixture
 def ledger(home: Home) -> Ledger:
     """Of eight trials five finished, one failed, one runs; what matters is the rate."""
-    ledger = Ledger.at(home)
+    ledger = Ledger.create(home.ledger)
     queue.create_sweep(ledger, "toy/first", parse(TEXT))
     queue.create_sweep(ledger, "toy/second", parse(TEXT))
     for _ in range(7):
@@ -111,13 +111,43 @@ def test_a_sweep_is_drawn_on_a_page_with_the_whole_leaderboard(home: Home) -> No
 
 
 @pytest.mark.usefixtures("ledger")
-def test_a_page_without_a_name_of_its_own_replaces_the_last_one_in_this_folder(
+def test_a_page_without_a_name_of_its_own_replaces_the_last_one_under_the_home(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home.project)
-    (home.project / "sweep.html").write_text("the last one")
+    (home.root / "sweep.html").write_text("the last one")
     assert sailplane(home, "sweep", "show", "toy/first", "--plot").returncode == 0
-    assert "No trial has finished yet." in (home.project / "sweep.html").read_text()
+    assert "No trial has finished yet." in (home.root / "sweep.html").read_text()
+    assert not (home.project / "sweep.html").exists()
+
+
+def test_the_newest_sweep_of_a_dag_or_a_model_is_found_by_its_name(home: Home, ledger: Ledger) -> None:
+    queue.create_sweep(ledger, "other/third", parse(TEXT), job={"dag": "nightly"})
+    for name, sweep in [("toy", "toy/second"), ("other", "other/third"), ("nightly", "other/third")]:
+        assert sailplane(home, "sweep", "show", name).stdout.startswith(f"{sweep}: ")
+
+
+def test_a_sweep_is_stopped_by_its_models_name_where_only_one_is_open(home: Home, ledger: Ledger) -> None:
+    queue.stop(ledger, "toy/first", "enough")
+    ended = sailplane(home, "sweep", "stop", "toy")
+    assert (ended.returncode, ended.stdout.partition(" ")[0]) == (0, "toy/second")
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("command", ["stop", "restart", "share"])
+def test_a_name_that_several_sweeps_have_is_refused_with_the_candidates(home: Home, command: str) -> None:
+    ended = sailplane(home, "sweep", command, "toy")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    expected = "find sweep toy: it has several sweeps; expected one of toy/second, toy/first.\n"
+    assert ended.stderr == f"sailplane: {expected}"
+
+
+def test_a_file_of_wandbs_is_valid_and_says_what_the_dag_decides(home: Home) -> None:
+    file = home.project / "sweep.yaml"
+    file.write_text(f"program: train.py\n{TEXT}")
+    ended = sailplane(home, "sweep", "check", str(file))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1] == "sweep.yaml:1: 'program' is not used: the DAG names the train function."
 
 
 @pytest.mark.usefixtures("ledger")
@@ -149,6 +179,7 @@ def test_a_sweep_is_stopped_and_the_list_says_so(home: Home) -> None:
 
 @pytest.mark.parametrize("command", [["show"], ["show", "nothing"], ["stop", "nothing"]])
 def test_a_sweep_that_is_not_there_is_one_line(home: Home, command: list[str]) -> None:
+    Ledger.create(home.ledger)
     ended = sailplane(home, "sweep", *command)
     assert ended.returncode == 1
     assert ended.stderr.startswith("sailplane: find sweep")

@@ -58,7 +58,7 @@ def test_a_sweep_begins_anew_after_a_restart(ledger: Ledger, url: str) -> None:
     assert queue.restart(ledger, "s") == 1
     assert results.names(ledger) == ["other"]
     assert tokens.opened(ledger, name, token) is None
-    fresh = Ledger(url)
+    fresh = Ledger.create(url)
     queue.create_sweep(fresh, "s", parse(TEXT.replace("run_cap: 2", "run_cap: 1")))
     assert (results.trials(fresh, "s"), results.stopped(fresh, "s"), results.job(fresh, "s")) == ((), None, None)
     finish(fresh, 0.25)

@@ -69,7 +69,7 @@ class Workers:
 @pytest.mark.needs("postgresql")
 def test_fifty_kills_cost_no_trial(server: PostgreSQL, tmp_path: Path) -> None:
     url, log, draw = server.database(), tmp_path / "finished", random.Random(4)
-    ledger = Ledger(url)
+    ledger = Ledger.create(url)
     queue.create_sweep(ledger, "s", parse(TEXT))
     workers = Workers(url, log)
     for kill in range(KILLS):

@@ -18,10 +18,12 @@ from scipy import stats
 
 from sailplane.errors import SweepFileError
 from sailplane.records import Trial
+from sailplane.sweeps.reading import DISTRIBUTIONS
 from sailplane.sweeps.space import SweepConfig, parse
 from sailplane.sweeps.stopping import stop_early
 from sailplane.sweeps.suggest import suggest
 from tests.environments import environment
+from tests.integration.sweeps.wandb_files import FILES
 
 Ask = Callable[[list[Any]], list[Any]]
 SAMPLES = 800
@@ -111,6 +113,29 @@ WRONG: list[dict[str, Any]] = [
     {"early_terminate": {"type": "hyperband", "min_iter": 1, "patience": 3}},
     {"surprise": 1},
 ]
+# Whatever else a file may hold, right and wrong.
+OPTIONAL: dict[str, list[Any]] = {
+    "metric": [{"name": "loss"}, {"name": "a/b", "goal": "maximize", "target": 0.9}, {"goal": "minimize"}],
+    "metrics": [[{"name": "loss"}, {"name": "seconds"}], [{"name": "loss"}], []],
+    "run_cap": [1, 7, 10.0, 0, 1.5],
+    "early_terminate": [
+        *STOPPING,
+        {"type": "hyperband", "min_iter": 3.0},
+        {"type": "hyperband", "max_iter": 1, "s": 1},
+    ],
+    "name": ["rates", "", 3],
+    "description": ["of rates", ""],
+    "program": ["train.py", "", 3],
+    "command": [["python", "${program}", 1], "python"],
+    "job": ["us/train:v1"],
+    "image_uri": ["train:v1"],
+    "project": ["ours"],
+    "entity": ["us"],
+    "controller": [{"type": "local"}, {"type": "cloud"}],
+    "scheduler": [{"engine": "optuna"}, {"engine": "wandb"}],
+    "kind": ["sweep"],
+    "apiVersion": ["v1"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +236,57 @@ def test_what_wandb_refuses_is_refused_with_its_line(ask: Ask) -> None:
         assert theirs, f"W&B takes {wrong}"
         with pytest.raises(SweepFileError, match=r"^sweep.yaml:\d+: "):
             read(file(**wrong))
+
+
+def test_files_as_wandb_writes_them_are_taken(ask: Ask) -> None:
+    assert ask([["violations", yaml.safe_load(text)] for text in FILES]) == [[]] * len(FILES)
+    for text in FILES:
+        config = parse(text)
+        assert suggest(config, [], 0, seed=1), text
+
+
+def test_whatever_wandb_takes_is_taken(ask: Ask) -> None:
+    """Files that are drawn from the words of its schema, right and wrong ones."""
+    draw = random.Random(7)
+    files = [_drawn(draw) for _ in range(2000)]
+    taken = [one for one, takes in zip(files, ask([["takes", one] for one in files]), strict=True) if takes]
+    assert len(taken) > 200
+    for one in taken:
+        assert read(one).parameters, one
+
+
+def _drawn(draw: random.Random) -> dict[str, Any]:
+    whole: dict[str, Any] = {
+        "method": draw.choice(["random", "grid", "bayes", "custom"]),
+        "parameters": {name: _drawn_parameter(draw) for name in draw.sample(["a", "b_1", "c.d", "_e-f"], 2)},
+    }
+    for key, values in OPTIONAL.items():
+        if draw.random() < 0.2:
+            whole[key] = draw.choice(values)
+    return whole
+
+
+def _drawn_parameter(draw: random.Random, depth: int = 0) -> dict[str, Any]:
+    if depth < 2 and draw.random() < 0.1:
+        return {"parameters": {name: _drawn_parameter(draw, depth + 1) for name in draw.sample("xyz", 2)}}
+    # W&B checks probabilities of nested parameters only when it is too late.
+    distribution = draw.choice([one for one in DISTRIBUTIONS if not (depth and one.endswith("w_probabilities"))])
+    needed, defaults = DISTRIBUTIONS[distribution]
+    about: dict[str, Any] = {key: _drawn_value(draw, key) for key in needed}
+    about |= {key: _drawn_value(draw, key) for key in defaults if draw.random() < 0.5}
+    return about | ({"distribution": distribution} if draw.random() < 0.8 else {})
+
+
+def _drawn_value(draw: random.Random, key: str) -> Any:
+    if key == "values":
+        return draw.choice([[1, 2], ["x", None, True, 1.5], [[1, 2], {"k": 1}], [0], []])
+    if key == "probabilities":
+        return draw.choice([[0.5, 0.5], [1], [0.25, 0.250001, 0.25, 0.25], [0.5, 0.6], 1])
+    if key == "value":
+        return draw.choice([1, "x", None, [1, 2], {"k": 1.5}, False])
+    # W&B cannot draw from a range of width 0.
+    low = {"min": [0, 1, -3, 0.5, 1e-6], "max": [1, 2.5, 4, 7], "mu": [0, 1, -1]}.get(key, [1, 0.5, 2, -1])
+    return draw.choice([*low, draw.choice(["1", None, True])] if draw.random() < 0.1 else low)
 
 
 def test_what_wandb_takes_is_taken(ask: Ask) -> None:

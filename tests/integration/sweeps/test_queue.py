@@ -29,7 +29,7 @@ def config(cap: int, method: str = "random") -> SweepConfig:
 
 
 def _work(url: str, worker: str, lease_seconds: float, taken: multiprocessing.Queue[tuple[str, int]]) -> None:
-    ledger = Ledger(url)
+    ledger = Ledger.create(url)
     while trial := queue.ask(ledger, "s", worker, lease_seconds):
         taken.put((worker, trial.number))
         queue.finish(ledger, trial, worker, trial.config["x"])
@@ -54,7 +54,7 @@ def test_several_processes_at_once_lose_none_and_take_none_twice(url: str, ledge
 
 
 def _hang(url: str, lease_seconds: float, taken: multiprocessing.Queue[int]) -> None:
-    trial = queue.ask(Ledger(url), "s", "killed", lease_seconds)
+    trial = queue.ask(Ledger.create(url), "s", "killed", lease_seconds)
     taken.put(trial.number if trial else -1)
     time.sleep(DEADLINE)
 

@@ -64,7 +64,7 @@ def create(home: Home, file: Path) -> Callable[..., Ledger]:
     """As a sweep's first task does it."""
 
     def create(trials: int = 4, settings: dict[str, str] | None = None) -> Ledger:
-        ledger, config = Ledger.at(home), read_sweep(file, run_cap=trials)
+        ledger, config = Ledger.create(home.ledger), read_sweep(file, trials=trials)
         queue.create_sweep(ledger, NAME, config)
         document = original(file, config, NAME)
         sweeps.create(ledger, NAME, project="toy", document=document, settings=settings or {})
@@ -189,11 +189,13 @@ def silent() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+# On a busy machine our own limit ends the client before the client gives up.
+NO_ANSWER = ("respond in time. ", "W&B did not answer in 30 s. ")
 SAID = {
-    "away": "respond in time. ",
-    "silent": "respond in time. ",
-    "wrong key": "user is not logged in. ",
-    "no such key": "WANDB_API_KEY invalid: API key must have 40+ characters, has 5. ",
+    "away": NO_ANSWER,
+    "silent": NO_ANSWER,
+    "wrong key": ("user is not logged in. ",),
+    "no such key": ("WANDB_API_KEY invalid: API key must have 40+ characters, has 5. ",),
 }
 
 
@@ -221,7 +223,7 @@ def test_what_keeps_a_sweep_from_wandb_costs_a_line_and_a_bounded_wait(
     assert (said.out.count("\n"), said.err) == (1, "")
     assert said.out.startswith(f"create W&B sweep {NAME}: ")
     assert said.out.endswith(f" Its trials are W&B runs of the group {NAME}, and go on.\n")
-    assert SAID[kind] in said.out
+    assert any(reason in said.out for reason in SAID[kind])
     assert "too-short" not in said.out
     assert_no_key(tmp_path, said.out)
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
@@ -269,9 +271,11 @@ def test_the_task_makes_it_with_a_connections_key_which_nothing_shows(
     trained = {name: getattr(spec(), name) for name in kept}
     asked: dict[str, Any] = {**trained, "dataset": spec().dataset.to_dict()}
     asked |= {"file": str(file), "trials": "2", "workers": 0}
-    run = SimpleNamespace(run_after=spec().as_of, conf={})
-    context: Any = {"ti": SimpleNamespace(run_id="manual__1"), "dag_run": run, "params": {}}
-    given = [CreateSweepOperator(task_id="create", **asked).execute(context) for _ in range(2)]
+    run = SimpleNamespace(run_after=spec().as_of, conf={}, clear_number=0)
+    of = {"dag_id": "toy", "run_id": "manual__1", "task_id": "sweep.create", "map_index": -1, "max_tries": 2}
+    tries = [SimpleNamespace(**of, try_number=attempt) for attempt in (1, 2)]
+    contexts: list[Any] = [{"ti": ti, "dag_run": run, "params": {}} for ti in tries]
+    given = [CreateSweepOperator(task_id="create", **asked).execute(context) for context in contexts]
     assert given == [[{"worker": f"worker {n}"} for n in (1, 2, 3)]] * 2
     assert (only(server).document["name"], only(server).document["run_cap"]) == (NAME, 2)
     said = capfd.readouterr()

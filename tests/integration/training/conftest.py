@@ -14,6 +14,7 @@ from sailplane.home import Home
 from sailplane.records import Dataset, Interval
 from sailplane.storage import Storage
 from sailplane.training.specs import TrainSpec
+from tests.homes import new_home
 
 PROJECT = Path(__file__).parent / "project"
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
@@ -25,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setenv("SAILPLANE_PROJECT", str(PROJECT))
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     monkeypatch.syspath_prepend(str(PROJECT))
-    yield Home.find()
+    yield new_home()
     for name in [name for name in sys.modules if name.startswith("include.toy")]:
         del sys.modules[name]
 

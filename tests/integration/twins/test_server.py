@@ -21,6 +21,7 @@ from sailplane.ledger import Ledger
 from sailplane.serving.client import wait_until
 from sailplane.twins.algorithmia import api_keys, commands
 from sailplane.twins.algorithmia.insights import insights
+from tests.homes import new_home
 from tests.integration.twins.conftest import RunningTwin, started
 
 GIB = 2**30
@@ -47,7 +48,7 @@ def test_a_revoked_key_is_refused_soon_and_the_client_says_so(twin: RunningTwin)
     key = twin.key("alice")
     with twin.http(key) as http:
         assert http.get("/v1/data/").is_success
-        (known,) = api_keys.listed(Ledger.at(twin.home))
+        (known,) = api_keys.listed(Ledger.create(twin.home.ledger))
         commands.revoke_key(twin.home, argparse.Namespace(id=known.id))
         seconds = api_keys.FRESH_SECONDS + 5
         assert wait_until(lambda: http.get("/v1/data/").status_code == 401, seconds=seconds, every=0.1)
@@ -63,7 +64,7 @@ def test_insights_that_the_client_reports_are_on_the_ledger(
     twin.client(key, report)
     twin.client(key, report, ALGORITHMIA_API=f"{twin.url}/algorithms/local/flights")
     twin.client(key, report, ALGORITHMIA_API=twin.url.replace("http://", f"http://alice:{key}@"))
-    found = insights(Ledger.at(twin.home))
+    found = insights(Ledger.create(twin.home.ledger))
     assert [(one.user, one.algorithm, one.key, one.value) for one in found] == [
         ("alice", None, "carrier", "UA"),
         ("alice", None, "delay", 1.5),
@@ -86,7 +87,7 @@ def test_a_page_in_a_browser_cannot_report_insights(twin: RunningTwin) -> None:
     rebound = {"Content-Type": "application/json", "Host": "attacker.example"}
     answer = httpx.post(f"{twin.url}/v1/insights", content=body, headers=rebound, trust_env=False)
     assert answer.status_code == 401
-    assert insights(Ledger.at(twin.home)) == []
+    assert insights(Ledger.create(twin.home.ledger)) == []
 
 
 def test_a_file_of_1_gib_goes_up_and_down_in_constant_memory(twin: RunningTwin) -> None:
@@ -170,7 +171,7 @@ def test_two_servers_over_one_store_agree_and_lose_nothing(
                 assert b.get(f"/v1/data/.my/shared/f{number % 20}").content == f"{number}".encode()
         kind = a.get("/v1/organization/types").json()[0]["id"]
         assert a.post("/v1/organizations", json={"org_name": "team", "type_id": kind}).is_success
-        users = [api_keys.add(Ledger.at(twin.home), f"user{number}")[0].user for number in range(10)]
+        users = [api_keys.add(Ledger.create(twin.home.ledger), f"user{number}")[0].user for number in range(10)]
         _at_once(a, b, lambda http, number: http.put(f"/v1/organizations/team/members/{users[number % 10]}"))
         record = json.loads(twin.storage().get("algorithmia/organizations/team.json"))
         assert sorted(record["members"]) == sorted(["alice", *users])
@@ -192,6 +193,7 @@ def test_what_is_put_while_its_directory_is_deleted_is_refused_or_deleted_with_i
 
 
 def test_the_keys_command_shows_a_secret_once(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    new_home(home)
     assert commands.add_key(home, argparse.Namespace(user="alice", stdin=False)) == 0
     secret = capsys.readouterr().out.strip()
     assert commands.list_keys(home, argparse.Namespace()) == 0

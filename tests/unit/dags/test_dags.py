@@ -33,7 +33,7 @@ def test_every_project_goes_through_the_same_stages_in_order(dags, name):
 def test_a_dag_can_be_serialised_and_carries_its_doc_and_its_form(dags, name):
     serialised = DagSerialization.to_dict(dags[name])["dag"]
     assert serialised["doc_md"].startswith(f"# {name}")
-    assert [param for param, _ in serialised["params"]] == ["window", "trials", "workers", "as_of"]
+    assert [param for param, _ in serialised["params"]] == ["window", "trials", "workers", "refresh", "as_of"]
 
 
 @pytest.mark.parametrize("name", [file.stem for file in FILES])

@@ -136,10 +136,10 @@ def folder(tmp_path: Path) -> Path:
 def files(folder, schema) -> Callable[..., pd.DataFrame]:
     """Reads the rows of the files that a pattern under `folder` means."""
 
-    from sailplane.datasets.files import extract_files
+    from sailplane.datasets.files import Files
 
     def call(pattern: str, start: datetime, end: datetime, **options) -> pd.DataFrame:
-        return extract_files(f"{folder.as_uri()}/{pattern}", schema=schema, time="time", **options)(start, end)
+        return Files(f"{folder.as_uri()}/{pattern}", schema=schema, time="time", **options)(start, end)
 
     return call
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from sailplane.datasets.files import extract_files
+from sailplane.datasets.files import Files
 from sailplane.errors import ConfigurationError, DataError, StorageError
 from sailplane.records import Interval
 from sailplane.storage.store import Storage
@@ -24,7 +24,7 @@ def test_bad_values_are_quarantined_with_the_reason(folder, schema, ingested, we
     json = b'{"time": "2024-02-26T06:00:00Z", "distance": 1.5, "carrier": "AA"}\n'
     odd = [b'"seats": 1.5', b'"late": "perhaps"', b'"carrier": 5', b'"distance": {"km": 1}', b'"time": 1708905600']
     (folder / "a.jsonl").write_bytes(json + b"".join(json.replace(b"}", b", " + key + b"}") for key in odd))
-    dataset = ingested(extract_files(f"{folder.as_uri()}/a.*", schema=schema, time="time"), day)
+    dataset = ingested(Files(f"{folder.as_uri()}/a.*", schema=schema, time="time"), day)
     assert (dataset.rows, dataset.quarantined) == (2, 9)
     (frame,) = quarantine().values()
     assert [reason.partition(":")[0] for reason in frame["reason"]] == [
@@ -134,9 +134,9 @@ class Watched(Storage):
         self.listed.append(prefix)
         return super().entries(prefix)
 
-    def exists(self, path):
+    def head(self, path):
         self.listed.append(f"?{path}")
-        return super().exists(path)
+        return super().head(path)
 
     def stream(self, path):
         self.before_reading(path)

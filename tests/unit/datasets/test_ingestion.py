@@ -226,3 +226,31 @@ def test_many_writers_at_once_agree_on_one_version(store, extract, ingested, sou
     assert len(versions) == 4
     assert len(set(versions)) == 1
     assert len(markers()) == 7
+
+
+def test_a_dataset_carries_the_checks_of_its_schema_and_its_version_depends_on_the_data_alone(
+    store, extract, week, source, tmp_path
+):
+    from sailplane.datasets import ingest
+    from sailplane.datasets.schema import fields
+
+    columns = {"time": Column(pd.DatetimeTZDtype("us", "UTC")), "distance": Column(float)}
+    own = Check(lambda frame: frame["distance"] > 0, name="far")
+    checked = {**columns, "distance": Column(float, [Check.ge(0), Check(lambda column: column < 1e9, name="near")])}
+    made = [
+        ingest(
+            Storage((tmp_path / f"{number}").as_uri()),
+            name="flights",
+            extract=extract,
+            schema=schema,
+            time="time",
+            interval=week,
+        )
+        for number, schema in enumerate((DataFrameSchema(columns), DataFrameSchema(checked, checks=own)))
+    ]
+    assert made[0].version == made[1].version
+    assert made[0].schema == fields(DataFrameSchema(columns))
+    assert [check.name for check in made[1].schema[1].checks] == ["greater_than_or_equal_to"]
+    assert made[1].unchecked == ("the frame: far", "distance: near")
+    assert Dataset.from_dict(json.loads(json.dumps(made[1].to_dict()))) == made[1]
+    assert "checks" not in json.dumps(made[0].to_dict())

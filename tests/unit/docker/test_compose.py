@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 import sailplane
-from sailplane.services import launch
+from sailplane.services import daily, launch
 
 Compose = dict[str, Any]
 
@@ -32,10 +32,21 @@ def test_the_schema_refuses_a_misspelt_setting(compose: Compose) -> None:
         jsonschema.Draft202012Validator(schema).validate(wrong)
 
 
+def _run(command: list[str]) -> list[str]:
+    """The service's command, without the shell's."""
+    return command[2].rpartition("exec ")[2].split() if command[:2] == ["sh", "-c"] else command
+
+
+def test_the_ledger_is_made_before_the_first_service_starts(compose: Compose) -> None:
+    first = compose["services"]["airflow-api-server"]
+    assert first["command"][2].startswith("sailplane ledger init --first; ")
+    assert "ledger_url" in first["secrets"]
+
+
 def test_every_embedded_service_has_a_container_that_starts_it_with_the_same_command(ours: Compose) -> None:
-    commands = [service["command"] for service in ours.values()]
+    commands = [_run(service["command"]) for service in ours.values()]
     assert {tuple(command[:2]) for command in commands} == {("sailplane", "run")}
-    assert sorted(name for _, _, name in commands) == sorted([*launch.AIRFLOW, launch.SERVING])
+    assert sorted(name for _, _, name in commands) == sorted([*launch.AIRFLOW, launch.SERVING, daily.NAME])
 
 
 def test_every_service_has_a_health_check(compose: Compose) -> None:
@@ -145,7 +156,24 @@ def test_the_ui_answers_to_the_name_by_which_tasks_call_it(ours: Compose) -> Non
     host = re.match(r"http://([\w-]+):", api["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"])
     assert host is not None
     assert host[1] == "airflow-api-server"
-    assert api["SAILPLANE_ALLOWED_HOSTS"].split(",") == [host[1]]
+    assert api["SAILPLANE_ALLOWED_HOSTS"].split(",")[0] == host[1]
+
+
+def test_nobody_is_an_admin_without_a_login(ours: Compose) -> None:
+    """Not even if the shell that starts compose sets SAILPLANE_LOGIN=off for `make up`."""
+    for name, service in ours.items():
+        given = service.get("environment", {})
+        assert "SAILPLANE_LOGIN" not in given, name
+        assert "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS" not in given, name
+    api = ours["airflow-api-server"]["environment"]
+    assert api["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"].endswith("admin:admin}")
+
+
+def test_another_auth_manager_reaches_every_container_of_airflow_and_by_default_there_is_none(ours: Compose) -> None:
+    """An empty setting would be taken for a wrong one."""
+    airflow = [service["environment"] for name, service in ours.items() if name.startswith("airflow-")]
+    assert len(airflow) == 4
+    assert {env.get("AIRFLOW__CORE__AUTH_MANAGER", "missing") for env in airflow} == {None}
 
 
 def test_a_proxy_that_docker_hands_on_is_not_asked_for_the_api_server(ours: Compose) -> None:

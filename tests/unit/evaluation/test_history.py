@@ -16,7 +16,7 @@ OCTOBER = Interval(start=FIRST, end=FIRST + timedelta(days=31))
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def judged(number: int, *, model: str = "toy", auc: float = 0.7, **changes: str) -> Judged:

@@ -15,7 +15,7 @@ from pandera.pandas import Column, DataFrameSchema
 from sailplane.datasets import ingest
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Field, Interval, Model, Run
-from sailplane.registry import bundle
+from sailplane.registry import writing
 from sailplane.registry.models import register
 from sailplane.storage import Storage
 
@@ -86,7 +86,7 @@ class Toy:
         storage = Storage((folder / "store").as_uri())
         interval = Interval.trailing(AS_OF, 28)
         dataset = ingest(storage, name="toy", extract=extract, schema=SCHEMA, time="time", interval=interval)
-        return cls(storage, Ledger(f"sqlite:///{folder / 'ledger.db'}"), dataset, folder)
+        return cls(storage, Ledger.create(f"sqlite:///{folder / 'ledger.db'}"), dataset, folder)
 
     def train(
         self,
@@ -102,7 +102,7 @@ class Toy:
         file = self.folder / "features.py"
         file.write_text(features)
         folder = self.folder / name
-        bundle.write(
+        writing.write(
             folder,
             model="toy",
             target=target,

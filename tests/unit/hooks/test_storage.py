@@ -34,7 +34,7 @@ def test_without_a_uri_it_is_the_projects_store(connect: Connect, monkeypatch: p
     connect("lake", **AWS)
     hook = SailplaneStorageHook()
     assert (hook.root.uri, hook.storage_conn_id) == ("s3://bucket/models", "lake")
-    assert hook.get_conn().root == "s3://bucket/models"
+    assert hook.reading().root == "s3://bucket/models"
 
 
 def test_the_extras_of_an_aws_connection_are_honoured(connect: Connect) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from sailplane.errors import DataError
 from sailplane.monitoring import requests, ship
+from sailplane.records import Check, Field
 from sailplane.serving.spool import SELDON, Entry, Writer
 from sailplane.storage import Storage
 
@@ -29,3 +31,21 @@ def test_a_row_that_no_table_takes_holds_up_no_other_file(tmp_path: Path) -> Non
     assert ship(spool, storage).rows == 1
     assert requests(storage, "m")["id"].tolist() == ["404"]
     assert [path.suffix for path in spool.iterdir()] == [".unreadable"]
+
+
+def test_each_row_of_the_log_has_the_checks_that_it_fails(tmp_path: Path) -> None:
+    """Whatever became of the request."""
+    spool, storage = tmp_path / "spool", Storage((tmp_path / "store").as_uri())
+    check = Check(name="isin", arguments={"allowed_values": ["AA"]}, says="isin(['AA'])")
+    field = Field(name="carrier", kind="string", nullable=True, checks=(check,))
+    writer = Writer(spool, {**HEAD, "inputs": [field.to_dict()]})
+    body = json.dumps({"jsonData": [{"carrier": "AA"}, {"carrier": "XX"}, {}]}).encode()
+    writer.write([Entry(1.0, 0.0, 400, SELDON, False, "id", body, b'{"error": "no"}')])
+    writer.close()
+    ship(spool, storage)
+    frame = requests(storage, "m")
+    assert frame["input.carrier"].tolist()[:2] == ["AA", "XX"]
+    told = frame["violations"].tolist()
+    assert told[0] is None
+    assert told[2] is None
+    assert list(told[1]) == ["carrier: isin(['AA']): 'XX'"]

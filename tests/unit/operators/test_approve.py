@@ -116,7 +116,7 @@ def test_nobody_is_asked_about_what_would_not_be_deployed(
 
 
 def test_who_answered_and_why_goes_on_with_the_evaluation_and_into_the_ledger() -> None:
-    ledger = Ledger.at(Home.find())
+    ledger = Ledger.create(Home.find().ledger)
     keep(ledger, JUDGED)
     got = answer("Approve", note=" looks right ")
     assert got.approval == Approval(approved=True, by="Ada", note="looks right", at=ANSWERED)

@@ -28,14 +28,15 @@ DATASET = Dataset(
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
-    return Home.find()
+    home = Home.find()
+    Ledger.create(home.ledger)
+    return home
 
 
 @pytest.fixture
 def champion(home: Home, tmp_path: Path) -> Model:
     """As of the dataset's end; beside it a version of the day before, which was registered later."""
-    ledger, storage = Ledger.at(home), Storage(home.store)
+    ledger, storage = Ledger.create(home.ledger), Storage(home.store)
     made = [
         register(
             ledger, storage, parcels.trained(storage, tmp_path / "scratch", name=f"run-{n}", as_of=AS_OF - n * DAY)

@@ -65,27 +65,27 @@ def execute(values: dict, run_type: str) -> TaskInstance:
 def test_a_verdict_against_the_model_deploys_nothing_and_says_why():
     ti = execute(evaluation(passed=False), "scheduled")
     assert ti.pushed["reasons"] == ["auc 0.5; expected at least 0.55"]
-    assert alias(Ledger.at(Home.find()), "quiet", "champion") is None
+    assert alias(Ledger.create(Home.find().ledger), "quiet", "champion") is None
 
 
 def test_a_backfill_deploys_nothing_however_good_the_model_is():
     ti = execute(evaluation(passed=True), "backfill")
     assert ti.pushed["reasons"][0] == "a backfill never changes what is served"
-    assert alias(Ledger.at(Home.find()), "quiet", "champion") is None
+    assert alias(Ledger.create(Home.find().ledger), "quiet", "champion") is None
 
 
 def test_what_a_person_rejected_is_not_deployed_and_their_note_comes_first():
     answer = Approval(approved=False, by="Ada", note="too small", at=AS_OF)
     ti = execute(evaluation(passed=True, approval=answer), "scheduled")
     assert ti.pushed["reasons"][0] == "rejected by Ada: too small"
-    assert alias(Ledger.at(Home.find()), "quiet", "champion") is None
+    assert alias(Ledger.create(Home.find().ledger), "quiet", "champion") is None
 
 
 @pytest.mark.parametrize(
     ("compared", "told"), [(None, "judged while there was none"), ("v1", "compared with v1")], ids=["none", "another"]
 )
 def test_a_model_that_was_compared_with_another_champion_than_todays_is_not_deployed(compared, told):
-    ledger, name = Ledger.at(Home.find()), f"changed-{compared}"
+    ledger, name = Ledger.create(Home.find().ledger), f"changed-{compared}"
     champion = Model(name=name, version="v2", uri="file:///m", digest="d", run="other", dataset="v", as_of=AS_OF)
     with ledger.begin() as connection:
         row = {"name": name, "version": "v2", "record": champion.to_dict(), "created": 0.0}
@@ -117,3 +117,14 @@ def test_what_no_cluster_counts_or_reads_is_refused_where_the_dag_is_parsed():
         DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=Rollout(sticky="customer"))
     DeployModelOperator(**how, seldon=CoreV2(), rollout=Rollout())
     DeployModelOperator(**how, seldon=CoreV1(image="x"), rollout=Rollout())
+
+
+def test_a_choice_that_is_none_is_refused_where_the_dag_is_parsed():
+    with pytest.raises(ConfigurationError, match=r"read on_violation of deploy: 'warn'; expected 'refuse' or"):
+        DeployModelOperator(task_id="deploy", evaluation={}, on_violation="warn")
+
+
+def test_a_cluster_gets_the_choice_with_the_workload():
+    how = {"task_id": "deploy", "evaluation": {}, "target": "kubernetes", "on_violation": "flag"}
+    assert DeployModelOperator(**how, seldon=CoreV1(image="x")).seldon == CoreV1(image="x", on_violation="flag")
+    assert DeployModelOperator(**how, seldon=CoreV2()).seldon == CoreV2(on_violation="flag")

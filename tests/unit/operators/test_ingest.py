@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from sailplane.errors import ConfigurationError, DataError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
 from sailplane.operators import IngestDatasetOperator
 
 MODULE = """
@@ -27,6 +29,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("SAILPLANE_PROJECT", str(tmp_path))
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     monkeypatch.syspath_prepend(str(tmp_path))
+    Ledger.create(Home.find().ledger)
     return tmp_path
 
 
@@ -37,7 +40,10 @@ def operator(**arguments) -> IngestDatasetOperator:
 
 CONTEXT = {
     "params": {},
-    "dag_run": SimpleNamespace(run_after=datetime(2024, 3, 1, 12, tzinfo=UTC), run_type="manual", partition_key=None),
+    "dag_run": SimpleNamespace(
+        run_after=datetime(2024, 3, 1, 12, tzinfo=UTC), run_type="manual", partition_key=None, clear_number=0
+    ),
+    "ti": SimpleNamespace(dag_id="d", run_id="r", task_id="ingest", map_index=-1, max_tries=0, try_number=1),
 }
 
 
@@ -47,6 +53,7 @@ def test_files_and_a_function_that_give_the_same_rows_make_the_same_version(proj
         text = f"time,size,more\n{day:%Y-%m-%d}T00:00Z,1,x\n{day:%Y-%m-%d}T12:00,1.0,y\n"
         (project / f"sizes-{day:%Y-%m-%d}.csv").write_text(text)
     monkeypatch.setenv("SAILPLANE_HOME", str(project / "another"))
+    Ledger.create(Home.find().ledger)
     by_files = operator(files=f"{project.as_uri()}/sizes-{{data_interval_start:%Y-%m-%d}}.csv").execute(CONTEXT)
     assert by_files["rows"] == 6
     assert by_files["version"] == by_function["version"]

@@ -35,7 +35,7 @@ class Task:
         run = tiny.run_of(tiny.bundle(folder / "run", run=self.name, model=self.name), storage)
         self.evaluation = tiny.evaluation_of(run)
         self.place, self.clears = Place(), 0
-        self.serving = serving_at(self.place, Ledger.at(home), Clock(step=0.1), self.name)
+        self.serving = serving_at(self.place, Ledger.create(home.ledger), Clock(step=0.1), self.name)
         monkeypatch.setattr(Serving, "local", lambda *_: self.serving)
         self.pushed: dict[str, Any] = {}
 

@@ -14,7 +14,7 @@ from pandera.pandas import Column, DataFrameSchema
 from sailplane.datasets import ingest
 from sailplane.predictions import score
 from sailplane.records import Dataset, Field, Interval, Predictions, Run
-from sailplane.registry import bundle
+from sailplane.registry import writing
 from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
 from tests.unit.evaluation.toy import graph
@@ -104,14 +104,15 @@ def trained(
     features: str = FEATURES,
     as_of: datetime = AS_OF,
     inputs: tuple[Field, ...] = INPUTS,
+    golden: pd.DataFrame = GOLDEN,
 ) -> Run:
     """The run that put a bundle with these weights, of `weight` and `pieces`, on the store."""
     file = scratch / f"{name}.py"
     scratch.mkdir(exist_ok=True)
     file.write_text(features)
-    known: dict[str, Any] = {"model": "parcels", "run": name, "dataset": "d", "as_of": as_of, "golden": GOLDEN}
+    known: dict[str, Any] = {"model": "parcels", "run": name, "dataset": "d", "as_of": as_of, "golden": golden}
     known |= {"target": "late", "outputs": outputs, "inputs": inputs, "features": file, "state": {}}
-    written = bundle.write(scratch / name, onnx=graph(np.asarray(weights)), **known)
+    written = writing.write(scratch / name, onnx=graph(np.asarray(weights)), **known)
     storage.upload(written.folder, f"runs/{name}/bundle")
     return Run(
         id=name,

@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pandera.pandas import Column, DataFrameSchema
 
 from sailplane.datasets import load as load_rows
 from sailplane.errors import ConfigurationError, DataError, ModelError, SchemaError
 from sailplane.predictions import load, rejected, scan
-from sailplane.records import Dataset, Run
+from sailplane.records import Check, Dataset, Field, Run
 from sailplane.registry.bundle import TOLERANCE
 from sailplane.registry.columns import plain_records
 from sailplane.storage import Storage
 from tests.unit.predictions import parcels
-from tests.unit.predictions.parcels import files, ingested, opened, scored, taken, trained
+from tests.unit.predictions.parcels import INPUTS, files, ingested, opened, scored, taken, trained
 
 
 def test_a_column_that_the_model_takes_and_the_dataset_lacks_is_one_error_before_anything_is_scored(
@@ -138,6 +139,53 @@ def test_predictions_that_are_gone_or_damaged_are_named(storage: Storage, run: R
     storage.delete(path)
     with pytest.raises(DataError, match="it is gone"):
         list(scan(storage, made, 10))
+    storage.put(storage.path(made.uri), b'{"carried": []}')
+    with pytest.raises(DataError, match=r"it is damaged: no key 'partitions'.*run again the task that scored"):
+        load(storage, made)
     storage.delete(storage.path(made.uri))
     with pytest.raises(DataError, match="they are gone"):
         load(storage, made)
+
+
+def test_rows_that_fail_a_check_of_the_schema_lie_beside_with_the_check(storage: Storage, tmp_path: Path) -> None:
+    checks = {
+        "weight": Check(name="less_than", arguments={"max_value": 10.0}, says="less_than(10)"),
+        "pieces": Check(name="in_range", arguments={"min_value": 1, "max_value": 9}, says="in_range(1, 9)"),
+    }
+    inputs = tuple(replace(field, checks=(checks[field.name],) if field.name in checks else ()) for field in INPUTS)
+
+    def spoil(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[3, ["weight", "pieces"]] = [11.0, 0]
+        return frame
+
+    run = trained(storage, tmp_path / "scratch", inputs=inputs)
+    made = scored(storage, run, ingested(storage, spoil=spoil))
+    assert (made.rows, made.rejected) == (95, 1)
+    [reason] = rejected(storage, made)["reason"]
+    assert reason == "field 'weight': 11.0; expected less_than(10). field 'pieces': 0; expected in_range(1, 9)"
+
+
+def test_a_dataset_may_lack_a_column_that_the_model_does_not_read(
+    storage: Storage, dataset: Dataset, tmp_path: Path
+) -> None:
+    inputs = (*INPUTS, Field(name="code", kind="integer"))
+    golden = parcels.GOLDEN.assign(code=1)
+    features = parcels.FEATURES.replace('assert list(frame) == ["weight", "colour", "pieces"], list(frame)', "")
+    features = features.replace('(frame["colour"] == "black")', '(frame["colour"].to_numpy() == "black")')
+    run = trained(storage, tmp_path / "scratch", inputs=inputs, golden=golden, features=features)
+    plain = scored(storage, trained(storage, tmp_path / "scratch", name="run-2"), dataset)
+    made = load(storage, scored(storage, run, dataset))
+    np.testing.assert_array_equal(made["late"], load(storage, plain)["late"])
+
+
+def test_what_it_does_not_read_may_be_null_there(storage: Storage, tmp_path: Path) -> None:
+    inputs = (*INPUTS, Field(name="hour", kind="integer"))
+    features = parcels.FEATURES.replace('assert list(frame) == ["weight", "colour", "pieces"], list(frame)', "")
+    schema = DataFrameSchema({**parcels.SCHEMA.columns, "hour": Column("Int64", nullable=True)})
+    dataset = ingested(
+        storage, schema=schema, spoil=lambda frame: frame.assign(hour=pd.array([None] * len(frame), "Int64"))
+    )
+    golden = parcels.GOLDEN.assign(hour=1)
+    run = trained(storage, tmp_path / "scratch", inputs=inputs, golden=golden, features=features)
+    made = scored(storage, run, dataset)
+    assert (made.rows, made.rejected) == (96, 0)

@@ -39,7 +39,8 @@ class State:
         self.storage = Storage((self.folder / "store").as_uri())
 
     def paths(self) -> set[str]:
-        return set(self.storage.list())
+        """Without what is in the trash."""
+        return {path for path in self.storage.list() if not path.startswith("trash/")}
 
     def put(self, path: str, content: bytes = b"x", *, age: float = OLD) -> str:
         """What lies there already becomes no older."""
@@ -120,4 +121,5 @@ class State:
     def clear(self) -> None:
         with self.ledger.begin() as connection:
             for table in reversed(tables.metadata.sorted_tables):
-                connection.execute(sa.delete(table))
+                if table is not tables.identity:
+                    connection.execute(sa.delete(table))

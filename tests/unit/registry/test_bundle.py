@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sailplane.errors import ConfigurationError, ModelError, RequestError
+from sailplane.records import Field
 from sailplane.registry.bundle import Bundle
+from sailplane.registry.manifest import Manifest
 from tests.unit.registry import tiny
 
 
@@ -185,3 +188,19 @@ def _record(row: object) -> dict[str, object]:
         "weekend": bool(values["weekend"]),
         "scheduled": values["scheduled"].isoformat(),
     }
+
+
+def test_the_digest_of_a_manifest_is_the_one_that_earlier_releases_made() -> None:
+    manifest = Manifest(
+        format=1,
+        model="m",
+        target="t",
+        outputs=("t",),
+        inputs=(Field(name="x", kind="number"),),
+        files={"model.onnx": "0"},
+        run="r",
+        dataset="d",
+        as_of=datetime(2026, 1, 1, tzinfo=UTC),
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    assert manifest.digest == "ac16c77e9f5f7105003091e6193a7b292f2cec8b014e1e1222c1a9affde0fd83"

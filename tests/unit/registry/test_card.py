@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from huggingface_hub import ModelCard
 
 from sailplane.ledger import Ledger
-from sailplane.records import Evaluation, Model
+from sailplane.records import Check, Evaluation, Model
 from sailplane.registry import models
 from sailplane.registry.card import card
 from sailplane.storage import Storage
@@ -50,6 +50,19 @@ def test_a_card_says_what_it_is_made_of_how_good_it_is_and_how_to_ask_it(
         assert f"| `{fact}` |" in text
     assert f"sailplane reproduce flights@{model.version}" in text
     assert "sailplane predict flights --json '{" in text
+
+
+def test_a_card_says_which_checks_travel_and_which_do_not(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:
+    check = Check(name="isin", arguments={"allowed_values": ["AA", "UA", "B6", "?"]}, says="isin(['AA', 'UA'])")
+    inputs = tuple(replace(field, checks=(check,) if field.name == "carrier" else ()) for field in tiny.INPUTS)
+    bundle = tiny.bundle(tmp_path / "run", inputs=inputs, unchecked=("distance: is_far", "the frame: unique"))
+    run = tiny.run_of(bundle, storage)
+    text = card(models.register(ledger, storage, run, {"auc": 0.7}, tiny.evaluation_of(run)), bundle).text
+    assert "| carrier | string | no | yes | isin(['AA', 'UA']) |" in text
+    assert (
+        "Checks of the training rows that are not applied to requests:\n\n- distance: is_far\n- the frame: unique"
+        in text
+    )
 
 
 def test_the_code_of_a_card_loads_the_bundle_beside_it(

@@ -60,7 +60,7 @@ def test_a_time_without_an_offset_is_utc_and_others_are_turned_to_utc() -> None:
     [
         ({}, "'distance' is missing"),
         ({**tiny.RECORD, "typo": 1}, "'typo' is unknown"),
-        ({k: v for k, v in tiny.RECORD.items() if k != "wind"}, "'wind' is missing"),
+        ({k: v for k, v in tiny.RECORD.items() if k != "carrier"}, "'carrier' is missing"),
         ([1, 2], "row 0"),
     ],
 )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sailplane.errors import ConfigurationError
+from sailplane.errors import ConfigurationError, LedgerError, StorageError
 from sailplane.ledger import Ledger, tables
+from sailplane.registry import trash
 from sailplane.registry.garbage import GRACE_SECONDS, Collector, Garbage
 from sailplane.registry.models import promote
 from sailplane.registry.references import References
@@ -213,3 +216,116 @@ def test_an_object_that_is_put_again_meanwhile_stays(state: State) -> None:
     code = state.put("code/a.zip")
     collect_while(state, lambda: state.storage.keep(code, b"x"))
     assert state.paths() == {code}
+
+
+def marker(state: State, number: int, digest: str, *, age: float = OLD) -> set[str]:
+    """The n-th marker of a day, and the rows that it names."""
+    place = f"datasets/d/partitions/{DAYS[0]}"
+    name = "a" if number == 1 else f"a_{number:06}"
+    content = json.dumps({"day": DAYS[0], "digest": digest, "rows": 1, "quarantined": 0}).encode()
+    return {state.put(f"{place}/{name}.json", content, age=age), state.put(f"{place}/{digest}.parquet", age=age)}
+
+
+def test_an_old_version_of_a_day_stays_for_the_model_that_was_trained_on_it_and_the_newest_with_it(
+    state: State,
+) -> None:
+    """Without the newest marker the old one would count, and its outdated rows with it."""
+    data = state.dataset("a1", DAYS[:1])
+    run, mine = state.run("m/1", "a1")
+    needed = data | mine | state.model("1", run)
+    forgotten, newest = marker(state, 2, "b" * 64), marker(state, 3, "c" * 64)
+    state.alias("champion", "1")
+    collector(state).collect()
+    assert needed | newest <= state.paths()
+    assert not forgotten & state.paths()
+
+
+def test_versions_of_a_day_that_nobody_needs_go_the_older_marker_first(state: State) -> None:
+    every = [*(marker(state, 1, "b" * 64)), *marker(state, 2, "c" * 64), *marker(state, 11, "d" * 64)]
+    deleted: list[str] = []
+    delete = state.storage.delete
+
+    def remember(path: str) -> None:
+        deleted.append(path)
+        delete(path)
+
+    state.storage.delete = remember  # type: ignore[method-assign]
+    collector(state).collect()
+    assert sorted(deleted) == sorted(every)
+    assert [path.rpartition("/")[2] for path in deleted[:3]] == ["a.json", "a_000002.json", "a_000011.json"]
+
+
+def test_a_version_of_a_day_that_is_young_keeps_the_others(state: State) -> None:
+    old, young = marker(state, 1, "b" * 64), marker(state, 2, "c" * 64, age=YOUNG)
+    collector(state).collect()
+    assert old | young == state.paths()
+
+
+def test_what_is_collected_lies_in_the_trash_for_a_week_and_can_be_put_back(state: State) -> None:
+    path = state.put("code/orphan.zip", b"12345")
+    collector(state).collect()
+    assert path not in state.paths()
+    today = datetime.now(UTC)
+    place = f"trash/{today:%Y-%m-%d}/{path}"
+    assert state.storage.get(place) == b"12345"
+    assert trash.expired(state.storage, (today + timedelta(days=6)).timestamp()) == []
+    assert [entry.path for entry in trash.expired(state.storage, (today + timedelta(days=7)).timestamp())] == [place]
+    assert trash.restore(state.storage, "code") == [path]
+    assert state.storage.get(path) == b"12345"
+    assert trash.restore(state.storage, "code") == [], "nothing is written over"
+
+
+def test_what_was_a_week_in_the_trash_is_deleted_by_a_later_run(state: State) -> None:
+    old = state.put("trash/2026-01-01/code/orphan.zip")
+    found = collector(state).find()
+    assert ([entry.path for entry in found.expired], found.objects) == ([old], ())
+    assert collector(state).collect() == found
+    assert not state.storage.exists(old)
+
+
+def test_a_store_with_models_that_the_ledger_does_not_know_is_left_alone(state: State) -> None:
+    """A typo named an empty ledger, for which the whole store was garbage."""
+    for number in range(2):
+        state.model(f"{number}", state.run(f"m/{number}", "v1")[0])
+    state.alias("champion", "1")
+    state.clear()
+    before = state.paths()
+    for act in (collector(state).find, collector(state).collect):
+        with pytest.raises(LedgerError, match=r"models that this ledger does not know: m 0, m 1.*ledger rebuild"):
+            act()
+    assert state.paths() == before
+
+
+def test_killed_after_it_forgot_a_version_it_goes_on_when_it_runs_again(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        state.model(f"{number}", state.run(f"m/{number}", "v1")[0], created=OLD - number)
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Collector, "_delete", killed)
+        with pytest.raises(KeyboardInterrupt):
+            collector(state, keep=1).collect()
+    assert any(path.startswith("models/m/0/") for path in state.paths())
+    collector(state, keep=1).collect()
+    assert not any(path.startswith("models/m/0/") for path in state.paths())
+    assert trash.marked(state.storage) == set()
+
+
+def test_a_copy_that_differs_deletes_nothing(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = state.put("code/orphan.zip", b"12345")
+    monkeypatch.setattr(type(state.storage), "checksum", lambda *_: "another")
+    with pytest.raises(StorageError, match="the copy differs"):
+        collector(state).collect()
+    assert path in state.paths()
+
+
+def test_rows_that_only_a_damaged_marker_names_stay(state: State) -> None:
+    """The rows are there once the marker is restored."""
+    old, newest = marker(state, 1, "b" * 64), marker(state, 2, "c" * 64)
+    state.put(next(path for path in newest if path.endswith(".json")), b"{", age=OLD)
+    collector(state).collect()
+    assert old | newest == state.paths()

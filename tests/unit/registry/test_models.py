@@ -44,6 +44,28 @@ def test_a_damaged_bundle_is_not_registered(tmp_path: Path, storage: Storage, le
     assert storage.list("models") == []
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "state.json"])
+def test_a_damaged_bundle_is_named_by_its_place_in_the_store(
+    tmp_path: Path, storage: Storage, ledger: Ledger, name: str
+) -> None:
+    run = tiny.run_of(tiny.bundle(tmp_path / "run"), storage)
+    model = models.register(ledger, storage, run)
+    storage.put(f"{storage.path(model.uri)}/{name}", b"{}")
+    with pytest.raises(ModelError, match=rf"^fetch bundle {model.uri}: it is damaged: .*{name}.*Restore it"):
+        models.fetch(storage, model, tmp_path / "copy")
+
+
+def test_a_bundle_that_is_not_the_one_that_was_judged_is_not_registered(
+    tmp_path: Path, storage: Storage, ledger: Ledger
+) -> None:
+    """A clear of the train step during an approval puts another bundle in its place."""
+    bundle = tiny.bundle(tmp_path / "run")
+    run = tiny.run_of(bundle, storage)
+    assert models.register(ledger, storage, replace(run, digest=bundle.digest)).digest == bundle.digest
+    with pytest.raises(ModelError, match=r"expected 000000000000\. Clear the tasks that follow the train step too"):
+        models.register(ledger, storage, replace(run, digest="0" * 64))
+
+
 def test_an_alias_moves_from_version_to_version(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:
     assert models.alias(ledger, "flights", "champion") is None
     for run in ("1", "2"):

@@ -12,7 +12,8 @@ import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from sailplane.records import Dataset, Evaluation, Field, Interval, Run, Windows
-from sailplane.registry.bundle import Bundle, write
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.writing import write
 from sailplane.storage import Storage
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -143,6 +144,8 @@ def bundle(
     onnx: bytes | None = None,
     golden: pd.DataFrame | None = None,
     run: str = "run-1",
+    inputs: tuple[Field, ...] = INPUTS,
+    unchecked: tuple[str, ...] = (),
 ) -> Bundle:
     state = {"carriers": ["AA", "B6", "UA"], "distance": 1000.0}
     return write(
@@ -150,7 +153,8 @@ def bundle(
         model=model,
         target="late",
         outputs=outputs,
-        inputs=INPUTS,
+        inputs=inputs,
+        unchecked=unchecked,
         onnx=graph(bias=bias, outputs=len(outputs)) if onnx is None else onnx,
         features=features_file(folder.parent / f"{folder.name}-source", features),
         state=state,

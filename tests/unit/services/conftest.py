@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sailplane import pairing
 from sailplane.home import Home
 from tests.ports import free_port
+from tests.unit.services import lost_ledgers
 
 
 @pytest.fixture
@@ -18,3 +21,11 @@ def home(tmp_path: Path) -> Home:
             "SAILPLANE_ROUTER_PORT": str(free_port()),
         }
     )
+
+
+@pytest.fixture
+def made(home: Home, tmp_path: Path) -> Iterator[Home]:
+    """Two versions, the first of which serves, and the verdict on the second."""
+    pairing.forget()
+    yield lost_ledgers.made(home, tmp_path)
+    pairing.forget()

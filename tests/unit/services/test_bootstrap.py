@@ -21,16 +21,17 @@ UNRESOLVED = "  x No solution found when resolving dependencies"
 class Checkout:
     root: Path
 
-    def bootstrap(self, *extras: str, before: str = "", path: str = "") -> subprocess.CompletedProcess[str]:
+    def bootstrap(self, *extras: str, before: str = "", path: str = "", **env: str) -> subprocess.CompletedProcess[str]:
         """`before` runs first, to make the machine other than it is."""
         file = self.root / "plugins" / "sailplane" / "bootstrap.py"
         script = f"import runpy, sys; sys.argv = {['bootstrap.py', *extras]!r}\n{before}\n"
         script += f"runpy.run_path({str(file)!r}, run_name='__main__')"
-        env = {"PATH": f"{path or self.root / 'bin'}:/usr/bin:/bin"}
-        return subprocess.run([sys.executable, "-I", "-c", script], env=env, capture_output=True, text=True, timeout=60)
+        env = {"PATH": f"{path or self.root / 'bin'}:/usr/bin:/bin", **env}
+        command = [sys.executable, "-I", "-c", script]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     def fake_uv(self, *, fails_with: str = "") -> Path:
-        """Writes down each call. Makes what the real one would make, or fails."""
+        """Logs each call. Makes what the real one would make, or fails."""
         calls = self.root / "calls"
         ends = f"cat <<'END' >&2\n{fails_with}\nEND\nexit 2" if fails_with else "touch .venv/bin/sailplane"
         text = f"""#!/bin/sh
@@ -123,3 +124,70 @@ def test_a_disk_that_cannot_hold_torch_is_named_before_anything_is_installed(che
 def test_a_python_without_venv_is_named_with_the_package_that_brings_it(checkout: Checkout) -> None:
     said = line(checkout.bootstrap(before="sys.modules['ensurepip'] = None", path=str(checkout.root)))
     assert f"apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in said
+
+
+def test_a_hard_limit_of_open_files_that_is_too_low_is_named_before_anything_is_installed(checkout: Checkout) -> None:
+    calls = checkout.fake_uv()
+    said = line(checkout.bootstrap(before="import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))"))
+    assert "a process may open 256 files here (`ulimit -Hn`); expected 1024 or more" in said
+    assert "/etc/security/limits.conf" in said
+    assert not calls.exists()
+
+
+def test_a_low_soft_limit_of_open_files_is_no_hindrance(checkout: Checkout) -> None:
+    checkout.fake_uv()
+    low = "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (256, r.getrlimit(r.RLIMIT_NOFILE)[1]))"
+    assert checkout.bootstrap(before=low).returncode == 0
+
+
+# As uv: its own start of the new interpreter has to work too.
+MAKES_A_VENV = """#!/bin/sh
+if [ "$1" = venv ]; then exec {python} -m venv --without-pip .venv; fi
+echo "{root}/plugins" > .venv/lib/python{version}/site-packages/_sailplane.pth
+touch .venv/bin/sailplane
+exec .venv/bin/python -I -c pass
+"""
+
+
+@pytest.fixture
+def abroad(tmp_path: Path) -> Checkout:
+    """A checkout whose path has a letter outside ASCII, with an uv that makes a real venv."""
+    root = tmp_path / "prøjekt"
+    for name in ("pyproject.toml", "constraints.txt", "plugins/sailplane/bootstrap.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((SOURCE / name).read_bytes())
+    (root / "plugins" / "sailplane" / "__init__.py").touch()
+    uv = root / "bin" / "uv"
+    uv.parent.mkdir()
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    uv.write_text(MAKES_A_VENV.format(python=sys.executable, root=root, version=version), encoding="utf-8")
+    uv.chmod(0o755)
+    return Checkout(root)
+
+
+def test_a_path_outside_ascii_works_where_the_locale_is_c(abroad: Checkout) -> None:
+    ended = abroad.bootstrap(LC_ALL="C")
+    assert ended.returncode == 0, ended.stderr
+    python = abroad.root / ".venv" / "bin" / "python"
+    found = subprocess.run(
+        [str(python), "-I", "-c", "import sailplane; print(ascii(sailplane.__file__))"],
+        env={"LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+    )
+    expected = str(abroad.root / "plugins" / "sailplane" / "__init__.py")
+    assert found.stdout.strip() == ascii(expected), found.stderr
+    # An installation made under another locale, or by an earlier release, is mended too.
+    [file] = abroad.root.glob(".venv/lib/python*/site-packages/_sailplane.pth")
+    file.write_text(f"{abroad.root}/plugins\n", encoding="utf-8")
+    assert abroad.bootstrap(LC_ALL="C").returncode == 0
+    assert file.read_text(encoding="ascii") == "../../../../plugins\n"
+
+
+def test_a_path_outside_ascii_and_an_encoding_other_than_utf_8_are_named_with_the_remedy(abroad: Checkout) -> None:
+    file = abroad.root / "plugins" / "sailplane" / "bootstrap.py"
+    command = [sys.executable, "-I", "-X", "utf8=0", str(file)]
+    said = line(subprocess.run(command, env={"LC_ALL": "C"}, capture_output=True, text=True, timeout=60))
+    assert "has letters outside ASCII, and the encoding of file names here is ascii; expected UTF-8" in said
+    assert "LC_ALL=C.UTF-8 make up" in said
+    assert not (abroad.root / ".venv").exists()

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.services.closed_output import ending_with_the_reader
 from sailplane.serving.kubernetes.workloads import CoreV1
 from tests.unit.services.test_clusters import record
 
@@ -37,6 +43,7 @@ def test_a_service_that_does_not_exist_is_named_with_those_that_do(home: Home) -
 
 
 def test_asking_a_model_that_is_not_served_says_so(home: Home) -> None:
+    Ledger.create(home.ledger)
     ended = sailplane(home, "predict", "nothing")
     assert ended.returncode == 1
     assert "no version is served" in ended.stderr
@@ -46,7 +53,7 @@ def test_status_of_a_home_where_nothing_runs_lists_every_service_as_stopped(home
     record(home, CoreV1(image="x"))
     ended = sailplane(home, "status")
     assert ended.returncode == 1
-    assert ended.stdout.count("stopped") == 6
+    assert ended.stdout.count("stopped") == 7
     assert "MODEL ON A CLUSTER" in ended.stdout
 
 
@@ -56,3 +63,35 @@ def test_becoming_a_service_does_not_import_what_it_does_not_need() -> None:
         [sys.executable, "-c", script], env={"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=True
     )
     assert ended.stdout == "False False\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["status", "--json"],
+        ["clean", "--dry-run"],
+        ["models", "list"],
+        ["down"],
+        ["airflow", "config", "get-value", "core", "executor"],
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_goes_away_ends_a_command_as_it_ends_other_tools(home: Home, arguments: list[str]) -> None:
+    Ledger.create(home.ledger)
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = {"SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project), "PYTHONPATH": str(PACKAGE)}
+    try:
+        command = [sys.executable, "-m", "sailplane.cli", *arguments]
+        ended = subprocess.run(command, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    finally:
+        os.close(writer)
+    assert ended.returncode == -signal.SIGPIPE, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "BrokenPipe" not in ended.stderr
+
+
+def test_another_pipe_that_breaks_is_an_error_as_before() -> None:
+    with pytest.raises(BrokenPipeError), ending_with_the_reader():
+        raise BrokenPipeError

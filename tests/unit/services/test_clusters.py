@@ -27,7 +27,7 @@ def record(home: Home, workload: CoreV1 | CoreV2, endpoint: str = PATH) -> None:
     place = Place(connection="kubernetes_default", namespace="models", workload=workloads.to_dict(workload))
     weights = {"0123456789ab": 90, "ba9876543210": 10}
     served = Deployment(name="flights", version="0123456789ab", weights=weights, endpoint=endpoint)
-    with Ledger.at(home).begin() as connection:
+    with Ledger.create(home.ledger).begin() as connection:
         record_within(connection, place, served, 60.0)
 
 
@@ -57,7 +57,7 @@ def test_status_says_where_it_is_with_which_traffic_and_since_when(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record(home, CoreV1(image="x"))
-    (one,) = on_clusters(Ledger.at(home))
+    (one,) = on_clusters(Ledger.create(home.ledger))
     print_on_clusters([one])
     _, head, row = capsys.readouterr().out.splitlines()
     assert head.split("  ")[0] == "MODEL ON A CLUSTER"
@@ -65,7 +65,7 @@ def test_status_says_where_it_is_with_which_traffic_and_since_when(
     assert row.split()[:2] == ["flights", "0123456789ab"]
     assert all(each in row for each in told)
     assert json.loads(json.dumps(shown(one))) == {
-        **one.deployment.to_dict(),
+        **one.deployment.content(),
         "connection": "kubernetes_default",
         "namespace": "models",
         "changed": "1970-01-01T00:01:00+00:00",

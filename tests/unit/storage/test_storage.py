@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sailplane.errors import ConfigurationError
+from sailplane.errors import ConfigurationError, DataError
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
 
@@ -76,3 +76,30 @@ def test_a_scheme_that_is_not_built_yet_is_refused():
 def test_a_root_that_lacks_a_part_is_refused_before_anything_is_opened(root, reason):
     with pytest.raises(ConfigurationError, match=reason):
         Root.parse(root)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": [1,', b"\xff", b'{"b": 1}', b"[]", b"3", b'{"a": 3}'])
+def test_a_damaged_object_is_an_error_that_names_it_and_the_remedy(storage, content):
+    storage.put("models/m/model.json", content)
+    with pytest.raises(DataError, match=r"models/m/model\.json: it is damaged: .*; expected .*\. Train it again\."):
+        storage.read_json("models/m/model.json", lambda found: found["a"].items(), "Train it again.")
+
+
+def test_json_is_read_as_what_it_stands_for_and_what_is_not_there_is_not_damaged(storage):
+    storage.put("a.json", b'{"a": 3}')
+    assert storage.read_json("a.json", lambda found: found["a"]) == 3
+    with pytest.raises(FileNotFoundError):
+        storage.read_json("b.json", dict)
+
+
+def test_text_that_is_none_is_damaged(storage):
+    storage.put("report.html", "kühn".encode()[:2])
+    with pytest.raises(DataError, match=r"report\.html: it is damaged: .*; expected text in UTF-8"):
+        storage.read_text("report.html")
+
+
+def test_what_was_cut_short_is_kept_again(storage):
+    storage.keep("code/1.zip", b"whole")
+    storage.put("code/1.zip", b"who")
+    storage.keep("code/1.zip", b"whole")
+    assert storage.get("code/1.zip") == b"whole"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sailplane.errors import SweepFileError
+from sailplane.sweeps.elsewhere import notes
 from sailplane.sweeps.space import SweepConfig, parse, read_sweep
 
 GOOD = """\
@@ -65,16 +66,71 @@ def test_the_metric_says_what_ends_the_sweep_and_what_a_failed_trial_counts_as()
     )
 
 
-def test_the_number_of_trials_can_be_overruled(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("trials", "cap", "counts"), [(0, 4, 4), (None, 4, 4), (9, 4, 4), (2, 4, 2), (9, None, 9)])
+def test_the_smaller_of_trials_and_run_cap_counts(
+    tmp_path: Path, trials: int | None, cap: int | None, counts: int
+) -> None:
     file = tmp_path / "sweep.yaml"
-    file.write_text(GOOD)
-    assert read_sweep(file).run_cap == 4
-    assert read_sweep(file, run_cap=9).run_cap == 9
+    file.write_text(GOOD if cap else GOOD.replace("run_cap: 4\n", ""))
+    assert read_sweep(file, trials=trials).run_cap == counts
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("program: train.py", "sweep.yaml:1: 'program' is not used: the DAG names the train function."),
+        ("command: [python, train.py]", "sweep.yaml:1: 'command' is not used: the DAG names the train function."),
+        ("project: mine", "sweep.yaml:1: 'project' is not used: the DAG's model names the project."),
+        ("entity: us", "sweep.yaml:1: 'entity' is not used: WANDB_ENTITY names it."),
+        ("controller: {type: local}", "sweep.yaml:1: 'controller' is not used: this platform gives the trials itself."),
+    ],
+)
+def test_what_the_dag_decides_is_accepted_and_noted(tmp_path: Path, line: str, note: str) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(f"{line}\n{GOOD}")
+    assert read_sweep(file) == parse(GOOD)
+    assert notes(file) == (note,)
+
+
+def test_without_a_metric_the_models_auc_counts_and_a_note_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("method: grid\nparameters: {a: {values: [1, 2]}}\n")
+    config = read_sweep(file)
+    assert (config.metric, config.goal) == ("validation_auc", "maximize")
+    (note,) = notes(file)
+    assert "the best trial is the one with the highest validation_auc" in note
+
+
+def test_a_custom_method_is_searched_by_bayes_for_the_first_of_its_metrics(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    metrics = "metrics: [{name: loss}, {name: seconds}]\nscheduler: {engine: optuna}\n"
+    file.write_text(f"method: custom\n{metrics}parameters: {{a: {{min: 0.0, max: 1.0}}}}\n")
+    config = read_sweep(file)
+    assert (config.method, config.metric, config.goal) == ("bayes", "loss", "minimize")
+    assert [note.partition(": ")[2] for note in notes(file)] == [
+        "'scheduler' is not used: this platform gives the trials itself.",
+        "method 'custom' is searched by `bayes` here.",
+        "only the first metric counts, 'loss'.",
+    ]
+
+
+def test_a_number_that_yaml_reads_as_a_text_is_noted(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(GOOD.replace("values: [32, 64]", "values: [1e-5, 64, early]"))
+    (note,) = notes(file)
+    assert "hidden has the text '1e-5'" in note
+
+
+def test_merge_keys_are_read_as_yaml_means_them() -> None:
+    shared = "a: &rate {distribution: uniform, min: 0.0, max: 1.0}\n  b: {<<: *rate, max: 2.0}"
+    config = parse(f"method: random\nmetric: {{name: loss}}\nparameters:\n  {shared}\n")
+    assert [(p.name, p.min, p.max) for p in config.parameters] == [("a", 0.0, 1.0), ("b", 0.0, 2.0)]
 
 
 def test_integer_bounds_without_a_distribution_give_integers_and_floats_give_floats() -> None:
-    text = "method: random\nmetric: {name: loss}\nparameters:\n  a: {min: 1, max: 5}\n  b: {min: 1.0, max: 5.0}\n"
-    assert [p.distribution for p in parse(text).parameters] == ["int_uniform", "uniform"]
+    ranges = "  a: {min: 1, max: 5}\n  b: {min: 1.0, max: 5.0}\n  c: {min: 0, max: 1.5}\n"
+    text = f"method: random\nmetric: {{name: loss}}\nparameters:\n{ranges}"
+    assert [p.distribution for p in parse(text).parameters] == ["int_uniform", "uniform", "uniform"]
 
 
 def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
@@ -86,7 +142,12 @@ def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
     [
         ("method: bayes", "methd: bayes", ":1", "unknown key 'methd'; expected one of method, metric"),
         ("method: bayes", "methd: bayes", ":1", "Did you mean 'method'?"),
-        ("method: bayes", "method: bays", ":1", "method is 'bays'; expected one of random, grid, bayes. Did you mean"),
+        (
+            "method: bayes",
+            "method: bays",
+            ":1",
+            "method is 'bays'; expected one of random, grid, bayes, custom. Did you mean",
+        ),
         ("  goal: maximize", "  goal: maximise", ":4", "Did you mean 'maximize'?"),
         ("  name: validation_auc", "  nam: validation_auc", ":3", "Did you mean 'name'?"),
         ("run_cap: 4", "run_cap: 0", ":5", "run_cap is 0; expected a whole number of at least 1"),
@@ -111,7 +172,11 @@ def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
         ),
         ("  seed: 7", "  max_time: soon", ":17", "max_time is 'soon'; expected a time such as 90s, 30m, 1.5h or 1d"),
         ("  seed: 7", "  workers: 0", ":17", "workers is 0; expected a whole number of at least 1"),
-        ("run_cap: 4", "program: train.py", ":5", "The DAG names the train function"),
+        ("run_cap: 4", "program: [train.py]", ":5", "program is ['train.py']; expected a text"),
+        ("run_cap: 4", "command: python train.py", ":5", "command is 'python train.py'; expected a list"),
+        ("run_cap: 4", "run_cap: 4\nmetrics: [{name: a}, {name: b}]", ":6", "the file has both metric and metrics"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {values: [2026-01-01]}", ":11", "Write dates in quotes"),
+        ("  hidden: {values: [32, 64]}", "  hidden: {values: [1], probabilities: 1}", ":11", "add up to 1"),
         ("    max: 0.1", "    max: 1e-5", ":10", "max is '1e-5'; expected a number. YAML wants a point"),
         ("    max: 0.1", "    maximum: 0.1", ":10", "unknown key 'maximum'"),
         ("    max: 0.1", "    max: 0.00001", ":9", "min 0.0001 is not below max 1e-05"),
@@ -119,7 +184,6 @@ def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
         ("    max: 0.1", "    max: 0.1\n    q: 2", ":11", "unknown key 'q'"),
         ("  hidden: {values: [32, 64]}", "  hidden: {values: []}", ":11", "a list of at least one"),
         ("  hidden: {values: [32, 64]}", "  hidden: {values: [1, 2], probabilities: [1, 1]}", ":11", "add up to 1"),
-        ("  hidden: {values: [32, 64]}", "  hidden: {min: 0, max: 1.5}", ":11", "one integer, one float"),
         ("  hidden: {values: [32, 64]}", "  hidden: {distribution: unifrm}", ":11", "Did you mean 'uniform'?"),
         ("  hidden: {values: [32, 64]}", "  hidden: {distribution: uniform, min: 0.0}", ":11", "has no 'max'"),
         ("  hidden: {values: [32, 64]}", "  hidden: 64", ":11", "parameter 'hidden' is no mapping"),
@@ -135,7 +199,7 @@ def test_a_mistake_is_refused_with_its_line(line: str, replacement: str, where: 
     assert reason in str(refused.value)
 
 
-@pytest.mark.parametrize("missing", ["method", "metric", "parameters"])
+@pytest.mark.parametrize("missing", ["method", "parameters"])
 def test_a_part_that_is_missing_is_named(missing: str) -> None:
     parts = {"method": "method: grid\n", "metric": "metric: {name: a}\n", "parameters": "parameters: {a: {value: 1}}\n"}
     with pytest.raises(SweepFileError, match=f"sweep.yaml:1: the file has no '{missing}'"):
@@ -161,3 +225,19 @@ def test_a_grid_knows_its_size() -> None:
     text = "method: grid\nmetric: {name: a}\nparameters:\n  a: {values: [1, 2]}\n  b: {min: 1, max: 3}\n"
     assert parse(text).size == 6
     assert parse(text + "run_cap: 4\n").size == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"method: random\nname: a\x01b\n", r"sweep.yaml:2: not YAML \(special characters are not allowed\)"),
+        (b"method: random\nname: \xff\n", r"read sweep file .*sweep.yaml: .*; expected text in UTF-8"),
+        (b"method: random\nname: 2026-13-45\nparameters: {a: {value: 1}}\n", r"sweep.yaml:2: name cannot be read"),
+        (b"method: random\nname: !!python/none x\nparameters: {a: {value: 1}}\n", r"sweep.yaml:2: name cannot be read"),
+    ],
+)
+def test_a_file_that_yaml_cannot_read_is_an_error_that_names_it(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_bytes(content)
+    with pytest.raises(SweepFileError, match=said):
+        read_sweep(file)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,35 @@ def test_a_run_that_is_stopped_is_finished_with_its_last_row(tmp_path: Path) -> 
         stop_while_logging(tmp_path, seen)
     record = read(seen[0].file)
     assert (record["exit_code"], record["summary"]["loss"]) == (1, 0.5)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import psutil
+from sailplane import tracking
+
+about = {"project": "flights", "name": "r1", "group": "g", "config": {}, "folder": Path(sys.argv[1])}
+try:
+    with tracking.run(**about) as tracked:
+        tracked.log({"loss": 0.5}, step=0)
+        (core,) = [child for child in psutil.Process().children(recursive=True) if child.name() == "wandb-core"]
+        core.kill()
+        core.wait()
+        raise SystemExit(143)
+except Exception as error:
+    print("instead:", repr(error))
+"""
+
+
+def test_a_stop_stays_a_stop_where_wandbs_own_process_was_stopped_too(tmp_path: Path) -> None:
+    # Not the process that this test's own client started.
+    env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 143, ended.stdout + ended.stderr
+    assert "finish W&B run r1: " in ended.stdout
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Running:
     """A rollout that was begun, in the home of the tests. Each look finds new requests, half a second later."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ledger, self.place = Ledger.at(Home.find()), Place()
+        self.ledger, self.place = Ledger.create(Home.find().ledger), Place()
         self.failing = 0.0
         with self.ledger.begin() as connection:
             for table in (tables.rollouts, tables.rollout_decisions, tables.models, tables.aliases, tables.deployments):

@@ -15,4 +15,4 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")

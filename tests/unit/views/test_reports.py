@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 
+from sailplane.evaluation import library
 from sailplane.storage import Storage
 from sailplane.views.reports import make_app
 
@@ -42,6 +43,25 @@ def test_a_report_is_shown_as_it_lies_on_the_store_and_may_ask_no_one(store: Sto
     assert policy.startswith("sandbox allow-scripts allow-downloads; default-src 'none';")
     assert "allow-same-origin" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_report_is_sent_with_the_chart_library_inside(store: Storage) -> None:
+    path = library.path_of("Plotly = 1")
+    store.put(path, b"Plotly = 1")
+    tag = library.tag(path, "runs/m/r/report.html")
+    assert 'src="../../../libraries/plotly-' in tag
+    page = f"<meta content=\"script-src 'sha256-x' file:; style-src\"><p>1</p>{tag}<p>2</p>"
+    store.put("runs/m/r/report.html", page.encode())
+    got = get(make_app(anybody), "/m/r/report.html").text
+    assert got == "<meta content=\"script-src 'sha256-x'; style-src\"><p>1</p><script>Plotly = 1</script><p>2</p>"
+
+
+def test_a_report_whose_library_is_gone_names_the_file(store: Storage) -> None:
+    page = library.tag(library.path_of("Plotly = 1"), "runs/m/r/report.html")
+    store.put("runs/m/r/report.html", page.encode())
+    answer = get(make_app(anybody), "/m/r/report.html")
+    assert answer.status_code == 503
+    assert library.path_of("Plotly = 1") in answer.text
 
 
 def test_without_a_login_there_is_no_report(store: Storage) -> None:

@@ -16,6 +16,7 @@ from sailplane.serving import open_inference
 from sailplane.serving.kubernetes.names import BEGUN, DIGEST, MANAGED_BY, MODEL, VERSION, object_name, predictor_name
 from sailplane.serving.kubernetes.workloads import CoreV2
 from sailplane.serving.target import Progress, Split
+from sailplane.serving.violations import DEFAULT
 
 Object = dict[str, Any]
 
@@ -36,12 +37,16 @@ def model_object(model: Model, workload: CoreV2, begun: datetime) -> Object:
         expected, remedy = "a store that servers reach", "Set SAILPLANE_STORE to s3://... and train the model again."
         raise ConfigurationError("serve on Kubernetes", model.uri, got="a folder", expected=expected, remedy=remedy)
     secret = {"secretName": workload.secret} if workload.secret else {}
+    said = {"parameters": [{"name": "on_violation", "value": workload.on_violation}]}
+    # Not its default, which versions from before it have too: they are the same.
+    said = said if workload.on_violation != DEFAULT else {}
     spec = {
         "storageUri": model.uri,
         "requirements": list(workload.requirements),
         "memory": workload.memory,
         "replicas": workload.replicas,
         **secret,
+        **said,
     }
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
     annotations = {MODEL: model.name, VERSION: model.version, BEGUN: begun.isoformat(), DIGEST: digest}

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sailplane.errors import ModelError, SailplaneError
+from sailplane.files import temporary_folder
 from sailplane.ledger import Ledger
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch, get
@@ -30,7 +30,7 @@ _SECONDS: Final = 20
 def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
     @contextmanager
     def opened(version: str) -> Iterator[Bundle]:
-        with TemporaryDirectory(prefix="sailplane-") as scratch:
+        with temporary_folder() as scratch:
             yield fetch(storage, get(ledger, model, version), Path(scratch) / "bundle")
 
     return opened

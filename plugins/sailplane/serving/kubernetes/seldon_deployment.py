@@ -28,11 +28,13 @@ from sailplane.serving.kubernetes.names import (
 )
 from sailplane.serving.kubernetes.workloads import CoreV1
 from sailplane.serving.target import Progress, Split
+from sailplane.serving.violations import DEFAULT
 
 Object = dict[str, Any]
 
 # Of `sailplane.serving.SeldonModel`, which the image's wrapper makes an instance of.
 URI: Final = "model_uri"
+ON_VIOLATION: Final = "on_violation"
 
 _UNPRIVILEGED: Final = {
     "allowPrivilegeEscalation": False,
@@ -145,6 +147,9 @@ def predictors_by_version(found: Mapping[str, Any]) -> dict[str, Object]:
 def _described(model: Model, workload: CoreV1) -> Object:
     """The graph needs a container of its own name, as it names no prepackaged server."""
     parameters = [{"name": URI, "value": model.uri, "type": "STRING"}]
+    # Not its default, which versions from before it have too: they are the same.
+    if workload.on_violation != DEFAULT:
+        parameters.append({"name": ON_VIOLATION, "value": workload.on_violation, "type": "STRING"})
     return {
         "name": predictor_name(model.version),
         "replicas": workload.replicas,

@@ -30,6 +30,7 @@ class CoreV1:
     :param address: where a predictor's own service is reached, with `{service}` and `{namespace}`, for example
         `http://{service}.{namespace}:8000`; without one, through the API server
     :param ingress: the address of the cluster's gateway, for the endpoint that is returned
+    :param on_violation: set by `deploy(..., on_violation=...)`
     """
 
     image: str
@@ -41,6 +42,7 @@ class CoreV1:
     deadline: timedelta = DEADLINE
     address: str | None = None
     ingress: str = ""
+    on_violation: str = "refuse"
 
     def __post_init__(self) -> None:
         _check(self.replicas, self.deadline)
@@ -60,6 +62,7 @@ class CoreV2:
     :param mesh: the service that answers for every model
     :param address: where that is reached, with `{service}` and `{namespace}`; without one, through the API server
     :param ingress: the address of the cluster's gateway, for the endpoint that is returned
+    :param on_violation: set by `deploy(..., on_violation=...)`; a parameter of the Model
     """
 
     requirements: Sequence[str] = ("sailplane",)
@@ -70,6 +73,7 @@ class CoreV2:
     mesh: str = "seldon-mesh"
     address: str | None = None
     ingress: str = ""
+    on_violation: str = "refuse"
 
     def __post_init__(self) -> None:
         _check(self.replicas, self.deadline)

@@ -126,6 +126,15 @@ def abort(
         return _keep(connection, entry, failing(entry.state, reason), now, by, ())
 
 
+def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> None:
+    """Ends the model's rollout on this machine as it is: nobody goes on with it. For a ledger that is behind."""
+    entry = active_within(connection, name)
+    if entry is not None and entry.subject.place is None:
+        free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
+        connection.execute(free)
+        _keep(connection, entry, entry.state.entering("failed", reason=reason), time.time(), by, ())
+
+
 def _keep(
     connection: sa.Connection, entry: Entry, state: State, now: float, by: str, findings: Iterable[Finding]
 ) -> Entry:

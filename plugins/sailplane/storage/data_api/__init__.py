@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from sailplane.errors import ConfigurationError
+from sailplane.errors import AccessError
 from sailplane.storage.access import Access
 from sailplane.storage.data_api.directories import Directories
 from sailplane.storage.data_api.exchange import Exchange
@@ -35,7 +35,7 @@ class DataApi:
     """
 
     def __init__(self, access: Access | None = None, patience: Patience | None = None) -> None:
-        """Raises ConfigurationError for an endpoint or a key that cannot be one."""
+        """Raises AccessError for an endpoint or a key that is missing or malformed."""
         access = access or from_environment()
         self._http = Exchange(_endpoint(access), _key(access), patience or Patience())
         self.directories = Directories(self._http)
@@ -48,7 +48,7 @@ class DataApi:
 def _endpoint(access: Access) -> str:
     if not access.endpoint:
         remedy = f"Set {ENDPOINT_SETTING}, or the connection's host. The hosted service is gone: there is no default."
-        raise ConfigurationError("open the Data API", got="no endpoint", expected="its address", remedy=remedy)
+        raise AccessError("open the Data API", got="no endpoint", expected="its address", remedy=remedy)
     return access.endpoint
 
 
@@ -58,5 +58,5 @@ def _key(access: Access) -> str:
     if not key.strip() or not key.isascii() or not key.isprintable():
         got = "characters that no key has" if key.strip() else "no API key"
         remedy = f"Set {KEY_SETTING}, or the connection's password."
-        raise ConfigurationError("open the Data API", access.endpoint, got=got, expected="a key", remedy=remedy)
+        raise AccessError("open the Data API", access.endpoint, got=got, expected="a key", remedy=remedy)
     return key

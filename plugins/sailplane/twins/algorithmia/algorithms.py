@@ -85,7 +85,7 @@ class Algorithms:
         self._storage.put_new(_source_path(owner, name, versions.digest(source)), source.encode())
 
     def _source(self, owner: str, name: str, git_hash: str) -> str:
-        return self._storage.get(_source_path(owner, name, git_hash)).decode()
+        return self._storage.read_text(_source_path(owner, name, git_hash))
 
     def _change(self, owner: str, name: str, how: Any) -> Document:
         self.record(owner, name)

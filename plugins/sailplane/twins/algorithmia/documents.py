@@ -21,7 +21,7 @@ class Documents:
 
     def find(self, path: str) -> Document | None:
         try:
-            return dict(json.loads(self._storage.get(path)))
+            return self._storage.read_json(path, dict)
         except FileNotFoundError:
             return None
 
@@ -31,11 +31,12 @@ class Documents:
 
     def change(self, path: str, how: Callable[[Document], Document]) -> Document:
         """`how` makes the new document of the old one, and is asked again if that was changed meanwhile; what it
-        raises leaves the old one. Raises FileNotFoundError; ConflictError if others are faster each time."""
+        raises leaves the old one. Raises FileNotFoundError; DataError for a damaged document; ConflictError
+        if others are faster each time."""
         for attempt in range(MOST_ATTEMPTS):
             # Before the content: the etag of a later version would let this one replace it.
             etag = self._storage.head(path).etag
-            changed = how(json.loads(self._storage.get(path)))
+            changed = how(self._storage.read_json(path, dict))
             try:
                 self._storage.replace(path, _written(changed), etag)
             except ConflictError:

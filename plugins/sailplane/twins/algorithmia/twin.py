@@ -10,6 +10,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from starlette.requests import Request
 
+from sailplane import pairing
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.storage.store import Storage
@@ -30,8 +31,8 @@ UPLOADS: Final = 64
 class Twin:
     def __init__(self, home: Home, storage: Storage | None = None, ledger: Ledger | None = None) -> None:
         self.home = home
-        self.storage = storage or Storage(home.store)
-        self.ledger = ledger or Ledger.at(home)
+        self.storage = storage or pairing.store(home)
+        self.ledger = ledger or pairing.ledger(home)
         self.callers = Callers(self.ledger)
         self.directories = Directories(self.storage)
         self.files = Files(self.storage, self.directories)

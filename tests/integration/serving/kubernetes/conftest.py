@@ -25,6 +25,7 @@ from sailplane.serving.kubernetes.core_v2 import CoreV2Target
 from sailplane.serving.kubernetes.names import object_name, service_name
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.storage import Storage
+from tests.homes import new_home
 from tests.kubernetes_server import NAMESPACE, KubernetesServer
 from tests.s3 import S3Server, s3_server
 from tests.unit.registry import tiny
@@ -136,13 +137,14 @@ def on_s3(monkeypatch: pytest.MonkeyPatch, server: KubernetesServer, s3: S3Serve
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({**aws, "extra": {"endpoint_url": s3.endpoint}}))
     there = {"conn_type": "kubernetes", "extra": {"kube_config": server.config()}}
     monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", json.dumps(there))
+    new_home()
     return Storage(f"s3://{BUCKET}/{tmp_path.name}", lambda: s3.access)
 
 
 @pytest.fixture
 def ledger(tmp_path: Path, bundles: list[Bundle]) -> Ledger:
     """All versions are registered."""
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
     for bundle in bundles:
         registered_in(ledger, bundle)
     return ledger

@@ -52,7 +52,7 @@ def test_the_task_serves_the_model_that_passed_and_then_the_next_one_in_its_plac
     server: Server, on_s3: Storage, bundles: list[Bundle], tmp_path: Path, seldon: CoreV1 | CoreV2
 ) -> None:
     one, two, _ = bundles
-    ledger = Ledger(f"sqlite:///{tmp_path / 'home' / 'ledger.db'}")
+    ledger = Ledger.create(f"sqlite:///{tmp_path / 'home' / 'ledger.db'}")
     with Working(server.seldon):
         first = execute(one, on_s3, seldon)
         second = execute(two, on_s3, seldon, champion=one.version)

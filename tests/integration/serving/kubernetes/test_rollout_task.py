@@ -66,7 +66,7 @@ class Task:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger.at(Home.find())
+        return Ledger.create(Home.find().ledger)
 
     @property
     def champion(self) -> str | None:
@@ -145,6 +145,7 @@ def test_a_good_version_takes_over_and_no_worker_waits_for_it(served: Task, bund
         "version": two,
         "weights": {two: 100},
         "endpoint": "/seldon/models/flights/api/v1.0/predictions",
+        "record_version": 1,
     }
     decided = entries.decisions(served.ledger, NAME, two)
     assert [one.after for one in decided] == ["starting", "shadowing", "baking 0", "promoting", "succeeded"]

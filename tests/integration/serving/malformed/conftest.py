@@ -1,20 +1,15 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from sailplane.home import Home
 from sailplane.monitoring import ship
 from sailplane.registry.bundle import Bundle
-from sailplane.serving.router import Router, router_program
-from sailplane.serving.target import Split
 from sailplane.storage import Storage
 from tests.integration.serving.malformed.verdict import Target
 from tests.integration.serving.model_server import Server, running
-from tests.platform import until
-from tests.ports import free_port
+from tests.integration.serving.routed import router_of
 from tests.unit.registry import tiny
 
 
@@ -41,16 +36,6 @@ def target(server: Server) -> Target:
 @pytest.fixture(scope="module")
 def router(server: Server, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """In front of the server, over HTTP and gRPC."""
-    folder, port = tmp_path_factory.mktemp("router"), free_port()
-    settings = {"SAILPLANE_PROJECT": str(folder), "SAILPLANE_HOME": str(folder), "SAILPLANE_ROUTER_PORT": str(port)}
-    home, version = Home.find(settings), Bundle.open(server.log.with_name("bundle")).version
-    program, router = router_program(home), Router(home)
-    router.add("flights", version, server.port, server.grpc_port)
-    router.split("flights", Split({version: 100}))
-    process = subprocess.Popen(program.command, cwd=program.directory)
-    try:
-        until(lambda: router.version_at("flights"), 60, "the router")
+    version = Bundle.open(server.log.with_name("bundle")).version
+    with router_of(tmp_path_factory.mktemp("router"), server, version) as (port, _):
         yield Target(port, target.score, "/seldon/local/flights")
-    finally:
-        process.terminate()
-        process.wait(30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 
 from tests.integration.serving.malformed.spoiled import GOOD, Malformed
@@ -33,11 +34,43 @@ def no_json() -> Iterator[Malformed]:
 
 def headers() -> Iterator[Malformed]:
     for path in (PREDICTIONS, INFER):
-        for coding in ("gzip", "br", "deflate", "zstd", "gzip, identity", "\xff"):
+        for coding in ("br", "zstd", "compress", "gzip, identity", "gzip, gzip", "\xff"):
             coded = (("Content-Encoding", coding),)
             yield Malformed(path, gzip.compress(GOOD_BODY), ("Content-Encoding",), headers=coded)
+        for coding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", _raw_deflate)):
+            for body in _broken(pack(GOOD_BODY)):
+                yield Malformed(path, body, (f"{coding} body",), headers=(("Content-Encoding", coding),))
+            bomb = pack(b" " * (40 * 2**20))
+            yield Malformed(path, bomb, ("a larger body",), headers=(("Content-Encoding", coding),))
+            packed = pack(GOOD_BODY[:-1])
+            yield Malformed(path, packed, ("JSON",), headers=(("Content-Encoding", coding),))
         for kind in ("application/x-www-form-urlencoded", "multipart/form-data", "text/csv", "", "a" * 2000):
             yield Malformed(path, b"distance=1", ("JSON",), headers=(("Content-Type", kind),))
+    yield from _forms()
+
+
+def _broken(stream: bytes) -> list[bytes]:
+    return [b"", stream[:-1], stream[: len(stream) // 2], stream + b"x", b"\xff" * 20, b"\x1f\x8b\x08", b"x"]
+
+
+def _raw_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(body) + packer.flush()
+
+
+def _forms() -> Iterator[Malformed]:
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    end = b"--x--\r\n"
+    wrong = [b"", b"--x", b"--y\r\n", end, part % (b"json", b"{"), part % (b"json", b"{") + end]
+    wrong += [part % (b"json", GOOD_BODY) + part % (b"json", b"") + end, part % (b"nope", GOOD_BODY) + end]
+    wrong += [part % (b"jsonData", b"nil") + end, b"\0" * 5000, b"--x\r\n" * 500, part.replace(b"name", b"nome") + end]
+    kinds = ("multipart/form-data; boundary=x", "multipart/form-data", "multipart/form-data; boundary=" + "x" * 5000)
+    for body in wrong:
+        for kind in kinds:
+            yield Malformed(PREDICTIONS, body, ("JSON",), headers=(("Content-Type", kind),))
+    for body in (b"json=", b"json={", b"json=%ff", b"json=1&json={", b"json=&" * 2000):
+        kind = "application/x-www-form-urlencoded"
+        yield Malformed(PREDICTIONS, body, ("JSON",), headers=(("Content-Type", kind),))
 
 
 WRONG_PATHS = ["/", "/nope", "/predict/", "//predict", "/%00", "/%ff%fe", "/..%2f..%2fetc%2fpasswd", "/predict%3f"]
@@ -73,11 +106,11 @@ def post(
     body: bytes = GOOD_BODY, extra: bytes = b"", path: bytes = PREDICTIONS.encode(), length: object = None
 ) -> bytes:
     size = str(len(body) if length is None else length).encode()
-    return b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %s\r\n\r\n%s" % (path, extra, size, body)
+    return b"POST %s HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %s\r\n\r\n%s" % (path, extra, size, body)
 
 
 def chunked(body: bytes) -> bytes:
-    return b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+    return b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + body
 
 
 def get(rest: bytes) -> bytes:
@@ -90,19 +123,19 @@ NO_HTTP: dict[str, bytes] = {
     "words": b"good morning\r\n\r\n",
     "a TLS hello": bytes.fromhex("160301020001000001fc0303") + b"\x11" * 500,
     "a preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "HTTP/3.0": get(b"HTTP/3.0\r\nHost: x\r\n\r\n"),
-    "HTTP/1.x": get(b"HTTP/1.x\r\nHost: x\r\n\r\n"),
-    "no HTTP at all": get(b"FTP/1.1\r\nHost: x\r\n\r\n"),
-    "an unknown method": b"FOO /predict HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a method in small letters": b"post /predict HTTP/1.1\r\nHost: x\r\n\r\n",
+    "HTTP/3.0": get(b"HTTP/3.0\r\nHost: localhost\r\n\r\n"),
+    "HTTP/1.x": get(b"HTTP/1.x\r\nHost: localhost\r\n\r\n"),
+    "no HTTP at all": get(b"FTP/1.1\r\nHost: localhost\r\n\r\n"),
+    "an unknown method": b"FOO /predict HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a method in small letters": b"post /predict HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "NUL in a header": get(b"HTTP/1.1\r\nHost: a\x00b\r\n\r\n"),
-    "NUL in the path": b"GET /he\x00alth HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a path of other bytes": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a path that is none": b"GET predict HTTP/1.1\r\nHost: x\r\n\r\n",
-    "a URL without a host": b"GET http:///predict HTTP/1.1\r\nHost: x\r\n\r\n",
-    "CONNECT": b"CONNECT elsewhere:1 HTTP/1.1\r\nHost: x\r\n\r\n",
-    "lines that end in LF": get(b"HTTP/1.1\nHost: x\n\n"),
-    "a header that is folded": get(b"HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n"),
+    "NUL in the path": b"GET /he\x00alth HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a path of other bytes": b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a path that is none": b"GET predict HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a URL without a host": b"GET http:///predict HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "CONNECT": b"CONNECT elsewhere:1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "lines that end in LF": get(b"HTTP/1.1\nHost: localhost\n\n"),
+    "a header that is folded": get(b"HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n"),
     "a header without a colon": get(b"HTTP/1.1\r\nHost\r\n\r\n"),
     "a space before the colon": get(b"HTTP/1.1\r\nHost : x\r\n\r\n"),
     "a header without a name": get(b"HTTP/1.1\r\n: x\r\n\r\n"),
@@ -128,10 +161,10 @@ NO_HTTP: dict[str, bytes] = {
 TOO_LARGE: dict[str, tuple[bytes, int]] = {
     "one header of 1 MB": (get(b"HTTP/1.1\r\nX: " + b"a" * 2**20 + b"\r\n\r\n"), 431),
     "40,000 headers": (get(b"HTTP/1.1\r\n" + b"X: aaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 40_000 + b"\r\n"), 431),
-    "a path of 1 MB": (b"GET /" + b"a" * 2**20 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+    "a path of 1 MB": (b"GET /" + b"a" * 2**20 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
     "a body of a terabyte": (post(length=10**12), 413),
-    "a body over the limit": (post(b" " * (20 * 2**20)), 413),
-    "chunks over the limit": (chunked((b"100000\r\n" + b" " * 2**20 + b"\r\n") * 20), 413),
+    "a body over the limit": (post(b" " * (20 * 2**20), b"Connection: close\r\n"), 413),
+    "chunks over the limit, without an end": (chunked((b"100000\r\n" + b" " * 2**20 + b"\r\n") * 20), 413),
 }
 # What nobody ends.
 HALF: dict[str, bytes] = {

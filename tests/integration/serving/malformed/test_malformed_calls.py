@@ -72,7 +72,7 @@ def test_a_good_call_that_is_spoiled_anywhere_is_refused_by_the_name_of_the_tens
 def test_through_the_router_the_reasons_are_the_same(router: Target) -> None:
     with attempts(router.port, router.score) as attempt:
         assert refused(lambda call: is_refused(attempt(*call)), spoiled_call(), 40) >= 30
-        assert attempt(GOOD, method="/seldon.protos.Model/Predict") in (NOWHERE, grpc.StatusCode.UNIMPLEMENTED)
+        assert attempt(GOOD, method="/seldon.protos.Router/Route") in (NOWHERE, grpc.StatusCode.UNIMPLEMENTED)
 
 
 def test_bytes_that_are_no_message_are_refused(attempt: Try) -> None:
@@ -87,7 +87,7 @@ def test_a_model_that_is_not_there_is_not_found(attempt: Try, method: str) -> No
 
 
 @pytest.mark.parametrize(
-    "method", [f"{SERVICE}/modelinfer", f"{SERVICE}/", "/inference.Other/ModelInfer", "/seldon.protos.Model/Predict"]
+    "method", [f"{SERVICE}/modelinfer", f"{SERVICE}/", "/inference.Other/ModelInfer", "/seldon.protos.Model/Route"]
 )
 def test_a_method_that_is_not_there_is_not_implemented(attempt: Try, method: str) -> None:
     assert attempt(GOOD, method=method) == grpc.StatusCode.UNIMPLEMENTED

@@ -95,7 +95,7 @@ def test_the_key_is_never_shown(server, caplog):
 
 @pytest.mark.parametrize("key", [None, "", " ", "a\nb", "schlüssel"])
 def test_a_key_that_is_none_is_refused_without_showing_it(key):
-    with pytest.raises(ConfigurationError, match="ALGORITHMIA_API_KEY") as refused:
+    with pytest.raises(AccessError, match="ALGORITHMIA_API_KEY") as refused:
         DataApi(Access(endpoint="http://127.0.0.1", secret=key))
     assert not key or not key.strip() or key not in str(refused.value)
 
@@ -121,7 +121,7 @@ def test_an_endpoint_that_is_none_is_refused(endpoint):
 def test_endpoint_and_key_come_from_the_official_settings_and_there_is_no_default(server, monkeypatch):
     monkeypatch.delenv("ALGORITHMIA_API", raising=False)
     monkeypatch.setenv("ALGORITHMIA_API_KEY", KEY)
-    with pytest.raises(ConfigurationError, match="Set ALGORITHMIA_API, or"):
+    with pytest.raises(AccessError, match="Set ALGORITHMIA_API, or"):
         DataApi()
     monkeypatch.setenv("ALGORITHMIA_API", f"{server.url}/")
     assert DataApi().directories.exists(".my/c")

@@ -24,6 +24,13 @@ def test_a_version_is_a_model_that_the_cluster_takes(workload: CoreV2) -> None:
     assert made["metadata"]["name"] == f"flights-v{ONE}"
     assert made["spec"]["storageUri"] == model().uri
     assert made["spec"].get("secretName") == workload.secret
+    assert "parameters" not in made["spec"]
+
+
+def test_the_choice_for_violations_is_a_parameter_of_the_model() -> None:
+    made = objects.model_object(model(), CoreV2(on_violation="flag"), BEGUN)
+    check(made)
+    assert made["spec"]["parameters"] == [{"name": "on_violation", "value": "flag"}]
 
 
 def test_a_bundle_in_a_folder_of_this_machine_is_refused_with_the_remedy() -> None:

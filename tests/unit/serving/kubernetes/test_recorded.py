@@ -25,7 +25,7 @@ LIVE = replace(TESTS, connection="live")
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def record(ledger: Ledger, place: Place, now: float, deployment: Deployment = SERVED) -> None:

@@ -197,3 +197,11 @@ def test_what_the_operator_says_of_a_failure_is_the_reason() -> None:
 def test_a_workload_that_cannot_be_is_refused_when_the_dag_is_read(how: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         CoreV1(**{"image": "x", **how})
+
+
+def test_the_choice_for_violations_is_a_parameter_and_its_default_is_none() -> None:
+    """A version that serves already is the same as before there was a choice."""
+    flagged = predictor(workload=CoreV1(image="x", on_violation="flag"))
+    check(objects.seldon_deployment(model(), [flagged]))
+    assert flagged["graph"]["parameters"][1] == {"name": "on_violation", "value": "flag", "type": "STRING"}
+    assert [one["name"] for one in predictor()["graph"]["parameters"]] == ["model_uri"]

@@ -10,7 +10,7 @@ from tests.unit.serving.rollout.served import Served
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 @pytest.fixture

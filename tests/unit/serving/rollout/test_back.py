@@ -20,7 +20,7 @@ from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Plac
 @pytest.fixture
 def serving(tmp_path: Path) -> Serving:
     """`v2` serves, and `v1` did before."""
-    ledger, place = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), Place()
+    ledger, place = Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}"), Place()
     register(ledger, CHAMPION, CANARY)
     promote(ledger, NAME, CANARY)
     place.running, place.weights = {CANARY: Progress("ready")}, {CANARY: 100}
@@ -75,7 +75,7 @@ def test_a_rollout_that_is_on_its_way_ends_with_the_champion_it_began_with(servi
 
 
 def test_where_no_version_served_before_there_is_none_to_go_back_to(serving: Serving, tmp_path: Path) -> None:
-    serving = replace(serving, ledger=Ledger(f"sqlite:///{tmp_path / 'other.db'}"))
+    serving = replace(serving, ledger=Ledger.create(f"sqlite:///{tmp_path / 'other.db'}"))
     register(serving.ledger, CANARY, champion=CANARY)
     with pytest.raises(ModelError, match=r"no version served before this one\. .*rollback m --to VERSION"):
         roll_back(serving, "ada")

@@ -1,0 +1,54 @@
+"""The days of a window that have to be extracted, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sailplane.datasets.fingerprints import Fingerprint, Fingerprinted, difference, lost, newer
+from sailplane.datasets.markers import Marker
+from sailplane.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`known` are the days that are already ingested. `reasons` are the days to extract, with the reason (empty for a
+    new day). `sources` are the current fingerprints. `adopted` are days without a recorded source, whose source does
+    not seem to have changed since they were ingested."""
+
+    known: Mapping[datetime, Marker]
+    reasons: Mapping[datetime, str]
+    sources: Mapping[datetime, Fingerprint]
+    adopted: tuple[datetime, ...] = field(default=())
+
+
+def planned(extract: object, found: Mapping[datetime, Marker | None], again: Mapping[datetime, str]) -> Plan:
+    sources = extract.fingerprints(tuple(found)) if isinstance(extract, Fingerprinted) else {}
+    known = {day: marker for day, marker in found.items() if marker}
+    reasons, adopted = {}, []
+    for day in found:
+        if day not in known:
+            reasons[day] = ""
+        elif reason := again.get(day) or _reason(known[day], sources.get(day)):
+            reasons[day] = reason
+        elif known[day].source is None and day in sources:
+            adopted.append(day)
+    return Plan(known=known, reasons=reasons, sources=sources, adopted=tuple(adopted))
+
+
+def _reason(marker: Marker, source: Fingerprint | None) -> str:
+    if marker.refresh:
+        return marker.refresh
+    if source is None:
+        return ""
+    changed = difference(marker.source, source) if marker.source else newer(source, marker.made)
+    if changed and marker.source and (gone := lost(marker.source, source)):
+        raise DataError(
+            "ingest again",
+            marker.partition.day,
+            got=f"{gone} is gone, and the rest has changed: {changed}",
+            expected="all files that the day's rows were made from, since the source expires",
+            remedy="Put them back, or accept the rows of what is there with `sailplane datasets refresh`.",
+        )
+    return f"source changed: {changed}" if changed else ""

@@ -1,0 +1,48 @@
+"""Compares the tables of a ledger with those of this code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from sailplane.ledger.tables import metadata
+
+
+def missing(connection: sa.Connection) -> list[str]:
+    """As `column trials.score`, `index trials_by_lease`, `table insights`. Empty where nothing is missing."""
+    return sorted(_name(change) for change in _changes(connection) if change[0] in _NAMES)
+
+
+def make_indexes(connection: sa.Connection) -> list[str]:
+    """Makes the missing indexes of tables that have all their columns, and gives their names."""
+    absent = missing(connection)
+    made = []
+    for change in _changes(connection):
+        if change[0] == "add_index" and not any(name.endswith(f" {change[1].table.name}") for name in absent):
+            columns = {f"column {change[1].table.name}.{column.name}" for column in change[1].columns}
+            if not columns & set(absent):
+                change[1].create(connection)
+                made.append(str(change[1].name))
+    return sorted(made)
+
+
+_NAMES = {
+    "add_table": lambda change: f"table {change[1].name}",
+    "add_column": lambda change: f"column {change[2]}.{change[3].name}",
+    "add_index": lambda change: f"index {change[1].name}",
+    "add_constraint": lambda change: f"constraint {change[1].name}",
+}
+
+
+def _name(change: tuple[Any, ...]) -> str:
+    return _NAMES[change[0]](change)
+
+
+def _changes(connection: sa.Connection) -> list[tuple[Any, ...]]:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    # A change of a column's type or nullability comes as a list.
+    found = compare_metadata(MigrationContext.configure(connection), metadata)
+    return [change for change in found if isinstance(change, tuple)]

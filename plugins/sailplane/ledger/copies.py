@@ -1,0 +1,61 @@
+"""An SQLite ledger as a file: copied while it is in use, verified, and put in the place of another one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sailplane.errors import LedgerError
+from sailplane.files import no_room
+
+# What SQLite keeps beside a file that is open, or was not closed well.
+BESIDE: Final = ("-wal", "-shm")
+
+
+def copy(source: Path, target: Path) -> None:
+    """By SQLite's online backup, in one consistent state; writers go on meanwhile. LedgerError for a damaged source,
+    StorageError where there is no room."""
+    target.unlink(missing_ok=True)
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=rw", uri=True)) as reading,
+            closing(sqlite3.connect(target)) as writing,
+        ):
+            reading.backup(writing)
+    except sqlite3.DatabaseError as error:
+        reason = getattr(error, "sqlite_errorname", "")
+        if reason.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise no_room("back up the ledger", source, disk=target, got=str(error)) from error
+        raise LedgerError(str(source), "damaged", got=f"the file cannot be copied ({error})") from error
+    verify(target, source)
+
+
+def verify(file: Path, said: object = None) -> None:
+    """Raises LedgerError unless every page of the file is whole, and it is a ledger. The error names `said`, or the
+    file."""
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(str(said or file), "damaged", got=f"the file is damaged ({error})") from error
+    if found != ["ok"]:
+        raise LedgerError(str(said or file), "damaged", got=f"the file is damaged ({'; '.join(found)})")
+    if not {"models", "trials"} <= tables:
+        raise LedgerError(str(said or file), "damaged", got="the file holds no ledger")
+
+
+def put_in_place(new: Path, file: Path) -> Path | None:
+    """Renames `new` to `file`; what was there is kept beside it, under the name that is returned. Killed in between,
+    there is no file or the new one, and a second call goes on."""
+    aside = file.with_name(f"{file.name}.replaced-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}")
+    kept = file.exists()
+    for suffix in ("", *BESIDE):
+        part = file.with_name(f"{file.name}{suffix}")
+        if part.exists():
+            part.rename(aside.with_name(f"{aside.name}{suffix}"))
+    new.rename(file)
+    return aside if kept else None

@@ -1,0 +1,134 @@
+"""The revision of a ledger's tables: checked when the ledger is opened, brought up to date by `upgrade`.
+
+The migrations are Alembic's, in migrations/versions/. Their current revision is in a table of our own, so that a
+database may hold another Alembic project beside the ledger, Airflow's for one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import sqlalchemy as sa
+
+from sailplane import __version__
+from sailplane.errors import LedgerError
+from sailplane.ledger.comparison import make_indexes, missing
+from sailplane.ledger.engines import away, engine_of, explained, file_of, is_starting, place_of
+from sailplane.ledger.tables import identity
+
+# All revisions in migrations/versions/, the oldest first.
+REVISIONS: Final = ("0001", "0002", "0003", "0004")
+REVISION: Final = REVISIONS[-1]
+# Revisions without an id.
+WITHOUT_ID: Final = ("", "0001")
+VERSION_TABLE: Final = "ledger_revision"
+OPENING_SECONDS: Final = 10.0
+POLL_SECONDS: Final = 0.2
+_version: Final = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
+# Engines whose ledger was checked, with its file (device, inode) at that time.
+_good: dict[sa.Engine, tuple[int, int] | None] = {}
+
+
+def require(engine: sa.Engine) -> None:
+    """Raises LedgerError unless there is a ledger of this code's revision. Reads it once. Later calls only check
+    that an SQLite file is still the same: writes to a deleted file would be lost."""
+    file = _file(engine)
+    if engine in _good:
+        if _good[engine] == file:
+            return
+        engine.dispose()
+    found = _revision(engine)
+    if found != REVISION:
+        raise _refusal(engine, found)
+    _good[engine] = file
+
+
+def upgrade(engine: sa.Engine) -> None:
+    """Makes or migrates the tables, and makes an index that is missing, in one transaction. LedgerError for a ledger
+    of a newer release, and for one that lacks a column."""
+    found = _revision(engine)
+    if found and found not in REVISIONS:
+        raise _refusal(engine, found)
+    with explained(engine.url), engine.begin() as connection:
+        _migrate(engine, connection)
+        make_indexes(connection)
+        if lost := missing(connection):
+            raise _damage(engine, lost)
+        if found != REVISION:
+            connection.execute(sa.update(identity).values(written_by=__version__))
+
+
+def _migrate(engine: sa.Engine, connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "sailplane.ledger:migrations")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, REVISION)
+    except sa.exc.DBAPIError as error:
+        # The migration builds on a table or column that is missing.
+        if lost := missing(connection):
+            raise _damage(engine, lost) from error
+        raise
+
+
+def revision(url: str) -> str | None:
+    """The revision of the ledger at that URL; "" for one of the release before there were revisions, None where there
+    are no tables. LedgerError if it is missing or damaged."""
+    return _revision(engine_of(url))
+
+
+def _damage(engine: sa.Engine, lost: list[str]) -> LedgerError:
+    return LedgerError(place_of(engine.url), "damaged", got=f"{', '.join(lost)} missing")
+
+
+def _file(engine: sa.Engine) -> tuple[int, int] | None:
+    path = file_of(engine)
+    if path is None:
+        return None
+    try:
+        about = path.stat()
+    except FileNotFoundError as error:
+        raise LedgerError(place_of(engine.url), "missing", got="there is no such file") from error
+    except OSError as error:
+        raise LedgerError(place_of(engine.url), "missing", got=error.strerror) from error
+    return about.st_dev, about.st_ino
+
+
+def _revision(engine: sa.Engine) -> str | None:
+    _file(engine)
+    deadline = time.monotonic() + OPENING_SECONDS
+    while True:
+        try:
+            with explained(engine.url), engine.begin() as connection:
+                return _read(connection)
+        except sa.exc.DatabaseError as error:
+            if not is_starting(error) or time.monotonic() > deadline:
+                raise away(engine.url, error) from error
+            time.sleep(POLL_SECONDS)
+
+
+def _read(connection: sa.Connection) -> str | None:
+    tables = sa.inspect(connection)
+    if tables.has_table(VERSION_TABLE):
+        # No row: an upgrade to the first revision did not end.
+        return str(connection.execute(sa.select(_version.c.version_num)).scalar() or "")
+    return "" if tables.has_table("models") and tables.has_table("trials") else None
+
+
+def _refusal(engine: sa.Engine, found: str | None) -> LedgerError:
+    if found is None:
+        return LedgerError(place_of(engine.url), "missing", got="the database holds no ledger")
+    if found and found not in REVISIONS:
+        got = f"revision {found}, written by sailplane {_writer(engine)}"
+        return LedgerError(place_of(engine.url), "newer", got=got, expected=f"revision {REVISION} or older")
+    got = f"revision {found}" if found else "the tables of a release without revisions"
+    return LedgerError(place_of(engine.url), "older", got=got, expected=f"revision {REVISION}")
+
+
+def _writer(engine: sa.Engine) -> str:
+    with explained(engine.url), engine.begin() as connection:
+        return str(connection.execute(sa.select(identity.c.written_by)).scalar())

@@ -1,0 +1,126 @@
+"""A home's ledger and store: made by the first `up` or by `sailplane ledger init`, and checked by each `up`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sailplane import pairing
+from sailplane.errors import LedgerError, StorageError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.ledger.copies import copy, verify
+from sailplane.ledger.schema import REVISION, REVISIONS, revision
+from sailplane.registry import kept
+from sailplane.services.backups import is_file, ledger_file, newest
+from sailplane.storage import Storage
+from sailplane.storage.roots import Root
+
+# Gets one line for the user.
+Tell = Callable[[str], object]
+SILENT: Final[Tell] = lambda _: None  # noqa: E731
+
+
+def require_ledger(home: Home, tell: Tell = SILENT) -> None:
+    """Makes the ledger of a new installation, and migrates one of an earlier release. LedgerError if it is missing
+    while there are models, damaged, or of a newer release."""
+    if _is_missing(home) and not is_new(home):
+        # It raises.
+        Ledger.at(home)
+    create(home, tell)
+
+
+def lost(home: Home, tell: Tell = SILENT) -> LedgerError | None:
+    """Returns why a missing or damaged ledger cannot be used, with its newest backup; None if it can be used. Raises
+    LedgerError for a ledger that `up` refuses: of a newer release, or of another store."""
+    try:
+        if not _is_missing(home) and is_file(home):
+            verify(ledger_file(home))
+        require_ledger(home, tell)
+    except LedgerError as error:
+        if error.reason not in ("missing", "damaged"):
+            raise
+        last = newest(home)
+        restore = f"`sailplane ledger restore {last}` brings back the newest backup" if last else "There is no backup"
+        remedy = (
+            f"Is SAILPLANE_LEDGER right? After `sailplane down`: {restore}; `sailplane ledger rebuild` reads the "
+            "models back from the store; `sailplane ledger init` starts with an empty ledger."
+        )
+        return LedgerError(error.place, error.reason, got=error.got, remedy=remedy)
+    return None
+
+
+def create(home: Home, tell: Tell = SILENT) -> Ledger:
+    """Makes a ledger, or migrates one of an earlier release after copying its file. A new ledger takes the store's id,
+    which is that of a lost ledger."""
+    missing = _is_missing(home)
+    before = None if missing else _outdated(home)
+    if before is not None:
+        kept = _copy_before_upgrade(home)
+        was = f"revision {before}" if before else "a release without revisions"
+        tell(f"Migrating the ledger from {was} to revision {REVISION}. {kept}")
+    ledger = Ledger.create(home.ledger)
+    if missing and (known := _store_id(home)):
+        ledger.take_id(known)
+    return ledger
+
+
+def _outdated(home: Home) -> str | None:
+    """The revision of a ledger of an earlier release, as `schema.revision` gives it; None for any other."""
+    found = revision(home.ledger)
+    return found if found != REVISION and found in ("", *REVISIONS) else None
+
+
+def _copy_before_upgrade(home: Home) -> str:
+    """Returns a sentence about the copy for the user."""
+    if not is_file(home):
+        return "PostgreSQL is not copied: use pg_dump for that."
+    file = ledger_file(home)
+    kept = file.with_name(f"{file.name}.before-{REVISION}")
+    copy(file, kept)
+    return f"{kept} is a copy from before."
+
+
+def pair(home: Home) -> None:
+    """Compares ledger and store. The first task does that for a store that only tasks can reach."""
+    with left_to_tasks(home):
+        kept.complete(*pairing.opened(home))
+
+
+@contextmanager
+def left_to_tasks(home: Home) -> Iterator[None]:
+    """Suppresses StorageError for a store that tasks may reach by an Airflow connection, and this process cannot."""
+    try:
+        yield
+    except StorageError:
+        if home.has_s3 or Root.parse(home.store).scheme == "file":
+            raise
+
+
+def is_new(home: Home) -> bool:
+    """Whether nothing was ever kept here: no pair, nothing served, no model in the store."""
+    served = home.serving / "models"
+    if (home.root / pairing.MEMORY).exists() or (served.is_dir() and any(served.iterdir())):
+        return False
+    try:
+        return not pairing.holds_models(Storage(home.store))
+    except StorageError:
+        # The embedded S3 runs only after `up`; only tasks may reach other stores.
+        return True
+
+
+def _is_missing(home: Home) -> bool:
+    try:
+        return revision(home.ledger) is None
+    except LedgerError as error:
+        if error.reason != "missing":
+            raise
+        return True
+
+
+def _store_id(home: Home) -> str | None:
+    try:
+        return pairing.store_id(Storage(home.store))
+    except StorageError:
+        return None

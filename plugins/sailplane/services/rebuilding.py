@@ -1,0 +1,189 @@
+"""Reads a ledger back from the store: models with their lineage, verdicts, and what is served.
+
+What only the ledger knew is lost: LOST.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from sailplane import pairing
+from sailplane.errors import DataError, LedgerError
+from sailplane.evaluation import history
+from sailplane.files import private_folder
+from sailplane.home import Home
+from sailplane.ledger import Ledger, copies
+from sailplane.ledger.relative import resolve_against
+from sailplane.ledger.schema import revision
+from sailplane.ledger.tables import aliases, deployments, models
+from sailplane.records import Deployment, Model
+from sailplane.registry import kept, trash
+from sailplane.registry.manifest import MANIFEST, Manifest
+from sailplane.registry.models import CHAMPION, promote_within
+from sailplane.services.backups import is_file, ledger_file, refuse_while_running
+from sailplane.services.installation import create
+from sailplane.serving.local import routed
+from sailplane.serving.rollout.entries import active_within
+from sailplane.serving.rollout.journal import end_within
+from sailplane.storage import Entry, Storage
+
+# Each with what a user does about it.
+LOST: Final = (
+    "sweeps with their trials, and the tokens of those that were shared: clear the tasks of an unfinished one",
+    "rollouts: one that was under way stays where it is until the model is deployed again",
+    "the aliases `previous` and `challenger`: `sailplane rollback MODEL --to VERSION` needs neither",
+    "deployments on clusters: deploy again",
+    "which version of the code an unfinished run uses: it goes on with the code of today",
+    "keys of the Algorithmia twin, and what algorithms reported: make new keys",
+)
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """The added rows. `unreadable` are objects that were left out; `aside` is the damaged file, which is kept."""
+
+    models: tuple[str, ...]
+    evaluations: int
+    champions: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    aside: Path | None = None
+
+
+def rebuild(home: Home) -> Rebuilt:
+    """Adds what the store has and the ledger lacks, and says what the router serves; makes the ledger first if it is
+    missing or damaged. A killed rebuild changes nothing, or is complete. ServiceError while services run on
+    a damaged ledger, LedgerError for the ledger of another store."""
+    storage = Storage(home.store)
+    if _readable(home):
+        create(home)
+        pairing.remember(home, storage.root, pairing.claim(Ledger.at(home), storage))
+        return _fill(home, Ledger.at(home), storage)
+    refuse_while_running(home, "rebuild")
+    file = ledger_file(home)
+    private_folder(home.root)
+    new = file.with_name(f"{file.name}.new")
+    for suffix in ("", *copies.BESIDE):
+        new.with_name(f"{new.name}{suffix}").unlink(missing_ok=True)
+    ledger = Ledger.create(f"sqlite:///{new}")
+    resolve_against(ledger.engine, storage.root)
+    if known := pairing.store_id(storage):
+        ledger.take_id(known)
+    found = _fill(home, ledger, storage)
+    pairing.remember(home, storage.root, pairing.write_id(storage, ledger.id))
+    ledger.engine.dispose()
+    aside = copies.put_in_place(new, file)
+    pairing.forget()
+    return Rebuilt(found.models, found.evaluations, found.champions, found.unreadable, aside)
+
+
+def _readable(home: Home) -> bool:
+    """False for a damaged or missing file: a complete one then takes its place."""
+    try:
+        found = revision(home.ledger)
+        if is_file(home):
+            copies.verify(ledger_file(home))
+    except LedgerError as error:
+        if error.reason not in ("missing", "damaged"):
+            raise
+        return False
+    # PostgreSQL's tables are made in place.
+    return found is not None or not is_file(home)
+
+
+def _fill(home: Home, ledger: Ledger, storage: Storage) -> Rebuilt:
+    unreadable: list[str] = []
+    added, judged = _models(storage, unreadable), _verdicts(storage, unreadable)
+    served = routed(home)
+    with ledger.begin() as connection:
+        there = {(row.name, row.version) for row in connection.execute(sa.select(models.c.name, models.c.version))}
+        new = {key: row for key, row in added.items() if key not in there}
+        for row in new.values():
+            connection.execute(sa.insert(models).values(row))
+        known = [one for one in served if (one.name, one.version) in {*there, *added}]
+        champions = [champion for one in known if (champion := _follow_router(connection, one))]
+        before = history.known_within(connection)
+        fresh = [one for one in judged if (one.dag, one.dag_run, one.evaluation.model) not in before]
+        for verdict in fresh:
+            history.keep_within(connection, verdict)
+    return Rebuilt(tuple(f"{n} {v}" for n, v in sorted(new)), len(fresh), tuple(champions), tuple(unreadable))
+
+
+def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:
+    """Makes the ledger say what the router serves, and ends a rollout that the router does not know. Returns the
+    champion if it or its traffic changed."""
+    name = served.name
+    query = sa.select(aliases.c.version).where(aliases.c.name == name, aliases.c.alias == CHAMPION)
+    champion = connection.execute(query).scalar()
+    if champion is not None and champion in served.weights:
+        served = replace(served, version=champion)
+    record = connection.execute(sa.select(deployments.c.record).where(deployments.c.name == name)).scalar()
+    if record and champion == served.version and record["weights"] == dict(served.weights):
+        return None
+    rollout = active_within(connection, name)
+    # Its driver goes on from what the router serves.
+    if rollout is None or not set(served.weights) <= {rollout.subject.champion, rollout.subject.version}:
+        end_within(connection, name, "the ledger was restored, and the router serves something else", "rebuild")
+        promote_within(connection, name, served.version)
+    connection.execute(sa.delete(deployments).where(deployments.c.name == name))
+    row = {"name": name, "record": served.to_dict(), "changed": time.time()}
+    connection.execute(sa.insert(deployments).values(row))
+    return f"{name} {served.version}"
+
+
+def _models(storage: Storage, unreadable: list[str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Rows by (model, version)."""
+    entries = {entry.path: entry for entry in storage.entries("models")}
+    gone, rows = trash.marked(storage), {}
+    for name, version in sorted(kept.registered(entries.values()) - gone):
+        prefix = f"models/{name}/{version}"
+        try:
+            model, created = _model(storage, entries, prefix)
+        except (DataError, FileNotFoundError):
+            unreadable.append(prefix)
+            continue
+        rows[name, version] = {"name": name, "version": version, "record": model.to_dict(), "created": created}
+    return rows
+
+
+def _model(storage: Storage, entries: dict[str, Entry], prefix: str) -> tuple[Model, float]:
+    if f"{prefix}/{kept.RECORD}" in entries:
+        return storage.read_json(f"{prefix}/{kept.RECORD}", lambda content: _kept(storage, content, prefix))
+    # Registered by an earlier release: without its metrics and its lineage.
+    manifest = storage.read_json(f"{prefix}/{MANIFEST}", Manifest.from_dict)
+    model = Model(
+        name=manifest.model,
+        version=prefix.rpartition("/")[2],
+        uri=storage.uri(prefix),
+        digest=manifest.digest,
+        run=manifest.run,
+        dataset=manifest.dataset,
+        as_of=manifest.as_of,
+    )
+    return model, manifest.created.timestamp()
+
+
+def _kept(storage: Storage, content: Any, prefix: str) -> tuple[Model, float]:
+    return Model.from_dict(_here(storage, content["record"], prefix)), float(content["created"])
+
+
+def _here(storage: Storage, record: Any, prefix: str) -> Any:
+    """With the URIs that the store has now: it may have been copied from elsewhere."""
+    root = str(record["uri"]).removesuffix(f"/{prefix}")
+    return json.loads(json.dumps(record).replace(json.dumps(f"{root}/")[1:-1], json.dumps(f"{storage.root}/")[1:-1]))
+
+
+def _verdicts(storage: Storage, unreadable: list[str]) -> list[history.Judged]:
+    found = []
+    for entry in storage.entries("runs"):
+        if entry.path.rpartition("/")[2].startswith(history.JUDGED):
+            try:
+                found.append(storage.read_json(entry.path, history.Judged.from_dict))
+            except (DataError, FileNotFoundError):
+                unreadable.append(entry.path)
+    return found

@@ -1,0 +1,106 @@
+"""Long requests, one at a time and part by part: each part is read and checked in a thread, then scored among the short
+requests. Whatever ends a request (its client, its time, its first bad row) ends it before the next part."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from sailplane.errors import ModelError, OverloadError, RequestError
+from sailplane.serving.violations import Violations
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sailplane.serving.batcher import Values
+
+T = TypeVar("T")
+
+
+class Part(NamedTuple):
+    """Rows of a request by field; `first` is the number of the first of them."""
+
+    first: int
+    columns: dict[str, list[Any]]
+
+
+class Abandoned(Exception):
+    """Nobody waits for the work any more."""
+
+
+@dataclass
+class Work:
+    """On one request, while it has its turn. `most_scores`: of a reply."""
+
+    _thread: ThreadPoolExecutor
+    _read: Callable[[dict[str, list[Any]], Violations, int], Values]
+    _score: Callable[[Values], Awaitable[np.ndarray]]
+    _most_scores: int
+    _over: bool = False
+    violations: Violations = field(default_factory=Violations)
+
+    def check(self) -> None:
+        """Raises Abandoned if nobody waits any more."""
+        if self._over:
+            raise Abandoned
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """In the thread. It should not take longer than a few milliseconds at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def scores(self, parts: Iterator[Part]) -> np.ndarray:
+        import numpy as np
+
+        found: list[np.ndarray] = []
+        count = 0
+        while (part := await self.aside(lambda: self._next(parts))) is not None:
+            first, values = part
+            try:
+                found.append(await self._score(values))
+            except ModelError as error:  # it numbers the rows of the part
+                raise ModelError("score", f"the rows from {first} on", got=error) from error
+            count += found[-1].size
+            if count > self._most_scores:
+                got, expected = "more rows than a reply can hold", f"at most {self._most_scores} scores"
+                raise RequestError("score", status=413, got=got, expected=expected, remedy="Send fewer rows.")
+        return np.concatenate(found)
+
+    def _next(self, parts: Iterator[Part]) -> tuple[int, Values] | None:
+        self.check()
+        part = next(parts, None)
+        return None if part is None else (part.first, self._read(part.columns, self.violations, part.first))
+
+
+class LongRequests:
+    def __init__(
+        self,
+        read: Callable[[dict[str, list[Any]], Violations, int], Values],
+        score: Callable[[Values], Awaitable[np.ndarray]],
+        most_scores: int,
+    ) -> None:
+        self._read, self._score, self._most_scores = read, score, most_scores
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
+        self._turn = asyncio.Semaphore(1)
+
+    def later(self, work: Callable[[], object], seconds: Sequence[float]) -> None:
+        """In the thread, after each of these times."""
+        loop = asyncio.get_running_loop()
+        for one in seconds:
+            loop.call_later(one, self._thread.submit, work)
+
+    @asynccontextmanager
+    async def turn(self, seconds: float) -> AsyncIterator[Work]:
+        """Waits for it. Raises OverloadError when the work is not done within `seconds`."""
+        work = Work(self._thread, self._read, self._score, self._most_scores)
+        try:
+            async with asyncio.timeout(seconds), self._turn:
+                yield work
+        except TimeoutError as error:
+            got = f"no answer within {seconds:g} s"
+            raise OverloadError("score", got=got, remedy="Send fewer rows, or send it again later.") from error
+        finally:
+            work._over = True

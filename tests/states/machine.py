@@ -1,0 +1,148 @@
+"""The world that steps act on, and what all steps share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import assume, note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+
+from sailplane.errors import LedgerError, ModelError, SailplaneError
+from sailplane.home import Home
+from sailplane.records import Evaluation, Run
+from sailplane.registry.models import alias
+from sailplane.services.answer import served
+from tests.states import deeds, housekeeping, truths
+from tests.states.apart import Outcome, apart
+from tests.states.world import World
+
+VALUES = st.integers(0, 50)
+
+
+class Machine(RuleBasedStateMachine):
+    world: World
+    # How often each step was taken, over all machines of this process.
+    taken: ClassVar[Counter[str]] = Counter()
+
+    @initialize(world=st.integers(0, 2**32))
+    def begin(self, world: int) -> None:
+        # The first try of hypothesis repeats the simplest step: it is left out.
+        assume(world)
+        self.world = World()
+        # A project at work: one model serves, the next one waits.
+        self.world.dataset = deeds.ingest(self.home, self.world.source, self.world.today)
+        for bias in (0.0, 0.1):
+            self.world.judged.append(deeds.judge(self.home, self.new_run(bias)))
+        self.deployed(deeds.deploy(self.home, self.world.judged[0]))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            self.world.mend()
+            self.end_any_rollout()
+            truths.check(self.world)
+            # Whatever happened, the next model can be deployed.
+            if self.world.judged:
+                self.deployed(deeds.deploy(self.home, self.world.judged[-1]))
+                truths.check(self.world)
+        finally:
+            self.world.close()
+
+    @invariant()
+    def all_is_true(self) -> None:
+        if hasattr(self, "world"):
+            truths.check(self.world)
+
+    @property
+    def home(self) -> Home:
+        return self.world.home
+
+    def count(self, step: str) -> None:
+        self.taken[step] += 1
+
+    def new_run(self, bias: float) -> Run:
+        run = deeds.train(self.home, self.world.next_run(), self.world.dataset, {"bias": bias})
+        self.world.keep(run)
+        return self.world.trained.pop()
+
+    def one_of_the_newest(self, data: st.DataObject) -> Evaluation:
+        newest = self.world.judged[-4:]
+        return newest[data.draw(st.integers(0, len(newest) - 1), label="which")]
+
+    def undamaged(self, deed: Callable[..., Any], *arguments: Any) -> Any:
+        """Returns the deed's result, or None if the deed reported a damaged object."""
+        try:
+            return deed(*arguments)
+        except SailplaneError as error:
+            if not self.world.damaged:
+                raise
+            note(f"refused: {error}")
+            return None
+
+    def refused(self, deed: Callable[..., Any], *arguments: Any) -> None:
+        with pytest.raises(SailplaneError) as refusal:
+            deed(*arguments)
+        assert self.world.damaged or "is on its way" in str(refusal.value)
+
+    def deployed(self, version: str | None) -> None:
+        if version is not None:
+            self.world.champion, self.world.settled = version, True
+
+    def interrupted(self, outcome: Outcome) -> None:
+        """After an interrupted deed either version may serve."""
+        note(f"the deed was {outcome.end}: {outcome.value}")
+        self.world.settled = False
+        self.end_if_over()
+
+    def end_if_over(self) -> None:
+        """A rollout that ended says by itself which version serves."""
+        if not self.world.rolling_out:
+            now = served(self.home, deeds.NAME)
+            self.world.champion = now.version if now else None
+            named = alias(self.world.ledger, deeds.NAME, "champion")
+            self.world.settled = now is None or (named is not None and now.version == named.version)
+
+    def end_any_rollout(self) -> None:
+        if self.world.rolling_out:
+            try:
+                self.deployed(deeds.go_back(self.home, self.world.clock))
+            except ModelError:
+                self.end_if_over()
+            assert not self.world.rolling_out
+
+    def forget_collected(self) -> None:
+        """Garbage collection takes runs that were trained and not judged."""
+        self.world.collected += self.world.trained
+        self.world.trained.clear()
+        self.world.dataset = None
+
+    def collect(self) -> None:
+        """With the remedy where the ledger lacks what the store has."""
+        with suppress(*([SailplaneError] if self.world.damaged else [])):
+            try:
+                housekeeping.collect(self.home)
+            except LedgerError as error:
+                if error.reason != "incomplete":
+                    raise
+                housekeeping.rebuild(self.home)
+                housekeeping.collect(self.home)
+        self.forget_collected()
+
+    def restarted(self) -> None:
+        fault = self.undamaged(housekeeping.up, self.home)
+        assert not fault, fault
+
+    def mend_the_ledger(self, remedy: Callable[..., None]) -> None:
+        """`sailplane ledger restore` or `rebuild`, while nothing runs."""
+        outcome = apart(remedy, self.home)
+        if outcome.end == "refused" and remedy is not housekeeping.rebuild:
+            note(f"no backup: {outcome.value}")
+            outcome = apart(housekeeping.rebuild, self.home)
+        assert outcome.end == "done", outcome.value
+        housekeeping.forget_connections(self.home)

@@ -1,0 +1,123 @@
+"""Invariants that hold after each step, whatever happened."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from sailplane import pairing
+from sailplane.datasets import load
+from sailplane.records import Dataset
+from sailplane.registry import trash
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.models import alias, fetch, versions
+from sailplane.services.answer import served
+from sailplane.serving.client import Reply
+from sailplane.serving.router import Router
+from tests.states import deeds
+from tests.states.deeds import NAME
+from tests.states.world import World
+
+# So often a draft may be left of what was killed or found no room: nobody reads it, and a few do no harm.
+MOST_DRAFTS = 40
+
+
+def check(world: World) -> None:
+    check_served(world)
+    check_references(world)
+    check_content(world)
+    check_pair(world)
+    check_drafts(world)
+
+
+def check_served(world: World) -> None:
+    """The champion gives the golden rows their scores, and what the platform says of it is so."""
+    said = served(world.home, NAME)
+    if said is None:
+        assert world.champion is None, f"{world.champion} serves, and nothing is said of it"
+        return
+    reply = world.answer()
+    check_scores(world, reply)
+    assert said.weights.get(str(reply.version)), f"{reply.version} answers, {dict(said.weights)} is said to"
+    if world.settled and not world.rolling_out:
+        assert said.weights == {world.champion: 100} == Router(world.home).weights()[NAME]
+        named = alias(world.ledger, NAME, "champion")
+        assert named is not None
+        assert named.version == world.champion
+
+
+def check_served_without_ledger(world: World) -> None:
+    """The router goes on, and is all that is known."""
+    said = served(world.home, NAME)
+    if said is None:
+        assert world.champion is None
+        return
+    reply = world.answer()
+    check_scores(world, reply)
+    assert said.weights.get(str(reply.version))
+
+
+def check_scores(world: World, reply: Reply) -> None:
+    assert reply.status == 200, reply
+    assert reply.version in world.golden
+    for got, expected in zip(reply.json()["data"]["ndarray"], world.golden[reply.version][1], strict=True):
+        assert abs(got[0] - expected[0]) < 1e-6
+
+
+def check_rows(world: World, dataset: Dataset) -> None:
+    """A dataset has the rows that its source has now, however often that was corrected."""
+    days = range(world.today - deeds.WINDOW_DAYS, world.today)
+    expected = [row for day in days for row in deeds.rows_of(deeds.day_of(day), world.values[day])["distance"]]
+    assert load(world.storage, dataset)["distance"].tolist() == expected
+
+
+def check_references(world: World) -> None:
+    """Every object that the ledger names is there, whole."""
+    found = _signatures(world)
+    for version in versions(world.ledger, NAME):
+        if not world.has_changed(f"reference {version.model.version}", found, version.model.version, "datasets"):
+            continue
+        model, dataset = version.model, version.model.lineage.dataset if version.model.lineage else None
+        if world.is_spoiled(f"models/{model.name}/{model.version}") or dataset is None or world.is_spoiled("datasets"):
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            fetch(world.storage, model, Path(scratch) / "bundle").check()
+        load(world.storage, dataset)
+
+
+def check_content(world: World) -> None:
+    """No reader sees a half-written object: each bundle that has its manifest is whole."""
+    found = _signatures(world)
+    for prefix, path in ((path.rpartition("/")[0], path) for path in world.storage.list("models")):
+        whole = path.endswith("/manifest.json") and not world.is_spoiled(prefix)
+        if whole and world.has_changed(f"content {prefix}", found, prefix.rpartition("/")[2]):
+            with tempfile.TemporaryDirectory() as scratch:
+                world.storage.download(prefix, Path(scratch) / "bundle")
+                Bundle.open(Path(scratch) / "bundle")
+
+
+def _signatures(world: World) -> dict[str, frozenset[object]]:
+    """By the version of a model, and of all datasets: what changes when the objects do."""
+    found: dict[str, set[object]] = {"datasets": set()}
+    for entry in (*world.storage.entries("models"), *world.storage.entries("datasets")):
+        parts = entry.path.split("/")
+        name = parts[2] if parts[0] == "models" else "datasets"
+        found.setdefault(name, set()).add((entry.path, entry.size, entry.modified))
+    return {name: frozenset(signature) for name, signature in found.items()}
+
+
+def check_pair(world: World) -> None:
+    """The ledger and the store belong together, and what is marked as forgotten is not on the ledger."""
+    if world.is_spoiled("sailplane.json"):
+        return
+    assert pairing.store_id(world.storage) == world.ledger.id
+    forgotten = trash.marked(world.storage)
+    used = {(NAME, one) for one in (world.champion, *Router(world.home).weights().get(NAME, {}))}
+    assert not forgotten & used, f"{forgotten & used} serves, and is marked as garbage"
+
+
+def check_drafts(world: World) -> None:
+    listed = world.storage.list()
+    assert not [path for path in listed if "#" in path], "a draft of the store is listed as an object"
+    drafts = [path for path in world.home.root.rglob(".*") if path.is_file()]
+    assert len(drafts) < MOST_DRAFTS, drafts

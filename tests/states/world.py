@@ -1,0 +1,166 @@
+"""A user's small platform: a source, and a home with its services."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.records import Dataset, Evaluation, Run
+from sailplane.registry.models import fetch_bundle
+from sailplane.serving.client import Reply, call, wait_until
+from sailplane.serving.rollout import entries
+from sailplane.serving.token import authorization
+from sailplane.storage import Storage
+from sailplane.supervisor import Supervisor
+from tests.ports import free_port
+from tests.states import deeds, housekeeping
+from tests.states.clock import Clock
+from tests.states.deeds import NAME
+
+PATH = f"/seldon/local/{NAME}/api/v1.0/predictions"
+
+
+class World:
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="sailplane-states-"))
+        self.settings = {
+            "SAILPLANE_PROJECT": str(self.folder),
+            "SAILPLANE_HOME": str(self.folder / "home"),
+            "SAILPLANE_ROUTER_PORT": str(free_port()),
+        }
+        self.source = self.folder / "source"
+        self.source.mkdir()
+        self.clock = Clock()
+        self.values: dict[int, int] = {}
+        self.today = self.runs = self.moves = 0
+        self.dataset: Dataset | None = None
+        self.trained: list[Run] = []
+        self.judged: list[Evaluation] = []
+        # Runs that were collected and are still in the trash.
+        self.collected: list[Run] = []
+        self.golden: dict[str, tuple[list[dict[str, Any]], list[list[float]]]] = {}
+        # By the path in the store: what the object was before.
+        self.damaged: dict[str, bytes] = {}
+        # Signatures of the objects that were checked; a changed one is checked again.
+        self.good: dict[str, object] = {}
+        # Since a deed that was killed, nobody has said which version is to serve.
+        self.settled = True
+        self.champion: str | None = None
+        for _ in range(deeds.WINDOW_DAYS):
+            self.pass_a_day(0)
+        housekeeping.up(self.home)
+
+    @property
+    def home(self) -> Home:
+        """With the settings of `.env`, which the move of the store writes."""
+        said = {name: value for name, value in dotenv_values(self.folder / ".env").items() if value}
+        return Home.find({**self.settings, **said})
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.at(self.home)
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.home.store)
+
+    @property
+    def store_folder(self) -> Path:
+        return Path(self.home.store.removeprefix("file://"))
+
+    def close(self) -> None:
+        Supervisor(self.home).shutdown()
+        housekeeping.forget_connections(self.home)
+        shutil.rmtree(self.folder)
+
+    def pass_a_day(self, value: int) -> None:
+        self.write(self.today, value)
+        self.today += 1
+
+    def write(self, day: int, value: int) -> None:
+        self.values[day] = value
+        file = self.source / f"{deeds.day_of(day):%Y-%m-%d}.csv"
+        deeds.rows_of(deeds.day_of(day), value).to_csv(file, index=False)
+
+    def next_run(self) -> str:
+        self.runs += 1
+        return f"run-{self.runs}"
+
+    def keep(self, run: Run) -> None:
+        """Records the golden scores that the run's model must give whenever it serves."""
+        with tempfile.TemporaryDirectory() as scratch:
+            bundle = fetch_bundle(self.storage, run.bundle, Path(scratch) / "bundle")
+            self.golden[bundle.version] = (bundle.golden_records, bundle.golden_scores)
+        self.trained.append(run)
+
+    @property
+    def phase(self) -> str | None:
+        """The phase of the active rollout."""
+        entry = entries.active(self.ledger, NAME)
+        return entry.state.phase if entry else None
+
+    @property
+    def rolling_out(self) -> bool:
+        return self.phase is not None
+
+    def ask(self) -> Reply:
+        records = next(iter(self.golden.values()))[0]
+        body = {"jsonData": records}
+        return call(self.home.router_port, "POST", PATH, body, headers=authorization(self.home), seconds=30)
+
+    def answer(self) -> Reply:
+        """As soon as there is one."""
+        assert wait_until(lambda: self.ask().status == 200, seconds=90), self.ask()
+        return self.ask()
+
+    def kill(self, program: str) -> None:
+        """supervisord, or a program of it."""
+        supervisor = Supervisor(self.home)
+        pid = supervisor.pid if program == "supervisord" else supervisor.states()[program].pid
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not _alive(pid), seconds=10)
+        assert wait_until(supervisor.running, seconds=30), "supervisord does not come back"
+
+    def damage(self, path: str) -> None:
+        """Cuts an object of the store short."""
+        file = self.store_folder / path
+        self.damaged[path] = content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+
+    def mend(self) -> None:
+        """From a backup, say."""
+        for path, content in self.damaged.items():
+            # Garbage collection may have moved the object as it is.
+            for file in (self.store_folder / path, *self.store_folder.glob(f"trash/*/{path}")):
+                if file.exists():
+                    file.write_bytes(content)
+        self.damaged.clear()
+
+    def has_changed(self, what: str, signatures: dict[str, frozenset[object]], *names: str) -> bool:
+        """Since it was last asked; what is damaged counts as changed."""
+        now = [signatures.get(name) for name in names]
+        before, self.good[what] = self.good.get(what), now
+        if self.damaged:
+            del self.good[what]
+        return before != now
+
+    def is_spoiled(self, what: str) -> bool:
+        """Whether something under that path or URI is damaged, or the store cannot say what it is."""
+        path = what.removeprefix(f"{self.storage.root}/")
+        return any(one == "sailplane.json" or path in one for one in self.damaged)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,122 @@
+"""`sailplane ledger rebuild`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from sailplane import pairing
+from sailplane.cli import main
+from sailplane.errors import LedgerError
+from sailplane.evaluation import history
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.ledger.tables import metadata
+from sailplane.registry import kept
+from sailplane.registry.garbage import Collector
+from sailplane.registry.models import versions
+from sailplane.services import installation
+from sailplane.services.rebuilding import rebuild
+from sailplane.storage import Storage
+from tests.postgres import postgresql
+from tests.unit.services.lost_ledgers import FAULTS, everything, spoil
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_a_lost_ledger_is_rebuilt_from_the_store_and_the_router(made: Home, how: str) -> None:
+    before = everything(made)
+    spoil(made, how)
+    found = rebuild(made)
+    assert (len(found.models), found.evaluations, len(found.champions), found.unreadable) == (2, 1, 1, ())
+    assert everything(made) == before
+    assert rebuild(made).models == (), "nothing is added twice"
+    assert Collector(*pairing.opened(made)).find().versions == ()
+
+
+@pytest.mark.parametrize("content", [b"[]", b'{"record": [], "created": 1}', b'{"record": {"u', b"\xff"])
+def test_a_rebuild_leaves_out_damaged_records_and_names_them(made: Home, content: bytes) -> None:
+    storage = Storage(made.store)
+    records = [path for path in storage.list("models") if path.endswith(kept.RECORD)]
+    storage.put(records[0], content)
+    judged = next(path for path in storage.list("runs") if f"/{history.JUDGED}" in path)
+    storage.put(judged, content)
+    spoil(made, "deleted")
+    found = rebuild(made)
+    assert (len(found.models), found.evaluations) == (1, 0)
+    assert found.unreadable == (records[0].rpartition("/")[0], judged)
+
+
+@pytest.mark.needs("postgresql")
+def test_a_ledger_is_rebuilt_on_postgresql(made: Home) -> None:
+    before = everything(made)
+    with postgresql() as server:
+        elsewhere = replace(made, ledger=server.database())
+        lost = installation.lost(elsewhere)
+        assert lost
+        assert lost.reason == "missing"
+        found = rebuild(elsewhere)
+        assert (len(found.models), found.evaluations, len(found.champions), found.unreadable) == (2, 1, 1, ())
+        assert everything(elsewhere) == before
+        assert installation.lost(elsewhere) is None
+        assert rebuild(elsewhere).models == (), "nothing is added twice"
+
+
+def test_a_rebuild_names_every_table_that_it_cannot_bring_back(
+    made: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`models`, `aliases`, `deployments` and `evaluations` come back, `identity` is made."""
+    words = {
+        "sweeps": "sweeps",
+        "trials": "trials",
+        "reports": "trials",
+        "stops": "sweeps",
+        "wandb_sweeps": "sweeps",
+        "sweep_jobs": "sweeps",
+        "shares": "tokens",
+        "cluster_deployments": "clusters",
+        "rollouts": "rollouts",
+        "rollout_decisions": "rollouts",
+        "pins": "code",
+        "api_keys": "keys",
+        "insights": "algorithms reported",
+    }
+    assert {*words, "models", "aliases", "deployments", "evaluations", "identity"} == set(metadata.tables)
+    monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
+    monkeypatch.setenv("SAILPLANE_PROJECT", str(made.project))
+    assert main(["ledger", "rebuild"]) == 0
+    told = capsys.readouterr().out.partition("Not in the store")[2]
+    assert {word for word in words.values() if word not in told} == set()
+
+
+def test_an_empty_ledger_gets_what_it_lacks_and_until_then_no_garbage_is_collected(made: Home) -> None:
+    before = everything(made)
+    spoil(made, "deleted")
+    assert installation.create(made).id == store_id(made)
+    with pytest.raises(LedgerError, match="ledger rebuild"):
+        Collector(*pairing.opened(made)).find()
+    rebuild(made)
+    assert everything(made) == before
+
+
+def store_id(home: Home) -> str | None:
+    return pairing.store_id(Storage(home.store))
+
+
+def test_a_version_of_an_earlier_release_gets_its_record_at_the_next_up(made: Home) -> None:
+    before, storage = everything(made), Storage(made.store)
+    for path in [path for path in storage.list("models") if path.endswith(kept.RECORD)]:
+        storage.delete(path)
+    installation.pair(made)
+    spoil(made, "deleted")
+    rebuild(made)
+    assert everything(made) == before
+
+
+def test_another_stores_ledger_gets_no_models_of_this_one(made: Home) -> None:
+    foreign = replace(made, ledger=f"sqlite:///{made.root / 'foreign.db'}")
+    ledger = Ledger.create(foreign.ledger)
+    with pytest.raises(LedgerError, match="belong together"):
+        rebuild(foreign)
+    assert versions(ledger) == []
+    pairing.opened(made)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import sailplane
+from sailplane import pairing
+from sailplane.errors import ConfigurationError, LedgerError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.storage import Storage
+from tests.unit.services.conftest import home  # noqa: F401
+
+PACKAGE = Path(sailplane.__file__).parent
+# These open a ledger or a store that may be missing or foreign, and write to neither before they compare them.
+OPENS = {
+    "pairing.py": "compares",
+    "services/installation.py": "makes both",
+    "services/backups.py": "names the newest backup, and replaces a ledger that cannot be opened",
+    "services/rebuilding.py": "makes or completes the ledger of a store",
+    "services/ledger_check.py": "looks at the file before it compares",
+    "services/moving.py": "compares, and then opens the store that it moves to",
+    "services/datasets.py": "lists what a store holds",
+    "training/process.py": "reads the archived code before it writes anything",
+    "services/object_store.py": "opens the bucket of its health check, which is not the store",
+    "services/answer.py": "says what is served, also without a ledger",
+}
+
+
+@pytest.fixture(autouse=True)
+def another_process() -> Iterator[None]:
+    pairing.forget()
+    yield
+    pairing.forget()
+
+
+@pytest.fixture
+def made(home: Home) -> Home:  # noqa: F811
+    Ledger.create(home.ledger)
+    pairing.opened(home)
+    return home
+
+
+def elsewhere(home: Home, name: str) -> Home:  # noqa: F811
+    """The same home with another ledger, which belongs to another store."""
+    return replace(home, ledger=f"sqlite:///{home.root.parent / name}")
+
+
+def test_a_store_without_an_id_gets_the_ledgers(made: Home) -> None:
+    content = json.loads(Storage(made.store).get(pairing.IDENTITY))
+    assert (content["id"], content["format"]) == (Ledger(made.ledger).id, 1)
+
+
+@pytest.mark.parametrize("opening", [pairing.opened, pairing.store, pairing.ledger])
+def test_two_that_do_not_match_are_refused_with_both_ids_and_both_places(made: Home, opening: object) -> None:
+    wrong = elsewhere(made, "other.db")
+    other = Ledger.create(wrong.ledger)
+    with pytest.raises(LedgerError) as refused:
+        opening(wrong)  # type: ignore[operator]
+    for part in (other.id, Ledger(made.ledger).id, "other.db", made.store, "SAILPLANE_LEDGER"):
+        assert part in str(refused.value)
+
+
+def test_a_ledger_that_is_missing_is_not_made(made: Home) -> None:
+    wrong = elsewhere(made, "legder.db")
+    with pytest.raises(LedgerError, match="sailplane ledger restore"):
+        pairing.opened(wrong)
+    assert not (made.root.parent / "legder.db").exists()
+
+
+def test_before_the_first_up_the_remedy_is_up(home: Home) -> None:  # noqa: F811
+    with pytest.raises(LedgerError, match="`sailplane up` makes it"):
+        pairing.opened(home)
+
+
+def test_a_store_with_models_is_not_adopted_by_a_ledger_that_knows_none_of_them(home: Home) -> None:  # noqa: F811
+    Ledger.create(home.ledger)
+    Storage(home.store).put("models/flights/abc/manifest.json", b"{}")
+    with pytest.raises(LedgerError, match="holds models that this ledger does not know: flights"):
+        pairing.opened(home)
+    assert not Storage(home.store).exists(pairing.IDENTITY)
+
+
+def test_without_a_way_to_the_ledger_the_store_is_compared_with_the_remembered_id(made: Home) -> None:
+    unreachable = replace(made, ledger="postgresql://nobody@127.0.0.1:9/ledger")
+    assert pairing.store_without_ledger(unreachable).root == made.store
+    another = replace(unreachable, store=(made.root / "another").as_uri())
+    with pytest.raises(LedgerError, match="the store's id is missing; this home belongs to"):
+        pairing.store_without_ledger(another)
+
+
+def test_a_store_of_a_newer_release_is_refused_by_name(made: Home) -> None:
+    content = {"format": 2, "id": Ledger(made.ledger).id, "written_by": "7.0"}
+    Storage(made.store).put(pairing.IDENTITY, json.dumps(content).encode())
+    pairing.forget()
+    with pytest.raises(ConfigurationError, match=r"format 2, written by sailplane 7\.0"):
+        pairing.opened(made)
+
+
+def opened_by_itself(tree: ast.AST) -> Iterator[str]:
+    """`Ledger.at(...)`, `Ledger(home.ledger)`, `Storage(home.store)`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            text = ast.unparse(node)
+            if text.startswith("Ledger.at(") or (text.startswith(("Ledger(", "Storage(")) and "home" in text.lower()):
+                yield text
+
+
+def test_nothing_else_opens_the_homes_ledger_or_store_without_the_comparison() -> None:
+    found = {
+        str(file.relative_to(PACKAGE)): [*opened_by_itself(ast.parse(file.read_text()))]
+        for file in PACKAGE.rglob("*.py")
+    }
+    assert {file for file, calls in found.items() if calls} == set(OPENS)
