@@ -16,7 +16,7 @@ from sailplane import __version__
 from sailplane.errors import ConfigurationError, LedgerError
 from sailplane.files import private_folder, replace_file
 from sailplane.home import Home
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
@@ -129,6 +129,7 @@ def _existing(home: Home) -> Ledger:
         raise LedgerError(error.place, "missing", got=error.got, remedy=remedy) from error
 
 
+@persistent
 def _adopt(ledger: Ledger, storage: Storage) -> str:
     names = set(storage.folder("models").folders)
     with ledger.begin() as connection:

@@ -77,6 +77,7 @@ def sweep(platform: Platform, server: PostgreSQL, ledger: Ledger) -> tuple[Run, 
 
 def test_every_trial_finishes_exactly_once(ledger: Ledger, sweep: tuple[Run, str]) -> None:
     found = results.trials(ledger, sweep[1])
+    assert results.failures(ledger, sweep[1]) == {}
     assert [(trial.number, trial.state) for trial in found] == [(number, "finished") for number in range(CAP)]
     with ledger.begin() as connection:
         notes = connection.exec_driver_sql("SELECT number, state FROM notes").all()

@@ -65,7 +65,7 @@ def ingest(
         finally:
             _tell(plan, found, tell)
     if unusable := [day for batch in batches for day in (*batch.empty, *batch.rejected)]:
-        raise _unusable(name, batches, {day: plan.reasons[day] for day in unusable})
+        raise _unusable(name, batches, plan, unusable)
     markers = [found[day] for day in days]
     held = [marker.partition for marker in markers]
     return publish(storage, name, interval, columns, held, _revised(markers), unchecked(schema))
@@ -160,16 +160,18 @@ def _alike(days: Sequence[tuple[datetime, str]]) -> Iterator[tuple[list[datetime
     return ((alike, said) for said, alike in found.items())
 
 
-def _unusable(name: str, batches: Sequence[Batch], reasons: Mapping[datetime, str]) -> DataError:
+def _unusable(name: str, batches: Sequence[Batch], plan: Plan, days: Sequence[datetime]) -> DataError:
+    reasons = {day: plan.reasons[day] for day in days}
     empty = [day for batch in batches for day in batch.empty]
     rejected = {day: reasons for batch in batches for day, reasons in batch.rejected.items()}
     got = [f"no rows on {_listed(empty)}"] if empty else []
     if rejected:
         reason = next(iter(rejected.values()))
         got.append(f"not one good row on {_listed(list(rejected))}, where {reason}")
-    got += [f"{_listed(days)} ingested again because {why}" for days, why in _alike(list(reasons.items())) if why]
+    got += [f"{_listed(alike)} ingested again because {why}" for alike, why in _alike(list(reasons.items())) if why]
     remedy = "Nothing of these days was written. Check what extract gives for them and the schema, and run again."
-    if any("is gone" in why for why in reasons.values()):
+    # Code always has a part, its module: these days had files.
+    if any(why and day in plan.sources and not plan.sources[day].parts for day, why in reasons.items()):
         remedy += (
             " If the source deletes old files, pass source_expires=True to keep the rows that were made from them."
         )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import evaluations as table
 from sailplane.records import Evaluation, Interval, Record
 from sailplane.storage import Storage
@@ -34,6 +34,7 @@ class Judged(Record):
     gate: Mapping[str, Any] = field(default_factory=dict)
 
 
+@persistent
 def keep(ledger: Ledger, judged: Judged, storage: Storage | None = None) -> None:
     """Writes the verdict in place of an earlier one of the same DAG run on the same model, as after a retry. A copy
     goes to the store, from which a lost ledger is rebuilt."""
@@ -61,6 +62,7 @@ def keep_within(connection: sa.Connection, judged: Judged) -> None:
     connection.execute(sa.insert(table).values(row))
 
 
+@persistent
 def amend(ledger: Ledger, dag: str, dag_run: str, evaluation: Evaluation, storage: Storage | None = None) -> None:
     """Updates a verdict, for example with the answer of a user."""
     same = _same(dag, dag_run, evaluation.model)
@@ -84,6 +86,7 @@ def known_within(connection: sa.Connection) -> set[tuple[str, str, str]]:
     return {(row.dag, row.dag_run, row.model) for row in rows}
 
 
+@persistent
 def of(ledger: Ledger, dag: str, days: Interval) -> tuple[Judged, ...]:
     """Of the runs whose interval begins on one of these days, in the order of their as-of, the newer verdict last."""
     begins = sa.and_(table.c.day >= days.start.timestamp(), table.c.day < days.end.timestamp())

@@ -26,6 +26,22 @@ AWAY_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.2
 
 
+def persistent(work: Callable[P, T]) -> Callable[P, T]:
+    """Repeats the work if the server went away in the middle of it; the work must bear that."""
+
+    @wraps(work)
+    def done(*args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            try:
+                return work(*args, **kwargs)
+            except sa.exc.DBAPIError as error:
+                # The next attempt waits for the server, for a bounded time.
+                if not error.connection_invalidated:
+                    raise
+
+    return done
+
+
 class Ledger:
     """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other.
 
@@ -59,11 +75,13 @@ class Ledger:
         return place_of(self.engine.url)
 
     @cached_property
+    @persistent
     def id(self) -> str:
         """Made with the ledger; the store that belongs to it has the same id."""
         with self.begin() as connection:
             return str(connection.execute(sa.select(identity.c.id)).scalar_one())
 
+    @persistent
     def take_id(self, found: str) -> None:
         """Gives a new ledger the id of a store whose ledger was lost."""
         with self.begin() as connection:
@@ -93,22 +111,6 @@ class Ledger:
                 if not is_starting(error) or time.monotonic() > deadline:
                     raise away(self.engine.url, error) from error
                 time.sleep(POLL_SECONDS)
-
-
-def persistent(work: Callable[P, T]) -> Callable[P, T]:
-    """Repeats the work if the server went away in the middle of it; the work must bear that."""
-
-    @wraps(work)
-    def done(*args: P.args, **kwargs: P.kwargs) -> T:
-        while True:
-            try:
-                return work(*args, **kwargs)
-            except sa.exc.DBAPIError as error:
-                # The next attempt waits for the server, for a bounded time.
-                if not error.connection_invalidated:
-                    raise
-
-    return done
 
 
 def _make_empty(file: Path) -> None:

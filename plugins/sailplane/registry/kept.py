@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from sailplane.errors import LedgerError
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
 from sailplane.records import Model
 from sailplane.registry import trash
@@ -40,6 +40,7 @@ def registered(entries: Iterable[Entry]) -> set[Key]:
     return found
 
 
+@persistent
 def known(ledger: Ledger, storage: Storage) -> set[Key]:
     """The versions on the ledger whose bundles lie in this store."""
     with ledger.begin() as connection:
@@ -51,6 +52,7 @@ def known(ledger: Ledger, storage: Storage) -> set[Key]:
     }
 
 
+@persistent
 def complete(ledger: Ledger, storage: Storage) -> None:
     """Writes the missing records of versions that an earlier release registered: only the ledger has their lineage."""
     there = {entry.path for entry in storage.entries("models")}
@@ -62,6 +64,7 @@ def complete(ledger: Ledger, storage: Storage) -> None:
             keep(storage, Model.from_dict(row.record), row.created)
 
 
+@persistent
 def refuse_unknown(ledger: Ledger, storage: Storage, entries: Iterable[Entry]) -> None:
     """Raises LedgerError if the store holds registered versions that the ledger does not know. It belongs to another
     store then, or has lost them, and everything that they need looks like garbage."""

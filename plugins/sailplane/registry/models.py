@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from sailplane.errors import ModelError
 from sailplane.files import temporary_folder
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import aliases, models
 from sailplane.records import Evaluation, Model, Run, Windows
 from sailplane.registry import kept
@@ -75,12 +75,14 @@ def _put(storage: Storage, prefix: str, bundle: Bundle) -> None:
         storage.put(f"{prefix}/{name}", (bundle.folder / name).read_bytes())
 
 
+@persistent
 def get(ledger: Ledger, name: str, version: str) -> Model:
     """Raises ModelError."""
     with ledger.begin() as connection:
         return _get(connection, name, version)
 
 
+@persistent
 def find(ledger: Ledger, which: str) -> Model:
     """Of `name`, `name@version` or `name@alias`. Without either the champion, else the newest. Raises ModelError."""
     name, _, wanted = which.partition("@")
@@ -95,6 +97,7 @@ def find(ledger: Ledger, which: str) -> Model:
     return chosen[0]
 
 
+@persistent
 def known_at(ledger: Ledger, name: str, as_of: datetime) -> Model:
     """What the name means to a run that stands there: the champion; where that saw later data, the newest version that
     did not. Raises ModelError."""
@@ -134,12 +137,14 @@ def measured_on(model: Model) -> str:
     return "not recorded"
 
 
+@persistent
 def versions(ledger: Ledger, name: str | None = None) -> list[Version]:
     """By name, the newest first."""
     with ledger.begin() as connection:
         return _versions(connection, name)
 
 
+@persistent
 def alias(ledger: Ledger, name: str, alias: str) -> Model | None:
     """The version that carries the alias, if one does."""
     with ledger.begin() as connection:
@@ -147,6 +152,7 @@ def alias(ledger: Ledger, name: str, alias: str) -> Model | None:
         return _get(connection, name, version) if version else None
 
 
+@persistent
 def promote(ledger: Ledger, name: str, version: str) -> None:
     """The version is the champion from now on, and the champion is the previous one. Raises ModelError, and nothing
     changes, if it is not registered."""
@@ -197,6 +203,7 @@ def _opened(uri: str, folder: Path) -> Bundle:
         raise ModelError("fetch bundle", uri, got=f"it is damaged: {error}", remedy=remedy) from error
 
 
+@persistent
 def _keep(ledger: Ledger, model: Model) -> tuple[Model, float]:
     """The model as it is on the ledger now, and when it was registered."""
     with ledger.begin() as connection:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.files import locked, private_folder
 from sailplane.home import Home
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import deployments as table
 from sailplane.records import Deployment, Model
 from sailplane.registry.models import promote_within
@@ -41,6 +41,7 @@ def deploy(home: Home, ledger: Ledger, storage: Storage, model: Model) -> Deploy
         return _Deploying(home, ledger, storage, model).run()
 
 
+@persistent
 def deployments(ledger: Ledger) -> list[Deployment]:
     """What is served, by model."""
     with ledger.begin() as connection:
@@ -129,6 +130,7 @@ class _Deploying:
         if not wait_until(lambda: self.target.answers(self.model.version), seconds=_SERVED_SECONDS):
             raise self._failure("the router does not answer with this version")
 
+    @persistent
     def _record(self) -> None:
         row = {"name": self.model.name, "record": self.deployment.to_dict(), "changed": time.time()}
         with self.ledger.begin() as connection:

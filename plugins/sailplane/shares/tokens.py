@@ -17,6 +17,7 @@ from sailplane.sweeps import results
 PREFIX: Final = "sweep-"
 
 
+@persistent
 def share(ledger: Ledger, sweep: str) -> tuple[str, str]:
     """The name that the sweep has for its workers, which stays, and a new token. ConfigurationError if there is no such
     sweep."""

@@ -157,6 +157,7 @@ def ranked(config: SweepConfig, found: tuple[Trial, ...]) -> list[Trial]:
 
 
 @lru_cache(maxsize=256)
+@persistent
 def _read(ledger: Ledger, sweep: str) -> Sweep:
     query = sa.select(sweeps.c.config, sweeps.c.seed, sweeps.c.created).where(sweeps.c.id == sweep)
     with ledger.begin() as connection:

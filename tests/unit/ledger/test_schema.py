@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import multiprocessing
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,16 +22,10 @@ from sailplane.registry.models import alias, versions
 from sailplane.serving.local import deployments
 from sailplane.serving.rollout import entries
 from sailplane.sweeps import results
-from tests.postgres import PostgreSQL, postgresql
+from tests.postgres import PostgreSQL
 
 LEDGERS = sorted((Path(__file__).parent / "ledgers").glob("*.sql"))
 NEWEST = "toy"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    with postgresql() as running:
-        yield running
 
 
 def restored(dump: Path, folder: Path) -> Path:

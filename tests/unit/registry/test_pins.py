@@ -93,6 +93,13 @@ def test_another_clear_meanwhile_does_not_part_a_task_from_the_one_before_it(led
     assert pin(ledger, start("train", turn=3, attempt=2, clear=2), "newer").digest == "new"
 
 
+def test_a_clear_with_fewer_retries_than_before_is_no_new_run(ledger: Ledger) -> None:
+    for task in ("ingest", "train"):
+        pin(ledger, start(task, turn=50), "old")
+    assert pin(ledger, start("train", turn=1, attempt=2, clear=1), "new").digest == "new"
+    assert pinned(ledger, "d", "r", "ingest") == "old"
+
+
 def test_two_train_steps_that_are_cleared_together_use_one_version(ledger: Ledger) -> None:
     for task in ("ingest", "train", "also"):
         pin(ledger, start(task), "old")

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from sailplane.errors import DeploymentError, ServiceError
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.records import Deployment, Model
 from sailplane.registry.models import promote_within
 from sailplane.serving.kubernetes.recorded import record_within
@@ -40,6 +40,7 @@ def deploy(target: KubernetesTarget, ledger: Ledger, model: Model, tell: Tell) -
     return deployment
 
 
+@persistent
 def _recorded(target: KubernetesTarget, ledger: Ledger, model: Model) -> Deployment:
     weights = {model.version: 100}
     deployment = Deployment(name=model.name, version=model.version, weights=weights, endpoint=target.endpoint)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import cluster_deployments as table
 from sailplane.ledger.tables import deployments
 from sailplane.records import Deployment
@@ -23,6 +23,7 @@ class OnCluster:
     changed: float
 
 
+@persistent
 def on_clusters(ledger: Ledger) -> list[OnCluster]:
     """By model; of one that is served in several places, the one that was changed last comes first."""
     query = sa.select(table).order_by(table.c.name, table.c.changed.desc())
@@ -30,6 +31,7 @@ def on_clusters(ledger: Ledger) -> list[OnCluster]:
         return [_of(row) for row in connection.execute(query)]
 
 
+@persistent
 def latest(ledger: Ledger, name: str) -> OnCluster | None:
     """None for a model that is served nowhere, or was changed on this machine after that."""
     with ledger.begin() as connection:

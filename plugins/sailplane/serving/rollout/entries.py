@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import rollout_decisions, rollouts
 from sailplane.serving.rollout.checks import Finding
 from sailplane.serving.rollout.plan import Rollout
@@ -38,17 +38,20 @@ class Decision:
     findings: tuple[Finding, ...]
 
 
+@persistent
 def find(ledger: Ledger, name: str, version: str) -> Entry | None:
     with ledger.begin() as connection:
         return find_within(connection, name, version)
 
 
+@persistent
 def active(ledger: Ledger, name: str) -> Entry | None:
     """The model's rollout that has not ended."""
     with ledger.begin() as connection:
         return active_within(connection, name)
 
 
+@persistent
 def decisions(ledger: Ledger, name: str, version: str) -> list[Decision]:
     """Of all attempts, in order."""
     table = rollout_decisions

@@ -50,6 +50,7 @@ def begin(ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = N
     return entry
 
 
+@persistent
 def refuse_while_active(ledger: Ledger, name: str) -> None:
     """Raises DeploymentError while a rollout of the model is on its way."""
     with ledger.begin() as connection:

@@ -17,7 +17,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from sailplane.errors import ConfigurationError
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import api_keys as table
 from sailplane.records import Record
 
@@ -57,6 +57,7 @@ def add(ledger: Ledger, user: str, secret: str | None = None) -> tuple[ApiKey, s
     return _key(row["id"], user, secret[-4:], float(str(row["created"]))), secret
 
 
+@persistent
 def listed(ledger: Ledger) -> list[ApiKey]:
     """The valid keys, by user and age."""
     query = sa.select(table.c.id, table.c.user, table.c.hint, table.c.created).order_by(table.c.user, table.c.created)
@@ -123,6 +124,7 @@ class Callers:
                 found = user
         return found
 
+    @persistent
     def _refresh(self) -> None:
         now = time.monotonic()
         with self._ledger.begin() as connection:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sailplane.errors import RequestError
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import insights as table
 from sailplane.records import Record
 from sailplane.twins.algorithmia.guard import is_loopback
@@ -72,6 +72,7 @@ def report(ledger: Ledger, metrics: Sequence[tuple[str, Any]], *, user: str | No
     return str(about["report"])
 
 
+@persistent
 def insights(ledger: Ledger, *, algorithm: str | None = None, most: int | None = None) -> list[Insight]:
     """The newest first."""
     query = sa.select(table).order_by(table.c.id.desc())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sailplane.errors import EmptyDataError
 from tests.unit.operators.changed_source.project import DATA, EXTRACT, Project
 
 CODE = {
@@ -31,6 +32,15 @@ def test_code_that_the_extract_does_not_use_changes_nothing(project: Project, na
     first = project.ingest(extract=EXTRACT)
     project.write(name, "import include.things.data\n")
     assert (project.ingest(extract=EXTRACT), project.why) == (first, [])
+
+
+def test_code_that_is_gone_is_no_source_that_deletes_old_files(project: Project) -> None:
+    project.ingest(extract=EXTRACT)
+    without = DATA.replace("from . import sizes\n", "").replace("sizes.SIZE * UNIT * factor})", "factor}).iloc[:0]")
+    project.write("things/data.py", without)
+    with pytest.raises(EmptyDataError, match=r"sizes\.py is gone") as raised:
+        project.ingest(extract=EXTRACT)
+    assert "source_expires" not in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["数" * 200 + ".txt", "a" * 251 + ".txt", "/etc/passwd.txt", "../schema.txt"])
