@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
@@ -84,6 +85,7 @@ def make_app() -> FastAPI:
     # No page of its own: nothing here is for who has no token.
     app = FastAPI(title="Shared sweeps", openapi_url=None)
     app.add_exception_handler(SailplaneError, _told)
+    app.add_exception_handler(RequestValidationError, _malformed)
     routes: dict[tuple[str, str], Any] = {
         ("GET", ""): _about,
         ("GET", "/worker.pyz"): _worker,
@@ -106,6 +108,12 @@ def make_app() -> FastAPI:
 def _told(_request: Request, error: Exception) -> JSONResponse:
     """A store that is away may come back: the worker asks again."""
     return JSONResponse({"detail": str(error)}, status_code=503 if isinstance(error, StorageError) else 409)
+
+
+def _malformed(_request: Request, error: Exception) -> JSONResponse:
+    """FastAPI's own answer would repeat the body, and fails for NaN and for lone surrogates."""
+    wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in cast(RequestValidationError, error).errors()]
+    return JSONResponse({"detail": "; ".join(wrong).encode("ascii", "backslashreplace").decode()}, 422)
 
 
 def _about(shared: Opened) -> dict[str, Any]:

@@ -139,9 +139,26 @@ def test_a_checkpoint_that_is_cut_short_changes_nothing(address: Address, client
 def test_what_is_malformed_is_refused(address: Address, client: httpx.Client, path: str, body: dict[str, Any]) -> None:
     trial = queue.ask(address.ledger, "toy/s", "w")
     assert client.post(path, json=body).status_code == 422
-    for constant in (b"NaN", b"Infinity"):
-        answer = client.post("/trials/0/finish", content=b'{"worker": "w", "score": ' + constant + b"}")
-        assert answer.status_code == 422
+    assert results.trials(address.ledger, "toy/s") == (trial,)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/trials/0/finish", rb'{"worker": "w", "score": NaN}'),
+        ("/trials/0/finish", rb'{"worker": "w", "score": Infinity}'),
+        ("/trials/0/finish", rb'{"worker": "w", "score": "\ud800"}'),
+        ("/trials/0/report", rb'{"worker": "w", "rows": [[0, -Infinity]]}'),
+        ("/trials/0/fail", rb'{"worker": "w", "reason": "\ud800"}'),
+        ("/ask", rb'{"worker": "\ud800"}'),
+        ("/ask", rb'{"worker": {"\ud800": NaN}}'),
+        ("/ask", b"NaN"),
+    ],
+)
+def test_what_json_cannot_say_is_refused(address: Address, client: httpx.Client, path: str, body: bytes) -> None:
+    trial = queue.ask(address.ledger, "toy/s", "w")
+    answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "detail" in answer.json()) == (422, True)
     assert results.trials(address.ledger, "toy/s") == (trial,)
 
 
