@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,35 +21,46 @@ from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
-from sailplane.storage.store import IDENTITY
+from sailplane.storage.store import EARLIER, IDENTITY
 
 FORMAT: Final = 1
 MEMORY: Final = "pair.json"
+
+
+class UnreadableIdError(ConfigurationError):
+    """The object with the store's id is damaged."""
+
+
 # The pairs (ledger, store) that this process found to match.
 _matched: set[tuple[str, str]] = set()
 
 
-def opened(home: Home, storage: Storage | None = None) -> tuple[Ledger, Storage]:
+def opened(home: Home, storage: Storage | None = None, *, may_be_another: bool = False) -> tuple[Ledger, Storage]:
     """For code that writes to both. `storage` is the home's store if it is open already. LedgerError if they differ.
+    ConfigurationError for another store than the one that the home remembers, unless it `may_be_another`.
 
-    Compared once in a process. A store without an id gets the ledger's, unless it holds models that the ledger does
-    not know.
+    Compared once in a process. A store without an id gets the ledger's, unless it holds models, none of which the
+    ledger knows.
     """
-    ledger, storage = _existing(home), storage or Storage(home.store)
+    ledger = _existing(home)
+    if not may_be_another:
+        # Before it is opened, which makes a folder.
+        _require_remembered(home)
+    storage = storage or Storage(home.store)
     pair = (str(ledger.engine.url), storage.root)
     if pair not in _matched:
-        found = store_id(storage) or _adopt(ledger, storage)
+        found = known_id(home, storage) or _adopt(ledger, storage)
         if found != ledger.id:
             raise _mismatch(ledger, storage.root, found)
-        remember(home, storage.root, found)
+        remember(home, storage, found)
         _matched.add(pair)
     return ledger, storage
 
 
 def ledger(home: Home) -> Ledger:
     """For code that writes only to the ledger: compared with the id that the home remembers, without the store."""
-    found, known = _existing(home), _remembered(home)
-    if known and known["store"] == Root.parse(home.store).uri and known["id"] != found.id:
+    found, known = _existing(home), _require_remembered(home)
+    if known and known["id"] != found.id:
         raise _mismatch(found, known["store"], known["id"])
     return found
 
@@ -60,10 +72,10 @@ def store(home: Home) -> Storage:
 
 def store_without_ledger(home: Home) -> Storage:
     """For a process that cannot reach the ledger: the store is compared with what the home remembers."""
-    storage, known = Storage(home.store), _remembered(home)
+    known, storage = remembered(home), Storage(home.store)
     pair = ("", storage.root)
     if known and pair not in _matched:
-        found = store_id(storage)
+        found = known_id(home, storage)
         if found != known["id"]:
             got = f"the store's id is {found or 'missing'}; this home belongs to {known['store']} with the id"
             raise LedgerError(storage.root, "foreign", got=f"{got} {known['id']}")
@@ -72,7 +84,8 @@ def store_without_ledger(home: Home) -> Storage:
 
 
 def store_id(storage: Storage) -> str | None:
-    """None for a store that no ledger belongs to. ConfigurationError for one of a newer release."""
+    """None for a store that no ledger belongs to. ConfigurationError for one of a newer release, UnreadableIdError for
+    a damaged object."""
     try:
         content = json.loads(storage.get(IDENTITY))
         form, found, by = int(content["format"]), str(content["id"]), content.get("written_by")
@@ -81,7 +94,7 @@ def store_id(storage: Storage) -> str | None:
     except (ValueError, KeyError, TypeError) as error:
         got = f"unreadable ({error})"
         remedy = "Restore that object, or delete it and run `sailplane up`."
-        raise ConfigurationError("read the store's id", storage.uri(IDENTITY), got=got, remedy=remedy) from error
+        raise UnreadableIdError("read the store's id", storage.uri(IDENTITY), got=got, remedy=remedy) from error
     if form > FORMAT:
         got, expected = f"format {form}, written by sailplane {by}", f"format {FORMAT}"
         remedy = "Install that version of sailplane, or a newer one."
@@ -89,11 +102,27 @@ def store_id(storage: Storage) -> str | None:
     return found
 
 
+def known_id(home: Home, storage: Storage) -> str | None:
+    """`store_id`; a damaged object is written again as the home remembers it."""
+    try:
+        return store_id(storage)
+    except UnreadableIdError:
+        known = remembered(home)
+        if known is None or known["store"] != storage.root:
+            raise
+        storage.put(IDENTITY, _identity(known["id"], known[EARLIER]))
+        return str(known["id"])
+
+
 def write_id(storage: Storage, found: str) -> str:
     """Gives the store that id, unless it has one; the id that it has then."""
-    about = {"format": FORMAT, "id": found, "created": time.time(), "written_by": __version__}
-    storage.put_new(IDENTITY, json.dumps(about).encode())
+    storage.put_new(IDENTITY, _identity(found))
     return store_id(storage) or found
+
+
+def _identity(found: str, earlier: Sequence[str] = ()) -> bytes:
+    about = {"format": FORMAT, "id": found, "created": time.time(), "written_by": __version__}
+    return json.dumps({**about, EARLIER: list(earlier)} if earlier else about).encode()
 
 
 def claim(ledger: Ledger, storage: Storage) -> str:
@@ -108,9 +137,9 @@ def holds_models(storage: Storage) -> bool:
     return bool(storage.folder("models").folders)
 
 
-def remember(home: Home, root: str, found: str) -> None:
-    pair = {"store": root, "id": found}
-    if _remembered(home) != pair:
+def remember(home: Home, storage: Storage, found: str) -> None:
+    pair = {"store": storage.root, "id": found, EARLIER: list(storage.earlier_roots())}
+    if remembered(home) != pair:
         replace_file(private_folder(home.root) / MEMORY, json.dumps(pair))
 
 
@@ -129,21 +158,38 @@ def _existing(home: Home) -> Ledger:
         raise LedgerError(error.place, "missing", got=error.got, remedy=remedy) from error
 
 
+def _require_remembered(home: Home) -> dict[str, Any] | None:
+    """What the home remembers. ConfigurationError if that is another store than the one that is set now."""
+    known, root = remembered(home), Root.parse(home.store).uri
+    if known and known["store"] != root:
+        remedy = f"Set SAILPLANE_STORE={known['store']} again, or copy it with `sailplane store move URI`. "
+        remedy += "For a copy that is there already, run `sailplane up`, which checks it."
+        raise ConfigurationError(
+            "open the store", root, got="another one", expected=f"{known['store']}, the store until now", remedy=remedy
+        )
+    return known
+
+
 @persistent
 def _adopt(ledger: Ledger, storage: Storage) -> str:
-    names = set(storage.folder("models").folders)
+    there = {(name, version) for name in storage.folder("models").folders for version in _versions(storage, name)}
     with ledger.begin() as connection:
-        known = set(connection.execute(sa.select(models.c.name).distinct()).scalars())
-    if names and not names & known:
-        got = f"{storage.root} holds models that this ledger does not know: {', '.join(sorted(names)[:5])}"
+        known = {(row.name, row.version) for row in connection.execute(sa.select(models.c.name, models.c.version))}
+    if there and not there & known:
+        names = sorted({name for name, _ in there})
+        got = f"{storage.root} holds models that this ledger does not know: {', '.join(names[:5])}"
         raise LedgerError(ledger.place, "foreign", got=got)
     return write_id(storage, ledger.id)
 
 
-def _remembered(home: Home) -> dict[str, Any] | None:
+def _versions(storage: Storage, name: str) -> tuple[str, ...]:
+    return tuple(storage.folder(f"models/{name}").folders)
+
+
+def remembered(home: Home) -> dict[str, Any] | None:
     try:
         known = json.loads((home.root / MEMORY).read_text())
-        return {"store": str(known["store"]), "id": str(known["id"])}
+        return {"store": str(known["store"]), "id": str(known["id"]), EARLIER: list(known.get(EARLIER, ()))}
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

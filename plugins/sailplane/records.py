@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self, get_type_hints
 
-from sailplane.errors import DataError
+from sailplane.errors import ConfigurationError, DataError
 
 # The version of the JSON format of all records, and its key. A record without the key has version 1. Raise the version
 # when an older release would misread a change.
@@ -75,7 +75,11 @@ class Interval(Record):
 
     @classmethod
     def trailing(cls, as_of: datetime, days: int) -> Self:
-        return cls(start=as_of - timedelta(days=days), end=as_of)
+        """Raises ConfigurationError for more days than a calendar has."""
+        try:
+            return cls(start=as_of - timedelta(days=days), end=as_of)
+        except OverflowError as error:
+            raise ConfigurationError("look back", f"from {as_of:%Y-%m-%d}", got=f"{days} days") from error
 
     @property
     def days(self) -> tuple[datetime, ...]:

@@ -16,7 +16,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.engines import engine_of
 from sailplane.registry import trash
 from sailplane.registry.garbage import Collector, Garbage
-from sailplane.services import backups, installation, moving, rebuilding
+from sailplane.services import backups, installation, moving, rebuilding, store_check
 from sailplane.serving.local import renew
 from sailplane.serving.router import router_program
 from sailplane.serving.token import take_token
@@ -30,7 +30,7 @@ def up(home: Home) -> LedgerError | None:
     """`sailplane up` without Airflow: why the ledger cannot be used, if it cannot."""
     fault = installation.lost(home)
     if not fault:
-        moving.require_store(home)
+        store_check.require_store(home)
         installation.pair(home)
     supervisor = Supervisor(home)
     take_token(home)

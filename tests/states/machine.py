@@ -106,7 +106,9 @@ class Machine(RuleBasedStateMachine):
             now = served(self.home, deeds.NAME)
             self.world.champion = now.version if now else None
             named = alias(self.world.ledger, deeds.NAME, "champion")
-            self.world.settled = now is None or (named is not None and now.version == named.version)
+            # Of a rollout that the ledger lost, the split stays.
+            whole = now is not None and dict(now.weights) == {now.version: 100}
+            self.world.settled = now is None or (whole and named is not None and now.version == named.version)
 
     def end_any_rollout(self) -> None:
         if self.world.rolling_out:

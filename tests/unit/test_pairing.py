@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 import sailplane
 from sailplane import pairing
 from sailplane.errors import ConfigurationError, LedgerError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
+from sailplane.ledger import Ledger, tables
 from sailplane.storage import Storage
 from tests.unit.services.conftest import home  # noqa: F401
 
@@ -25,6 +26,7 @@ OPENS = {
     "services/rebuilding.py": "makes or completes the ledger of a store",
     "services/ledger_check.py": "looks at the file before it compares",
     "services/moving.py": "compares, and then opens the store that it moves to",
+    "services/store_check.py": "looks into a store before it is compared",
     "services/datasets.py": "lists what a store holds",
     "training/process.py": "reads the archived code before it writes anything",
     "services/object_store.py": "opens the bucket of its health check, which is not the store",
@@ -86,12 +88,55 @@ def test_a_store_with_models_is_not_adopted_by_a_ledger_that_knows_none_of_them(
     assert not Storage(home.store).exists(pairing.IDENTITY)
 
 
+def test_a_model_of_the_same_name_does_not_make_another_ones_store_its_own(home: Home) -> None:  # noqa: F811
+    with Ledger.create(home.ledger).begin() as connection:
+        row = {"name": "flights", "version": "mine", "record": {}, "created": 0.0}
+        connection.execute(sa.insert(tables.models).values(row))
+    Storage(home.store).put("models/flights/theirs/manifest.json", b"{}")
+    with pytest.raises(LedgerError, match="holds models that this ledger does not know: flights"):
+        pairing.opened(home)
+    Storage(home.store).put("models/flights/mine/manifest.json", b"{}")
+    assert pairing.opened(home)
+
+
+@pytest.mark.parametrize("opening", [pairing.opened, pairing.store, pairing.ledger])
+def test_a_store_that_was_mistyped_is_neither_made_nor_taken(made: Home, opening: object) -> None:
+    typo = replace(made, store=(made.root / "typo").as_uri())
+    expected = rf"typo: another one; expected {made.store}, the store until now.*`sailplane store move URI`"
+    with pytest.raises(ConfigurationError, match=expected):
+        opening(typo)  # type: ignore[operator]
+    assert not (made.root / "typo").exists()
+    assert pairing.opened(made)
+
+
 def test_without_a_way_to_the_ledger_the_store_is_compared_with_the_remembered_id(made: Home) -> None:
     unreachable = replace(made, ledger="postgresql://nobody@127.0.0.1:9/ledger")
     assert pairing.store_without_ledger(unreachable).root == made.store
     another = replace(unreachable, store=(made.root / "another").as_uri())
     with pytest.raises(LedgerError, match="the store's id is missing; this home belongs to"):
         pairing.store_without_ledger(another)
+
+
+def test_a_damaged_id_of_a_store_is_written_again_as_the_home_remembers_it(made: Home) -> None:
+    storage, earlier = Storage(made.store), ["file:///old"]
+    whole = json.loads(storage.get(pairing.IDENTITY))
+    storage.put(pairing.IDENTITY, json.dumps({**whole, "earlier": earlier}).encode())
+    pairing.forget()
+    pairing.opened(made)
+    for damaged in (b"", b"[]", b'{"format": 1, "id":', b"\xff"):
+        storage.put(pairing.IDENTITY, damaged)
+        pairing.forget()
+        pairing.opened(made)
+        mended = json.loads(storage.get(pairing.IDENTITY))
+        assert (mended["id"], mended["earlier"]) == (whole["id"], earlier)
+
+
+def test_a_damaged_id_that_nobody_remembers_is_an_error(made: Home) -> None:
+    (made.root / pairing.MEMORY).unlink()
+    Storage(made.store).put(pairing.IDENTITY, b"{")
+    pairing.forget()
+    with pytest.raises(pairing.UnreadableIdError, match=r"sailplane\.json: unreadable"):
+        pairing.opened(made)
 
 
 def test_a_store_of_a_newer_release_is_refused_by_name(made: Home) -> None:

@@ -10,6 +10,8 @@ from sailplane.errors import ConfigurationError
 from sailplane.serving.rollout.durations import seconds
 
 NO_DELAY = timedelta(0)
+# Windows before and delays after them are dates too.
+FIRST_YEAR, LAST_YEAR = 1700, 9000
 
 
 def as_of(context: Mapping[str, Any]) -> datetime:
@@ -121,10 +123,14 @@ def _incomplete(stands: datetime, delay: timedelta) -> ConfigurationError:
 
 
 def _date(failed: str, value: object) -> date:
+    wrong = ConfigurationError(failed, got=repr(value), expected="a date like 2026-11-21")
     try:
-        return date.fromisoformat(str(value)[:10])
+        found = date.fromisoformat(str(value)[:10])
     except ValueError as error:
-        raise ConfigurationError(failed, got=repr(value), expected="a date like 2026-11-21") from error
+        raise wrong from error
+    if not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise wrong
+    return found
 
 
 def _midnight(day: date) -> datetime:

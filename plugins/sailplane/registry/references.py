@@ -22,6 +22,7 @@ from sailplane.ledger.tables import (
     trials,
 )
 from sailplane.registry.lineage import code_path, environment_path
+from sailplane.registry.models import CHAMPION
 from sailplane.sweeps.space import SweepConfig
 
 # The folders that are the platform's own. What lies elsewhere in the store is somebody else's.
@@ -102,8 +103,13 @@ def read(
 
 def unused_versions(connection: sa.Connection, root: str, *, keep: int, since: float) -> list[Key]:
     """Versions in the store at `root` that are not among the newest `keep` of their model, were registered before
-    `since`, carry no alias, and have no part in a deployment or in a rollout that is on its way."""
-    used = {(row.name, row.version) for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
+    `since`, carry no alias, and have no part in a deployment or in a rollout that is on its way.
+
+    All versions of a model without a champion are used: after a rebuild of the ledger, any of them may serve elsewhere.
+    """
+    named = connection.execute(sa.select(aliases)).all()
+    used = {(row.name, row.version) for row in named}
+    with_champion = {row.name for row in named if row.alias == CHAMPION}
     for record in _records(connection, "deployments", "cluster_deployments"):
         used |= {(record["name"], version) for version in (record["version"], *record["weights"])}
     on_their_way = rollouts.c.phase.not_in(("succeeded", "failed"))
@@ -114,7 +120,8 @@ def unused_versions(connection: sa.Connection, root: str, *, keep: int, since: f
     for row in connection.execute(query):
         newer[row.name] = newer.get(row.name, 0) + 1
         here = row.record["uri"].startswith(f"{root}/")
-        if here and newer[row.name] > keep and row.created < since and (row.name, row.version) not in used:
+        old = newer[row.name] > keep and row.created < since
+        if here and old and row.name in with_champion and (row.name, row.version) not in used:
             unused.append((row.name, row.version))
     return sorted(unused)
 

@@ -34,20 +34,21 @@ def served(home: Home, model: str) -> Deployment | None:
 
 
 def all_served(home: Home) -> list[Deployment]:
-    """The deployments in the ledger, with their current endpoints and violation settings; without a ledger, those that
-    the router serves."""
+    """The deployments in the ledger, and those that only the router knows, as of a ledger that was lost; with their
+    current endpoints and violation settings."""
     from sailplane.ledger import Ledger
     from sailplane.serving.local import deployments, endpoint, routed
     from sailplane.serving.model_process import on_violation_file
     from sailplane.serving.violations import declared
 
     try:
-        found = deployments(Ledger.at(home))
+        recorded = deployments(Ledger.at(home))
     except LedgerError:
-        found = routed(home)
+        recorded = []
+    found = {deployment.name: deployment for deployment in (*routed(home), *recorded)}
     return [
         replace(d, endpoint=endpoint(home, d.name), on_violation=declared(on_violation_file(home, d.name)))
-        for d in found
+        for _, d in sorted(found.items())
     ]
 
 

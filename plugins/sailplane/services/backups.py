@@ -63,7 +63,7 @@ def restore(home: Home, which: str) -> tuple[str, Path | None]:
             file.parent.mkdir(parents=True, exist_ok=True)
             name = _fetch(storage, which, new)
         copies.verify(new, name)
-        _migrate(new, name, storage)
+        _migrate(new, name, storage, pairing.known_id(home, storage))
     except BaseException:
         new.unlink(missing_ok=True)
         raise
@@ -72,9 +72,9 @@ def restore(home: Home, which: str) -> tuple[str, Path | None]:
     return name, aside
 
 
-def _migrate(new: Path, name: str, storage: Storage) -> None:
-    """LedgerError for the ledger of another store."""
-    known, nameless = pairing.store_id(storage), schema.revision(f"sqlite:///{new}") in schema.WITHOUT_ID
+def _migrate(new: Path, name: str, storage: Storage, known: str | None) -> None:
+    """LedgerError for the ledger of another store than the one with the id `known`."""
+    nameless = schema.revision(f"sqlite:///{new}") in schema.WITHOUT_ID
     found = Ledger.create(f"sqlite:///{new}")
     if known and nameless:
         found.take_id(known)

@@ -9,11 +9,15 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
 def ending_with_the_reader() -> Iterator[None]:
-    """Ends this process by SIGPIPE (exit code 141 in a shell), without a word, once nobody reads what it prints."""
+    """Ends this process by SIGPIPE (exit code 141 in a shell), without a word, once nobody reads what it prints. Where
+    standard output is closed from the start, as by `>&-`, nothing is printed."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     try:
         try:
             yield

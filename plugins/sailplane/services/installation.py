@@ -25,7 +25,7 @@ SILENT: Final[Tell] = lambda _: None  # noqa: E731
 def require_ledger(home: Home, tell: Tell = SILENT) -> None:
     """Makes the ledger of a new installation, and migrates one of an earlier release. LedgerError if it is missing
     while there are models, damaged, or of a newer release."""
-    if _is_missing(home) and not is_new(home):
+    if is_missing(home) and not is_new(home):
         # It raises.
         Ledger.at(home)
     create(home, tell)
@@ -35,7 +35,7 @@ def lost(home: Home, tell: Tell = SILENT) -> LedgerError | None:
     """Returns why a missing or damaged ledger cannot be used, with its newest backup; None if it can be used. Raises
     LedgerError for a ledger that `up` refuses: of a newer release, or of another store."""
     try:
-        if not _is_missing(home) and is_file(home):
+        if not is_missing(home) and is_file(home):
             verify(ledger_file(home))
         require_ledger(home, tell)
     except LedgerError as error:
@@ -54,7 +54,7 @@ def lost(home: Home, tell: Tell = SILENT) -> LedgerError | None:
 def create(home: Home, tell: Tell = SILENT) -> Ledger:
     """Makes a ledger, or migrates one of an earlier release after copying its file. A new ledger takes the store's id,
     which is that of a lost ledger."""
-    missing = _is_missing(home)
+    missing = is_missing(home)
     before = None if missing else _outdated(home)
     if before is not None:
         kept = _copy_before_upgrade(home)
@@ -83,18 +83,21 @@ def _copy_before_upgrade(home: Home) -> str:
 
 
 def pair(home: Home) -> None:
-    """Compares ledger and store. The first task does that for a store that only tasks can reach."""
+    """Compares ledger and store; from now on that store, which `require_store` has checked, is the home's. The first
+    task does that for a store that only tasks can reach."""
     with left_to_tasks(home):
-        kept.complete(*pairing.opened(home))
+        kept.complete(*pairing.opened(home, may_be_another=True))
 
 
 @contextmanager
 def left_to_tasks(home: Home) -> Iterator[None]:
-    """Suppresses StorageError for a store that tasks may reach by an Airflow connection, and this process cannot."""
+    """Suppresses StorageError for a store that tasks may reach by an Airflow connection, and this process cannot.
+    Tasks refuse another store than the one until now: it has to be checked here."""
+    root, known = Root.parse(home.store), pairing.remembered(home)
     try:
         yield
     except StorageError:
-        if home.has_s3 or Root.parse(home.store).scheme == "file":
+        if home.has_s3 or root.scheme == "file" or (known and known["store"] != root.uri):
             raise
 
 
@@ -110,7 +113,8 @@ def is_new(home: Home) -> bool:
         return True
 
 
-def _is_missing(home: Home) -> bool:
+def is_missing(home: Home) -> bool:
+    """Whether there is no ledger. LedgerError for a damaged one."""
     try:
         return revision(home.ledger) is None
     except LedgerError as error:
@@ -121,6 +125,6 @@ def _is_missing(home: Home) -> bool:
 
 def _store_id(home: Home) -> str | None:
     try:
-        return pairing.store_id(Storage(home.store))
+        return pairing.known_id(home, Storage(home.store))
     except StorageError:
         return None

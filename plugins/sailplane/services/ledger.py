@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     init = commands.add_parser("init", help="make a new, empty ledger, or bring an old one up to date")
     init.add_argument("--first", action="store_true", help="refuse if models were registered or served here before")
+    init.add_argument("--yes", action="store_true", help="do not ask before an empty one takes the place of a lost one")
     backup = commands.add_parser("backup", help="copy the ledger into the store; the newest seven copies stay")
     backup.add_argument("--if-file", action="store_true", help="do nothing for a ledger on PostgreSQL")
     restore = commands.add_parser("restore", help="put a backup in the place of the ledger, which is kept aside")
@@ -36,14 +37,30 @@ def _run(name: str, home: Home, arguments: argparse.Namespace) -> int:
 def _init(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services import installation
     from sailplane.services.environment import prepare
+    from sailplane.services.store_check import require_store
 
     prepare(home)
     if arguments.first:
         installation.require_ledger(home, _tell)
+    if not arguments.yes:
+        _confirm_empty(home)
     ledger = installation.create(home, _tell)
+    require_store(home)
     installation.pair(home)
     sys.stdout.write(f"The ledger {ledger.place} is ready. Its id, and the store's, is {ledger.id}.\n")
     return 0
+
+
+def _confirm_empty(home: Home) -> None:
+    from sailplane.services import installation
+    from sailplane.services.confirmation import confirm
+
+    if installation.is_missing(home) and not installation.is_new(home):
+        said = (
+            f"There was a ledger here before. {home.ledger} will be an empty one, which knows no model of the store; "
+        )
+        said += "`sailplane ledger rebuild` reads them back instead. Is SAILPLANE_LEDGER right, and do you want that?"
+        confirm(said, "--yes")
 
 
 def _backup(home: Home, arguments: argparse.Namespace) -> int:
@@ -89,6 +106,9 @@ def _rebuild(home: Home, _arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"Added {len(found.models)} versions and {found.evaluations} evaluations from {home.store}.\n")
     for name in found.champions:
         sys.stdout.write(f"{name} is the champion: the router serves it.\n")
+    for name in found.without_champion:
+        said = "which version of it serves is not known: deploy one. Until then `models gc` keeps all of them"
+        sys.stdout.write(f"{name} has no champion: {said}.\n")
     for path in found.unreadable:
         sys.stdout.write(f"Left out, because it cannot be read: {path}\n")
     if found.aside:

@@ -1,4 +1,4 @@
-"""Moves the store, and checks that the current store is the one that the ledger names."""
+"""Moves the store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,21 +20,17 @@ from dotenv import dotenv_values, set_key
 from rich.console import Console
 
 from sailplane import pairing
-from sailplane.errors import ConfigurationError, ServiceError, StorageError
+from sailplane.errors import ServiceError
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.rewriting import make_relative
 from sailplane.ledger.tables import rollouts, trials
-from sailplane.registry.manifest import MANIFEST
-from sailplane.registry.models import CHAMPION, Version, versions
-from sailplane.services import installation, object_store
-from sailplane.services.airflow_api import AirflowApi
+from sailplane.services import object_store
 from sailplane.services.leftovers import marked
+from sailplane.services.store_check import MOVED, moved, open_store, require_current
 from sailplane.storage import Progress, Storage
 from sailplane.storage.move import Copy
-from sailplane.storage.roots import DEFAULTS, Root, local_folder
-from sailplane.storage.store import IDENTITY
 from sailplane.supervisor import Supervisor
 
 SETTING: Final = "SAILPLANE_STORE"
@@ -71,9 +67,11 @@ def _lock(home: Home) -> Path:
 
 
 def _move(home: Home, there: Home, console: Console) -> None:
+    require_current(home)
     with embedded_s3(home, there):
-        _ledger, source = pairing.opened(home, _opened(home))
-        target = _opened(there)
+        # A move that was killed near its end has made the home remember the target already.
+        _ledger, source = pairing.opened(home, open_store(home), may_be_another=True)
+        target = open_store(there)
         copy = Copy(source, target, _journal(home, source, target))
         copy.begin()
         with _Shown(console) as shown:
@@ -81,72 +79,12 @@ def _move(home: Home, there: Home, console: Console) -> None:
         with Ledger.at(home).begin() as connection:
             make_relative(connection, source.root)
         copy.publish()
-        pairing.remember(home, target.root, Ledger.at(home).id)
+        pairing.remember(home, target, Ledger.at(home).id)
         _switch(home, source.root, target.root, there.store, console)
         copy.close()
     console.print(f"{progress.all_objects} objects, {progress.all_bytes / 1e6:.1f} MB, are verified in {target.root}.")
     for path in copy.damaged:
         console.print(f"Damaged before the move, and copied as it is: {path}")
-
-
-def require_store(home: Home) -> None:
-    """ConfigurationError if the store lacks a model's champion, or the newest version of a model without one, or was
-    moved elsewhere. Also makes the URIs of earlier releases relative to it."""
-    root, moved = Root.parse(home.store).uri, _moved(home)
-    if root in moved.get("from", ()):
-        remedy = f"Set SAILPLANE_STORE={moved['to']}."
-        raise ConfigurationError("open the store", root, got=f"it was moved to {moved['to']}", remedy=remedy)
-    ledger = Ledger.at(home)
-    with installation.left_to_tasks(home):
-        _require_models(home, _expected(versions(ledger)))
-    with ledger.begin() as connection:
-        make_relative(connection, root)
-
-
-def _expected(newest_first: Sequence[Version]) -> dict[str, Version]:
-    """By model: its champion, else its newest version."""
-    found: dict[str, Version] = {}
-    for version in newest_first:
-        if CHAMPION in version.aliases:
-            found[version.model.name] = version
-        found.setdefault(version.model.name, version)
-    return found
-
-
-def _require_models(home: Home, expected: Mapping[str, Version]) -> None:
-    root = Root.parse(home.store)
-    # Opening the store would make the folder.
-    absent = root.scheme == "file" and not local_folder(root.uri).exists()
-    for name, version in expected.items():
-        named = f"the {'champion' if CHAMPION in version.aliases else 'newest version'} of {name} in the ledger"
-        if absent:
-            raise _lacking(root.uri, f"there is no such folder; expected {named}")
-        storage = _opened(home)
-        path = f"{storage.path(version.model.uri)}/{MANIFEST}"
-        if not storage.exists(path):
-            raise _lacking(storage.root, f"it lacks {path}, {named}")
-
-
-def _lacking(root: str, got: str) -> ConfigurationError:
-    remedy = "Set SAILPLANE_STORE back to the previous store. `sailplane store move URI` copies it to a new place."
-    return ConfigurationError("open the store", root, got=got, remedy=remedy)
-
-
-def require_access(home: Home) -> None:
-    """ConfigurationError if neither this process nor an Airflow connection has credentials for the store."""
-    root = Root.parse(home.store)
-    if root.scheme == "file" or home.has_s3:
-        return
-    try:
-        _opened(home).exists(IDENTITY)
-    except StorageError as error:
-        name = root.connection or DEFAULTS[root.scheme]
-        with AirflowApi(home) as api:
-            known = f"AIRFLOW_CONN_{name.upper()}" in os.environ or api.find(f"/connections/{name}") is not None
-        if not known:
-            remedy = f"Make the Airflow connection {name}, set the credentials in the environment, or set "
-            remedy += "SAILPLANE_STORE back."
-            raise ConfigurationError("open the store", root.uri, got=error, remedy=remedy) from error
 
 
 def _require_quiet(home: Home) -> None:
@@ -162,10 +100,6 @@ def _require_quiet(home: Home) -> None:
     if (until := max(leases, default=0.0)) > time.time():
         got = f"a worker elsewhere holds a trial or a rollout until {datetime.fromtimestamp(until, UTC):%X} UTC"
         raise ServiceError("move the store of", home.root, got=got, remedy="Stop it, and wait until then.")
-
-
-def _opened(home: Home) -> Storage:
-    return Storage(home.store, object_store.ask(home) if home.has_s3 else None)
 
 
 def _journal(home: Home, source: Storage, target: Storage) -> Path:
@@ -197,8 +131,8 @@ def embedded_s3(*homes: Home) -> Iterator[None]:
 
 
 def _switch(home: Home, before: str, root: str, uri: str, console: Console) -> None:
-    earlier = [known for known in dict.fromkeys([*_moved(home).get("from", ()), before]) if known != root]
-    replace_file(home.root / "moved.json", json.dumps({"from": earlier, "to": root}))
+    earlier = [known for known in dict.fromkeys([*moved(home).get("from", ()), before]) if known != root]
+    replace_file(home.root / MOVED, json.dumps({"from": earlier, "to": root}))
     file = home.project / ".env"
     named, set_there = os.environ.get(SETTING), dotenv_values(file).get(SETTING)
     if named is not None and named != set_there:
@@ -209,11 +143,6 @@ def _switch(home: Home, before: str, root: str, uri: str, console: Console) -> N
         set_key(file, SETTING, uri, quote_mode="auto")
         console.print(f"{file} now says SAILPLANE_STORE={uri}. `sailplane up` starts with it.")
     console.print(f"The old store stays as it was: {before}. Delete it when you no longer need it.")
-
-
-def _moved(home: Home) -> dict[str, Sequence[str]]:
-    file = home.root / "moved.json"
-    return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
 class _Shown:

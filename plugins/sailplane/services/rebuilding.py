@@ -46,12 +46,14 @@ LOST: Final = (
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The added rows. `unreadable` are objects that were left out; `aside` is the damaged file, which is kept."""
+    """The added rows. `unreadable` are objects that were left out, `without_champion` models; `aside` is the damaged
+    file, which is kept."""
 
     models: tuple[str, ...]
     evaluations: int
     champions: tuple[str, ...]
     unreadable: tuple[str, ...]
+    without_champion: tuple[str, ...] = ()
     aside: Path | None = None
 
 
@@ -62,7 +64,8 @@ def rebuild(home: Home) -> Rebuilt:
     storage = Storage(home.store)
     if _readable(home):
         create(home)
-        pairing.remember(home, storage.root, pairing.claim(Ledger.at(home), storage))
+        pairing.known_id(home, storage)
+        pairing.remember(home, storage, pairing.claim(Ledger.at(home), storage))
         return _fill(home, Ledger.at(home), storage)
     refuse_while_running(home, "rebuild")
     file = ledger_file(home)
@@ -72,14 +75,14 @@ def rebuild(home: Home) -> Rebuilt:
         new.with_name(f"{new.name}{suffix}").unlink(missing_ok=True)
     ledger = Ledger.create(f"sqlite:///{new}")
     resolve_against(ledger.engine, storage.root)
-    if known := pairing.store_id(storage):
+    if known := pairing.known_id(home, storage):
         ledger.take_id(known)
     found = _fill(home, ledger, storage)
-    pairing.remember(home, storage.root, pairing.write_id(storage, ledger.id))
+    pairing.remember(home, storage, pairing.write_id(storage, ledger.id))
     ledger.engine.dispose()
     aside = copies.put_in_place(new, file)
     pairing.forget()
-    return Rebuilt(found.models, found.evaluations, found.champions, found.unreadable, aside)
+    return replace(found, aside=aside)
 
 
 def _readable(home: Home) -> bool:
@@ -99,19 +102,21 @@ def _readable(home: Home) -> bool:
 def _fill(home: Home, ledger: Ledger, storage: Storage) -> Rebuilt:
     unreadable: list[str] = []
     added, judged = _models(storage, unreadable), _verdicts(storage, unreadable)
-    served = routed(home)
+    routes = routed(home)
     with ledger.begin() as connection:
         there = {(row.name, row.version) for row in connection.execute(sa.select(models.c.name, models.c.version))}
         new = {key: row for key, row in added.items() if key not in there}
         for row in new.values():
             connection.execute(sa.insert(models).values(row))
-        known = [one for one in served if (one.name, one.version) in {*there, *added}]
+        known = [one for one in routes if (one.name, one.version) in {*there, *added}]
         champions = [champion for one in known if (champion := _follow_router(connection, one))]
         before = history.known_within(connection)
         fresh = [one for one in judged if (one.dag, one.dag_run, one.evaluation.model) not in before]
         for verdict in fresh:
             history.keep_within(connection, verdict)
-    return Rebuilt(tuple(f"{n} {v}" for n, v in sorted(new)), len(fresh), tuple(champions), tuple(unreadable))
+        served = set(connection.execute(sa.select(aliases.c.name).where(aliases.c.alias == CHAMPION)).scalars())
+    without = tuple(sorted({name for name, _ in {*there, *added}} - served))
+    return Rebuilt(tuple(f"{n} {v}" for n, v in sorted(new)), len(fresh), tuple(champions), tuple(unreadable), without)
 
 
 def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:

@@ -18,10 +18,11 @@ from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.answer import all_served
 from sailplane.services.environment import prepare
 from sailplane.services.login import announce
-from sailplane.services.moving import require_access, require_store, staying
+from sailplane.services.moving import staying
 from sailplane.services.ports import require_ports
 from sailplane.services.programs import SETTINGS
 from sailplane.services.restarts import restart_changed, write_stopped
+from sailplane.services.store_check import require_access, require_store
 from sailplane.serving.router import Router
 from sailplane.serving.token import take_token
 from sailplane.storage.roots import Root

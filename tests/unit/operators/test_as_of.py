@@ -12,6 +12,7 @@ from sailplane.errors import ConfigurationError
 from sailplane.operators import IngestDatasetOperator, trigger_form
 from sailplane.operators import as_of as stands
 from sailplane.operators.as_of import as_of, first_day, is_backfill, run_of
+from sailplane.records import Interval
 
 NOON = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
@@ -198,3 +199,16 @@ def test_malformed_delays_are_refused_when_the_dag_is_parsed(delay: object) -> N
 def test_an_as_of_of_any_type_that_names_no_past_day_is_one_clear_error(asked: object) -> None:
     with pytest.raises(ConfigurationError, match="expected"):
         as_of(context(params={"as_of": asked}))
+
+
+@pytest.mark.parametrize("asked", ["0001-01-01", "0001-03-01", "1699-12-31", "9999-12-31"])
+@pytest.mark.parametrize("where", ["params", "partition_key"])
+def test_a_date_at_the_end_of_the_calendar_is_refused(asked: str, where: str) -> None:
+    given = {"params": {"as_of": asked}} if where == "params" else {"partition_key": asked}
+    with pytest.raises(ConfigurationError, match=f"'{asked}'; expected a date like 2026-11-21"):
+        as_of(context(**given))
+
+
+def test_a_window_that_begins_before_the_calendar_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="look back from 1700-01-01: 1000000 days"):
+        Interval.trailing(datetime(1700, 1, 1, tzinfo=UTC), 1_000_000)

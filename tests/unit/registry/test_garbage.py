@@ -52,7 +52,17 @@ def test_versions_that_serve_on_a_cluster_stay_for_a_pod_may_start_again(state: 
     for number in range(4):
         state.model(f"{number}", state.run(f"m/{number}", "v1")[0], created=OLD - number)
     state.deploy_on_cluster("0", "1")
+    state.alias("champion", "0")
     assert collector(state, keep=1).find().versions == (("m", "2"),)
+
+
+def test_all_versions_of_a_model_without_a_champion_stay_for_any_may_serve_elsewhere(state: State) -> None:
+    for number in range(4):
+        state.model(f"{number}", state.run(f"m/{number}", "v1")[0], created=OLD - number)
+    state.alias("challenger", "3")
+    assert collector(state, keep=1).find() == Garbage((), ())
+    state.alias("champion", "0")
+    assert collector(state, keep=1).find().versions == (("m", "1"), ("m", "2"))
 
 
 def test_a_dry_run_says_the_sizes_and_deletes_nothing(state: State) -> None:
@@ -301,6 +311,7 @@ def test_killed_after_it_forgot_a_version_it_goes_on_when_it_runs_again(
 ) -> None:
     for number in range(2):
         state.model(f"{number}", state.run(f"m/{number}", "v1")[0], created=OLD - number)
+    state.alias("champion", "1")
 
     def killed(*_: Any) -> Any:
         raise KeyboardInterrupt

@@ -92,6 +92,14 @@ def test_a_reader_that_goes_away_ends_a_command_as_it_ends_other_tools(home: Hom
     assert "BrokenPipe" not in ended.stderr
 
 
+def test_a_command_whose_output_is_closed_from_the_start_prints_nothing(home: Home) -> None:
+    Ledger.create(home.ledger)
+    env = {"SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project), "PYTHONPATH": str(PACKAGE)}
+    command = f"{sys.executable} -m sailplane.cli models list >&-"
+    ended = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_another_pipe_that_breaks_is_an_error_as_before() -> None:
     with pytest.raises(BrokenPipeError), ending_with_the_reader():
         raise BrokenPipeError

@@ -17,7 +17,11 @@ from sailplane.registry import kept
 from sailplane.registry.garbage import Collector
 from sailplane.registry.models import versions
 from sailplane.services import installation
+from sailplane.services.answer import all_served
+from sailplane.services.backups import ledger_file
 from sailplane.services.rebuilding import rebuild
+from sailplane.serving.router import Router
+from sailplane.serving.target import Split
 from sailplane.storage import Storage
 from tests.postgres import postgresql
 from tests.unit.services.lost_ledgers import FAULTS, everything, spoil
@@ -97,6 +101,34 @@ def test_an_empty_ledger_gets_what_it_lacks_and_until_then_no_garbage_is_collect
         Collector(*pairing.opened(made)).find()
     rebuild(made)
     assert everything(made) == before
+
+
+def test_what_serves_elsewhere_is_not_known_after_a_rebuild_and_that_is_said(
+    made: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on another machine: the router of this one does not serve the model."""
+    [name] = Router(made).weights()
+    Router(made).split(name, Split({}))
+    spoil(made, "deleted")
+    monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
+    monkeypatch.setenv("SAILPLANE_PROJECT", str(made.project))
+    assert main(["ledger", "rebuild"]) == 0
+    assert f"{name} has no champion: which version of it serves is not known: deploy one." in capsys.readouterr().out
+    assert Collector(*pairing.opened(made), keep=1, grace_seconds=-1).find().versions == ()
+
+
+def test_an_empty_ledger_that_was_asked_for_hides_nothing_that_serves(
+    made: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = all_served(made)
+    spoil(made, "deleted")
+    monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
+    monkeypatch.setenv("SAILPLANE_PROJECT", str(made.project))
+    assert main(["ledger", "init"]) == 1
+    assert "no terminal to ask at. Pass --yes." in capsys.readouterr().err
+    assert not ledger_file(made).exists()
+    assert main(["ledger", "init", "--yes"]) == 0
+    assert all_served(made) == before != []
 
 
 def store_id(home: Home) -> str | None:

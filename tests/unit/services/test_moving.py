@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from sailplane import pairing
 from sailplane.errors import AccessError, ConfigurationError, ServiceError, StorageError
+from sailplane.evaluation import history
 from sailplane.files import locked
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -24,12 +26,14 @@ from sailplane.records import Model
 from sailplane.registry.models import fetch, find, promote, register
 from sailplane.services import installation, leftovers
 from sailplane.services.airflow_api import AirflowApi
-from sailplane.services.moving import SETTING, move, require_access, require_store, staying
+from sailplane.services.moving import SETTING, move, staying
+from sailplane.services.store_check import require_access, require_store
 from sailplane.services.up import up
 from sailplane.storage import Storage
 from sailplane.storage.move import MARKER
 from sailplane.storage.roots import local_folder
 from tests.unit.registry import tiny
+from tests.unit.services.lost_ledgers import verdict
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +93,14 @@ def test_after_a_move_the_champion_is_found_in_the_new_place(
 
     with pytest.raises(ConfigurationError, match=rf"it was moved to {target}\. Set SAILPLANE_STORE={target}"):
         require_store(home)
+    with pytest.raises(ConfigurationError, match=rf"it was moved to {target}"):
+        move(home, f"{target}-again", Console())
+    for opening in (pairing.store, pairing.ledger):
+        with pytest.raises(ConfigurationError, match=rf"another one; expected {target}"):
+            opening(home)
+    (home.root / "moved.json").write_text("{")
+    with pytest.raises(ConfigurationError, match=r"moved\.json: damaged"):
+        require_store(moved)
 
 
 @pytest.mark.parametrize("step", ["pairing.remember", "_switch"])
@@ -134,6 +146,30 @@ def test_a_store_that_lacks_the_champion_is_refused_with_the_command_as_the_reme
     assert f"it lacks models/{champion.name}/{champion.version}/manifest.json, the champion of" in str(refused.value)
     assert "Set SAILPLANE_STORE back to the previous store. `sailplane store move URI` copies it" in str(refused.value)
     assert Storage(target).list() == []
+
+
+def test_a_copy_that_was_interrupted_is_refused(home: Home, champion: Model, target: str) -> None:
+    changed, prefix = replace(home, store=target), f"models/{champion.name}/{champion.version}"
+    Storage(target).put(f"{prefix}/manifest.json", Storage(home.store).get(f"{prefix}/manifest.json"))
+    with pytest.raises(ConfigurationError, match=f"it lacks {prefix}/model.onnx"):
+        require_store(changed)
+    shutil.copytree(local_folder(home.store) / prefix, local_folder(target) / prefix, dirs_exist_ok=True)
+    with pytest.raises(ConfigurationError, match=r"it has no sailplane\.json, so it is no copy of the store until now"):
+        require_store(changed)
+    shutil.copytree(local_folder(home.store), local_folder(target), dirs_exist_ok=True)
+    require_store(changed)
+    installation.pair(changed)
+    assert pairing.store(changed).root == target
+
+
+def test_a_ledger_with_a_verdict_and_no_model_has_a_store_too(home: Home, champion: Model, target: str) -> None:
+    history.keep(Ledger.at(home), verdict(champion), Storage(home.store))
+    with Ledger.at(home).begin() as connection:
+        connection.execute(sa.delete(aliases))
+        connection.execute(sa.delete(models))
+    with pytest.raises(ConfigurationError, match=r"it has no sailplane\.json"):
+        require_store(replace(home, store=target))
+    assert not local_folder(target).exists()
 
 
 def test_a_store_that_lacks_a_model_without_a_champion_is_refused(home: Home, champion: Model, target: str) -> None:
@@ -248,7 +284,12 @@ def test_a_store_that_only_tasks_can_reach_is_left_to_them_and_one_that_nobody_c
         raise AccessError("read", self.uri(path), got="403 Forbidden", remedy="Check the credentials.")
 
     monkeypatch.setattr(Storage, "exists", refused)
+    monkeypatch.setattr(Storage, "list", refused)
     elsewhere = replace(home, store="s3://bucket/store")
+    with pytest.raises(AccessError):
+        # Another one than until now: tasks refuse it until it was checked here.
+        require_store(elsewhere)
+    (home.root / pairing.MEMORY).unlink()
     require_store(elsewhere)
     monkeypatch.setattr(AirflowApi, "find", lambda _self, path: {"connection_id": path})
     require_access(elsewhere)

@@ -1,0 +1,129 @@
+"""Checks that the current store is the one that the ledger names, and that it can be reached."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+
+from sailplane import pairing
+from sailplane.errors import ConfigurationError, StorageError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.ledger.rewriting import make_relative
+from sailplane.ledger.tables import evaluations, models, trials
+from sailplane.registry.manifest import FILES, MANIFEST
+from sailplane.registry.models import CHAMPION, Version, versions
+from sailplane.services import installation, object_store
+from sailplane.services.airflow_api import AirflowApi
+from sailplane.storage import Storage
+from sailplane.storage.roots import DEFAULTS, Root, local_folder
+from sailplane.storage.store import IDENTITY
+
+MOVED: Final = "moved.json"
+
+
+def require_store(home: Home) -> None:
+    """ConfigurationError if the store lacks a model's champion, or the newest version of a model without one, was
+    moved elsewhere, or is another one than until now and no copy of it. Also makes the URIs of earlier releases
+    relative to it."""
+    require_current(home)
+    ledger, root, known = Ledger.at(home), Root.parse(home.store).uri, pairing.remembered(home)
+    another = bool(known and known["store"] != root)
+    with installation.left_to_tasks(home):
+        _require_models(home, _expected(versions(ledger)), (MANIFEST, *FILES) if another else (MANIFEST,))
+        if another and not _is_empty(ledger):
+            _require_copy(home)
+    with ledger.begin() as connection:
+        make_relative(connection, root)
+
+
+def require_current(home: Home) -> None:
+    """ConfigurationError if the store was moved elsewhere."""
+    root, elsewhere = Root.parse(home.store).uri, moved(home)
+    if root in elsewhere.get("from", ()):
+        remedy = f"Set SAILPLANE_STORE={elsewhere['to']}."
+        raise ConfigurationError("open the store", root, got=f"it was moved to {elsewhere['to']}", remedy=remedy)
+
+
+def _require_copy(home: Home) -> None:
+    """A copy of the whole store has its id."""
+    root = Root.parse(home.store)
+    if _is_absent(root) or pairing.store_id(open_store(home)) is None:
+        raise _lacking(root.uri, f"it has no {IDENTITY}, so it is no copy of the store until now")
+
+
+def _is_empty(ledger: Ledger) -> bool:
+    with ledger.begin() as connection:
+        return all(connection.execute(sa.select(one).limit(1)).first() is None for one in (models, evaluations, trials))
+
+
+def _is_absent(root: Root) -> bool:
+    """Opening the store would make the folder."""
+    return root.scheme == "file" and not local_folder(root.uri).exists()
+
+
+def _expected(newest_first: Sequence[Version]) -> dict[str, Version]:
+    """By model: its champion, else its newest version."""
+    found: dict[str, Version] = {}
+    for version in newest_first:
+        if CHAMPION in version.aliases:
+            found[version.model.name] = version
+        found.setdefault(version.model.name, version)
+    return found
+
+
+def _require_models(home: Home, expected: Mapping[str, Version], files: Sequence[str]) -> None:
+    root = Root.parse(home.store)
+    for name, version in expected.items():
+        named = f"the {'champion' if CHAMPION in version.aliases else 'newest version'} of {name} in the ledger"
+        if _is_absent(root):
+            raise _lacking(root.uri, f"there is no such folder; expected {named}")
+        storage = open_store(home)
+        folder = storage.path(version.model.uri)
+        there = set(storage.list(folder))
+        for path in (f"{folder}/{file}" for file in files):
+            if path not in there:
+                raise _lacking(storage.root, f"it lacks {path}, {named}")
+
+
+def _lacking(root: str, got: str) -> ConfigurationError:
+    remedy = "Set SAILPLANE_STORE back to the previous store. `sailplane store move URI` copies it to a new place."
+    return ConfigurationError("open the store", root, got=got, remedy=remedy)
+
+
+def require_access(home: Home) -> None:
+    """ConfigurationError if neither this process nor an Airflow connection has credentials for the store."""
+    root = Root.parse(home.store)
+    if root.scheme == "file" or home.has_s3:
+        return
+    try:
+        open_store(home).exists(IDENTITY)
+    except StorageError as error:
+        name = root.connection or DEFAULTS[root.scheme]
+        with AirflowApi(home) as api:
+            known = f"AIRFLOW_CONN_{name.upper()}" in os.environ or api.find(f"/connections/{name}") is not None
+        if not known:
+            remedy = f"Make the Airflow connection {name}, set the credentials in the environment, or set "
+            remedy += "SAILPLANE_STORE back."
+            raise ConfigurationError("open the store", root.uri, got=error, remedy=remedy) from error
+
+
+def open_store(home: Home) -> Storage:
+    """Also an embedded S3 that `store move` runs."""
+    return Storage(home.store, object_store.ask(home) if home.has_s3 else None)
+
+
+def moved(home: Home) -> dict[str, Sequence[str]]:
+    """Where the store went (`to`), and the places that it was at (`from`); empty if it was never moved."""
+    file = home.root / MOVED
+    try:
+        return dict(json.loads(file.read_text()))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        remedy = f'Write {{"from": [OLD STORES], "to": "{Root.parse(home.store).uri}"}} into it.'
+        raise ConfigurationError("read", file, got=f"damaged: {error}", remedy=remedy) from error
