@@ -19,6 +19,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import ApproveModelOperator, EvaluateModelOperator, deploy, trigger_form
 from sailplane.records import Approval, Evaluation, Interval
+from tests.homes import new_home
 from tests.unit.evaluation.test_history import judged
 
 ANSWERED = datetime(2026, 10, 2, 12, tzinfo=UTC)
@@ -37,6 +38,11 @@ class TaskInstance:
 def context(run_type: str = "scheduled") -> dict[str, Any]:
     ti = TaskInstance()
     return {"ti": ti, "task_instance": ti, "dag_run": SimpleNamespace(run_type=run_type)}
+
+
+@pytest.fixture(autouse=True)
+def _with_a_ledger() -> None:
+    new_home()
 
 
 @pytest.fixture
