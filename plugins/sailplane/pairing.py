@@ -59,8 +59,8 @@ def opened(home: Home, storage: Storage | None = None, *, may_be_another: bool =
 
 def ledger(home: Home) -> Ledger:
     """For code that writes only to the ledger: compared with the id that the home remembers, without the store."""
-    found, known = _existing(home), _require_remembered(home)
-    if known and known["id"] != found.id:
+    found, known = _existing(home), remembered(home)
+    if known and known["store"] == Root.parse(home.store).uri and known["id"] != found.id:
         raise _mismatch(found, known["store"], known["id"])
     return found
 
@@ -158,8 +158,8 @@ def _existing(home: Home) -> Ledger:
         raise LedgerError(error.place, "missing", got=error.got, remedy=remedy) from error
 
 
-def _require_remembered(home: Home) -> dict[str, Any] | None:
-    """What the home remembers. ConfigurationError if that is another store than the one that is set now."""
+def _require_remembered(home: Home) -> None:
+    """ConfigurationError if the home remembers another store than the one that is set now."""
     known, root = remembered(home), Root.parse(home.store).uri
     if known and known["store"] != root:
         remedy = f"Set SAILPLANE_STORE={known['store']} again, or copy it with `sailplane store move URI`. "
@@ -167,7 +167,6 @@ def _require_remembered(home: Home) -> dict[str, Any] | None:
         raise ConfigurationError(
             "open the store", root, got="another one", expected=f"{known['store']}, the store until now", remedy=remedy
         )
-    return known
 
 
 @persistent

@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from sailplane import pairing
+from sailplane.home import Home
 from sailplane.shares import tokens
 from sailplane.shares.app import make_app
 from sailplane.sweeps import queue, results
@@ -163,9 +165,10 @@ def test_what_json_cannot_say_is_refused(address: Address, client: httpx.Client,
 
 
 def test_a_store_that_is_away_is_to_be_asked_again(
-    address: Address, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+    home: Home, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     post(client, "/ask", worker="w")
+    (home.root / pairing.MEMORY).unlink()
     monkeypatch.setenv("SAILPLANE_STORE", "s3://nowhere")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")

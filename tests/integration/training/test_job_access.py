@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sailplane import code
+from sailplane import code, pairing
 from sailplane.datasets import ingest
 from sailplane.home import Home
 from sailplane.hooks.storage import SailplaneStorageHook
@@ -43,6 +43,8 @@ def secret(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Itera
         told = {"conn_type": "aws", "login": server.access.key, "password": server.access.secret, "extra": aws}
         monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(told))
         monkeypatch.setenv("SAILPLANE_STORE", f"s3://lake@{server.bucket}/ours")
+        # The store that the home was made with is another one.
+        (home.root / pairing.MEMORY).unlink()
         yield str(server.access.secret)
 
 
