@@ -17,6 +17,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sailplane import pairing
 from sailplane.cli import main
 from sailplane.home import Home
 from sailplane.monitoring import Counts, requests, ship
@@ -144,6 +145,7 @@ def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
 ) -> None:
     with served(below=home.requests) as server:
         ask(server, ["1", "2"])
+    (home.root / pairing.MEMORY).unlink()
     monkeypatch.setenv("SAILPLANE_STORE", "s3://lake@sailplane")
     assert shipment.main() == 1
     assert len(files(home.requests)) == 1
