@@ -33,19 +33,20 @@ def copy(source: Path, target: Path) -> None:
     verify(target, source)
 
 
-def verify(file: Path, said: object = None) -> None:
+def verify(file: Path, said: object = None, remedy: str = "") -> None:
     """Raises LedgerError unless every page of the file is whole, and it is a ledger. The error names `said`, or the
-    file."""
+    file, and has the remedy, or that of a lost ledger."""
+    name = str(said or file)
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:
-        raise LedgerError(str(said or file), "damaged", got=f"the file is damaged ({error})") from error
+        raise LedgerError(name, "damaged", got=f"the file is damaged ({error})", remedy=remedy) from error
     if found != ["ok"]:
-        raise LedgerError(str(said or file), "damaged", got=f"the file is damaged ({'; '.join(found)})")
+        raise LedgerError(name, "damaged", got=f"the file is damaged ({'; '.join(found)})", remedy=remedy)
     if not {"models", "trials"} <= tables:
-        raise LedgerError(str(said or file), "damaged", got="the file holds no ledger")
+        raise LedgerError(name, "damaged", got="the file holds no ledger", remedy=remedy)
 
 
 def put_in_place(new: Path, file: Path) -> Path | None:

@@ -62,7 +62,7 @@ def restore(home: Home, which: str) -> tuple[str, Path | None]:
         with room_for(new):
             file.parent.mkdir(parents=True, exist_ok=True)
             name = _fetch(storage, which, new)
-        copies.verify(new, name)
+        copies.verify(new, name, remedy="Name another backup, or read the models back with `sailplane ledger rebuild`.")
         _migrate(new, name, storage, pairing.known_id(home, storage))
     except BaseException:
         new.unlink(missing_ok=True)

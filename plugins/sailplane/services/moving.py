@@ -30,7 +30,8 @@ from sailplane.services import object_store
 from sailplane.services.leftovers import marked
 from sailplane.services.store_check import MOVED, moved, open_store, require_current
 from sailplane.storage import Progress, Storage
-from sailplane.storage.move import Copy
+from sailplane.storage.move import Copy, require_apart
+from sailplane.storage.roots import Root
 from sailplane.supervisor import Supervisor
 
 SETTING: Final = "SAILPLANE_STORE"
@@ -68,6 +69,8 @@ def _lock(home: Home) -> Path:
 
 def _move(home: Home, there: Home, console: Console) -> None:
     require_current(home)
+    # Before it is opened, which makes a folder.
+    require_apart(Root.parse(home.store).uri, Root.parse(there.store).uri)
     with embedded_s3(home, there):
         # A move that was killed near its end has made the home remember the target already.
         _ledger, source = pairing.opened(home, open_store(home), may_be_another=True)

@@ -44,7 +44,7 @@ class Copy:
 
     def begin(self) -> None:
         """Raises ConfigurationError if the target is the source, lies inside or around it, or holds other objects."""
-        _require_apart(self._source.root, self._target.root)
+        require_apart(self._source.root, self._target.root)
         if not self._target.exists(MARKER):
             self._require_empty()
             # Left by the move to this source, if it was killed at its very end.
@@ -191,7 +191,8 @@ def _through(digest: _Digest, pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _require_apart(source: str, target: str) -> None:
+def require_apart(source: str, target: str) -> None:
+    """ConfigurationError unless these two roots are two places, none inside the other."""
     inner, outer = f"{_place(target)}/", f"{_place(source)}/"
     if inner == outer:
         raise _refusal(target, "it is the store itself")

@@ -66,7 +66,8 @@ def test_a_damaged_backup_and_another_stores_leave_the_ledger_as_it_is(made: Hom
     path, before = backup(made), everything(made)
     storage = Storage(made.store)
     storage.put("ledger/2026-01-01T00-00-00Z.db", storage.get(path)[:5000])
-    with pytest.raises(LedgerError, match=f"use the ledger {made.store}/ledger/2026-01-01.* damaged"):
+    said = f"use the ledger {made.store}/ledger/2026-01-01.* damaged .*Name another backup"
+    with pytest.raises(LedgerError, match=said):
         restore(made, "2026-01-01T00-00-00Z.db")
     assert not list(made.root.glob("ledger.db.new*"))
     Ledger.create(f"sqlite:///{tmp_path / 'other.db'}")

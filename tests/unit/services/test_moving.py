@@ -218,6 +218,12 @@ def test_a_move_and_an_up_exclude_each_other(home: Home, champion: Model, target
     move(home, target, Console())
 
 
+def test_a_place_inside_the_store_is_refused_before_it_is_made(home: Home, champion: Model) -> None:
+    with pytest.raises(ConfigurationError, match="one of the two is inside the other"):
+        move(home, f"{home.store}/inside", Console())
+    assert not (local_folder(home.store) / "inside").exists()
+
+
 def test_a_worker_elsewhere_that_holds_a_trial_is_waited_for(home: Home, champion: Model, target: str) -> None:
     row = {"config": {}, "state": "running", "worker": "w", "lease_until": time.time() + 60}
     with Ledger.at(home).begin() as connection:
