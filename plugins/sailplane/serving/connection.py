@@ -25,7 +25,9 @@ class Connection(HttpToolsProtocol):
     _upgrade = False
     _silence: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
+    # What answers now. With requests behind it, `cycle` is the last one of these.
     _task: asyncio.Task[None] | None = None
+    _answering: Any = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
@@ -38,6 +40,7 @@ class Connection(HttpToolsProtocol):
         # Nobody waits for the answer any more. Requests that came behind it on this connection never begin.
         self.pipeline.clear()
         if self._task is not None:
+            self._answering.disconnected = True
             self._task.cancel()
 
     def pause_writing(self) -> None:
@@ -48,7 +51,15 @@ class Connection(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = self._answering
+        # The time is that of one reply: all of its pieces together.
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self._forget_unread()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The last piece is still to be written. If it does not fit, its time begins then.
+        if not self.flow.write_paused:
             self._forget_unread()
 
     def data_received(self, data: bytes) -> None:
@@ -87,6 +98,7 @@ class Connection(HttpToolsProtocol):
                 if not cycle.disconnected:
                     raise
 
+        self._answering = cycle
         self._task = task = self.loop.create_task(cycle.run_asgi(cancelled_quietly))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
