@@ -29,6 +29,7 @@ from sailplane.registry.bundle import Bundle
 from sailplane.registry.columns import read
 from sailplane.serving import identity, seldon
 from sailplane.serving.json_body import written
+from sailplane.serving.message_json import as_json, shortest
 from sailplane.serving.seldon_counts import SharedCounts
 from sailplane.serving.violations import DEFAULT, Policy, Violations, chosen, judged
 from sailplane.storage import Storage
@@ -71,14 +72,14 @@ class SeldonModel:
         """A REST request's JSON in, the reply's out; or one SeldonMessage for another. A bad request gets its status
         and its reason in the reply."""
         if hasattr(message, "DESCRIPTOR"):
-            return _as_proto(self._answer(_as_json(message)), type(message))
-        return self._answer(message)
+            return _as_proto(self._answer(lambda: as_json(message)), type(message))
+        return self._answer(lambda: message)
 
     def send_feedback_raw(self, feedback: Any) -> Any:
         """One line of the log, by the request's puid; the server itself counts rewards. RequestError without a puid."""
-        told = _as_json(feedback)
+        told = as_json(feedback)
         puid = _puid(told)
-        line = {"puid": puid, "reward": told.get("reward", 0.0), "truth": told.get("truth")}
+        line = {"puid": puid, "reward": shortest(feedback.reward), "truth": told.get("truth")}
         _log.info("feedback %s", written(line).decode())
         reply = {"meta": {"puid": puid, "requestPath": {self._bundle.manifest.model: self._bundle.version}}}
         return _as_proto(reply, type(feedback.request))
@@ -101,15 +102,15 @@ class SeldonModel:
         """Of all processes of this server, in Prometheus' form."""
         return self._counts.text()
 
-    def _answer(self, message: Any) -> dict[str, Any]:
+    def _answer(self, read: Callable[[], Any]) -> dict[str, Any]:
         start = time.perf_counter()
-        status, reply, scores = self._judged(message)
+        status, reply, scores = self._judged(read)
         self._counts.answered(status, time.perf_counter() - start, scores)
         return reply
 
-    def _judged(self, message: Any) -> tuple[int, dict[str, Any], np.ndarray | None]:
+    def _judged(self, read: Callable[[], Any]) -> tuple[int, dict[str, Any], np.ndarray | None]:
         try:
-            return 200, *self._reply(message)
+            return 200, *self._reply(read())
         except RequestError as error:
             return error.status, seldon.failure(error.status, str(error)), None
         except ModelError as error:
@@ -170,16 +171,6 @@ def _at_exit_of_this_process(act: Callable[[], None]) -> None:
     """Not of the workers that are forked from it, which end before it and are started again."""
     pid = os.getpid()
     atexit.register(lambda: act() if os.getpid() == pid else None)
-
-
-def _as_json(message: Any) -> Any:
-    """JSON has no NaN, and a tensor may: there it stays a number."""
-    from google.protobuf.json_format import MessageToDict
-
-    found = MessageToDict(message)
-    if "DefaultData" in type(getattr(message, "data", None)).__name__ and message.data.HasField("tensor"):
-        found["data"]["tensor"]["values"] = list(message.data.tensor.values)
-    return found
 
 
 def _as_proto(reply: dict[str, Any], kind: Callable[[], Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,20 @@ model.load()
 metrics = SeldonMetrics()
 for message in json.loads(sys.argv[2]):
     print(json.dumps(MessageToDict(predict(model, ParseDict(message, SeldonMessage()), metrics))))
+"""
+
+
+FEEDBACK = """
+import json, logging, sys
+from google.protobuf.json_format import MessageToDict, ParseDict
+from seldon_core.metrics import SeldonMetrics
+from seldon_core.proto.prediction_pb2 import Feedback
+from seldon_core.seldon_methods import send_feedback
+from sailplane.serving import SeldonModel
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+model = SeldonModel(sys.argv[1])
+for message in json.loads(sys.argv[2]):
+    print(json.dumps(MessageToDict(send_feedback(model, ParseDict(message, Feedback()), "model", SeldonMetrics()))))
 """
 
 
@@ -91,6 +106,30 @@ def test_seldons_own_messages_get_one_back_good_or_bad(seldon_python: Path, tmp_
     assert good["data"]["ndarray"] == rows["data"]["ndarray"]
     assert (bad["status"]["code"], bad["status"]["status"]) == (400, "FAILURE")
     assert "field 'distance' of row 0" in bad["status"]["info"]
+
+
+def test_nan_in_a_message_is_a_null(seldon_python: Path, tmp_path: Path) -> None:
+    """As it is for our own server."""
+    bundle = tiny.bundle(tmp_path / "bundle")
+    without, no_wind = {**tiny.RECORD, "wind": None}, {**tiny.RECORD, "wind": math.nan}
+    messages = [
+        {"data": {"names": list(record), "ndarray": [list(record.values())]}, "meta": {"tags": {"a": tag}}}
+        for record, tag in ((without, None), (no_wind, math.inf), ({**tiny.RECORD, "distance": math.nan}, None))
+    ]
+    expected, given, refused = ran(seldon_python, MESSAGES, str(bundle.folder), json.dumps(messages))
+    assert given["data"] == expected["data"]
+    assert refused["status"]["code"] == 400
+    assert "field 'distance' of row 0" in refused["status"]["info"]
+
+
+def test_feedback_is_logged_whatever_numbers_it_holds(seldon_python: Path, tmp_path: Path) -> None:
+    bundle = tiny.bundle(tmp_path / "bundle")
+    fed_back = {"response": {"meta": {"puid": "a"}}, "reward": 0.9, "truth": {"data": {"ndarray": [[math.nan, 1]]}}}
+    command = [seldon_python, "-c", FEEDBACK, str(bundle.folder), json.dumps([fed_back])]
+    process = subprocess.run(command, env=settings(), capture_output=True, text=True, timeout=120)
+    logged = '{"puid":"a","reward":0.9,"truth":{"data":{"ndarray":[[null,1.0]]}}}'
+    assert f"feedback {logged}" in process.stdout, process.stderr
+    assert json.loads(process.stdout.splitlines()[-1])["meta"]["puid"] == "a"
 
 
 def test_three_limits_are_passed_over_and_no_other(seldon_python: Path) -> None:

@@ -1,0 +1,54 @@
+"""Seldon's protobuf messages in their REST form. NaN, which JSON does not have, stays a number.
+
+protobuf's own `MessageToDict` makes a text of it or, in newer releases and outside tensors, raises ValueError. No class
+of protobuf is imported: a message brings those of the server that got it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, MutableSequence
+from typing import Any, Final
+
+_VALUE: Final = "google.protobuf.Value"
+_STRUCT: Final = "google.protobuf.Struct"
+_LIST: Final = "google.protobuf.ListValue"
+
+
+def as_json(message: Any) -> Any:
+    """The fields that are set."""
+    kind = message.DESCRIPTOR.full_name
+    if kind == _VALUE:
+        return plain(message)
+    if kind == _LIST:
+        return [plain(one) for one in message.values]
+    if kind == _STRUCT:
+        return {name: plain(one) for name, one in message.fields.items()}
+    return {field.json_name: _held(value) for field, value in message.ListFields()}
+
+
+def plain(value: Any) -> Any:
+    """A google.protobuf.Value as JSON has it."""
+    kind = value.WhichOneof("kind")
+    if kind == "list_value":
+        return [plain(one) for one in value.list_value.values]
+    if kind == "struct_value":
+        return {name: plain(one) for name, one in value.struct_value.fields.items()}
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def shortest(number: float) -> float:
+    """The shortest number that is the same float32, so that 0.9 does not become 0.89999998."""
+    import numpy as np
+
+    return float(str(np.float32(number)))
+
+
+def _held(value: Any) -> Any:
+    if hasattr(value, "DESCRIPTOR"):
+        return as_json(value)
+    if isinstance(value, Mapping):
+        return {name: _held(one) for name, one in value.items()}
+    if isinstance(value, MutableSequence):
+        # Those of a tensor are many.
+        return [_held(one) for one in value] if hasattr(value[0], "DESCRIPTOR") else list(value)
+    return b64encode(value).decode() if isinstance(value, bytes) else value
