@@ -19,6 +19,7 @@ from sailplane.serving.grpc_server import Call, Method
 from sailplane.serving.in_flight import LONG_BODY
 from sailplane.serving.json_body import go_on
 from sailplane.serving.long_requests import Part
+from sailplane.serving.message_json import plain, shortest
 from sailplane.serving.open_inference_grpc import parsed
 from sailplane.serving.pieces import LONGEST
 from sailplane.serving.request_log import is_shadow
@@ -89,10 +90,20 @@ class Methods:
 
     async def _fed_back(self, body: bytes, call: Call) -> bytes:
         model, version = self._bundle.manifest.model, self._bundle.version
-        message = _feedback(body)
-        # The log has feedback in its REST form alone.
-        call.body = orjson.dumps(message)
-        given = feedback.feedback_of(message, model)
+        _check_size(len(body), "bytes")
+
+        def read() -> feedback.Feedback:
+            message = _feedback(body)
+            # The log has feedback in its REST form alone, which may be longer.
+            call.body = orjson.dumps(message)
+            _check_size(len(call.body), "bytes as JSON")
+            return feedback.feedback_of(message, model)
+
+        if len(body) <= LONG_BODY:
+            given = read()
+        else:
+            async with self._scorer.long.turn(self._scorer.patience(call.seconds)) as work:
+                given = await work.aside(read)
         call.id = given.puid
         if given.reward is not None and not is_shadow(call.headers):
             self._scorer.metrics.rewarded(given.answered, given.reward)
@@ -145,7 +156,7 @@ def _json_data(data: Any, most: int | None) -> Iterator[tuple[int, dict[str, Any
     else:
         _check_length(data.struct_value, "jsonData")
         fields = parsed(Struct, data.struct_value).fields if data.HasField("struct_value") else None
-        yield 1, {"jsonData": None if fields is None else {name: _plain(value) for name, value in fields.items()}}
+        yield 1, {"jsonData": None if fields is None else {name: plain(value) for name, value in fields.items()}}
 
 
 def _lists(values: Sequence[bytes], most: int | None, which: str) -> Iterator[list[Any]]:
@@ -154,7 +165,7 @@ def _lists(values: Sequence[bytes], most: int | None, which: str) -> Iterator[li
         found = []
         for place, value in enumerate(values[start : start + step], start):
             _check_length(value, f"{which}, number {place}")
-            found.append(_plain(parsed(Value, value)))
+            found.append(plain(parsed(Value, value)))
         yield found
 
 
@@ -163,20 +174,10 @@ def _check_length(text: bytes, which: str) -> None:
         raise RequestError("read", which, status=413, got=f"{len(text)} bytes", expected=f"at most {LONGEST} bytes")
 
 
-def _plain(value: Any) -> Any:
-    """As JSON has it."""
-    kind = value.WhichOneof("kind")
-    if kind == "list_value":
-        return [_plain(one) for one in value.list_value.values]
-    if kind == "struct_value":
-        return {name: _plain(one) for name, one in value.struct_value.fields.items()}
-    return None if kind in (None, "null_value") else getattr(value, kind)
-
-
 def _meta(text: bytes) -> dict[str, Any]:
     _check_length(text, "meta")
     meta = parsed(messages.Meta, text)
-    found: dict[str, Any] = {"tags": {name: _plain(value) for name, value in meta.tags.items()}}
+    found: dict[str, Any] = {"tags": {name: plain(value) for name, value in meta.tags.items()}}
     return found | {"requestPath": dict(meta.request_path)} | ({"puid": meta.puid} if meta.puid else {})
 
 
@@ -191,18 +192,19 @@ def _row(scores: list[float]) -> bytes:
     return bytes(row.SerializeToString())
 
 
+def _check_size(size: int, unit: str) -> None:
+    """Longer feedback would find no place in the log of requests."""
+    if size > feedback.MOST_BYTES:
+        expected = f"at most {feedback.MOST_BYTES}"
+        raise RequestError("read feedback", status=413, got=f"{size} {unit}", expected=expected)
+
+
 def _feedback(body: bytes) -> dict[str, Any]:
     """In its REST form. A reward of 0 is not on the wire: of feedback with a truth it means that there is none."""
-    import numpy as np
-
-    if len(body) > feedback.MOST_BYTES:
-        expected = f"at most {feedback.MOST_BYTES} bytes"
-        raise RequestError("read feedback", status=413, got=f"{len(body)} bytes", expected=expected)
     message = parsed(messages.Feedback, body)
     sides = {side: {"meta": _meta(getattr(message, side).meta)} for side in ("request", "response")}
     truth = _truth(message.truth) if message.HasField("truth") else None
-    # The shortest number that is the same float32, so that 0.9 does not become 0.89999998.
-    reward = float(str(np.float32(message.reward)))
+    reward = shortest(message.reward)
     return {**sides, "truth": truth, "reward": None if truth and not reward else reward}
 
 
