@@ -28,6 +28,7 @@ from sailplane.serving import (
 )
 from sailplane.serving.answers import JSON, Answer, Request, failure, refusal, send_answer
 from sailplane.serving.form_body import is_form, message_of_form
+from sailplane.serving.guard import HEALTH
 from sailplane.serving.in_flight import LONG_BODY
 from sailplane.serving.long_requests import Part
 from sailplane.serving.pieces import Buffer
@@ -110,7 +111,7 @@ class ModelServer:
         if handler is None:
             allowed = ", ".join(methods)
             return failure(405, f"{path} takes {allowed}, not {scope['method']}.", (b"allow", allowed.encode()))
-        if self._authorization and "/health/" not in path:
+        if self._authorization and path not in HEALTH:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, self._authorization):
                 return failure(

@@ -13,9 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
+from sailplane.serving.guard import HEALTH, Guard
 from sailplane.serving.scorer import Scorer
 from tests.unit.registry import tiny
-from tests.unit.serving.asked import NAMES, ask, called, predict
+from tests.unit.serving.asked import NAMES, ask, called, predict, server_of
 
 SLOW = "    time.sleep(0.05)\n    numbers ="
 
@@ -84,7 +85,25 @@ def test_a_token_is_wanted_by_all_but_the_health_checks(bundle: Bundle) -> None:
     right = ask(bundle, "POST", "/predict", message, token="secret", headers={"authorization": "Bearer secret"})
     assert right.status_code == 200
     assert ask(bundle, "GET", "/metrics", token="secret").status_code == 401
-    assert ask(bundle, "GET", "/v2/health/ready", token="secret").status_code == 200
+    assert ask(bundle, "GET", "/v2/models/flights/ready", token="secret").status_code == 401
+    for path in HEALTH:
+        assert ask(bundle, "GET", path, token="secret").status_code == 200
+
+
+def test_a_model_by_the_name_of_health_is_no_health_check(tmp_path: Path) -> None:
+    health = tiny.bundle(tmp_path / "bundle", model="health")
+    for method, path in (("POST", "/v2/models/health/infer"), ("GET", "/v2/models/health/ready")):
+        assert ask(health, method, path, token="secret").status_code == 401
+        guarded = httpx.ASGITransport(app=Guard(server_of(health, None)))
+        asked = httpx.Request(method, f"http://evil.example{path}")
+        assert asyncio.run(_status(guarded, asked)) == 403
+        live = httpx.Request("GET", "http://evil.example/v2/health/live")
+        assert asyncio.run(_status(guarded, live)) == 200
+
+
+async def _status(transport: httpx.ASGITransport, request: httpx.Request) -> int:
+    async with httpx.AsyncClient(transport=transport) as client:
+        return (await client.send(request)).status_code
 
 
 def test_a_caller_that_has_no_time_is_told_so_at_once(bundle: Bundle) -> None:
