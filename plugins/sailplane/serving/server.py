@@ -34,7 +34,7 @@ _DRAIN_SECONDS: Final = 8
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The golden rows have to get their scores before a port is opened."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     return_early()
     # A form that is broken is its sender's matter.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -104,12 +104,23 @@ class _Server(uvicorn.Server):
             self._log.close()
 
 
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.body_limit > options.in_flight_limit:
+        parser.error(
+            f"read --body-limit: {options.body_limit}; expected at most --in-flight-limit, {options.in_flight_limit}. "
+            "The server could never read a larger body."
+        )
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sailplane.serving.server", description=__doc__)
     limits = Limits()
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on")
-    parser.add_argument("--grpc-port", type=int, help="also speak the Open Inference Protocol over gRPC")
+    parser.add_argument("--grpc-port", type=int, help="also answer the Open Inference Protocol and Seldon's over gRPC")
     parser.add_argument("--token-file", type=Path, help="a file with the bearer token that every request has to bring")
     parser.add_argument("--deadline", type=float, default=limits.seconds, help="seconds until a request is given up")
     parser.add_argument("--body-limit", type=int, default=limits.body, help="bytes of a request")
@@ -118,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--request-log", type=Path, metavar="FOLDER", help="leave there what is answered")
     parser.add_argument("--on-violation", choices=CHOICES, default=DEFAULT, help="of values that fail a schema's check")
-    parser.add_argument("--on-violation-file", type=Path, help="a file that says it, and may change meanwhile")
+    parser.add_argument("--on-violation-file", type=Path, help="a file that says it, while it is there")
     # The last, where who starts it looks for it.
     parser.add_argument("--port", type=int, required=True)
     return parser

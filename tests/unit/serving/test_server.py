@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from sailplane.registry.bundle import Bundle
 from sailplane.serving import server
 
@@ -23,3 +25,13 @@ def test_a_deployment_is_described_without_pandas_or_onnxruntime() -> None:
 
 def test_a_damaged_bundle_opens_no_port(bundle: Bundle, tmp_path: Path) -> None:
     assert server.main(["--bundle", str(tmp_path / "nothing"), "--port", "1"]) == 1
+
+
+def test_a_limit_of_a_body_that_could_never_be_held_is_refused(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits = ["--body-limit", "2000", "--in-flight-limit", "1000"]
+    with pytest.raises(SystemExit) as ended:
+        server.main(["--bundle", str(bundle.folder), "--port", "1", *limits])
+    assert ended.value.code == 2
+    assert "read --body-limit: 2000; expected at most --in-flight-limit, 1000." in capsys.readouterr().err
