@@ -86,11 +86,10 @@ class LongRequests:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read")
         self._turn = asyncio.Semaphore(1)
 
-    def later(self, work: Callable[[], object], seconds: Sequence[float]) -> None:
+    def later(self, work: Callable[[], object], seconds: Sequence[float]) -> list[asyncio.TimerHandle]:
         """In the thread, after each of these times."""
         loop = asyncio.get_running_loop()
-        for one in seconds:
-            loop.call_later(one, self._thread.submit, work)
+        return [loop.call_later(one, self._thread.submit, work) for one in seconds]
 
     @asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[Work]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 
 # After the last large body; gRPC frees a message some time after its call has ended.
-_TRIM_SECONDS: Final = (0.0, 1.0, 4.0)
+_TRIM_SECONDS: Final = (1.0, 4.0)
+# While large bodies come and go.
+_BETWEEN_TRIMS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ class Scorer:
         self.log = RequestLog(log, bundle, self.metrics.dropped) if log else None
         # A score takes at most 16 bytes of a reply in JSON, which so is no longer than a request may be.
         self.long = LongRequests(self.read, self.score, self.limits.body // 16)
-        self.in_flight = InFlight(self.limits.in_flight, lambda: self.long.later(trim, _TRIM_SECONDS))
+        self.in_flight = InFlight(self.limits.in_flight, self._trim)
+        self._trims: list[asyncio.TimerHandle] = []
+        self._next_trim = 0.0
 
     @property
     def most_rows(self) -> int:
@@ -79,6 +85,15 @@ class Scorer:
         or than the limit."""
         rows = len(values[self.bundle.manifest.inputs[0].name])
         return await self._batcher.score(values, rows, self.patience(seconds))
+
+    def _trim(self) -> None:
+        """Now, unless that was a moment ago, and after a while. What was planned before is not done."""
+        for planned in self._trims:
+            planned.cancel()
+        if (now := time.monotonic()) >= self._next_trim:
+            self._next_trim = now + _BETWEEN_TRIMS
+            self.long.later(trim, (0.0,))
+        self._trims = self.long.later(trim, _TRIM_SECONDS)
 
 
 def _after(first: int, violations: Iterator[Violation]) -> Iterator[Violation]:
