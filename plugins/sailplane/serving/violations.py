@@ -48,10 +48,12 @@ class Violations:
 
 
 class Policy:
-    """The choice of today: that of a file, in which it may change while the server runs, or a fixed one."""
+    """The choice of today: that of a file, in which it may change while the server runs. Without the file it is the
+    fixed one."""
 
     def __init__(self, choice: OnViolation = DEFAULT, file: Path | None = None) -> None:
-        self._choice, self._file, self._next = choice, file, 0.0
+        self._fixed = self._choice = choice
+        self._file, self._next = file, 0.0
 
     def __call__(self) -> OnViolation:
         if self._file is not None and time.monotonic() >= self._next:
@@ -61,7 +63,7 @@ class Policy:
 
     def _read(self, file: Path) -> OnViolation:
         try:
-            return declared(file)
+            return declared(file, self._fixed)
         except ConfigurationError as error:
             _log.warning("on_violation stays %r: %s", self._choice, error)
             return self._choice
@@ -73,12 +75,12 @@ def declare(file: Path, choice: OnViolation) -> None:
     replace_file(file, json.dumps({"on_violation": choice}))
 
 
-def declared(file: Path) -> OnViolation:
-    """Raises ConfigurationError for a file that does not say it."""
+def declared(file: Path, missing: OnViolation = DEFAULT) -> OnViolation:
+    """`missing` without the file. Raises ConfigurationError for a file that does not say it."""
     try:
         values = json.loads(file.read_bytes())
     except FileNotFoundError:
-        return DEFAULT
+        return missing
     except (OSError, ValueError) as error:
         raise ConfigurationError("read on_violation in", file, got=error, remedy="Deploy the model again.") from error
     return chosen(values.get("on_violation") if isinstance(values, dict) else values, f"in {file}")

@@ -189,6 +189,20 @@ def test_the_choice_of_a_file_changes_while_the_server_runs(
         declared(file)
 
 
+def test_without_its_file_the_fixed_choice_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("sailplane.serving.violations.time.monotonic", lambda: now)
+    file = tmp_path / "flights.json"
+    policy = Policy("flag", file)
+    assert policy() == "flag"
+    declare(file, "answer")
+    now = 1.0
+    assert policy() == "answer"
+    file.unlink()
+    now = 2.0
+    assert policy() == "flag"
+
+
 def test_another_choice_is_refused_by_name() -> None:
     with pytest.raises(ConfigurationError, match="read on_violation of deploy: 'warn'; expected 'refuse' or 'flag' or"):
         chosen("warn", "of deploy")
