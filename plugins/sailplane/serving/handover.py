@@ -6,7 +6,9 @@ Each step may be repeated: whoever is killed in the middle leaves a service that
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final
 
 import psutil
 
@@ -166,5 +168,15 @@ def _connected(ports: set[int | None]) -> bool:
 
 
 def _connections(status: str) -> list[int]:
-    """The port on this side of each TCP connection of this machine that has the status."""
-    return [one.laddr.port for one in psutil.net_connections(kind="tcp") if one.status == status and one.laddr]
+    """The port on this side of each TCP connection that has the status."""
+    return [one.laddr.port for one in _sockets() if one.status == status and one.laddr]
+
+
+def _sockets() -> Iterator[Any]:
+    """Of this machine. macOS shows a user only those of the user's own processes, and these are what is asked for."""
+    try:
+        yield from psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        for process in psutil.process_iter():
+            with suppress(psutil.AccessDenied, psutil.NoSuchProcess):
+                yield from process.net_connections(kind="tcp")
