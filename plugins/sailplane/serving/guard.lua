@@ -1,6 +1,7 @@
--- Refuses what a page of another origin asks, and what names a foreign host, as `origins.py` does: nothing else keeps a
--- page that is open in a browser on this machine from a router that asks for no token. Above this stand EXACT, SUFFIXES
--- and ANY: the names of hosts that are allowed.
+-- Refuses requests of pages of other origins, and of foreign hosts: nothing else keeps a page that is open in a browser on
+-- this machine from a router that asks for no token. The rules are those of `origins.py`, but a link on a foreign page is
+-- refused as well, because this API has no pages. Above this stand EXACT, SUFFIXES and ANY: the names of hosts that are
+-- allowed.
 
 local OWN = { ["same-origin"] = true, ["none"] = true }
 local PORTS = { http = ":80", https = ":443" }
@@ -33,9 +34,16 @@ local function is_own(origin, host)
   return not ANY and place ~= "localhost" and place ~= "127.0.0.1" and answers_to(place)
 end
 
+-- Of a host with or without a port; nil if there is none.
+local function name_of(host)
+  local name = host:gsub(":%d+$", "")
+  return name:match("^%[[%x:.]+%]$") or name:match("^[^%s:/?#@%[%]]+$")
+end
+
 local function refusal(headers)
   local host = (headers:get(":authority") or ""):lower()
-  if not answers_to(host:match("^(%[[%x:.]+%])") or host:match("^([^:]*)")) then
+  local name = name_of(host)
+  if not name or not answers_to(name) then
     return "The host '" .. host:sub(1, 100) .. "' is not one of this router's."
   end
   local origin, site = headers:get("origin"), headers:get("sec-fetch-site")

@@ -112,6 +112,11 @@ def test_a_setting_adds_names_and_a_token_makes_the_names_needless(
     for host, origin in (("lan", ""), ("other.example", ""), ("ml.example", "https://ml.example:444")):
         assert feed_back(named, {"Host": host, **({"Origin": origin} if origin else {})}).status_code == 403, host
 
+    _restarted(anyone := replace(platform, allowed_hosts=("*",)), supervisor)
+    assert wait_until(lambda: feed_back(anyone, {"Host": "any.example:9000"}).status_code == 200, seconds=5)
+    for host in ("", "a/b", "any.example:x"):
+        assert feed_back(anyone, {"Host": host}).status_code in (400, 403), host
+
     file = platform.root.parent / "secret"
     file.write_text("a-token\n")
     take_token(with_token := replace(platform, token=file))
