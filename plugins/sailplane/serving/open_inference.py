@@ -54,6 +54,23 @@ def identity(message: object) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def most_inputs(inputs: Sequence[Field]) -> int:
+    """How many a request may have to be read at all. A few too many are refused by name."""
+    return 2 * len(inputs)
+
+
+def check_count(count: int, inputs: Sequence[Field]) -> None:
+    """Raises RequestError for more inputs than are read, before each of them costs time and memory."""
+    if count > most_inputs(inputs):
+        got = f"more than {most_inputs(inputs)} of them"
+        raise RequestError("read inputs", got=got, expected=f"at most {len(inputs)}, one for each field")
+
+
+def flat(data: list[Any]) -> list[Any]:
+    """The specification lets a client nest the data as the shape says, or not."""
+    return [item for row in data for item in (row if isinstance(row, list) else [row])]
+
+
 def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
     """The request's rows, by the fields that it gives."""
     tensors = message.get("inputs") if isinstance(message, Mapping) else None
@@ -141,11 +158,10 @@ def _values(tensor: Mapping[str, Any]) -> list[object]:
         raise RequestError("read shape of", which, got=shown(shape), expected="[rows] or [rows, 1], rows positive")
     if not isinstance(data, list):
         raise RequestError("read data of", which, got=shown(data), expected="a list", remedy=_REMEDY)
-    # The specification lets a client nest the data as the shape says, or not.
-    flat = [item for row in data for item in (row if isinstance(row, list) else [row])]
-    if len(flat) != sizes[0]:
-        raise RequestError("read data of", which, got=f"{len(flat)} values", expected=f"{sizes[0]}, as shape says")
-    return flat
+    values = flat(data)
+    if len(values) != sizes[0]:
+        raise RequestError("read data of", which, got=f"{len(values)} values", expected=f"{sizes[0]}, as shape says")
+    return values
 
 
 def _with_nulls(values: list[object], tensor: Mapping[Any, Any], field: Field) -> list[object]:

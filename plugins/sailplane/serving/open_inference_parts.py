@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -15,7 +15,10 @@ from sailplane.registry.columns import shown
 from sailplane.serving import open_inference
 from sailplane.serving import open_inference_binary as binary
 from sailplane.serving.long_requests import Part
-from sailplane.serving.pieces import Buffer, elements, is_array, located, members, whole
+from sailplane.serving.pieces import LONGEST, Buffer, elements, first_of, is_array, members, whole
+
+_HEAD: Final = ("id", "outputs", "parameters")
+_DESCRIBED: Final = ("datatype", "shape", "parameters")
 
 
 @dataclass
@@ -55,14 +58,15 @@ def split(
     if length is not None:
         text, rest = binary.split(memoryview(text), length)
         raw = memoryview(rest)
-    found = members(text)
-    head: dict[str, Any] = {
-        name: whole(value, name) for name, value in found.items() if name in ("id", "outputs", "parameters")
-    }
+    found = members(text, ("inputs", *_HEAD))
+    head: dict[str, Any] = {name: whole(found[name], name) for name in _HEAD if name in found}
     given = found.get("inputs", memoryview(b"null"))
     if not is_array(given):
         open_inference.columns({**head, "inputs": whole(given, "inputs")}, inputs)
-    tensors = list(_tensors(located(given, list[_Written], "inputs"), raw, most, binary_data=length is not None))
+    written = first_of(given, _Written, open_inference.most_inputs(inputs) + 1, "inputs")
+    open_inference.check_count(len(written), inputs)
+    _check_described(written)
+    tensors = list(_tensors(written, raw, most, binary_data=length is not None))
     return head, parts(head, tensors, inputs, most)
 
 
@@ -88,7 +92,7 @@ def _tensors(written: list[_Written], raw: memoryview, most: int, *, binary_data
     for one in written:
         which = f"input {one.name[:60]!r}"
         described: dict[Any, Any] = {"name": one.name}
-        for name in ("datatype", "shape", "parameters"):
+        for name in _DESCRIBED:
             described[name] = whole(memoryview(getattr(one, name)), f"{name} of {which}")
         size = binary.size(described) if binary_data else None
         if size is None:
@@ -113,12 +117,20 @@ def _evenly(values: Iterator[list[Any]], most: int) -> Iterator[list[Any]]:
     held: list[Any] = []
     for piece in values:
         held += piece
-        while len(held) >= most:
-            yield held[:most]
-            del held[:most]
+        even = len(held) - len(held) % most
+        for start in range(0, even, most):
+            yield held[start : start + most]
+        del held[:even]
     yield held
     while True:
         yield []
+
+
+def _check_described(tensors: Sequence[_Written]) -> None:
+    size = sum(len(memoryview(getattr(tensor, name))) for tensor in tensors for name in _DESCRIBED)
+    if size > LONGEST:
+        got, limit = f"{size} bytes", f"at most {LONGEST} bytes beside the data"
+        raise RequestError("read inputs", status=413, got=got, expected=limit)
 
 
 def _check_rows(tensors: Sequence[Tensor]) -> None:

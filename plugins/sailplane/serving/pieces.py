@@ -19,22 +19,51 @@ from sailplane.serving.json_body import parsed
 
 Buffer = bytes | bytearray | memoryview
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 # Bytes of a message without its rows, and of one piece of the rows.
 LONGEST: Final = 2**20
+# Characters of an error.
+_LONGEST_TOLD: Final = 200
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
 _FLAT: Final = rb'[\[{](?:[^\[\]{}"]++|' + _STRING + rb")*+[\]}]"
 # A scalar, or a list or object of scalars. The quantifiers are possessive: no text makes it look twice.
-_ELEMENT: Final = rb"\s*+(?:" + _FLAT + rb"|" + _STRING + rb'|[^\s\[\]{},"]++)\s*+(?:,|\Z)'
+_ELEMENT: Final = rb"\s*+(?:" + _FLAT + rb"|" + _STRING + rb'|[^\s\[\]{},"]++)\s*+'
+_WITH_COMMA: Final = _ELEMENT + b","
+_LAST_TOO: Final = _ELEMENT + rb"(?:,|\Z)"
 
 
-def members(text: Buffer) -> dict[str, memoryview]:
-    """The values of an object, each as it is written. Raises RequestError for a text that is no object in JSON."""
-    return {name: memoryview(value) for name, value in located(text, dict[str, msgspec.Raw]).items()}
+def members(
+    text: Buffer, names: tuple[str, ...], which: str = "request", *, only: str | None = None
+) -> dict[str, memoryview]:
+    """The values with these names in an object, each as it is written. The rest is skipped; with `only`, which says
+    what is expected, it is refused. Raises RequestError for a text that is no object in JSON."""
+    found = located(text, _object(names, strict=only is not None), which, only)
+    given = ((name, getattr(found, name)) for name in names)
+    return {name: memoryview(value) for name, value in given if value is not msgspec.UNSET}
 
 
-def located(text: Buffer, kind: type[T], which: str = "request") -> T:
+@cache
+def _object(names: tuple[str, ...], *, strict: bool) -> type[msgspec.Struct]:
+    fields = [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names]
+    return msgspec.defstruct("Object", fields, forbid_unknown_fields=strict)
+
+
+def first_of(text: Buffer, kind: type[S], most: int, which: str) -> list[S]:
+    """Up to `most` elements of an array. The rest is skipped."""
+    found = located(text, _array(kind, most), which)
+    given = (getattr(found, name) for name in found.__struct_fields__)
+    return [one for one in given if one is not msgspec.UNSET]
+
+
+@cache
+def _array(kind: type[msgspec.Struct], most: int) -> type[msgspec.Struct]:
+    fields = [(f"number_{place}", kind | msgspec.UnsetType, msgspec.UNSET) for place in range(most)]
+    return msgspec.defstruct("Array", fields, array_like=True)
+
+
+def located(text: Buffer, kind: type[T], which: str = "request", expected: str | None = None) -> T:
     try:
-        return _located(text, kind, which)
+        return _located(text, kind, which, expected)
     except RecursionError as error:
         raise RequestError("read request", got="no valid JSON: it is nested too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -42,13 +71,14 @@ def located(text: Buffer, kind: type[T], which: str = "request") -> T:
         raise RequestError("read request", got=f"no valid JSON: {_plain(error)}", remedy=remedy) from error
 
 
-def _located(text: Buffer, kind: type[T], which: str) -> T:
+def _located(text: Buffer, kind: type[T], which: str, expected: str | None) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
         # It looks no further than the first value that is of another type.
         msgspec.json.decode(text, type=msgspec.Raw)
-        raise RequestError("read", which, got=error, remedy="See /openapi.json for what is expected.") from error
+        got, remedy = str(error)[:_LONGEST_TOLD], "See /openapi.json for what is expected."
+        raise RequestError("read", which, got=got, expected=expected, remedy=remedy) from error
 
 
 def whole(text: memoryview, which: str) -> Any:
@@ -82,21 +112,27 @@ def elements(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
 
 
 def _end(text: memoryview, place: int, most: int, which: str) -> int:
-    """The end of the next piece, which has fewer elements if they are long."""
-    for count in (most, max(1, most // 16), 1):
-        found = _some(count).match(text, place)
-        if found is None:
-            start = bytes(text[place : place + 60]).decode(errors="replace")
-            raise RequestError("read", which, got=f"lists or objects within {shown(start)}", expected="plain values")
-        size = found.end() - place
-        if size <= LONGEST:
-            return place + size
-    raise RequestError("read", which, status=413, got=f"{size} bytes", expected=f"at most {LONGEST} bytes")
+    """The end of the next piece, which has fewer elements if they are long. At most LONGEST bytes are read: long
+    elements would otherwise be read again for each piece."""
+    limit = place + LONGEST
+    found = _some(_WITH_COMMA if limit < len(text) else _LAST_TOO, most).match(text, place, limit)
+    if found is None:
+        raise _refused(text, place, which)
+    return found.end()
+
+
+def _refused(text: memoryview, place: int, which: str) -> RequestError:
+    found = _some(_LAST_TOO, 1).match(text, place)
+    if found is None:
+        start = bytes(text[place : place + 60]).decode(errors="replace")
+        return RequestError("read", which, got=f"lists or objects within {shown(start)}", expected="plain values")
+    size = found.end() - place
+    return RequestError("read", which, status=413, got=f"{size} bytes", expected=f"at most {LONGEST} bytes")
 
 
 @cache
-def _some(most: int) -> re.Pattern[bytes]:
-    return re.compile(rb"(?:" + _ELEMENT + rb"){1,%d}+" % most, re.DOTALL)
+def _some(element: bytes, most: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:" + element + rb"){1,%d}+" % most, re.DOTALL)
 
 
 def _plain(error: Exception) -> str:

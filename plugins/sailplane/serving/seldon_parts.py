@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sailplane.errors import RequestError
 from sailplane.records import Field
@@ -12,23 +12,24 @@ from sailplane.serving.long_requests import Part
 from sailplane.serving.pieces import Buffer, elements, is_array, is_object, members, whole
 
 Payload = Mapping[str, Any]
+_PAYLOADS: Final = ("data", "jsonData")
+_ROWS: Final = ("ndarray", "tensor")
 
 
 def split(
     text: Buffer, _headers: Mapping[bytes, bytes], inputs: Sequence[Field], most: int
 ) -> tuple[dict[str, Any], Iterator[Part]]:
     """The message without its rows, and these, up to `most` at a time, checked as they are asked for."""
-    found = members(text)
-    head = dict[str, Any].fromkeys(name for name in found if name not in ("meta", "data", "jsonData"))
-    if "meta" in found:
-        head["meta"] = whole(found["meta"], "meta")
-    payloads = [name for name in ("data", "jsonData") if name in found]
+    found = members(text, ("meta", *_PAYLOADS), only="either data or jsonData")
+    head = {"meta": whole(found["meta"], "meta")} if "meta" in found else {}
+    payloads = [name for name in _PAYLOADS if name in found]
     if len(payloads) != 1:
         seldon.columns(head | dict.fromkeys(payloads), inputs)
     if payloads == ["jsonData"]:
         return head, parts(head, _records(found["jsonData"], most), inputs)
-    tensor = is_object(found["data"]) and "tensor" in members(found["data"])
-    return {**head, "data": {"tensor": None} if tensor else {}}, parts(head, _data(found["data"], most), inputs)
+    data = members(found["data"], ("names", *_ROWS), "data") if is_object(found["data"]) else {}
+    read = _data(found["data"], data, most)
+    return {**head, "data": {"tensor": None} if "tensor" in data else {}}, parts(head, read, inputs)
 
 
 def parts(head: Payload, payloads: Iterator[tuple[int, Payload]], inputs: Sequence[Field]) -> Iterator[Part]:
@@ -68,15 +69,17 @@ def _records(text: memoryview, most: int) -> Iterator[tuple[int, Payload]]:
         yield 0, {"jsonData": []}
 
 
-def _data(text: memoryview, most: int) -> Iterator[tuple[int, Payload]]:
+def _data(text: memoryview, found: Mapping[str, memoryview], most: int) -> Iterator[tuple[int, Payload]]:
     if not is_object(text):
         yield 0, {"data": whole(text, "data")}
         return
-    found = members(text)
     named = {"names": whole(found["names"], "data.names")} if "names" in found else {}
-    if len({"ndarray", "tensor"} & found.keys()) != 1:
+    given = [name for name in _ROWS if name in found]
+    if not given:
+        members(text, ("names", *_ROWS), "data", only="an object with ndarray or tensor")
+    if len(given) != 1:
         yield 0, {"data": dict.fromkeys(found)}
-    for count, rows in _rows(found, most) if len({"ndarray", "tensor"} & found.keys()) == 1 else ():
+    for count, rows in _rows(found, most) if len(given) == 1 else ():
         yield count, {"data": {**named, **rows}}
 
 
@@ -95,7 +98,7 @@ def _rows(found: Mapping[str, memoryview], most: int) -> Iterator[tuple[int, Pay
 
 
 def _tensor(text: memoryview, most: int) -> Iterator[tuple[int, Payload]]:
-    found = members(text) if is_object(text) else {}
+    found = members(text, ("shape", "values"), "data.tensor") if is_object(text) else {}
     shape = whole(found["shape"], "data.tensor.shape") if "shape" in found else None
     values = found.get("values", memoryview(b"null"))
     if is_array(values):
