@@ -107,7 +107,7 @@ def _tensors(written: list[_Written], raw: memoryview, most: int, *, binary_data
 
 def _values(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
     if is_array(text):
-        yield from elements(text, most, f"data of {which}")
+        yield from map(open_inference.flat, elements(text, most, f"data of {which}"))
     elif (value := whole(text, f"data of {which}")) is not None:
         raise RequestError("read data of", which, got=shown(value), expected="a list")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -62,12 +62,20 @@ def test_rows_in_parts_are_the_rows_of_the_message(message: dict[str, Any], inde
     assert ("tensor" in head["data"] if "data" in message else True) == ("tensor" in message.get("data", ["tensor"]))
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_tensors_in_parts_are_the_tensors_of_the_message(nested: bool) -> None:
+def in_columns(values: list[Any]) -> dict[str, Any]:
+    return {"shape": [11, 1], "data": [[value] for value in values]}
+
+
+def in_pieces(values: list[Any]) -> dict[str, Any]:
+    return {"shape": [11], "data": [values[:7], *values[7:9], values[9:]]}
+
+
+@pytest.mark.parametrize("nested", [None, in_columns, in_pieces])
+def test_tensors_in_parts_are_the_tensors_of_the_message(nested: Callable[[list[Any]], dict[str, Any]] | None) -> None:
     message = {"id": "7", **request(RECORDS)}
-    if nested:
+    if nested is not None:
         wind = message["inputs"][1]
-        wind |= {"shape": [11, 1], "data": [[value] for value in wind["data"]]}
+        wind |= nested(wind["data"])
     head, read = in_parts(open_inference_parts, json.dumps(message).encode())
     assert read == open_inference.columns(message, tiny.INPUTS)
     assert head == {"id": "7"}
