@@ -20,8 +20,8 @@ from sailplane.serving.in_flight import LONG_BODY
 from sailplane.serving.json_body import go_on
 from sailplane.serving.long_requests import Part
 from sailplane.serving.message_json import plain, shortest
-from sailplane.serving.open_inference_grpc import parsed
 from sailplane.serving.pieces import LONGEST
+from sailplane.serving.protobuf_pieces import parsed
 from sailplane.serving.request_log import is_shadow
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.seldon_parts import parts, rows_of_tensor

@@ -1,0 +1,143 @@
+"""Protobuf messages of many megabytes in pieces: a parsed message takes up to 120 times its bytes, and while it is
+parsed no other thread runs.
+
+https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from google.protobuf.message import DecodeError, Message
+
+from sailplane.errors import RequestError
+
+# Wire types.
+VARINT, WIDE, LENGTH, NARROW = 0, 1, 2, 5
+_WIDTHS: Final = {WIDE: 8, NARROW: 4}
+_LONGEST_VARINT: Final = 10
+# Fields of one message, and those bytes of it that are kept.
+_MOST_FIELDS: Final = 10_000
+_MOST_KEPT: Final = 64 * 2**10
+# Bytes of a piece, roughly; a multiple of all widths.
+_PIECE: Final = 64 * 2**10
+
+
+class Span(NamedTuple):
+    start: int
+    end: int
+
+
+# One field of a message: its number, its wire type, and where its tag and its value start and where it ends.
+Item = tuple[int, int, int, int, int]
+
+
+def parsed(kind: type[Message], body: bytes) -> Any:
+    """Raises RequestError for bytes that are no such message, which grpc would call an internal error."""
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise RequestError("read request", got=f"no {kind.DESCRIPTOR.name}: its bytes are broken") from error
+
+
+def items(body: bytes, span: Span) -> Iterator[Item]:
+    """Raises RequestError where the bytes are broken. Groups, which nobody uses any more, count as broken."""
+    place, limit = span
+    while place < limit:
+        start = place
+        tag, place = _varint(body, place, limit)
+        kind = tag & 7
+        value = place
+        if kind == LENGTH:
+            size, value = _varint(body, place, limit)
+            place = value + size
+        elif kind == VARINT:
+            place = _varint(body, place, limit)[1]
+        else:
+            place += _WIDTHS.get(kind, limit)
+        if place > limit:
+            raise _broken()
+        yield tag >> 3, kind, start, value, place
+
+
+def split(
+    body: bytes, span: Span, kept: Collection[int], apart: Collection[int], which: str
+) -> tuple[bytes, Mapping[int, list[Span]]]:
+    """A message with the fields `kept` only, and the places of those `apart`. The rest is skipped."""
+    rest, found = bytearray(), defaultdict[int, list[Span]](list)
+    for count, (number, kind, start, value, end) in enumerate(items(body, span)):
+        if count == _MOST_FIELDS:
+            raise _too_much(which, f"more than {_MOST_FIELDS} fields")
+        if number in apart and kind == LENGTH:
+            found[number].append(Span(value, end))
+        elif number in kept:
+            if len(rest) + end - start > _MOST_KEPT:
+                raise _too_much(which, f"more than {_MOST_KEPT} bytes beside the data")
+            rest += body[start:end]
+    return bytes(rest), found
+
+
+def pieces(body: bytes, spans: Sequence[Span], number: int, kind: int, which: str) -> Iterator[bytes]:
+    """The repeated field `number` of a message that lies in `spans`, as messages with some of its values each. `kind`:
+    the wire type of one value."""
+    others = 0
+    for span in spans:
+        first = span.start
+        for found, wire, start, value, end in items(body, span):
+            packed = wire == LENGTH != kind
+            if found != number or (wire != kind and not packed) or (packed and value == end):
+                others += 1
+                if others > _MOST_FIELDS:
+                    raise _too_much(which, f"more than {_MOST_FIELDS} fields without values")
+            elif packed and end - value > _PIECE:
+                yield body[first:start]
+                yield from _packed(body, Span(value, end), number, kind)
+                first = end
+                continue
+            if end - first > _PIECE:
+                yield body[first:end]
+                first = end
+        yield body[first : span.end]
+
+
+def _packed(body: bytes, span: Span, number: int, kind: int) -> Iterator[bytes]:
+    """No piece ends within a value."""
+    place, tag = span.start, _encoded(number << 3 | LENGTH)
+    while place < span.end:
+        end = min(place + _PIECE, span.end)
+        longest = min(end + _LONGEST_VARINT, span.end)
+        while kind == VARINT and end < longest and body[end - 1] > 127:
+            end += 1
+        yield tag + _encoded(end - place) + body[place:end]
+        place = end
+
+
+def _varint(body: bytes, place: int, limit: int) -> tuple[int, int]:
+    """The number, and where it ends."""
+    if place < limit and body[place] < 128:
+        return body[place], place + 1
+    found = 0
+    for count, byte in enumerate(body[place : min(place + _LONGEST_VARINT, limit)]):
+        found |= (byte & 127) << 7 * count
+        if byte < 128:
+            return found, place + count + 1
+    raise _broken()
+
+
+def _encoded(number: int) -> bytes:
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    found.append(number)
+    return bytes(found)
+
+
+def _broken() -> RequestError:
+    return RequestError("read request", got="no message: its bytes are broken")
+
+
+def _too_much(which: str, got: str) -> RequestError:
+    return RequestError("read", which, status=413, got=got, remedy="Send only what the protocol has.")
