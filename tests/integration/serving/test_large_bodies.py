@@ -107,6 +107,42 @@ def test_a_body_with_a_bad_row_is_refused_by_its_number(place: Place) -> None:
     assert f"'scheduled_departure' of row {SMALLER // 220 - 1}: 'late'" in error.value.details()
 
 
+KEYS = b",".join(b'"%d":1' % number for number in range(BAD // 11))
+COSTLY: dict[str, tuple[str, str, bytes]] = {
+    "keys": ("/predict", "application/json", b"{%s}" % KEYS),
+    "inputs": (
+        "/v2/models/flights/infer",
+        "application/json",
+        b'{"inputs":[%s]}' % b",".join([b'{"name":"a"}'] * (BAD // 13)),
+    ),
+    "escapes": ("/predict", "application/x-www-form-urlencoded", b"json=" + b"%22" * (BAD // 3)),
+    "fields": ("/predict", "application/x-www-form-urlencoded", b"json=&" + b"a&" * (BAD // 2)),
+}
+
+
+@pytest.mark.parametrize("how", COSTLY)
+def test_a_body_made_to_cost_many_times_its_bytes_does_not(place: Place, how: str) -> None:
+    path, kind, body = COSTLY[how]
+    place.clear_peak()
+    before = place.resident()
+    status, reply = _posted(place, body, path, kind)
+    assert (status, len(reply["error"]) < 500) == (400, True)
+    assert place.peak() < before + 8 * len(body) / MB
+
+
+@pytest.mark.parametrize("field", [5, 6, 7])
+def test_a_call_made_to_cost_many_times_its_bytes_does_not(place: Place, field: int) -> None:
+    """Inputs, outputs and raw contents without anything in them."""
+    body = b"\x0a\x07flights" + bytes([field << 3 | 2, 0]) * (BAD // 2)
+    place.clear_peak()
+    before = place.resident()
+    channel = grpc.insecure_channel(f"127.0.0.1:{place.server.grpc_port}")
+    with channel, pytest.raises(grpc.RpcError) as error:
+        channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(body, timeout=60)
+    assert "more than 10000 fields" in error.value.details()
+    assert place.peak() < before + 8 * len(body) / MB
+
+
 def test_a_long_request_over_grpc_gets_the_scores_of_its_rows(place: Place) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{place.server.grpc_port}") as channel:
         method = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -118,9 +154,11 @@ def test_a_long_request_over_grpc_gets_the_scores_of_its_rows(place: Place) -> N
     assert scores == set(one.outputs[0].contents.fp32_contents)
 
 
-def _posted(place: Place, body: bytes) -> tuple[int, dict[str, str]]:
+def _posted(
+    place: Place, body: bytes, path: str = "/predict", kind: str = "application/json"
+) -> tuple[int, dict[str, str]]:
     with closing(HTTPConnection("127.0.0.1", place.server.port, timeout=60)) as connection:
-        connection.request("POST", "/predict", body)
+        connection.request("POST", path, body, {"content-type": kind})
         response = connection.getresponse()
         return response.status, dict(orjson.loads(response.read()))
 
