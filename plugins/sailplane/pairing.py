@@ -20,7 +20,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
 from sailplane.storage import Storage
-from sailplane.storage.roots import Root
+from sailplane.storage.roots import Root, place
 from sailplane.storage.store import EARLIER, IDENTITY
 
 FORMAT: Final = 1
@@ -60,7 +60,7 @@ def opened(home: Home, storage: Storage | None = None, *, may_be_another: bool =
 def ledger(home: Home) -> Ledger:
     """For code that writes only to the ledger: compared with the id that the home remembers, without the store."""
     found, known = _existing(home), remembered(home)
-    if known and known["store"] == Root.parse(home.store).uri and known["id"] != found.id:
+    if known and not names_another_store(home) and known["id"] != found.id:
         raise _mismatch(found, known["store"], known["id"])
     return found
 
@@ -108,7 +108,7 @@ def known_id(home: Home, storage: Storage) -> str | None:
         return store_id(storage)
     except UnreadableIdError:
         known = remembered(home)
-        if known is None or known["store"] != storage.root:
+        if known is None or place(known["store"]) != place(storage.root):
             raise
         storage.put(IDENTITY, _identity(known["id"], known[EARLIER]))
         return str(known["id"])
@@ -161,7 +161,7 @@ def _existing(home: Home) -> Ledger:
 def _require_remembered(home: Home) -> None:
     """ConfigurationError if the home remembers another store than the one that is set now."""
     known, root = remembered(home), Root.parse(home.store).uri
-    if known and known["store"] != root:
+    if known and names_another_store(home):
         remedy = f"Set SAILPLANE_STORE={known['store']} again, or copy it with `sailplane store move URI`. "
         remedy += "For a copy that is there already, run `sailplane up`, which checks it."
         raise ConfigurationError(
@@ -183,6 +183,12 @@ def _adopt(ledger: Ledger, storage: Storage) -> str:
 
 def _versions(storage: Storage, name: str) -> tuple[str, ...]:
     return tuple(storage.folder(f"models/{name}").folders)
+
+
+def names_another_store(home: Home) -> bool:
+    """Whether SAILPLANE_STORE is another place than the one that the home remembers."""
+    known = remembered(home)
+    return known is not None and place(known["store"]) != place(home.store)
 
 
 def remembered(home: Home) -> dict[str, Any] | None:

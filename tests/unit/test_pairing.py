@@ -109,6 +109,13 @@ def test_a_store_that_was_mistyped_is_neither_made_nor_taken(made: Home, opening
     assert pairing.opened(made)
 
 
+def test_a_link_to_the_store_is_no_other_store(made: Home, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(made.store.removeprefix("file://"))
+    linked = replace(made, store=(tmp_path / "link").as_uri())
+    assert pairing.opened(linked)
+    assert pairing.opened(made)
+
+
 def test_without_a_way_to_the_ledger_the_store_is_compared_with_the_remembered_id(made: Home) -> None:
     unreachable = replace(made, ledger="postgresql://nobody@127.0.0.1:9/ledger")
     assert pairing.store_without_ledger(unreachable).root == made.store

@@ -31,14 +31,13 @@ def require_store(home: Home) -> None:
     moved elsewhere, or is another one than until now and no copy of it. Also makes the URIs of earlier releases
     relative to it."""
     require_current(home)
-    ledger, root, known = Ledger.at(home), Root.parse(home.store).uri, pairing.remembered(home)
-    another = bool(known and known["store"] != root)
+    ledger, another = Ledger.at(home), pairing.names_another_store(home)
     with installation.left_to_tasks(home):
         _require_models(home, _expected(versions(ledger)), (MANIFEST, *FILES) if another else (MANIFEST,))
         if another and not _is_empty(ledger):
             _require_copy(home)
     with ledger.begin() as connection:
-        make_relative(connection, root)
+        make_relative(connection, Root.parse(home.store).uri)
 
 
 def require_current(home: Home) -> None:

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from sailplane.errors import ConfigurationError, ConflictError, StorageError
 from sailplane.files import private_folder, room_for
 from sailplane.storage.backend import Entry
-from sailplane.storage.roots import local_folder
+from sailplane.storage.roots import place
 from sailplane.storage.store import EARLIER, IDENTITY, Storage
 from sailplane.storage.transfer import Progress
 
@@ -193,17 +193,11 @@ def _through(digest: _Digest, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def require_apart(source: str, target: str) -> None:
     """ConfigurationError unless these two roots are two places, none inside the other."""
-    inner, outer = f"{_place(target)}/", f"{_place(source)}/"
+    inner, outer = f"{place(target)}/", f"{place(source)}/"
     if inner == outer:
         raise _refusal(target, "it is the store itself")
     if inner.startswith(outer) or outer.startswith(inner):
         raise _refusal(target, f"one of the two is inside the other: the store is {source}")
-
-
-def _place(root: str) -> str:
-    if not root.startswith("file://"):
-        return root
-    return local_folder(root).resolve().as_uri()
 
 
 def _refusal(target: str, got: str) -> ConfigurationError:

@@ -83,6 +83,12 @@ def local_folder(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
+def place(uri: str) -> str:
+    """The same text for two URIs of one folder, such as one through a link."""
+    root = Root.parse(uri)
+    return local_folder(root.uri).resolve().as_uri() if root.scheme == "file" else root.uri
+
+
 def _local(root: Root, _access: Ask | None) -> Backend:
     from sailplane.storage.local import LocalBackend
 
