@@ -17,10 +17,10 @@ TRY_SECONDS = 12
 # The filter that makes a request's header of a field of its body.
 STICKY: Final = "sticky"
 _CONNECTIONS = 10_000
-# Read from a connection before another one has its turn, and what it holds of each: small requests wait for large ones
-# by as much.
+# Envoy buffers this much of a connection, and then turns to the next one. The larger the buffer, the longer small
+# requests wait for large ones.
 CONNECTION_BYTES: Final = 128 * 2**10
-# Beyond it the router refuses requests, before the memory of the machine is at an end.
+# With more memory in use the router refuses requests.
 _HEAP_BYTES: Final = 400 * 2**20
 _HEAP: Final = "envoy.resource_monitors.fixed_heap"
 _GRPC: Final = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}

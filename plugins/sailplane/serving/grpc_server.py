@@ -26,7 +26,7 @@ from sailplane.serving.scorer import Scorer
 if TYPE_CHECKING:
     import numpy as np
 
-# Messages that come at a time; how long one is may be known only when all of it is there.
+# Messages read at the same time. The length of one may be known only when all of it has arrived.
 _READ_AT_ONCE: Final = 8
 # A message that takes longer makes way for one that waits.
 _SLOW_SECONDS: Final = 3.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # A body has to come, and a reply has to be taken, within this time.
 TRANSFER_SECONDS: Final = 30.0
-# Digits of the length of a body that most probably comes at once.
+# A body whose length has at most this many digits most probably arrives in one piece.
 _FEW_DIGITS: Final = 5
 # Before it refuses a body, the server reads the rest for at most 20 s, and stops after 2 s of silence. If the rest did
 # not come, it reads on for a second after the answer.
@@ -57,7 +57,7 @@ async def read_body(
     event = None
     if b"content-encoding" not in headers and len(headers.get(b"content-length", b"")) <= _FEW_DIGITS:
         event = await _next(receive)
-        # Nearly every request comes like this.
+        # Nearly every request arrives in one piece.
         if not event.get("more_body", False):
             body: bytes = event.get("body", b"")
             if len(body) <= limit:
@@ -78,7 +78,7 @@ async def read_body(
 
 class _Reading:
     def __init__(self, limit: int, hold: Callable[[int, int], None], turns: Turns) -> None:
-        # It grows where it lies, so that there never is a second copy.
+        # It grows in place, so there is never a second copy.
         self._body = bytearray()
         self._limit, self._hold, self._turns, self._room = limit, hold, turns, 0
         self.complete = False

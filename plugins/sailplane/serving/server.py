@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The golden rows have to get their scores before a port is opened."""
     options = _options(arguments)
     return_early()
-    # A form that is broken is its sender's matter.
+    # A broken form is its sender's fault, and is reported to the sender.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:

@@ -38,7 +38,7 @@ def model_object(model: Model, workload: CoreV2, begun: datetime) -> Object:
         raise ConfigurationError("serve on Kubernetes", model.uri, got="a folder", expected=expected, remedy=remedy)
     secret = {"secretName": workload.secret} if workload.secret else {}
     said = {"parameters": [{"name": "on_violation", "value": workload.on_violation}]}
-    # Not its default, which versions from before it have too: they are the same.
+    # The default is left out: versions deployed by earlier releases do not name it, and stay the same.
     said = said if workload.on_violation != DEFAULT else {}
     spec = {
         "storageUri": model.uri,

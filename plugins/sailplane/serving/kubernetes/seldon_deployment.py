@@ -147,7 +147,7 @@ def predictors_by_version(found: Mapping[str, Any]) -> dict[str, Object]:
 def _described(model: Model, workload: CoreV1) -> Object:
     """The graph needs a container of its own name, as it names no prepackaged server."""
     parameters = [{"name": URI, "value": model.uri, "type": "STRING"}]
-    # Not its default, which versions from before it have too: they are the same.
+    # The default is left out: versions deployed by earlier releases do not name it, and stay the same.
     if workload.on_violation != DEFAULT:
         parameters.append({"name": ON_VIOLATION, "value": workload.on_violation, "type": "STRING"})
     return {
