@@ -139,8 +139,13 @@ class World:
     def mend(self) -> None:
         """From a backup, say."""
         for path, content in self.damaged.items():
-            # Garbage collection may have moved the object as it is.
-            for file in (self.store_folder / path, *self.store_folder.glob(f"trash/*/{path}")):
+            # Garbage collection may have moved the object as it is, or a user may have put it back.
+            place = path.split("/", 2)[2] if path.startswith("trash/") else path
+            for file in {
+                self.store_folder / path,
+                self.store_folder / place,
+                *self.store_folder.glob(f"trash/*/{place}"),
+            }:
                 if file.exists():
                     file.write_bytes(content)
         self.damaged.clear()

@@ -31,6 +31,8 @@ from sailplane.supervisor.program_files import ProgramFiles
 
 __all__ = ["Program", "ProgramState", "Supervisor", "socket_folder"]
 
+# Faults of supervisord.
+_ALREADY_STARTED, _NOT_RUNNING = 60, 70
 # sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name that is longer by its pid.
 _SOCKET_PATH_BYTES = 90
 # The variable in supervisord's own environment that names its release.
@@ -103,13 +105,14 @@ class Supervisor(ProgramFiles):
     def start(self, name: str) -> None:
         """Returns once the program has stayed up for its start_seconds."""
         if self._state(name).state not in {"RUNNING", "STARTING"}:
-            with self._rpc() as rpc:
+            # supervisord itself may have started it meanwhile, after a crash.
+            with self._rpc() as rpc, _unless(_ALREADY_STARTED):
                 rpc.startProcess(name)
 
     def stop(self, name: str) -> None:
         """Returns once the program has ended."""
         if self._state(name).state in _STARTED:
-            with self._rpc() as rpc:
+            with self._rpc() as rpc, _unless(_NOT_RUNNING):
                 rpc.stopProcess(name)
 
     def states(self) -> dict[str, ProgramState]:
@@ -203,6 +206,16 @@ class Supervisor(ProgramFiles):
                 raise ServiceError(
                     "reach", "supervisord", got=str(error), remedy="It is not running: run `make up`."
                 ) from error
+
+
+@contextmanager
+def _unless(code: int) -> Iterator[None]:
+    """Suppresses that fault of supervisord."""
+    try:
+        yield
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != code:
+            raise
 
 
 def _release() -> str:

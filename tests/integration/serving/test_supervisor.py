@@ -54,6 +54,21 @@ def test_a_program_runs_stops_and_starts(supervisor: Supervisor) -> None:
     assert running(supervisor)
 
 
+def test_what_started_or_ended_meanwhile_needs_no_other_start_or_stop(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor.put(sleeper("a"))
+    supervisor.update()
+    running = supervisor.states()["a"]
+    with monkeypatch.context() as patch:
+        patch.setattr(supervisor, "_state", lambda _name: replace(running, state="BACKOFF"))
+        supervisor.start("a")
+    assert supervisor.states()["a"].pid == running.pid
+    supervisor.stop("a")
+    monkeypatch.setattr(supervisor, "_state", lambda _name: running)
+    supervisor.stop("a")
+
+
 def test_an_update_touches_only_what_changed(supervisor: Supervisor) -> None:
     for name in ("a", "b", "c"):
         supervisor.put(sleeper(name))
