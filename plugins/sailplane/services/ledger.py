@@ -52,15 +52,15 @@ def _init(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def _confirm_empty(home: Home) -> None:
+    from sailplane.ledger.engines import engine_of, place_of
     from sailplane.services import installation
     from sailplane.services.confirmation import confirm
 
     if installation.is_missing(home) and not installation.is_new(home):
-        said = (
-            f"There was a ledger here before. {home.ledger} will be an empty one, which knows no model of the store; "
-        )
-        said += "`sailplane ledger rebuild` reads them back instead. Is SAILPLANE_LEDGER right, and do you want that?"
-        confirm(said, "--yes")
+        place = place_of(engine_of(home.ledger).url)
+        _tell(f"This installation had a ledger. A new one in {place} would know nothing of what the store holds;")
+        _tell("`sailplane ledger rebuild` reads the models back. Is SAILPLANE_LEDGER right?")
+        confirm("Make an empty ledger?", "--yes")
 
 
 def _backup(home: Home, arguments: argparse.Namespace) -> int:
