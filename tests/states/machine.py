@@ -106,7 +106,7 @@ class Machine(RuleBasedStateMachine):
             now = served(self.home, deeds.NAME)
             self.world.champion = now.version if now else None
             named = alias(self.world.ledger, deeds.NAME, "champion")
-            # Of a rollout that the ledger lost, the split stays.
+            # A rollout that was lost with the ledger leaves its split in the router.
             whole = now is not None and dict(now.weights) == {now.version: 100}
             self.world.settled = now is None or (whole and named is not None and now.version == named.version)
 

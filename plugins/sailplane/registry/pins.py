@@ -67,7 +67,7 @@ def pin(ledger: Ledger, start: Start, now: str) -> Pin:
         own = next((row for row in rows if (row.task, row.map_index) == (start.task, start.index)), None)
         if own and own.turn == start.turn and start.attempt > own.attempt:
             return Pin(own.digest, own.digest, is_new=False)
-        # With fewer retries than before, a cleared task's turn is not later: there the run's clears tell.
+        # A task that is cleared after its retries were lowered has no later turn, but its run has one clear more.
         if own and own.turn >= start.turn and own.clear >= start.clear:
             # The run was deleted, and a new one has its name.
             connection.execute(sa.delete(table).where(table.c.dag == start.dag, table.c.run == start.run))

@@ -25,7 +25,7 @@ class Connection(HttpToolsProtocol):
     _upgrade = False
     _silence: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
-    # What answers now. With requests behind it, `cycle` is the last one of these.
+    # The request that is being answered. If others wait behind it, `cycle` is the last of those.
     _task: asyncio.Task[None] | None = None
     _answering: Any = None
 
@@ -52,13 +52,13 @@ class Connection(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         cycle = self._answering
-        # The time is that of one reply: all of its pieces together.
+        # One deadline for all pieces of a reply.
         if cycle is None or cycle.response_complete or not cycle.response_started:
             self._forget_unread()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # The last piece is still to be written. If it does not fit, its time begins then.
+        # The last piece is written after this. If the client does not take it, a new deadline begins.
         if not self.flow.write_paused:
             self._forget_unread()
 

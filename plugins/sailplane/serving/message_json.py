@@ -49,6 +49,6 @@ def _held(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _held(one) for name, one in value.items()}
     if isinstance(value, MutableSequence):
-        # Those of a tensor are many.
+        # A tensor has many numbers: they are not looked at one by one.
         return [_held(one) for one in value] if hasattr(value[0], "DESCRIPTOR") else list(value)
     return b64encode(value).decode() if isinstance(value, bytes) else value

@@ -87,7 +87,8 @@ class Scorer:
         return await self._batcher.score(values, rows, self.patience(seconds))
 
     def _trim(self) -> None:
-        """Now, unless that was a moment ago, and after a while. What was planned before is not done."""
+        """Trims at once, unless it did so within the last second, and again some seconds later. Trims that were planned
+        before are cancelled."""
         for planned in self._trims:
             planned.cancel()
         if (now := time.monotonic()) >= self._next_trim:
