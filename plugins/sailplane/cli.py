@@ -1,5 +1,5 @@
 """`sailplane up | down | login | status | clean | predict | requests | rollback | models | reproduce | backtest |
-datasets | sweep | twin | sweep-worker | insights | airflow`, and `run`."""
+datasets | sweep | twin | sweep-worker | insights | ledger | store | airflow`, and `run`."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def ship(folder: Path, storage: Storage) -> Shipped:
 def _ship(path: Path, storage: Storage, shipped: Shipped) -> None:
     try:
         found = days(path)
-    except OSError:
-        # Of the disk, and not of what the file holds.
+    except (OSError, MemoryError):
+        # The fault of this machine, not of the file.
         raise
     except Exception:
         # It must not hold up the others.

@@ -112,10 +112,15 @@ def _refresh(storage: Storage, arguments: argparse.Namespace) -> int:
     reason = f"asked for by {getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d %H:%M}"
     marked = [day for day in days if ask_again(storage, listed.name, day, reason)]
     sys.stdout.write(
-        f"{len(marked)} days of {listed.name}, {marked[0]} to {marked[-1]}, will be read again by the next run that "
-        "covers them. Until then their rows stay.\n"
+        f"{_days(marked, listed.name)}, will be read again by the next run that covers that time. Until then the old "
+        "rows stay.\n"
     )
     return 0
+
+
+def _days(days: Sequence[str], name: str) -> str:
+    """Like "2 days of flights, 2026-10-01 to 2026-10-02"."""
+    return f"{len(days)} days of {name}, {days[0]} to {days[-1]}" if len(days) > 1 else f"1 day of {name}, {days[0]}"
 
 
 COMMANDS: Final = {"list": _list, "show": _show, "diff": _diff, "refresh": _refresh}

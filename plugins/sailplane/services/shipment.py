@@ -23,9 +23,10 @@ def main() -> int:
     home = Home.find()
     try:
         ship(home)
-    except (SailplaneError, OSError) as error:
-        _log.error("%s", error)
-        replace_file(home.requests / FAILURE, json.dumps({"time": time.time(), "reason": str(error)}))
+    except (SailplaneError, OSError, MemoryError) as error:
+        reason = "there is not enough memory" if isinstance(error, MemoryError) else str(error)
+        _log.error("%s", reason)
+        replace_file(home.requests / FAILURE, json.dumps({"time": time.time(), "reason": reason}))
         return 1
     return 0
 

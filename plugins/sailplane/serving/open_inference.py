@@ -62,7 +62,7 @@ def most_inputs(inputs: Sequence[Field]) -> int:
 def check_count(count: int, inputs: Sequence[Field]) -> None:
     """Raises RequestError for more inputs than are read, before each of them costs time and memory."""
     if count > most_inputs(inputs):
-        got = f"more than {most_inputs(inputs)} of them"
+        got = f"at least {most_inputs(inputs) + 1} of them"
         raise RequestError("read inputs", got=got, expected=f"at most {len(inputs)}, one for each field")
 
 

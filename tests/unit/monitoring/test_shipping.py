@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sailplane.errors import DataError
-from sailplane.monitoring import requests, ship
+from sailplane.monitoring import requests, ship, shipping
 from sailplane.records import Check, Field
 from sailplane.serving.spool import SELDON, Entry, Writer
 from sailplane.storage import Storage
@@ -31,6 +31,22 @@ def test_a_row_that_no_table_takes_holds_up_no_other_file(tmp_path: Path) -> Non
     assert ship(spool, storage).rows == 1
     assert requests(storage, "m")["id"].tolist() == ["404"]
     assert [path.suffix for path in spool.iterdir()] == [".unreadable"]
+
+
+def test_a_file_is_not_set_aside_for_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool, storage = tmp_path / "spool", Storage((tmp_path / "store").as_uri())
+    writer = Writer(spool, HEAD)
+    writer.write([Entry(1.0, 0.0, 404, SELDON, False, "id", b"", b'{"error": "no"}')])
+    writer.close()
+
+    def short_of_memory(_path: Path) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shipping, "days", short_of_memory)
+        with pytest.raises(MemoryError):
+            ship(spool, storage)
+    assert ship(spool, storage).rows == 1
 
 
 def test_each_row_of_the_log_has_the_checks_that_it_fails(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_days_are_marked_to_be_read_again(said: Callable[..., str], home: Home, 
     told = said("refresh", "orders", "--from", "2026-10-02", "--to", "2026-12-01")
     assert told.startswith("2 days of orders, 2026-10-02 to 2026-10-03, will be read again by the next run")
     assert said("show", "orders").count("to be read again: asked for by ") == 2
+    assert said("refresh", "orders", "--from", "2026-10-02").startswith("1 day of orders, 2026-10-02, will be")
     sentences: list[str] = []
     given = {"name": "orders", "extract": Table(), "schema": schema, "time": "time", "interval": DAYS}
     ingest(Storage(home.store), **given, tell=sentences.append)

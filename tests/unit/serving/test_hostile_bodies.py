@@ -30,7 +30,7 @@ HOSTILE = {
     "one long key": (seldon_parts, b'{"%s":1}' % (b"x" * (LONGEST // 4)), "unknown field `xxx"),
     "keys twice": (seldon_parts, b"{%s}" % TWICE, "read data: a number"),
     "keys of a tensor request": (open_inference_parts, b"{%s}" % KEYS, "read inputs: null"),
-    "inputs": (open_inference_parts, b'{"inputs":[%s]}' % MANY, "more than 12 of them; expected at most 6"),
+    "inputs": (open_inference_parts, b'{"inputs":[%s]}' % MANY, "at least 13 of them; expected at most 6"),
     "inputs without names": (open_inference_parts, b'{"inputs":[%s]}' % NAMELESS, "missing required field `name`"),
     "descriptions": (open_inference_parts, json.dumps({"inputs": DESCRIBED}).encode(), "beside the data"),
 }

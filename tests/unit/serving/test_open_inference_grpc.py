@@ -125,7 +125,7 @@ HEAD = field(1, b"flights")
 FEW, MANY = 20_000, 500_000
 HOSTILE = {
     "inputs": (field(5, b"") * MANY, "fields"),
-    "some inputs": (field(5, b"") * 8_000 + field(4, bytes(60_000)), "more than 12 of them; expected at most 6"),
+    "some inputs": (field(5, b"") * 8_000 + field(4, bytes(60_000)), "at least 13 of them; expected at most 6"),
     "outputs": (field(6, b"") * MANY, "fields"),
     "raw contents": (field(7, b"") * MANY, "fields"),
     "parameters": (b"".join(field(4, field(1, b"%d" % number)) for number in range(100_000)), "fields"),
