@@ -151,7 +151,12 @@ def _of_day(storage: Storage, name: str, before: str, after: str | None) -> tupl
         )
     known = {marker.version: marker for marker in history(storage, name, old["day"])}
     latest = int(new["version"] or max(known))
-    return _numbered(known, old["day"], int(old["version"] or latest - 1)), _numbered(known, old["day"], latest)
+    # Versions that were collected as garbage are missing.
+    earlier = int(old["version"] or max((number for number in known if number < latest), default=0))
+    if not earlier:
+        got, expected = f"there is none before version {latest}", "a day that was ingested again, with other rows"
+        raise DataError("compare versions of", f"{old['day']} of {name}", got=got, expected=expected)
+    return _numbered(known, old["day"], earlier), _numbered(known, old["day"], latest)
 
 
 def _numbered(known: dict[int, Marker], day: str, number: int) -> Partition:

@@ -116,6 +116,19 @@ def test_rows_are_compared_by_their_key_where_there_is_one(
     ]
 
 
+def test_a_day_is_compared_with_the_version_before_that_is_left(
+    said: Callable[..., str], home: Home, schema: DataFrameSchema
+) -> None:
+    """Version 2 was collected as garbage."""
+    storage, table = Storage(home.store), Table()
+    table.rows.loc[5, "city"] = "Ulm-Nord"
+    ingest(storage, name="orders", extract=table, schema=schema, time="time", interval=DAYS)
+    [second] = [path for path in storage.list("datasets/orders/partitions/2026-10-02") if path.endswith("_000002.json")]
+    storage.delete(second)
+    assert said("diff", "orders", "2026-10-02").splitlines()[0].startswith("2026-10-02: 4 -> 4 rows: ")
+    assert json.loads(said("diff", "orders", "2026-10-02", "--json"))[0]["before"] == 4
+
+
 def test_equal_versions_are_equal(said: Callable[..., str], versions: tuple[Dataset, Dataset]) -> None:
     assert said("diff", "orders", versions[0].version, versions[0].version) == "They hold the same rows.\n"
 
@@ -142,7 +155,8 @@ def test_days_are_marked_to_be_read_again(said: Callable[..., str], home: Home, 
             "read --from 2026-10-03: after --to 2026-10-01; expected a day that is not after --to.",
         ),
         (("show", "orders", "--from", "2026-10-03", "--to", "2026-10-01"), "read --from 2026-10-03: after --to"),
-        (("diff", "orders", "2026-10-01"), "find version 0 of 2026-10-01: there is none; expected one of 1."),
+        (("diff", "orders", "2026-10-01"), "of 2026-10-01 of orders: there is none before version 1; expected a day"),
+        (("diff", "orders", "2026-10-01@3"), "find version 3 of 2026-10-01: there is none; expected one of 1."),
         (("diff", "orders", "2026-10-09"), "find day 2026-10-09 of orders: it was not ingested"),
         (("diff", "orders", "2026-10-01@1", "2026-10-02@1"), "expected two versions of one day"),
         (("diff", "orders", "beef"), "compare beef: one version; expected two, or a day"),
