@@ -17,13 +17,14 @@ class Reads:
     """`names` of all inputs in their order, and of the `absent` ones."""
 
     def __init__(self, names: Collection[str], absent: Collection[str] = ()) -> None:
-        self.names, self._absent = names, absent
+        self.names, self._absent = dict.fromkeys(names), frozenset(absent)
         self.read: set[str] = set()
 
     def note(self, *names: str) -> None:
         """Raises RequestError for an absent input."""
         self.read.update(names)
-        self.check()
+        if not self._absent.isdisjoint(names):
+            self.check()
 
     def check(self) -> None:
         """Raises RequestError if an absent input was read; also called after `transform`, which may catch it."""
