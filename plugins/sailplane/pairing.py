@@ -138,8 +138,14 @@ def holds_models(storage: Storage) -> bool:
 
 
 def remember(home: Home, storage: Storage, found: str) -> None:
-    pair = {"store": storage.root, "id": found, EARLIER: list(storage.earlier_roots())}
-    if remembered(home) != pair:
+    """Also writes the earlier roots into the store's object again, if a backup from before a move replaced it."""
+    known, earlier = remembered(home), list(storage.earlier_roots())
+    same = known is not None and known["id"] == found and place(known["store"]) == place(storage.root)
+    lost = [root for root in known[EARLIER] if root not in earlier] if known and same else []
+    if lost:
+        storage.put(IDENTITY, _identity(found, [*earlier, *lost]))
+    pair = {"store": storage.root, "id": found, EARLIER: [*earlier, *lost]}
+    if known != pair:
         replace_file(private_folder(home.root) / MEMORY, json.dumps(pair))
 
 

@@ -138,6 +138,18 @@ def test_a_damaged_id_of_a_store_is_written_again_as_the_home_remembers_it(made:
         assert (mended["id"], mended["earlier"]) == (whole["id"], earlier)
 
 
+def test_an_id_from_a_backup_before_a_move_gets_the_earlier_roots_again(made: Home) -> None:
+    storage = Storage(made.store)
+    before = storage.get(pairing.IDENTITY)
+    storage.put(pairing.IDENTITY, json.dumps({**json.loads(before), "earlier": ["file:///old"]}).encode())
+    pairing.forget()
+    pairing.opened(made)
+    storage.put(pairing.IDENTITY, before)
+    pairing.forget()
+    assert pairing.opened(made)[1].path("file:///old/models/churn/0") == "models/churn/0"
+    assert storage.earlier_roots() == ("file:///old",)
+
+
 def test_a_damaged_id_that_nobody_remembers_is_an_error(made: Home) -> None:
     (made.root / pairing.MEMORY).unlink()
     Storage(made.store).put(pairing.IDENTITY, b"{")
