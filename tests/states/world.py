@@ -11,6 +11,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from sailplane import pairing
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Evaluation, Run
@@ -149,6 +150,9 @@ class World:
                 if file.exists():
                     file.write_bytes(content)
         self.damaged.clear()
+        # The next task compares ledger and store again: it is a process of its own.
+        pairing.forget()
+        pairing.opened(self.home)
 
     def has_changed(self, what: str, signatures: dict[str, frozenset[object]], *names: str) -> bool:
         """Since it was last asked; what is damaged counts as changed."""
