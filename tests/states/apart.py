@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from hypothesis import strategies as st
 
 import sailplane
 from sailplane.errors import SailplaneError
+from sailplane.files import private_folder
+from sailplane.home import Home
 
 # Forked from a process that has imported all of it and started no thread: a fork of the test would copy its locks.
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
@@ -43,10 +46,10 @@ class Outcome:
     value: Any = None
 
 
-def apart(deed: Deed, *arguments: Any, calls: int | None = None, file_bytes: int | None = None) -> Outcome:
+def apart(deed: Deed, home: Home, *arguments: Any, calls: int | None = None, file_bytes: int | None = None) -> Outcome:
     """`calls`: after so many calls of the platform it is killed. `file_bytes`: no file grows beyond that."""
     mine, theirs = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_do, args=(theirs, calls, file_bytes, deed, arguments), daemon=True)
+    process = _PROCESSES.Process(target=_do, args=(theirs, calls, file_bytes, deed, (home, *arguments)), daemon=True)
     process.start()
     theirs.close()
     with mine:
@@ -71,6 +74,8 @@ def _do(
     deed: Deed,
     arguments: tuple[Any, ...],
 ) -> None:
+    # A killed deed leaves its temporary files to the world, which removes them at its end.
+    tempfile.tempdir = str(private_folder(arguments[0].root.parent / "temporary"))
     if file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     if calls is not None:

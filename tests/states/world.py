@@ -55,6 +55,8 @@ class World:
         # Since a deed that was killed, nobody has said which version is to serve.
         self.settled = True
         self.champion: str | None = None
+
+    def start(self) -> None:
         for _ in range(deeds.WINDOW_DAYS):
             self.pass_a_day(0)
         housekeeping.up(self.home)
@@ -78,9 +80,11 @@ class World:
         return Path(self.home.store.removeprefix("file://"))
 
     def close(self) -> None:
-        Supervisor(self.home).shutdown()
-        housekeeping.forget_connections(self.home)
-        shutil.rmtree(self.folder)
+        try:
+            Supervisor(self.home).shutdown()
+            housekeeping.forget_connections(self.home)
+        finally:
+            shutil.rmtree(self.folder)
 
     def pass_a_day(self, value: int) -> None:
         self.write(self.today, value)
@@ -161,6 +165,10 @@ class World:
         if self.damaged:
             del self.good[what]
         return before != now
+
+    def is_damage(self, said: str) -> bool:
+        """Whether an error names a damaged object, or the folder that it is in."""
+        return any(path in said or (path.rpartition("/")[0] or path) in said for path in self.damaged)
 
     def is_spoiled(self, what: str) -> bool:
         """Whether something under that path or URI is damaged, or the store cannot say what it is."""
