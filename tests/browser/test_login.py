@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from sailplane.services import logins
 from tests.browser.test_ui import page  # noqa: F401
 from tests.platform import Platform, until
 
@@ -29,6 +30,23 @@ FORM = """
   const form = document.createElement("form"), field = document.createElement("input");
   Object.assign(form, {method: "post", action: url, enctype: "text/plain"});
   Object.assign(field, {name: body.slice(0, -1) + ', "x": "', value: '"}'});
+  form.append(field);
+  document.body.append(form);
+  form.submit();
+}
+"""
+# As the login page sends it; such a form needs no preflight either.
+LOGIN = """
+([url, secret]) => {
+  const sent = {method: "POST", mode: "no-cors", credentials: "include"};
+  return fetch(url, {...sent, body: new URLSearchParams({secret})}).then(() => "sent", String);
+}
+"""
+LOGIN_FORM = """
+([url, secret]) => {
+  const form = document.createElement("form"), field = document.createElement("input");
+  Object.assign(form, {method: "post", action: url});
+  Object.assign(field, {name: "secret", value: secret});
   form.append(field);
   document.body.append(form);
   form.submit();
@@ -147,9 +165,16 @@ def test_a_page_of_another_origin_does_not_frame_the_ui_nor_log_it_in(
     with page.expect_response(f"{ui}/") as answer:
         page.evaluate(FRAME, f"{ui}/")
     assert answer.value.status == 403
-    secret = platform.link().rpartition("#")[2]
-    page.evaluate(POSTS, [f"{ui}/sailplane/login/", f"secret={secret}"])
+    login, secret = f"{ui}{logins.PAGE}/", platform.link().rpartition("#")[2]
+    with page.expect_response(login) as answer:
+        page.evaluate(LOGIN, [login, secret])
+    assert answer.value.status == 403
+    with page.expect_navigation(url=login) as shown:
+        page.evaluate(LOGIN_FORM, [login, secret])
+    assert shown.value is not None
+    assert shown.value.status == 403
     assert page.context.cookies() == []
+    assert logins.redeem(platform.home, secret) == "admin", "it is as good as new"
 
 
 def test_a_page_of_another_origin_asks_no_model(page: Page, platform: Platform, elsewhere: int) -> None:  # noqa: F811
