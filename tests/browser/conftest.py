@@ -3,10 +3,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.chromium import OPTIONS
 from tests.programs import find
+
+# As long as `set_default_timeout` waits for what is no expectation.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture

@@ -37,14 +37,14 @@ def test_the_trigger_form_asks_for_window_trials_workers_and_as_of(page: Page, d
     page.goto(dag)
     page.get_by_role("button", name="Trigger").first.click()
     for field, value in [("window", "196"), ("trials", ""), ("workers", "2")]:
-        expect(page.locator(f"[name=element_{field}]")).to_have_value(value, timeout=60_000)
-    expect(page.get_by_text("Nothing on or after this day is read.")).to_be_visible(timeout=60_000)
+        expect(page.locator(f"[name=element_{field}]")).to_have_value(value)
+    expect(page.get_by_text("Nothing on or after this day is read.")).to_be_visible()
 
 
 def test_the_dags_doc_says_that_the_year_is_replayed(page: Page, dag: str) -> None:
     page.goto(dag)
     page.get_by_role("button", name="Dag Docs").click()
-    expect(page.get_by_text("The year is replayed.")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("The year is replayed.")).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,6 @@ def test_a_connection_of_ours_has_a_form_of_its_own(
     page.get_by_role("option", name=kind).click()
     form = page.get_by_role("dialog")
     for label in shown:
-        expect(form.get_by_text(label, exact=True)).to_be_visible(timeout=60_000)
+        expect(form.get_by_text(label, exact=True)).to_be_visible()
     for label in hidden:
         expect(form.get_by_text(label, exact=True)).to_have_count(0)
