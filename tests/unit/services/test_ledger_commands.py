@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -132,9 +134,17 @@ def test_killed_at_any_moment_nothing_is_lost_and_the_next_try_works(made: Home,
     assert int(ended.stdout.split()[-1]) > 2, "it was killed at several places"
     pairing.forget()
     assert everything(made) == before
-    for path in backups(storage := Storage(made.store)):
-        (tmp_path / "b.db").write_bytes(storage.get(path))
-        assert sqlite3.connect(tmp_path / "b.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert set(looked_through(made, tmp_path).values()) == {"ok"}
+
+
+def looked_through(home: Home, folder: Path) -> dict[str, str]:
+    """What SQLite finds in each backup."""
+    found, storage = {}, Storage(home.store)
+    for path in backups(storage):
+        (folder / "looked_through.db").write_bytes(storage.get(path))
+        with closing(sqlite3.connect(folder / "looked_through.db")) as connection:
+            (found[path],) = connection.execute("PRAGMA integrity_check").fetchone()
+    return found
 
 
 # A child of its own kills itself the n-th time that it is about to change a file, for n = 1, 2, ... until one ends.
@@ -171,14 +181,22 @@ while True:
 """
 
 
-def test_two_backups_at_once_are_both_whole(made: Home) -> None:
+def backup_together(home: Home, all_ready: Barrier) -> None:
+    all_ready.wait(60)
+    backup(home)
+
+
+def test_backups_that_are_made_at_once_are_whole(made: Home, tmp_path: Path) -> None:
+    """In the same second they have the same name, and the later one stays."""
     spawn = multiprocessing.get_context("spawn")
-    makers = [spawn.Process(target=backup, args=(made,)) for _ in range(2)]
+    all_ready = spawn.Barrier(2)
+    makers = [spawn.Process(target=backup_together, args=(made, all_ready)) for _ in range(2)]
     for maker in makers:
         maker.start()
     for maker in makers:
         maker.join(60)
     assert [maker.exitcode for maker in makers] == [0, 0]
+    assert set(looked_through(made, tmp_path).values()) == {"ok"}
     assert check(made, lambda _: None) == []
 
 
