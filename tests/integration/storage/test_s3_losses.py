@@ -209,7 +209,7 @@ def started(code: str, s3: S3Server, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_no_page_reaches_what_the_server_is_made_of(s3: S3Server) -> None:
-    """A page needs no more than the address of a picture for a GET, and a form for a POST."""
+    """A page needs no more than the address of a picture for a GET, which has no Origin, and a form for a POST."""
     store = Storage(f"s3://{s3.bucket}", lambda: s3.access)
     store.put("kept", b"precious")
     first = int(s3.endpoint.rpartition(":")[2])
@@ -219,10 +219,12 @@ def test_no_page_reaches_what_the_server_is_made_of(s3: S3Server) -> None:
         "/vol/grow?count=1",
         "/dir/assign",
     ]
-    asked = [(method, path) for path in (*ways, "/submit", "/buckets/sailplane/") for method in ("GET", "POST")]
-    with httpx.Client(headers={"Origin": "https://evil.example"}, trust_env=False) as client:
+    page = {"Origin": "https://evil.example"}
+    requests: list[tuple[str, dict[str, str]]] = [("GET", {}), ("POST", page), ("POST", {})]
+    asked = [(path, *request) for path in (*ways, "/submit", "/buckets/sailplane/") for request in requests]
+    with httpx.Client(trust_env=False) as client:
         for port in range(first, first + len(object_store.COMPONENTS)):
-            for method, path in asked:
-                status = client.request(method, f"http://127.0.0.1:{port}{path}").status_code
-                assert 400 <= status < 500, (method, port, path)
+            for path, method, headers in asked:
+                status = client.request(method, f"http://127.0.0.1:{port}{path}", headers=headers).status_code
+                assert 400 <= status < 500, (method, port, path, headers)
     assert store.get("kept") == b"precious"
