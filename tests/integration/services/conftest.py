@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 import sailplane
-from tests.platform import Platform, started
+from sailplane.ledger import Ledger
+from sailplane.records import Model
+from sailplane.registry.models import register
+from sailplane.serving.local import deploy
+from sailplane.serving.local_target import LocalTarget
+from sailplane.serving.router import Router
+from sailplane.serving.target import Split
+from sailplane.storage import Storage
+from tests.platform import Platform, started, until
+from tests.unit.registry import tiny
 
 WAITING = """
 import subprocess
@@ -103,6 +112,30 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     path = str(project / "package")
     with started(tmp_path_factory.mktemp("services") / "home", project, PYTHONPATH=path, **accounts) as running:
         yield running
+
+
+@pytest.fixture
+def training(platform: Platform, pids_file: Path) -> Iterator[int]:
+    """The pid of what a run of the DAG `waiting` has started. The run fails at the end."""
+    run = platform.trigger("waiting", {"pids": str(pids_file)})
+    try:
+        yield int(until(lambda: pids_file.read_text() if pids_file.exists() else None, 90, "the task"))
+    finally:
+        platform.api("PATCH", run.path, {"state": "failed"})
+
+
+@pytest.fixture
+def served(platform: Platform, tmp_path: Path) -> Iterator[tuple[str, Model]]:
+    """A model's endpoint, and the model, which is not routed any more at the end."""
+    home = platform.home
+    ledger, storage = Ledger.at(home), Storage(home.store)
+    model = register(ledger, storage, tiny.run_of(tiny.bundle(tmp_path / "bundle"), storage))
+    url = deploy(home, ledger, storage, model).endpoint
+    try:
+        yield url, model
+    finally:
+        Router(home).split(model.name, Split({}))
+        LocalTarget(home, storage, model.name).stop(model.version)
 
 
 @pytest.fixture
