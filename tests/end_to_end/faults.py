@@ -19,8 +19,14 @@ from tests.platform import Platform, until
 FAULTY = Path(__file__).parent / "faulty"
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = 21
+# Windows from the first to one that lies years ahead, whenever the tests run.
+AHEAD = 80 + (datetime.now(UTC) - FIRST).days // WINDOW
 # After all others: a run as of an earlier day than the champion's is never deployed.
 SERVED = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def as_of_at(place: int) -> datetime:
+    return FIRST + timedelta(days=WINDOW * (place + 1))
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Fault:
 
     @property
     def as_of(self) -> datetime:
-        return FIRST + timedelta(days=WINDOW * (self.place + 1))
+        return as_of_at(self.place)
 
     @property
     def interval(self) -> set[str]:
@@ -126,10 +132,14 @@ TYPO = Fault(
     says=("SweepFileError: sweep.yaml:5: unknown key 'paramters'", "Did you mean 'parameters'?"),
 )
 TOO_EARLY = Fault(
-    name="an as-of in 2030",
-    place=80,
+    name="an as-of years ahead",
+    place=AHEAD,
     task="ingest",
-    says=("ConfigurationError: run as of 2030-08-29: the day 2030-08-28 is complete from", "or name an earlier as_of."),
+    says=(
+        f"ConfigurationError: run as of {as_of_at(AHEAD):%Y-%m-%d}: "
+        f"the day {as_of_at(AHEAD) - timedelta(days=1):%Y-%m-%d} is complete from",
+        "or name an earlier as_of.",
+    ),
     days=0,
     versions=0,
 )

@@ -6,8 +6,9 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def refused_rows(field: Field, values: list[Any]) -> set[int]:
 
 @pytest.mark.filterwarnings("ignore:This pattern is interpreted as a regular expression:UserWarning")
 @pytest.mark.parametrize("kind", list(DTYPES))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_every_check_of_pandera_that_travels_agrees_with_it_on_every_value(
     kind: FieldKind, data: st.DataObject
@@ -210,10 +211,10 @@ def test_one_row_takes_microseconds() -> None:
     fast = [Check.in_range(0, 100), Check.ge(0)]
     inputs = fields(DataFrameSchema({f"c{place}": Column(float, fast, nullable=True) for place in range(20)}))
     judged, values = Checks(inputs), {field.name: [50.0] for field in inputs}
-    start = datetime.now()
+    begun = time.thread_time()
     for _ in range(1000):
         assert not list(judged.violations(values))
-    assert datetime.now() - start < timedelta(seconds=1)
+    assert time.thread_time() - begun < 1
 
 
 def test_a_schema_that_was_made_before_pandera_knew_pandas_has_its_checks() -> None:

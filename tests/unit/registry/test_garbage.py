@@ -275,11 +275,11 @@ def test_what_is_collected_lies_in_the_trash_for_a_week_and_can_be_put_back(stat
     path = state.put("code/orphan.zip", b"12345")
     collector(state).collect()
     assert path not in state.paths()
-    today = datetime.now(UTC)
-    place = f"trash/{today:%Y-%m-%d}/{path}"
+    [day] = state.storage.folder("trash").folders
+    place, at = f"trash/{day}/{path}", datetime.fromisoformat(f"{day}T12:00Z")
     assert state.storage.get(place) == b"12345"
-    assert trash.expired(state.storage, (today + timedelta(days=6)).timestamp()) == []
-    assert [entry.path for entry in trash.expired(state.storage, (today + timedelta(days=7)).timestamp())] == [place]
+    assert trash.expired(state.storage, (at + timedelta(days=6)).timestamp()) == []
+    assert [entry.path for entry in trash.expired(state.storage, (at + timedelta(days=7)).timestamp())] == [place]
     assert trash.restore(state.storage, "code") == [path]
     assert state.storage.get(path) == b"12345"
     assert trash.restore(state.storage, "code") == [], "nothing is written over"

@@ -129,6 +129,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_the_next_try_works(made: Home,
         env={**os.environ, "SAILPLANE_HOME": str(made.root), "SAILPLANE_PROJECT": str(made.project)},
         capture_output=True,
         text=True,
+        timeout=300,
     )
     assert not ended.returncode, ended.stderr
     assert int(ended.stdout.split()[-1]) > 2, "it was killed at several places"

@@ -77,9 +77,11 @@ def test_a_bomb_is_a_413_and_never_inflated_whole(bundle: Bundle) -> None:
     bomb = gzip.compress(b" " * (50 * Limits().body), compresslevel=9)
     assert len(bomb) < 2**20
     tracemalloc.start()
-    response = ask(bundle, "POST", "/predict", body=bomb, headers={"content-encoding": "gzip"})
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    try:
+        response = ask(bundle, "POST", "/predict", body=bomb, headers={"content-encoding": "gzip"})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
     assert response.status_code == 413
     assert "Send fewer rows" in response.json()["error"]
     assert peak < 4 * Limits().body

@@ -81,7 +81,7 @@ def whole(body: bytes) -> list[dict[Any, Any]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
 def test_tensors_in_parts_are_those_of_the_message(data: st.DataObject) -> None:
     body = field(1, b"flights")
@@ -113,7 +113,7 @@ def test_raw_tensors_in_parts_are_those_of_the_message() -> None:
     assert in_parts(body)[1]["data"] == ["UA"] * 7
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.binary(max_size=40), st.booleans())
 def test_bytes_that_are_broken_are_read_or_refused(given_bytes: bytes, inside: bool) -> None:
     body = tensor("a", "INT64", field(5, given_bytes)) if inside else given_bytes
@@ -137,12 +137,17 @@ HOSTILE = {
 }
 
 
+@pytest.fixture(scope="module")
+def methods(bundle: Bundle) -> Methods:
+    return Methods(Scorer(bundle))
+
+
 @pytest.mark.parametrize("how", HOSTILE)
-def test_many_fields_take_no_memory_of_their_own_and_no_time(bundle: Bundle, how: str) -> None:
+def test_many_fields_take_no_memory_of_their_own_and_no_time(methods: Methods, how: str) -> None:
     rest, said = HOSTILE[how]
     body = HEAD + rest
     assert len(body) > LONG_BODY
-    assert said in refused(bundle, body)
+    assert said in refused(methods, body)
     begun = time.thread_time()
     tracemalloc.start()
     try:
@@ -154,19 +159,16 @@ def test_many_fields_take_no_memory_of_their_own_and_no_time(bundle: Bundle, how
     assert time.thread_time() - begun < 1
 
 
-def refused(bundle: Bundle, body: bytes) -> str:
+def refused(methods: Methods, body: bytes) -> str:
     with pytest.raises(RequestError) as error:
-        asyncio.run(Methods(SCORERS.setdefault(bundle.folder, Scorer(bundle)))._infer(body, Call({}, 10)))
+        asyncio.run(methods._infer(body, Call({}, 10)))
     return str(error.value)
 
 
-SCORERS: dict[Any, Scorer] = {}
-
-
 @pytest.mark.parametrize("number", [5, 6])
-def test_a_short_call_is_refused_by_its_counts(bundle: Bundle, number: int) -> None:
+def test_a_short_call_is_refused_by_its_counts(methods: Methods, number: int) -> None:
     body = HEAD + field(number, b"") * 30_000
     assert len(body) <= LONG_BODY
     begun = time.thread_time()
-    assert "read " in refused(bundle, body)
+    assert "read " in refused(methods, body)
     assert time.thread_time() - begun < 0.1
