@@ -21,7 +21,7 @@ from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
-from sailplane.serving import model_process, router
+from sailplane.serving import handover, model_process, router
 from sailplane.serving.client import wait_until
 from sailplane.serving.handover import ROUTER_STAND_IN, ModelHandover, RouterHandover
 from sailplane.serving.local import deploy
@@ -111,20 +111,30 @@ def test_no_request_fails_while_the_router_is_replaced(
 
 
 def test_a_request_that_takes_long_is_answered_by_the_process_that_has_it(
-    platform: Home, supervisor: Supervisor, served: Model, upgraded: None
+    platform: Home, supervisor: Supervisor, served: Model, upgraded: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = f"127.0.0.1:{platform.router_port}"
     body = httpx.Request("POST", f"http://{host}", json=RECORD).content
-    sent = False
+    sent, moved, found = False, False, list[int | None]()
 
     def slowly() -> Iterator[bytes]:
-        nonlocal sent
+        """The rest comes once the second process has the new requests, and the first one waits to be drained."""
+        nonlocal sent, moved
         yield body[:10]
         sent = True
-        wait_until(lambda: pid_of(supervisor, served) not in (before, None), seconds=4)
+        moved = wait_until(lambda: own in waiting, seconds=25)
+        found.append(pid_of(supervisor, served))
         yield body[10:]
 
-    before = pid_of(supervisor, served)
+    before, process = pid_of(supervisor, served), ModelProcess(platform, supervisor, "flights", served.version)
+    own, waiting, inside = {process.port, process.grpc_port}, list[set[int | None]](), handover._connected
+
+    def connected(ports: set[int | None]) -> bool:
+        if busy := inside(ports):
+            waiting.append(ports)
+        return busy
+
+    monkeypatch.setattr(handover, "_connected", connected)
     replies: list[httpx.Response] = []
 
     def ask(client: httpx.Client) -> None:
@@ -136,6 +146,7 @@ def test_a_request_that_takes_long_is_answered_by_the_process_that_has_it(
     with asked_all_the_time(ask):
         assert wait_until(lambda: sent, seconds=10)
         ModelHandover(platform, supervisor, "flights", served.version).run()
+    assert (moved, found) == (True, [before]), "it was open as the first process was to end"
     assert [reply.status_code for reply in replies] == [200]
 
 

@@ -3,7 +3,6 @@ it back, and answers others meanwhile. `make bench BENCH=bodies` has the figures
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections import Counter
@@ -19,8 +18,9 @@ from google.protobuf.struct_pb2 import ListValue
 
 from sailplane.serving import seldon_pb2
 from sailplane.serving.client import call, wait_until
+from sailplane.serving.grpc_server import _SLOW_SECONDS
 from sailplane.serving.scorer import Limits
-from tests.benchmarks.bodies import MARGIN_MB, MB, Load, Place, loaded, measured, percentile, served
+from tests.benchmarks.bodies import MARGIN_MB, MB, Load, Place, loaded, measured, served
 from tests.integration.serving import flights
 from tests.integration.serving.test_grpc import messages
 
@@ -43,14 +43,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def check(load: Load) -> None:
-    """Nine good requests of ten are held to the time to which `make bench BENCH=bodies` holds 99 of a hundred, longer
-    where other tests have the processors as well: the benchmark has the machine for itself."""
+    """Good requests were answered meanwhile, and none had to wait for the load to end. How long they wait is measured
+    by `make bench BENCH=bodies`, which has the machine for itself."""
     assert load.peak < 400, load.peak
     assert load.router_peak < 400
     assert load.after < load.before + MARGIN_MB, (load.before, load.after)
     assert load.back < 10
     assert load.failed == 0, [answer for answer in load.good if answer.status != 200][:3]
-    assert percentile(load.good, 0.9) < 250 * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert load.good
+    assert max(answer.seconds for answer in load.good) < 5
 
 
 @pytest.mark.parametrize("bad", KINDS)
@@ -64,6 +65,7 @@ def test_valid_bodies_beyond_what_is_held_at_a_time_are_503s(place: Place, route
     load = loaded(place, place.url if routed else place.direct, "good", 32, "stay", *PAUSES)
     check(load)
     assert load.statuses["503, try again"] >= 1
+    assert load.statuses["200"] >= 1
     assert set(load.statuses) <= {"200", "503, try again"}, load.statuses
     assert _posted(place, flights.body(1_000_000))[0] == 200
 
@@ -73,9 +75,9 @@ def test_messages_over_grpc_are_held_within_the_same_bounds(place: Place, leave:
     body = flights.inference(BAD if leave else GOOD, bad=leave)
     load = measured(place, lambda: _called(place, body, 40 if leave else 32, leave=leave), *PAUSES)
     check(load)
-    assert set(load.statuses) <= {"OK", "RESOURCE_EXHAUSTED", "CANCELLED", "UNAVAILABLE", "DEADLINE_EXCEEDED"}, (
-        load.statuses
-    )
+    usual = {"OK", "RESOURCE_EXHAUSTED"}
+    assert leave or load.statuses["OK"] >= 1
+    assert set(load.statuses) <= usual | ({"CANCELLED", "UNAVAILABLE", "DEADLINE_EXCEEDED"} if leave else set())
 
 
 def _called(place: Place, body: bytes, count: int, *, leave: bool) -> dict[str, int]:
@@ -239,12 +241,18 @@ def test_slow_senders_over_grpc_make_way(place: Place) -> None:
     with ExitStack() as stack:
         for _ in range(8):
             stack.enter_context(closing(_half_sent(place.server.grpc_port)))
-        time.sleep(0.5)
         with grpc.insecure_channel(f"127.0.0.1:{place.server.grpc_port}") as channel:
             method = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
-            begun = time.monotonic()
-            method(flights.inference(220), timeout=30)
-            assert time.monotonic() - begun < 10
+            waits = list[float]()
+
+            def held_up() -> bool:
+                begun = time.monotonic()
+                method(flights.inference(220), timeout=30)
+                waits.append(time.monotonic() - begun)
+                return waits[-1] > 0.9 * _SLOW_SECONDS
+
+            assert wait_until(held_up, seconds=30), "the eight hold all places"
+            assert waits[-1] < 10
 
 
 def _half_sent(port: int) -> socket.socket:
