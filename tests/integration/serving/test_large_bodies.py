@@ -75,9 +75,10 @@ def test_messages_over_grpc_are_held_within_the_same_bounds(place: Place, leave:
     body = flights.inference(BAD if leave else GOOD, bad=leave)
     load = measured(place, lambda: _called(place, body, 40 if leave else 32, leave=leave), *PAUSES)
     check(load)
-    usual = {"OK", "RESOURCE_EXHAUSTED"}
+    # A message that is read for more than three seconds makes way for others.
+    usual = {"OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
     assert leave or load.statuses["OK"] >= 1
-    assert set(load.statuses) <= usual | ({"CANCELLED", "UNAVAILABLE", "DEADLINE_EXCEEDED"} if leave else set())
+    assert set(load.statuses) <= usual | ({"CANCELLED", "UNAVAILABLE"} if leave else set()), load.statuses
 
 
 def _called(place: Place, body: bytes, count: int, *, leave: bool) -> dict[str, int]:
