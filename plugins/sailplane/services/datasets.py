@@ -119,7 +119,7 @@ def _refresh(storage: Storage, arguments: argparse.Namespace) -> int:
 
 
 def _days(days: Sequence[str], name: str) -> str:
-    """Like "2 days of flights, 2026-10-01 to 2026-10-02"."""
+    """Like "2 days of orders, 2026-10-01 to 2026-10-02"."""
     return f"{len(days)} days of {name}, {days[0]} to {days[-1]}" if len(days) > 1 else f"1 day of {name}, {days[0]}"
 
 
