@@ -1,4 +1,8 @@
-"""`python trials_optuna.py TRIALS SECONDS`: as trials_ours.py, with Optuna's JournalStorage and its random sampler."""
+"""`python trials_optuna.py TRIALS SECONDS`: as trials_ours.py, with Optuna's JournalStorage and its random sampler.
+
+Several processes on one file are to use the journal, and MaxTrialsCallback bounds their trials together.
+https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_distributed.html
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import MaxTrialsCallback
+from optuna.trial import TrialState
 from two_workers import seconds
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -35,7 +40,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder, "journal"))
         optuna.create_study(study_name="s", storage=JournalStorage(JournalFileBackend(file)))
-        print(seconds(work, file, count, wait))
+        took = seconds(work, file, count, wait)
+        done = optuna.load_study(study_name="s", storage=JournalStorage(JournalFileBackend(file))).trials
+    assert {trial.state for trial in done} == {TrialState.COMPLETE}
+    assert [trial.value for trial in done] == [trial.params["x"] for trial in done]
+    # Both workers may be at their last trial.
+    assert count <= len(done) <= count + 1
+    print(took)
 
 
 if __name__ == "__main__":

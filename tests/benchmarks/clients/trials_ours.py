@@ -12,7 +12,7 @@ from typing import Any
 from two_workers import seconds
 
 from sailplane.ledger import Ledger
-from sailplane.sweeps import queue
+from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import parse
 
 TEXT = "method: random\nmetric: {{name: a}}\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\nrun_cap: {}\n"
@@ -30,8 +30,14 @@ def main() -> None:
     count, wait = int(sys.argv[1]), float(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder, 'ledger.db')}"
-        queue.create_sweep(Ledger.create(url), "s", parse(TEXT.format(count)))
-        print(seconds(work, url, wait))
+        ledger = Ledger.create(url)
+        queue.create_sweep(ledger, "s", parse(TEXT.format(count)))
+        took = seconds(work, url, wait)
+        done = results.trials(ledger, "s")
+    assert {trial.state for trial in done} == {"finished"}
+    assert [trial.score for trial in done] == [trial.config["x"] for trial in done]
+    assert len(done) == count
+    print(took)
 
 
 if __name__ == "__main__":
