@@ -17,9 +17,10 @@ def environment(folder: Path, *packages: str, base: str = sys.executable) -> Pat
     """Its Python, with the packages (or `--requirement FILE`) and what they need."""
     subprocess.run([os.path.realpath(base), "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-    installed = subprocess.run(command, capture_output=True, text=True)
-    assert installed.returncode == 0, installed.stdout + installed.stderr
+    if packages:
+        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+        installed = subprocess.run(command, capture_output=True, text=True)
+        assert installed.returncode == 0, installed.stdout + installed.stderr
     return python
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,8 +16,10 @@ def peer_packages(*packages: str) -> Path:
     home = Path(tempfile.gettempdir(), "sailplane-bench-environments", re.sub(r"\W+", "-", "-".join(packages)))
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(home), *packages]
-        subprocess.run(command, check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            # An environment that uv made has no pip.
+            pip = [str(environment(Path(folder))), "-m", "pip"]
+            subprocess.run([*pip, "install", "--quiet", "--no-deps", "--target", str(home), *packages], check=True)
         (home / "complete").touch()
     return home
 
