@@ -47,12 +47,17 @@ class LocalTarget:
         if not wait_until(self._router.running, seconds=_ROUTED_SECONDS):
             raise DeploymentError("deploy", self.name, got="the router does not answer", remedy=self._see_router())
 
-    def begin(self, model: Model) -> None:
+    def prepare(self, model: Model) -> None:
         process = self._process(model.version)
         if not process.installed(model.digest):
             with temporary_folder() as scratch:
-                process.install(fetch(self._storage, model, Path(scratch) / "bundle"))
-        process.begin()
+                bundle = fetch(self._storage, model, Path(scratch) / "bundle")
+                bundle.check()
+                process.install(bundle)
+
+    def begin(self, model: Model) -> None:
+        self.prepare(model)
+        self._process(model.version).begin()
 
     def progress(self, version: str) -> Progress:
         process = self._process(version)

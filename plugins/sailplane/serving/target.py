@@ -1,5 +1,5 @@
 """Where the versions of a model are served, and how its traffic is split among them: on this machine, or on a cluster.
-A rollout drives either by the same five verbs."""
+A rollout drives either by the same six verbs."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ class Target(Protocol):
     """Of one model. Each verb may be repeated after a crash at any moment: it ends in the same state.
 
     Raises DeploymentError for what a retry does not mend, ServiceError where nobody answers."""
+
+    def prepare(self, model: Model) -> None:
+        """Makes sure that the bundle is whole, and gives its golden rows their scores. Raises ModelError, and nothing
+        has begun."""
 
     def begin(self, model: Model) -> None:
         """Has the version started, without traffic; does not wait for it."""

@@ -36,6 +36,10 @@ class CoreV1Target:
         """At the cluster's ingress; without its address, the path."""
         return f"{self.workload.ingress.rstrip('/')}/seldon/{self.cluster.namespace}/{self.name}{PATH}"
 
+    def prepare(self, model: Model) -> None:
+        with self.bundle(model.version) as bundle:
+            bundle.check()
+
     def begin(self, model: Model) -> None:
         new = objects.predictor(model, self.workload, datetime.now(UTC))
 

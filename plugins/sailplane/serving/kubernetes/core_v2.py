@@ -35,6 +35,10 @@ class CoreV2Target:
         """At the cluster's ingress; without its address, the path."""
         return f"{self.workload.ingress.rstrip('/')}/v2/models/{self.name}/infer"
 
+    def prepare(self, model: Model) -> None:
+        with self.bundle(model.version) as bundle:
+            bundle.check()
+
     def begin(self, model: Model) -> None:
         new = objects.model_object(model, self.workload, datetime.now(UTC))
         served = {*self.split().weights, self.split().shadow}

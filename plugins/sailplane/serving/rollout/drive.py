@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 
-from sailplane.errors import DeploymentError, ServiceError
+from sailplane.errors import DeploymentError, ModelError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.registry.models import get
 from sailplane.serving.rollout import journal
@@ -98,7 +98,7 @@ class Driver:
             journal.renew(self._ledger, entry, self._driver, self._clock())
             try:
                 self._do(action, entry)
-            except DeploymentError as error:
+            except (DeploymentError, ModelError) as error:
                 # What is on its way back goes on with that, and what is the champion stays it.
                 if entry.state.phase == "rolling back" or isinstance(action, Stop):
                     raise

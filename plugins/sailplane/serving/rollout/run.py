@@ -49,9 +49,12 @@ class Serving(Served):
         """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.
 
         An earlier turn that has not ended is taken back first, and so is what is on its way back. Raises
-        DeploymentError while another one is on its way, or one elsewhere.
+        DeploymentError while another one is on its way, or one elsewhere; ModelError for a bundle that is damaged or
+        does not load. No rollout has begun then.
         """
         self._make_way(owner, turn)
+        # A rollout of a version that cannot be served would be in the way of all others.
+        self.target.prepare(model)
         subject = Subject(
             name=self.name,
             version=model.version,

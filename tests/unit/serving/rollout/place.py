@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from sailplane.errors import DeploymentError, ServiceError
+from sailplane.errors import DeploymentError, ModelError, ServiceError
 from sailplane.ledger import Ledger, tables
 from sailplane.records import Model
 from sailplane.registry.models import promote
@@ -39,9 +39,15 @@ class Place:
     after: Callable[[str], None] = ignore
     starting: int = 0
     unread: set[str] = field(default_factory=set)
+    damaged: set[str] = field(default_factory=set)
+
+    def prepare(self, model: Model) -> None:
+        if model.version in self.damaged:
+            raise ModelError("fetch bundle", model.uri, got="it is damaged")
 
     def begin(self, model: Model) -> None:
         self.before("begin")
+        self.prepare(model)
         if model.version not in self.running:
             self.running[model.version] = Progress("starting", "it loads")
             self.starting = self.ready_after

@@ -54,6 +54,25 @@ def test_to_go_back_twice_is_to_go_forward(serving: Serving) -> None:
     assert serving.entry(CHAMPION).attempt == 2
 
 
+def test_a_damaged_version_begins_nothing_and_is_in_nobodys_way(serving: Serving) -> None:
+    place_of(serving).damaged.add(CHAMPION)
+    with pytest.raises(ModelError, match="it is damaged"):
+        roll_back(serving, "ada")
+    assert entries.active(serving.ledger, NAME) is None
+    assert (champion(serving), place_of(serving).done) == (CANARY, [])
+    place_of(serving).damaged.clear()
+    assert roll_back(serving, "ada") == CHAMPION
+
+
+def test_a_version_that_is_damaged_after_its_rollout_began_is_taken_back(serving: Serving) -> None:
+    """Between the ledger and the start of its server, say."""
+    place_of(serving).before = lambda what: place_of(serving).damaged.add(CHAMPION) if what == "begin" else None
+    with pytest.raises(DeploymentError, match="it is damaged"):
+        roll_back(serving, "ada")
+    assert entries.active(serving.ledger, NAME) is None
+    assert champion(serving) == CANARY
+
+
 def test_one_can_go_to_a_version_by_its_name(serving: Serving) -> None:
     register(serving.ledger, "v0", champion=None)
     assert roll_back(serving, "ada", to="v0") == "v0"
