@@ -1,5 +1,5 @@
-"""`sailplane up | down | login | status | clean | predict | requests | rollback | models | reproduce | backtest |
-datasets | sweep | twin | sweep-worker | insights | ledger | store | airflow`, and `run`."""
+"""`sailplane up | down | login | status | clean | predict | requests | rollback | rollout | models | reproduce |
+backtest | datasets | sweep | twin | sweep-worker | insights | ledger | store | airflow`, and `run`."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("model")
     rollback.add_argument("--to", metavar="VERSION", help="or an alias; by default the version before this one")
     rollback.set_defaults(command=_rollback)
+    given.add_rollout_arguments(commands.add_parser("rollout", help="what was decided in a rollout, and on what"))
     backtest = commands.add_parser("backtest", help="what a DAG's models were worth, day by day, by a backfill")
     given.add_backtest_arguments(backtest)
     given.add_model_arguments(

@@ -80,6 +80,15 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(command=partial(_sweep, name))
 
 
+def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    show = commands.add_parser("show", help="every decision of a model's newest rollout, with its figures")
+    show.add_argument("model")
+    show.add_argument("--version", help="the rollout of this version")
+    show.add_argument("--json", action="store_true", help="as one JSON object")
+    show.set_defaults(command=_rollout)
+
+
 def add_reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL[@VERSION|@ALIAS]", help="by default the champion, else the newest")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
@@ -96,6 +105,12 @@ def _backtest(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.backtest import run
 
     return run(home, arguments)
+
+
+def _rollout(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.rollouts import show
+
+    return show(home, arguments)
 
 
 def _models(name: str, home: Home, arguments: argparse.Namespace) -> int:

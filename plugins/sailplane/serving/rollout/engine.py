@@ -102,6 +102,23 @@ def actions(plan: Rollout, subject: Subject, state: State, found: Split) -> tupl
             return (*move, *([] if subject.version == subject.champion else [Stop(subject.version)]))
 
 
+def findings(plan: Rollout, state: State) -> tuple[Finding, ...]:
+    """What the checks say in the middle of a step; empty where nothing is checked."""
+    if state.phase not in WATCHED:
+        return ()
+    return judge(plan, Seen(state.canary.seen, state.champion.seen, paired=state.phase == "shadowing"), over=False)
+
+
+def least_seconds_left(plan: Rollout, state: State) -> float | None:
+    """Until the promotion, if no step is extended; None where no step is watched."""
+    if state.phase not in WATCHED:
+        return None
+    shadowing = state.phase == "shadowing"
+    now = plan.shadow_seconds if shadowing else plan.bake_seconds
+    later = len(plan.steps) - 1 - (0 if shadowing else state.step + 1)
+    return max(0.0, now - state.watched) + later * plan.bake_seconds
+
+
 def _same(wanted: Split, found: Split) -> bool:
     has = {version: weight for version, weight in found.weights.items() if weight}
     wants = {version: weight for version, weight in wanted.weights.items() if weight}

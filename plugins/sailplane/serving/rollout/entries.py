@@ -28,8 +28,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Decision:
-    """`before` and `after`: the stages, as `baking 0`; `by`: who began the rollout, a driver, or a person."""
+    """`before` and `after`: the stages, as `baking 0`; `by`: who began the rollout, a driver, or a person; `attempt`
+    counts how often the version was rolled out."""
 
+    attempt: int
     time: float
     before: str
     after: str
@@ -52,13 +54,38 @@ def active(ledger: Ledger, name: str) -> Entry | None:
 
 
 @persistent
+def all_active(ledger: Ledger) -> list[Entry]:
+    """The rollouts that have not ended, by model."""
+    query = sa.select(rollouts).where(rollouts.c.phase.not_in(ENDED)).order_by(rollouts.c.name)
+    with ledger.begin() as connection:
+        return [entry_of(row) for row in connection.execute(query)]
+
+
+@persistent
+def newest(ledger: Ledger, name: str) -> Entry | None:
+    """The model's rollout that changed last."""
+    query = sa.select(rollouts).where(rollouts.c.name == name).order_by(rollouts.c.changed.desc()).limit(1)
+    with ledger.begin() as connection:
+        row = connection.execute(query).one_or_none()
+    return entry_of(row) if row else None
+
+
+@persistent
 def decisions(ledger: Ledger, name: str, version: str) -> list[Decision]:
     """Of all attempts, in order."""
     table = rollout_decisions
     query = sa.select(table).where(table.c.name == name, table.c.version == version).order_by(table.c.id)
     with ledger.begin() as connection:
         return [
-            Decision(row.time, row.before, row.after, row.reason, row.by, tuple(map(Finding.from_dict, row.findings)))
+            Decision(
+                attempt=row.attempt,
+                time=row.time,
+                before=row.before,
+                after=row.after,
+                reason=row.reason,
+                by=row.by,
+                findings=tuple(map(Finding.from_dict, row.findings)),
+            )
             for row in connection.execute(query)
         ]
 

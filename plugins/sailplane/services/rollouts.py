@@ -1,0 +1,98 @@
+"""`sailplane rollout show MODEL`, and the rollouts that `sailplane status` lists."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sailplane import pairing
+from sailplane.errors import ModelError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.serving.rollout import entries
+from sailplane.serving.rollout.engine import findings, least_seconds_left
+from sailplane.serving.rollout.entries import Decision, Entry
+from sailplane.serving.rollout.state import split
+
+
+def on_their_way(ledger: Ledger) -> list[dict[str, Any]]:
+    """The rollouts that have not ended, each with its stage, traffic, time left and what its checks say now."""
+    return [_summary(entry) for entry in entries.all_active(ledger)]
+
+
+def print_on_their_way(found: list[dict[str, Any]]) -> None:
+    for one in found:
+        sys.stdout.write("\n" + "\n".join(_lines(one)) + "\n")
+
+
+def show(home: Home, arguments: argparse.Namespace) -> int:
+    """Exit code: 0. ModelError for a model that was never rolled out."""
+    ledger, name, version = pairing.ledger(home), arguments.model, arguments.version
+    entry = entries.find(ledger, name, version) if version else entries.newest(ledger, name)
+    if entry is None:
+        which, remedy = f"{name} {version}" if version else name, "`deploy(evaluate, rollout=Rollout(...))` makes one."
+        raise ModelError("find a rollout of", which, got="there is none", remedy=remedy)
+    made = entries.decisions(ledger, name, entry.subject.version)
+    if arguments.json:
+        sys.stdout.write(json.dumps(_plain(entry, made), indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(_told(entry, made)) + "\n")
+    return 0
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    subject, state, plan = entry.subject, entry.state, entry.plan
+    wanted = split(plan, subject, state)
+    return {
+        "model": subject.name,
+        "version": subject.version,
+        "champion": subject.champion,
+        "stage": state.stage,
+        "percent": wanted.weights.get(subject.version, 0) if wanted else 0,
+        "shadow": bool(wanted and wanted.shadow),
+        "watched_seconds": state.watched,
+        "least_seconds_left": least_seconds_left(plan, state),
+        "checks": [str(finding) for finding in findings(plan, state)],
+        "reason": state.reason,
+        "begun_by": subject.owner,
+        "place": str(subject.place) if subject.place else None,
+        "end": f"sailplane rollback {subject.name}",
+    }
+
+
+def _lines(one: dict[str, Any]) -> Iterator[str]:
+    traffic = "a copy of each request" if one["shadow"] else f"{one['percent']} % of the traffic"
+    left = one["least_seconds_left"]
+    time = "" if left is None else f", {one['watched_seconds']:.0f} s into this step, at least {left:.0f} s left"
+    where = f" at {one['place']}" if one["place"] else ""
+    yield f"ROLLOUT of {one['model']} {one['version']}{where}: {one['stage']}, {traffic}{time}"
+    if one["reason"]:
+        yield f"  {one['reason']}"
+    yield from (f"  {check}" for check in one["checks"])
+    yield f"  Begun by {one['begun_by']}. `{one['end']}` ends it."
+
+
+def _told(entry: Entry, made: list[Decision]) -> Iterator[str]:
+    for decision in made:
+        way = f"{decision.before} -> {decision.after}" if decision.before else decision.after
+        reason = f": {decision.reason}" if decision.reason else ""
+        yield f"{_time(decision.time)}  attempt {decision.attempt}  {way}{reason}, by {decision.by}"
+        for finding in decision.findings:
+            yield f"    {finding.outcome}: {finding}; evidence {finding.evidence:g} of 1"
+    if not entry.state.ended:
+        yield ""
+        yield from _lines(_summary(entry))
+
+
+def _plain(entry: Entry, made: list[Decision]) -> dict[str, Any]:
+    told = [{**asdict(one), "time": _time(one.time), "findings": [f.content() for f in one.findings]} for one in made]
+    return {**_summary(entry), "decisions": told}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
