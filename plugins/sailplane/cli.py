@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("model")
     rollback.add_argument("--to", metavar="VERSION", help="or an alias; by default the version before this one")
     rollback.set_defaults(command=_rollback)
-    given.add_rollout_arguments(commands.add_parser("rollout", help="what was decided in a rollout, and on what"))
+    given.add_rollout_arguments(
+        commands.add_parser("rollout", help="show the decisions of a rollout, with their figures")
+    )
     backtest = commands.add_parser("backtest", help="what a DAG's models were worth, day by day, by a backfill")
     given.add_backtest_arguments(backtest)
     given.add_model_arguments(
