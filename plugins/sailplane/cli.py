@@ -1,5 +1,5 @@
-"""`sailplane up | down | login | status | clean | predict | requests | rollback | rollout | models | reproduce |
-backtest | datasets | sweep | twin | sweep-worker | insights | ledger | store | airflow`, and `run`."""
+"""`sailplane up | down | login | status | clean | predict | requests | rollback | release | rollout | models |
+reproduce | backtest | datasets | sweep | twin | sweep-worker | insights | ledger | store | airflow`, and `run`."""
 
 from __future__ import annotations
 
@@ -78,10 +78,16 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
     predict.set_defaults(command=_predict)
     given.add_requests_arguments(commands.add_parser("requests", help="what the log of a model's requests holds"))
-    rollback = commands.add_parser("rollback", help="end a rollout, or serve the version before again")
+    rollback = commands.add_parser("rollback", help="end a rollout, or serve an earlier version; holds deployments")
     rollback.add_argument("model")
     rollback.add_argument("--to", metavar="VERSION", help="or an alias; by default the version before this one")
+    rollback.add_argument(
+        "--no-hold", dest="hold", action="store_false", help="let the next run that passes deploy its model again"
+    )
     rollback.set_defaults(command=_rollback)
+    release = commands.add_parser("release", help="lift the hold of a rollback: runs may deploy the model again")
+    release.add_argument("model")
+    release.set_defaults(command=_release)
     given.add_rollout_arguments(
         commands.add_parser("rollout", help="show the decisions of a rollout, with their figures")
     )
@@ -154,6 +160,12 @@ def _rollback(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.rollback import run
 
     return run(home, arguments)
+
+
+def _release(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.rollback import release
+
+    return release(home, arguments)
 
 
 def _airflow(home: Home, arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ SailplaneError
 │   └── OverloadError       it is right, and there is no time for it now (HTTP 503)
 └── ServiceError            a service is not running, did not start, or a port is taken
     └── DeploymentError     a model could not be put behind the endpoint
+        └── HeldError       a rollback holds automatic deployments of the model
 """
 
 from __future__ import annotations
@@ -132,3 +133,11 @@ class ServiceError(SailplaneError):
 
 class DeploymentError(ServiceError):
     pass
+
+
+class HeldError(DeploymentError):
+    """`told`: since when, by whom, and the remedy, in whole sentences."""
+
+    def __init__(self, model: str, *, got: str, remedy: str, told: str) -> None:
+        super().__init__("deploy", model, got=got, remedy=remedy)
+        self.told = told

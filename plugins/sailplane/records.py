@@ -240,12 +240,13 @@ class Model(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Approval(Record):
-    """A person's answer to whether a model may serve, or, where none came in time, the deadline's."""
+    """A person's answer to whether a model may serve; not `by_person` is the default answer after the deadline."""
 
     approved: bool
     by: str
     note: str
     at: datetime
+    by_person: bool = field(default=True, metadata=SPARSE)
 
     def __str__(self) -> str:
         told = f"{'approved' if self.approved else 'rejected'} by {self.by}"
@@ -267,7 +268,8 @@ class Evaluation(Record):
     """The gate's verdict on a challenger. `metrics` by contender: challenger, baseline, champion.
 
     `reasons` are the rules as sentences, and what else a person should know; `details` and `report` the URIs of all
-    that was measured, and of the page that shows it; `approval` is None where nobody was asked.
+    that was measured, and of the page that shows it; `approval` is None where nobody was asked. `held` says why a
+    rollback held deployments of the model when it was judged.
     """
 
     model: str
@@ -282,6 +284,7 @@ class Evaluation(Record):
     details: str | None = None
     report: str | None = None
     approval: Approval | None = None
+    held: str | None = field(default=None, metadata=SPARSE)
 
 
 @dataclass(frozen=True, kw_only=True)

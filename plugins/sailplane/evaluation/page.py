@@ -57,6 +57,8 @@ def _summary(made: Page, evaluation: Evaluation) -> None:
     run = evaluation.run
     passed = "The gate lets it serve." if evaluation.passed else "The gate is against it: nothing new is deployed."
     made.say(passed, "verdict good" if evaluation.passed else "verdict bad")
+    if evaluation.held:
+        made.say(evaluation.held, "bad")
     champion = f"the champion {evaluation.champion}" if evaluation.champion else "no champion yet"
     made.say(f"Run {run.id}, as of {run.as_of:%Y-%m-%d}, judged on {evaluation.rows:,} rows of {evaluation.window}")
     made.say(f"Beside {champion}{', and a baseline' if 'baseline' in evaluation.metrics else ''}.")

@@ -1,10 +1,11 @@
 """The end of `sailplane rollback` for a model on a cluster: a process that reads Airflow's connections.
 
-python -m sailplane.hooks.rollback PERSON MODEL [VERSION]
+python -m sailplane.hooks.rollback PERSON MODEL [--to VERSION] [--no-hold]
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 
@@ -22,27 +23,36 @@ from sailplane.serving.rollout.run import Serving
 
 
 def main(arguments: Sequence[str]) -> int:
-    by, name, *to = arguments
+    given = _parser().parse_args(arguments)
     hush()
     try:
-        back(pairing.ledger(Home.find()), name, by, to[0] if to else None)
+        back(pairing.ledger(Home.find()), given.model, given.person, given.to, hold=given.hold)
     except SailplaneError as error:
         sys.stderr.write(f"sailplane: {error}\n")
         return 1
     return 0
 
 
-def back(ledger: Ledger, name: str, by: str, to: str | None) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sailplane rollback")
+    parser.add_argument("person")
+    parser.add_argument("model")
+    parser.add_argument("--to")
+    parser.add_argument("--no-hold", dest="hold", action="store_false")
+    return parser
+
+
+def back(ledger: Ledger, name: str, by: str, to: str | None, *, hold: bool = True) -> None:
     try:
         there = _serving(ledger, name)
     except SailplaneError as unreachable:
         if entries.active(ledger, name) is None:
             raise
-        sys.stdout.write(f"{name}: to go back is left to Airflow's triggerer, because: {unreachable}\n")
-        if not leave_to_driver(ledger, name, by) or to is not None:
+        sys.stdout.write(f"{name}: Airflow's triggerer will roll back, because: {unreachable}\n")
+        if not leave_to_driver(ledger, name, by, hold=hold) or to is not None:
             raise
         return
-    roll_back(there, by, to=to)
+    roll_back(there, by, to=to, hold=hold)
 
 
 def _serving(ledger: Ledger, name: str) -> Serving:

@@ -18,7 +18,7 @@ from sailplane.ledger.engines import away, engine_of, explained, file_of, is_sta
 from sailplane.ledger.tables import identity
 
 # All revisions in migrations/versions/, the oldest first.
-REVISIONS: Final = ("0001", "0002", "0003", "0004")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 REVISION: Final = REVISIONS[-1]
 # Revisions without an id.
 WITHOUT_ID: Final = ("", "0001")

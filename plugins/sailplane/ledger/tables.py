@@ -97,6 +97,36 @@ aliases = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
+# The versions that have been the champion. A later one has a greater `number`.
+served = sa.Table(
+    "served",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+)
+
+# The versions that a person, or a check of a rollout, took out of service.
+rolled_back = sa.Table(
+    "rolled_back",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), primary_key=True),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+)
+
+# Models that no task deploys until a person says so: `version` was rolled back, and `serves` took its place.
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("since", sa.Float, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("serves", sa.String(64)),
+)
+
 deployments = sa.Table(
     "deployments",
     metadata,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
@@ -14,6 +14,9 @@ from sailplane.operators.links import link_of
 from sailplane.operators.refusals import skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Approval, Evaluation
+
+if TYPE_CHECKING:
+    from sailplane.registry.holds import Hold
 
 Default = Literal["approve", "reject"]
 DEADLINE: Final = timedelta(hours=24)
@@ -55,11 +58,13 @@ class ApproveModelOperator(HITLOperator):
 
     def execute(self, context: Context) -> Any:
         from sailplane.evaluation.markdown import figures
+        from sailplane.registry import holds
 
         evaluation = Evaluation.from_dict(self.evaluation)
         skip_unless_good(context, evaluation)
         self.subject = f"May {evaluation.model} of {evaluation.run.as_of:%Y-%m-%d} serve?"
-        self.body = f"{figures(evaluation, link_of(evaluation))}\n\n{self._consequence()}"
+        hold = holds.find(opened()[0], evaluation.model)
+        self.body = f"{figures(evaluation, link_of(evaluation))}\n\n{self._consequence(hold)}"
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -76,11 +81,20 @@ class ApproveModelOperator(HITLOperator):
         user, by, note = event["responded_by_user"], "the deadline", f"nobody answered within {self._wait()}"
         if user is not None:
             by, note = user["name"] or user["id"], str((event["params_input"] or {}).get("note") or "").strip()
-        return Approval(approved=event["chosen_options"] == [APPROVE], by=by, note=note, at=event["responded_at"])
+        return Approval(
+            approved=event["chosen_options"] == [APPROVE],
+            by=by,
+            note=note,
+            at=event["responded_at"],
+            by_person=user is not None,
+        )
 
-    def _consequence(self) -> str:
-        does = "it serves" if self.defaults == [APPROVE] else "it does not serve"
-        return f"Approved, it takes the place of what serves now. Without an answer within {self._wait()} {does}."
+    def _consequence(self, hold: Hold | None) -> str:
+        does = "it serves" if self.defaults == [APPROVE] and hold is None else "it does not serve"
+        told = f"Approved, it takes the place of what serves now. Without an answer within {self._wait()} {does}."
+        if hold is None:
+            return told
+        return f"**Automatic deployments of {hold.name} have been {hold}.** Your approval lifts the hold. {told}"
 
     def _wait(self) -> str:
         seconds = self.response_timeout.total_seconds() if self.response_timeout else 0

@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from sailplane import pairing
-from sailplane.errors import ConfigurationError, ServiceError
+from sailplane.errors import ConfigurationError, HeldError, ServiceError
 from sailplane.home import Home
 from sailplane.hooks.storage import opened
 from sailplane.ledger import Ledger
@@ -17,7 +17,7 @@ from sailplane.operators.approve import DEADLINE, ApproveModelOperator, Default
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
-from sailplane.records import Deployment, Evaluation, Model
+from sailplane.records import Approval, Deployment, Evaluation, Model
 from sailplane.serving.kubernetes.counted import check_counted
 from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.serving.rollout.plan import Rollout
@@ -63,7 +63,9 @@ class DeployModelOperator(BaseOperator):
     cluster; returns a `Deployment`.
 
     Skipped, with the reasons in the log and in the XCom `reasons`, if the verdict or a person is against the model, the
-    champion is another one than it was compared with, or the run is a backfill. A retry goes on where the last try
+    champion is another one than it was compared with, the run is a backfill, or a rollback holds the model: then
+    `sailplane release NAME` lets tasks deploy it again, and so does a person's approval, with which this task deploys
+    the model and lifts the hold. A retry goes on where the last try
     stopped; what was served before serves until the new one answers.
 
     With a `rollout` the traffic moves in its steps while the task is deferred: no worker waits. A retry, a restart of
@@ -115,10 +117,15 @@ class DeployModelOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         evaluation = Evaluation.from_dict(self.evaluation)
         skip_unless_good(context, evaluation)
+        self._skip_if_held(context, evaluation)
         self._skip_if_outdated(context, evaluation)
-        if self.rollout is None:
-            return self._deploy(evaluation)
-        return self._roll_out(context, evaluation, self.rollout)
+        try:
+            if self.rollout is None:
+                return self._deploy(evaluation)
+            return self._roll_out(context, evaluation, self.rollout)
+        except HeldError as held:
+            # A person rolled back while this task was at work.
+            skip(context, held.told)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         from sailplane.serving.rollout import entries
@@ -143,22 +150,41 @@ class DeployModelOperator(BaseOperator):
         remedy = "clear `evaluate` to compare it with that one"
         skip(context, f"the champion is {champion.version} now, and this model was {compared}: {remedy}")
 
+    def _skip_if_held(self, context: Context, evaluation: Evaluation) -> None:
+        """Before anything is registered. A retry goes on to the end of its own rollout, which it reports."""
+        from sailplane.registry import holds
+        from sailplane.registry.models import alias
+        from sailplane.serving.rollout import entries
+
+        ledger = pairing.ledger(Home.find())
+        hold = holds.find(ledger, evaluation.model)
+        if hold is None or hold.lifted_by(evaluation.approval):
+            return
+        champion, entry = alias(ledger, evaluation.model, "champion"), entries.newest(ledger, evaluation.model)
+        serves = champion is not None and champion.run == evaluation.run.id
+        begun = self.rollout is not None and entry is not None and entry.subject.begun_by(**_turn(context))
+        if not serves and not begun:
+            skip(context, hold.told)
+
     def _deploy(self, evaluation: Evaluation) -> dict[str, Any]:
         from sailplane.serving.rollout.journal import refuse_while_active
 
         home = Home.find()
         ledger, storage = opened()
         refuse_while_active(ledger, evaluation.model)
-        deployment = self._serve(home, ledger, storage, self._registered(ledger, storage, evaluation))
+        model = self._registered(ledger, storage, evaluation)
+        deployment = self._serve(home, ledger, storage, model, evaluation.approval)
         self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)
         return deployment.to_dict()
 
-    def _serve(self, home: Home, ledger: Ledger, storage: Storage, model: Model) -> Deployment:
+    def _serve(
+        self, home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None
+    ) -> Deployment:
         if self.seldon is None:
             from sailplane.serving.local import declare
             from sailplane.serving.local import deploy as serve
 
-            served = serve(home, ledger, storage, model)
+            served = serve(home, ledger, storage, model, approval)
             declare(home, model.name, self.on_violation)
             return replace(served, on_violation=self.on_violation)
         from sailplane.hooks.kubernetes import KubernetesHook
@@ -166,7 +192,7 @@ class DeployModelOperator(BaseOperator):
         from sailplane.serving.kubernetes.serving import target
 
         there = target(KubernetesHook(self.conn_id).cluster(), model.name, self.seldon, ledger, storage)
-        return serve_there(there, ledger, model, self.log.info)
+        return serve_there(there, ledger, model, self.log.info, approval)
 
     def _roll_out(self, context: Context, evaluation: Evaluation, rollout: Rollout) -> dict[str, Any]:
         home = Home.find()
@@ -176,7 +202,8 @@ class DeployModelOperator(BaseOperator):
             from sailplane.serving.local import declare
 
             declare(home, model.name, self.on_violation)
-        entry = self._serving(home, ledger, storage, model.name).begin(rollout, model, **_turn(context))
+        there = self._serving(home, ledger, storage, model.name)
+        entry = there.begin(rollout, model, **_turn(context), approval=evaluation.approval)
         return self._ended(context, entry) if entry.state.ended else self._wait(entry)
 
     def _serving(self, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -9,7 +9,7 @@ from airflow.sdk import BaseOperator, Context
 from sailplane.errors import ConfigurationError
 from sailplane.evaluation.gate import Gate
 from sailplane.hooks.storage import opened
-from sailplane.operators.as_of import run_of
+from sailplane.operators.as_of import is_backfill, run_of
 from sailplane.operators.links import ReportLink
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Run
@@ -43,6 +43,7 @@ class EvaluateModelOperator(BaseOperator):
         from sailplane.evaluation import evaluate
         from sailplane.evaluation.history import Judged, keep
         from sailplane.evaluation.report import publish
+        from sailplane.registry import holds
         from sailplane.registry.models import alias
 
         ledger, storage = opened()
@@ -54,9 +55,13 @@ class EvaluateModelOperator(BaseOperator):
             champion=alias(ledger, challenger.model, "champion"),
             gate=self.gate,
         )
+        if (hold := holds.find(ledger, challenger.model)) and not is_backfill(context):
+            evaluation = replace(evaluation, held=hold.told)
         evaluation = publish(storage, ledger, evaluation)
         self.log.info("Verdict: %s", "passed" if evaluation.passed else "not passed")
         for reason in evaluation.reasons:
             self.log.info("- %s", reason)
+        if evaluation.held:
+            self.log.info("%s", evaluation.held)
         keep(ledger, Judged(evaluation=evaluation, gate=asdict(self.gate), **run_of(context)), storage)
         return evaluation.to_dict()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -19,7 +21,7 @@ def skip_unless_good(context: Context, evaluation: Evaluation) -> None:
         skip(context, str(evaluation.approval), *evaluation.reasons)
 
 
-def skip(context: Context, *reasons: str) -> None:
+def skip(context: Context, *reasons: str) -> NoReturn:
     """With the reasons in the log and in the XCom `reasons`."""
     context["ti"].xcom_push(key="reasons", value=list(reasons))
     raise AirflowSkipException(f"Nothing is deployed: {'; '.join(reasons)}")

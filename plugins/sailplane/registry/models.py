@@ -1,7 +1,6 @@
 """The register: which versions of a model there are, and which of them is the champion.
 
-Aliases change in one transaction each: `champion` is what serves, `previous` what served before it, `challenger` the
-last one that passed its evaluation and has not served yet.
+Aliases change in one transaction each: see sailplane.registry.aliases.
 """
 
 from __future__ import annotations
@@ -11,25 +10,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import sqlalchemy as sa
 
 from sailplane.errors import ModelError
 from sailplane.files import temporary_folder
 from sailplane.ledger import Ledger, persistent
-from sailplane.ledger.tables import aliases, models
+from sailplane.ledger.tables import models
 from sailplane.records import Evaluation, Model, Run, Windows
 from sailplane.registry import kept
+from sailplane.registry.aliases import (
+    CHAMPION,
+    RolledBack,
+    aliases_of,
+    challenge,
+    crown,
+    rolled_back_of,
+)
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.card import CARD, card
 from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.storage import Storage
 from sailplane.storage.store import NOT_MOVED, RESTORE
-
-CHAMPION: Final = "champion"
-CHALLENGER: Final = "challenger"
-PREVIOUS: Final = "previous"
 
 
 def register(
@@ -88,7 +90,7 @@ def find(ledger: Ledger, which: str) -> Model:
     name, _, wanted = which.partition("@")
     with ledger.begin() as connection:
         known = [version.model for version in _versions(connection, name)]
-        named = _aliases(connection, name)
+        named = aliases_of(connection, name)
     version = named.get(wanted or CHAMPION, wanted)
     chosen = [model for model in known if model.version == version] if version else known
     if not chosen:
@@ -103,7 +105,7 @@ def known_at(ledger: Ledger, name: str, as_of: datetime) -> Model:
     did not. Raises ModelError."""
     with ledger.begin() as connection:
         known = [version.model for version in _versions(connection, name)]
-        version = _aliases(connection, name).get(CHAMPION)
+        version = aliases_of(connection, name).get(CHAMPION)
     champion = next((model for model in known if model.version == version), None)
     if champion is None:
         remedy = f"Deploy one, or name it: {name}@VERSION. `sailplane models list` shows what there is."
@@ -126,6 +128,7 @@ class Version:
     model: Model
     created: float
     aliases: tuple[str, ...] = ()
+    rolled_back: RolledBack | None = None
 
 
 def measured_on(model: Model) -> str:
@@ -148,14 +151,14 @@ def versions(ledger: Ledger, name: str | None = None) -> list[Version]:
 def alias(ledger: Ledger, name: str, alias: str) -> Model | None:
     """The version that carries the alias, if one does."""
     with ledger.begin() as connection:
-        version = _aliases(connection, name).get(alias)
+        version = aliases_of(connection, name).get(alias)
         return _get(connection, name, version) if version else None
 
 
 @persistent
 def promote(ledger: Ledger, name: str, version: str) -> None:
-    """The version is the champion from now on, and the champion is the previous one. Raises ModelError, and nothing
-    changes, if it is not registered."""
+    """The version is the champion from now on, and the champion is the previous one unless it was rolled back. Raises
+    ModelError, and nothing changes, if it is not registered."""
     with ledger.begin() as connection:
         promote_within(connection, name, version)
 
@@ -163,13 +166,7 @@ def promote(ledger: Ledger, name: str, version: str) -> None:
 def promote_within(connection: sa.Connection, name: str, version: str) -> None:
     """`promote` as a part of a transaction."""
     _get(connection, name, version)
-    before = _aliases(connection, name)
-    if before.get(CHAMPION) != version:
-        if CHAMPION in before:
-            _point(connection, name, PREVIOUS, before[CHAMPION])
-        _point(connection, name, CHAMPION, version)
-    if before.get(CHALLENGER) == version:
-        connection.execute(sa.delete(aliases).where(aliases.c.name == name, aliases.c.alias == CHALLENGER))
+    crown(connection, name, version)
 
 
 def fetch(storage: Storage, model: Model, folder: Path) -> Bundle:
@@ -215,8 +212,8 @@ def _keep(ledger: Ledger, model: Model) -> tuple[Model, float]:
             row = {"name": model.name, "version": model.version, "record": model.to_dict(), "created": created}
             connection.execute(sa.insert(models).values(row))
         passed = model.evaluation is not None and model.evaluation.passed
-        if passed and _aliases(connection, model.name).get(CHAMPION) != model.version:
-            _point(connection, model.name, CHALLENGER, model.version)
+        if passed:
+            challenge(connection, model.name, model.version)
     return (model, created) if before is None else (Model.from_dict(before.record), before.created)
 
 
@@ -232,18 +229,15 @@ def _versions(connection: sa.Connection, name: str | None) -> list[Version]:
     query = sa.select(models.c.record, models.c.created).order_by(models.c.name, models.c.created.desc())
     found = connection.execute(query if name is None else query.where(models.c.name == name)).all()
     known = [(Model.from_dict(row.record), row.created) for row in found]
-    named = {one: _aliases(connection, one) for one in {model.name for model, _ in known}}
+    names = {model.name for model, _ in known}
+    named = {one: aliases_of(connection, one) for one in names}
+    bad = {one: rolled_back_of(connection, one) for one in names}
     return [
-        Version(model, created, tuple(sorted(a for a, to in named[model.name].items() if to == model.version)))
+        Version(
+            model,
+            created,
+            tuple(sorted(a for a, to in named[model.name].items() if to == model.version)),
+            bad[model.name].get(model.version),
+        )
         for model, created in known
     ]
-
-
-def _aliases(connection: sa.Connection, name: str) -> dict[str, str]:
-    rows = connection.execute(sa.select(aliases.c.alias, aliases.c.version).where(aliases.c.name == name))
-    return {row.alias: row.version for row in rows}
-
-
-def _point(connection: sa.Connection, name: str, alias: str, version: str) -> None:
-    connection.execute(sa.delete(aliases).where(aliases.c.name == name, aliases.c.alias == alias))
-    connection.execute(sa.insert(aliases).values(name=name, alias=alias, version=version, changed=time.time()))

@@ -21,8 +21,8 @@ from sailplane.ledger.tables import (
     sweeps,
     trials,
 )
+from sailplane.registry.aliases import CHAMPION
 from sailplane.registry.lineage import code_path, environment_path
-from sailplane.registry.models import CHAMPION
 from sailplane.sweeps.space import SweepConfig
 
 # The folders that are the platform's own. What lies elsewhere in the store is somebody else's.

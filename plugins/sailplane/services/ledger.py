@@ -87,6 +87,8 @@ def _restore(home: Home, arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"Added what the store has since then: {since}.\n")
     for champion in found.champions:
         sys.stdout.write(f"{champion} is the champion: the router serves it.\n")
+    held = "Holds, and which versions were rolled back, are those of the backup"
+    sys.stdout.write(f"{held}: `sailplane status` lists the holds.\n")
     return 0
 
 

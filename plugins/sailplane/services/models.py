@@ -43,6 +43,7 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(_plain(version), indent=2) + "\n")
         return 0
     about = [("ALIASES", ", ".join(version.aliases) or "-"), ("REGISTERED", _date(version)), ("URI", model.uri)]
+    about += [("ROLLED BACK", str(version.rolled_back).removeprefix("rolled back "))] if version.rolled_back else []
     print_columns([*about, ("MEASURED", measured_on(model))])
     sys.stdout.write(f"\n{_card(home, model)}\n")
     return 0
@@ -131,19 +132,24 @@ def _card(home: Home, model: Model) -> str:
 def _row(version: Version) -> tuple[str, ...]:
     model = version.model
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(model.metrics.items())[:2])
-    named = ", ".join(version.aliases) or "-"
+    named = ", ".join([*version.aliases, *(["rolled back"] if version.rolled_back else [])]) or "-"
     measured = measured_on(model) if metrics else "-"
     return model.name, model.version, f"{model.as_of:%Y-%m-%d}", _date(version), named, metrics or "-", measured
 
 
 def _plain(version: Version) -> dict[str, Any]:
-    created = datetime.fromtimestamp(version.created, UTC).isoformat()
     measured = {"measured_on": measured_on(version.model)}
-    return {**version.model.content(), **measured, "aliases": list(version.aliases), "registered": created}
+    bad = version.rolled_back
+    told = {"aliases": list(version.aliases), "rolled_back": {"since": _iso(bad.since), "by": bad.by} if bad else None}
+    return {**version.model.content(), **measured, **told, "registered": _iso(version.created)}
 
 
 def _date(version: Version) -> str:
     return f"{datetime.fromtimestamp(version.created, UTC):%Y-%m-%d %H:%M}"
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _size(count: int) -> str:

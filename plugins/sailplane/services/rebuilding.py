@@ -24,8 +24,9 @@ from sailplane.ledger.schema import revision
 from sailplane.ledger.tables import aliases, deployments, models
 from sailplane.records import Deployment, Model
 from sailplane.registry import kept, trash
+from sailplane.registry.aliases import CHAMPION
 from sailplane.registry.manifest import MANIFEST, Manifest
-from sailplane.registry.models import CHAMPION, promote_within
+from sailplane.registry.models import promote_within
 from sailplane.services.backups import is_file, ledger_file, refuse_while_running
 from sailplane.services.installation import create
 from sailplane.serving.local import routed
@@ -38,6 +39,7 @@ LOST: Final = (
     "sweeps with their trials, and the tokens of those that were shared: clear the tasks of an unfinished one",
     "rollouts: one that was under way stays where it is until the model is deployed again",
     "the aliases `previous` and `challenger`: `sailplane rollback MODEL --to VERSION` needs neither",
+    "holds, and which versions were rolled back: `sailplane rollback MODEL --to VERSION` of what serves holds it again",
     "deployments on clusters: deploy again",
     "which version of the code an unfinished run uses: it goes on with the code of today",
     "keys of the Algorithmia twin, and what algorithms reported: make new keys",

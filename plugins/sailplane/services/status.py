@@ -15,6 +15,7 @@ from sailplane.home import Home
 from sailplane.services import daily, object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.answer import all_served
+from sailplane.services.held import held, print_held
 from sailplane.services.programs import programs
 from sailplane.services.rollouts import on_their_way, print_on_their_way
 from sailplane.services.shipment import failure
@@ -89,18 +90,25 @@ def _iso(seconds: float) -> str | None:
 def show(home: Home, *, as_json: bool) -> int:
     """Exit code: 0 if everything runs, else 1."""
     found, served = services(home), [deployment.content() for deployment in all_served(home)]
-    (elsewhere, rollouts, fault), log = _on_ledger(home), request_log(home)
+    (elsewhere, rollouts, holds, fault), log = _on_ledger(home), request_log(home)
     if as_json:
         import json
 
         models = {"models": served, "cluster_models": [shown(one) for one in elsewhere]}
-        about = {"rollouts": rollouts, "request_log": log, "daily": daily_commands(home), "ledger": fault}
+        about = {
+            "rollouts": rollouts,
+            "holds": holds,
+            "request_log": log,
+            "daily": daily_commands(home),
+            "ledger": fault,
+        }
         known = {"services": [asdict(s) for s in found], **models, **about}
         sys.stdout.write(json.dumps(known, indent=2) + "\n")
     else:
         _print(found, served)
         print_on_clusters(elsewhere)
         print_on_their_way(rollouts)
+        print_held(holds)
         if log["failure"]:
             sys.stdout.write(f"\nThe log of the requests waits, {log['waiting'] / 1e6:.1f} MB: {log['failure']}\n")
         _print_failed(daily_commands(home))
@@ -109,13 +117,14 @@ def show(home: Home, *, as_json: bool) -> int:
     return 0 if not fault and all(service.state == "running" for service in found) else 1
 
 
-def _on_ledger(home: Home) -> tuple[list[OnCluster], list[dict[str, Any]], str | None]:
-    """The deployments on clusters, the rollouts on their way, and why the ledger cannot be read, if it cannot."""
+def _on_ledger(home: Home) -> tuple[list[OnCluster], list[dict[str, Any]], list[dict[str, Any]], str | None]:
+    """The deployments on clusters, the rollouts on their way, the holds, and why the ledger cannot be read, if it
+    cannot."""
     try:
         ledger = pairing.ledger(home)
-        return on_clusters(ledger), on_their_way(ledger), None
+        return on_clusters(ledger), on_their_way(ledger), held(ledger), None
     except LedgerError as error:
-        return [], [], str(error)
+        return [], [], [], str(error)
 
 
 def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:

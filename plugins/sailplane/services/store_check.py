@@ -15,8 +15,9 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.rewriting import make_relative
 from sailplane.ledger.tables import evaluations, models, trials
+from sailplane.registry.aliases import CHAMPION
 from sailplane.registry.manifest import FILES, MANIFEST
-from sailplane.registry.models import CHAMPION, Version, versions
+from sailplane.registry.models import Version, versions
 from sailplane.services import installation, object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.storage import Storage

@@ -14,13 +14,15 @@ from sailplane.files import locked, private_folder
 from sailplane.home import Home
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import deployments as table
-from sailplane.records import Deployment, Model
+from sailplane.records import Approval, Deployment, Model
+from sailplane.registry import holds
 from sailplane.registry.models import promote_within
 from sailplane.serving import violations
 from sailplane.serving.client import wait_until
 from sailplane.serving.handover import served_programs
 from sailplane.serving.local_target import LocalTarget
 from sailplane.serving.model_process import STAND_IN, ModelProcess, on_violation_file
+from sailplane.serving.rollout.journal import refuse_while_active_within
 from sailplane.serving.router import Router
 from sailplane.serving.target import Progress, Split
 from sailplane.serving.violations import OnViolation
@@ -31,14 +33,16 @@ _START_SECONDS = 120
 _SERVED_SECONDS = 10
 
 
-def deploy(home: Home, ledger: Ledger, storage: Storage, model: Model) -> Deployment:
-    """Gives the registered version all the traffic of its name. To deploy what is served already changes nothing.
+def deploy(home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None = None) -> Deployment:
+    """Gives the registered version all the traffic of its name. To deploy what is served already changes nothing. A
+    person's `approval` lifts a hold.
 
     Raises DeploymentError, with the reason, after it has removed the new version; the old one never stopped serving.
+    HeldError, which is one, while a rollback holds the model; what is on its way then is another DeploymentError.
     """
     private_folder(home.serving)
     with locked(home.serving / f"{model.name}.lock"):
-        return _Deploying(home, ledger, storage, model).run()
+        return _Deploying(home, ledger, storage, model, approval).run()
 
 
 @persistent
@@ -92,8 +96,8 @@ def renew(home: Home, living: Container[str] = ()) -> None:
 
 
 class _Deploying:
-    def __init__(self, home: Home, ledger: Ledger, storage: Storage, model: Model) -> None:
-        self.ledger, self.model = ledger, model
+    def __init__(self, home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None) -> None:
+        self.ledger, self.model, self.approval = ledger, model, approval
         self.target = LocalTarget(home, storage, model.name)
         self.whole = Split({model.version: 100})
         self.deployment = Deployment(
@@ -102,12 +106,14 @@ class _Deploying:
 
     def run(self) -> Deployment:
         self.target.check_services()
+        holds.check(self.ledger, self.model.name, self.model.version, self.approval)
         before = self.target.split()
         if before != self.whole or not self._recorded() or not self.target.answers(self.model.version):
             with self._undone_on_failure(before):
                 self._bring_up()
-                self._move_traffic()
-                self._record()
+                self._take_over()
+        else:
+            self._lift_hold()
         for other in self.target.others(self.model.version):
             self.target.stop(other)
         return self.deployment
@@ -131,12 +137,21 @@ class _Deploying:
             raise self._failure("the router does not answer with this version")
 
     @persistent
-    def _record(self) -> None:
-        row = {"name": self.model.name, "record": self.deployment.to_dict(), "changed": time.time()}
+    def _take_over(self) -> None:
+        """All of it in one transaction: a rollback, or a rollout, begins before it or after it, and not in between."""
         with self.ledger.begin() as connection:
+            refuse_while_active_within(connection, self.model.name)
+            holds.pass_within(connection, self.model.name, self.model.version, self.approval)
+            self._move_traffic()
             promote_within(connection, self.model.name, self.model.version)
             connection.execute(sa.delete(table).where(table.c.name == self.model.name))
+            row = {"name": self.model.name, "record": self.deployment.to_dict(), "changed": time.time()}
             connection.execute(sa.insert(table).values(row))
+
+    @persistent
+    def _lift_hold(self) -> None:
+        with self.ledger.begin() as connection:
+            holds.pass_within(connection, self.model.name, self.model.version, self.approval)
 
     def _log(self) -> str:
         log = self.target.log(self.model.version)
@@ -161,7 +176,9 @@ class _Deploying:
     def _undo(self, before: Split) -> None:
         # Without supervisord nothing runs that could be stopped, and the next boot finds no file of it.
         with suppress(ServiceError):
-            self.target.move(before)
+            # Without traffic of its own it leaves the traffic to others, a rollback for one.
+            if self.target.split().weights.get(self.model.version):
+                self.target.move(before)
             self.target.stop(self.model.version)
 
     def _failure(self, reason: object, remedy: str = "") -> DeploymentError:

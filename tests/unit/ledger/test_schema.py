@@ -18,7 +18,8 @@ from sailplane.ledger.relative import replaced
 from sailplane.ledger.rewriting import make_relative
 from sailplane.ledger.tables import identity, metadata, models
 from sailplane.records import Interval
-from sailplane.registry.models import alias, versions
+from sailplane.registry.aliases import aliases_of, mark
+from sailplane.registry.models import alias, promote, versions
 from sailplane.serving.local import deployments
 from sailplane.serving.rollout import entries
 from sailplane.sweeps import results
@@ -72,6 +73,12 @@ def test_everything_in_a_ledger_of_an_earlier_release_is_there_after_the_migrati
     assert (first.aliases, second.aliases, third.aliases) == (("previous",), ("champion",), ("challenger",))
     champion = alias(ledger, NEWEST, "champion")
     assert champion == second.model
+    assert not any(one.rolled_back for one in versions(ledger, NEWEST))
+    promote(ledger, NEWEST, third.model.version)
+    with ledger.begin() as connection:
+        assert aliases_of(connection, NEWEST)["previous"] == second.model.version
+        mark(connection, NEWEST, second.model.version, "ada", 0.0)
+        assert aliases_of(connection, NEWEST)["previous"] == first.model.version, "the order in which they served"
     assert champion.metrics == {"auc": 0.71}
     assert champion.lineage
     assert champion.lineage.dataset.rows == 4032

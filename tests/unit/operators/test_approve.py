@@ -19,6 +19,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import ApproveModelOperator, EvaluateModelOperator, deploy, trigger_form
 from sailplane.records import Approval, Evaluation, Interval
+from sailplane.registry import holds
 from tests.homes import new_home
 from tests.unit.evaluation.test_history import judged
 
@@ -96,6 +97,22 @@ def test_a_person_sees_the_figures_and_what_no_answer_means(asked: list[CreateHI
     assert parked.value.timeout == timedelta(hours=24)
 
 
+@pytest.mark.parametrize("default", ["approve", "reject"])
+def test_a_person_sees_that_the_model_is_held_and_what_an_approval_does(
+    asked: list[CreateHITLDetailPayload], default: str
+) -> None:
+    with Ledger.create(Home.find().ledger).begin() as connection:
+        holds.hold_within(connection, holds.Hold("on-hold", 0.0, "ada@host", "v2", "v1"))
+    with pytest.raises(TaskAwaitingInput):
+        operator(replace(JUDGED.evaluation, model="on-hold"), default=default).execute(context())
+    body = str(asked[0].body)
+    assert (
+        "**Automatic deployments of on-hold have been on hold since 1970-01-01 00:00 UTC, when ada@host rolled back v2 to"
+        " v1.** Your approval lifts the hold."
+    ) in body
+    assert body.endswith("Without an answer within 24 h it does not serve."), "a default answer lifts no hold"
+
+
 def test_deadline_and_default_can_be_set(asked: list[CreateHITLDetailPayload]) -> None:
     with pytest.raises(TaskAwaitingInput) as parked:
         operator(deadline=timedelta(minutes=90), default="approve").execute(context())
@@ -148,7 +165,10 @@ def test_a_note_may_be_left_out(note: str | None) -> None:
     ],
 )
 def test_when_nobody_answers_the_deadline_does(default: str, told: str) -> None:
-    assert str(answer(default.capitalize(), user=None, default=default).approval) == told
+    got = answer(default.capitalize(), user=None, default=default).approval
+    assert str(got) == told
+    assert got
+    assert not got.by_person
 
 
 @pytest.mark.parametrize(

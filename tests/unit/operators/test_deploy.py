@@ -14,7 +14,8 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
 from sailplane.operators import CoreV1, CoreV2, DeployModelOperator, ErrorRate, Latency, Metric, Rollout
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
-from sailplane.registry.models import alias, promote
+from sailplane.registry import holds
+from sailplane.registry.models import alias, promote, versions
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 WINDOW = Interval.trailing(AS_OF, 28)
@@ -94,6 +95,30 @@ def test_a_model_that_was_compared_with_another_champion_than_todays_is_not_depl
     ti = execute(evaluation(passed=True, model=name, champion=compared), "scheduled")
     (reason,) = ti.pushed["reasons"]
     assert reason.startswith(f"the champion is v2 now, and this model was {told}: clear `evaluate`")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        Approval(approved=True, by="Ada", note="before the rollback", at=AS_OF),
+        Approval(approved=True, by="the deadline", note="", at=datetime(2126, 1, 1, tzinfo=UTC), by_person=False),
+    ],
+    ids=["nobody asked", "an older approval", "the deadline"],
+)
+def test_a_held_model_is_not_deployed_and_the_task_says_who_held_it_and_how_to_go_on(answer):
+    ledger = Ledger.create(Home.find().ledger)
+    with ledger.begin() as connection:
+        since = datetime(2026, 11, 24, 8, 50, tzinfo=UTC).timestamp()
+        holds.hold_within(connection, holds.Hold("held", since, "ada@host", "v2", "v1"))
+    ti = execute(evaluation(passed=True, model="held", approval=answer), "scheduled")
+    assert ti.pushed["reasons"] == [
+        "Automatic deployments of held have been on hold since 2026-11-24 08:50 UTC, when ada@host rolled back v2 to"
+        " v1. `sailplane release held`, or the approval of a model, lifts the hold."
+    ]
+    assert alias(ledger, "held", "champion") is None
+    assert versions(ledger, "held") == [], "nothing was registered"
+    assert holds.find(ledger, "held")
 
 
 @pytest.mark.parametrize(

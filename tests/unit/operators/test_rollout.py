@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.serialization.serialized_objects import DagSerialization
 
 from sailplane.errors import ConfigurationError, DeploymentError, ServiceError
@@ -16,11 +17,13 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import DeployModelOperator, ErrorRate, EvaluateModelOperator, Rollout, deploy
 from sailplane.records import Deployment
+from sailplane.registry import holds
+from sailplane.serving.rollout.back import roll_back
 from sailplane.serving.rollout.run import Serving
 from sailplane.serving.rollout.state import State
 from sailplane.storage import Storage
 from tests.unit.registry import tiny
-from tests.unit.serving.rollout.place import CHAMPION, Clock, Place, serving_at
+from tests.unit.serving.rollout.place import CHAMPION, Clock, Place, register, serving_at
 
 PLAN = Rollout(steps=[10, 100], bake="5s", min_requests=5, checks=[ErrorRate(maximum=0.2)])
 
@@ -158,3 +161,38 @@ def test_without_a_rollout_nothing_is_deployed_over_one_that_is_on_its_way(task:
     task.deferred()
     with pytest.raises(DeploymentError, match=rf"deploy {task.name}: .* is on its way \(starting\), begun by d r"):
         DeployModelOperator(task_id="deploy", evaluation=task.evaluation.to_dict()).execute(task.context)
+
+
+def test_a_rollback_by_a_person_fails_the_task_and_a_clear_is_skipped_until_the_model_is_released(task: Task) -> None:
+    register(task.serving.ledger, CHAMPION, name=task.name)
+    task.evaluation = replace(task.evaluation, champion=CHAMPION)
+    version = task.deferred()["version"]
+    assert roll_back(task.serving, "ada") == CHAMPION
+    with pytest.raises(AirflowFailException, match="was rolled back: rolled back by ada"):
+        task.execute()
+    task.clears = 1
+    done = list(task.place.done)
+    with pytest.raises(AirflowSkipException, match=f"`sailplane release {task.name}`"):
+        task.execute()
+    assert f"ada rolled back {version} to v1" in task.pushed["reasons"][0]
+    assert task.place.done == done
+    holds.release(task.serving.ledger, task.name)
+    assert task.deferred()["version"] == version
+
+
+def test_a_rollback_between_the_tasks_look_and_its_rollout_skips_it(
+    task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(task.serving.ledger, CHAMPION, name=task.name)
+    task.evaluation = replace(task.evaluation, champion=CHAMPION)
+    registered = DeployModelOperator._registered
+
+    def meanwhile(*given: Any) -> Any:
+        with task.serving.ledger.begin() as connection:
+            holds.hold_within(connection, holds.Hold(task.name, 1.0, "ada", "v0", CHAMPION))
+        return registered(*given)
+
+    monkeypatch.setattr(DeployModelOperator, "_registered", meanwhile)
+    with pytest.raises(AirflowSkipException, match="when ada rolled back v0 to v1"):
+        task.execute()
+    assert task.place.done == []

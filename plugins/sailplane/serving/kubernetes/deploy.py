@@ -9,10 +9,14 @@ from typing import Final
 
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger, persistent
-from sailplane.records import Deployment, Model
+from sailplane.records import Approval, Deployment, Model
+from sailplane.registry import holds
 from sailplane.registry.models import promote_within
-from sailplane.serving.kubernetes.recorded import record_within
+from sailplane.serving.client import wait_until
+from sailplane.serving.kubernetes.recorded import latest, record_within
 from sailplane.serving.kubernetes.serving import KubernetesTarget, place
+from sailplane.serving.rollout import entries
+from sailplane.serving.rollout.journal import refuse_while_active, refuse_while_active_within
 from sailplane.serving.target import Split
 
 Tell = Callable[[str], None]
@@ -20,20 +24,28 @@ Tell = Callable[[str], None]
 # A look at the cluster: soon at first, then every so often.
 _FIRST_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 5.0
+# How long a rollback is waited for that came in between.
+_ROLLBACK_SECONDS: Final = 60.0
 
 
-def deploy(target: KubernetesTarget, ledger: Ledger, model: Model, tell: Tell) -> Deployment:
+def deploy(
+    target: KubernetesTarget, ledger: Ledger, model: Model, tell: Tell, approval: Approval | None = None
+) -> Deployment:
     """Waits until the version is ready, gives it the traffic, and deletes what it replaced. A second call goes on where
-    the first one was.
+    the first one was. A person's `approval` lifts a hold.
 
     Raises DeploymentError, with the reason, after it has removed the version; what was served before never stopped.
-    ServiceError where the cluster does not answer."""
+    HeldError, which is one, while a rollback holds the model. ServiceError where the cluster does not answer."""
+    holds.check(ledger, model.name, model.version, approval)
     before = target.split()
-    with _undone_on_failure(target, model, before):
+    with _undone_on_failure(target, ledger, model, before):
         target.begin(model)
         _wait(target, model, tell)
+        # A rollback may have begun in the meantime. The cluster takes too long for one transaction with the ledger.
+        refuse_while_active(ledger, model.name)
+        holds.check(ledger, model.name, model.version, approval)
         target.move(Split({model.version: 100}))
-        deployment = _recorded(target, ledger, model)
+        deployment = _recorded(target, ledger, model, approval)
     for other in target.versions():
         if other != model.version:
             target.stop(other)
@@ -41,10 +53,12 @@ def deploy(target: KubernetesTarget, ledger: Ledger, model: Model, tell: Tell) -
 
 
 @persistent
-def _recorded(target: KubernetesTarget, ledger: Ledger, model: Model) -> Deployment:
+def _recorded(target: KubernetesTarget, ledger: Ledger, model: Model, approval: Approval | None) -> Deployment:
     weights = {model.version: 100}
     deployment = Deployment(name=model.name, version=model.version, weights=weights, endpoint=target.endpoint)
     with ledger.begin() as connection:
+        refuse_while_active_within(connection, model.name)
+        holds.pass_within(connection, model.name, model.version, approval)
         promote_within(connection, model.name, model.version)
         record_within(connection, place(target), deployment, time.time())
     return deployment
@@ -64,7 +78,7 @@ def _wait(target: KubernetesTarget, model: Model, tell: Tell) -> None:
 
 
 @contextmanager
-def _undone_on_failure(target: KubernetesTarget, model: Model, before: Split) -> Iterator[None]:
+def _undone_on_failure(target: KubernetesTarget, ledger: Ledger, model: Model, before: Split) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -72,6 +86,17 @@ def _undone_on_failure(target: KubernetesTarget, model: Model, before: Split) ->
         with suppress(ServiceError):
             # A version that had traffic before stays: it is what this call was to bring about.
             if model.version not in before.weights:
-                target.move(before)
+                # Without traffic of its own it leaves the traffic to others, a rollback for one.
+                if target.split().weights.get(model.version):
+                    target.move(_after_rollback(ledger, target) or before)
                 target.stop(model.version)
         raise
+
+
+def _after_rollback(ledger: Ledger, target: KubernetesTarget) -> Split | None:
+    """What a rollback that came in between has served; None where none came."""
+    wait_until(lambda: entries.active(ledger, target.model) is None, seconds=_ROLLBACK_SECONDS)
+    found = latest(ledger, target.model)
+    if found is None or holds.find(ledger, target.model) is None or str(found.place) != str(place(target)):
+        return None
+    return Split(found.deployment.weights)

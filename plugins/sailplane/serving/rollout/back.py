@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Final
 
 from sailplane.errors import DeploymentError, ModelError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.records import Model
-from sailplane.registry.models import PREVIOUS, alias, find
+from sailplane.registry import holds
+from sailplane.registry.aliases import CHAMPION, PREVIOUS
+from sailplane.registry.models import Version, alias, find, versions
 from sailplane.serving.client import wait_until
 from sailplane.serving.kubernetes.place import Place
 from sailplane.serving.kubernetes.recorded import latest
 from sailplane.serving.rollout import entries, journal
-from sailplane.serving.rollout.run import AT_ONCE, Serving
+from sailplane.serving.rollout.run import Serving
 from sailplane.serving.rollout.state import ENDED, State
 
 _POLL_SECONDS: Final = 0.2
@@ -22,26 +24,27 @@ _POLL_SECONDS: Final = 0.2
 TRIGGERER_SECONDS: Final = 60.0
 
 
-def roll_back(serving: Serving, by: str, *, to: str | None = None) -> str:
-    """Which version serves then. It is recorded with who asked for it and when, like every rollout.
+def roll_back(serving: Serving, by: str, *, to: str | None = None, hold: bool = True) -> str:
+    """Which version serves then. It is recorded with who asked for it and when, like every rollout. With `hold` no task
+    deploys the model after it, until a person releases it or approves a model.
 
     Without `to`, a rollout that is on its way ends with the champion that it began with; where there is none, the
-    version before the champion takes its place. Raises ModelError if there is no such version, DeploymentError if it
-    does not start: what serves stays.
+    version before the champion takes its place: of those that served and were never rolled back, the one that served
+    last. Raises ModelError if there is no such version, DeploymentError if it does not start: what serves stays.
     """
-    ended = _aborted(serving.ledger, serving.name, by)
+    ended = journal.roll_back(serving.ledger, serving.name, by, hold=hold)
     if ended is not None:
-        state = serving.finish(ended, poll_seconds=_POLL_SECONDS)
-        _tell(serving.name, ended, state)
-        if to is None and state.phase == "failed":
-            return _serves(serving)
+        state = serving.finish(ended.subject.version, poll_seconds=_POLL_SECONDS)
+        _tell(serving.name, ended.subject.version, state)
+        # A rollback that was killed in the middle has not gone back.
+        if to is None and state.phase == "failed" and not ended.subject.back:
+            return _serves(serving, hold=hold)
     model = _before(serving) if to is None else find(serving.ledger, f"{serving.name}@{to}")
-    # Each time is another one, though the same person goes back to the same version.
-    serving.begin(AT_ONCE, model, by, turn=datetime.now(UTC).isoformat())
+    serving.begin_back(model, by, hold=hold)
     state = serving.finish(model.version, poll_seconds=_POLL_SECONDS)
     if state.phase == "failed":
         raise DeploymentError("roll back", f"{model.name} to {model.version}", got=state.reason)
-    return _serves(serving)
+    return _serves(serving, hold=hold)
 
 
 def place_of(ledger: Ledger, name: str) -> Place | None:
@@ -52,12 +55,13 @@ def place_of(ledger: Ledger, name: str) -> Place | None:
     return there.place if there else None
 
 
-def leave_to_driver(ledger: Ledger, name: str, by: str) -> bool:
+def leave_to_driver(ledger: Ledger, name: str, by: str, *, hold: bool = True) -> bool:
     """Where only the driver of a rollout knows the way: it looks at the ledger each second, and goes back. False if no
     rollout is on its way, or it was promoted at this moment. Raises ServiceError where no driver comes."""
-    version = _aborted(ledger, name, by)
-    if version is None:
+    ended = journal.roll_back(ledger, name, by, hold=hold)
+    if ended is None:
         return False
+    version = ended.subject.version
 
     def state() -> State:
         entry = entries.find(ledger, name, version)
@@ -67,28 +71,40 @@ def leave_to_driver(ledger: Ledger, name: str, by: str) -> bool:
         got, remedy = f"it is still {state().phase}", "Start Airflow's triggerer, which goes on with it."
         raise ServiceError("roll back", f"{name} {version}", got=got, remedy=remedy)
     _tell(name, version, state())
+    if hold:
+        _tell_hold(ledger, name)
     return state().phase == "failed"
-
-
-def _aborted(ledger: Ledger, name: str, by: str) -> str | None:
-    """The version that was on its way."""
-    entry = journal.abort(ledger, name, f"rolled back by {by}", by)
-    return entry.subject.version if entry else None
 
 
 def _before(serving: Serving) -> Model:
     model = alias(serving.ledger, serving.name, PREVIOUS)
     if model is None:
+        bad = [one for one in versions(serving.ledger, serving.name) if one.rolled_back and CHAMPION not in one.aliases]
+        got = "no version served before this one"
+        if bad:
+            got = f"no version is left that was not rolled back: {_listed(bad)}"
         remedy = f"`sailplane models list` shows what there is; `sailplane rollback {serving.name} --to VERSION`."
-        raise ModelError("roll back", serving.name, got="no version served before this one", remedy=remedy)
+        raise ModelError("roll back", serving.name, got=got, remedy=remedy)
     return model
 
 
-def _serves(serving: Serving) -> str:
+def _listed(bad: Sequence[Version]) -> str:
+    return ", ".join(f"{one.model.version} was {one.rolled_back}" for one in bad)
+
+
+def _serves(serving: Serving, *, hold: bool) -> str:
     version = serving.champion() or "no version"
     where = f" at {serving.place}" if serving.place else ""
     sys.stdout.write(f"{serving.name}: {version} serves{where}\n")
+    if hold:
+        _tell_hold(serving.ledger, serving.name)
     return version
+
+
+def _tell_hold(ledger: Ledger, name: str) -> None:
+    held = holds.find(ledger, name)
+    if held is not None:
+        sys.stdout.write(f"{held.told}\n")
 
 
 def _tell(name: str, version: str, state: State) -> None:

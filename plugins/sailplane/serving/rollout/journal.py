@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sailplane.errors import ConflictError, DeploymentError
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import deployments, rollout_decisions, rollouts
-from sailplane.records import Deployment
+from sailplane.records import Approval, Deployment
+from sailplane.registry import aliases, holds
 from sailplane.registry.models import promote_within
 from sailplane.serving.kubernetes.recorded import record_within
 from sailplane.serving.rollout.checks import Finding
@@ -25,15 +26,18 @@ from sailplane.serving.rollout.entries import Entry, active_within, entry_of, fi
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.state import CLOSING, State, Subject, split
 
+CHECKS: Final = "the checks of its rollout"
 # A driver that died is followed by another one after that.
 LEASE_SECONDS: Final = 15.0
 
 
 @persistent
-def begin(ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = None) -> Entry:
-    """The version's rollout, new, or where it is if it is that one.
+def begin(
+    ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = None, approval: Approval | None = None
+) -> Entry:
+    """The version's rollout, new, or where it is if it is that one. A new one lifts a hold if a person approved it.
 
-    Raises DeploymentError while another one of the same model is on its way.
+    Raises DeploymentError while another one of the same model is on its way, HeldError while the model is held.
     """
     now = time.time() if now is None else now
     with ledger.begin() as connection:
@@ -43,6 +47,8 @@ def begin(ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = N
         found = find_within(connection, subject.name, subject.version)
         if found is not None and _whose(found.subject) == _whose(subject):
             return found
+        if not subject.back:
+            holds.pass_within(connection, subject.name, subject.version, approval)
         entry = Entry(subject, plan, State(), revision=0, attempt=found.attempt + 1 if found else 1)
         connection.execute(sa.delete(rollouts).where(_key(subject)))
         connection.execute(sa.insert(rollouts).values(**row_of(entry), started=now, changed=now))
@@ -54,7 +60,12 @@ def begin(ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = N
 def refuse_while_active(ledger: Ledger, name: str) -> None:
     """Raises DeploymentError while a rollout of the model is on its way."""
     with ledger.begin() as connection:
-        _refuse(active_within(connection, name), f"deploy {name}")
+        refuse_while_active_within(connection, name)
+
+
+def refuse_while_active_within(connection: sa.Connection, name: str) -> None:
+    """`refuse_while_active` as a part of a transaction."""
+    _refuse(active_within(connection, name), f"deploy {name}")
 
 
 @persistent
@@ -94,18 +105,25 @@ def keep(
     ledger: Ledger, entry: Entry, driver: str, state: State, now: float, findings: Iterable[Finding] = ()
 ) -> Entry:
     """The new state, and if it is another stage, the decision. Raises ConflictError."""
+    found = tuple(findings)
     with ledger.begin() as connection:
         _check(connection, entry, driver)
-        return _keep(connection, entry, state, now, driver, findings)
+        if state.phase == "rolling back" and any(finding.failed for finding in found):
+            _mark(connection, entry.subject, CHECKS, now)
+        return _keep(connection, entry, state, now, driver, found)
 
 
 @persistent
 def promote(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
-    """The aliases and what is recorded as served, in one transaction. Raises ConflictError."""
+    """The aliases and what is recorded as served, in one transaction; of a rollback also which version was rolled back,
+    and the hold. Raises ConflictError."""
     subject = entry.subject
     with ledger.begin() as connection:
         _check(connection, entry, driver)
+        before = aliases.aliases_of(connection, subject.name).get(aliases.CHAMPION)
         promote_within(connection, subject.name, subject.version)
+        if subject.back:
+            _went_back(connection, subject, before or subject.champion, now)
         _deployed(connection, subject, subject.version, {subject.version: 100}, now)
 
 
@@ -115,16 +133,29 @@ def abort(
 ) -> Entry | None:
     """Of the model's rollout that has not ended: it goes back, unless it does already, or is being promoted. Its driver
     loses it, so that whoever asked may go on at once. None if there is none, or it is another one than `only`."""
-    now = time.time() if now is None else now
     with ledger.begin() as connection:
         entry = active_within(connection, name)
         if entry is None or (only is not None and _whose(only) != _whose(entry.subject)):
             return None
-        if entry.state.phase in CLOSING:
-            return entry
-        free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
-        connection.execute(free)
-        return _keep(connection, entry, failing(entry.state, reason), now, by, ())
+        return _abort(connection, entry, reason, by, time.time() if now is None else now)
+
+
+@persistent
+def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | None = None) -> Entry | None:
+    """`abort` by a person: the version on its way counts as rolled back, and with `hold` nothing else is deployed."""
+    now = time.time() if now is None else now
+    with ledger.begin() as connection:
+        entry = active_within(connection, name)
+        if entry is None:
+            return None
+        subject = entry.subject
+        # A rollback that somebody left on its way says nothing against the version that it was to go to.
+        if entry.state.phase != "promoting" and not subject.back:
+            _mark(connection, subject, by, now)
+            if hold:
+                held = holds.Hold(name, time.time(), by, version=subject.version, serves=subject.champion)
+                holds.hold_within(connection, held)
+        return _abort(connection, entry, f"rolled back by {by}", by, now)
 
 
 def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> None:
@@ -134,6 +165,32 @@ def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> No
         free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
         connection.execute(free)
         _keep(connection, entry, entry.state.entering("failed", reason=reason), time.time(), by, ())
+
+
+def _abort(connection: sa.Connection, entry: Entry, reason: str, by: str, now: float) -> Entry:
+    if entry.state.phase in CLOSING:
+        return entry
+    free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
+    connection.execute(free)
+    return _keep(connection, entry, failing(entry.state, reason), now, by, ())
+
+
+def _mark(connection: sa.Connection, subject: Subject, by: str, now: float) -> None:
+    # What served before the rollout of the same version serves after it.
+    if subject.version != subject.champion:
+        aliases.mark(connection, subject.name, subject.version, by, now)
+
+
+def _went_back(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
+    """To go to a version that was rolled back takes that rollback back: it says nothing against the version before."""
+    wanted = aliases.unmark(connection, subject.name, subject.version)
+    left = before if before != subject.version else None
+    if left and not wanted:
+        aliases.mark(connection, subject.name, left, subject.owner, now)
+    if subject.hold and (left or holds.find_within(connection, subject.name) is None):
+        version = left or subject.version
+        held = holds.Hold(subject.name, time.time(), subject.owner, version=version, serves=subject.version)
+        holds.hold_within(connection, held)
 
 
 def _keep(

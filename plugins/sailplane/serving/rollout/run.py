@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from sailplane.errors import ConflictError, DeploymentError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.records import Model
+from sailplane.records import Approval, Model
 from sailplane.serving.kubernetes.place import Place
 from sailplane.serving.rollout import entries, journal
 from sailplane.serving.rollout.drive import Driver, Served
@@ -45,17 +46,31 @@ class Serving(Served):
     def driver(self, version: str) -> Driver:
         return Driver(self, version)
 
-    def begin(self, plan: Rollout, model: Model, owner: str, turn: str = "") -> Entry:
+    def begin(
+        self, plan: Rollout, model: Model, owner: str, turn: str = "", *, approval: Approval | None = None
+    ) -> Entry:
         """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.
 
         An earlier turn that has not ended is taken back first, and so is what is on its way back. Raises
         DeploymentError while another one is on its way, or one elsewhere; ModelError for a bundle that is damaged or
-        does not load. No rollout has begun then.
+        does not load; HeldError while a rollback holds the model. No rollout has begun then.
         """
         self._make_way(owner, turn)
         # A rollout of a version that cannot be served would be in the way of all others.
         self.target.prepare(model)
-        subject = Subject(
+        return self._begin(self._subject(model, owner, turn), plan, approval)
+
+    def begin_back(self, model: Model, by: str, *, hold: bool) -> Entry:
+        """A person goes back to the version at once, as `begin` does."""
+        # Each time is another one, though the same person goes back to the same version.
+        turn = datetime.now(UTC).isoformat()
+        self._make_way(by, turn)
+        self.target.prepare(model)
+        subject = replace(self._subject(model, by, turn), back=True, hold=hold)
+        return self._begin(subject, AT_ONCE, None)
+
+    def _subject(self, model: Model, owner: str, turn: str) -> Subject:
+        return Subject(
             name=self.name,
             version=model.version,
             champion=self.champion(),
@@ -64,13 +79,15 @@ class Serving(Served):
             turn=turn,
             place=self.place,
         )
-        journal.begin(self.ledger, subject, plan, self.clock())
-        driver = self.driver(model.version)
+
+    def _begin(self, subject: Subject, plan: Rollout, approval: Approval | None) -> Entry:
+        journal.begin(self.ledger, subject, plan, self.clock(), approval)
+        driver = self.driver(subject.version)
         try:
             driver.tick()
         finally:
             driver.release()
-        return self.entry(model.version)
+        return self.entry(subject.version)
 
     def _make_way(self, owner: str, turn: str) -> None:
         other = entries.active(self.ledger, self.name)

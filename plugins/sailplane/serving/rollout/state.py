@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Self
 
-from sailplane.records import Record
+from sailplane.records import SPARSE, Record
 from sailplane.serving.kubernetes.place import Place
 from sailplane.serving.rollout.observations import Observations
 from sailplane.serving.rollout.plan import Rollout
@@ -69,7 +69,8 @@ class State(Record):
 class Subject(Record):
     """What is rolled out. `champion`: the version that has the traffic when it begins, None where nothing serves;
     `owner`: who began it, a task of a DAG's run or a person, and `turn`: which time, for what is the same in a retry
-    and another one where the task was cleared; `place`: where on a cluster, None on this machine."""
+    and another one where the task was cleared; `place`: where on a cluster, None on this machine. `back`: a person goes
+    back to this version, and with `hold` nothing else is deployed after it until that is released."""
 
     name: str
     version: str
@@ -78,6 +79,11 @@ class Subject(Record):
     owner: str
     turn: str = ""
     place: Place | None = None
+    back: bool = field(default=False, metadata=SPARSE)
+    hold: bool = field(default=False, metadata=SPARSE)
+
+    def begun_by(self, owner: str, turn: str) -> bool:
+        return (self.owner, self.turn) == (owner, turn)
 
 
 def split(plan: Rollout, subject: Subject, state: State) -> Split | None:

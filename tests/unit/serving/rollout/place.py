@@ -100,10 +100,10 @@ class Place:
             self.totals[version] = known + Observations(requests=mine, errors=errors)
 
 
-def register(ledger: Ledger, *versions: str, champion: str | None = CHAMPION) -> None:
+def register(ledger: Ledger, *versions: str, champion: str | None = CHAMPION, name: str = NAME) -> None:
     for version in versions:
         model = Model(
-            name=NAME,
+            name=name,
             version=version,
             uri=f"file:///{version}",
             digest=version,
@@ -111,11 +111,11 @@ def register(ledger: Ledger, *versions: str, champion: str | None = CHAMPION) ->
             dataset="d",
             as_of=datetime(2026, 11, 21, tzinfo=UTC),
         )
-        row = {"name": NAME, "version": version, "record": model.to_dict(), "created": 0.0}
+        row = {"name": name, "version": version, "record": model.to_dict(), "created": 0.0}
         with ledger.begin() as connection:
             connection.execute(sa.insert(tables.models).values(row))
     if champion:
-        promote(ledger, NAME, champion)
+        promote(ledger, name, champion)
 
 
 @dataclass

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sailplane.errors import DeploymentError, ModelError
+from sailplane.errors import DeploymentError, HeldError, ModelError
 from sailplane.ledger import Ledger
-from sailplane.registry.models import alias, get, promote
+from sailplane.records import Approval
+from sailplane.registry import aliases, holds
+from sailplane.registry.models import alias, get, promote, versions
 from sailplane.serving.rollout import entries
 from sailplane.serving.rollout.back import roll_back
 from sailplane.serving.rollout.declared import ErrorRate
@@ -48,10 +52,106 @@ def test_the_version_before_serves_again_and_who_asked_for_it_is_recorded(servin
     assert place_of(serving).done == [f"begin {CHAMPION}", "move 0", f"stop {CANARY}"]
 
 
-def test_to_go_back_twice_is_to_go_forward(serving: Serving) -> None:
-    assert [roll_back(serving, "ada") for _ in range(4)] == [CHAMPION, CANARY, CHAMPION, CANARY]
-    assert champion(serving) == CANARY
-    assert serving.entry(CHAMPION).attempt == 2
+def test_a_second_rollback_goes_further_back_and_never_to_what_was_rolled_back(serving: Serving) -> None:
+    register(serving.ledger, "v3", champion="v3")
+    assert [roll_back(serving, "ada") for _ in range(2)] == [CANARY, CHAMPION]
+    with pytest.raises(
+        ModelError, match=r"no version is left that was not rolled back: .*v3 was rolled back on .*--to"
+    ):
+        roll_back(serving, "ada")
+    assert champion(serving) == CHAMPION
+    assert {one.model.version: one.aliases for one in versions(serving.ledger, NAME)} == {
+        CHAMPION: ("champion",),
+        CANARY: (),
+        "v3": (),
+    }
+
+
+def test_a_rolled_back_version_serves_again_if_a_person_names_it_and_then_says_nothing_against_the_other(
+    serving: Serving,
+) -> None:
+    assert [roll_back(serving, "ada"), roll_back(serving, "ada", to=CANARY)] == [CHAMPION, CANARY]
+    assert [one.model.version for one in versions(serving.ledger, NAME) if one.rolled_back] == []
+    assert roll_back(serving, "ada") == CHAMPION, "as if it had not been"
+
+
+def test_a_rollback_holds_the_model_with_who_when_and_why(serving: Serving, capsys: pytest.CaptureFixture[str]) -> None:
+    before = time.time()
+    roll_back(serving, "ada@host")
+    hold = holds.find(serving.ledger, NAME)
+    assert hold
+    assert (hold.by, hold.version, hold.serves) == ("ada@host", CANARY, CHAMPION)
+    assert before <= hold.since <= time.time()
+    assert capsys.readouterr().out.endswith(
+        "when ada@host rolled back v2 to v1. `sailplane release m`, or the approval of a model, lifts the hold.\n"
+    )
+
+
+def test_without_a_hold_only_the_version_is_marked(serving: Serving) -> None:
+    roll_back(serving, "ada", hold=False)
+    assert holds.find(serving.ledger, NAME) is None
+    [bad] = [one for one in versions(serving.ledger, NAME) if one.rolled_back]
+    assert (bad.model.version, bad.rolled_back and bad.rolled_back.by) == (CANARY, "ada")
+
+
+def test_the_hold_comes_in_the_transaction_that_records_the_rollback(serving: Serving) -> None:
+    """Whoever reads the ledger sees the old champion without a hold, or the new one with it."""
+    seen = []
+
+    def look(_what: str) -> None:
+        seen.append((champion(serving), holds.find(serving.ledger, NAME) is not None))
+
+    place_of(serving).before = place_of(serving).after = look
+    roll_back(serving, "ada")
+    look("")
+    assert set(seen) == {(CANARY, False), (CHAMPION, True)}
+
+
+def test_a_rollback_that_fails_holds_nothing_and_marks_nothing(serving: Serving) -> None:
+    place_of(serving).damaged.add(CHAMPION)
+    with pytest.raises(ModelError):
+        roll_back(serving, "ada")
+    assert holds.find(serving.ledger, NAME) is None
+    assert not any(one.rolled_back for one in versions(serving.ledger, NAME))
+
+
+def test_a_rollback_that_was_killed_in_the_middle_is_done_by_the_next_one(serving: Serving) -> None:
+    place_of(serving).ready_after = 3
+    serving.begin_back(get(serving.ledger, NAME, CHAMPION), "ada", hold=True)
+    assert entries.active(serving.ledger, NAME) is not None
+    assert roll_back(serving, "ada") == CHAMPION
+    assert champion(serving) == CHAMPION
+    assert [one.model.version for one in versions(serving.ledger, NAME) if one.rolled_back] == [CANARY]
+
+
+def test_while_the_model_is_held_a_rollout_of_a_task_begins_only_with_a_newer_approval(serving: Serving) -> None:
+    register(serving.ledger, "v3", champion=None)
+    old = Approval(approved=True, by="ada", note="", at=datetime.now(UTC))
+    roll_back(serving, "ada")
+    new, third = replace(old, at=datetime.now(UTC)), get(serving.ledger, NAME, "v3")
+    plan = Rollout(steps=[10, 100], bake="5m", checks=[ErrorRate()])
+    for answer in (None, old, replace(new, by_person=False), replace(new, approved=False)):
+        with pytest.raises(HeldError, match=r"deploy m: its automatic deployments .* hold since .* release m"):
+            serving.begin(plan, third, "task", approval=answer)
+    assert entries.active(serving.ledger, NAME) is None
+    serving.begin(plan, third, "task", approval=new)
+    assert holds.find(serving.ledger, NAME) is None
+
+
+def test_a_version_that_failed_the_checks_of_its_rollout_is_marked(serving: Serving) -> None:
+    register(serving.ledger, "v3", champion=None)
+    with serving.ledger.begin() as connection:
+        aliases.challenge(connection, NAME, "v3")
+    plan = Rollout(steps=[10, 100], bake="5m", checks=[ErrorRate(maximum=0.1)])
+    serving.begin(plan, get(serving.ledger, NAME, "v3"), "task")
+    driver = serving.driver("v3")
+    while not serving.entry("v3").state.ended:
+        place_of(serving).serve(1000, failing=0.9)
+        driver.tick()
+    [bad] = [one for one in versions(serving.ledger, NAME) if one.rolled_back]
+    assert (bad.model.version, bad.aliases) == ("v3", ())
+    assert str(bad.rolled_back).endswith("by the checks of its rollout")
+    assert holds.find(serving.ledger, NAME) is None, "no person rolled back"
 
 
 def test_a_damaged_version_begins_nothing_and_is_in_nobodys_way(serving: Serving) -> None:
@@ -90,6 +190,10 @@ def test_a_rollout_that_is_on_its_way_ends_with_the_champion_it_began_with(servi
     assert roll_back(serving, "ada") == CANARY, "though the triggerer still holds it"
     assert place_of(serving).split() == Split({CANARY: 100})
     assert serving.entry("v3").state.reason == "rolled back by ada"
+    hold = holds.find(serving.ledger, NAME)
+    assert hold
+    assert (hold.version, hold.serves) == ("v3", CANARY)
+    assert [one.model.version for one in versions(serving.ledger, NAME) if one.rolled_back] == ["v3"]
     assert champion(serving) == CANARY
 
 

@@ -1,0 +1,120 @@
+"""Holds: after a rollback no task deploys the model, until a person releases it or approves a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from sailplane.errors import HeldError, ModelError
+from sailplane.ledger import Ledger, persistent
+from sailplane.ledger.tables import holds, models
+from sailplane.records import Approval
+from sailplane.registry.aliases import CHAMPION, aliases_of
+
+
+@dataclass(frozen=True)
+class Hold:
+    """`version` was rolled back by a person, and `serves` took its place; None where nothing did. `since`: seconds
+    since 1970."""
+
+    name: str
+    since: float
+    by: str
+    version: str
+    serves: str | None
+
+    def __str__(self) -> str:
+        to = f" to {self.serves}" if self.serves else ""
+        when = f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC"
+        return f"on hold since {when}, when {self.by} rolled back {self.version}{to}"
+
+    @property
+    def command(self) -> str:
+        return f"sailplane release {self.name}"
+
+    @property
+    def remedy(self) -> str:
+        return f"`{self.command}`, or the approval of a model, lifts the hold."
+
+    @property
+    def told(self) -> str:
+        """For people, with the remedy."""
+        return f"Automatic deployments of {self.name} have been {self}. {self.remedy}"
+
+    def lifted_by(self, approval: Approval | None) -> bool:
+        """Only a person's approval that is newer than the hold lifts it. The default answer after a deadline is
+        nobody's decision, and an older approval may be that of the version that was rolled back."""
+        return bool(approval and approval.approved and approval.by_person and approval.at.timestamp() > self.since)
+
+
+@persistent
+def find(ledger: Ledger, name: str) -> Hold | None:
+    with ledger.begin() as connection:
+        return find_within(connection, name)
+
+
+@persistent
+def all_holds(ledger: Ledger) -> list[Hold]:
+    """By model."""
+    with ledger.begin() as connection:
+        return [_of(row) for row in connection.execute(sa.select(holds).order_by(holds.c.name))]
+
+
+@persistent
+def release(ledger: Ledger, name: str) -> Hold:
+    """Lifts the hold, which it returns. Raises ModelError for a model that is not held, or not registered."""
+    with ledger.begin() as connection:
+        hold = find_within(connection, name)
+        if hold is None:
+            known = connection.execute(sa.select(models.c.name).where(models.c.name == name).limit(1)).scalar()
+            got, remedy = ("its deployments are not held", "`sailplane status` lists the holds.")
+            if known is None:
+                got, remedy = ("no such model", "`sailplane models list` shows what there is.")
+            raise ModelError("release", name, got=got, remedy=remedy)
+        _lift(connection, name)
+    return hold
+
+
+def find_within(connection: sa.Connection, name: str) -> Hold | None:
+    row = connection.execute(sa.select(holds).where(holds.c.name == name)).one_or_none()
+    return _of(row) if row else None
+
+
+def hold_within(connection: sa.Connection, hold: Hold) -> None:
+    """In place of an earlier hold."""
+    _lift(connection, hold.name)
+    row = {"name": hold.name, "since": hold.since, "by": hold.by, "version": hold.version, "serves": hold.serves}
+    connection.execute(sa.insert(holds).values(**row))
+
+
+@persistent
+def check(ledger: Ledger, name: str, version: str, approval: Approval | None = None) -> None:
+    """Raises HeldError if a task may not deploy the version. Lifts nothing."""
+    with ledger.begin() as connection:
+        _check(connection, name, version, approval)
+
+
+def pass_within(connection: sa.Connection, name: str, version: str, approval: Approval | None) -> None:
+    """A task deploys the version in this transaction: a person's approval lifts the hold. Raises HeldError."""
+    hold = _check(connection, name, version, approval)
+    if hold is not None and hold.lifted_by(approval):
+        _lift(connection, name)
+
+
+def _check(connection: sa.Connection, name: str, version: str, approval: Approval | None) -> Hold | None:
+    hold = find_within(connection, name)
+    # To deploy the champion again changes nothing.
+    same = aliases_of(connection, name).get(CHAMPION) == version
+    if hold is not None and not same and not hold.lifted_by(approval):
+        raise HeldError(name, got=f"its automatic deployments have been {hold}", remedy=hold.remedy, told=hold.told)
+    return hold
+
+
+def _lift(connection: sa.Connection, name: str) -> None:
+    connection.execute(sa.delete(holds).where(holds.c.name == name))
+
+
+def _of(row: sa.Row[tuple[object, ...]]) -> Hold:
+    return Hold(**row._mapping)
