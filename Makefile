@@ -31,7 +31,7 @@ fi; \
 $${python:-python3} -I plugins/sailplane/bootstrap.py $(1)
 endef
 
-.PHONY: help up down status test fast lint types format bench states pictures lock clean
+.PHONY: help up down status test fast lint types format bench soak states pictures lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -77,6 +77,10 @@ format: ## format the code and mend what ruff can mend
 bench: ## measure; BENCH=name for one, JSON=file for a row an object
 	$(call bootstrap,test)
 	@$(VENV)/python tests/benchmarks/run.py $(BENCH) $(if $(JSON),--json $(JSON))
+
+soak: ## simulations behind the figures in the guides, and other long tests: hours; SOAK=name for one
+	$(call bootstrap,test)
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/pytest -n logical --dist worksteal $(if $(SOAK),tests/soak/test_$(SOAK).py,tests/soak)
 
 states: ## random user actions and faults; STEPS=20000 for a long run, SEED=2 for others
 	$(call bootstrap,test)
