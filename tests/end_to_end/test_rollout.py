@@ -145,8 +145,12 @@ def test_a_rollout_on_a_cluster_is_driven_by_the_triggerer_and_taken_back_by_one
         shown = json.loads(platform.sailplane("status", "--json").stdout)["cluster_models"]
         assert [(model["version"], model["namespace"]) for model in shown] == [(two.version, NAMESPACE)]
         ended = platform.sailplane("rollback", "flights")
-    told = f"flights: {one.version} serves at kubernetes_default/{NAMESPACE}\n"
-    assert (ended.returncode, ended.stdout) == (0, told), ended.stderr
+    told = f"flights: {one.version} serves at kubernetes_default/{NAMESPACE}\nAutomatic deployments of flights have "
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(told)
+    [hold] = json.loads(platform.sailplane("status", "--json").stdout)["holds"]
+    assert (hold["model"], hold["version"], hold["serves"]) == ("flights", two.version, one.version)
+    assert platform.sailplane("release", "flights").returncode == 0
     assert {status for status, _ in mesh.answers} == {200}
     (left,) = cluster.objects.list(SELDON_DEPLOYMENTS)
     assert [predictor["name"] for predictor in left["spec"]["predictors"]] == [f"v{one.version}"]
@@ -155,7 +159,10 @@ def test_a_rollout_on_a_cluster_is_driven_by_the_triggerer_and_taken_back_by_one
 
 def test_rollback_is_one_command(platform: Platform, served: Deployment) -> None:
     ended = platform.sailplane("rollback", "rolled")
-    assert (ended.returncode, ended.stdout) == (0, f"rolled: {served.version} serves\n"), ended.stderr
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(
+        f"rolled: {served.version} serves\nAutomatic deployments of rolled have been on hold"
+    )
     assert ask(served)["names"] is not None
     champion = alias(Ledger.at(platform.home), "rolled", "champion")
     assert champion

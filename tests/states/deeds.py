@@ -23,11 +23,13 @@ from sailplane import pairing
 from sailplane.datasets import ingest as ingest_days
 from sailplane.datasets import load
 from sailplane.datasets.files import Files
+from sailplane.errors import HeldError
 from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Approval, Dataset, Evaluation, Field, Interval, Model, Run, Trial, Windows
-from sailplane.registry import writing
+from sailplane.registry import holds, writing
+from sailplane.registry.holds import Hold
 from sailplane.registry.models import register
 from sailplane.serving.local import deploy as serve
 from sailplane.serving.rollout import entries
@@ -165,7 +167,7 @@ def judge(home: Home, run: Run) -> Evaluation:
 
 def answer(home: Home, evaluation: Evaluation, approved: bool) -> Evaluation:
     """A person approves or refuses a model that waits for approval."""
-    said = Approval(approved=approved, by="ada", note="", at=evaluation.run.as_of)
+    said = Approval(approved=approved, by="ada", note="", at=datetime.now(UTC))
     answered = replace(evaluation, approval=said)
     history.amend(pairing.ledger(home), "toy", evaluation.run.id, answered, pairing.store(home))
     return answered
@@ -174,15 +176,18 @@ def answer(home: Home, evaluation: Evaluation, approved: bool) -> Evaluation:
 def deploy(home: Home, evaluation: Evaluation) -> str:
     """As the operator does it: the version that serves."""
     ledger, storage = pairing.opened(home)
+    _refuse_while_held(ledger, evaluation)
     refuse_while_active(ledger, NAME)
-    return serve(home, ledger, storage, _registered(ledger, storage, evaluation)).version
+    model = _registered(ledger, storage, evaluation)
+    return serve(home, ledger, storage, model, evaluation.approval).version
 
 
 def roll_out(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> str:
     """Begun, not finished: the version."""
     ledger, storage = pairing.opened(home)
+    _refuse_while_held(ledger, evaluation)
     model = _registered(ledger, storage, evaluation)
-    _serving(home, clock).begin(PLAN, model, owner)
+    _serving(home, clock).begin(PLAN, model, owner, approval=evaluation.approval)
     return model.version
 
 
@@ -201,8 +206,17 @@ def look(home: Home, clock: Clock) -> bool:
     return entries.active(ledger, NAME) is not None
 
 
-def go_back(home: Home, clock: Clock, to: str | None = None) -> str:
-    return roll_back(_serving(home, clock), "ada", to=to)
+def go_back(home: Home, clock: Clock, to: str | None = None, hold: bool = True) -> str:
+    return roll_back(_serving(home, clock), "ada", to=to, hold=hold)
+
+
+def release(home: Home) -> Hold:
+    return holds.release(pairing.ledger(home), NAME)
+
+
+def _refuse_while_held(ledger: Ledger, evaluation: Evaluation) -> None:
+    if hold := holds.refusing(ledger, evaluation):
+        raise HeldError(NAME, got=str(hold), remedy=hold.remedy, told=hold.told)
 
 
 def _serving(home: Home, clock: Clock) -> Serving:

@@ -43,6 +43,7 @@ class States(Keepers):
         name, deed, arguments = self.drawn(data)
         self.count(f"kill: {name}")
         self.interrupted(apart(deed, self.home, *arguments, calls=calls))
+        self.check_hold(name)
         if deed is housekeeping.collect:
             self.forget_collected()
 
@@ -52,6 +53,7 @@ class States(Keepers):
         name, deed, arguments = self.drawn(data)
         self.count(f"full disk: {name}")
         self.interrupted(apart(deed, self.home, *arguments, file_bytes=size))
+        self.check_hold(name)
         if deed is housekeeping.collect:
             self.forget_collected()
 
@@ -88,6 +90,14 @@ class States(Keepers):
         for path in markers:
             del self.world.damaged[path]
         self.ingest()
+
+    def check_hold(self, name: str) -> None:
+        """What was interrupted changed the hold only if it is its deed to do so."""
+        before = self.world.hold
+        self.may_hold()
+        now, approval = self.world.hold, self.world.judged[-1].approval
+        lifted = before is not None and now is None and (name == "answer" or before.lifted_by(approval))
+        assert now == before or lifted or name in ("go back", "look"), f"{name}: {before}, then {now}"
 
     def drawn(self, data: st.DataObject) -> tuple[str, Deed, tuple[Any, ...]]:
         """A deed that may be interrupted: each leaves it open which version is to serve."""

@@ -115,4 +115,5 @@ class Keepers(Users):
         self.world.judged = [one for one in self.world.judged if one.run.id in known]
         self.world.settled = False
         self.end_if_over()
+        self.may_hold()
         note(f"{self.world.champion} serves, settled: {self.world.settled}")

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from sailplane.errors import LedgerError, ModelError, SailplaneError
 from sailplane.home import Home
 from sailplane.records import Evaluation, Run
+from sailplane.registry import holds
 from sailplane.registry.models import alias
 from sailplane.services.answer import served
 from tests.states import deeds, housekeeping, truths
@@ -48,6 +49,8 @@ class Machine(RuleBasedStateMachine):
             self.end_any_rollout()
             truths.check(self.world)
             # Whatever happened, the next model can be deployed.
+            if self.world.hold:
+                self.released()
             if self.world.judged:
                 self.deployed(deeds.deploy(self.home, self.world.judged[-1]))
                 truths.check(self.world)
@@ -89,11 +92,32 @@ class Machine(RuleBasedStateMachine):
         with pytest.raises(SailplaneError) as refusal:
             deed(*arguments)
         said = str(refusal.value)
-        assert "is on its way" in said or self.world.is_damage(said), said
+        held = self.world.hold is not None and "on hold since" in said and "`sailplane release toy`" in said
+        assert "is on its way" in said or held or self.world.is_damage(said), said
 
     def deployed(self, version: str | None) -> None:
         if version is not None:
             self.world.champion, self.world.settled = version, True
+
+    def is_held(self, evaluation: Evaluation) -> bool:
+        """Whether a rollback keeps the run's model from being deployed."""
+        hold, champion = self.world.hold, alias(self.world.ledger, deeds.NAME, "champion")
+        same = champion is not None and champion.run == evaluation.run.id
+        return hold is not None and not same and not hold.lifted_by(evaluation.approval)
+
+    def lifted(self, evaluation: Evaluation) -> None:
+        """The model was deployed, or its rollout began."""
+        if self.world.hold is not None and self.world.hold.lifted_by(evaluation.approval):
+            self.world.hold = None
+
+    def released(self) -> None:
+        deeds.release(self.home)
+        self.world.hold = None
+
+    def may_hold(self) -> None:
+        """A rollback may have come to its end, or the ledger is another one."""
+        self.world.hold = holds.find(self.world.ledger, deeds.NAME)
+        self.world.held_champion = self.world.champion
 
     def interrupted(self, outcome: Outcome) -> None:
         """After an interrupted deed either version may serve."""
@@ -118,6 +142,7 @@ class Machine(RuleBasedStateMachine):
             except ModelError:
                 self.end_if_over()
             assert not self.world.rolling_out
+            self.may_hold()
 
     def forget_collected(self) -> None:
         """Garbage collection takes runs that were trained and not judged."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from sailplane import pairing
 from sailplane.datasets import load
 from sailplane.records import Dataset
-from sailplane.registry import trash
+from sailplane.registry import holds, trash
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import alias, fetch, versions
 from sailplane.services.answer import served
+from sailplane.services.held import held
 from sailplane.serving.client import Reply
 from sailplane.serving.router import Router
 from tests.states import deeds
@@ -24,6 +25,7 @@ MOST_DRAFTS = 40
 
 def check(world: World) -> None:
     check_served(world)
+    check_hold(world)
     check_references(world)
     check_content(world)
     check_pair(world)
@@ -44,6 +46,20 @@ def check_served(world: World) -> None:
         named = alias(world.ledger, NAME, "champion")
         assert named is not None
         assert named.version == world.champion
+
+
+def check_hold(world: World) -> None:
+    """Only people lift a hold and change what serves meanwhile, and `sailplane status` lists it. A version that was
+    rolled back is nobody's next choice."""
+    assert holds.find(world.ledger, NAME) == world.hold
+    listed = [(one["model"], one["version"], one["by"]) for one in held(world.ledger)]
+    assert listed == ([(NAME, world.hold.version, world.hold.by)] if world.hold else [])
+    if world.hold and world.settled and not world.rolling_out:
+        assert world.champion == world.held_champion, "the champion of a held model changed by itself"
+    bad = {one.model.version for one in versions(world.ledger, NAME) if one.rolled_back}
+    for name in ("previous", "challenger"):
+        named = alias(world.ledger, NAME, name)
+        assert named is None or named.version not in bad
 
 
 def check_served_without_ledger(world: World) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from sailplane.errors import ModelError
+from sailplane.records import Evaluation
+from sailplane.registry.models import alias, versions
+from sailplane.serving.rollout import entries
 from tests.states import deeds, truths
 from tests.states.machine import VALUES, Machine
 
+HOLD = st.sampled_from([True, True, True, False])
 BIASES = st.sampled_from([0.0, 0.1, 0.2, 0.3])
 
 
@@ -50,11 +56,7 @@ class Users(Machine):
     @rule(data=st.data())
     def deploy(self, data: st.DataObject) -> None:
         self.count("deploy")
-        evaluation = self.one_of_the_newest(data)
-        if self.world.rolling_out:
-            self.refused(deeds.deploy, self.home, evaluation)
-        else:
-            self.deployed(self.undamaged(deeds.deploy, self.home, evaluation))
+        self.deploy_or_refuse(self.one_of_the_newest(data))
 
     @precondition(lambda self: len(self.world.judged) > 1)
     @rule(approved=st.booleans())
@@ -69,10 +71,20 @@ class Users(Machine):
         if not approved:
             return
         self.world.judged.append(answered)
+        self.deploy_or_refuse(answered)
+
+    def deploy_or_refuse(self, evaluation: Evaluation) -> None:
+        """While a rollback holds the model, only what a person approved after it is deployed, and the hold is over."""
         if self.world.rolling_out:
-            self.refused(deeds.deploy, self.home, answered)
-        else:
-            self.deployed(self.undamaged(deeds.deploy, self.home, answered))
+            self.refused(deeds.deploy, self.home, evaluation)
+        elif self.is_held(evaluation):
+            self.count("deploy what is held")
+            known = {version.model.version: version.aliases for version in versions(self.world.ledger)}
+            self.refused(deeds.deploy, self.home, evaluation)
+            assert {version.model.version: version.aliases for version in versions(self.world.ledger)} == known
+        elif (version := self.undamaged(deeds.deploy, self.home, evaluation)) is not None:
+            self.deployed(version)
+            self.lifted(evaluation)
 
     @precondition(lambda self: self.world.judged)
     @rule(data=st.data())
@@ -82,8 +94,13 @@ class Users(Machine):
         if self.world.phase not in (None, "rolling back"):
             self.refused(deeds.roll_out, self.home, clock, evaluation, self.world.next_run())
             return
+        if self.is_held(evaluation):
+            self.count("roll out what is held")
+            self.refused(deeds.roll_out, self.home, clock, evaluation, self.world.next_run())
+            return
         # A rollout that is already rolling back is finished first.
-        self.undamaged(deeds.roll_out, self.home, clock, evaluation, self.world.next_run())
+        if self.undamaged(deeds.roll_out, self.home, clock, evaluation, self.world.next_run()):
+            self.lifted(evaluation)
         self.end_if_over()
 
     @precondition(lambda self: self.world.rolling_out)
@@ -92,17 +109,59 @@ class Users(Machine):
         self.count("the triggerer looks")
         for _ in range(requests):
             assert self.world.ask().status in (200, 0 if self.world.champion is None else 200)
+        entry = entries.active(self.world.ledger, deeds.NAME)
         self.undamaged(deeds.look, self.home, self.world.clock)
         self.end_if_over()
+        if entry is not None and entry.subject.back:
+            self.may_hold()
 
     @precondition(lambda self: self.world.champion)
-    @rule()
-    def roll_back(self) -> None:
+    @rule(hold=HOLD)
+    def roll_back(self, hold: bool) -> None:
+        """It goes to no version that was rolled back before, and only to one that served."""
         self.count("roll back")
+        was, bad, before = self.world.hold, self.rolled_back(), entries.active(self.world.ledger, deeds.NAME)
         try:
-            self.deployed(self.undamaged(deeds.go_back, self.home, self.world.clock))
+            version = self.undamaged(deeds.go_back, self.home, self.world.clock, None, hold)
         except ModelError:
-            # Nothing served before.
+            # No version is left that served before and was not rolled back.
+            assert alias(self.world.ledger, deeds.NAME, "previous") is None
+            version = None
+        if version is None:
             self.end_if_over()
-        if self.world.damaged:
-            self.end_if_over()
+            self.may_hold()
+            return
+        self.deployed(version)
+        assert before is not None or version not in bad
+        self.may_hold()
+        if hold:
+            assert self.world.hold is not None
+            assert self.world.hold.version in self.rolled_back()
+        else:
+            assert self.world.hold == was
+
+    @precondition(lambda self: self.world.champion and self.world.settled and not self.world.rolling_out)
+    @rule(data=st.data())
+    def roll_back_to_a_version_that_was_rolled_back(self, data: st.DataObject) -> None:
+        """A person may name it: it is not marked any more."""
+        bad = sorted(self.rolled_back() - {self.world.champion})
+        assume(bad)
+        self.count("roll back to a version that was rolled back")
+        version = data.draw(st.sampled_from(bad), label="version")
+        went = self.undamaged(deeds.go_back, self.home, self.world.clock, version)
+        if went is not None:
+            self.deployed(went)
+            assert went == version
+            assert version not in self.rolled_back()
+        self.may_hold()
+
+    @precondition(lambda self: self.world.hold)
+    @rule()
+    def release(self) -> None:
+        self.count("release")
+        self.released()
+        with pytest.raises(ModelError, match="its deployments are not held"):
+            deeds.release(self.home)
+
+    def rolled_back(self) -> set[str]:
+        return {one.model.version for one in versions(self.world.ledger) if one.rolled_back}

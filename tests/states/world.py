@@ -15,6 +15,7 @@ from sailplane import pairing
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Evaluation, Run
+from sailplane.registry.holds import Hold
 from sailplane.registry.models import fetch_bundle
 from sailplane.serving.client import Reply, call, wait_until
 from sailplane.serving.rollout import entries
@@ -55,6 +56,9 @@ class World:
         # Since a deed that was killed, nobody has said which version is to serve.
         self.settled = True
         self.champion: str | None = None
+        # The hold as the last step left it, and the version that serves while it lasts.
+        self.hold: Hold | None = None
+        self.held_champion: str | None = None
 
     def start(self) -> None:
         for _ in range(deeds.WINDOW_DAYS):

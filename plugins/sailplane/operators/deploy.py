@@ -153,17 +153,14 @@ class DeployModelOperator(BaseOperator):
     def _skip_if_held(self, context: Context, evaluation: Evaluation) -> None:
         """Before anything is registered. A retry goes on to the end of its own rollout, which it reports."""
         from sailplane.registry import holds
-        from sailplane.registry.models import alias
         from sailplane.serving.rollout import entries
 
         ledger = pairing.ledger(Home.find())
-        hold = holds.find(ledger, evaluation.model)
-        if hold is None or hold.lifted_by(evaluation.approval):
+        hold = holds.refusing(ledger, evaluation)
+        if hold is None:
             return
-        champion, entry = alias(ledger, evaluation.model, "champion"), entries.newest(ledger, evaluation.model)
-        serves = champion is not None and champion.run == evaluation.run.id
-        begun = self.rollout is not None and entry is not None and entry.subject.begun_by(**_turn(context))
-        if not serves and not begun:
+        entry = entries.newest(ledger, evaluation.model) if self.rollout is not None else None
+        if entry is None or not entry.subject.begun_by(**_turn(context)):
             skip(context, hold.told)
 
     def _deploy(self, evaluation: Evaluation) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from sailplane.errors import HeldError, ModelError
 from sailplane.ledger import Ledger, persistent
-from sailplane.ledger.tables import holds, models
-from sailplane.records import Approval
+from sailplane.ledger.tables import aliases, holds, models
+from sailplane.records import Approval, Evaluation
 from sailplane.registry.aliases import CHAMPION, aliases_of
 
 
@@ -60,6 +60,20 @@ def all_holds(ledger: Ledger) -> list[Hold]:
     """By model."""
     with ledger.begin() as connection:
         return [_of(row) for row in connection.execute(sa.select(holds).order_by(holds.c.name))]
+
+
+@persistent
+def refusing(ledger: Ledger, evaluation: Evaluation) -> Hold | None:
+    """The hold that keeps a task from deploying the model, if one does. The run of the champion may be deployed again:
+    that changes nothing."""
+    with ledger.begin() as connection:
+        hold = find_within(connection, evaluation.model)
+        if hold is None or hold.lifted_by(evaluation.approval):
+            return None
+        named = sa.and_(aliases.c.name == models.c.name, aliases.c.version == models.c.version)
+        champion = sa.and_(named, aliases.c.name == evaluation.model, aliases.c.alias == CHAMPION)
+        record = connection.execute(sa.select(models.c.record).where(champion)).scalar()
+    return None if record and record["run"] == evaluation.run.id else hold
 
 
 @persistent

@@ -14,6 +14,7 @@ import httpx
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
+from sailplane.registry import holds
 from sailplane.registry.models import alias
 from sailplane.serving.rollout import entries
 from sailplane.serving.rollout.back import roll_back
@@ -88,7 +89,10 @@ def test_a_version_goes_through_its_steps_though_its_server_is_killed_and_back_a
         assert roll_back(serving, "ada") == first
     assert {status for status, _ in answers} == {200}
     assert {version for _, version in answers} == {first, second.version}
-    assert (named(ledger, "champion"), named(ledger, "previous")) == (first, second.version)
+    assert (named(ledger, "champion"), named(ledger, "previous")) == (first, None)
+    hold = holds.find(ledger, "flights")
+    assert hold
+    assert (hold.version, hold.serves) == (second.version, first)
     assert [name for name in supervisor.programs() if name.startswith("model-")] == [f"model-flights-{first}"]
 
 

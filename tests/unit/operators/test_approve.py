@@ -107,8 +107,8 @@ def test_a_person_sees_that_the_model_is_held_and_what_an_approval_does(
         operator(replace(JUDGED.evaluation, model="on-hold"), default=default).execute(context())
     body = str(asked[0].body)
     assert (
-        "**Automatic deployments of on-hold have been on hold since 1970-01-01 00:00 UTC, when ada@host rolled back v2 to"
-        " v1.** Your approval lifts the hold."
+        "**Automatic deployments of on-hold have been on hold since 1970-01-01 00:00 UTC, when ada@host rolled back v2"
+        " to v1.** Your approval lifts the hold."
     ) in body
     assert body.endswith("Without an answer within 24 h it does not serve."), "a default answer lifts no hold"
 

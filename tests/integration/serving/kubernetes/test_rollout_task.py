@@ -15,12 +15,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
 from sailplane.home import Home
 from sailplane.hooks import rollback
 from sailplane.ledger import Ledger
 from sailplane.operators import DeployModelOperator, ErrorRate, Rollout
+from sailplane.registry import holds
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import alias
 from sailplane.serving.client import wait_until
@@ -237,13 +238,20 @@ def test_rollback_is_one_command_in_the_middle_of_a_rollout_and_after_it(
     assert event_of(served.execute(bundles[1]))["phase"] == "succeeded"
     command = [sys.executable, "-m", "sailplane.cli", "rollback", NAME]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (ended.returncode, ended.stdout) == (0, f"{NAME}: {one} serves at cluster/models\n"), ended.stderr
-    assert (served.champion, alias(served.ledger, NAME, "previous").version) == (one, two)  # type: ignore[union-attr]
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(
+        f"{NAME}: {one} serves at cluster/models\nAutomatic deployments of {NAME} have been "
+    )
+    assert (served.champion, alias(served.ledger, NAME, "previous")) == (one, None)
+    with pytest.raises(AirflowSkipException, match=f"rolled back {two} to {one}. `sailplane release {NAME}`"):
+        served.execute(bundles[2])
+    assert holds.release(served.ledger, NAME).version == two
     until(served.execute(bundles[2]), lambda: served.stage() == "baking 0")
-    assert rollback.main(["ada", NAME]) == 0
+    assert rollback.main(["ada", NAME, "--no-hold"]) == 0
     told = f"{NAME} {three}: failed, rolled back by ada\n{NAME}: {one} serves at cluster/models\n"
     assert capsys.readouterr().out.endswith(told)
-    assert rollback.main(["ada", NAME, "champions"]) == 1
+    assert holds.find(served.ledger, NAME) is None
+    assert rollback.main(["ada", NAME, "--to", "champions"]) == 1
     assert "no such version" in capsys.readouterr().err
     assert len(served.server.objects.list(DEPLOYMENTS)) == 1
     assert {status for status, _ in served.mesh.answers} == {200}
@@ -261,7 +269,10 @@ def test_where_the_command_has_no_connection_the_triggerer_carries_it_out(
     monkeypatch.delenv("AIRFLOW_CONN_CLUSTER")
     assert rollback.main(["ada", NAME]) == 0
     driving.join(30)
-    assert f"{NAME}: to go back is left to Airflow's triggerer, because: roll back {NAME}" in capsys.readouterr().out
+    assert f"{NAME}: Airflow's triggerer will roll back, because: roll back {NAME}" in capsys.readouterr().out
+    hold = holds.find(served.ledger, NAME)
+    assert hold
+    assert (hold.by, hold.version) == ("ada", bundles[1].version)
     assert ended[0]["phase"] == "failed"
     assert served.champion == bundles[0].version
     assert rollback.main(["ada", NAME]) == 1
