@@ -3,17 +3,23 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from plotly.graph_objects import Figure
 
 from sailplane.evaluation import evaluate, library
 from sailplane.evaluation.details import report_link
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.report import publish
-from sailplane.records import Run
+from sailplane.operators import EvaluateModelOperator
+from sailplane.records import Evaluation, Run
+from sailplane.registry import holds
 from sailplane.sweeps import queue
 from sailplane.sweeps.space import parse
 from tests.one_training import REPORT_BYTES
@@ -188,3 +194,32 @@ def test_a_second_judgement_takes_the_place_of_the_first(toy: Toy) -> None:
 
 def test_a_link_to_a_report_has_the_runs_name_in_a_path() -> None:
     assert report_link("toy/manual__2026 #1/train") == "/sailplane/reports/toy/manual__2026%20%231/train/report.html"
+
+
+def test_the_report_of_a_run_that_was_judged_while_a_rollback_held_the_model_says_so(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing of it once the hold is lifted, or in a backfill, which deploys nothing in any case."""
+    run = toy.train("new", [[1.0], [0.0]])
+    monkeypatch.setattr("sailplane.operators.evaluate.opened", lambda: (toy.ledger, toy.storage))
+    operator = EvaluateModelOperator(
+        task_id="evaluate", challenger=run.to_dict(), baseline=replace(run, baseline=run.bundle).to_dict()
+    )
+
+    def judged(run_type: str = "manual") -> str | None:
+        day = datetime(2026, 11, 20, tzinfo=UTC)
+        ti = SimpleNamespace(dag_id="toy", run_id="r")
+        times = {"data_interval_start": day, "data_interval_end": day}
+        given = {"ti": ti, "dag_run": SimpleNamespace(run_type=run_type, run_after=day, **times), "params": {}, **times}
+        return Evaluation.from_dict(operator.execute(given)).held  # type: ignore[arg-type]
+
+    said = "when ada rolled back v2 to v1. `sailplane release toy`, or the approval of a model, lifts the hold."
+    with toy.ledger.begin() as connection:
+        holds.hold_within(connection, holds.Hold(run.model, 0.0, "ada", "v2", "v1"))
+    assert str(judged()).endswith(said)
+    assert said in Read(whole(toy, run.id)).words
+    assert judged("backfill") is None
+    with toy.ledger.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM holds")
+    assert judged() is None
+    assert "on hold" not in Read(whole(toy, run.id)).words

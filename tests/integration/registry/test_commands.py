@@ -15,6 +15,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model, Windows
 from sailplane.registry import models
+from sailplane.registry.aliases import mark
 from sailplane.storage import Storage
 from sailplane.training.fit import fit
 from sailplane.training.jobs import Job
@@ -67,7 +68,19 @@ def test_versions_are_listed_with_their_aliases_and_shown_with_lineage_and_card(
         assert "| run | `toy/1` |" in shown
         assert f"# toy {first.version}" in shown
     told = json.loads(said(capsys, "models", "show", "toy", second.version, "--json"))
-    assert (told["aliases"], told["lineage"]["seed"]) == ([], 2)
+    assert (told["aliases"], told["rolled_back"], told["lineage"]["seed"]) == ([], None, 2)
+
+
+def test_a_version_that_was_rolled_back_is_listed_and_shown_as_such(
+    trained: tuple[Model, ...], home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = trained[1].version
+    with Ledger.at(home).begin() as connection:
+        mark(connection, "toy", version, "ada", 1_764_000_000.0)
+    assert "  rolled back  " in said(capsys, "models", "list").splitlines()[1]
+    assert "ROLLED BACK  on 2025-11-24 16:00 UTC by ada\n" in said(capsys, "models", "show", "toy", version)
+    told = json.loads(said(capsys, "models", "show", "toy", version, "--json"))
+    assert told["rolled_back"] == {"since": "2025-11-24T16:00:00+00:00", "by": "ada"}
     assert main(["models", "show", "toy", "nothing"]) == 1
 
 

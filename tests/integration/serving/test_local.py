@@ -3,22 +3,26 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from sailplane.errors import DeploymentError
+from sailplane.errors import DeploymentError, HeldError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.records import Deployment, Model
+from sailplane.records import Approval, Deployment, Model
+from sailplane.registry import holds
 from sailplane.registry.columns import plain_records
 from sailplane.registry.models import alias, fetch
 from sailplane.serving import deployments
 from sailplane.serving.client import wait_until
-from sailplane.serving.local import deploy
+from sailplane.serving.local import _Deploying, deploy
 from sailplane.serving.model_process import ModelProcess
+from sailplane.serving.rollout.back import roll_back
+from sailplane.serving.rollout.run import Serving
 from sailplane.serving.router import Router
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
@@ -128,6 +132,54 @@ def test_a_ledger_that_fails_gives_the_traffic_back(
     assert served_version(platform) == old.version
     assert set(supervisor.states()) == {"router", f"model-flights-{old.version}"}
     assert alias(ledger, "flights", "champion") == old
+
+
+@pytest.mark.parametrize("lasting", [True, False], ids=["a rollback that has ended", "a rollback on its way"])
+def test_a_rollback_while_a_version_starts_keeps_it_from_taking_over(
+    platform: Home,
+    supervisor: Supervisor,
+    ledger: Ledger,
+    storage: Storage,
+    registered: Registered,
+    monkeypatch: pytest.MonkeyPatch,
+    lasting: bool,
+) -> None:
+    first, second, third = (registered(f"run-{number}", bias=number / 10) for number in (1, 2, 3))
+    for version in (first, second):
+        deploy(platform, ledger, storage, version)
+    there, bring_up = Serving.local(platform, ledger, storage, "flights"), _Deploying._bring_up
+
+    def meanwhile(deploying: _Deploying) -> None:
+        bring_up(deploying)
+        if lasting:
+            roll_back(there, "ada")
+        else:
+            there.begin_back(first, "ada", hold=True)
+
+    monkeypatch.setattr(_Deploying, "_bring_up", meanwhile)
+    with pytest.raises(DeploymentError, match="when ada rolled back" if lasting else "is on its way"):
+        deploy(platform, ledger, storage, third)
+    if not lasting:
+        assert roll_back(there, "ada") == first.version
+    assert served_version(platform) == first.version
+    assert alias(ledger, "flights", "champion") == first
+    assert set(supervisor.states()) == {"router", f"model-flights-{first.version}"}
+
+
+def test_an_approval_lifts_the_hold_with_the_deployment(
+    platform: Home, ledger: Ledger, storage: Storage, registered: Registered
+) -> None:
+    first, second = registered("run-1"), registered("run-2", bias=0.2)
+    for version in (first, second):
+        deploy(platform, ledger, storage, version)
+    roll_back(Serving.local(platform, ledger, storage, "flights"), "ada")
+    third = registered("run-3", bias=0.3)
+    with pytest.raises(HeldError, match="`sailplane release flights`"):
+        deploy(platform, ledger, storage, third)
+    approval = Approval(approved=True, by="ada", note="", at=datetime.now(UTC))
+    deploy(platform, ledger, storage, third, approval)
+    assert served_version(platform) == third.version
+    assert holds.find(ledger, "flights") is None
 
 
 def test_a_retry_finishes_what_a_killed_try_began(
