@@ -221,7 +221,7 @@ def asking(platform: Platform, as_of: datetime) -> Run:
     event = f"Received executor event with state success for task instance {key}"
     scheduler = platform.home.logs / "scheduler.log"
     until(lambda: event in scheduler.read_text() or None, 180, "the question")
-    assert instance(platform, run, "approve")["state"] == "awaiting_input", platform.task_logs(run)
+    assert instance(platform, run, "approve")["state"] == "deferred", platform.task_logs(run)
     return run
 
 

@@ -64,11 +64,29 @@ def reasons(platform: Platform, run: Run, task: str) -> list[str]:
     return list(platform.api("GET", f"{run.path}/taskInstances/{task}/xcomEntries/reasons")["value"])
 
 
-def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(platform: Platform) -> None:
-    run = asking(platform, AS_OF)
+@pytest.fixture(scope="module")
+def questions(platform: Platform) -> tuple[Run, Run]:
+    """Of a DAG that runs one at a time: the newer run is queued until the question of the older one is gone."""
+    return asking(platform, AS_OF - DAY), asking(platform, AS_OF)
+
+
+def test_a_newer_run_takes_the_place_of_the_question_and_starts(platform: Platform, questions: tuple[Run, Run]) -> None:
+    run, newer = questions
+    assert platform.wait(run) == "success"
+    assert platform.tasks(run)["deploy"] == ["skipped"]
+    assert reasons(platform, run, "deploy")[0] == f"rejected by a newer run: {newer.id}"
+    with pytest.raises(ServiceError, match="409"):
+        answer(platform, run, "Approve", "too late")
+
+
+def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(
+    platform: Platform, questions: tuple[Run, Run]
+) -> None:
+    _, run = questions
     pool = platform.api("GET", "/pools/default_pool")
-    assert (pool["occupied_slots"], pool["running_slots"], pool["deferred_slots"]) == (0, 0, 0)
-    assert instance(platform, run, "approve")["trigger"] is None, "nor does it hold a triggerer"
+    assert (pool["occupied_slots"], pool["running_slots"]) == (0, 0)
+    pending = platform.api("GET", "/dags/~/dagRuns/~/hitlDetails", response_received=False)
+    assert [one["task_instance"]["dag_run_id"] for one in pending["hitl_details"]] == [run.id], "the UI's list"
     asked = platform.api("GET", question(run))
     assert asked["subject"] == "May asked of 2026-06-01 serve?"
     assert "| challenger | " in asked["body"]

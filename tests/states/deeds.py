@@ -23,7 +23,7 @@ from sailplane import pairing
 from sailplane.datasets import ingest as ingest_days
 from sailplane.datasets import load
 from sailplane.datasets.files import Files
-from sailplane.errors import HeldError
+from sailplane.errors import HeldError, ServiceError
 from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -35,6 +35,7 @@ from sailplane.serving.local import deploy as serve
 from sailplane.serving.rollout import entries
 from sailplane.serving.rollout.back import roll_back
 from sailplane.serving.rollout.declared import ErrorRate
+from sailplane.serving.rollout.drive import Driver
 from sailplane.serving.rollout.journal import refuse_while_active
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.run import Serving
@@ -42,6 +43,7 @@ from sailplane.storage import Storage
 from sailplane.sweeps import queue
 from sailplane.sweeps.results import trials
 from sailplane.sweeps.space import parse
+from sailplane.triggers.rollout import MOST_FAILED
 from tests.states.clock import Clock
 
 NAME = "toy"
@@ -200,10 +202,22 @@ def look(home: Home, clock: Clock) -> bool:
     clock.pass_a_look()
     driver = _serving(home, clock).driver(entry.subject.version)
     try:
-        driver.tick()
+        _tick(driver)
     finally:
         driver.release()
     return entries.active(ledger, NAME) is not None
+
+
+def _tick(driver: Driver) -> None:
+    """A server that was killed is back within a second or two; so often does the triggerer look before it gives up."""
+    for failed in range(MOST_FAILED):
+        try:
+            driver.tick()
+            return
+        except ServiceError:
+            if failed == MOST_FAILED - 1:
+                raise
+            time.sleep(0.2)
 
 
 def go_back(home: Home, clock: Clock, to: str | None = None, hold: bool = True) -> str:

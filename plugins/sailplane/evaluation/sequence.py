@@ -1,9 +1,9 @@
 """Whether a pipeline is better than its champion, judged anew after every day, for ever.
 
 A test at 5% that is repeated each day promotes an equal model sooner or later, most of all when its windows overlap.
-Here each day counts once: its gain is the metric of the pipeline's model minus that of the champion, on the rows of that
-day. The gains make an e-process: a number that starts at 1, and that reaches 1/alpha with a probability of at most alpha
-over all days together if the pipeline is never better (Ville 1939).
+Here each day counts once. The gain of a day is the metric of the pipeline's model minus that of the champion, on the
+rows of that day. The gains make an e-process: a number that starts at 1, and that reaches 1/alpha with a probability of
+at most alpha, over all days together, if the pipeline is never better (Ville 1939).
 
 The e-process is the sequential t-test: a Bayes factor for the mean of normal values with an unknown variance, with the
 right Haar prior on the variance and a half-normal prior on the standardized mean (Perez-Ortiz, Lardy, de Heide and
@@ -12,7 +12,8 @@ and confidence sequences for Gaussian means with unknown variance"). A mixture o
 better, with the weights 1/(j(j+1)), finds an improvement that comes after a long time without one.
 
 Assumption: the gains of the days are independent and normal. Heavier tails cost nothing, since the test is
-self-normalized; gains that depend on each other from day to day do (tests/soak/test_sequence.py has the rates).
+self-normalized. Gains that depend on those of the day before, or that are skewed to the left, raise the rate of false
+promotions: tests/soak/test_sequence.py measures by how much.
 """
 
 from __future__ import annotations

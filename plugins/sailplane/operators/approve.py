@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
+from airflow.sdk.exceptions import TaskAwaitingInput
 
 from sailplane.errors import ConfigurationError
 from sailplane.hooks.storage import opened
@@ -16,6 +17,8 @@ from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Approval, Evaluation
 
 if TYPE_CHECKING:
+    from airflow.triggers.base import BaseTrigger
+
     from sailplane.registry.holds import Hold
 
 Default = Literal["approve", "reject"]
@@ -28,9 +31,10 @@ _UNITS: Final = (("h", 3600), ("min", 60), ("s", 1))
 class ApproveModelOperator(HITLOperator):
     """Asks a person in Airflow's UI whether the model that passed may serve; returns the `Evaluation` with the answer.
 
-    The person sees the evaluation's figures and may leave a note. The wait holds no worker. Nobody is asked, and the
-    task is skipped with the reasons in the XCom `reasons`, if the verdict is against the model or the run a backfill. A
-    clear asks again; a retry of the tasks that follow does not.
+    The person sees the evaluation's figures and may leave a note. The wait holds no worker. A newer run ends it with a
+    rejection: when that run asks the same question, or is queued behind this one (`max_active_runs`). Nobody is asked,
+    and the task is skipped with the reasons in the XCom `reasons`, if the verdict is against the model or the run a
+    backfill. A clear asks again; a retry of the tasks that follow does not.
 
     :param evaluation: the `Evaluation` that `evaluate` returned
     :param deadline: how long an answer is waited for
@@ -65,7 +69,26 @@ class ApproveModelOperator(HITLOperator):
         self.subject = f"May {evaluation.model} of {evaluation.run.as_of:%Y-%m-%d} serve?"
         hold = holds.find(opened()[0], evaluation.model)
         self.body = f"{figures(evaluation, link_of(evaluation))}\n\n{self._consequence(hold)}"
-        return super().execute(context)
+        try:
+            return super().execute(context)
+        except TaskAwaitingInput:
+            # Parked like that, the task would not notice a newer run, and could keep it from starting.
+            self.defer(trigger=self._trigger(context), method_name="execute_complete")
+
+    def _trigger(self, context: Context) -> BaseTrigger:
+        from sailplane.triggers.approval import ApprovalTrigger, asked_by
+
+        ti = context["ti"]
+        earlier = sorted(run for run, state in asked_by(ti.dag_id, ti.task_id).items() if state and run != ti.run_id)
+        return ApprovalTrigger(
+            question={"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "earlier": earlier},
+            rejection=REJECT,
+            ti_id=ti.id,
+            options=self.options,
+            defaults=self.defaults,
+            params=self.serialized_params,
+            timeout_datetime=datetime.now(UTC) + (self.response_timeout or DEADLINE),
+        )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         from sailplane.evaluation.history import amend
@@ -79,7 +102,9 @@ class ApproveModelOperator(HITLOperator):
 
     def _approval(self, event: Mapping[str, Any]) -> Approval:
         user, by, note = event["responded_by_user"], "the deadline", f"nobody answered within {self._wait()}"
-        if user is not None:
+        if newer := event.get("superseded_by"):
+            by, note = "a newer run", newer
+        elif user is not None:
             by, note = user["name"] or user["id"], str((event["params_input"] or {}).get("note") or "").strip()
         return Approval(
             approved=event["chosen_options"] == [APPROVE],
@@ -91,7 +116,10 @@ class ApproveModelOperator(HITLOperator):
 
     def _consequence(self, hold: Hold | None) -> str:
         does = "it serves" if self.defaults == [APPROVE] and hold is None else "it does not serve"
-        told = f"Approved, it takes the place of what serves now. Without an answer within {self._wait()} {does}."
+        told = (
+            "Approved, it takes the place of what serves now. A newer run of this DAG replaces this question. "
+            f"Without an answer within {self._wait()} {does}."
+        )
         if hold is None:
             return told
         return f"**Automatic deployments of {hold.name} have been {hold}.** Your approval lifts the hold. {told}"

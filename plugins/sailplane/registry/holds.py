@@ -16,8 +16,8 @@ from sailplane.registry.aliases import CHAMPION, aliases_of
 
 @dataclass(frozen=True)
 class Hold:
-    """`version` was rolled back by a person, and `serves` took its place; None where nothing did. `since`: seconds
-    since 1970."""
+    """`version` was rolled back by a person, and `serves` took its place; None where nothing did. They are equal if a
+    rollout of the version that serves was ended. `since`: seconds since 1970."""
 
     name: str
     since: float
@@ -26,9 +26,11 @@ class Hold:
     serves: str | None
 
     def __str__(self) -> str:
-        to = f" to {self.serves}" if self.serves else ""
         when = f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC"
-        return f"on hold since {when}, when {self.by} rolled back {self.version}{to}"
+        to = f" to {self.serves}" if self.serves else ""
+        # A rollout of the version that serves leaves it where it is.
+        did = f"ended a rollout of {self.version}" if self.serves == self.version else f"rolled back {self.version}{to}"
+        return f"on hold since {when}, when {self.by} {did}"
 
     @property
     def command(self) -> str:

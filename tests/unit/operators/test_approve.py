@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import CreateHITLDetailPayload
+from airflow.sdk.execution_time.comms import CreateHITLDetailPayload, GetTaskStates, TaskStatesResult
 from airflow.serialization.serialized_objects import DagSerialization
 
 from sailplane.errors import ConfigurationError
@@ -20,6 +20,7 @@ from sailplane.ledger import Ledger
 from sailplane.operators import ApproveModelOperator, EvaluateModelOperator, deploy, trigger_form
 from sailplane.records import Approval, Evaluation, Interval
 from sailplane.registry import holds
+from sailplane.triggers.approval import ApprovalTrigger
 from tests.homes import new_home
 from tests.unit.evaluation.test_history import judged
 
@@ -30,6 +31,7 @@ JUDGED = judged(0, model="asked")
 class TaskInstance:
     def __init__(self) -> None:
         self.id, self.dag_id, self.run_id = str(uuid4()), JUDGED.dag, JUDGED.dag_run
+        self.task_id = "approve"
         self.pushed: dict[str, Any] = {}
 
     def xcom_push(self, key: str, value: object) -> None:
@@ -48,16 +50,29 @@ def _with_a_ledger() -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[CreateHITLDetailPayload]:
-    """What the task asked Airflow to show."""
+    """What the task asked Airflow to show. Another run has asked before."""
     sent: list[CreateHITLDetailPayload] = []
-    monkeypatch.setattr(
-        task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=lambda msg: sent.append(msg)), raising=False
-    )
+
+    def send(msg: Any) -> TaskStatesResult | None:
+        if isinstance(msg, GetTaskStates):
+            return TaskStatesResult(task_states={"older": {"approve": "deferred"}, "later": {"approve": None}})
+        return sent.append(msg)
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", SimpleNamespace(send=send), raising=False)
     return sent
 
 
 def operator(evaluation: Evaluation = JUDGED.evaluation, **arguments: Any) -> ApproveModelOperator:
     return ApproveModelOperator(task_id="approve", evaluation=evaluation.to_dict(), **arguments)
+
+
+def due_in(deferred: TaskDeferred) -> float:
+    """Seconds until the deadline of what the task waits for."""
+    trigger = deferred.trigger
+    assert isinstance(trigger, ApprovalTrigger)
+    assert (trigger.question["run_id"], trigger.question["earlier"]) == (JUDGED.dag_run, ["older"])
+    assert trigger.timeout_datetime
+    return (trigger.timeout_datetime - datetime.now(UTC)).total_seconds()
 
 
 def answer(chosen: str, *, note: Any = "", user: str | None = "Ada", **arguments: Any) -> Evaluation:
@@ -86,7 +101,7 @@ def test_approve_adds_one_step_before_the_deployment(approve: bool, tasks: list[
 
 
 def test_a_person_sees_the_figures_and_what_no_answer_means(asked: list[CreateHITLDetailPayload]) -> None:
-    with pytest.raises(TaskAwaitingInput) as parked:
+    with pytest.raises(TaskDeferred) as parked:
         operator().execute(context())
     (shown,) = asked
     assert shown.subject == "May asked of 2026-10-02 serve?"
@@ -94,7 +109,7 @@ def test_a_person_sees_the_figures_and_what_no_answer_means(asked: list[CreateHI
     assert "| challenger | 0.7000 |" in str(shown.body)
     assert str(shown.body).endswith("Without an answer within 24 h it does not serve.")
     assert list(shown.params or {}) == ["note"]
-    assert parked.value.timeout == timedelta(hours=24)
+    assert due_in(parked.value) == pytest.approx(24 * 3600, abs=60)
 
 
 @pytest.mark.parametrize("default", ["approve", "reject"])
@@ -103,7 +118,7 @@ def test_a_person_sees_that_the_model_is_held_and_what_an_approval_does(
 ) -> None:
     with Ledger.create(Home.find().ledger).begin() as connection:
         holds.hold_within(connection, holds.Hold("on-hold", 0.0, "ada@host", "v2", "v1"))
-    with pytest.raises(TaskAwaitingInput):
+    with pytest.raises(TaskDeferred):
         operator(replace(JUDGED.evaluation, model="on-hold"), default=default).execute(context())
     body = str(asked[0].body)
     assert (
@@ -114,11 +129,11 @@ def test_a_person_sees_that_the_model_is_held_and_what_an_approval_does(
 
 
 def test_deadline_and_default_can_be_set(asked: list[CreateHITLDetailPayload]) -> None:
-    with pytest.raises(TaskAwaitingInput) as parked:
+    with pytest.raises(TaskDeferred) as parked:
         operator(deadline=timedelta(minutes=90), default="approve").execute(context())
     assert asked[0].defaults == ["Approve"]
     assert str(asked[0].body).endswith("Without an answer within 1.5 h it serves.")
-    assert parked.value.timeout == timedelta(minutes=90)
+    assert due_in(parked.value) == pytest.approx(90 * 60, abs=60)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +165,15 @@ def test_who_answered_and_why_goes_on_with_the_evaluation_and_into_the_ledger() 
 
 def test_a_rejection_is_an_answer_too() -> None:
     assert str(answer("Reject", note="too small").approval) == "rejected by Ada: too small"
+
+
+def test_a_newer_run_rejects_what_is_still_open() -> None:
+    event = {"chosen_options": ["Reject"], "params_input": {}, "responded_at": ANSWERED, "responded_by_user": None}
+    got = operator(default="approve").execute_complete(context(), {**event, "superseded_by": "scheduled__2026-10-03"})
+    approval = Evaluation.from_dict(got).approval
+    assert str(approval) == "rejected by a newer run: scheduled__2026-10-03"
+    assert approval
+    assert not approval.by_person
 
 
 @pytest.mark.parametrize("note", ["", None, "  "])

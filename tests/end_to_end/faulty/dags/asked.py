@@ -8,13 +8,13 @@ from include.tiny.stages import train
 from sailplane.operators import EvaluateModelOperator, deploy, trigger_form
 
 
-def daily(name: str, deadline: timedelta) -> None:
+def daily(name: str, deadline: timedelta, *, max_active_runs: int) -> None:
     @dag(
         name,
         schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
         start_date=datetime(2026, 1, 1),
         catchup=False,
-        max_active_runs=16,
+        max_active_runs=max_active_runs,
         params=trigger_form(window=21, trials=1, workers=1),
     )
     def stages():
@@ -25,5 +25,5 @@ def daily(name: str, deadline: timedelta) -> None:
     stages()
 
 
-daily("asked", timedelta(hours=24))
-daily("unanswered", timedelta(seconds=10))
+daily("asked", timedelta(hours=24), max_active_runs=1)
+daily("unanswered", timedelta(seconds=10), max_active_runs=16)
