@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     login.add_argument("--user", metavar="NAME", help="an account other than the first admin")
     login.add_argument("--password", action="store_true", help="the account and its password instead of a link")
     login.set_defaults(command=_login)
-    status = commands.add_parser("status", help="every service and every served model")
+    status = commands.add_parser("status", help="services, served models, and what needs a person")
     status.add_argument("--json", action="store_true", help="as one JSON object")
     status.set_defaults(command=_status)
     clean = commands.add_parser("clean", help="delete logs and records that are older than their retention")

@@ -286,6 +286,14 @@ class Evaluation(Record):
     approval: Approval | None = None
     held: str | None = field(default=None, metadata=SPARSE)
 
+    @property
+    def against(self) -> tuple[str, ...]:
+        """The rules that failed, and a person's rejection, as sentences; empty for a model that may serve."""
+        failed = [f"{rule.name}: {rule.got}, expected {rule.expected}" for rule in self.rules if not rule.passed]
+        rejected = [str(self.approval)] if self.approval and not self.approval.approved else []
+        # Records from before there were rules have only the sentences.
+        return (*(failed if self.passed or failed else self.reasons), *rejected)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment(Record):

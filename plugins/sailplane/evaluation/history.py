@@ -95,6 +95,15 @@ def of(ledger: Ledger, dag: str, days: Interval) -> tuple[Judged, ...]:
         return tuple(_judged(row) for row in connection.execute(query).mappings())
 
 
+@persistent
+def newest(ledger: Ledger) -> list[Judged]:
+    """The verdict on each model's newest as-of, backfills aside, by model; of several the one that was given last."""
+    query = sa.select(table).where(table.c.kind != "backfill").order_by(table.c.as_of, table.c.created)
+    with ledger.begin() as connection:
+        found = {row["model"]: row for row in connection.execute(query).mappings()}
+    return [_judged(found[model]) for model in sorted(found)]
+
+
 def _same(dag: str, dag_run: str, model: str) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.dag == dag, table.c.dag_run == dag_run, table.c.model == model)
 

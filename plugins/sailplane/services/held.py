@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,6 @@ def held(ledger: Ledger) -> list[dict[str, Any]]:
     ]
 
 
-def print_held(found: list[dict[str, Any]]) -> None:
+def print_held(found: Sequence[dict[str, Any]]) -> None:
     for one in found:
         sys.stdout.write(f"\nHOLD on {one['model']}: {one['reason']}\n")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sailplane import pairing
 from sailplane.errors import ModelError
@@ -19,13 +20,17 @@ from sailplane.serving.rollout.engine import findings, least_seconds_left
 from sailplane.serving.rollout.entries import Decision, Entry
 from sailplane.serving.rollout.state import split
 
+# A driver looks once a second. It waits for a cluster that does not answer, and a triggerer that was killed is back,
+# within that.
+STALLED_SECONDS: Final = 120.0
+
 
 def on_their_way(ledger: Ledger) -> list[dict[str, Any]]:
     """The rollouts that have not ended, each with its stage, traffic, time left and what its checks say now."""
     return [_summary(entry) for entry in entries.all_active(ledger)]
 
 
-def print_on_their_way(found: list[dict[str, Any]]) -> None:
+def print_on_their_way(found: Sequence[dict[str, Any]]) -> None:
     for one in found:
         sys.stdout.write("\n" + "\n".join(_lines(one)) + "\n")
 
@@ -61,6 +66,7 @@ def _summary(entry: Entry) -> dict[str, Any]:
         "reason": state.reason,
         "begun_by": subject.owner,
         "place": str(subject.place) if subject.place else None,
+        "stalled": _stalled(entry),
         "end": f"sailplane rollback {subject.name}",
     }
 
@@ -74,7 +80,19 @@ def _lines(one: dict[str, Any]) -> Iterator[str]:
     if one["reason"]:
         yield f"  {one['reason']}"
     yield from (f"  {check}" for check in one["checks"])
+    if one["stalled"]:
+        yield f"  STALLED: {one['stalled']}"
     yield f"  Begun by {one['begun_by']}. `{one['end']}` ends it."
+
+
+def _stalled(entry: Entry) -> str | None:
+    """Why it does not go on by itself; None for one that is driven."""
+    silent, name = time.time() - entry.changed, entry.subject.name
+    if silent < STALLED_SECONDS:
+        return None
+    if entry.subject.back:
+        return f"the rollback was interrupted {silent:.0f} s ago. Run `sailplane rollback {name}` again."
+    return f"no look at it has succeeded for {silent:.0f} s. Is Airflow's triggerer running? `sailplane up` starts it."
 
 
 def _told(entry: Entry, made: list[Decision]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`sailplane status`: every service, and every served model."""
+"""`sailplane status`: every service, every served model, and what needs a person."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sailplane.home import Home
 from sailplane.services import daily, object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.answer import all_served
+from sailplane.services.attention import InAirflow, in_airflow, print_in_airflow, print_rejected, rejected
 from sailplane.services.held import held, print_held
 from sailplane.services.programs import programs
 from sailplane.services.rollouts import on_their_way, print_on_their_way
@@ -87,44 +88,62 @@ def _iso(seconds: float) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
 
 
-def show(home: Home, *, as_json: bool) -> int:
-    """Exit code: 0 if everything runs, else 1."""
-    found, served = services(home), [deployment.content() for deployment in all_served(home)]
-    (elsewhere, rollouts, holds, fault), log = _on_ledger(home), request_log(home)
-    if as_json:
-        import json
+@dataclass(frozen=True, kw_only=True)
+class OnLedger:
+    """`fault`: why the ledger cannot be read; nothing else is known then."""
 
-        models = {"models": served, "cluster_models": [shown(one) for one in elsewhere]}
-        about = {
-            "rollouts": rollouts,
-            "holds": holds,
-            "request_log": log,
-            "daily": daily_commands(home),
-            "ledger": fault,
-        }
-        known = {"services": [asdict(s) for s in found], **models, **about}
-        sys.stdout.write(json.dumps(known, indent=2) + "\n")
-    else:
-        _print(found, served)
-        print_on_clusters(elsewhere)
-        print_on_their_way(rollouts)
-        print_held(holds)
-        if log["failure"]:
-            sys.stdout.write(f"\nThe log of the requests waits, {log['waiting'] / 1e6:.1f} MB: {log['failure']}\n")
-        _print_failed(daily_commands(home))
-        if fault:
-            sys.stdout.write(f"\n{fault}\n")
-    return 0 if not fault and all(service.state == "running" for service in found) else 1
+    clusters: Sequence[OnCluster] = ()
+    rollouts: Sequence[dict[str, Any]] = ()
+    holds: Sequence[dict[str, Any]] = ()
+    rejected: Sequence[dict[str, Any]] = ()
+    fault: str | None = None
+
+    @property
+    def needs_a_person(self) -> bool:
+        return bool(self.fault or self.holds or any(rollout["stalled"] for rollout in self.rollouts))
 
 
-def _on_ledger(home: Home) -> tuple[list[OnCluster], list[dict[str, Any]], list[dict[str, Any]], str | None]:
-    """The deployments on clusters, the rollouts on their way, the holds, and why the ledger cannot be read, if it
-    cannot."""
+def on_ledger(home: Home) -> OnLedger:
     try:
         ledger = pairing.ledger(home)
-        return on_clusters(ledger), on_their_way(ledger), held(ledger), None
+        return OnLedger(
+            clusters=on_clusters(ledger), rollouts=on_their_way(ledger), holds=held(ledger), rejected=rejected(ledger)
+        )
     except LedgerError as error:
-        return [], [], [], str(error)
+        return OnLedger(fault=str(error))
+
+
+def show(home: Home, *, as_json: bool) -> int:
+    """Exit code: 0 if everything runs and nothing needs a person, else 1."""
+    found, known, airflow = services(home), on_ledger(home), in_airflow(home)
+    served = [deployment.content() for deployment in all_served(home)]
+    if as_json:
+        _print_json(home, found, served, known, airflow)
+    else:
+        _print(found, served)
+        print_on_clusters(known.clusters)
+        print_on_their_way(known.rollouts)
+        print_held(known.holds)
+        print_in_airflow(airflow)
+        print_rejected(known.rejected)
+        _print_waiting(request_log(home))
+        _print_failed(daily_commands(home))
+        if known.fault:
+            sys.stdout.write(f"\n{known.fault}\n")
+    runs = all(service.state == "running" for service in found)
+    return 0 if runs and not known.needs_a_person and not airflow.needs_a_person else 1
+
+
+def _print_json(
+    home: Home, found: list[ServiceStatus], served: list[dict[str, Any]], known: OnLedger, airflow: InAirflow
+) -> None:
+    import json
+
+    models = {"models": served, "cluster_models": [shown(one) for one in known.clusters]}
+    models |= {"rollouts": list(known.rollouts), "holds": list(known.holds), "rejected": list(known.rejected)}
+    told = {"request_log": request_log(home), "daily": daily_commands(home), "ledger": known.fault}
+    everything = {"services": [asdict(one) for one in found], **models, **airflow.content(), **told}
+    sys.stdout.write(json.dumps(everything, indent=2) + "\n")
 
 
 def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
@@ -136,6 +155,11 @@ def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
         print_columns([("MODEL", "VERSION", "ENDPOINT"), *((m["name"], m["version"], m["endpoint"]) for m in served)])
 
 
+def _print_waiting(log: dict[str, Any]) -> None:
+    if log["failure"]:
+        sys.stdout.write(f"\nThe log of the requests waits, {log['waiting'] / 1e6:.1f} MB: {log['failure']}\n")
+
+
 def _print_failed(commands: list[dict[str, Any]]) -> None:
     for one in commands:
         if one["failures"]:
@@ -143,7 +167,7 @@ def _print_failed(commands: list[dict[str, Any]]) -> None:
             sys.stdout.write(f"\nThe daily `{one['command']}` failed: {one['reason']}\n{again}\n")
 
 
-def print_on_clusters(found: list[OnCluster]) -> None:
+def print_on_clusters(found: Sequence[OnCluster]) -> None:
     """As the ledger has it: no cluster is asked."""
     if not found:
         return

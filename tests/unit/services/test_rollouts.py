@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from sailplane.cli import main
 from sailplane.home import Home
 from sailplane.ledger import Ledger
+from sailplane.registry.models import get
 from sailplane.services.rollouts import on_their_way, print_on_their_way
+from sailplane.services.status import on_ledger
 from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME
 from tests.unit.serving.rollout.served import Served
 
@@ -20,6 +23,7 @@ def served(home: Home, monkeypatch: pytest.MonkeyPatch) -> Served:
     monkeypatch.setenv("SAILPLANE_HOME", str(home.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(home.project))
     served = Served(Ledger.create(home.ledger))
+    served.clock.now = time.time()
     served.begin()
     return served
 
@@ -49,6 +53,29 @@ def test_a_rollout_on_its_way_is_listed_with_its_step_its_time_its_figures_and_i
     assert lines[1] == "ROLLOUT of m v2: baking 0, 10 % of the traffic, 5 s into this step, at least 35 s left"
     assert lines[2].startswith("  error rate: 0.0000 (0.0000 to ")
     assert lines[-1] == "  Begun by task 1. `sailplane rollback m` ends it."
+
+
+def test_a_rollout_that_nobody_drives_is_said_to_stall_and_needs_a_person(
+    served: Served, home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not on_ledger(home).needs_a_person
+    served.clock.now = time.time() - 600
+    served.driver.tick()
+    [one] = on_their_way(served.ledger)
+    assert "no look at it has succeeded for 6" in one["stalled"]
+    print_on_their_way([one])
+    assert "  STALLED: no look at it has succeeded for 6" in capsys.readouterr().out
+    assert on_ledger(home).needs_a_person
+
+
+def test_a_rollback_that_was_killed_in_the_middle_stalls_with_the_command_that_ends_it(
+    served: Served,
+) -> None:
+    served.until(lambda state: state.ended)
+    served.clock.now = time.time() - 600
+    served.serving.begin_back(get(served.ledger, NAME, CHAMPION), "ada", hold=True)
+    [one] = on_their_way(served.ledger)
+    assert one["stalled"].endswith("s ago. Run `sailplane rollback m` again.")
 
 
 def test_a_rollout_that_has_ended_is_not_listed(served: Served) -> None:

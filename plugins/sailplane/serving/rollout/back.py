@@ -36,8 +36,8 @@ def roll_back(serving: Serving, by: str, *, to: str | None = None, hold: bool = 
     if ended is not None:
         state = serving.finish(ended.subject.version, poll_seconds=_POLL_SECONDS)
         _tell(serving.name, ended.subject.version, state)
-        # A rollback that was killed in the middle has not gone back.
-        if to is None and state.phase == "failed" and not ended.subject.back:
+        # An interrupted rollback has gone back if it was promoted; a task's rollout, if it was not.
+        if to is None and (state.phase == "succeeded") == ended.subject.back:
             return _serves(serving, hold=hold)
     model = _before(serving) if to is None else find(serving.ledger, f"{serving.name}@{to}")
     serving.begin_back(model, by, hold=hold)

@@ -16,7 +16,8 @@ from sailplane.serving.rollout.state import ENDED, State, Subject
 
 @dataclass(frozen=True)
 class Entry:
-    """A rollout as it was read. `revision` counts its changes, `attempt` how often this version was rolled out."""
+    """A rollout as it was read. `revision` counts its changes, `attempt` how often this version was rolled out;
+    `changed`: when a driver last looked at it, in seconds since 1970."""
 
     subject: Subject
     plan: Rollout
@@ -24,6 +25,7 @@ class Entry:
     revision: int
     attempt: int
     lease_until: float = 0.0
+    changed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def entry_of(row: sa.Row[Any]) -> Entry:
         revision=row.revision,
         attempt=row.attempt,
         lease_until=row.lease_until,
+        changed=row.changed,
     )
 
 

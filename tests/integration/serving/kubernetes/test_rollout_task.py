@@ -257,6 +257,25 @@ def test_rollback_is_one_command_in_the_middle_of_a_rollout_and_after_it(
     assert {status for status, _ in served.mesh.answers} == {200}
 
 
+def test_a_rollback_to_a_version_that_does_not_load_begins_nothing(
+    served: Task, bundles: list[Bundle], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (bundle.version for bundle in bundles[:2])
+    assert event_of(served.execute(bundles[1]))["phase"] == "succeeded"
+    before = served.server.objects.list(SELDON_DEPLOYMENTS)
+    path = f"models/{NAME}/{one}/model.onnx"
+    whole = served.storage.get(path)
+    served.storage.put(path, whole[:100])
+    for arguments in ([], ["--to", one]):
+        assert rollback.main(["ada", NAME, *arguments]) == 1
+        assert "is damaged" in capsys.readouterr().err
+        assert (served.stage(), served.champion, holds.find(served.ledger, NAME)) == ("none", two, None)
+    assert served.server.objects.list(SELDON_DEPLOYMENTS) == before
+    served.storage.put(path, whole)
+    assert rollback.main(["ada", NAME]) == 0
+    assert served.champion == one
+
+
 def test_where_the_command_has_no_connection_the_triggerer_carries_it_out(
     served: Task, bundles: list[Bundle], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

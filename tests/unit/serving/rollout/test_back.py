@@ -124,6 +124,24 @@ def test_a_rollback_that_was_killed_in_the_middle_is_done_by_the_next_one(servin
     assert [one.model.version for one in versions(serving.ledger, NAME) if one.rolled_back] == [CANARY]
 
 
+def test_a_rollback_that_was_killed_after_it_moved_the_traffic_is_ended_and_goes_no_further(serving: Serving) -> None:
+    register(serving.ledger, "v3", champion="v3")
+    place_of(serving).weights, place_of(serving).running["v3"] = {"v3": 100}, Progress("ready")
+
+    def killed(what: str) -> None:
+        if what == "move":
+            raise KeyboardInterrupt
+
+    place_of(serving).after = killed
+    with pytest.raises(KeyboardInterrupt):
+        roll_back(serving, "ada")
+    place_of(serving).after = lambda _what: None
+    assert serving.entry(CANARY).state.phase == "promoting"
+    assert roll_back(serving, "ada") == CANARY
+    assert champion(serving) == CANARY
+    assert [one.model.version for one in versions(serving.ledger, NAME) if one.rolled_back] == ["v3"]
+
+
 def test_while_the_model_is_held_a_rollout_of_a_task_begins_only_with_a_newer_approval(serving: Serving) -> None:
     register(serving.ledger, "v3", champion=None)
     old = Approval(approved=True, by="ada", note="", at=datetime.now(UTC))
