@@ -16,8 +16,8 @@ from sailplane.registry.aliases import CHAMPION, aliases_of
 
 @dataclass(frozen=True)
 class Hold:
-    """`version` was rolled back by a person, and `serves` took its place; None where nothing did. They are equal if a
-    rollout of the version that serves was ended. `since`: seconds since 1970."""
+    """`version` was rolled back by a person, and `serves` took its place; None where nothing did. `since`: seconds
+    since 1970."""
 
     name: str
     since: float
@@ -27,10 +27,11 @@ class Hold:
 
     def __str__(self) -> str:
         when = f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC"
+        # A person went to the version that served already.
+        if self.version == self.serves:
+            return f"on hold since {when}, when {self.by} rolled back to {self.version}"
         to = f" to {self.serves}" if self.serves else ""
-        # A rollout of the version that serves leaves it where it is.
-        did = f"ended a rollout of {self.version}" if self.serves == self.version else f"rolled back {self.version}{to}"
-        return f"on hold since {when}, when {self.by} {did}"
+        return f"on hold since {when}, when {self.by} rolled back {self.version}{to}"
 
     @property
     def command(self) -> str:
