@@ -10,6 +10,7 @@ from operator import mul, truediv
 from typing import Final, Literal
 
 from sailplane.records import Record, Trial
+from sailplane.sweeps.correlation import lower_bound, rank_correlation
 from sailplane.sweeps.document import Section
 
 # The bands of `min_iter` have no end; W&B makes a hundred.
@@ -17,6 +18,10 @@ MOST_BANDS: Final = 100
 # That a run reports.
 MOST_VALUES: Final = 10**9
 _ETA: Final = 3.0
+# A rung stops trials only while its rank correlation with the final scores is certainly above this.
+LEAST_CORRELATION: Final = 0.3
+# Eight whole trials must agree by 0.72 for that, five by 0.85.
+FEWEST_WHOLE: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +30,11 @@ class EarlyStopping(Record):
     best `1/eta` of all runs there; without `strict`, while its best value so far is. It is asked after each value.
 
     `asha` asks once a band, when a run reaches it, and keeps the best `1/eta` of those that were there by then, itself
-    included: fewer runs survive, and none is stopped between two bands for what others do.
+    included: fewer runs survive, and none is stopped between two bands for what others do. With `patience` a run stops
+    only if it is not among the best at that many bands in a row. With `whole_trials` the first so many trials that do
+    not fail run to their end. Until then no trial is stopped; afterwards a band stops trials only if the ranks of the
+    whole trials there agree with their final ranks: the lower 90% bound of Spearman's coefficient is above
+    LEAST_CORRELATION. The whole trials are not selected by the rule, so its own decisions do not bias the coefficient.
 
     Bands count the reported values of the sweep's metric, not steps. Sources: W&B's engine `sweeps` 0.3.0 (MIT),
     hyperband_stopping.py; Li et al., A System for Massively Parallel Hyperparameter Tuning, 2020 (ASHA, stopping type).
@@ -35,6 +44,8 @@ class EarlyStopping(Record):
     bands: tuple[int, ...]
     eta: float
     strict: bool = True
+    patience: int = 1
+    whole_trials: int = 0
 
 
 def stop_early(rule: EarlyStopping, trials: Sequence[Trial], *, maximize: bool) -> frozenset[int]:
@@ -43,7 +54,29 @@ def stop_early(rule: EarlyStopping, trials: Sequence[Trial], *, maximize: bool) 
     losses = {trial.number: [sign * value for value in trial.values if math.isfinite(value)] for trial in trials}
     stopped = _stopped_by_hyperband if rule.rule == "hyperband" else _stopped_by_asha
     running = (trial.number for trial in trials if trial.state == "running")
-    return frozenset(number for number in running if stopped(rule, losses[number], losses.values()))
+    losers = [number for number in running if stopped(rule, losses[number], losses.values())]
+    if not losers or not rule.whole_trials:
+        return frozenset(losers)
+    whole = [(losses[trial.number], sign * (trial.score or 0.0)) for trial in whole_trials(rule, trials)]
+    return frozenset(number for number in losers if _ranks_as_the_end(whole, len(losses[number])))
+
+
+def whole_trials(rule: EarlyStopping, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that run to their end whatever the others do; empty until all of them have finished."""
+    in_order = sorted(trials, key=lambda trial: trial.number)
+    first = [trial for trial in in_order if trial.state != "failed"][: rule.whole_trials]
+    ready = len(first) == rule.whole_trials and all(trial.state == "finished" for trial in first)
+    return first if ready else []
+
+
+def can_stop(correlation: float, whole: int) -> bool:
+    """Whether a rung with this rank correlation over so many whole trials may stop others."""
+    return lower_bound(correlation, whole) > LEAST_CORRELATION
+
+
+def _ranks_as_the_end(whole: Sequence[tuple[list[float], float]], band: int) -> bool:
+    pairs = [(loss[band - 1], final) for loss, final in whole if len(loss) >= band]
+    return can_stop(rank_correlation([pair[0] for pair in pairs], [pair[1] for pair in pairs]), len(pairs))
 
 
 def _stopped_by_hyperband(rule: EarlyStopping, loss: list[float], others: Iterable[list[float]]) -> bool:
@@ -57,8 +90,13 @@ def _stopped_by_hyperband(rule: EarlyStopping, loss: list[float], others: Iterab
 def _stopped_by_asha(rule: EarlyStopping, loss: list[float], others: Iterable[list[float]]) -> bool:
     if len(loss) not in rule.bands:
         return False
-    reached = _at(len(loss), others)
-    return loss[-1] > reached[max(1, int(len(reached) / rule.eta)) - 1]
+    latest = rule.bands[: rule.bands.index(len(loss)) + 1][-rule.patience :]
+    return len(latest) == rule.patience and all(_is_below(rule, loss, band, others) for band in latest)
+
+
+def _is_below(rule: EarlyStopping, loss: list[float], band: int, others: Iterable[list[float]]) -> bool:
+    reached = _at(band, others)
+    return loss[band - 1] > reached[max(1, int(len(reached) / rule.eta)) - 1]
 
 
 def _at(band: int, losses: Iterable[list[float]]) -> list[float]:
@@ -88,10 +126,13 @@ def read_early_terminate(section: Section) -> EarlyStopping:
 
 
 def read_asha(section: Section) -> EarlyStopping:
-    section.allow(("min_iter", "eta"))
+    section.allow(("min_iter", "eta", "patience", "whole_trials"))
     eta = _eta(section)
     first = section.whole("min_iter", at_least=1) if "min_iter" in section else 1
-    return EarlyStopping(rule="asha", bands=_from_first(first, eta), eta=eta)
+    patience = section.whole("patience", at_least=1) if "patience" in section else 1
+    whole = section.whole("whole_trials", at_least=FEWEST_WHOLE) if "whole_trials" in section else 0
+    bands = _from_first(first, eta)
+    return EarlyStopping(rule="asha", bands=bands, eta=eta, patience=patience, whole_trials=whole)
 
 
 def _from_first(first: int, eta: float) -> tuple[int, ...]:

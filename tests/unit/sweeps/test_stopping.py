@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sailplane.errors import SweepFileError
 from sailplane.records import Trial
 from sailplane.sweeps.space import parse
 from sailplane.sweeps.stopping import EarlyStopping, stop_early
+from tests.learning_curves import FAMILIES, play, well_behaved
 
 FILE = "method: random\nmetric: {{name: loss}}\nrun_cap: 9\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\n{}\n"
 
@@ -51,6 +54,12 @@ def test_bands_are_those_of_the_file(text: str, bands: tuple[int, ...]) -> None:
         ("early_terminate: {type: hyperband, min_iter: 3, strict: 1}", "strict is 1; expected true or false"),
         ("early_terminate: {type: hyperband, min_itr: 3}", "Did you mean 'min_iter'?"),
         ("early_terminate: {type: hyperband, min_iter: 3}\nsailplane: {asha: {}}", "asha beside early_terminate"),
+        ("sailplane: {asha: {patience: 0}}", "patience is 0; expected a whole number of at least 1"),
+        ("sailplane: {asha: {whole_trials: 4}}", "whole_trials is 4; expected a whole number of at least 5"),
+        (
+            "early_terminate: {type: hyperband, min_iter: 3, patience: 2}",
+            "unknown key 'patience'; expected one of type, min_iter, max_iter, s, eta, strict",
+        ),
         ("sailplane: {asha: {max_iter: 3}}", "unknown key 'max_iter'; expected one of min_iter, eta"),
     ],
 )
@@ -88,6 +97,72 @@ def test_asha_keeps_the_best_part_of_those_that_reached_a_band_and_asks_once() -
     assert stop_early(asha, [*there, trial(3, 0.2, 0.4)], maximize=False) == {2}
     assert stop_early(asha, [*there, trial(3, 0.2, 0.6)], maximize=False) == {2, 3}
     assert stop_early(asha, [*there[:2], trial(2, 0.3, 0.7, 0.7)], maximize=False) == frozenset()
+
+
+def test_with_patience_a_trial_stops_only_below_the_cut_at_several_bands_in_a_row() -> None:
+    patient = rule("sailplane: {asha: {min_iter: 1, eta: 2, patience: 2}}")
+    there = [trial(number, *values, state="finished") for number, values in enumerate([(0.1, 0.1), (0.2, 0.2)])]
+    for values, stopped in (((0.5,), set()), ((0.5, 0.5), {2}), ((0.5, 0.05), set()), ((0.05, 0.5), set())):
+        assert stop_early(patient, [*there, trial(2, *values)], maximize=False) == stopped
+    impatient = rule("sailplane: {asha: {min_iter: 1, eta: 2}}")
+    assert stop_early(impatient, [*there, trial(2, 0.5)], maximize=False) == {2}
+
+
+def whole(*finals: float, early: tuple[float, ...] | None = None) -> list[Trial]:
+    """Trials that ran to their end, with two values each."""
+    values = zip(early or finals, finals, strict=True)
+    found = [trial(number, *both, state="finished") for number, both in enumerate(values)]
+    return [replace(one, score=one.values[-1]) for one in found]
+
+
+CHOOSY = "sailplane: {asha: {min_iter: 1, eta: 2, whole_trials: 6}}"
+
+
+@pytest.mark.parametrize(("early", "stopped"), [((1, 2, 3, 4, 5, 6), {6}), ((6, 5, 4, 3, 2, 1), set())])
+def test_a_band_stops_trials_only_if_it_ranks_whole_trials_as_the_end_does(
+    early: tuple[float, ...], stopped: set[int]
+) -> None:
+    for sign, maximize in ((1, False), (-1, True)):
+        found = whole(*(sign * n for n in range(1, 7)), early=tuple(sign * value for value in early))
+        loser = trial(6, sign * 9.0)
+        assert stop_early(rule(CHOOSY), [*found, loser], maximize=maximize) == stopped
+
+
+def test_until_the_whole_trials_have_ended_none_is_stopped() -> None:
+    found, loser = whole(1, 2, 3, 4, 5, 6), trial(6, 9.0)
+    running = replace(found[2], state="running", score=None)
+    assert stop_early(rule(CHOOSY), [*found[:2], running, *found[3:], loser], maximize=False) == frozenset()
+    assert stop_early(rule(CHOOSY), [*found[:5], replace(loser, number=5)], maximize=False) == frozenset()
+
+
+def test_a_trial_that_fails_is_no_whole_trial_and_the_next_one_takes_its_place() -> None:
+    found = whole(1, 2, 3, 4, 5, 6, 7)
+    failed = replace(found[0], state="failed", score=None)
+    assert stop_early(rule(CHOOSY), [failed, *found[1:], trial(7, 9.0)], maximize=False) == {7}
+    last = replace(found[6], state="running", score=None, values=(9.0,))
+    assert stop_early(rule(CHOOSY), [failed, *found[1:6], last], maximize=False) == frozenset()
+
+
+def test_a_rule_recorded_before_these_settings_is_read() -> None:
+    known = EarlyStopping.from_dict({"rule": "asha", "bands": [1, 3], "eta": 3.0, "strict": True})
+    assert (known.patience, known.whole_trials) == (1, 0)
+
+
+@pytest.mark.parametrize("family", ["noisy", "best learns slowest"])
+def test_patience_and_whole_trials_stop_the_true_best_more_rarely(family: str) -> None:
+    """60 sweeps of 30 trials each; tests/soak has more."""
+    plain, careful = rule("sailplane: {asha: {}}"), rule("sailplane: {asha: {patience: 2, whole_trials: 8}}")
+    drawn = [FAMILIES[family](np.random.default_rng(seed)) for seed in range(60)]
+    lost = {one: sum(play(curves, one).best_stopped for curves in drawn) for one in (plain, careful)}
+    assert lost[plain] >= 20
+    assert lost[careful] <= 3
+
+
+def test_where_ranks_hold_they_still_save_a_third() -> None:
+    careful = rule("sailplane: {asha: {patience: 2, whole_trials: 8}}")
+    played = [play(well_behaved(np.random.default_rng(seed)), careful) for seed in range(20)]
+    assert not any(one.best_stopped for one in played)
+    assert sum(one.cost for one in played) / 20 < 0.67
 
 
 def test_the_first_at_a_band_goes_on() -> None:
