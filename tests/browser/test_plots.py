@@ -49,9 +49,9 @@ def trials() -> list[Trial]:
 def test_every_picture_of_a_sweep_is_drawn_offline(page: Page, said: list[str], tmp_path: Path) -> None:
     file, found = tmp_path / "sweep.html", trials()
     rows = [["trial", CONFIG.metric], ["3", "0.8"]]
-    shares = importances(CONFIG, found)
+    known = importances(CONFIG, found)
     text = drawn(
-        "toy/<first>", "30 trials", CONFIG, found, leaderboard=rows, shares=shares, failures={5: "no <memory>"}
+        "toy/<first>", "30 trials", CONFIG, found, leaderboard=rows, importances=known, failures={5: "no <memory>"}
     )
     file.write_text(text, encoding="utf-8")
     page.goto(file.as_uri())

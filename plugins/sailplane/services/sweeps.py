@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,9 @@ from sailplane.ledger import Ledger
 from sailplane.records import Trial
 from sailplane.services.sharing import share, unshare
 from sailplane.sweeps import queue, results
+from sailplane.sweeps.charts import told_importance
 from sailplane.sweeps.elsewhere import notes
+from sailplane.sweeps.importance import Importance, importances, no_importance
 from sailplane.sweeps.names import newest, only
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.space import SweepConfig, read_sweep
@@ -52,33 +54,30 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
     ledger = pairing.ledger(home)
     name = newest(ledger, arguments.sweep)
     sweep, found = results.read(ledger, name), results.trials(ledger, name)
-    # Optuna takes a second to import.
-    from sailplane.sweeps.importance import importances
-
-    leaders, shares = results.ranked(sweep.config, found), importances(sweep.config, found)
+    leaders, known = results.ranked(sweep.config, found), importances(sweep.config, found)
     if arguments.json:
         told: dict[str, Any] = {
             "sweep": name,
             "state": _state(ledger, name, found),
             "best": [trial.number for trial in leaders],
         }
-        told |= {"importances": shares, "trials": [_plain(trial) for trial in found]}
+        told |= {"importances": {key: one.to_dict() for key, one in known.items()}}
+        told |= {"trials": [_plain(trial) for trial in found]}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
     if arguments.plot is not None:
         file = home.root / "sweep.html" if arguments.plot == Path() else arguments.plot
-        return _plot(file, ledger, name, found, shares)
+        return _plot(file, ledger, name, found, known)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{name}: {_state(ledger, name, found)}; to {sweep.config.goal} {sweep.config.metric}")
     console.print(_leaderboard(_rows(sweep.config, leaders[:LEADERS])))
-    if shares:
-        console.print("Importance: " + ", ".join(f"{key} {share:.0%}" for key, share in shares.items()))
+    console.print(f"Importance: {_importance(sweep.config, found, known)}")
     for number, reason in results.failures(ledger, name).items():
         console.print(f"trial {number} failed: {reason}")
     return 0
 
 
-def _plot(path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], shares: dict[str, float]) -> int:
+def _plot(path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], known: dict[str, Importance]) -> int:
     """Raises ConfigurationError where no page can be."""
     from sailplane.sweeps.plots import page
 
@@ -87,7 +86,9 @@ def _plot(path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], share
         raise ConfigurationError("write plot", path, expected="a file name that ends in .html", remedy=remedy)
     config, failures = results.read(ledger, name).config, results.failures(ledger, name)
     rows = _rows(config, results.ranked(config, found))
-    drawn = page(name, _state(ledger, name, found), config, found, leaderboard=rows, shares=shares, failures=failures)
+    drawn = page(
+        name, _state(ledger, name, found), config, found, leaderboard=rows, importances=known, failures=failures
+    )
     try:
         replace_file(path, drawn)
     except OSError as error:
@@ -159,6 +160,13 @@ def _rows(config: SweepConfig, leaders: Sequence[Trial]) -> list[list[str]]:
         cells = [_short(parameter.of(trial.config)) for parameter in free]
         rows.append([str(trial.number), f"{trial.score:.5g}", *cells, str(len(trial.values))])
     return rows
+
+
+def _importance(config: SweepConfig, found: Sequence[Trial], known: Mapping[str, Importance]) -> str:
+    if not known:
+        return no_importance(config, found) or ""
+    told = "; ".join(f"{name} {told_importance(one)}" for name, one in known.items())
+    return f"{told}. Chance alone gives up to {next(iter(known.values())).chance:.0%}."
 
 
 def _plain(trial: Trial) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sailplane.records import Trial
 from sailplane.sweeps.axes import Axis, cut, is_wide, number_axis, parameter_axis, step, text
+from sailplane.sweeps.importance import Importance
 from sailplane.sweeps.space import SweepConfig
 
 Figure = dict[str, Any]
@@ -105,17 +106,33 @@ def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
     return {"data": [*_lines(config, axes, told), _ends(config, axes[-1], len(axes) - 1, told)], "layout": layout}
 
 
-def bars(shares: Mapping[str, float]) -> Figure:
-    """The importance of each parameter, the largest on top. `shares` of 1."""
-    names = [escape(cut(name, 40)) for name in shares]
-    told = [f"{share:.0%}" for share in shares.values()]
-    bar: dict[str, Any] = {"type": "bar", "orientation": "h", "x": list(shares.values()), "y": names, "text": told}
-    bar |= {"textposition": "outside", "cliponaxis": False, "marker": {"color": BLUE}, "hoverinfo": "y+text"}
+def bars(importances: Mapping[str, Importance]) -> Figure:
+    """The importance of each parameter with its range, the largest on top; a line at what chance reaches. At least
+    one."""
+    found = list(importances.values())
+    names = [escape(cut(name, 40)) for name in importances]
+    ranges = {"type": "data", "symmetric": False, "color": INK, "thickness": 1}
+    ranges |= {"array": [max(0.0, one.high - one.share) for one in found]}
+    ranges |= {"arrayminus": [max(0.0, one.share - one.low) for one in found]}
+    bar: dict[str, Any] = {"type": "bar", "orientation": "h", "x": [one.share for one in found], "y": names}
+    bar |= {"marker": {"color": [GREY if one.is_noise else BLUE for one in found]}, "error_x": ranges}
+    bar |= {"hovertext": [f"{name}: {told_importance(one)}" for name, one in zip(names, found, strict=True)]}
+    chance = {"type": "line", "x0": found[0].chance, "x1": found[0].chance, "y0": 0, "y1": 1, "yref": "paper"}
+    words = {"text": "chance", "x": found[0].chance, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
     layout = laid_out(
         xaxis={"tickformat": ".0%", "range": [0, 1.08], "gridcolor": RULE, "title": {"text": "share of the variance"}},
         yaxis={"type": "category", "autorange": "reversed", "automargin": True, "ticksuffix": "  "},
+        shapes=[chance | {"line": {"color": RED, "dash": "dash", "width": 1.5}}],
+        annotations=[words | {"font": {"color": RED}}],
     )
-    return {"data": [bar], "layout": layout | {"height": 130 + 32 * len(names), "bargap": 0.35, "showlegend": False}}
+    height = {"height": 130 + 32 * len(names), "bargap": 0.35, "showlegend": False}
+    return {"data": [bar | {"hoverinfo": "text"}], "layout": layout | height}
+
+
+def told_importance(found: Importance) -> str:
+    """With its range, in percent."""
+    told = f"{found.share:.0%} ({found.low:.0%} to {found.high:.0%})"
+    return f"{told}, not distinguishable from noise" if found.is_noise else told
 
 
 def stopped_early(config: SweepConfig, trials: Sequence[Trial]) -> frozenset[int]:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sailplane.records import Trial
 from sailplane.sweeps import charts
+from sailplane.sweeps.importance import Importance, no_importance
 from sailplane.sweeps.results import ranked
 from sailplane.sweeps.space import SweepConfig
 
@@ -35,11 +36,11 @@ def page(
     trials: Sequence[Trial],
     *,
     leaderboard: Rows,
-    shares: Mapping[str, float],
+    importances: Mapping[str, Importance],
     failures: Mapping[int, str],
 ) -> str:
     """`state`: how many trials finished, in words. The first row of `leaderboard` has its titles. `trials` by number,
-    `shares` as `importances` gives them, `failures` the reasons by the trial's number."""
+    `failures` has the reasons by the trial's number."""
     from plotly.offline import get_plotlyjs  # takes a moment, which only this command should
 
     parts = [
@@ -47,7 +48,7 @@ def page(
         f"<p>{escape(state)}; to {config.goal} <b>{escape(config.metric)}</b></p>",
         *_leaderboard(leaderboard),
         *_failures(failures),
-        *_charts(config, tuple(trials), shares, failures),
+        *_charts(config, tuple(trials), importances, failures),
     ]
     head = f'<meta charset="utf-8"><title>{escape(name)}</title><style>{_STYLE}</style>'
     script = f"<script>{get_plotlyjs()}</script>"
@@ -56,7 +57,7 @@ def page(
 
 
 def _charts(
-    config: SweepConfig, trials: tuple[Trial, ...], shares: Mapping[str, float], failures: Mapping[int, str]
+    config: SweepConfig, trials: tuple[Trial, ...], importances: Mapping[str, Importance], failures: Mapping[int, str]
 ) -> list[str]:
     leaders = ranked(config, trials)
     parts = ["<h2>History</h2>"]
@@ -71,13 +72,25 @@ def _charts(
         return [*parts, "<h2>Parameters</h2>", "<p>All of them are constant.</p>"]
     if leaders:
         parts += ["<h2>Parameters</h2>", _drawn("parameters", charts.parallel(config, leaders))]
-    return [*parts, "<h2>Importance</h2>", *_importance(shares)]
+    return [*parts, "<h2>Importance</h2>", *_importance(config, trials, importances)]
 
 
-def _importance(shares: Mapping[str, float]) -> list[str]:
-    if not shares:
-        return ["<p>Too few trials finished, or all scores are equal: nothing can be said.</p>"]
-    return [_drawn("importance", charts.bars(shares))]
+def _importance(config: SweepConfig, trials: Sequence[Trial], importances: Mapping[str, Importance]) -> list[str]:
+    if not importances:
+        return [f"<p>Nothing can be said of it: {no_importance(config, trials)}.</p>"]
+    return [_drawn("importance", charts.bars(importances)), *_explained(importances)]
+
+
+def _explained(importances: Mapping[str, Importance]) -> list[str]:
+    chance = next(iter(importances.values())).chance
+    told = "Each bar is the share of the scores' variance that a parameter explains alone; its line holds 90% of the"
+    told += (
+        " trees, each grown on a resample of the trials. If no parameter mattered, the largest share would stay below"
+    )
+    told += f" {chance:.0%} in 95% of sweeps."
+    noise = [name for name, one in importances.items() if one.is_noise]
+    cannot = f" Not distinguishable from noise: {escape(', '.join(noise))}." if noise else ""
+    return [f"<p>{told}{cannot}</p>"]
 
 
 def _drawn(place: str, figure: charts.Figure) -> str:

@@ -81,7 +81,7 @@ def test_the_newest_sweep_is_shown_the_best_trial_first(home: Home) -> None:
     assert lines[1].split() == ["trial", "loss", "net.width", "rate", "values"]
     losses = [float(line.split()[1]) for line in lines[2:7]]
     assert losses == sorted(losses)
-    assert lines[7].startswith("Importance: rate ")
+    assert lines[7] == "Importance: too few trials to say: 5 finished; at least 20 are needed"
     assert lines[8] == "trial 5 failed: no memory [cuda:0]"
 
 
@@ -92,8 +92,24 @@ def test_a_program_reads_the_same_as_json(home: Home) -> None:
     assert len(by_number) == 7
     assert told["best"] == sorted(range(5), key=lambda number: by_number[number]["score"])
     assert (by_number[6]["state"], by_number[6]["values"]) == ("running", [9.0])
-    assert set(told["importances"]) == {"rate", "net.width"}
-    assert sum(told["importances"].values()) == pytest.approx(1)
+    assert told["importances"] == {}
+
+
+def test_importances_come_with_their_range_and_what_chance_gives(home: Home) -> None:
+    ledger = Ledger.create(home.ledger)
+    queue.create_sweep(ledger, "toy/long", parse(TEXT.replace("run_cap: 8", "run_cap: 40")))
+    while trial := queue.ask(ledger, "toy/long", "w"):
+        queue.finish(ledger, trial, "w", trial.config["rate"])
+    told = json.loads(sailplane(home, "sweep", "show", "--json").stdout)["importances"]
+    assert list(told) == ["rate", "net.width"]
+    rate, width = told.values()
+    assert rate["low"] <= rate["share"] <= rate["high"]
+    assert width["share"] < width["chance"] < rate["share"]
+    [line] = [line for line in sailplane(home, "sweep", "show").stdout.splitlines() if "Importance" in line]
+    assert line.startswith(
+        f"Importance: rate {rate['share']:.0%} ({rate['low']:.0%} to {rate['high']:.0%}); net.width "
+    )
+    assert line.endswith(f", not distinguishable from noise. Chance alone gives up to {rate['chance']:.0%}.")
 
 
 @pytest.mark.usefixtures("ledger")

@@ -16,6 +16,7 @@ from plotly.offline import get_plotlyjs
 from sailplane.records import Trial
 from sailplane.sweeps import charts
 from sailplane.sweeps.axes import marks, number_axis, parameter_axis
+from sailplane.sweeps.importance import Importance
 from sailplane.sweeps.plots import page
 from sailplane.sweeps.results import ranked
 from sailplane.sweeps.space import SweepConfig, parse
@@ -48,8 +49,13 @@ def swept(config: SweepConfig, count: int, values: int = 5) -> list[Trial]:
 
 
 def drawn(config: SweepConfig, trials: list[Trial], name: str = "s", **more: Any) -> str:
-    facts: dict[str, Any] = {"leaderboard": [["trial"]], "shares": {}, "failures": {}}
+    facts: dict[str, Any] = {"leaderboard": [["trial"]], "importances": {}, "failures": {}}
     return page(name, "state", config, trials, **facts | more)
+
+
+def shares(**known: float) -> dict[str, Importance]:
+    """With a chance of 0.3."""
+    return {name: Importance(share=one, low=one / 2, high=min(1, 1.1 * one), chance=0.3) for name, one in known.items()}
 
 
 def by_name(figure: charts.Figure) -> dict[str, dict[str, Any]]:
@@ -171,19 +177,19 @@ def test_plotly_accepts_every_figure(config: SweepConfig, count: int) -> None:
         charts.history(config, found, {}),
         charts.curves(config, found, leaders[0]),
         charts.parallel(config, leaders),
-        charts.bars({"rate": 0.75, "net.layers": 0.25}),
+        charts.bars(shares(rate=0.75, layers=0.25)),
     ):
         Figure(figure)
 
 
 def test_the_page_has_one_copy_of_the_library_and_asks_no_server(config: SweepConfig, trials: list[Trial]) -> None:
-    html = drawn(config, trials, shares={"rate": 0.75, "net.layers": 0.25})
+    html = drawn(config, trials, importances=shares(rate=0.75, layers=0.25))
     library = get_plotlyjs()
     assert html.count(library) == 1
     rest = html.replace(library, "")
     assert re.findall(r"""(?:src|href)\s*=|https?://""", rest) == []
     assert re.findall(r'<div id="(\w+)"', rest) == ["history", "curves", "parameters", "importance"]
-    assert html == drawn(config, trials, shares={"rate": 0.75, "net.layers": 0.25})
+    assert html == drawn(config, trials, importances=shares(rate=0.75, layers=0.25))
 
 
 def test_no_text_of_a_sweep_is_taken_for_html() -> None:
@@ -193,7 +199,9 @@ def test_no_text_of_a_sweep_is_taken_for_html() -> None:
     chosen = {"rate": 0.01, "net": {"layers": bad, "kind": "dense"}}
     trials = [Trial(sweep=bad, number=0, config=chosen, state="finished", score=1.0, values=(1.0,))]
     trials.append(replace(trials[0], number=1, state="failed", score=None))
-    html = drawn(config, trials, name=bad, leaderboard=[[bad], [bad]], failures={1: bad}, shares={bad: 1.0})
+    html = drawn(
+        config, trials, name=bad, leaderboard=[[bad], [bad]], failures={1: bad}, importances=shares(**{bad: 0.2})
+    )
     rest = html.replace(get_plotlyjs(), "")
     assert "<img" not in rest
     assert "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&amp;amp;" in rest
@@ -209,11 +217,24 @@ def test_a_sweep_without_a_finished_trial_says_so(config: SweepConfig, trials: l
 
 
 def test_importances_that_cannot_be_known_are_one_sentence(config: SweepConfig, trials: list[Trial]) -> None:
-    assert "nothing can be said" in drawn(config, trials)
-    assert "nothing can be said" not in drawn(config, trials, shares={"rate": 1.0})
+    reason = "Nothing can be said of it: too few trials to say: 7 finished; at least 20 are needed."
+    assert reason in drawn(config, trials)
+    assert "Nothing can be said" not in drawn(config, trials, importances=shares(rate=1.0))
 
 
-def test_one_trial_is_drawn_in_the_middle() -> None:
+def test_an_importance_has_its_range_and_what_chance_would_give(config: SweepConfig, trials: list[Trial]) -> None:
+    known = shares(rate=0.75, layers=0.25)
+    [bar] = charts.bars(known)["data"]
+    assert bar["error_x"]["array"] == pytest.approx([0.075, 0.025])
+    assert bar["error_x"]["arrayminus"] == pytest.approx([0.375, 0.125])
+    assert bar["marker"]["color"] == [charts.BLUE, charts.GREY]
+    assert charts.bars(known)["layout"]["shapes"][0]["x0"] == 0.3
+    html = drawn(config, trials, importances=known)
+    assert "the largest share would stay below 30% in 95% of sweeps. Not distinguishable from noise: layers." in html
+    assert "Not distinguishable" not in drawn(config, trials, importances=shares(rate=0.75))
+
+
+ef test_one_trial_is_drawn_in_the_middle() -> None:
     config = parse("method: grid\nmetric: {name: a}\nparameters:\n  p: {values: [1]}\n")
     only = [Trial(sweep="s", number=0, config={"p": 1}, state="finished", score=0.0)]
     assert re.findall(r'<div id="(\w+)"', drawn(config, only)) == ["history", "parameters"]
