@@ -14,6 +14,7 @@ from sailplane.sweeps.axes import cut, text
 from sailplane.sweeps.charts import AXIS_WIDTH, parallel
 from sailplane.sweeps.charts import history as sweep_history
 from sailplane.sweeps.results import ranked
+from sailplane.sweeps.rungs import warning
 from sailplane.sweeps.space import SweepConfig
 
 LEADERS: Final = 10
@@ -168,6 +169,8 @@ def _sweep(made: Page, evaluation: Evaluation, swept: Swept | None) -> None:
     made.heading("Sweep")
     counted = f"{len(leaders)} of {len(swept.trials)} trials finished"
     made.say(f"{counted}, to {config.goal} {config.metric}; judged is trial {number}.")
+    if doubt := warning(config, swept.trials):
+        made.say(doubt)
     made.figure("sweep", sweep_history(config, swept.trials, swept.failures))
     free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
     rows = [["trial", config.metric, *(parameter.name for parameter in free)]]

@@ -27,6 +27,7 @@ from sailplane.sweeps.elsewhere import notes
 from sailplane.sweeps.importance import Importance, importances, no_importance
 from sailplane.sweeps.names import newest, only
 from sailplane.sweeps.parameters import Parameter
+from sailplane.sweeps.rungs import warning
 from sailplane.sweeps.space import SweepConfig, read_sweep
 
 LEADERS: Final = 10
@@ -72,6 +73,8 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
     console.print(f"{name}: {_state(ledger, name, found)}; to {sweep.config.goal} {sweep.config.metric}")
     console.print(_leaderboard(_rows(sweep.config, leaders[:LEADERS])))
     console.print(f"Importance: {_importance(sweep.config, found, known)}")
+    if doubt := warning(sweep.config, found):
+        console.print(doubt)
     for number, reason in results.failures(ledger, name).items():
         console.print(f"trial {number} failed: {reason}")
     return 0

@@ -10,6 +10,7 @@ from sailplane.records import Trial
 from sailplane.sweeps import charts
 from sailplane.sweeps.importance import Importance, no_importance
 from sailplane.sweeps.results import ranked
+from sailplane.sweeps.rungs import warning
 from sailplane.sweeps.space import SweepConfig
 
 Rows = Sequence[Sequence[str]]
@@ -25,6 +26,7 @@ th, td { padding: 0.2rem 0.8rem; text-align: right; border-bottom: 1px solid #D9
 th { position: sticky; top: 0; background: white; }
 tbody tr:first-child { background: #E3F5EE; }
 details { margin-top: 0.8rem; }
+.warning { border-left: 4px solid #D55E00; padding: 0.3rem 0.8rem; background: #FBEFE7; }
 li { overflow-wrap: anywhere; white-space: pre-wrap; }
 """
 
@@ -68,6 +70,8 @@ def _charts(
     if any(trial.values for trial in trials):
         best = leaders[0] if leaders else None
         parts += ["<h2>Learning curves</h2>", _drawn("curves", charts.curves(config, trials, best))]
+    if doubt := warning(config, trials):
+        parts.append(f'<p class="warning">{escape(doubt)}</p>')
     if all(parameter.distribution == "constant" for parameter in config.parameters):
         return [*parts, "<h2>Parameters</h2>", "<p>All of them are constant.</p>"]
     if leaders:

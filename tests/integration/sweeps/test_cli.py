@@ -112,6 +112,20 @@ def test_importances_come_with_their_range_and_what_chance_gives(home: Home) -> 
     assert line.endswith(f", not distinguishable from noise. Chance alone gives up to {rate['chance']:.0%}.")
 
 
+def test_a_sweep_whose_rungs_rank_trials_otherwise_than_the_end_is_shown_with_a_warning(home: Home) -> None:
+    ledger = Ledger.create(home.ledger)
+    rule = "early_terminate: {type: hyperband, min_iter: 1}\n"
+    queue.create_sweep(ledger, "toy/crossed", parse(TEXT + rule))
+    for number in range(8):
+        trial = queue.ask(ledger, "toy/crossed", "w")
+        assert trial is not None
+        for step, loss in enumerate([number, -number][: 1 if number == 7 else 2]):
+            queue.report(ledger, trial, "w", step, float(loss))
+        queue.finish(ledger, trial, "w", float(-number))
+    told = sailplane(home, "sweep", "show").stdout.splitlines()[-1]
+    assert told.startswith("After 1 value the ranks of trials correlate weakly with their final ranks: -1.00")
+
+
 @pytest.mark.usefixtures("ledger")
 def test_a_sweep_is_drawn_on_a_page_with_the_whole_leaderboard(home: Home) -> None:
     file = home.project / "sweep.html"

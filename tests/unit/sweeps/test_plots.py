@@ -234,7 +234,17 @@ def test_an_importance_has_its_range_and_what_chance_would_give(config: SweepCon
     assert "Not distinguishable" not in drawn(config, trials, importances=shares(rate=0.75))
 
 
-ef test_one_trial_is_drawn_in_the_middle() -> None:
+def test_weak_rungs_are_a_warning_on_the_page(config: SweepConfig) -> None:
+    """The better a trial ends, the worse it began."""
+    chosen = {"rate": 0.01, "net": {"layers": 1, "kind": "dense"}}
+    whole = [Trial(sweep="s", number=n, config=chosen, state="finished", score=n, values=(0, -n, n)) for n in range(6)]
+    early = replace(whole[0], number=6, values=(0, -9), score=-9.0)
+    told = "After 2 values the ranks of trials correlate weakly with their final ranks: -1.00 (Spearman, 6 trials"
+    assert f'<p class="warning">{told}' in drawn(config, [*whole, early])
+    assert '<p class="warning">' not in drawn(config, whole)
+
+
+def test_one_trial_is_drawn_in_the_middle() -> None:
     config = parse("method: grid\nmetric: {name: a}\nparameters:\n  p: {values: [1]}\n")
     only = [Trial(sweep="s", number=0, config={"p": 1}, state="finished", score=0.0)]
     assert re.findall(r'<div id="(\w+)"', drawn(config, only)) == ["history", "parameters"]

@@ -1,0 +1,89 @@
+"""Whether the rungs of a sweep rank trials as the end does: the assumption that early stopping rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sailplane.records import Trial
+from sailplane.sweeps.charts import stopped_early
+from sailplane.sweeps.correlation import rank_correlation
+from sailplane.sweeps.space import SweepConfig
+from sailplane.sweeps.stopping import FEWEST_WHOLE, EarlyStopping, can_stop, whole_trials
+
+# Below it a rung is said to rank trials otherwise than the end.
+WEAK: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Spearman's coefficient between the values at a band and the final scores of `trials` whole trials."""
+
+    band: int
+    trials: int
+    correlation: float
+
+
+def agreements(config: SweepConfig, trials: Sequence[Trial]) -> list[Agreement]:
+    """For each band before the end; empty without a rule that stops trials."""
+    if config.stopping is None:
+        return []
+    curves = [([v for v in trial.values if math.isfinite(v)], trial.score or 0.0) for trial in _whole(config, trials)]
+    longest = max((len(values) for values, _ in curves), default=0)
+    bands = [band for band in config.stopping.bands if band < longest]
+    return [_agreement(band, curves) for band in bands]
+
+
+def warning(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
+    """Why early stopping may have stopped the best trial, or stops none; None where there is no reason to doubt it."""
+    rule, stopped = config.stopping, len(stopped_early(config, trials))
+    if rule is None or not (stopped or rule.whole_trials):
+        return None
+    found = agreements(config, trials)
+    enough = [one for one in found if one.trials >= FEWEST_WHOLE]
+    weak = [one for one in enough if _is_weak(rule, one)]
+    if weak:
+        return " ".join(_weakly(rule, weak, stopped))
+    if enough or not stopped:
+        return None
+    whole = max((one.trials for one in found), default=0)
+    return f"Early stopping stopped {stopped} trials, and {whole} ran to the end: too few to say whether it is right."
+
+
+def _whole(config: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
+    if config.stopping and config.stopping.whole_trials:
+        return whole_trials(config.stopping, trials)
+    early = stopped_early(config, trials)
+    return [trial for trial in trials if trial.state == "finished" and trial.number not in early]
+
+
+def _agreement(band: int, curves: Sequence[tuple[list[float], float]]) -> Agreement:
+    reached = [(values[band - 1], score) for values, score in curves if len(values) >= band]
+    coefficient = rank_correlation([value for value, _ in reached], [score for _, score in reached])
+    return Agreement(band, len(reached), coefficient)
+
+
+def _is_weak(rule: EarlyStopping, found: Agreement) -> bool:
+    if rule.whole_trials:
+        return not can_stop(found.correlation, found.trials)
+    return found.correlation < WEAK
+
+
+def _weakly(rule: EarlyStopping, weak: Sequence[Agreement], stopped: int) -> Iterator[str]:
+    bands = _listed(one.band for one in weak)
+    values = "value" if [one.band for one in weak] == [1] else "values"
+    coefficients = _listed(f"{one.correlation:.2f}" for one in weak)
+    yield f"After {bands} {values} the ranks of trials correlate weakly with their final ranks: {coefficients}"
+    yield f"(Spearman, {weak[0].trials} trials that ran to the end)."
+    if rule.whole_trials:
+        yield "No trial is stopped there."
+    else:
+        yield f"The best trial may be among the {stopped} that were stopped."
+        yield "`patience` and `whole_trials` make that rarer."
+
+
+def _listed(items: Iterable[object]) -> str:
+    *others, last = map(str, items)
+    return f"{', '.join(others)} and {last}" if others else last
