@@ -141,6 +141,21 @@ def test_what_the_report_says_of_the_data_is_what_the_run_says(toy: Toy) -> None
     assert (said["configuration"], said["seed"], said["training took"]) == ('{"rate": 0.1}', "7", "12.3 s")
 
 
+def test_a_sweep_whose_rungs_rank_trials_otherwise_than_the_end_is_shown_with_a_warning(toy: Toy) -> None:
+    """The better a trial ended, the worse it had begun; the last one was stopped."""
+    rule = "early_terminate: {type: hyperband, min_iter: 1}\n"
+    queue.create_sweep(toy.ledger, "toy/s", parse(SWEEP.replace("run_cap: 4", "run_cap: 7") + rule))
+    for number in range(7):
+        trial = queue.ask(toy.ledger, "toy/s", "w")
+        assert trial
+        for step, score in enumerate([-number, number][: 1 if number == 6 else 2]):
+            queue.report(toy.ledger, trial, "w", step, float(score))
+        queue.finish(toy.ledger, trial, "w", float(number))
+    page = published(toy, toy.train("new", sweep="toy/s", trial=1))
+    told = "After 1 value the ranks of trials correlate weakly with their final ranks: -1.00 (Spearman, 6 trials"
+    assert told in page.words
+
+
 def test_a_sweep_that_was_forgotten_is_left_out(toy: Toy) -> None:
     page = published(toy, toy.train("new", sweep="toy/gone", trial=1))
     assert "sweep" not in page.figures

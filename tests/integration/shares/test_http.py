@@ -13,7 +13,7 @@ from sailplane.home import Home
 from sailplane.shares import tokens
 from sailplane.shares.app import make_app
 from sailplane.sweeps import queue, results
-from tests.integration.shares.conftest import Address
+from tests.integration.shares.conftest import TEXT, Address
 
 ROUTES = [
     ("GET", ""),
@@ -81,6 +81,33 @@ def test_to_share_again_revokes_the_token_before(address: Address, client: httpx
     assert tokens.unshare(address.ledger, "toy/s")
     assert client.get("", headers={"Authorization": f"Bearer {token}"}).status_code == 401
     assert not tokens.unshare(address.ledger, "toy/s")
+
+
+def test_a_worker_elsewhere_obeys_patience_and_waits_for_the_whole_trials(address: Address) -> None:
+    """Two bands, at one and two values; several values come in one report."""
+    rule = "sailplane: {asha: {min_iter: 1, eta: 2, patience: 2, whole_trials: 5}}\n"
+    url, token = address.share(TEXT.replace("run_cap: 6", "run_cap: 9") + rule)
+    opened = {"headers": {"Authorization": f"Bearer {token}"}, "trust_env": False}
+    with httpx.Client(base_url=url, **opened) as client:  # type: ignore[arg-type]
+        for number in range(9):
+            post(client, "/ask", worker=f"w {number}")
+        for number in range(5):
+            rows = [[step, float(number)] for step in range(3)]
+            assert post(client, f"/trials/{number}/report", worker=f"w {number}", rows=rows) == {"stop": False}
+        told = {"worker": "w 8", "rows": [[0, 9.0], [1, 9.0]]}
+        assert post(client, "/trials/8/report", **told) == {"stop": False}
+        for number in range(5):
+            post(client, f"/trials/{number}/finish", worker=f"w {number}", score=float(number))
+        stops = [
+            post(client, f"/trials/{number}/report", worker=f"w {number}", rows=rows)["stop"]
+            for number, rows in (
+                (5, [[0, 9.0]]),
+                (5, [[1, 9.0]]),
+                (6, [[0, 9.0], [1, 9.0]]),
+                (7, [[0, 9.0], [1, -1.0]]),
+            )
+        ]
+    assert stops == [False, True, True, False]
 
 
 def test_an_ask_whose_answer_was_lost_gives_the_same_trial(address: Address, client: httpx.Client) -> None:
