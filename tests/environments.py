@@ -14,14 +14,24 @@ from sailplane.files import locked, private_folder
 
 
 def environment(folder: Path, *packages: str, base: str = sys.executable) -> Path:
-    """Its Python, with the packages (or `--requirement FILE`) and what they need."""
-    subprocess.run([os.path.realpath(base), "-m", "venv", str(folder)], check=True)
+    """Its Python, with pip, the packages (or `--requirement FILE`) and what they need."""
+    subprocess.run([*_venv(os.path.realpath(base)), str(folder)], check=True)
     python = folder / "bin" / "python"
     if packages:
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
         installed = subprocess.run(command, capture_output=True, text=True)
         assert installed.returncode == 0, installed.stdout + installed.stderr
     return python
+
+
+def _venv(python: str) -> list[str]:
+    """The command that makes an environment with pip in it. Debian's Python has no ensurepip without python3-venv."""
+    found = subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True)
+    if found.returncode == 0:
+        return [python, "-m", "venv"]
+    uv = shutil.which("uv")
+    assert uv, f"{python} cannot make an environment: its module ensurepip or venv is missing. Install python3-venv."
+    return [uv, "venv", "--quiet", "--seed", "--python", python]
 
 
 def kept_environment(requirements: Path, base: str = sys.executable) -> Path:

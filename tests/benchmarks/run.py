@@ -16,15 +16,14 @@ from rich.table import Table
 
 FOLDER = Path(__file__).parent
 WIDTH = 140
+SHARED = ("run", "row", "load", "memory", "model_servers", "peers", "verified")
 sys.path.insert(0, str(FOLDER.parents[1]))
 
 from tests.benchmarks.row import Row  # noqa: E402
 
 
 def names() -> list[str]:
-    return sorted(
-        file.stem for file in FOLDER.glob("*.py") if file.stem not in ("run", "row", "load", "memory", "peers")
-    )
+    return sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in SHARED)
 
 
 def main() -> None:

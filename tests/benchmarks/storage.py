@@ -12,14 +12,17 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
+from tests.benchmarks import verified
 from tests.benchmarks.peers import peer_python
 from tests.benchmarks.row import Row
-from tests.integration.storage.twin import twin_server
+from tests.integration.storage.twin import TwinServer, twin_server
 from tests.s3 import S3Server, s3_server
 
 ROUNDS = 3
@@ -75,7 +78,7 @@ def _costs(
 ) -> Costs:
     """The medians of some rounds, in each of which every client has its turn; each begins another round."""
     runs: dict[str, list[Cost]] = defaultdict(list)
-    names = list(clients)
+    names, expected = list(clients), verified.digests(folder / title)
     if way == "down":
         _run(clients["boto3"], env, "up", folder / title, title)
     for turn in range(ROUNDS):
@@ -83,7 +86,7 @@ def _costs(
             prefix = title if way == "down" else f"{name}-{turn}"
             with _place(folder / title, way) as place:
                 runs[name].append(_run(clients[name], env, way, place, prefix))
-                _check(place, prefix, way, title, server)
+                _check(f"{name} {way}", place, prefix, expected, server)
     return {name: _median(name, way, title, costs) for name, costs in runs.items()}
 
 
@@ -103,17 +106,18 @@ def _place(source: Path, way: str) -> Iterator[Path]:
             yield Path(target)
 
 
-def _check(place: Path, prefix: str, way: str, title: str, server: S3Server) -> None:
-    """That all of it came there; what went up is removed."""
-    count, size = SETS[title]
-    if way == "down":
-        found = {path.name: path.stat().st_size for path in place.iterdir()}
-    else:
-        pages = server.client.get_paginator("list_objects_v2").paginate(Bucket=server.bucket, Prefix=f"{prefix}/")
-        found = {one["Key"]: one["Size"] for page in pages for one in page["Contents"]}
-        for key in found:
-            server.client.delete_object(Bucket=server.bucket, Key=key)
-    assert (len(found), sum(found.values())) == (count, count * size), f"{prefix}: {len(found)} of {count}"
+def _check(who: str, place: Path, prefix: str, expected: Mapping[str, str], server: S3Server) -> None:
+    """That every byte came there; what went up is removed."""
+    if who.endswith(" down"):
+        verified.files(who, verified.digests(place), expected)
+        return
+    found = {}
+    pages = server.client.get_paginator("list_objects_v2").paginate(Bucket=server.bucket, Prefix=f"{prefix}/")
+    for key in [one["Key"] for page in pages for one in page.get("Contents", ())]:
+        body = server.client.get_object(Bucket=server.bucket, Key=key)["Body"]
+        found[key.removeprefix(f"{prefix}/")] = verified.digest(body.iter_chunks(2**22))
+        server.client.delete_object(Bucket=server.bucket, Key=key)
+    verified.files(who, found, expected)
 
 
 def _run(client: list[str], env: Mapping[str, str], way: str, place: Path, prefix: str) -> Cost:
@@ -139,6 +143,7 @@ def _clients() -> dict[str, list[str]]:
     clients = {name: [sys.executable, str(CLIENTS / file)] for name, file in here.items()}
     clients["s3fs"] = [peer_python("s3fs>=2026"), str(CLIENTS / "fsspec_s3.py")]
     if rclone := shutil.which("rclone"):
+        # As many at once as the other clients. https://rclone.org/docs/ and https://rclone.org/s3/
         streams = ["--transfers=16", "--multi-thread-streams=8", "--multi-thread-cutoff=64M"]
         clients["rclone"] = [rclone, "copy", *streams, "--s3-chunk-size=8M", "--s3-upload-concurrency=8", "--config="]
     return clients
@@ -183,13 +188,27 @@ def _algorithmia_rows(folder: Path) -> Iterator[Row]:
             "ours": [sys.executable, str(CLIENTS / "algorithmia_ours.py")],
             "official": [peer_python("algorithmia==2.0.5"), str(CLIENTS / "algorithmia_official.py")],
         }
+        expected = verified.digests(folder / title)
         for way in ("up", "down"):
             costs = {}
             for name, client in clients.items():
                 with _place(folder / title, way) as place:
                     costs[name] = _median(name, way, "Data API", [_run(client, env, way, place, name)])
+                    found = verified.digests(place) if way == "down" else _of_twin(twin, name, expected)
+                    verified.files(f"Data API, {name} {way}", found, expected)
             peaks = costs["ours"].memory, costs["official"].memory
             yield Row(f"Data API, {title} {way}, memory", *peaks, "MiB", "algorithmia 2.0.5", "at most 200")
+
+
+def _of_twin(twin: TwinServer, folder: str, names: Iterable[str]) -> dict[str, str]:
+    """The digests of what the Data API has in a folder, over its own REST interface."""
+    found, headers = {}, {"Authorization": f"Simple {twin.key}"}
+    for name in names:
+        url = f"{twin.url}/v1/connector/data/.my/{folder}/{name}"
+        with httpx.stream("GET", url, headers=headers, trust_env=False, timeout=600) as answer:
+            answer.raise_for_status()
+            found[name] = verified.digest(answer.iter_bytes(2**22))
+    return found
 
 
 def _make(folder: Path, count: int, size: int) -> None:

@@ -87,7 +87,7 @@ def _importance(config: SweepConfig, trials: Sequence[Trial], importances: Mappi
 
 def _explained(importances: Mapping[str, Importance]) -> list[str]:
     chance = next(iter(importances.values())).chance
-    told = "Each bar is the share of the scores' variance that a parameter explains alone; its line holds 90% of the"
+    told = "Each bar is the share of the scores' variance that a parameter explains alone; its whisker spans 90% of the"
     told += (
         " trees, each grown on a resample of the trials. If no parameter mattered, the largest share would stay below"
     )

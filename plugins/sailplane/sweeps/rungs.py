@@ -81,7 +81,7 @@ def _weakly(rule: EarlyStopping, weak: Sequence[Agreement], stopped: int) -> Ite
         yield "No trial is stopped there."
     else:
         yield f"The best trial may be among the {stopped} that were stopped."
-        yield "`patience` and `whole_trials` make that rarer."
+        yield "The settings patience and whole_trials make that rarer."
 
 
 def _listed(items: Iterable[object]) -> str:

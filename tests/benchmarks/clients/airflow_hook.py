@@ -1,4 +1,6 @@
-"""The connection is in AIRFLOW_CONN_AWS_DEFAULT."""
+"""The connection is in AIRFLOW_CONN_AWS_DEFAULT. The hook's transfers are boto3's, with its defaults.
+https://airflow.apache.org/docs/apache-airflow-providers-amazon/stable/connections/aws.html
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,7 @@
+"""As its guide moves files; it has no settings for that.
+https://github.com/algorithmiaio/algorithmia-python
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

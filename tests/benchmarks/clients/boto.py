@@ -1,3 +1,7 @@
+"""With parts of 8 MiB, ten at once: the defaults, written out. A client is safe for threads; its pool has room for all.
+https://boto3.amazonaws.com/v1/documentation/api/latest/guide/s3.html and .../guide/clients.html
+"""
+
 from __future__ import annotations
 
 from pathlib import Path

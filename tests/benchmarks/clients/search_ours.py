@@ -1,4 +1,5 @@
-"""`python search_ours.py OBJECTIVE WORKERS TRIALS SEED...`: prints the regret of each seed, as a JSON list."""
+"""`python search_ours.py OBJECTIVE WORKERS TRIALS SEED...`: prints the regret of each seed and how many trials it
+took, as a JSON list."""
 
 from __future__ import annotations
 
@@ -18,18 +19,19 @@ _, function, least = OBJECTIVES[name]
 config = parse(yaml.safe_dump(sweep_file(name)))
 
 
-def regret(seed: int) -> float:
+def search(seed: int) -> dict[str, float]:
     past: list[Trial] = []
     for number in range(int(trials)):
         ended = max(0, number - int(workers) + 1)
         past = [_ended(trial) if trial.number < ended else trial for trial in past]
-        chosen = suggest(config, past, number, seed) or {}
+        chosen = suggest(config, past, number, seed)
+        assert chosen is not None
         past.append(Trial(sweep="s", number=number, config=chosen, state="running"))
-    return min(function(trial.config) for trial in past) - least
+    return {"regret": min(function(trial.config) for trial in past) - least, "trials": len(past)}
 
 
 def _ended(trial: Trial) -> Trial:
     return replace(trial, state="finished", score=function(trial.config)) if trial.state == "running" else trial
 
 
-print(json.dumps([regret(int(seed)) for seed in seeds]))
+print(json.dumps([search(int(seed)) for seed in seeds]))

@@ -1,5 +1,7 @@
 """`python search_wandb.py OBJECTIVE WORKERS TRIALS SEED...`: W&B's own bayes, in an environment of its own. Prints the
-regret of each seed, as a JSON list."""
+regret of each seed and how many trials it took, as a JSON list. It has no settings besides the sweep file.
+https://docs.wandb.ai/models/sweeps/sweep-config-keys
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ name, workers, trials, *seeds = sys.argv[1:]
 _, function, least = OBJECTIVES[name]
 
 
-def regret(seed: int) -> float:
+def search(seed: int) -> dict[str, float]:
     random.seed(seed)
     np.random.seed(seed)
     runs: list[sweeps.SweepRun] = []
@@ -32,7 +34,7 @@ def regret(seed: int) -> float:
         found.state = "running"
         runs.append(found)
         best = min(best, function({key: value["value"] for key, value in found.config.items()}))
-    return best - least
+    return {"regret": best - least, "trials": len(runs)}
 
 
-print(json.dumps([regret(int(seed)) for seed in seeds]))
+print(json.dumps([search(int(seed)) for seed in seeds]))

@@ -6,6 +6,7 @@ https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_distributed
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
@@ -42,11 +43,8 @@ def main() -> None:
         optuna.create_study(study_name="s", storage=JournalStorage(JournalFileBackend(file)))
         took = seconds(work, file, count, wait)
         done = optuna.load_study(study_name="s", storage=JournalStorage(JournalFileBackend(file))).trials
-    assert {trial.state for trial in done} == {TrialState.COMPLETE}
-    assert [trial.value for trial in done] == [trial.params["x"] for trial in done]
-    # Both workers may be at their last trial.
-    assert count <= len(done) <= count + 1
-    print(took)
+    told = [[trial.params["x"], trial.value if trial.state == TrialState.COMPLETE else None] for trial in done]
+    print(json.dumps({"seconds": took, "trials": told}))
 
 
 if __name__ == "__main__":

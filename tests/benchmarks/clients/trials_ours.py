@@ -1,8 +1,9 @@
 """`python trials_ours.py TRIALS SECONDS`: two workers on one ledger, trials that only wait. Prints the seconds that all
-of them took, from when both workers were there."""
+of them took, from when both workers were there, and each trial's `x` and score, which is null if it failed."""
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
@@ -34,10 +35,7 @@ def main() -> None:
         queue.create_sweep(ledger, "s", parse(TEXT.format(count)))
         took = seconds(work, url, wait)
         done = results.trials(ledger, "s")
-    assert {trial.state for trial in done} == {"finished"}
-    assert [trial.score for trial in done] == [trial.config["x"] for trial in done]
-    assert len(done) == count
-    print(took)
+    print(json.dumps({"seconds": took, "trials": [[trial.config["x"], trial.score] for trial in done]}))
 
 
 if __name__ == "__main__":

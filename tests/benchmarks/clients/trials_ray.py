@@ -6,6 +6,7 @@ https://docs.ray.io/en/latest/tune/api/doc/ray.tune.TuneConfig.html
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
@@ -33,10 +34,9 @@ def main() -> None:
         begun = time.monotonic()
         found = tuner.fit()
         took = time.monotonic() - begun
-    assert not found.errors, found.errors[0]
-    assert [result.metrics["a"] for result in found] == [result.config["x"] for result in found]
-    assert len(found) == count
-    print(took)
+    # A trial that raised has no metrics of its own, and is one of `found` all the same.
+    told = [[result.config["x"], None if result.error else result.metrics["a"]] for result in found]
+    print(json.dumps({"seconds": took, "trials": told}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""`python bare.py PORT`: ASGI, orjson and onnxruntime, and nothing else: no checks, no counts, no batches."""
+"""`python bare.py PORT`: ASGI, orjson and onnxruntime, and nothing else: no checks, no counts, no batches.
+
+uvicorn takes uvloop and httptools where they are installed, as here. https://www.uvicorn.org/settings/
+"""
 
 from __future__ import annotations
 

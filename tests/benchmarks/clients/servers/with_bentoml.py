@@ -1,4 +1,8 @@
-"""`bentoml serve with_bentoml:Model --port PORT`"""
+"""`bentoml serve with_bentoml:Model --port PORT`
+
+One worker is its default, and what the others have; its log of requests is off.
+https://docs.bentoml.com/en/latest/build-with-bentoml/parallelize-requests.html
+"""
 
 from __future__ import annotations
 

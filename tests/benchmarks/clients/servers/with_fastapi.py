@@ -1,4 +1,8 @@
-"""`python with_fastapi.py PORT`"""
+"""`python with_fastapi.py PORT`
+
+uvicorn takes uvloop and httptools where they are installed, as here; an async function runs in no thread of a pool.
+https://www.uvicorn.org/settings/ and https://fastapi.tiangolo.com/async/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""`python with_litserve.py PORT`"""
+"""`python with_litserve.py PORT`
+
+`fast_queue` is for more than 100 requests a second, by its documentation.
+https://lightning.ai/docs/litserve/api-reference/litserver
+"""
 
 from __future__ import annotations
 
@@ -19,5 +23,5 @@ class Model(litserve.LitAPI):
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Model(), accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(Model(), accelerator="cpu", workers_per_device=1, fast_queue=True)
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning")
