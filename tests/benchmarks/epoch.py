@@ -1,4 +1,5 @@
-"""An epoch of the first project's model on one thread, beside PyTorch Lightning, a DataLoader, and a bare loop."""
+"""An epoch of the first project's model on one thread, beside PyTorch Lightning, a DataLoader, and a bare loop. All
+must train on every row once an epoch, and end with the same validation AUC. BENCH_ROUNDS=2 for a first look."""
 
 from __future__ import annotations
 
@@ -18,23 +19,40 @@ from sailplane.records import Interval
 from sailplane.storage import Storage
 from sailplane.training.arrays import pack
 from sailplane.training.data import prepare
+from tests.benchmarks import verified
 from tests.benchmarks.peers import peer_packages
 from tests.benchmarks.row import Row
 
 PROJECT = Path(__file__).parents[2]
 # A seed moves the AUC by 0.003: the mean of 16 stands still enough.
-ROUNDS = 16
-PEERS = {"lit": "PyTorch Lightning", "loader": "a DataLoader loop", "bare": "a bare loop over tensors"}
+ROUNDS, AUC_OF_A_SEED = int(os.environ.get("BENCH_ROUNDS", "16")), 0.003
+PEERS = {
+    "lit": "PyTorch Lightning, row by row",
+    "lit_bulk": "PyTorch Lightning, whole batches",
+    "loader": "a DataLoader loop, row by row",
+    "bulk": "a DataLoader loop, whole batches",
+    "bare": "a bare loop over tensors",
+}
+LIMITS = {"lit": "a quarter", "loader": "a quarter", "bare": "1.15 times"}
 
 
 def rows() -> Iterator[Row]:
     found = _measured()
     ours = found["ours"]
-    for name, limit in {"lit": "a quarter", "loader": "a quarter", "bare": "1.15 times"}.items():
+    for name, told in PEERS.items():
+        _assert_same(ours, found[name], told)
+    for name, told in PEERS.items():
         seconds = found[name]["seconds"]
-        yield Row("an epoch on one thread", ours["seconds"], seconds, "s", PEERS[name], limit)
+        yield Row("an epoch on one thread", ours["seconds"], seconds, "s", told, LIMITS.get(name, ""))
     for name, told in PEERS.items():
         yield Row("its validation AUC", ours["auc"], found[name]["auc"], "AUC", told, "within 0.002")
+
+
+def _assert_same(ours: dict[str, Any], theirs: dict[str, Any], peer: str) -> None:
+    """Four standard errors of the difference of two means are allowed."""
+    verified.same_numbers(f"{peer}, rows trained on", theirs["rows"], ours["rows"], tolerance=0)
+    allowed = 4 * AUC_OF_A_SEED * (2 / ROUNDS) ** 0.5
+    verified.same_numbers(f"{peer}, validation AUC", [theirs["auc"]], [ours["auc"]], tolerance=allowed)
 
 
 def _measured() -> dict[str, Any]:

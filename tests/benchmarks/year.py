@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -12,11 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks import verified
 from tests.benchmarks.peers import peer_packages
 from tests.benchmarks.row import Row
 
 PROJECT = Path(__file__).parents[2]
 ROUNDS = 5
+# Of a column's mean: float32 in another order.
+SAME = 1e-6
 PEERS = {"pandas": "plain pandas, nothing validated", "polars": "Polars, nothing validated"}
 
 
@@ -50,7 +52,9 @@ def _medians(answers: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _assert_same(ours: dict[str, Any], theirs: dict[str, Any], name: str) -> None:
-    assert ours["rows"] == theirs["rows"], f"{name} has {theirs['rows']} rows, not {ours['rows']}"
-    for array, total in ours["sums"].items():
-        same = math.isclose(total, theirs["sums"][array], rel_tol=1e-6, abs_tol=5.0)
-        assert same, f"{name}'s {array} add up to {theirs['sums'][array]}, not {total}"
+    """The same rows in the same order: each column's sum, plain and weighed by the row's place."""
+    verified.same_numbers(f"{name}, rows", [theirs["rows"]], [ours["rows"]], tolerance=0)
+    for kind in ("sums", "weighed"):
+        for array, sums in ours[kind].items():
+            what = f"{name}, {kind} of {array}"
+            verified.same_numbers(what, theirs[kind][array], sums, tolerance=SAME * ours["rows"])

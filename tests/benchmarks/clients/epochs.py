@@ -1,7 +1,12 @@
-"""Epochs of the first project's model by four loops over the same rows, in turns, on one thread.
+"""Epochs of the first project's model by several loops over the same rows, in turns, on one thread.
 
 `python epochs.py DATA.npz ROUNDS` prints {loop: {"seconds": of an epoch, the median; "auc": on the validation rows,
-the mean; each round has a seed of its own}}.
+the mean; "rows": that the optimizer was given, in each round; each round has a seed of its own}}.
+
+A DataLoader takes row after row, as it is mostly written, or with `bulk` whole batches, as its documentation has it for
+datasets that can: https://docs.pytorch.org/docs/stable/data.html#disable-automatic-batching. It has no workers: all
+loops have one thread. Lightning's `barebones` leaves out all that costs time besides the training:
+https://lightning.ai/docs/pytorch/stable/core-api/trainer
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import lightning
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from include.flights import model as flights
 from sailplane.storage import Storage
@@ -35,6 +40,20 @@ loss_of = nn.functional.binary_cross_entropy_with_logits
 class Untracked:
     def log(self, metrics: Any, step: int) -> None:
         """Nobody is told."""
+
+
+def counted() -> list[int]:
+    """The rows of each batch that a model of this project is trained on, from now on."""
+    rows: list[int] = []
+    inner = flights.LateFlights.forward
+
+    def forward(self: nn.Module, numbers: Tensor, categories: Tensor) -> Tensor:
+        if self.training:
+            rows.append(len(numbers))
+        return inner(self, numbers, categories)
+
+    flights.LateFlights.forward = forward
+    return rows
 
 
 def tensors(split: Any) -> list[Tensor]:
@@ -106,8 +125,22 @@ def bare(data: Arrays, seed: int) -> tuple[nn.Module, list[float]]:
     return by_hand(data, seed, passes)
 
 
+def by_row(data: Arrays) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(*tensors(data.train)), batch_size=BATCH, shuffle=True)
+
+
+def in_bulk(data: Arrays) -> DataLoader[Any]:
+    rows = TensorDataset(*tensors(data.train))
+    return DataLoader(rows, batch_size=None, sampler=BatchSampler(RandomSampler(rows), BATCH, drop_last=False))
+
+
 def loader(data: Arrays, seed: int) -> tuple[nn.Module, list[float]]:
-    batches = DataLoader(TensorDataset(*tensors(data.train)), batch_size=BATCH, shuffle=True)
+    batches = by_row(data)
+    return by_hand(data, seed, lambda: iter(batches))
+
+
+def bulk(data: Arrays, seed: int) -> tuple[nn.Module, list[float]]:
+    batches = in_bulk(data)
     return by_hand(data, seed, lambda: iter(batches))
 
 
@@ -132,11 +165,16 @@ class Lit(lightning.LightningModule):
 
 
 def lit(data: Arrays, seed: int) -> tuple[nn.Module, list[float]]:
-    batches = DataLoader(TensorDataset(*tensors(data.train)), batch_size=BATCH, shuffle=True)
+    return by_lightning(data, seed, by_row(data))
+
+
+def lit_bulk(data: Arrays, seed: int) -> tuple[nn.Module, list[float]]:
+    return by_lightning(data, seed, in_bulk(data))
+
+
+def by_lightning(data: Arrays, seed: int, batches: DataLoader[Any]) -> tuple[nn.Module, list[float]]:
     module = Lit(*made(data, EPOCHS * len(batches), seed))
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = lightning.Trainer(max_epochs=EPOCHS, accelerator="cpu", enable_model_summary=False, **quiet)
-    trainer.fit(module, batches)
+    lightning.Trainer(max_epochs=EPOCHS, accelerator="cpu", barebones=True).fit(module, batches)
     return module.model, module.seconds
 
 
@@ -150,15 +188,21 @@ def auc(model: nn.Module, data: Arrays) -> float:
 def main(file: str, rounds: int) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    data, found = unpack(Path(file)), {}
+    data, found, rows = unpack(Path(file)), {}, counted()
     for seed in range(rounds):
-        for loop in (ours, bare, loader, lit):
+        for loop in (ours, bare, bulk, loader, lit_bulk, lit):
+            rows.clear()
             model, seconds = loop(data, seed)
-            kept = found.setdefault(loop.__name__, {"seconds": [], "auc": []})
+            kept = found.setdefault(loop.__name__, {"seconds": [], "auc": [], "rows": []})
             kept["seconds"] += seconds[1:]
             kept["auc"].append(auc(model, data))
+            kept["rows"].append(sum(rows))
     told = {
-        name: {"seconds": statistics.median(kept["seconds"]), "auc": statistics.mean(kept["auc"])}
+        name: {
+            "seconds": statistics.median(kept["seconds"]),
+            "auc": statistics.mean(kept["auc"]),
+            "rows": kept["rows"],
+        }
         for name, kept in found.items()
     }
     sys.stdout.write(json.dumps(told))

@@ -41,5 +41,5 @@ def test_from_a_python_without_ensurepip_uv_makes_it(tmp_path: Path, monkeypatch
 def test_without_either_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = executable(tmp_path / "python3", "exit 1")
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(AssertionError, match="its module ensurepip or venv is missing. Install python3-venv"):
+    with pytest.raises(AssertionError, match=r"its module ensurepip or venv is missing\. Install python3-venv"):
         environment(tmp_path / "made", base=str(python))
