@@ -20,12 +20,14 @@ from sailplane.records import Run as TrainingRun
 from sailplane.services.airflow_api import AirflowApi, Run
 from sailplane.services.backfill import Backfill
 from sailplane.sweeps import results
+from tests.benchmarks import verified
 from tests.benchmarks.flight import FLOOR, PROJECT
 from tests.benchmarks.row import Row
 from tests.platform import Platform, started, until
 
 DAYS = int(os.environ.get("BENCH_DAYS", "30"))
-AT_A_TIME = 2
+# Of the sweep of a run: as many as the file's run_cap.
+AT_A_TIME, TRIALS = 2, 4
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 PERIOD = Interval(start=FIRST, end=FIRST + timedelta(days=DAYS))
 DAILY = """
@@ -46,8 +48,8 @@ def rows() -> Iterator[Row]:
         with started(Path(folder, "home"), project) as platform:
             for dag in ("flights", "floor"):
                 _unpause(platform, dag)
-            ours, trainings = _backtest(platform)
-            floor = _floor(platform)
+            ours, trainings, run = _backtest(platform)
+            floor = _floor(platform, run)
     peer_is = f"its {len(trainings)} trainings one by one + the same tasks, empty"
     yield Row(f"a backtest of {DAYS} days", ours, sum(trainings) + floor, "s", peer_is, "at most 1.3 times")
 
@@ -67,8 +69,8 @@ def _unpause(platform: Platform, dag: str) -> None:
         api.call("PATCH", f"/dags/{dag}", {"is_paused": False})
 
 
-def _backtest(platform: Platform) -> tuple[float, list[float]]:
-    """Its seconds, and those of each of its trainings."""
+def _backtest(platform: Platform) -> tuple[float, list[float], Run]:
+    """Its seconds, those of each of its trainings, and its last run."""
     days = ("--from", f"{FIRST:%Y-%m-%d}", "--to", f"{PERIOD.days[-1]:%Y-%m-%d}", "--max-active", str(AT_A_TIME))
     begun = time.monotonic()
     ended = platform.sailplane("backtest", "flights", *days, "--json", seconds=3 * HOUR)
@@ -76,7 +78,9 @@ def _backtest(platform: Platform) -> tuple[float, list[float]]:
     assert ended.returncode == 0, ended.stderr
     runs = [Run("flights", day["dag_run"]) for day in json.loads(ended.stdout)["days"]]
     assert len(runs) == DAYS
-    return seconds, [training for run in runs for training in _trainings(platform, run)]
+    trainings = [training for run in runs for training in _trainings(platform, run)]
+    assert len(trainings) == DAYS * (1 + TRIALS), f"{len(trainings)} trainings"
+    return seconds, trainings, runs[-1]
 
 
 def _trainings(platform: Platform, run: Run) -> Iterator[float]:
@@ -88,11 +92,19 @@ def _trainings(platform: Platform, run: Run) -> Iterator[float]:
             yield trial.run.seconds
 
 
-def _floor(platform: Platform) -> float:
+def _floor(platform: Platform, ours: Run) -> float:
+    """With as many runs as ours, of the same tasks."""
     with AirflowApi(platform.home) as api:
         backfill = Backfill(api, "floor", PERIOD)
         begun = time.monotonic()
         backfill.create(at_a_time=AT_A_TIME, again=False)
         failed = backfill.follow(Console(stderr=True))
         assert failed == []
-        return time.monotonic() - begun
+        seconds = time.monotonic() - begun
+        runs = [
+            Run("floor", run["dag_run_id"]) for run in api.call("GET", "/dags/floor/dagRuns", limit=100)["dag_runs"]
+        ]
+    assert len(runs) == DAYS
+    for run in runs:
+        verified.tasks("Airflow alone", platform.tasks(run), platform.tasks(ours))
+    return seconds

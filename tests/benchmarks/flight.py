@@ -12,6 +12,7 @@ import httpx
 
 from sailplane.records import Deployment
 from sailplane.services.airflow_api import Run
+from tests.benchmarks import verified
 from tests.benchmarks.memory import pss_megabytes
 from tests.benchmarks.row import Row
 from tests.platform import Platform, started, until
@@ -64,23 +65,25 @@ def rows() -> Iterator[Row]:
         (project / "dags" / "floor.py").write_text(FLOOR)
         with started(Path(folder, "home"), project) as platform:
             empty = pss_megabytes(platform.home)
-            served = _seconds_to_served(platform)
+            served, flight = _seconds_to_served(platform)
             one = pss_megabytes(platform.home)
             assert platform.wait(platform.trigger("digits")) == "success"
             two = pss_megabytes(platform.home)
-            floor = _seconds(platform, platform.trigger("floor"))
+            run = platform.trigger("floor")
+            floor = _seconds(platform, run)
+            verified.tasks("Airflow's floor", platform.tasks(run), platform.tasks(flight))
     yield Row("trigger to served model", served, floor, "s", "Airflow's floor: the same tasks, empty", "at most 60")
     for name, memory in (("one model", one), ("two models", two)):
         yield Row(f"memory, {name} served", memory, empty, "MB PSS", "the same services before", "at most 1300")
 
 
-def _seconds_to_served(platform: Platform) -> float:
+def _seconds_to_served(platform: Platform) -> tuple[float, Run]:
     begun = time.monotonic()
     run = platform.trigger("flights")
     assert platform.wait(run) == "success"
     endpoint = Deployment.from_dict(platform.xcom(run, "deploy")).endpoint
     until(lambda: _answers(endpoint.replace("/api/v1.0/predictions", "/health/status")), 30, "the model")
-    return time.monotonic() - begun
+    return time.monotonic() - begun, run
 
 
 def _seconds(platform: Platform, run: Run) -> float:

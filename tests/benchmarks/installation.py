@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.benchmarks.row import Row
 
 PROJECT = Path(__file__).parents[2]
+VERSION = "import airflow; print(airflow.__version__)"
 
 
 def rows() -> Iterator[Row]:
@@ -21,6 +22,7 @@ def rows() -> Iterator[Row]:
         _bootstrap(Path(folder, "warm-up"))
         ours = _bootstrap(Path(folder, "ours"))
         peer = _airflow_alone(Path(folder, "peer"))
+        _assert_same(Path(folder, "ours", ".venv"), Path(folder, "peer"))
     yield Row("set-up of .venv", ours, peer, "s", "Airflow alone", "at most 120")
 
 
@@ -32,7 +34,20 @@ def _bootstrap(folder: Path) -> float:
     return _timed([_python(), "-I", str(folder / "plugins/sailplane/bootstrap.py")])
 
 
+def _assert_same(ours: Path, peer: Path) -> None:
+    """Both hold an Airflow that can be imported, of the same version."""
+    said = [
+        subprocess.run([venv / "bin" / "python", "-c", VERSION], capture_output=True, text=True, check=True).stdout
+        for venv in (ours, peer)
+    ]
+    assert said[0] == said[1], said
+
+
 def _airflow_alone(folder: Path) -> float:
+    """With constraints, as its documentation has it.
+
+    https://airflow.apache.org/docs/apache-airflow/stable/installation/installing-from-pypi.html
+    """
     pins = ["-c", str(PROJECT / "constraints.txt"), "apache-airflow"]
     seconds = _timed([_python(), "-m", "venv", str(folder)])
     python = str(folder / "bin" / "python")

@@ -86,6 +86,15 @@ def searches(peer: str, told: Sequence[Mapping[str, Any]], count: int, each: int
     return regrets
 
 
+def tasks(peer: str, found: Mapping[str, Sequence[str]], expected: Mapping[str, Sequence[str]]) -> None:
+    """The states of each task's instances by its id. Raises UnverifiedError unless as many succeeded as expected."""
+    counts, ours = ({task: len(states) for task, states in run.items()} for run in (found, expected))
+    if counts != ours:
+        raise UnverifiedError(f"{peer}: its tasks are {counts}; expected {ours}")
+    if failed := [task for task, states in found.items() if set(states) != {"success"}]:
+        raise UnverifiedError(f"{peer}: {', '.join(failed)} did not succeed")
+
+
 def files(peer: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
     """Digests by name."""
     missing, more = expected.keys() - found.keys(), found.keys() - expected.keys()
