@@ -13,7 +13,7 @@ from tests.environments import environment
 
 def peer_packages(*packages: str) -> Path:
     """A folder with these and nothing that they need: for what runs on what this environment has."""
-    home = Path(tempfile.gettempdir(), "sailplane-bench-environments", re.sub(r"\W+", "-", "-".join(packages)))
+    home = _home("packages", *packages)
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -26,10 +26,16 @@ def peer_packages(*packages: str) -> Path:
 
 def peer_python(*packages: str) -> str:
     """Of an environment with these packages; made once, and kept."""
-    home = Path(tempfile.gettempdir(), "sailplane-bench-environments", re.sub(r"\W+", "-", "-".join(packages)))
+    home = _home("python", *packages)
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
         home.parent.mkdir(exist_ok=True)
         environment(home, *packages)
         (home / "complete").touch()
     return str(home / "bin" / "python")
+
+
+def _home(kind: str, *packages: str) -> Path:
+    """Folders of packages alone are no environments: each kind has its own."""
+    name = re.sub(r"\W+", "-", "-".join((kind, *packages)))
+    return Path(tempfile.gettempdir(), "sailplane-bench-environments", name)
