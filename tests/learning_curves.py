@@ -63,10 +63,18 @@ def best_learns_slowest(draw: np.random.Generator) -> Curves:
     return _noisy(draw, quality[:, None] + 6 / (1 + np.exp((at - delay[:, None]) / 1.5)), 0.05)
 
 
+def one_learns_slowest(draw: np.random.Generator) -> Curves:
+    """The best one alone begins late."""
+    quality, at = draw.normal(size=TRIALS), np.arange(1, VALUES + 1)
+    delay = np.where(quality == quality.min(), 12, 3)
+    return _noisy(draw, quality[:, None] + 6 / (1 + np.exp((at - delay[:, None]) / 1.5)), 0.05)
+
+
 FAMILIES: dict[str, Callable[[np.random.Generator], Curves]] = {
     "well-behaved": well_behaved,
     "noisy": noisy,
     "best learns slowest": best_learns_slowest,
+    "one learns slowest": one_learns_slowest,
 }
 
 

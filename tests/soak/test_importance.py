@@ -26,7 +26,7 @@ def test_on_pure_noise_one_sweep_of_twenty_has_an_important_parameter(
 @pytest.mark.parametrize(("trials", "least"), [(20, 0.4), (50, 0.9), (100, 0.98)])
 def test_a_strong_parameter_is_found(trials: int, least: float) -> None:
     """It explains 0.6 of the variance."""
-    sweeps = 100
+    sweeps = 60
     found = [importances(*swept(trials, 6, strong, seed)) for seed in range(sweeps)]
     right = statistics.mean(not each["x1"].is_noise for each in found)
     false = statistics.mean(any(not one.is_noise for name, one in each.items() if name != "x1") for each in found)
