@@ -49,10 +49,11 @@ def _airflow_alone(folder: Path) -> float:
     https://airflow.apache.org/docs/apache-airflow/stable/installation/installing-from-pypi.html
     """
     pins = ["-c", str(PROJECT / "constraints.txt"), "apache-airflow"]
-    seconds = _timed([_python(), "-m", "venv", str(folder)])
     python = str(folder / "bin" / "python")
     if uv := shutil.which("uv"):
-        return seconds + _timed([uv, "pip", "install", "--python", python, *pins])
+        seconds = _timed([uv, "venv", "--python", _python(), str(folder)])
+        return seconds + _timed([uv, "pip", "install", "--python", python, "--compile-bytecode", *pins])
+    seconds = _timed([_python(), "-m", "venv", str(folder)])
     return seconds + _timed([python, "-m", "pip", "install", *pins])
 
 

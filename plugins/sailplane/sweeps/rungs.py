@@ -49,7 +49,8 @@ def warning(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
     if enough or not stopped:
         return None
     whole = max((one.trials for one in found), default=0)
-    return f"Early stopping stopped {stopped} trials, and {whole} ran to the end: too few to say whether it is right."
+    count = "1 trial" if stopped == 1 else f"{stopped} trials"
+    return f"Early stopping stopped {count}, and {whole} ran to the end: too few to say whether it is right."
 
 
 def _whole(config: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
