@@ -82,6 +82,9 @@ class Bundle:
         return self._scores(rows_for(self._features.transform, frame, self.manifest.inputs), len(frame), missing)
 
     def _scores(self, rows: Any, count: int, missing: frozenset[str] = frozenset()) -> np.ndarray:
+        if not count:
+            # Feature code and graphs need not work without rows.
+            return self._empty
         if missing:
             rows = guarded(rows, Reads(self._names, missing))
         arrays = self._features.transform(rows, self._state)
@@ -102,6 +105,12 @@ class Bundle:
                 remedy="Look for values far outside of the training data, or for a division by zero in features.py.",
             )
         return scores
+
+    @property
+    def _empty(self) -> np.ndarray:
+        import numpy as np
+
+        return np.empty((0, len(self.manifest.outputs)), dtype=np.float32)
 
     @property
     def golden_records(self) -> list[dict[str, Any]]:

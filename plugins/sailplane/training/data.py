@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-EXAMPLE_ROWS = 32
+EXAMPLE_ROWS = 512
 # Of raw rows and what `fit` learned: the named arrays.
 Transform = Callable[["pd.DataFrame", dict[str, Any]], dict[str, "NDArray[Any]"]]
 
@@ -44,7 +44,7 @@ def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream:
     target = _named(features, "TARGET")
     outputs = tuple(str(output) for output in getattr(features, "OUTPUTS", (target,)))
     windows = Windows.of(dataset.interval)
-    transform = partial(_transform, features, dataset)
+    transform = partial(transformed, features, dataset)
     train: Split | Stream
     if stream:
         rows = Labelled(storage=storage, dataset=dataset, interval=windows.train, target=target, outputs=outputs)
@@ -79,9 +79,10 @@ def _fit(features: ModuleType, frame: pd.DataFrame, dataset: Dataset) -> dict[st
     return dict(fit(rows_for(fit, frame, dataset.schema)))
 
 
-def _transform(
+def transformed(
     features: ModuleType, dataset: Dataset, frame: pd.DataFrame, state: dict[str, Any]
 ) -> dict[str, NDArray[Any]]:
+    """What the project's transform gives for rows without their target. Raises DataError where it loses rows."""
     transform = _named(features, "transform")
     arrays: dict[str, NDArray[Any]] = transform(rows_for(transform, frame, dataset.schema), state)
     for name, array in arrays.items():

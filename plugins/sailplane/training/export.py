@@ -59,16 +59,30 @@ def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int, path: str =
         return file.read_bytes()
 
 
+def predicted(module: torch.nn.Module, features: Arrays, outputs: int) -> NDArray[np.floating]:
+    """Probabilities [n, outputs], by the module itself."""
+    # An export leaves it in the mode for training, with dropout.
+    model = _Probability(module, tuple(features), outputs).eval()
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in features.values()]
+    with torch.no_grad():
+        found: NDArray[np.floating] = model(*tensors).numpy()
+    return found
+
+
 def scores(onnx: bytes, features: Arrays, model: str = "the graph") -> NDArray[np.float32]:
-    """Probabilities [n, outputs], by the graph that will serve. Raises ModelError, which names `model`, where one is no
-    number."""
+    """Probabilities [n, outputs], by the graph that will serve. Raises ModelError, which names `model`, if the
+    graph fails, or a score is not a number."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     used = {argument.name for argument in session.get_inputs()}
-    probability: NDArray[np.float32] = session.run([OUTPUT], {n: a for n, a in features.items() if n in used})[0]
+    try:
+        probability: NDArray[np.float32] = session.run([OUTPUT], {n: a for n, a in features.items() if n in used})[0]
+    except Exception as error:  # onnxruntime's exceptions have no common class of their own
+        remedy = "The ONNX export takes no other number of rows: forward must not depend on it."
+        raise ModelError("score the validation window with", model, got=error, remedy=remedy) from error
     bad = int(np.count_nonzero(~np.isfinite(probability).all(axis=1)))
     if bad:
         raise ModelError(

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -23,13 +23,21 @@ from sailplane.registry.bundle import Bundle
 from sailplane.registry.lineage import Origin
 from sailplane.registry.manifest import Manifest
 from sailplane.tracking import sweeps
+from sailplane.training.blame import last_line
 from sailplane.training.compute import Compute
-from sailplane.training.data import Data, prepare
-from sailplane.training.export import scores, to_onnx
+from sailplane.training.data import Data, prepare, transformed
+from sailplane.training.export import predicted, scores, to_onnx
+from sailplane.training.rehearsal import rehearse
 from sailplane.training.run import Report, RunHandle, Shelf
 from sailplane.training.shelf import StoreShelf, folder_of
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 from sailplane.training.trained import trained
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+GOLDEN_ROWS: Final = 32
 
 
 def fit(spec: TrainSpec, compute: Compute | None = None) -> Run | None:
@@ -181,12 +189,18 @@ class Trainer:
         started, validation = time.monotonic(), self._data.validation
         onnx = to_onnx(module, validation.features, len(self._data.outputs), path)
         measured = metrics(validation.target, scores(onnx, validation.features, path))
-        self._write(spec, folder, onnx)
+        bundle = self._write(spec, folder, onnx)
+        rehearse(bundle, lambda rows: self._predicted(spec, module, rows), self._data.examples, path)
         told = ", ".join(f"validation {name} {value:.4f}" for name, value in measured.items())
         _say(f"{path}: {told}; exported and scored", since=started)
         return {**handle.last, **{f"validation_{name}": value for name, value in measured.items()}}
 
-    def _write(self, spec: TrainSpec, folder: Path, onnx: bytes) -> None:
+    def _predicted(self, spec: TrainSpec, module: torch.nn.Module, rows: pd.DataFrame) -> NDArray[Any]:
+        """By the model as it was trained."""
+        arrays = transformed(self._features, spec.dataset, rows, self._data.state)
+        return predicted(module, arrays, len(self._data.outputs))
+
+    def _write(self, spec: TrainSpec, folder: Path, onnx: bytes) -> Bundle:
         data = self._data
         unchecked = tuple(told for told in spec.dataset.unchecked if not told.startswith(f"{data.target}: "))
         written = writing.write(
@@ -198,7 +212,7 @@ class Trainer:
             onnx=onnx,
             features=Path(self._features.__file__),
             state=data.state,
-            golden=data.examples,
+            golden=data.examples.head(GOLDEN_ROWS),
             run=spec.run,
             dataset=spec.dataset.version,
             as_of=spec.as_of,
@@ -206,6 +220,7 @@ class Trainer:
         )
         if spec.sweep is None:
             _describe(written.manifest)
+        return written
 
 
 def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) -> torch.nn.Module:
@@ -218,7 +233,7 @@ def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) ->
         raise
     except Exception as error:
         traceback.print_exc()
-        got = f"{type(error).__name__}: {error} ({_last_line(error)})"
+        got = f"{type(error).__name__}: {error} ({last_line(error)})"
         raise TrainingError("train", path, got=got, remedy="The log holds the full traceback.") from error
     _say(f"{path}: trained", since=started)
     return trained(path, result)
@@ -234,14 +249,6 @@ def _describe(manifest: Manifest) -> None:
         _say(f"transform does not read {', '.join(unread)}: a request may leave them out")
     if manifest.unchecked:
         _say(f"checks of training rows that are not applied to requests: {'; '.join(manifest.unchecked)}")
-
-
-def _last_line(error: BaseException) -> str:
-    """The deepest frame in the project's own files, else the deepest one."""
-    frames = traceback.extract_tb(error.__traceback__)
-    include = str(code.root() / "include")
-    frame = next((frame for frame in reversed(frames) if frame.filename.startswith(include)), frames[-1])
-    return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
 
 
 def _say(text: str, *, since: float | None = None) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_a_training_that_goes_wrong_leaves_nothing_and_the_next_one_works(
         fit(spec(train, run="toy/r"))
     assert Storage(home.store).list("runs") == []
     assert fit(spec(run="toy/r")).metrics["validation_auc"] > 0.5
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize(
+    "wrong",
+    [{"train": "fails_for_one_row"}, {"baseline": "include.toy.model:fails_for_one_row"}],
+    ids=["the model", "its baseline"],
+)
+def test_a_graph_that_fails_for_exactly_one_row_fails_the_training(
+    spec: Make, home: Home, wrong: dict[str, str]
+) -> None:
+    with pytest.raises(TrainingError) as raised:
+        fit(spec(**wrong))
+    told = str(raised.value)
+    assert told.startswith("check the bundle of include.toy.model:fails_for_one_row: score toy: [ONNXRuntimeError]")
+    assert re.search(r"for validation row 0 \(time: '2026-.*, height: -?\d.*\), in a batch of 1 row; expected", told)
+    assert Storage(home.store).list("runs") == []
 
 
 def test_a_baseline_that_goes_wrong_leaves_no_bundle_of_the_model_either(

@@ -83,6 +83,15 @@ def test_a_trial_that_fails_costs_itself_only(home: Home, spec: Make, capsys: py
     assert "trial 0: failed: train include.toy.model:fails_for_small_rates: ValueError" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_a_trial_whose_graph_fails_for_one_row_fails(home: Home, spec: Make) -> None:
+    ledger = create(home)
+    done = work(worker(spec("fails_for_one_row_with_small_rates"), "worker"), home.jobs / "w")
+    assert done == {"finished": 2, "failed": 2}
+    assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["failed", "failed", "finished", "finished"]
+    assert "in a batch of 1 row; expected scores" in results.failures(ledger, "toy/s")[0]
+
+
 def test_a_metric_that_no_trial_reports_fails_with_those_that_there_are(home: Home, spec: Make) -> None:
     ledger = create(home, SWEEP.replace("validation_auc", "validation_acu"))
     work(worker(spec(), "worker"), home.jobs / "w")

@@ -205,6 +205,23 @@ def has_a_weight_that_is_no_number(config: dict[str, Any], data: Any, run: Any) 
     return net
 
 
+class Neighbours(Net):
+    """As a graph it fails for exactly one row: it looks up the second one."""
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        logit = super().forward(numbers)
+        return logit if len(numbers) == 1 else logit + 0 * numbers[1, 0]
+
+
+def fails_for_one_row(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    run.log({"validation_auc": 0.5})
+    return Neighbours()
+
+
+def fails_for_one_row_with_small_rates(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    return Neighbours() if config["learning_rate"] < 0.5 else train(config, data, run)
+
+
 class Overflows(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,186 @@
+"""Runs a new bundle as the servers will, and compares it with the model that was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sailplane.errors import SailplaneError, TrainingError
+from sailplane.records import Field
+from sailplane.registry.bundle import TOLERANCE, Bundle
+from sailplane.registry.columns import plain_records, read, shown, typed_frame
+from sailplane.training.blame import last_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+# Rows that are scored alone, of each kind: the validation rows, and those with a null or an unseen value.
+MOST_ALONE: Final = {False: 8, True: 64}
+_MOST_FIELDS: Final = 12
+_LETTERS: Final = 26
+
+_EXPORTED: Final = (
+    "The ONNX export changed the model: forward must not decide by the number of rows or by values, "
+    "as with `if len(x) == 1` or `x.squeeze()`."
+)
+_PLAIN: Final = "Requests with this row would fail in the same way: correct transform or the model's forward."
+_NULL: Final = "Requests may have this null: fill it in transform, or make the column of the schema not nullable."
+_UNSEEN: Final = (
+    "Requests may have this value: map unknown values to a category of their own in transform, or list the allowed "
+    "ones in the schema with Check.isin([...])."
+)
+
+#: Probabilities [n, outputs] of rows, by the model as it was trained and the project's own feature code.
+Trained = Callable[["pd.DataFrame"], "NDArray[Any]"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row that a request may have; `says` names it, `varied` is whether it is a changed validation row."""
+
+    says: str
+    record: Mapping[str, Any]
+    remedy: str = _PLAIN
+    varied: bool = False
+
+    def __str__(self) -> str:
+        told = [f"{name}: {shown(value)}" for name, value in list(self.record.items())[:_MOST_FIELDS]]
+        more = len(self.record) - len(told)
+        return f"{self.says} ({', '.join(told)}{f' and {more} more' if more > 0 else ''})"
+
+
+def rehearse(bundle: Bundle, trained: Trained, rows: pd.DataFrame, path: str) -> None:
+    """Scores 0, 1, 2 and all of the cases, each time as the values of a request and as a frame.
+
+    Raises TrainingError, which names the train function's `path` and the row, if the bundle raises, or if a score is
+    not a number or differs from the trained model's by more than 1e-5.
+    """
+    found = list(cases(bundle, rows))
+    alone = [[case] for varied, most in MOST_ALONE.items() for case in _first(found, varied, most)]
+    for batch in ([], *alone, found[:2], found):
+        _check(bundle, trained, batch, path)
+
+
+def cases(bundle: Bundle, rows: pd.DataFrame) -> Iterator[Case]:
+    """The validation rows; and the first one with a null, and with a value that training did not see, wherever the
+    schema allows that."""
+    inputs = bundle.manifest.inputs
+    records = plain_records(rows, inputs)
+    yield from (Case(f"validation row {number}", record) for number, record in enumerate(records))
+    changed = [field for field in inputs if field.required]
+    for field in changed:
+        yield from _allowed(bundle, _changed(field, records))
+    if nulls := {field.name: None for field in changed if field.nullable}:
+        says = "validation row 0 with every nullable field null"
+        yield from _allowed(bundle, [Case(says, {**records[0], **nulls}, _NULL, varied=True)])
+
+
+def _changed(field: Field, records: Sequence[Mapping[str, Any]]) -> Iterator[Case]:
+    row, name = records[0], field.name
+    if field.nullable:
+        yield Case(f"validation row 0 with {name} null", {**row, name: None}, _NULL, varied=True)
+    if field.kind == "string":
+        yield Case(f"validation row 0 with {name} empty", {**row, name: ""}, _UNSEEN, varied=True)
+        known = [record[name] for record in records if record[name]]
+        for value in _unseen(known):
+            yield Case(f"validation row 0 with an unseen {name}", {**row, name: value}, _UNSEEN, varied=True)
+
+
+def _unseen(known: Sequence[str]) -> Iterator[str]:
+    """Candidates, because the schema's checks may want a length or a pattern."""
+    yield "never seen"
+    example = known[0] if known else "a"
+    yield "~" * len(example)
+    seen = set(known)
+    for by in range(1, _LETTERS):
+        if (value := "".join(_shifted(sign, by) for sign in example)) not in seen:
+            yield value
+
+
+def _shifted(sign: str, by: int) -> str:
+    """Another of the same kind: a letter for a letter, a digit for a digit."""
+    for first, count in (("a", _LETTERS), ("A", _LETTERS), ("0", 10)):
+        place = ord(sign) - ord(first)
+        if 0 <= place < count:
+            return chr(ord(first) + (place + by) % count)
+    return sign
+
+
+def _allowed(bundle: Bundle, candidates: Sequence[Case] | Iterator[Case]) -> Iterator[Case]:
+    """Those that pass the checks of the schema; of several with one name the first."""
+    named: set[str] = set()
+    for case in candidates:
+        if case.says not in named and not any(bundle.checks.violations(_values(bundle, [case]))):
+            named.add(case.says)
+            yield case
+
+
+def _first(found: Sequence[Case], varied: bool, most: int) -> list[Case]:
+    return [case for case in found if case.varied == varied][:most]
+
+
+def _check(bundle: Bundle, trained: Trained, batch: Sequence[Case], path: str) -> None:
+    try:
+        expected, scored = _expected(bundle, trained, batch), _scored(bundle, batch)
+    except Exception as error:
+        if len(batch) > 1:
+            # One of the rows may be the cause; else it is their number.
+            for case in batch:
+                _check(bundle, trained, [case], path)
+        raise _failed(batch, path, error) from error
+    for got in scored:
+        _compare(got, expected, batch, path)
+
+
+def _expected(bundle: Bundle, trained: Trained, batch: Sequence[Case]) -> NDArray[Any]:
+    if not batch:
+        return np.empty((0, len(bundle.manifest.outputs)), "float32")
+    return trained(typed_frame(_values(bundle, batch), bundle.manifest.inputs))
+
+
+def _scored(bundle: Bundle, batch: Sequence[Case]) -> Iterator[NDArray[Any]]:
+    """As by a server, and as by a batch prediction."""
+    values = _values(bundle, batch)
+    by_server = bundle.predict_values(values)
+    return iter((by_server, bundle.predict(typed_frame(values, bundle.manifest.inputs))))
+
+
+def _values(bundle: Bundle, batch: Sequence[Case]) -> dict[str, list[Any]]:
+    inputs = bundle.manifest.inputs
+    return read({field.name: [case.record[field.name] for case in batch] for field in inputs}, inputs)
+
+
+def _compare(got: NDArray[Any], expected: NDArray[Any], batch: Sequence[Case], path: str) -> None:
+    if got.shape != expected.shape:
+        facts: dict[str, Any] = {"got": f"scores of shape {got.shape}", "expected": f"shape {expected.shape}"}
+        raise TrainingError("check the bundle of", path, **facts, remedy=_EXPORTED)
+    if not batch:
+        return
+    off = np.nan_to_num(np.abs(got - expected).max(axis=1), nan=np.inf)
+    row = int(off.argmax())
+    if off[row] > TOLERANCE:
+        told = f"{_told(got[row])} for {batch[row]}, in {_counted(batch)}"
+        wanted = f"{_told(expected[row])} from the trained model, within {TOLERANCE}"
+        raise TrainingError("check the bundle of", path, got=told, expected=wanted, remedy=_EXPORTED)
+
+
+def _failed(batch: Sequence[Case], path: str, error: Exception) -> TrainingError:
+    told = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error} ({last_line(error)})"
+    which = f" for {batch[0]}" if len(batch) == 1 else ""
+    remedy = batch[0].remedy if len(batch) == 1 else _EXPORTED
+    got = f"{told.rstrip('.')}{which}, in {_counted(batch)}"
+    return TrainingError("check the bundle of", path, got=got, expected="scores", remedy=remedy)
+
+
+def _counted(batch: Sequence[Case]) -> str:
+    return f"a batch of {len(batch)} row{'' if len(batch) == 1 else 's'}"
+
+
+def _told(scores: NDArray[Any]) -> str:
+    """Of one row, however many outputs."""
+    told = ", ".join(f"{score:.6g}" for score in scores[:5])
+    return f"[{told}{', ...' if len(scores) > 5 else ''}]"

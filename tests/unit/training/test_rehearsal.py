@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sailplane.errors import TrainingError
+from sailplane.records import Check, Field
+from sailplane.registry import writing
+from sailplane.registry.bundle import Bundle
+from sailplane.registry.features import Features, load_features, rows_for
+from sailplane.training.export import predicted, to_onnx
+from sailplane.training.rehearsal import cases, rehearse
+
+ROWS = pd.DataFrame(
+    {
+        "height": np.linspace(-1, 1, 40),
+        "colour": pd.Series(["red", "blue"] * 20, dtype="str"),
+        "code": pd.Series(["AB1", "CD2"] * 20, dtype="str"),
+    }
+)
+CODE = Check(name="str_matches", arguments={"pattern": {"regex": "[A-Z]{2}[0-9]$", "flags": 0}}, says="a code")
+COLOURS = Check(name="isin", arguments={"allowed_values": ["red", "blue"]}, says="red or blue")
+INPUTS = (
+    Field(name="height", kind="number", nullable=True),
+    Field(name="colour", kind="string"),
+    Field(name="code", kind="string", nullable=True, checks=(CODE,)),
+)
+GOOD = """
+import numpy as np
+
+def transform(columns, state):
+    colour = [state["colours"].get(value, 0.0) for value in columns["colour"]]
+    height = np.nan_to_num(columns["height"], nan=0.25)
+    known = [value is not None for value in columns["code"]]
+    return {"numbers": np.stack([height, colour, known], axis=1).astype("float32")}
+"""
+STATE = {"colours": {"red": 1.0, "blue": -1.0}}
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return self.linear(numbers).squeeze(1)
+
+
+class Neighbours(Net):
+    """The graph looks up the second row, whether there is one or not."""
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        logit = super().forward(numbers)
+        return logit if len(numbers) == 1 else logit + 0 * numbers[1, 0]
+
+
+class Branched(Net):
+    """The export keeps one branch."""
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return super().forward(numbers) * (1.0 if len(numbers) > 1 else 2.0)
+
+
+class Guarded(Net):
+    """Doubles a value that no validation row has."""
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        logit = super().forward(numbers)
+        return logit * 2 if bool((numbers[:, 1] == 0).any()) else logit
+
+
+def rehearsed(folder: Path, net: nn.Module, features: str = GOOD, **changes: Any) -> Bundle:
+    """Exports the model and rehearses the bundle; `changes` are of the bundle's inputs and the feature code's state."""
+    state, file = changes.get("state", STATE), folder / "features.py"
+    file.write_text(features)
+    project = load_features(file, f"project_of_{folder.name}")
+    arrays = project.transform({name: ROWS[name].to_numpy(object) for name in ROWS} | {"height": ROWS["height"]}, state)
+    bundle = writing.write(
+        folder / "bundle",
+        model="tiny",
+        target="good",
+        outputs=("good",),
+        inputs=changes.get("inputs", INPUTS),
+        onnx=to_onnx(net, arrays, 1),
+        features=file,
+        state=state,
+        golden=ROWS.head(32),
+        run="r",
+        dataset="d",
+        as_of=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    rehearse(bundle, partial(_by_torch, net, project, state, bundle), ROWS, "include.tiny.model:train")
+    return bundle
+
+
+def _by_torch(net: nn.Module, project: Features, state: Mapping[str, Any], bundle: Bundle, rows: Any) -> Any:
+    return predicted(net, project.transform(rows_for(project.transform, rows, bundle.manifest.inputs), state), 1)
+
+
+def test_a_model_that_takes_every_row_and_any_number_of_them_passes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    bundle = rehearsed(tmp_path, Net())
+    assert bundle.predict(ROWS.iloc[:0]).shape == (0, 1)
+    assert bundle.predict_values({name: [] for name in ROWS}).shape == (0, 1)
+
+
+def test_a_graph_that_fails_for_exactly_one_row_names_the_row(tmp_path: Path) -> None:
+    with pytest.warns(torch.jit.TracerWarning), pytest.raises(TrainingError) as raised:
+        rehearsed(tmp_path, Neighbours())
+    assert str(raised.value).startswith("check the bundle of include.tiny.model:train: score tiny: [ONNXRuntimeError]")
+    row = "for validation row 0 (height: -1.0, colour: 'red', code: 'AB1'), in a batch of 1 row; expected scores. "
+    assert row in str(raised.value)
+
+
+def test_a_graph_that_differs_for_one_row_says_by_what(tmp_path: Path) -> None:
+    net = Branched()
+    nn.init.zeros_(net.linear.weight)
+    nn.init.constant_(net.linear.bias, 1.0)
+    with pytest.warns(torch.jit.TracerWarning), pytest.raises(TrainingError) as raised:
+        rehearsed(tmp_path, net)
+    assert "[0.731059] for validation row 0 (height: -1.0" in str(raised.value)
+    assert "in a batch of 1 row; expected [0.880797] from the trained model, within 1e-05. The ONNX export" in str(
+        raised.value
+    )
+
+
+def test_a_graph_that_differs_for_an_unseen_value_names_the_value(tmp_path: Path) -> None:
+    with (
+        pytest.warns(torch.jit.TracerWarning),
+        pytest.raises(TrainingError, match=r"validation row 0 with colour empty \(.*colour: ''"),
+    ):
+        rehearsed(tmp_path, Guarded())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says", "remedy"),
+    [
+        ('np.nan_to_num(columns["height"], nan=0.25)', 'columns["height"]', "height null", "fill it in transform"),
+        ('state["colours"].get(value, 0.0)', 'state["colours"][value]', "colour empty", "Check.isin"),
+        ("value is not None", "value.startswith('A')", "code null", "fill it in transform"),
+        ("value is not None", "{'AB1': 1, 'CD2': 2, None: 0}[value]", "an unseen code", "Check.isin"),
+    ],
+    ids=["NaN", "a KeyError", "an AttributeError", "a pattern"],
+)
+def test_feature_code_that_cannot_take_what_the_schema_allows_is_refused(
+    tmp_path: Path, old: str, new: str, says: str, remedy: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(TrainingError, match=rf"validation row 0 with {says} \(.*in a batch of 1 row.*{remedy}"):
+        rehearsed(tmp_path, Net(), GOOD.replace(old, new))
+
+
+def test_what_the_schema_does_not_allow_is_not_asked_for(tmp_path: Path) -> None:
+    """Not a colour but red and blue, no null."""
+    strict = GOOD.replace('state["colours"].get(value, 0.0)', 'state["colours"][value]')
+    strict = strict.replace('np.nan_to_num(columns["height"], nan=0.25)', 'columns["height"]')
+    inputs = (Field(name="height", kind="number"), Field(name="colour", kind="string", checks=(COLOURS,)), INPUTS[2])
+    bundle = rehearsed(tmp_path, Net(), strict, inputs=inputs)
+    varied = {case.says.removeprefix("validation row 0 with "): case.record for case in cases(bundle, ROWS)}
+    assert varied["an unseen code"]["code"] == "BC2"
+    assert not {"colour empty", "an unseen colour", "height null"} & set(varied)
+
+
+def test_a_state_that_changes_on_its_way_through_json_is_a_difference(tmp_path: Path) -> None:
+    keys = GOOD.replace('state["colours"].get(value, 0.0)', 'state["colours"].get(len(value), 0.0)')
+    with pytest.raises(TrainingError, match=r"from the trained model, within 1e-05"):
+        rehearsed(tmp_path, Net(), keys, state={"colours": {3: 1.0, 4: -1.0}})
+
+
+def test_a_row_of_many_long_fields_is_cut(tmp_path: Path) -> None:
+    many = tuple(Field(name=f"f{number}", kind="string") for number in range(200))
+    rows = ROWS.assign(**{field.name: pd.Series(["x" * 500] * len(ROWS), dtype="str") for field in many})
+    bundle = Bundle(tmp_path, rehearsed(tmp_path, Net()).manifest.__class__(**_with(tmp_path, many)))
+    (first, *_) = cases(bundle, rows)
+    assert len(str(first)) < 1000
+    assert str(first).endswith("and 191 more)")
+
+
+def _with(folder: Path, more: tuple[Field, ...]) -> dict[str, Any]:
+    manifest = Bundle.open(folder / "bundle").manifest
+    return {**vars(manifest), "inputs": (*manifest.inputs, *more)}
