@@ -45,15 +45,16 @@ class Day(Record):
 
     `pipeline` is the model of the day, `frozen` the first day's, `champion` the one that the gate had shipped last
     before, on `champion_day`; the gate compared with that one. `dataset` is the version of the data, whose manifest
-    names the partitions; `revised` are its days that were corrected since they were first ingested, so that it may hold
+    names the partitions; `pipeline` is None where that model does not score the rows, and `frozen` as long as none did;
+    `revised` are its days that were corrected since they were first ingested, so that it may hold
     more than was known then."""
 
     day: datetime
     as_of: datetime
     dag_run: str
     rows: int
-    pipeline: Metrics
-    frozen: Metrics
+    pipeline: Metrics | None
+    frozen: Metrics | None
     baseline: Metrics | None
     champion: Metrics | None
     champion_day: datetime | None
@@ -158,6 +159,8 @@ class _Past:
     def day(self, run: Judged) -> Day:
         evaluation, gate, champion = run.evaluation, _gate(run), self._champion
         own = self._contender(run)
+        if "challenger" not in evaluation.metrics:
+            return self._day_without_model(own, run.dag_run)
         first = self._first = self._first or own
         rows = self._rows(own)
         scores = {"challenger": own.scores(rows)} | ({"champion": champion.scores(rows)} if champion else {})
@@ -185,6 +188,25 @@ class _Past:
             revised=evaluation.run.dataset.revised,
         )
 
+    def _day_without_model(self, own: _Contender, dag_run: str) -> Day:
+        """Its bundle does not score the rows: the champion stays."""
+        evaluation, rows, champion = own.evaluation, self._rows(own), self._champion
+        return Day(
+            day=own.day,
+            as_of=evaluation.run.as_of,
+            dag_run=dag_run,
+            rows=evaluation.rows,
+            pipeline=None,
+            frozen=_metrics(self._first, rows),
+            baseline=evaluation.metrics.get("baseline"),
+            champion=_metrics(champion, rows),
+            champion_day=champion.day if champion else None,
+            ships=False,
+            reasons=evaluation.reasons,
+            dataset=evaluation.run.dataset.version,
+            revised=evaluation.run.dataset.revised,
+        )
+
     def _contender(self, run: Judged) -> _Contender:
         folder = self._scratch / f"{run.evaluation.run.as_of:%Y-%m-%d}"
         return _Contender(run.day, fetch_bundle(self._storage, run.evaluation.run.bundle, folder), run.evaluation)
@@ -193,6 +215,10 @@ class _Past:
         """Those that the run itself was judged on."""
         run, window = own.evaluation.run, own.evaluation.window
         return _Rows(window.start, *rows_of(self._storage, run, window, own.bundle))
+
+
+def _metrics(contender: _Contender | None, rows: _Rows) -> Metrics | None:
+    return metrics(rows.target, contender.scores(rows)) if contender else None
 
 
 def _evidence(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from sailplane.datasets import load
 from sailplane.datasets.labels import labelled
 from sailplane.errors import ModelError, SailplaneError, StorageError
 from sailplane.evaluation.metrics import metrics
+from sailplane.evaluation.unscored import scored
 from sailplane.files import temporary_folder
 from sailplane.records import Interval, Model, Run
 from sailplane.registry.bundle import Bundle
@@ -38,12 +39,14 @@ class Contenders:
 
 @dataclass(frozen=True)
 class Tested:
-    """Labelled rows without their labels, the labels, and each contender's scores and metrics on them."""
+    """Labelled rows without their labels, the labels, and each contender's scores and metrics on them. `unscored`: why
+    a contender has none."""
 
     rows: pd.DataFrame
     target: NDArray[np.generic]
     scores: Mapping[str, NDArray[np.floating]]
     metrics: Mapping[str, Mapping[str, float]]
+    unscored: Mapping[str, str] = field(default_factory=dict)
 
     def known(self, *contenders: str) -> dict[str, NDArray[np.floating]]:
         """The scores of those that there are."""
@@ -109,10 +112,17 @@ def rows_of(
 
 
 def tested(found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic]) -> Tested:
-    """Raises DataError where all labels are equal, ModelError for scores that are no numbers."""
-    scores, measured = {}, {}
+    """Raises DataError where all labels are equal, ModelError for a champion that does not score the rows."""
+    scores, measured, unscored = {}, {}, {}
     for name, bundle in found.bundles.items():
-        with _as_champion(found.champion if name == "champion" else None):
-            scores[name] = bundle.predict(rows)
-        measured[name] = metrics(target, scores[name])
-    return Tested(rows, target, scores, measured)
+        if name == "champion":
+            with _as_champion(found.champion):
+                got: NDArray[np.floating] | str = bundle.predict(rows)
+        else:
+            got = scored(name, bundle, rows)
+        if isinstance(got, str):
+            unscored[name] = got
+            continue
+        scores[name] = got
+        measured[name] = metrics(target, got)
+    return Tested(rows, target, scores, measured, unscored)

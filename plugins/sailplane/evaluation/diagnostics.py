@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sailplane.errors import ModelError
 from sailplane.evaluation.bootstrap import SEED
 from sailplane.evaluation.details import CalibrationPoint, Importance, Threshold
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.metrics import BINS, certainty, checked, metric
+from sailplane.evaluation.unscored import why
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,8 +106,8 @@ def importance(
             n_repeats=REPEATS,
             random_state=SEED,
         )
-    except ModelError as error:
-        return (), f"importance: {error}"
+    except Exception as error:  # feature code may not know such rows
+        return (), f"importance: {why(error)}"
     figures = zip(names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
     listed = [Importance(column=name, mean=mean, deviation=deviation) for name, mean, deviation in figures]
     return tuple(sorted(listed, key=lambda one: (-one.mean, one.column))), ""

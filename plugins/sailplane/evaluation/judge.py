@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from sailplane.evaluation import diagnostics, slices
+from sailplane.evaluation import diagnostics, slices, unscored
 from sailplane.evaluation.bootstrap import RESAMPLES, SEED, Samples, Weighted, bound, estimate, resampled
 from sailplane.evaluation.contenders import Tested, contenders, rows_of, tested
 from sailplane.evaluation.details import Details, Difference, Measured, details_path
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.serves import asked
-from sailplane.evaluation.verdict import Evidence, reasons, verdict
+from sailplane.evaluation.verdict import Evidence, reasons, reasons_of, verdict
 from sailplane.records import Evaluation, Model, Run, Windows
 from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
@@ -32,9 +32,10 @@ def evaluate(
     :param baseline: URI of the baseline's bundle
     :param champion: the version that is served now
 
-    Raises LabelError for a window without labels, DataError for one with a single class, ModelError for a bundle that
-    does not load, gives NaN, or predicts something else than the challenger, ConfigurationError for a slice by a column
-    that is not there.
+    A challenger that does not score each row, because its graph or feature code raises or gives NaN, is rejected; a
+    baseline that does not is left out. Raises LabelError for a window without labels, DataError for one with a single
+    class, ModelError for a bundle that is damaged or predicts something else than the challenger, and for a champion
+    that does not score each row, ConfigurationError for a slice by a column that is not there.
     """
     gate = gate or Gate()
     window = Windows.of(run.dataset.interval).test
@@ -42,11 +43,16 @@ def evaluate(
         rows, target = rows_of(storage, run, window, found.challenger)
         groups = slices.groups(gate, rows)
         test = tested(found, rows, target)
-        samples = resampled({name: Weighted(target, scores) for name, scores in test.scores.items()})
-        evidence = _evidence(gate, run, champion, found.challenger, test, samples, groups)
-        details = _details(gate, found.challenger, test, samples, evidence)
+        samples = (
+            resampled({name: Weighted(target, scores) for name, scores in test.scores.items()}) if test.scores else {}
+        )
+        if rules := unscored.rejected(test.unscored):
+            told, details = reasons_of(rules), _unscored_details(gate, test, samples)
+        else:
+            evidence = _evidence(gate, run, champion, found.challenger, test, samples, groups)
+            rules = verdict(gate, evidence)
+            told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, samples, evidence)
     storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
-    rules = verdict(gate, evidence)
     return Evaluation(
         model=run.model,
         run=run,
@@ -55,7 +61,7 @@ def evaluate(
         metrics=test.metrics,
         champion=champion.version if champion else None,
         passed=all(rule.passed for rule in rules),
-        reasons=reasons(gate, evidence, rules),
+        reasons=(*told, *unscored.notes(test.unscored)),
         rules=rules,
         details=storage.uri(details_path(run.id)),
     )
@@ -107,6 +113,24 @@ def _details(
         importance=importance,
         latency_ms=evidence.latency_ms,
         notes=(note,) if note else (),
+    )
+
+
+def _unscored_details(gate: Gate, test: Tested, samples: Mapping[str, Samples]) -> Details:
+    """What is known of the other contenders."""
+    return Details(
+        gate=asdict(gate),
+        resamples=RESAMPLES,
+        seed=SEED,
+        metrics=_measured(test, samples),
+        differences=(),
+        slices=(),
+        calibration=diagnostics.calibration(test.target, test.known("champion")),
+        thresholds=(),
+        best_threshold=None,
+        importance=(),
+        latency_ms=None,
+        notes=("importance: the model does not score the test rows",),
     )
 
 

@@ -76,9 +76,13 @@ def _verdict(made: Page, evaluation: Evaluation) -> None:
 
 def _metrics(made: Page, evaluation: Evaluation, details: Details) -> None:
     made.heading("Metrics")
+    if "challenger" not in evaluation.metrics:
+        made.say("The challenger has none: it does not score the test rows.")
+    if not evaluation.metrics:
+        return
     contenders = [name for name in ("challenger", "champion", "baseline") if name in evaluation.metrics]
     found = {(one.contender, one.metric): one.estimate for one in details.metrics}
-    names = list(evaluation.metrics["challenger"])
+    names = list(evaluation.metrics[contenders[0]])
     made.table([["", *contenders], *([name, *(_told(found[who, name]) for who in contenders)] for name in names)])
     if details.differences:
         made.heading("Challenger - other, on the same rows", 3)
@@ -117,6 +121,8 @@ def _figures(one: Slice, compared: bool) -> list[str]:
 
 
 def _calibration(made: Page, details: Details) -> None:
+    if not details.calibration:
+        return
     made.heading("Calibration")
     made.figure("calibration", charts.calibration(details.calibration))
     made.say("Each point is a tenth of the rows; of several classes, the most probable one counts.", "note")

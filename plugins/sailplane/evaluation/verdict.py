@@ -43,14 +43,19 @@ def verdict(gate: Gate, evidence: Evidence) -> tuple[Rule, ...]:
 def reasons(gate: Gate, evidence: Evidence, rules: Sequence[Rule]) -> tuple[str, ...]:
     """The rules as sentences, and what else a person should know."""
     got = evidence.metrics["challenger"][gate.metric]
-    told = [
-        f"{'passed' if rule.passed else 'failed'}: {rule.name}: {rule.got}, expected {rule.expected}" for rule in rules
-    ]
+    told = list(reasons_of(rules))
     if "champion" not in evidence.metrics:
         told.append(f"no champion yet: only the {_limit(gate)} counts")
     if "baseline" in evidence.metrics:
         told.append(_against_baseline(gate, got, evidence.metrics["baseline"][gate.metric]))
     return tuple(told)
+
+
+def reasons_of(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """The rules as sentences."""
+    return tuple(
+        f"{'passed' if rule.passed else 'failed'}: {rule.name}: {rule.got}, expected {rule.expected}" for rule in rules
+    )
 
 
 def _rules(gate: Gate, evidence: Evidence) -> Iterator[Rule]:

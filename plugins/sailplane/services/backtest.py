@@ -51,7 +51,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 def told(backtest: Backtest) -> str:
     """The summary."""
-    means = ", ".join(f"{name} {value:.4f}" for name, value in backtest.means.items())
+    means = ", ".join(f"{name} {value:.4f}" for name, value in backtest.means.items()) or "no model"
     count = len(backtest.days)
     shipped = f"the gate would have shipped {backtest.shipped} of {count}."
     return f"Mean {backtest.metric} of {count} days: {means}; {shipped}{_corrected(backtest)}"

@@ -55,11 +55,13 @@ def dataset(storage: Storage, as_of: datetime) -> Dataset:
     return ingest(storage, name="toy", extract=extract, schema=SCHEMA, time="time", interval=interval)
 
 
-def trained(storage: Storage, scratch: Path, as_of: datetime, *, noise: float, model: str = "toy") -> Run:
+def trained(
+    storage: Storage, scratch: Path, as_of: datetime, *, noise: float, model: str = "toy", features: str = FEATURES
+) -> Run:
     """A run whose model ranks by height + `noise` times the noise."""
     data, name = dataset(storage, as_of), f"{model}/{as_of:%Y-%m-%d}/train"
     scratch.mkdir(exist_ok=True)
-    (scratch / "features.py").write_text(FEATURES)
+    (scratch / "features.py").write_text(features)
     written = writing.write(
         scratch / f"{model}-{as_of:%Y-%m-%d}-{noise}",
         model=model,
@@ -93,7 +95,8 @@ def judged(storage: Storage, scratch: Path, number: int, noise: float, **changes
     day = FIRST + number * DAY
     model = changes.pop("model", "toy")
     baseline = trained(storage, scratch, day + DAY, noise=1.0, model=f"{model}-baseline")
-    run = trained(storage, scratch, day + DAY, noise=noise, model=model)
+    features = changes.pop("features", FEATURES)
+    run = trained(storage, scratch, day + DAY, noise=noise, model=model, features=features)
     gate = changes.pop("gate", Gate())
     evaluation = evaluate(storage, run=run, baseline=baseline.bundle, gate=gate)
     values = {"dag": "toy", "dag_run": f"backfill__{day:%Y-%m-%d}", "kind": "backfill", "day": day} | changes

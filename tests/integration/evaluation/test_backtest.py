@@ -10,12 +10,14 @@ import pytest
 from sailplane.datasets import load
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation.backtest import backtest, one_a_day
+from sailplane.evaluation.curves import page
 from sailplane.evaluation.history import Judged
 from sailplane.evaluation.metrics import metrics
 from sailplane.records import Interval
 from sailplane.registry.bundle import Bundle
+from sailplane.services.backtest import rows, told
 from sailplane.storage import Storage
-from tests.integration.evaluation.past import DAY, FIRST, judged
+from tests.integration.evaluation.past import DAY, FEATURES, FIRST, judged
 
 # How much noise is in the scores of each day's model: less is better.
 NOISE = (1.0, 0.3, 2.0, 0.0, 0.1)
@@ -109,3 +111,30 @@ def test_a_model_that_is_gone_from_the_store_is_named(storage: Storage, tmp_path
     shutil.rmtree(lost.evaluation.run.bundle.removeprefix("file://"))
     with pytest.raises(ModelError, match=r"fetch bundle .*/runs/toy/2026-10-12/train/bundle: nothing there"):
         backtest(storage, [lost])
+
+
+UNSCORED = """
+def transform(frame, state):
+    if len(frame) > 5:
+        raise KeyError("colour")
+    return {"numbers": frame[["height", "noise"]].to_numpy("float32")}
+"""
+
+
+def test_a_day_whose_model_does_not_score_the_rows_is_a_day_without_a_model(storage: Storage, tmp_path: Path) -> None:
+    """The first day's model, and the third's, which was to be better than all."""
+    unscored = [
+        judged(storage, tmp_path, number, noise, model="gaps", features=UNSCORED if number in (0, 2) else FEATURES)
+        for number, noise in enumerate((1.0, 0.3, 0.0, 0.1))
+    ]
+    found = backtest(storage, unscored)
+    assert [value is None for value in found.curve("pipeline")] == [True, False, True, False]
+    assert [value is None for value in found.curve("frozen")] == [True, False, False, False]
+    assert found.curve("frozen")[2] == auc(storage, unscored[1], unscored[2])
+    assert None not in found.curve("baseline")
+    assert [day.ships for day in found.days] == [False, True, False, True]
+    assert found.days[3].champion_day == unscored[1].day
+    assert found.days[2].reasons == ("failed: serves: KeyError: 'colour', expected a score for every test row",)
+    assert [row[2] == "" for row in rows(found)[1:]] == [True, False, True, False]
+    assert "2 of 4" in told(found)
+    assert page(found, told(found), rows(found)).count("<tr") == 5

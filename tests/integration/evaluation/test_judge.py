@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from sailplane.errors import ConfigurationError, DataError, LabelError, ModelErr
 from sailplane.evaluation import evaluate
 from sailplane.evaluation.details import Details
 from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.markdown import figures
+from sailplane.evaluation.page import page
 from sailplane.records import Dataset, Evaluation, Interval, Run
 from sailplane.registry import models
 from sailplane.storage import Storage
@@ -209,10 +212,87 @@ def test_a_champion_whose_features_do_not_know_the_data_any_more_is_named(toy: T
         evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
 
 
-def test_scores_that_are_no_numbers_are_refused(toy: Toy) -> None:
-    features = FEATURES.replace('["height"]', '["height"].where((frame["height"] < 2) | (len(frame) < 9))', 1)
-    with pytest.raises(ModelError, match=r"score toy: \d+ of 907 rows .* get NaN or infinity"):
-        evaluate(toy.storage, run=toy.train("new", GOOD, features=features))
+# What the feature code does with as many rows as the test window has; of the golden rows there are two.
+HEIGHT = 'frame["height"].to_numpy("float32")'
+UNSCORED = [
+    (
+        'frame["height"].where((frame["height"] < 2) | (len(frame) < 9)).to_numpy("float32")',
+        r"score toy: \d+ of 907 rows",
+    ),
+    ('(frame["height"] if len(frame) < 9 else frame["width"]).to_numpy("float32")', "KeyError: 'width'"),
+    ('frame["height"].to_numpy("float32" if len(frame) < 9 else "float64")', r"score toy: \[ONNXRuntimeError\]"),
+    ('frame["height"].to_numpy("float32")[: 9]', "ValueError: "),
+]
+
+
+@pytest.mark.parametrize(("height", "said"), UNSCORED, ids=["NaN", "raises", "the graph raises", "too few rows"])
+def test_a_challenger_that_does_not_score_the_rows_is_rejected(toy: Toy, height: str, said: str) -> None:
+    assert HEIGHT in FEATURES
+    champion = toy.registered(toy.train("champion", GOOD))
+    run = toy.train("new", GOOD, features=FEATURES.replace(HEIGHT, height, 1))
+    got = evaluate(toy.storage, run=run, baseline=toy.train("plain").bundle, champion=champion)
+    assert not got.passed
+    assert set(got.metrics) == {"champion", "baseline"}
+    (rule,) = got.rules
+    assert (rule.name, rule.passed) == ("serves", False)
+    assert re.match(said, rule.got)
+    assert got.reasons == (f"failed: serves: {rule.got}, expected a score for every test row",)
+    found = details(toy, got)
+    assert {one.contender for one in found.metrics} == {"champion", "baseline"}
+    assert "does not score the test rows" in page(got, found, stored="runs/new/report.html")
+    assert "| champion " in figures(got)
+
+
+def test_a_challenger_without_scores_is_rejected_without_a_champion_too(toy: Toy) -> None:
+    run = toy.train("new", GOOD, features=FEATURES.replace(HEIGHT, UNSCORED[1][0], 1))
+    got = evaluate(toy.storage, run=run)
+    assert (got.passed, got.metrics) == (False, {})
+    assert "serves" in page(got, details(toy, got))
+    assert "KeyError" in figures(got)
+
+
+def test_a_graph_that_fails_for_exactly_one_row_is_rejected(toy: Toy) -> None:
+    features = FEATURES.replace(HEIGHT, 'frame["height"].to_numpy("float64" if len(frame) == 1 else "float32")', 1)
+    features = features.replace(
+        'frame["colour"] == "red").to_numpy("float32")',
+        'frame["colour"] == "red").to_numpy("float64" if len(frame) == 1 else "float32")',
+    )
+    got = evaluate(toy.storage, run=toy.train("new", GOOD, features=features))
+    assert not got.passed
+    (failed,) = (rule for rule in got.rules if not rule.passed)
+    assert failed.name == "serves"
+    assert failed.got.startswith("score toy: [ONNXRuntimeError]")
+    assert details(toy, got).latency_ms is None
+    assert "challenger" in got.metrics
+
+
+def test_a_baseline_that_does_not_score_the_rows_is_left_out_and_the_reason_says_so(toy: Toy) -> None:
+    baseline = toy.train("plain", GOOD, features=FEATURES.replace(HEIGHT, UNSCORED[1][0], 1))
+    got = evaluate(toy.storage, run=toy.train("new", GOOD), baseline=baseline.bundle)
+    assert got.passed
+    assert set(got.metrics) == {"challenger"}
+    told = "for information: judged without the baseline, which does not score the test rows: KeyError: 'width'"
+    assert got.reasons[-1] == told
+    assert "judged without the baseline" in page(got, details(toy, got))
+
+
+def test_a_model_whose_importance_cannot_be_measured_is_judged_all_the_same(toy: Toy) -> None:
+    """The feature code relies on what each row has in common with itself, and importance mixes the rows."""
+    features = (
+        FEATURES.replace(
+            "    height =",
+            """    if len(frame) > 9 and not frame["height"].is_monotonic_increasing and seen:
+        raise KeyError("mixed")
+    seen.append(1)
+    height =""",
+            1,
+        )
+        .replace("def transform", "seen = []\n\ndef transform")
+        .replace("and seen", "and len(seen) > 40")
+    )
+    got = evaluate(toy.storage, run=toy.train("new", GOOD, features=features))
+    assert got.passed
+    assert details(toy, got).notes == ("importance: KeyError: 'mixed'",)
 
 
 def test_a_bundle_that_is_gone_is_named(toy: Toy) -> None:

@@ -1,0 +1,55 @@
+"""A challenger or a baseline whose bundle does not score the test rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from sailplane.errors import SailplaneError
+from sailplane.records import Rule
+from sailplane.sweeps.axes import cut
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from sailplane.registry.bundle import Bundle
+
+log = logging.getLogger(__name__)
+# Letters of an error: onnxruntime's can have thousands.
+MOST: Final = 600
+
+
+def scored(name: str, bundle: Bundle, rows: pd.DataFrame) -> NDArray[np.floating] | str:
+    """Probabilities [n, outputs], or why there are none. The log gets the traceback."""
+    try:
+        return bundle.predict(rows)
+    except MemoryError:
+        # The machine is too small: that says nothing about the model.
+        raise
+    except Exception as error:  # whatever the user's feature code raises
+        log.warning("The %s does not score the test rows.", name, exc_info=error)
+        return why(error)
+
+
+def why(error: Exception) -> str:
+    told = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
+    return cut(" ".join(told.split()), MOST)
+
+
+def rejected(reasons: Mapping[str, str]) -> tuple[Rule, ...]:
+    """The verdict on a challenger without scores; empty where it has them. `reasons` are by contender."""
+    if "challenger" not in reasons:
+        return ()
+    return (Rule(name="serves", passed=False, got=reasons["challenger"], expected="a score for every test row"),)
+
+
+def notes(reasons: Mapping[str, str]) -> tuple[str, ...]:
+    """What a user should know about contenders that are left out of the comparison."""
+    return tuple(
+        f"for information: judged without the {name}, which does not score the test rows: {told}"
+        for name, told in reasons.items()
+        if name != "challenger"
+    )
