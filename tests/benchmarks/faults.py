@@ -142,7 +142,7 @@ def _promoted(place: Place) -> Iterator[Row]:
         assert place.rolled_out(place.registered("second", bias=0.001), PLAN) == "succeeded"
     yield load.row("promotion in three steps")
     with place.load() as load:
-        assert roll_back(place.serving, "the benchmark") == first
+        assert roll_back(place.serving, "the benchmark", hold=False) == first
     yield load.row("sailplane rollback")
 
 
