@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sailplane.evaluation.details import LEVEL, Estimate
+from sailplane.evaluation.influence import losses
 from sailplane.evaluation.metrics import BINS, bins, certainty, checked
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Weighted:
         self.rows = len(labels)
         self._rankings = _rankings(labels, probability)
         # [rows, 2 + BINS]: what a row adds to the log loss, to the Brier score, and to the gap of each bin.
-        self._terms = np.column_stack([*_losses(labels, probability), _gaps(*certainty(labels, probability))])
+        self._terms = np.column_stack([*losses(labels, probability), _gaps(*certainty(labels, probability))])
 
     def __call__(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Metrics as `metrics` gives them, for each row of `weights` [resamples, rows]."""
@@ -110,19 +111,6 @@ def _rankings(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> li
     if probability.shape[1] == 1:
         return [_Ranking(labels == 1, probability[:, 0])]
     return [_Ranking(labels == place, probability[:, place]) for place in np.unique(labels)]
-
-
-def _losses(
-    labels: NDArray[np.int64], probability: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each row: log loss, clipped as scikit-learn does, and Brier score."""
-    rows, tiny = np.arange(len(labels)), np.finfo(np.float64).eps
-    whole = np.column_stack([1 - probability, probability]) if probability.shape[1] == 1 else probability
-    log_loss = -np.log(np.clip(whole[rows, labels], tiny, 1 - tiny))
-    truth = np.zeros_like(whole)
-    truth[rows, labels] = 1
-    squares = np.square(whole - truth).sum(axis=1)
-    return log_loss, squares / 2 if probability.shape[1] == 1 else squares
 
 
 def _gaps(hit: NDArray[np.int64], probability: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,82 @@
+"""Intervals for rows that come in clusters: rows of one day share their weather, and do not count as independent.
+
+The standard error is the jackknife over whole clusters (CR3), and the quantile that of Student's t with the degrees of
+freedom of Bell and McCaffrey (2002), for independent rows as Imbens and Kolesar (2016) recommend. Clusters of equal
+size give t with one degree less than clusters. It is exact for normal sums even of two clusters, needs no random draws,
+and so has a bound at every level: at 0.999 and 7 clusters that is 5.2 standard errors away.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which cluster each row belongs to: `codes` [n], each of 0 to `count` - 1 at least once."""
+
+    codes: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, names: NDArray[np.generic]) -> Self:
+        """Rows of equal names are one cluster."""
+        return cls(np.unique(names, return_inverse=True)[1])
+
+    def at(self, places: NDArray[np.intp]) -> Clusters:
+        """Those of some rows, by their places."""
+        return Clusters.of(self.codes[places])
+
+    @cached_property
+    def sizes(self) -> Rows:
+        return np.bincount(self.codes).astype(np.float64)
+
+    @property
+    def count(self) -> int:
+        return len(self.sizes)
+
+    @cached_property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error; 0 for a single cluster."""
+        return _freedom(self.sizes) if self.count > 1 else 0.0
+
+    def error(self, influence: Rows) -> float:
+        """The standard error of a figure from what each row contributes to it: [n], with a mean of 0. Raises ValueError
+        for a single cluster."""
+        if self.count < 2:
+            raise ValueError("a single cluster has no standard error")
+        sums = np.bincount(self.codes, weights=influence)
+        # The figure without the cluster, minus the figure.
+        without = sums / (self.sizes.sum() - self.sizes)
+        return math.sqrt((self.count - 1) / self.count * float(without @ without))
+
+    def bound(self, value: float, influence: Rows, share: float) -> float | None:
+        """The true figure lies below it with probability `share`; None for a single cluster."""
+        if self.count < 2:
+            return None
+        from scipy.special import stdtrit
+
+        return value + float(stdtrit(self.freedom, share)) * self.error(influence)
+
+
+def _freedom(sizes: Rows) -> float:
+    """2 E[V]^2 / Var[V] of the jackknife variance V, for independent rows of equal variance (Bell and McCaffrey 2002).
+
+    V is a quadratic form of the clusters' sums with the matrix A_ij = d_i [i = j] - b_i - b_j + k; its traces are
+    written out, so that as many clusters as rows take no time."""
+    share = sizes / sizes.sum()
+    d = 1 / np.square(1 - share)
+    b, k, v = d * share, float(d @ np.square(share)), share
+    mean = float(v @ (d - 2 * b + k))
+    crossed = k**2 + 2 * float(v @ np.square(b)) + 2 * float(v @ b) ** 2 - 4 * k * float(v @ b)
+    square = crossed + float(np.square(v) @ (np.square(d) + 2 * d * (k - 2 * b)))
+    return mean**2 / square

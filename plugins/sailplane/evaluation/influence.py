@@ -1,0 +1,59 @@
+"""What each row contributes to a metric: the metric of other rows differs by about the mean of their contributions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sailplane.evaluation.metrics import checked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[np.float64]
+
+
+def influence(target: NDArray[np.generic], probability: NDArray[np.floating]) -> dict[str, Rows]:
+    """By metric (auc, log_loss, brier), the influence of each row: [n], with a mean of 0.
+
+    That of a loss is the row's own loss minus the mean. That of an AUC is its placement value (DeLong, DeLong and
+    Clarke-Pearson 1988), for several classes the mean over those that occur. Raises as `metrics`.
+    """
+    labels, exact = checked(target, probability)
+    log_loss, brier = losses(labels, exact)
+    return {"auc": _auc(labels, exact), "log_loss": log_loss - log_loss.mean(), "brier": brier - brier.mean()}
+
+
+def _auc(labels: NDArray[np.int64], probability: Rows) -> Rows:
+    if probability.shape[1] == 1:
+        return _placements(labels == 1, probability[:, 0])
+    each = [_placements(labels == place, probability[:, place]) for place in np.unique(labels)]
+    return np.asarray(np.mean(each, axis=0))
+
+
+def _placements(hit: NDArray[np.bool_], score: Rows) -> Rows:
+    """The share of the other class that the row is on the right side of, minus the AUC, over its own class's share."""
+    found = np.empty(len(score))
+    found[hit] = _share_below(score[hit], np.sort(score[~hit]))
+    found[~hit] = 1 - _share_below(score[~hit], np.sort(score[hit]))
+    for own in (hit, ~hit):
+        found[own] = (found[own] - found[own].mean()) / own.mean()
+    return found
+
+
+def _share_below(score: Rows, others: Rows) -> Rows:
+    """Equal scores count by half."""
+    sides = (np.searchsorted(others, score, side="left"), np.searchsorted(others, score, side="right"))
+    return np.asarray((sides[0] + sides[1]) / (2 * len(others)))
+
+
+def losses(labels: NDArray[np.int64], probability: Rows) -> tuple[Rows, Rows]:
+    """Of each row: log loss, clipped as scikit-learn does, and Brier score."""
+    rows, tiny = np.arange(len(labels)), np.finfo(np.float64).eps
+    whole = np.column_stack([1 - probability, probability]) if probability.shape[1] == 1 else probability
+    log_loss = -np.log(np.clip(whole[rows, labels], tiny, 1 - tiny))
+    truth = np.zeros_like(whole)
+    truth[rows, labels] = 1
+    squares = np.square(whole - truth).sum(axis=1)
+    return log_loss, squares / 2 if probability.shape[1] == 1 else squares

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from sailplane.evaluation.clusters import Clusters
+from sailplane.evaluation.influence import influence
+from sailplane.evaluation.metrics import metrics
+from tests.unit.evaluation.days import METRICS, Days, outside
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_an_influence_is_the_slope_of_the_metric_in_the_weight_of_the_row(classes: int) -> None:
+    """The metric with one more copy of a row, by scikit-learn, against what its influence says."""
+    target, (probability, _), _ = Days([400], classes=classes).draw(np.random.default_rng(0))
+    probability = probability.round(2) + 0.001
+    found, before = influence(target, probability), metrics(target, probability)
+    for row in range(0, 400, 40):
+        places = np.r_[np.arange(400), row]
+        after = metrics(target[places], probability[places])
+        for name in METRICS:
+            assert found[name].mean() == pytest.approx(0, abs=1e-12)
+            assert 401 * (after[name] - before[name]) == pytest.approx(found[name][row], rel=0.05, abs=0.01)
+
+
+def test_clusters_of_equal_size_give_a_t_interval_of_their_means() -> None:
+    values = np.random.default_rng(0).normal(size=70)
+    means = values.reshape(7, 10).mean(axis=1)
+    days = Clusters.of(np.repeat(np.arange(7), 10))
+    expected = values.mean() + t.ppf(0.999, 6) * means.std(ddof=1) / np.sqrt(7)
+    assert days.bound(values.mean(), values - values.mean(), 0.999) == pytest.approx(expected)
+
+
+def test_clusters_of_unequal_size_have_fewer_degrees_of_freedom() -> None:
+    assert Clusters.of(np.repeat(np.arange(7), [3000] + [300] * 6)).freedom < 2
+    assert Clusters.of(np.arange(5000)).freedom == pytest.approx(4999)
+
+
+def test_a_single_cluster_has_no_bound() -> None:
+    one = Clusters.of(np.zeros(50, dtype=int))
+    assert (one.count, one.bound(0.5, np.zeros(50), 0.95)) == (1, None)
+
+
+def test_a_model_differs_from_itself_by_nothing() -> None:
+    days = Clusters.of(np.repeat(np.arange(7), 10))
+    assert (days.bound(0.0, np.zeros(70), 0.025), days.bound(0.0, np.zeros(70), 0.975)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "days",
+    [Days([60] * 7), Days([60] * 7, own=0.5), Days([200, *[20] * 6], own=0.5)],
+    ids=["no day effect", "day errors of each model's own", "days of unequal size"],
+)
+def test_intervals_cover_and_false_promotions_are_rare(days: Days) -> None:
+    """300 draws: at most 5%, give or take chance (three standard errors are 3.8%)."""
+    for both, one in outside(days, draws=300, seed=1).values():
+        assert both <= 0.088
+        assert one <= 0.088
+
+
+def test_six_thousand_rows_are_judged_in_milliseconds() -> None:
+    target, (probability, _), days = Days([860] * 7).draw(np.random.default_rng(0))
+    started = time.process_time()
+    for rows in influence(target, probability).values():
+        days.bound(0.5, rows, 0.95)
+    assert time.process_time() - started < 0.1
