@@ -102,6 +102,8 @@ def _told(entry: Entry, made: list[Decision]) -> Iterator[str]:
         yield f"{_time(decision.time)}  attempt {decision.attempt}  {way}{reason}, by {decision.by}"
         for finding in decision.findings:
             yield f"    {finding.outcome}: {finding}; evidence {finding.evidence:g} of 1"
+            if explained := finding.explained():
+                yield f"      {explained}"
     if not entry.state.ended:
         yield ""
         yield from _lines(_summary(entry))

@@ -91,6 +91,9 @@ def test_every_decision_is_shown_with_its_evidence(served: Served, said: Callabl
     assert any("shadowing -> baking 0" in line for line in lines)
     [failed] = [line for line in lines if line.startswith("    failed: error rate: 0.9")]
     assert failed.endswith("of 1")
+    told = lines[lines.index(failed) + 1]
+    assert "fails above the limit" in told
+    assert "blocks of time, level 0.017" in told
     assert "rolling back -> failed" in lines[-1]
 
 

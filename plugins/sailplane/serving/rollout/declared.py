@@ -18,7 +18,7 @@ _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 class ErrorRate:
     """Of the requests that a model can answer, the share that get no prediction.
 
-    :param maximum: more than this share is too many, whatever the champion does
+    :param maximum: more than this share is too many, unless the champion has as many at the same time
     :param worse_by: so is more than the champion's share, at the same time, and this; 0.01 if neither is given
     """
 
@@ -39,7 +39,8 @@ class ErrorRate:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """How long an answer may take at the model server: `Latency(p99="50ms")`. Each quantile given is checked."""
+    """How long an answer may take at the model server: `Latency(p99="50ms")`. Each quantile given is checked. A limit
+    that the champion breaks as much at the same time does not fail."""
 
     p50: str | None = None
     p90: str | None = None
@@ -63,7 +64,8 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionDrift:
-    """How far the distribution of the scores may be from the champion's at the same time.
+    """How far the distribution of the scores may be from the champion's at the same time. With `sticky`, in the shadow
+    only: at a step the versions have different customers.
 
     :param maximum: the Kolmogorov-Smirnov distance: at no score may the shares of those below it differ by more
     """

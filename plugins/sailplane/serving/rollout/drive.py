@@ -16,9 +16,9 @@ from sailplane.errors import DeploymentError, ModelError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.registry.models import get
 from sailplane.serving.rollout import journal
-from sailplane.serving.rollout.checks import Finding
 from sailplane.serving.rollout.engine import Action, Begin, Move, Promote, Stop, actions, advance, failing
 from sailplane.serving.rollout.entries import Entry
+from sailplane.serving.rollout.findings import Finding
 from sailplane.serving.rollout.observations import Observations, Source
 from sailplane.serving.rollout.state import CLOSING, WATCHED, State
 from sailplane.serving.target import Progress, Target

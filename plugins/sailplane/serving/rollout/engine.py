@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sailplane.serving.rollout.checks import Finding, Seen, judge
+from sailplane.serving.rollout.blocks import longer
+from sailplane.serving.rollout.checks import Seen, judge, quantities
+from sailplane.serving.rollout.findings import Finding
 from sailplane.serving.rollout.observations import Observations
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.state import WATCHED, State, Subject, split
@@ -75,7 +77,7 @@ def advance(
         missed = state.missed + gap
         away = f"the version is not ready for {AWAY_SECONDS:g} s: {progress.reason or 'no reason is known'}"
         return (failing(state, away) if missed > AWAY_SECONDS else replace(state, missed=missed)), ()
-    return _watched(plan, _counted(subject, state, observed, gap))
+    return _watched(plan, _counted(plan, subject, state, observed, gap))
 
 
 def failing(state: State, reason: str) -> State:
@@ -106,7 +108,7 @@ def findings(plan: Rollout, state: State) -> tuple[Finding, ...]:
     """What the checks say in the middle of a step; empty where nothing is checked."""
     if state.phase not in WATCHED:
         return ()
-    return judge(plan, Seen(state.canary.seen, state.champion.seen, paired=state.phase == "shadowing"), over=False)
+    return judge(plan, _seen(plan, state), over=False)
 
 
 def least_seconds_left(plan: Rollout, state: State) -> float | None:
@@ -141,23 +143,35 @@ def _at(plan: Rollout, state: State, step: int) -> State:
     return state.entering("promoting") if plan.steps[step] == 100 else state.entering("baking", step)
 
 
-def _counted(subject: Subject, state: State, observed: Mapping[str, Observations], gap: float) -> State:
+def _counted(plan: Rollout, subject: Subject, state: State, observed: Mapping[str, Observations], gap: float) -> State:
     first = state.canary.last is None
-    champion = observed.get(subject.champion or "", Observations())
+    canary = state.canary.read(observed.get(subject.version, Observations()))
+    champion = state.champion.read(observed.get(subject.champion or "", Observations()))
+    before = quantities(plan, state.canary.seen, state.champion.seen)
+    after = quantities(plan, canary.seen, champion.seen)
+    added = [max(new - old, 0.0) for old, new in zip(before, after, strict=True)]
     return replace(
         state,
         watched=0.0 if first else state.watched + gap,
         missed=0.0,
-        canary=state.canary.read(observed.get(subject.version, Observations())),
-        champion=state.champion.read(champion),
+        canary=canary,
+        champion=champion,
+        blocks=state.blocks if first or not added else longer(state.blocks, gap, added),
     )
+
+
+def _seen(plan: Rollout, state: State) -> Seen:
+    paired = state.phase == "shadowing"
+    least = plan.shadow_seconds if paired else plan.bake_seconds
+    elapsed = min(state.watched / least, 1.0) if least else 1.0
+    return Seen(state.canary.seen, state.champion.seen, paired=paired, blocks=state.blocks, elapsed=elapsed)
 
 
 def _watched(plan: Rollout, state: State) -> tuple[State, tuple[Finding, ...]]:
     shadowing = state.phase == "shadowing"
     least = plan.shadow_seconds if shadowing else plan.bake_seconds
     over = state.watched >= least
-    found = judge(plan, Seen(state.canary.seen, state.champion.seen, paired=shadowing), over=over)
+    found = judge(plan, _seen(plan, state), over=over)
     if failed := [str(finding) for finding in found if finding.failed]:
         return failing(state, "; ".join(failed)), found
     if not over:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import rollout_decisions, rollouts
-from sailplane.serving.rollout.checks import Finding
+from sailplane.serving.rollout.findings import Finding
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.state import ENDED, State, Subject
 

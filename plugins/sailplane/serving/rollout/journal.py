@@ -20,9 +20,9 @@ from sailplane.records import Approval, Deployment
 from sailplane.registry import aliases, holds
 from sailplane.registry.models import promote_within
 from sailplane.serving.kubernetes.recorded import record_within
-from sailplane.serving.rollout.checks import Finding
 from sailplane.serving.rollout.engine import failing
 from sailplane.serving.rollout.entries import Entry, active_within, entry_of, find_within, named, row_of
+from sailplane.serving.rollout.findings import Finding
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.state import CLOSING, State, Subject, split
 

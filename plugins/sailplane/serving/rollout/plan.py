@@ -27,7 +27,7 @@ class Rollout:
     found it worse than allowed. That is no proof that it is not: with few requests only great harm is found, and the
     interval that is recorded says how much there could be. The other way round there is a proof: a version that is not
     worse than allowed is rolled back by mistake with a probability of at most 1 - `confidence`, all checks of all steps
-    taken together.
+    taken together, if its requests are independent of each other; blocks.py says what is assumed otherwise.
 
     :param shadow: how long before the first step the version gets a copy of each request, and its answers are only
         looked at; None for not at all

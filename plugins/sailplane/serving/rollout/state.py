@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from sailplane.records import SPARSE, Record
 from sailplane.serving.kubernetes.place import Place
@@ -38,6 +39,8 @@ class State(Record):
     :param watched: seconds of this phase in which somebody looked, and the version was ready
     :param missed: seconds without a break in which it was not ready
     :param looked: when that was last, in seconds since 1970
+    :param blocks: what both versions did in this phase, by blocks of time (blocks.py); empty where an older release
+        began the phase
     :param reason: why it is rolled back
     """
 
@@ -49,6 +52,7 @@ class State(Record):
     looked: float | None = None
     canary: Counted = field(default_factory=Counted)
     champion: Counted = field(default_factory=Counted)
+    blocks: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
 
     @property
