@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from sailplane.serving.rollout import blocks
@@ -94,7 +95,9 @@ def _samples(check: Check, seen: Observations) -> list[tuple[float, float]]:
             return [(seen.latency.count, seen.latency.above(limit)) for _, limit in check.limits.values()]
         case PredictionDrift():
             scores = seen.predictions
-            return [(scores.count, scores.up_to(place)) for place in range(len(PREDICTION_BOUNDS))]
+            upto = (list(accumulate(scores.counts)) or [0])[: len(PREDICTION_BOUNDS)]
+            upto += upto[-1:] * (len(PREDICTION_BOUNDS) - len(upto))
+            return [(scores.count, total) for total in upto]
         case Metric():
             one = _scaled(seen.feedback.get(check.metric, Feedback()), check)
             return [(one.count, one.total)]
