@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation import slices
-from sailplane.evaluation.bootstrap import Weighted, resampled
 from sailplane.evaluation.contenders import rows_of
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import Judged
+from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
 from sailplane.evaluation.judge import gain_at_least
 from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.verdict import Evidence, reasons, verdict
@@ -35,8 +35,8 @@ CURVES: Final = ("pipeline", "frozen", "baseline")
 # Of two verdicts on the same day, that of a run which looked back on purpose, or by the schedule, says more than one of
 # a run that a person triggered with settings of their own.
 _KINDS: Final = ("backfill", "scheduled")
-# Rules on the bundle itself, whoever is the champion: what they gave on the day holds.
-_OF_THE_BUNDLE: Final = ("serves", "latency")
+# Rules that do not ask who the champion is: what they gave on the day holds.
+_OF_THE_DAY: Final = ("baseline", "serves", "latency")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +123,7 @@ class _Rows:
     start: datetime
     inputs: pd.DataFrame
     target: NDArray[np.generic]
+    days: NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -224,15 +225,19 @@ def _metrics(contender: _Contender | None, rows: _Rows) -> Metrics | None:
 def _evidence(
     gate: Gate, rows: _Rows, scores: Mapping[str, NDArray[np.floating]], measured: Mapping[str, Metrics]
 ) -> Evidence:
-    sure = gate.confidence is not None and "champion" in scores
-    samples = resampled({name: Weighted(rows.target, found) for name, found in scores.items()}) if sure else {}
-    judged = slices.judged(gate, slices.groups(gate, rows.inputs), rows.target, scores)
-    return Evidence(metrics=measured, gain_at_least=gain_at_least(gate, samples), slices=tuple(judged))
+    known = Intervals.of(clusters_of(gate.cluster, rows.inputs, rows.days), rows.target, scores)
+    judged = slices.judged(gate, slices.groups(gate, rows.inputs), rows.target, scores, known.clusters)
+    return Evidence(
+        metrics=measured,
+        gain_at_least=gain_at_least(gate, known, measured),
+        clusters=clusters_said(gate.cluster, known.clusters.count),
+        slices=tuple(judged),
+    )
 
 
 def _rules(gate: Gate, evidence: Evidence, evaluation: Evaluation) -> tuple[Rule, ...]:
-    compared = [rule for rule in verdict(gate, evidence) if rule.name not in _OF_THE_BUNDLE]
-    return (*compared, *(rule for rule in evaluation.rules if rule.name in _OF_THE_BUNDLE))
+    compared = [rule for rule in verdict(gate, evidence) if rule.name not in _OF_THE_DAY]
+    return (*compared, *(rule for rule in evaluation.rules if rule.name in _OF_THE_DAY))
 
 
 def _gate(run: Judged) -> Gate:

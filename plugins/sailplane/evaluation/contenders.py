@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sailplane.datasets import load
 from sailplane.datasets.labels import labelled
+from sailplane.datasets.versions import partitions_of
 from sailplane.errors import ModelError, SailplaneError, StorageError
 from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.unscored import scored
@@ -20,7 +23,6 @@ from sailplane.registry.models import fetch, fetch_bundle
 from sailplane.storage import Storage
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -39,11 +41,12 @@ class Contenders:
 
 @dataclass(frozen=True)
 class Tested:
-    """Labelled rows without their labels, the labels, and each contender's scores and metrics on them. `unscored`: why
-    a contender has none."""
+    """Labelled rows without their labels, the labels, the day of each row, and each contender's scores and metrics.
+    `unscored`: why a contender has none."""
 
     rows: pd.DataFrame
     target: NDArray[np.generic]
+    days: NDArray[np.generic]
     scores: Mapping[str, NDArray[np.floating]]
     metrics: Mapping[str, Mapping[str, float]]
     unscored: Mapping[str, str] = field(default_factory=dict)
@@ -103,15 +106,19 @@ def _as_champion(champion: Model | None) -> Iterator[None]:
 
 def rows_of(
     storage: Storage, run: Run, window: Interval, challenger: Bundle
-) -> tuple[pd.DataFrame, NDArray[np.generic]]:
-    """The labelled rows of the window without their labels, and these. Raises LabelError where there are none."""
+) -> tuple[pd.DataFrame, NDArray[np.generic], NDArray[np.generic]]:
+    """The labelled rows of the window without their labels, these, and the day of each row. Raises LabelError where
+    there are none."""
     target, outputs = challenger.manifest.target, challenger.manifest.outputs
-    rows, labels = labelled(load(storage, run.dataset, window), target, outputs, f"{run.dataset.name} {window}")
+    found, dataset = load(storage, run.dataset, window), run.dataset
+    partitions = partitions_of(storage, dataset, window)
+    day = np.repeat([one.day for one in partitions], [one.rows for one in partitions])
+    rows, labels = labelled(found, target, outputs, f"{dataset.name} {window}")
     # A feature cannot look at what it is to predict.
-    return rows.drop(columns=target), labels
+    return rows.drop(columns=target), labels, day[found[target].notna().to_numpy()]
 
 
-def tested(found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic]) -> Tested:
+def tested(found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic], days: NDArray[np.generic]) -> Tested:
     """Raises DataError where all labels are equal, ModelError for a champion that does not score the rows."""
     scores, measured, unscored = {}, {}, {}
     for name, bundle in found.bundles.items():
@@ -125,4 +132,4 @@ def tested(found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic]) -
             continue
         scores[name] = got
         measured[name] = metrics(target, got)
-    return Tested(rows, target, scores, measured, unscored)
+    return Tested(rows, target, days, scores, measured, unscored)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from sailplane.records import Record
+from sailplane.records import SPARSE, Record
 
 # Of the intervals that are shown.
 LEVEL: Final = 0.95
@@ -17,7 +17,7 @@ REPORTS: Final = "/sailplane/reports"
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate(Record):
-    """A figure with its 95% interval, which is None where too few rows say one."""
+    """A figure with its 95% interval, which is None for a single cluster, and for the calibration error."""
 
     value: float
     low: float | None = None
@@ -35,7 +35,7 @@ class Measured(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Record):
-    """A metric of the challenger minus that of another, on the same rows and the same resamples of them."""
+    """A metric of the challenger minus that of another, on the same rows."""
 
     against: str
     metric: str
@@ -47,7 +47,7 @@ class Slice(Record):
     """The rows where `column` has `value`, and the gate's metric on them. `skipped`: why the slice is not judged.
 
     `gain`: how much better the challenger is than the champion; `worse`: by more than the gate allows, and with its
-    confidence where it has one.
+    confidence. `detectable`: the true loss that the rule finds with a probability of 0.8.
     """
 
     column: str
@@ -59,6 +59,7 @@ class Slice(Record):
     difference: Estimate | None = None
     gain: float | None = None
     worse: bool = False
+    detectable: float | None = field(default=None, metadata=SPARSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +93,12 @@ class Importance(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Details(Record):
-    """`gate` are its settings. `best_threshold` is the cheapest of all scores, where there are costs; `latency_ms` the
+    """`gate` are its settings. `clusters` is the number of what counts as independent: days, rows, or the values of a
+    column; 0 in reports of earlier releases, whose intervals are bootstrapped by rows. `classes` are the rows of each
+    class. `best_threshold` is the cheapest of all scores, where there are costs; `latency_ms` the
     median of one row, None where the bundle does not serve."""
 
     gate: Mapping[str, Any]
-    resamples: int
-    seed: int
     metrics: tuple[Measured, ...]
     differences: tuple[Difference, ...]
     slices: tuple[Slice, ...]
@@ -107,6 +108,8 @@ class Details(Record):
     importance: tuple[Importance, ...]
     latency_ms: float | None
     notes: tuple[str, ...] = ()
+    clusters: int = field(default=0, metadata=SPARSE)
+    classes: Mapping[str, int] = field(default_factory=dict, metadata=SPARSE)
 
 
 def details_path(run: str) -> str:

@@ -13,6 +13,11 @@ MORE_IS_BETTER: Final = ("auc",)
 LESS_IS_BETTER: Final = ("log_loss", "brier", "calibration_error")
 METRICS: Final = (*MORE_IS_BETTER, *LESS_IS_BETTER)
 COSTS: Final = ("false_positive", "false_negative")
+# What counts as independent: the days of the dataset, or each row. Anything else is the name of a column.
+DAY: Final = "day"
+ROW: Final = "row"
+# How sure it must be that a slice, or the whole model, is worse, where the gate has no confidence.
+CONFIDENCE: Final = 0.95
 # The AUC that a model must reach if its DAG does not say: it has learned something.
 MINIMUM: Final = 0.55
 
@@ -25,11 +30,15 @@ class Gate:
     :param minimum: what the metric must reach, champion or not; without it an AUC must reach 0.55
     :param maximum: the same for a metric of which less is better
     :param beat_champion_by: the challenger must be better than the champion by more than this
-    :param confidence: how sure that must be, as 0.95: the lower bound of the one-sided paired-bootstrap interval of the
-        difference must be above `beat_champion_by`. Without it the difference itself must be
+    :param confidence: how sure that must be, as 0.95: the lower bound of the one-sided interval of the difference, on
+        the same rows, must be above `beat_champion_by`. Without it the difference itself must be
+    :param baseline: how much worse than the baseline the model may be. It is rejected if the one-sided interval of the
+        difference, with `confidence` or 0.95, says that it is worse than that; None lets any model pass
+    :param cluster: what counts as independent: `"day"`, the days of the dataset; `"row"`; or a column, like a customer
+        or a plane. Rows of one day share their weather, so intervals by rows are too narrow
     :param slices: how much worse than the champion the challenger may be where a column has one value, by the column:
-        `{"country": 0.02}`; `{"time:hour": 0.05}` and `{"time:weekday": 0.05}` take those of a timestamp. With
-        `confidence`, a slice fails only if it is worse than that with this confidence, each slice for itself
+        `{"country": 0.02}`; `{"time:hour": 0.05}` and `{"time:weekday": 0.05}` take those of a timestamp. A slice
+        fails only if it is worse than that with `confidence`, or 0.95, for all slices together (Bonferroni)
     :param min_slice_rows: smaller slices are listed, not judged
     :param costs: of one `false_positive` and one `false_negative`, for the table of thresholds
     :param max_latency_ms: what the median prediction of one row may take, through the bundle in the judging process:
@@ -43,6 +52,8 @@ class Gate:
     maximum: float | None = None
     beat_champion_by: float = 0.0
     confidence: float | None = None
+    baseline: float | None = 0.0
+    cluster: str = DAY
     slices: Mapping[str, float] = field(default_factory=dict)
     min_slice_rows: int = 100
     costs: Mapping[str, float] | None = None
@@ -55,6 +66,13 @@ class Gate:
         _check("beat_champion_by", self.beat_champion_by, "0 or more", low=0)
         if self.confidence is not None:
             _check("confidence", self.confidence, "a share like 0.95, from 0.5 to 0.999", low=0.5, high=0.999)
+            if self.metric == "calibration_error":
+                expected = "none with calibration_error, whose difference has no interval"
+                raise _refused("confidence", self.confidence, expected)
+        if self.baseline is not None:
+            _check("baseline", self.baseline, "the allowed loss, 0 or more, or None", low=0)
+        if not isinstance(self.cluster, str) or not self.cluster:
+            raise _refused("cluster", repr(self.cluster), f'"{DAY}", "{ROW}" or the name of a column')
         if self.max_latency_ms is not None:
             _check("max_latency_ms", self.max_latency_ms, "milliseconds, more than 0", low=0, above=True)
         if not isinstance(self.min_slice_rows, int) or self.min_slice_rows < 2:
@@ -71,6 +89,11 @@ class Gate:
         """What the metric must reach, or may not exceed."""
         said = self.minimum if self.more_is_better else self.maximum
         return MINIMUM if said is None else said
+
+    @property
+    def level(self) -> float:
+        """How often a rule may be wrong that says that the model is worse."""
+        return 1 - (CONFIDENCE if self.confidence is None else self.confidence)
 
     @property
     def sign(self) -> int:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from sailplane.evaluation import diagnostics, slices, unscored
-from sailplane.evaluation.bootstrap import RESAMPLES, SEED, Samples, Weighted, bound, estimate, resampled
 from sailplane.evaluation.contenders import Tested, contenders, rows_of, tested
 from sailplane.evaluation.details import Details, Difference, Measured, details_path
 from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
+from sailplane.evaluation.metrics import classes
 from sailplane.evaluation.serves import asked
 from sailplane.evaluation.verdict import Evidence, reasons, reasons_of, verdict
 from sailplane.records import Evaluation, Model, Run, Windows
@@ -40,18 +41,16 @@ def evaluate(
     gate = gate or Gate()
     window = Windows.of(run.dataset.interval).test
     with contenders(storage, run, baseline, champion) as found:
-        rows, target = rows_of(storage, run, window, found.challenger)
+        rows, target, days = rows_of(storage, run, window, found.challenger)
         groups = slices.groups(gate, rows)
-        test = tested(found, rows, target)
-        samples = (
-            resampled({name: Weighted(target, scores) for name, scores in test.scores.items()}) if test.scores else {}
-        )
+        test = tested(found, rows, target, days)
+        known = Intervals.of(clusters_of(gate.cluster, rows, days), target, test.scores)
         if rules := unscored.rejected(test.unscored):
-            told, details = reasons_of(rules), _unscored_details(gate, test, samples)
+            told, details = reasons_of(rules), _unscored_details(gate, test, known)
         else:
-            evidence = _evidence(gate, run, champion, found.challenger, test, samples, groups)
+            evidence = _evidence(gate, run, champion, found.challenger, test, known, groups)
             rules = verdict(gate, evidence)
-            told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, samples, evidence)
+            told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, known, evidence)
     storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
     return Evaluation(
         model=run.model,
@@ -73,39 +72,47 @@ def _evidence(
     champion: Model | None,
     challenger: Bundle,
     test: Tested,
-    samples: Mapping[str, Samples],
+    known: Intervals,
     groups: list[slices.Group],
 ) -> Evidence:
     fault, latency_ms = asked(challenger)
     return Evidence(
         metrics=test.metrics,
-        gain_at_least=gain_at_least(gate, samples),
-        slices=tuple(slices.judged(gate, groups, test.target, test.known("challenger", "champion"))),
+        gain_at_least=gain_at_least(gate, known, test.metrics),
+        over_baseline_at_most=over_baseline_at_most(gate, known, test.metrics),
+        clusters=clusters_said(gate.cluster, known.clusters.count),
+        slices=tuple(slices.judged(gate, groups, test.target, test.known("challenger", "champion"), known.clusters)),
         fault=fault,
         latency_ms=latency_ms,
         as_of=(run.as_of, champion.as_of) if champion else None,
     )
 
 
-def gain_at_least(gate: Gate, samples: Mapping[str, Samples]) -> float | None:
+def gain_at_least(gate: Gate, known: Intervals, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
     """How much better than the champion, with the gate's confidence."""
-    if gate.confidence is None or "champion" not in samples:
+    if gate.confidence is None or "champion" not in known.influences:
         return None
-    by = samples["challenger"][gate.metric] - samples["champion"][gate.metric]
-    return bound(gate.sign * by, 1 - gate.confidence)
+    return known.gain("champion", gate.metric, _gain(gate, metrics, "champion"), 1 - gate.confidence, sign=gate.sign)
 
 
-def _details(
-    gate: Gate, challenger: Bundle, test: Tested, samples: Mapping[str, Samples], evidence: Evidence
-) -> Details:
+def over_baseline_at_most(gate: Gate, known: Intervals, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
+    """How much better than the baseline at best: the upper bound of the one-sided interval."""
+    if "baseline" not in known.influences:
+        return None
+    return known.gain("baseline", gate.metric, _gain(gate, metrics, "baseline"), 1 - gate.level, sign=gate.sign)
+
+
+def _gain(gate: Gate, metrics: Mapping[str, Mapping[str, float]], other: str) -> float:
+    return gate.gain(metrics["challenger"][gate.metric] - metrics[other][gate.metric])
+
+
+def _details(gate: Gate, challenger: Bundle, test: Tested, known: Intervals, evidence: Evidence) -> Details:
     listed, cheapest = diagnostics.thresholds(test.target, test.scores["challenger"], gate.costs)
     importance, note = diagnostics.importance(gate, challenger, test.rows, test.target)
     return Details(
         gate=asdict(gate),
-        resamples=RESAMPLES,
-        seed=SEED,
-        metrics=_measured(test, samples),
-        differences=_differences(test, samples),
+        metrics=_measured(test, known),
+        differences=_differences(test, known),
         slices=tuple(evidence.slices),
         calibration=diagnostics.calibration(test.target, test.known("challenger", "champion")),
         thresholds=listed,
@@ -113,16 +120,16 @@ def _details(
         importance=importance,
         latency_ms=evidence.latency_ms,
         notes=(note,) if note else (),
+        clusters=known.clusters.count,
+        classes=classes(test.target, challenger.manifest.outputs),
     )
 
 
-def _unscored_details(gate: Gate, test: Tested, samples: Mapping[str, Samples]) -> Details:
+def _unscored_details(gate: Gate, test: Tested, known: Intervals) -> Details:
     """What is known of the other contenders."""
     return Details(
         gate=asdict(gate),
-        resamples=RESAMPLES,
-        seed=SEED,
-        metrics=_measured(test, samples),
+        metrics=_measured(test, known),
         differences=(),
         slices=(),
         calibration=diagnostics.calibration(test.target, test.known("champion")),
@@ -131,25 +138,26 @@ def _unscored_details(gate: Gate, test: Tested, samples: Mapping[str, Samples]) 
         importance=(),
         latency_ms=None,
         notes=("importance: the model does not score the test rows",),
+        clusters=known.clusters.count,
     )
 
 
-def _measured(test: Tested, samples: Mapping[str, Samples]) -> tuple[Measured, ...]:
+def _measured(test: Tested, known: Intervals) -> tuple[Measured, ...]:
     return tuple(
-        Measured(contender=name, metric=metric, estimate=estimate(value, samples[name][metric]))
+        Measured(contender=name, metric=metric, estimate=known.estimate(name, metric, value))
         for name, values in test.metrics.items()
         for metric, value in values.items()
     )
 
 
-def _differences(test: Tested, samples: Mapping[str, Samples]) -> tuple[Difference, ...]:
+def _differences(test: Tested, known: Intervals) -> tuple[Difference, ...]:
     """Of the challenger to each of the others."""
-    mine, drawn = test.metrics["challenger"], samples["challenger"]
+    mine = test.metrics["challenger"]
     return tuple(
         Difference(
             against=name,
             metric=metric,
-            estimate=estimate(mine[metric] - value, drawn[metric] - samples[name][metric]),
+            estimate=known.difference("challenger", name, metric, mine[metric] - value),
         )
         for name in ("champion", "baseline")
         if name in test.metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -27,6 +27,13 @@ def metrics(target: NDArray[np.generic], probability: NDArray[np.floating]) -> d
     """
     labels, probability = checked(target, probability)
     return {name: measure(labels, probability) for name, measure in _MEASURES.items()}
+
+
+def classes(target: NDArray[np.generic], outputs: Sequence[str]) -> dict[str, int]:
+    """The rows of each class: of a yes/no target those with it, and those without."""
+    labels = np.asarray(target).astype(np.int64)
+    names = [f"not {outputs[0]}", outputs[0]] if len(outputs) == 1 else list(outputs)
+    return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
 
 
 def metric(name: str, target: NDArray[np.generic], probability: NDArray[np.floating]) -> float:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sailplane.evaluation import charts
 from sailplane.evaluation.details import Details, Estimate, Slice, Threshold
+from sailplane.evaluation.intervals import FEW, clusters_said
 from sailplane.evaluation.markup import Page
 from sailplane.records import Evaluation, Trial, Windows
 from sailplane.sweeps.axes import cut, text
@@ -90,11 +91,23 @@ def _metrics(made: Page, evaluation: Evaluation, details: Details) -> None:
         others = list(dict.fromkeys(one.against for one in details.differences))
         rows = [[name, *(_told(apart[who, name], sign="+") for who in others)] for name in names]
         made.table([["", *(f"to the {who}" for who in others)], *rows])
-    made.say(
-        f"In brackets 95% intervals: percentile bootstrap, {details.resamples:,} resamples of the rows, the same for"
-        " all contenders. Of auc more is better, of all others less.",
-        "note",
-    )
+    _say_what_intervals_rest_on(made, details)
+
+
+def _say_what_intervals_rest_on(made: Page, details: Details) -> None:
+    made.say("Higher is better for AUC; lower is better for the rest.", "note")
+    if details.classes:
+        rows = sum(details.classes.values())
+        shares = ", ".join(f"{name} {count:,} ({count / rows:.1%})" for name, count in details.classes.items())
+        made.say(f"Rows by class: {shares}.", "note")
+    if not details.clusters:
+        made.say("In brackets are 95% intervals, bootstrapped by rows.", "note")
+        return
+    counted = clusters_said(details.gate["cluster"], details.clusters)
+    told = f"In brackets are 95% intervals from {counted}, which count as independent. Calibration error has none."
+    made.say(told, "note")
+    if details.clusters < FEW:
+        made.say(f"Only {counted}: one unusual one moves these intervals a lot.", "note")
 
 
 def _slices(made: Page, details: Details) -> None:
@@ -104,20 +117,22 @@ def _slices(made: Page, details: Details) -> None:
         if any(one.challenger for one in found):
             made.figure(f"slices-{place}", charts.slices(metric, found))
         compared = any(one.champion for one in found)
-        titles = [column, "rows", "challenger", *(["champion", "difference"] if compared else [])]
+        others = ["champion", "difference", "loss found with 80%"] if compared else []
+        titles = [column, "rows", "challenger", *others]
         rows = [[one.value, f"{one.rows:,}", *_figures(one, compared)] for one in found]
         made.table([titles, *rows], bad=[n for n, one in enumerate(found) if one.worse])
         if compared:
             allowed = details.gate["slices"][column]
-            made.say(f"The challenger may be worse by {allowed:g}. Each slice is judged by itself.", "note")
+            made.say(f"The challenger may be worse by {allowed:g}. All slices are judged as one family.", "note")
 
 
 def _figures(one: Slice, compared: bool) -> list[str]:
     if one.challenger is None:
-        return [f"not judged: {one.skipped}", *(["", ""] if compared else [])]
+        return [f"not judged: {one.skipped}", *(["", "", ""] if compared else [])]
     if one.champion is None or one.difference is None:
         return [_told(one.challenger)]
-    return [_told(one.challenger), _told(one.champion), _told(one.difference, sign="+")]
+    found = "" if one.detectable is None else f"{one.detectable:.4f}"
+    return [_told(one.challenger), _told(one.champion), _told(one.difference, sign="+"), found]
 
 
 def _calibration(made: Page, details: Details) -> None:

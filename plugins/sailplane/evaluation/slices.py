@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from sailplane.errors import ConfigurationError
-from sailplane.evaluation.bootstrap import Weighted, bound, estimate, resampled
+from sailplane.evaluation.clusters import Clusters
 from sailplane.evaluation.details import Slice
 from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.intervals import Intervals
 from sailplane.evaluation.metrics import metric
 
 if TYPE_CHECKING:
@@ -45,16 +46,24 @@ def groups(gate: Gate, rows: pd.DataFrame) -> list[Group]:
 
 
 def judged(
-    gate: Gate, found: list[Group], target: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
+    gate: Gate,
+    found: list[Group],
+    target: NDArray[np.generic],
+    scores: Mapping[str, NDArray[np.floating]],
+    clusters: Clusters,
 ) -> Iterator[Slice]:
-    """`scores` of the challenger, and of the champion where there is one. Each slice is resampled by itself."""
-    for group in found:
-        labels = target[group.places]
+    """`scores` of the challenger, and of the champion where there is one. The level of the rule is divided by the
+    number of slices that are judged, of all columns (Bonferroni)."""
+    skipped = [_skipped(gate, target[group.places]) for group in found]
+    level = gate.level / max(1, skipped.count(None))
+    for group, reason in zip(found, skipped, strict=True):
+        labels, here = target[group.places], {name: scores[name][group.places] for name in scores}
         known: dict[str, Any] = {"column": group.column, "value": group.value, "rows": len(labels)}
-        if skipped := _skipped(gate, labels):
-            yield Slice(**known, skipped=skipped)
+        if reason:
+            yield Slice(**known, skipped=reason)
         else:
-            yield Slice(**known, **_figures(gate, group, labels, {name: scores[name][group.places] for name in scores}))
+            intervals = Intervals.of(clusters.at(group.places), labels, here)
+            yield Slice(**known, **_figures(gate, group, labels, here, intervals, level))
 
 
 def _groups(column: str, rows: pd.DataFrame) -> Iterator[Group]:
@@ -99,16 +108,21 @@ def _skipped(gate: Gate, labels: NDArray[np.generic]) -> str | None:
 
 
 def _figures(
-    gate: Gate, group: Group, labels: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
+    gate: Gate,
+    group: Group,
+    labels: NDArray[np.generic],
+    scores: Mapping[str, NDArray[np.floating]],
+    intervals: Intervals,
+    level: float,
 ) -> dict[str, Any]:
-    samples = resampled({name: Weighted(labels, score) for name, score in scores.items()})
-    values = {name: metric(gate.metric, labels, score) for name, score in scores.items()}
-    drawn = {name: samples[name][gate.metric] for name in scores}
-    figures: dict[str, Any] = {name: estimate(values[name], drawn[name]) for name in scores}
+    name, allowed = gate.metric, gate.slices[group.column]
+    values = {one: metric(name, labels, score) for one, score in scores.items()}
+    figures: dict[str, Any] = {one: intervals.estimate(one, name, value) for one, value in values.items()}
     if "champion" in scores:
-        difference, by = values["challenger"] - values["champion"], drawn["challenger"] - drawn["champion"]
-        figures |= {"difference": estimate(difference, by), "gain": gate.gain(difference)}
-        # At best, where the gate wants to be sure that it is worse.
-        gain = gate.gain(difference) if gate.confidence is None else bound(gate.sign * by, gate.confidence)
-        figures["worse"] = gain is not None and gain < -gate.slices[group.column]
+        difference = values["challenger"] - values["champion"]
+        gain, detectable = gate.gain(difference), intervals.detectable("champion", name, level)
+        at_most = intervals.gain("champion", name, gain, 1 - level, sign=gate.sign)
+        figures |= {"difference": intervals.difference("challenger", "champion", name, difference), "gain": gain}
+        figures["worse"] = at_most is not None and at_most < -allowed
+        figures["detectable"] = None if detectable is None else allowed + detectable
     return figures

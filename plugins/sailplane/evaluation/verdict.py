@@ -19,6 +19,8 @@ class Evidence:
 
     :param metrics: by contender: `challenger`, and where there are such `baseline`, `champion`
     :param gain_at_least: the lower bound of how much better than the champion, with the gate's confidence
+    :param over_baseline_at_most: the upper bound of how much better than the baseline
+    :param clusters: how many of what the intervals rest on, as `7 days`
     :param fault: why the bundle does not serve
     :param latency_ms: of one row, None where it does not
     :param as_of: how far the run and the champion know; none where there is no champion
@@ -26,6 +28,8 @@ class Evidence:
 
     metrics: Metrics
     gain_at_least: float | None = None
+    over_baseline_at_most: float | None = None
+    clusters: str = ""
     slices: Sequence[Slice] = ()
     fault: str | None = None
     latency_ms: float | None = None
@@ -33,10 +37,7 @@ class Evidence:
 
 
 def verdict(gate: Gate, evidence: Evidence) -> tuple[Rule, ...]:
-    """Each rule with what it got and expected; a model that passes all of them may serve.
-
-    The baseline is a yardstick that a person reads: it never stops a model that is better than what serves now.
-    """
+    """Each rule with what it got and expected; a model that passes all of them may serve."""
     return tuple(_rules(gate, evidence))
 
 
@@ -46,7 +47,7 @@ def reasons(gate: Gate, evidence: Evidence, rules: Sequence[Rule]) -> tuple[str,
     told = list(reasons_of(rules))
     if "champion" not in evidence.metrics:
         told.append(f"no champion yet: only the {_limit(gate)} counts")
-    if "baseline" in evidence.metrics:
+    if "baseline" in evidence.metrics and gate.baseline is None:
         told.append(_against_baseline(gate, got, evidence.metrics["baseline"][gate.metric]))
     return tuple(told)
 
@@ -63,8 +64,10 @@ def _rules(gate: Gate, evidence: Evidence) -> Iterator[Rule]:
     reached, bound = gate.gain(got - gate.limit) >= 0, "at least" if gate.more_is_better else "at most"
     yield Rule(name=_limit(gate), passed=reached, got=f"{gate.metric} {got:.4f}", expected=f"{bound} {gate.limit:.4f}")
     if "champion" in evidence.metrics:
-        yield _champion(gate, got, evidence.metrics["champion"][gate.metric], evidence.gain_at_least)
+        yield _champion(gate, got, evidence.metrics["champion"][gate.metric], evidence)
         yield from (_slices(gate, column, evidence.slices) for column in gate.slices)
+    if "baseline" in evidence.metrics and gate.baseline is not None:
+        yield _baseline(gate, got, evidence.metrics["baseline"][gate.metric], evidence)
     if evidence.as_of and evidence.as_of[0] < evidence.as_of[1]:
         # It was trained on days that this run must not know: it neither compares fairly nor may be replaced.
         mine, its = (f"{known:%Y-%m-%d}" for known in evidence.as_of)
@@ -77,7 +80,8 @@ def _rules(gate: Gate, evidence: Evidence) -> Iterator[Rule]:
         yield _latency(gate.max_latency_ms, evidence.latency_ms)
 
 
-def _champion(gate: Gate, got: float, champion: float, at_least: float | None) -> Rule:
+def _champion(gate: Gate, got: float, champion: float, evidence: Evidence) -> Rule:
+    at_least = evidence.gain_at_least
     more = "more" if gate.more_is_better else "less"
     by = f", better by more than {gate.beat_champion_by:g}" if gate.beat_champion_by else ""
     expected = f"{more} than the champion's {champion:.4f}{by}"
@@ -86,9 +90,8 @@ def _champion(gate: Gate, got: float, champion: float, at_least: float | None) -
         return Rule(name="champion", passed=gain > gate.beat_champion_by, got=told, expected=expected)
     passed = at_least is not None and at_least > gate.beat_champion_by
     sure = f"{gate.confidence:.4g}"
-    told += f", a gain of {gain:+.4f}" + (
-        "" if at_least is None else f", with confidence {sure} at least {at_least:+.4f}"
-    )
+    bound = "no interval" if at_least is None else f"with confidence {sure} at least {at_least:+.4f}"
+    told += f", a gain of {gain:+.4f}, {bound}{_from(evidence)}"
     return Rule(name="champion", passed=passed, got=told, expected=f"{expected} with confidence {sure}")
 
 
@@ -98,7 +101,7 @@ def _slices(gate: Gate, column: str, found: Sequence[Slice]) -> Rule:
     here = [one for one in found if one.column == column]
     judged = [one for one in here if one.gain is not None]
     worse = [one for one in judged if one.worse]
-    sure = "" if gate.confidence is None else f", with confidence {gate.confidence:.4g}"
+    sure = f", with confidence {1 - gate.level:.4g} for all slices"
     counted = f"{len(judged)} of {len(here)} values judged"
     worst = min(worse or judged, key=lambda one: one.gain or 0.0, default=None)
     got = f"{_told(gate, worst)}; {counted}" if worst else counted
@@ -121,6 +124,25 @@ def _limit(gate: Gate) -> str:
     return "minimum" if gate.more_is_better else "maximum"
 
 
+def _baseline(gate: Gate, got: float, baseline: float, evidence: Evidence) -> Rule:
+    """Fails only if the model is worse: a baseline that is as good is no reason against it."""
+    allowed, at_most = gate.baseline or 0.0, evidence.over_baseline_at_most
+    gain, sure = gate.gain(got - baseline), f"{1 - gate.level:.4g}"
+    bound = "no interval" if at_most is None else f"with confidence {sure} at most {at_most:+.4f}"
+    by = f" by more than {allowed:g}" if allowed else ""
+    return Rule(
+        name="baseline",
+        passed=at_most is None or at_most >= -allowed,
+        got=f"{gate.metric} {got:.4f}, a gain of {gain:+.4f}, {bound}{_from(evidence)}",
+        expected=f"not worse than the baseline's {baseline:.4f}{by} with confidence {sure}",
+    )
+
+
+def _from(evidence: Evidence) -> str:
+    return f" ({evidence.clusters})" if evidence.clusters else ""
+
+
 def _against_baseline(gate: Gate, got: float, baseline: float) -> str:
     stands = "better than" if gate.gain(got - baseline) > 0 else "not better than"
-    return f"for information: {gate.metric} {got:.4f} is {stands} the baseline's {baseline:.4f}"
+    told = f"for information: {gate.metric} {got:.4f} is {stands} the baseline's {baseline:.4f}"
+    return f"{told}; the gate has no rule about the baseline"

@@ -19,7 +19,7 @@ def judged(gate: Gate, found: dict[str, float], metric: str = "auc", **evidence:
 
 
 def rule(gate: Gate, name: str, **evidence: Any) -> Rule:
-    found = {"challenger": {"auc": 0.7}, "champion": {"auc": 0.69}}
+    found = {"challenger": {"auc": 0.7}, "champion": {"auc": 0.69}, "baseline": {"auc": 0.71}}
     [chosen] = [rule for rule in verdict(gate, Evidence(metrics=found, **evidence)) if rule.name == name]
     return chosen
 
@@ -31,13 +31,33 @@ def piece(value: str, challenger: float, champion: float, *, worse: bool) -> Sli
 
 
 def test_without_a_champion_only_the_minimum_counts() -> None:
-    passed, told = judged(Gate(slices={"country": 0.01}), {"challenger": 0.6, "baseline": 0.7})
+    passed, told = judged(Gate(slices={"country": 0.01}, baseline=None), {"challenger": 0.6, "baseline": 0.7})
     assert passed
     assert told == (
         "passed: minimum: auc 0.6000, expected at least 0.5500",
         "passed: serves: the golden rows get the scores of the training, expected these scores from the bundle",
         "no champion yet: only the minimum counts",
-        "for information: auc 0.6000 is not better than the baseline's 0.7000",
+        "for information: auc 0.6000 is not better than the baseline's 0.7000; the gate has no rule about the baseline",
+    )
+
+
+@pytest.mark.parametrize(("at_most", "expected"), [(0.001, True), (0.0, True), (-0.001, False), (None, True)])
+def test_a_model_that_is_worse_than_the_baseline_beyond_chance_does_not_pass(
+    at_most: float | None, expected: bool
+) -> None:
+    """Without an interval nothing says that it is worse."""
+    got = rule(Gate(), "baseline", over_baseline_at_most=at_most, clusters="7 days")
+    assert got.passed is expected
+    bound = "no interval" if at_most is None else f"with confidence 0.95 at most {at_most:+.4f}"
+    assert got.got == f"auc 0.7000, a gain of -0.0100, {bound} (7 days)"
+    assert got.expected == "not worse than the baseline's 0.7100 with confidence 0.95"
+
+
+def test_a_gate_may_allow_some_loss_to_the_baseline() -> None:
+    got = rule(Gate(baseline=0.02), "baseline", over_baseline_at_most=-0.015)
+    assert (got.passed, got.expected) == (
+        True,
+        "not worse than the baseline's 0.7100 by more than 0.02 with confidence 0.95",
     )
 
 
@@ -90,14 +110,14 @@ def test_one_slice_that_is_worse_fails_the_rule_of_its_column() -> None:
     got = rule(Gate(slices={"country": 0.05}), "slices of country", slices=found)
     assert not got.passed
     assert got.got == "B (800 rows) auc 0.6000, the champion's 0.7000; 2 of 2 values judged"
-    assert got.expected == "none worse by more than 0.05"
+    assert got.expected == "none worse by more than 0.05, with confidence 0.95 for all slices"
 
 
 def test_slices_that_are_not_judged_stop_nothing_and_are_counted() -> None:
     small = Slice(column="country", value="C", rows=3, skipped="fewer than 100 rows")
     got = rule(Gate(slices={"country": 0.05}, confidence=0.9), "slices of country", slices=[small])
     assert (got.passed, got.got) == (True, "0 of 1 values judged")
-    assert got.expected.endswith("with confidence 0.9")
+    assert got.expected.endswith("with confidence 0.9 for all slices")
 
 
 def test_a_bundle_that_gives_other_scores_than_in_training_does_not_pass() -> None:

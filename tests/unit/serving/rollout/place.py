@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -91,11 +91,11 @@ class Place:
             raise ServiceError("read the metrics of", version, got="nobody answers")
         return self.totals.get(version, Observations())
 
-    def serve(self, requests: int, *, failing: float = 0.0) -> None:
-        """That many requests come to all versions together; the canary fails that share of its own."""
+    def serve(self, requests: int, *, failing: float = 0.0, well: Collection[str] = (CHAMPION,)) -> None:
+        """That many requests come to all versions together; all but those in `well` fail that share of their own."""
         for version, weight in {**self.weights, **({self.shadow: 100} if self.shadow else {})}.items():
             mine = round(requests * weight / 100)
-            errors = round(mine * failing) if version != CHAMPION else 0
+            errors = round(mine * failing) if version not in well else 0
             known = self.totals.get(version, Observations())
             self.totals[version] = known + Observations(requests=mine, errors=errors)
 

@@ -164,7 +164,7 @@ def test_a_version_that_failed_the_checks_of_its_rollout_is_marked(serving: Serv
     serving.begin(plan, get(serving.ledger, NAME, "v3"), "task")
     driver = serving.driver("v3")
     while not serving.entry("v3").state.ended:
-        place_of(serving).serve(1000, failing=0.9)
+        place_of(serving).serve(1000, failing=0.9, well=(CHAMPION, CANARY))
         driver.tick()
     [bad] = [one for one in versions(serving.ledger, NAME) if one.rolled_back]
     assert (bad.model.version, bad.aliases) == ("v3", ())
