@@ -54,7 +54,7 @@ def judged(
 ) -> Iterator[Slice]:
     """`scores` of the challenger, and of the champion where there is one. The level of the rule is divided by the
     number of slices that are judged, of all columns (Bonferroni)."""
-    skipped = [_skipped(gate, target[group.places]) for group in found]
+    skipped = [_skipped(gate, target[group.places], clusters.at(group.places).count) for group in found]
     level = gate.level / max(1, skipped.count(None))
     for group, reason in zip(found, skipped, strict=True):
         labels, here = target[group.places], {name: scores[name][group.places] for name in scores}
@@ -101,9 +101,11 @@ def _is_week(names: Any) -> bool:
     return len(names) > 0 and set(names) <= set(_WEEK)
 
 
-def _skipped(gate: Gate, labels: NDArray[np.generic]) -> str | None:
+def _skipped(gate: Gate, labels: NDArray[np.generic], clusters: int) -> str | None:
     if len(labels) < gate.min_slice_rows:
         return f"fewer than {gate.min_slice_rows} rows"
+    if clusters == 1:
+        return f"a single {gate.cluster}"
     return "one class only" if len(np.unique(labels)) < 2 else None
 
 

@@ -55,6 +55,17 @@ def test_a_slice_of_three_rows_is_listed_and_not_judged() -> None:
     assert (one.rows, one.skipped, one.challenger, one.worse) == (3, "fewer than 100 rows", None, False)
 
 
+def test_a_slice_of_a_single_day_is_listed_and_not_judged() -> None:
+    """A weekday occurs once in a window of a week: nothing says how much it varies."""
+    gate, codes = Gate(slices={"country": 0.0}), np.arange(ROWS) % DAYS
+    codes[frame()["country"] == "A"] = 0
+    scores = {"challenger": np.random.default_rng(0).random((ROWS, 1))}
+    found = {
+        one.value: one for one in judged(gate, groups(gate, frame()), np.arange(ROWS) % 2, scores, Clusters(codes))
+    }
+    assert (found["A"].skipped, found["B"].skipped) == ("a single day", None)
+
+
 def test_a_slice_of_one_class_is_listed_and_not_judged() -> None:
     gate = Gate(slices={"country": 0.0}, min_slice_rows=2)
     target = np.where(frame()["country"] == "A", 1.0, np.arange(ROWS) % 2)

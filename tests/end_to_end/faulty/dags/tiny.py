@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import dag
 from include.tiny.stages import train
 
-from sailplane.operators import EvaluateModelOperator, deploy, sweep, trigger_form
+from sailplane.operators import EvaluateModelOperator, Gate, deploy, sweep, trigger_form
 
 
 @dag(
@@ -17,7 +17,9 @@ from sailplane.operators import EvaluateModelOperator, deploy, sweep, trigger_fo
 def tiny():
     trained = train("tiny")
     best = sweep(trained, "include/tiny/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
-    deploy(EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=trained.output))
+    # The first model is spoiled on purpose.
+    gate = Gate(baseline=None)
+    deploy(EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=trained.output, gate=gate))
 
 
 tiny()
