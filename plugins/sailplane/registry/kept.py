@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final
 
 import sqlalchemy as sa
 
@@ -14,11 +13,10 @@ from sailplane.ledger.tables import models
 from sailplane.records import Model
 from sailplane.registry import trash
 from sailplane.registry.card import CARD
-from sailplane.registry.manifest import MANIFEST
+from sailplane.registry.manifest import MANIFEST, RECORD
 from sailplane.storage import Entry, Storage
 from sailplane.storage.roots import RELATIVE
 
-RECORD: Final = "model.json"
 Key = tuple[str, str]
 
 

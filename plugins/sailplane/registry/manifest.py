@@ -17,6 +17,8 @@ FORMAT = 2
 FORMATS = (1, FORMAT)
 FILES = ("model.onnx", "features.py", "state.json", "golden.json")
 MANIFEST = "manifest.json"
+# Beside the bundle of a registered model.
+RECORD = "model.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from sailplane.errors import StorageError
+from sailplane.registry.manifest import MANIFEST, RECORD
 from sailplane.storage import Entry, Storage
 
 TRASH: Final = "trash"
@@ -48,14 +49,23 @@ def expired(storage: Storage, now: float | None = None) -> list[Entry]:
 
 
 def restore(storage: Storage, prefix: str) -> list[str]:
-    """Puts the newest copies of objects at or under `prefix` back, but replaces nothing; returns their paths."""
+    """Puts the newest copies of objects at or under `prefix` back, but replaces nothing; returns their paths. If it is
+    killed, no object is there without those that it names."""
     found: dict[str, str] = {}
     for day in sorted(day for day in storage.folder(TRASH).folders if _day(day)):
         for entry in storage.entries(f"{TRASH}/{day}"):
             path = entry.path.removeprefix(f"{TRASH}/{day}/")
             if f"{path}/".startswith(f"{prefix.strip('/')}/"):
                 found[path] = entry.path
-    return [path for path, place in sorted(found.items()) if storage.put_new(path, storage.stream(place))]
+    paths = sorted(found, key=_rank)
+    return [path for path in paths if storage.put_new(path, storage.stream(found[path]))]
+
+
+def _rank(path: str) -> tuple[int, str]:
+    """Content first, then what names it: markers and versions of datasets, a bundle's manifest, a model's record."""
+    name = path.rpartition("/")[2]
+    last = {MANIFEST: 2, RECORD: 3}
+    return last.get(name, int(name.endswith(".json"))), path
 
 
 def mark(storage: Storage, versions: Iterable[tuple[str, str]]) -> None:

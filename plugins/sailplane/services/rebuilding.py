@@ -25,7 +25,7 @@ from sailplane.ledger.tables import aliases, deployments, models
 from sailplane.records import Deployment, Model
 from sailplane.registry import kept, trash
 from sailplane.registry.aliases import CHAMPION
-from sailplane.registry.manifest import MANIFEST, Manifest
+from sailplane.registry.manifest import MANIFEST, RECORD, Manifest
 from sailplane.registry.models import promote_within
 from sailplane.services.backups import is_file, ledger_file, refuse_while_running
 from sailplane.services.installation import create
@@ -159,8 +159,8 @@ def _models(storage: Storage, unreadable: list[str]) -> dict[tuple[str, str], di
 
 
 def _model(storage: Storage, entries: dict[str, Entry], prefix: str) -> tuple[Model, float]:
-    if f"{prefix}/{kept.RECORD}" in entries:
-        return storage.read_json(f"{prefix}/{kept.RECORD}", lambda content: _kept(storage, content, prefix))
+    if f"{prefix}/{RECORD}" in entries:
+        return storage.read_json(f"{prefix}/{RECORD}", lambda content: _kept(storage, content, prefix))
     # Registered by an earlier release: without its metrics and its lineage.
     manifest = storage.read_json(f"{prefix}/{MANIFEST}", Manifest.from_dict)
     model = Model(

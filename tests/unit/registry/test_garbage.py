@@ -15,6 +15,7 @@ from sailplane.errors import ConfigurationError, LedgerError, StorageError
 from sailplane.ledger import Ledger, tables
 from sailplane.registry import trash
 from sailplane.registry.garbage import GRACE_SECONDS, Collector, Garbage
+from sailplane.registry.manifest import FILES, MANIFEST, RECORD
 from sailplane.registry.models import promote
 from sailplane.registry.references import References
 from tests.unit.registry import tiny
@@ -283,6 +284,34 @@ def test_what_is_collected_lies_in_the_trash_for_a_week_and_can_be_put_back(stat
     assert trash.restore(state.storage, "code") == [path]
     assert state.storage.get(path) == b"12345"
     assert trash.restore(state.storage, "code") == [], "nothing is written over"
+
+
+@pytest.mark.parametrize(("prefix", "count"), [*(("models", count) for count in range(6)), ("datasets", 1)])
+def test_a_restore_that_is_killed_leaves_nothing_that_names_what_is_missing(
+    state: State, monkeypatch: pytest.MonkeyPatch, prefix: str, count: int
+) -> None:
+    """A bundle without its graph, or a day whose marker names no rows, would be half-written."""
+    bundle = [*FILES, MANIFEST, RECORD]
+    paths = [
+        *(f"models/m/v1/{name}" for name in bundle),
+        *(f"datasets/d/days/{name}" for name in ("a.json", "b.parquet")),
+    ]
+    for path in paths:
+        state.put(f"trash/2026-01-01/{path}")
+    put_new, storage = state.storage.put_new, state.storage
+
+    def killed(path: str, content: Any) -> bool:
+        if len({*storage.list("models"), *storage.list("datasets")}) == count:
+            raise KeyboardInterrupt
+        return put_new(path, content)
+
+    monkeypatch.setattr(type(storage), "put_new", lambda _self, path, content: killed(path, content))
+    with pytest.raises(KeyboardInterrupt):
+        trash.restore(storage, prefix)
+    there = {path.rpartition("/")[2] for path in (*storage.list("models"), *storage.list("datasets"))}
+    assert MANIFEST not in there or set(FILES) <= there
+    assert RECORD not in there or MANIFEST in there
+    assert "a.json" not in there or "b.parquet" in there
 
 
 def test_what_was_a_week_in_the_trash_is_deleted_by_a_later_run(state: State) -> None:

@@ -13,8 +13,8 @@ from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import metadata
-from sailplane.registry import kept
 from sailplane.registry.garbage import Collector
+from sailplane.registry.manifest import RECORD
 from sailplane.registry.models import versions
 from sailplane.services import installation
 from sailplane.services.answer import all_served
@@ -41,7 +41,7 @@ def test_a_lost_ledger_is_rebuilt_from_the_store_and_the_router(made: Home, how:
 @pytest.mark.parametrize("content", [b"[]", b'{"record": [], "created": 1}', b'{"record": {"u', b"\xff"])
 def test_a_rebuild_leaves_out_damaged_records_and_names_them(made: Home, content: bytes) -> None:
     storage = Storage(made.store)
-    records = [path for path in storage.list("models") if path.endswith(kept.RECORD)]
+    records = [path for path in storage.list("models") if path.endswith(RECORD)]
     storage.put(records[0], content)
     judged = next(path for path in storage.list("runs") if f"/{history.JUDGED}" in path)
     storage.put(judged, content)
@@ -140,7 +140,7 @@ def store_id(home: Home) -> str | None:
 
 def test_a_version_of_an_earlier_release_gets_its_record_at_the_next_up(made: Home) -> None:
     before, storage = everything(made), Storage(made.store)
-    for path in [path for path in storage.list("models") if path.endswith(kept.RECORD)]:
+    for path in [path for path in storage.list("models") if path.endswith(RECORD)]:
         storage.delete(path)
     installation.pair(made)
     spoil(made, "deleted")
