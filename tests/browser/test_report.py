@@ -48,7 +48,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     gate = Gate(
         confidence=0.95,
-        slices={"colour": 0.02, "time:weekday": 0.05},
+        slices={"colour": 0.02, "time:hour": 0.05},
+        min_slice_rows=20,
         costs={"false_positive": 1.0, "false_negative": 3.0},
         max_latency_ms=100,
     )

@@ -31,7 +31,9 @@ metric: {name: "score <i>", goal: maximize}
 run_cap: 4
 parameters: {rate: {min: 0.0, max: 1.0}}
 """
-GATE = Gate(slices={"colour": 0.1, "time:weekday": 0.1}, costs={"false_positive": 1.0, "false_negative": 3.0})
+GATE = Gate(
+    slices={"colour": 0.1, "time:hour": 0.1}, min_slice_rows=20, costs={"false_positive": 1.0, "false_negative": 3.0}
+)
 
 
 class Read(HTMLParser):
@@ -93,7 +95,7 @@ def test_the_report_shows_each_rule_with_what_it_got_and_expected(toy: Toy) -> N
     champion = toy.registered(toy.train("champion", [[1.0], [0.0]]))
     page = published(toy, toy.train("new", [[1.0], [-2.0]]), champion=champion)
     assert "The gate is against it: nothing new is deployed." in page.words
-    assert {"minimum", "champion", "slices of colour", "slices of time:weekday", "serves"} <= set(page.cells)
+    assert {"minimum", "champion", "slices of colour", "slices of time:hour", "serves"} <= set(page.cells)
     assert any(cell.startswith("red (") and cell.endswith("2 of 3 values judged") for cell in page.cells)
     assert any(re.fullmatch(r"0\.\d{4} \(0\.\d{4}\sto\s0\.\d{4}\)", cell) for cell in page.cells), "an interval"
 
