@@ -1,4 +1,4 @@
-"""Coverage of the intervals, and how often an equal model would be promoted. Run with -s to see the figures."""
+"""Coverage of the intervals, and how often an equal model would be promoted."""
 
 from __future__ import annotations
 
