@@ -66,7 +66,7 @@ def reasons(platform: Platform, run: Run, task: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def questions(platform: Platform) -> tuple[Run, Run]:
-    """Of a DAG that runs one at a time: the newer run is queued until the question of the older one is gone."""
+    """The DAG runs one at a time, so the newer run is queued until the older question is gone."""
     return asking(platform, AS_OF - DAY), asking(platform, AS_OF)
 
 

@@ -126,7 +126,7 @@ def _details(gate: Gate, challenger: Bundle, test: Tested, known: Intervals, evi
 
 
 def _unscored_details(gate: Gate, test: Tested, known: Intervals) -> Details:
-    """What is known of the other contenders."""
+    """The figures of the other contenders."""
     return Details(
         gate=asdict(gate),
         metrics=_measured(test, known),
