@@ -35,7 +35,7 @@ def served(home: Home, model: str) -> Deployment | None:
 
 def all_served(home: Home) -> list[Deployment]:
     """The deployments in the ledger, and those that only the router knows, as of a ledger that was lost; with their
-    current endpoints and violation settings."""
+    current endpoints and violation settings. What the router does is said, even if a crash kept it from the ledger."""
     from sailplane.ledger import Ledger
     from sailplane.serving.local import deployments, endpoint, routed
     from sailplane.serving.model_process import on_violation_file
@@ -45,11 +45,20 @@ def all_served(home: Home) -> list[Deployment]:
         recorded = deployments(Ledger.at(home))
     except LedgerError:
         recorded = []
-    found = {deployment.name: deployment for deployment in (*routed(home), *recorded)}
+    found = {deployment.name: deployment for deployment in recorded}
+    for deployment in routed(home):
+        found[deployment.name] = _as_routed(found.get(deployment.name), deployment)
     return [
         replace(d, endpoint=endpoint(home, d.name), on_violation=declared(on_violation_file(home, d.name)))
         for _, d in sorted(found.items())
     ]
+
+
+def _as_routed(recorded: Deployment | None, now: Deployment) -> Deployment:
+    if recorded is None:
+        return now
+    version = recorded.version if now.weights.get(recorded.version) else now.version
+    return replace(recorded, version=version, weights=now.weights)
 
 
 def example(home: Home, deployment: Deployment) -> str:

@@ -39,6 +39,8 @@ _SOCKET_PATH_BYTES = 90
 _RELEASE = "SUPERVISORD_RELEASE"
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 _GUARD = "guard"
+# What outlived supervisord has as long as the slowest program to end by itself.
+_STOP_SECONDS = 15
 
 
 class Supervisor(ProgramFiles):
@@ -98,6 +100,7 @@ class Supervisor(ProgramFiles):
             added, changed, removed = rpc.reloadConfig()[0]
             for name in (*removed, *changed):
                 rpc.stopProcessGroup(name)
+                self._processes.end_outlived(name, _STOP_SECONDS)
                 rpc.removeProcessGroup(name)
             for name in (*added, *changed):
                 rpc.addProcessGroup(name)
@@ -114,6 +117,7 @@ class Supervisor(ProgramFiles):
         if self._state(name).state in _STARTED:
             with self._rpc() as rpc, _unless(_NOT_RUNNING):
                 rpc.stopProcess(name)
+            self._processes.end_outlived(name, _STOP_SECONDS)
 
     def states(self) -> dict[str, ProgramState]:
         with self._rpc() as rpc:

@@ -42,6 +42,18 @@ class Processes:
                 process.kill()
         _wait_for_the_end_of(others, seconds=10)
 
+    def end_outlived(self, name: str, seconds: float) -> None:
+        """Ends the program's process that outlived its supervisord, if it still runs: SIGTERM, then SIGKILL after
+        `seconds`. Nothing stands in for it while supervisord waits to start that again."""
+        pid = self._read().get(name)
+        members = [process for process in psutil.process_iter() if process.pid == pid]
+        for process in members:
+            if self._belongs(process, None, [process.pid]) and _name(process) == name:
+                with suppress(psutil.NoSuchProcess):
+                    process.terminate()
+                    _wait_for_the_end_of([process], seconds)
+                    process.kill()
+
     def outlived(self, session: int | None, files: Mapping[str, str]) -> set[str]:
         """Which of these programs still run after their supervisord died."""
         return set(_outlived(self.of(session), files))
@@ -79,6 +91,13 @@ def _ended(process: psutil.Process) -> bool:
 
 def _outlived(members: list[psutil.Process], files: Mapping[str, str]) -> dict[str, int]:
     return {name: process.pid for process in members if (name := _program(process, files)) is not None}
+
+
+def _name(process: psutil.Process) -> str | None:
+    try:
+        return process.environ().get("SUPERVISOR_PROCESS_NAME")
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
 
 
 def _program(process: psutil.Process, files: Mapping[str, str]) -> str | None:

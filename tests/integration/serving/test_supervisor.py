@@ -190,6 +190,29 @@ def test_what_outlives_supervisord_is_the_next_ones_to_stop_and_to_start_again(s
     assert wait_until(lambda: sleepers(supervisor) not in ([], [before]), seconds=10), "it is started again"
 
 
+@pytest.mark.parametrize("change", ["stopped", "another"])
+def test_what_outlived_supervisord_ends_even_while_nothing_stands_in_for_it(
+    supervisor: Supervisor, change: str
+) -> None:
+    supervisor.put(sleeper(outlives=True))
+    supervisor.update()
+    assert wait_until(lambda: running(supervisor), seconds=10)
+    process = psutil.Process(pid_of(supervisor))
+    kill_supervisord(supervisor)
+    # supervisord waits before it starts what died at once.
+    while not (stands_in := pid_of(supervisor)):
+        pass
+    os.kill(stands_in, signal.SIGKILL)
+    assert wait_until(lambda: pid_of(supervisor) != stands_in, seconds=10)
+    if change == "stopped":
+        supervisor.stop("sleeper")
+    else:
+        supervisor.put(sleeper(outlives=True, environment={"KEY": "another"}))
+        supervisor.update()
+    assert psutil.wait_procs([process], timeout=10)[0]
+    assert len(sleepers(supervisor)) == (change == "another")
+
+
 def test_what_is_to_run_in_another_way_does_not_outlive_supervisord(supervisor: Supervisor) -> None:
     supervisor.put(sleeper(outlives=True))
     supervisor.update()
