@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -46,11 +47,14 @@ def observations(text: str, version: str) -> Observations:
 def reward(text: str, version: str) -> Feedback:
     """What was fed back to a server on the answers of that version."""
     found = {one.name: one.value for one in parsed(text) if one.labels.get("answered") == version}
+    squares = found.get(f"{REWARD}_squares", 0.0)
     return Feedback(
         count=int(found.get(f"{REWARD}_count", 0)),
         total=found.get(f"{REWARD}_sum", 0.0),
         low=found.get(f"{REWARD}_low", 0.0),
         high=found.get(f"{REWARD}_high", 0.0),
+        # Of values that large it is not known, as of an earlier release.
+        squares=squares if math.isfinite(squares) else 0.0,
     )
 
 

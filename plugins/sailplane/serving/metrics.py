@@ -133,7 +133,7 @@ class _Rewards(Collector):
     def add(self, answered: str, reward: float) -> None:
         known = answered in self._found or len(self._found) < _MOST_ANSWERED
         name = answered if known else "unknown"
-        one = Feedback(count=1, total=reward, low=reward, high=reward)
+        one = Feedback(count=1, total=reward, low=reward, high=reward, squares=reward * reward)
         self._found[name] = self._found.get(name, Feedback()) + one
 
     def collect(self) -> Iterator[Metric]:
@@ -141,8 +141,10 @@ class _Rewards(Collector):
         family = SummaryMetricFamily(REWARD, "What was fed back on the answers of a version", labels=names)
         low = GaugeMetricFamily(f"{REWARD}_low", "The least of them", labels=names)
         high = GaugeMetricFamily(f"{REWARD}_high", "The largest of them", labels=names)
+        squares = GaugeMetricFamily(f"{REWARD}_squares", "The sum of their squares", labels=names)
         for answered, found in self._found.items():
             family.add_metric([*values, answered], count_value=found.count, sum_value=found.total)
             low.add_metric([*values, answered], found.low)
             high.add_metric([*values, answered], found.high)
-        yield from (family, low, high)
+            squares.add_metric([*values, answered], found.squares)
+        yield from (family, low, high, squares)

@@ -93,7 +93,7 @@ def test_every_decision_is_shown_with_its_evidence(served: Served, said: Callabl
     assert failed.endswith("of 1")
     told = lines[lines.index(failed) + 1]
     assert "fails above the limit" in told
-    assert "blocks of time, level 0.017" in told
+    assert "blocks of time, level 0.02" in told, "what the shadow has left is spent too"
     assert "rolling back -> failed" in lines[-1]
 
 

@@ -4,9 +4,11 @@ A slow disk or a failing neighbour makes answers that follow each other alike, s
 takes the difference from the champion in the same block as one observation of unknown variance. What both versions
 suffer at the same time cancels; what one suffers for a while counts as few observations. It is the anytime-valid t-test
 of Wang and Ramdas 2024, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance", with
-a normal prior of the standardised effect. The number of blocks is divided by their integrated autocorrelation time (the
-initial positive sequence of Geyer 1992, "Practical Markov chain Monte Carlo"). The test is approximate: it needs blocks
-that are long against an interruption of one version.
+two normal priors of the standardised effect. The number of blocks is divided by their integrated autocorrelation time
+(the initial positive sequence of Geyer 1992, "Practical Markov chain Monte Carlo"). The test is approximate: it needs
+blocks that are long against an interruption of one version.
+
+The blocks vary at least as much as independent values would, so that few requests, or rare values, are no proof.
 """
 
 from __future__ import annotations
@@ -18,41 +20,52 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # At this number, neighbours are merged in pairs: the state stays small, however long a phase is.
 MOST: Final = 64
-# A block that is tested has at least this many of the canary's answers, and lasts so many seconds.
+# A block that is tested has at least this many of the canary's answers.
 REQUESTS: Final = 25.0
-SECONDS: Final = 5.0
-# With fewer blocks there is no evidence.
+# With fewer blocks, or less time, there is no evidence: an interruption may have lasted for most of it.
 LEAST: Final = 8
-# The prior's precision of the effect, in standard deviations of a block.
-_PRECISION: Final = 4.0
+SECONDS: Final = 40.0
+# The prior's precisions of the effect, in standard deviations of a block, and their weights: an effect that 60 blocks
+# show, and one that eight do.
+_PRIORS: Final = ((4.0, 0.75), (0.5, 0.25))
 
 
 @dataclass(frozen=True)
 class Tested:
-    """`evidence`: the logarithm of the e-process; `spread`: the standard error of the mean difference;
-    `independent`: so many independent blocks tell as much."""
+    """`mean`: of the difference, in the same time; `spread`: its standard error; `independent`: so many independent
+    blocks tell as much; `evidence`: the logarithm of the e-process, which may be looked at at any time; `p`: Student's
+    p-value, which may be looked at once."""
 
     blocks: int
-    evidence: float = 0.0
+    mean: float = math.nan
     spread: float = math.nan
     independent: float = 0.0
+    evidence: float = 0.0
+    p: float = 1.0
 
-    def turns(self, limit: float, level: float) -> float | None:
-        """The estimate from which, with the same spread, the evidence is enough at that level."""
-        if self.blocks < LEAST or self.independent < 2:
+    @property
+    def enough(self) -> bool:
+        """Whether there are blocks enough for a test."""
+        return self.independent > 0
+
+    def reach(self, level: float, *, once: bool) -> float | None:
+        """How far the mean must be from what is allowed until the test fails at that level."""
+        if not self.enough:
             return None
+        if once:
+            return self.spread * float(-stdtrit(self.independent - 1, level))
 
         def lacks(t: float) -> float:
             return _evidence(t, self.independent) - math.log(1 / level)
 
-        return limit + self.spread * float(brentq(lacks, 0.0, 1e6, xtol=1e-3)) if lacks(1e6) > 0 else None
+        return self.spread * float(brentq(lacks, 0.0, 1e6, xtol=1e-3)) if lacks(1e6) > 0 else None
 
 
 def longer(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) -> Mapping[str, Any]:
@@ -65,73 +78,85 @@ def longer(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) ->
     return {"rows": rows}
 
 
-def counts(blocks: Mapping[str, Any], place: int) -> NDArray[np.float64]:
-    """[blocks, 5]: the seconds, and of the quantity at `place` count and total of the canary and of the champion."""
-    rows = np.array(blocks.get("rows", ()), dtype=float)
-    if not len(rows) or rows.shape[1] < 5 + 4 * place:
+def table(blocks: Mapping[str, Any]) -> NDArray[np.float64]:
+    """[blocks, 1 + 4 * quantities]: the seconds, and of each quantity count and total of the canary and of the
+    champion."""
+    rows = blocks.get("rows", ())
+    return np.array(rows, dtype=float) if rows else np.zeros((0, 1))
+
+
+def counts(table: NDArray[np.float64], place: int) -> NDArray[np.float64]:
+    """[blocks, 5]: the seconds, and the four numbers of the quantity at `place`."""
+    if table.shape[1] < 5 + 4 * place:
         return np.zeros((0, 5))
-    return np.asarray(rows[:, [0, *range(1 + 4 * place, 5 + 4 * place)]])
+    return np.asarray(table[:, [0, *range(1 + 4 * place, 5 + 4 * place)]])
 
 
-def worse(found: NDArray[np.float64], tolerance: float, *, binary: bool = True) -> Tested:
-    """Against "in the same time the canary's mean is at most the champion's + `tolerance`"."""
+def worse(found: NDArray[np.float64], tolerance: float, variance: float | None = None) -> Tested:
+    """Against "in the same time the canary's mean is at most the champion's + `tolerance`".
+
+    :param variance: of one value; None for values of 0 and 1, of which the mean tells it
+    """
     merged = _merged(found, champion=True)
-    if len(merged) < LEAST:
+    if _few(merged):
         return Tested(len(merged))
     _, n, x, m, y = merged.T
-    pooled = _variance((x.sum() + y.sum()) / (n.sum() + m.sum())) if binary else 0.0
-    return _tested(x / n - y / m - tolerance, n * m / (n + m), pooled)
+    variance = of_binary((x.sum() + y.sum()) / (n.sum() + m.sum())) if variance is None else variance
+    return _tested(x / n - y / m, tolerance, n * m / (n + m), variance)
 
 
 def above(found: NDArray[np.float64], limit: float) -> Tested:
     """Against "the canary's mean is at most `limit`"."""
     merged = _merged(found, champion=False)
-    if len(merged) < LEAST:
+    if _few(merged):
         return Tested(len(merged))
     _, n, x, _, _ = merged.T
-    return _tested(x / n - limit, n, _variance(x.sum() / n.sum()))
+    return _tested(x / n, limit, n, of_binary(x.sum() / n.sum()))
 
 
-def _variance(mean: float) -> float:
+def _few(merged: NDArray[np.float64]) -> bool:
+    return len(merged) < LEAST or merged[:, 0].sum() < SECONDS
+
+
+def of_binary(mean: float) -> float:
+    """The variance of values of 0 and 1 with that mean, and the largest one of values between."""
     mean = min(max(mean, 1e-6), 1 - 1e-6)
     return mean * (1 - mean)
 
 
 def _merged(found: NDArray[np.float64], *, champion: bool) -> NDArray[np.float64]:
-    """Neighbours together until they last long enough and have enough answers; what is left goes to the last block."""
-    made: list[NDArray[np.float64]] = []
-    current = np.zeros(5)
-    for row in found:
-        current = current + row
-        if current[0] >= SECONDS and current[1] >= REQUESTS and (current[3] or not champion):
-            made.append(current)
-            current = np.zeros(5)
-    if made:
-        made[-1] = made[-1] + current
-    return np.array(made).reshape(-1, 5)
+    """Neighbours together until they have enough answers; what is left goes to the last block."""
+    ends: list[int] = []
+    mine = its = 0.0
+    for place, (_, count, _, other, _) in enumerate(found.tolist()):
+        mine, its = mine + count, its + other
+        if mine >= REQUESTS and (its or not champion):
+            ends.append(place + 1)
+            mine = its = 0.0
+    return np.add.reduceat(found, [0, *ends[:-1]], axis=0) if ends else np.zeros((0, 5))
 
 
-def _tested(difference: NDArray[np.float64], weight: NDArray[np.float64], pooled: float) -> Tested:
-    """`pooled`: the variance that an independent 0 or 1 has, by which the blocks vary at least by a quarter."""
-    blocks, share = len(difference), weight / weight.sum()
-    mean = float(share @ difference)
-    rest = share * (difference - mean)
-    variance = float(rest @ rest) * blocks / (blocks - 1)
-    # Values that are no 0 or 1 vary less; blocks that are alike by chance are not taken at their word.
-    variance = max(variance, 0.25 * pooled / weight.sum(), 1e-18)
+def _tested(values: NDArray[np.float64], limit: float, weight: NDArray[np.float64], single: float) -> Tested:
+    """`single`: the variance of one independent value. Blocks that are alike by chance vary less than its part of it,
+    as those of a version on which nothing rare has come yet, and are not taken at their word."""
+    blocks, share = len(values), weight / weight.sum()
+    mean = float(share @ values)
+    rest = share * (values - mean)
+    variance = max(float(rest @ rest) * blocks / (blocks - 1), single / weight.sum(), 1e-18)
     alike = _alike(rest, variance)
     spread = math.sqrt(variance * alike)
     independent = max(blocks / alike, 2.0)
-    evidence = _evidence(mean / spread, independent) if mean > 0 else 0.0
-    return Tested(blocks, evidence, spread, independent)
+    t = (mean - limit) / spread
+    return Tested(blocks, mean, spread, independent, _evidence(t, independent), float(stdtr(independent - 1, -t)))
 
 
 def _alike(rest: NDArray[np.float64], squares: float) -> float:
-    """The integrated autocorrelation time, in blocks; at least 1."""
+    """The integrated autocorrelation time, in blocks; at least 1. It ends with a correlation that 5% of independent
+    blocks show by chance."""
     total = 0.0
     for lag in range(1, len(rest) // 2):
         correlation = float(rest[:-lag] @ rest[lag:]) / squares
-        if correlation <= 0:
+        if correlation <= 1.645 / math.sqrt(len(rest)):
             break
         total += correlation
     return 1 + 2 * total
@@ -140,9 +165,13 @@ def _alike(rest: NDArray[np.float64], squares: float) -> float:
 def _evidence(t: float, count: float) -> float:
     """The logarithm, against a mean of at most 0, of a t statistic of `count` observations."""
     part = t * t / (t * t + count - 1)
-    both = 0.5 * math.log(_PRECISION / (_PRECISION + count))
-    shrunk = count * part / (count + _PRECISION)
-    both -= 0.5 * count * math.log1p(-shrunk)
+    logs = [math.log(weight) + _with(prior, part, t, count) for prior, weight in _PRIORS]
+    return float(np.logaddexp.reduce(logs))
+
+
+def _with(precision: float, part: float, t: float, count: float) -> float:
+    shrunk = count * part / (count + precision)
+    both = 0.5 * math.log(precision / (precision + count)) - 0.5 * count * math.log1p(-shrunk)
     # The prior is of effects above 0 alone.
-    upper = float(stdtr(count, math.sqrt(count * shrunk / max(1 - shrunk, 1e-12))))
-    return both + math.log(2 * upper)
+    place = math.copysign(math.sqrt(count * shrunk / max(1 - shrunk, 1e-12)), t)
+    return both + math.log(max(2 * float(stdtr(count, place)), 1e-300))

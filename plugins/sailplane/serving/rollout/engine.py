@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sailplane.serving.rollout.blocks import longer
-from sailplane.serving.rollout.checks import Seen, judge, quantities
+from sailplane.serving.rollout.blocks import longer, table
+from sailplane.serving.rollout.checks import carried, concluded, judge, quantities
+from sailplane.serving.rollout.comparisons import Seen
 from sailplane.serving.rollout.findings import Finding
 from sailplane.serving.rollout.observations import Observations
 from sailplane.serving.rollout.plan import Rollout
@@ -164,7 +165,14 @@ def _seen(plan: Rollout, state: State) -> Seen:
     paired = state.phase == "shadowing"
     least = plan.shadow_seconds if paired else plan.bake_seconds
     elapsed = min(state.watched / least, 1.0) if least else 1.0
-    return Seen(state.canary.seen, state.champion.seen, paired=paired, blocks=state.blocks, elapsed=elapsed)
+    return Seen(
+        state.canary.seen,
+        state.champion.seen,
+        paired=paired,
+        blocks=table(state.blocks),
+        elapsed=elapsed,
+        carried=state.carried,
+    )
 
 
 def _watched(plan: Rollout, state: State) -> tuple[State, tuple[Finding, ...]]:
@@ -172,20 +180,25 @@ def _watched(plan: Rollout, state: State) -> tuple[State, tuple[Finding, ...]]:
     least = plan.shadow_seconds if shadowing else plan.bake_seconds
     over = state.watched >= least
     found = judge(plan, _seen(plan, state), over=over)
+    if passed := over and all(finding.outcome == "passed" for finding in found):
+        found = concluded(found)
     if failed := [str(finding) for finding in found if finding.failed]:
         return failing(state, "; ".join(failed)), found
     if not over:
         return state, found
-    if all(finding.outcome == "passed" for finding in found):
-        return _passed(plan, state), found
+    if passed:
+        return _passed(plan, state, found), found
     if state.watched < least + plan.extend_seconds:
         return state, found
+    if short := [str(finding) for finding in found if finding.waits]:
+        return failing(state, "; ".join(short)), found
     if plan.too_few == "pass":
-        return _passed(plan, state), found
+        return _passed(plan, state, found), found
     few = [f"{finding.check}: {finding.count}" for finding in found if finding.outcome == "undecided"]
     told = f"not enough requests within {plan.extend} more: {'; '.join(few)}, expected {plan.min_requests}"
     return failing(state, told), found
 
 
-def _passed(plan: Rollout, state: State) -> State:
+def _passed(plan: Rollout, state: State, found: tuple[Finding, ...]) -> State:
+    state = replace(state, carried={**state.carried, **carried(found)})
     return _at(plan, state, 0 if state.phase == "shadowing" else state.step + 1)

@@ -68,12 +68,14 @@ class Histogram(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback(Record):
-    """Of one metric: how many values came back, what they add up to, and the least and the largest so far."""
+    """Of one metric: how many values came back, what they and their squares add up to, and the least and the largest so
+    far. `squares` is 0 where a server of an earlier release counts."""
 
     count: int = 0
     total: float = 0.0
     low: float = 0.0
     high: float = 0.0
+    squares: float = 0.0
 
     def __add__(self, other: Self) -> Self:
         if not (self.count and other.count):
@@ -83,6 +85,7 @@ class Feedback(Record):
             total=self.total + other.total,
             low=min(self.low, other.low),
             high=max(self.high, other.high),
+            squares=self.squares + other.squares,
         )
 
     def since(self, earlier: Self) -> Self:
@@ -91,7 +94,8 @@ class Feedback(Record):
         if self.count < earlier.count:
             return type(self)()
         count, total = self.count - earlier.count, self.total - earlier.total
-        return type(self)(count=count, total=total, low=self.low, high=self.high)
+        squares = max(self.squares - earlier.squares, 0.0)
+        return type(self)(count=count, total=total, low=self.low, high=self.high, squares=squares)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ class State(Record):
     :param looked: when that was last, in seconds since 1970
     :param blocks: what both versions did in this phase, by blocks of time (blocks.py); empty where an older release
         began the phase
+    :param carried: by check, the level that the steps before left of theirs (checks.py)
     :param reason: why it is rolled back
     """
 
@@ -53,6 +54,7 @@ class State(Record):
     canary: Counted = field(default_factory=Counted)
     champion: Counted = field(default_factory=Counted)
     blocks: Mapping[str, Any] = field(default_factory=dict)
+    carried: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
 
     @property
@@ -66,7 +68,7 @@ class State(Record):
 
     def entering(self, phase: Phase, step: int = 0, reason: str = "") -> State:
         """Anew: nothing is counted yet."""
-        return State(phase=phase, step=step, looked=self.looked, reason=reason or self.reason)
+        return State(phase=phase, step=step, looked=self.looked, carried=self.carried, reason=reason or self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)

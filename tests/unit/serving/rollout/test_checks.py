@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from sailplane.serving.rollout.checks import Seen, judge, quantities
+from sailplane.serving.rollout import blocks
+from sailplane.serving.rollout.checks import carried, concluded, judge, quantities
+from sailplane.serving.rollout.comparisons import Seen
 from sailplane.serving.rollout.declared import Check, ErrorRate, Latency, Metric, PredictionDrift
 from sailplane.serving.rollout.findings import Finding
 from sailplane.serving.rollout.observations import (
@@ -31,17 +33,20 @@ def rewards(count: int, mean: float) -> Observations:
     return of(count, feedback={"reward": Feedback(count=count, total=count * mean, low=0.0, high=1.0)})
 
 
-def even(plan: Rollout, canary: Observations, champion: Observations, seconds: int = 40) -> dict[str, object]:
+def even(plan: Rollout, canary: Observations, champion: Observations, seconds: int = 40) -> np.ndarray:
     """The same in each of so many blocks."""
     row = [number / seconds for number in quantities(plan, canary, champion)]
-    return {"rows": [[5.0, *row]] * seconds}
+    return blocks.table({"rows": [[5.0, *row]] * seconds})
 
 
 def found(check: Check, canary: Observations, champion: Observations | None = None, **others: bool) -> list[Finding]:
     plan = Rollout(steps=[10, 100], checks=[check])
     champion = champion or of(9 * canary.requests)
     seen = Seen(canary, champion, paired=others.pop("paired", False), blocks=even(plan, canary, champion))
-    findings = judge(plan, seen, over=others.pop("over", True))
+    over = others.pop("over", True)
+    findings = judge(plan, seen, over=over)
+    if over and all(finding.outcome == "passed" for finding in findings):
+        findings = concluded(findings)
     assert [Finding.from_dict(json.loads(json.dumps(one.to_dict(), allow_nan=False))) for one in findings] == [
         *findings
     ]
@@ -80,8 +85,8 @@ def test_both_limits_of_an_error_rate_are_two_findings() -> None:
 
 
 def test_a_version_that_answers_nothing_but_errors_is_found_out_within_a_few_requests() -> None:
-    assert outcomes(ErrorRate(maximum=0.01), of(4, 4), over=False) == ["failed"]
-    assert outcomes(ErrorRate(worse_by=0.01), of(6, 6), of(600, 3), over=False) == ["failed"]
+    assert outcomes(ErrorRate(maximum=0.01), of(6, 6), over=False) == ["failed"]
+    assert outcomes(ErrorRate(worse_by=0.01), of(8, 8), of(800, 4), over=False) == ["failed"]
 
 
 def test_more_errors_than_requests_as_counters_may_say_that_are_not_read_at_once_are_all_errors() -> None:
@@ -227,3 +232,30 @@ def looked_at(random: np.random.Generator, requests: int) -> Observations:
         predictions=histogram(random.beta(2, 5, requests)),
         feedback={"reward": Feedback(count=requests, total=float(rewarded.sum()), low=0.0, high=1.0)},
     )
+
+
+def test_a_step_that_is_too_short_for_blocks_waits_if_independent_requests_would_have_failed() -> None:
+    plan = Rollout(steps=[10, 100], checks=[ErrorRate(worse_by=0.01)])
+    canary, champion = of(200, 20), of(1800, 18)
+    (short,) = judge(plan, Seen(canary, champion, blocks=even(plan, canary, champion, seconds=1)), over=True)
+    assert (short.outcome, short.waits) == ("undecided", True)
+    assert "too short to tell" in short.explained()
+    (good,) = judge(plan, Seen(of(200, 2), champion, blocks=even(plan, of(200, 2), champion, seconds=1)), over=True)
+    assert (good.outcome, good.waits) == ("passed", False)
+
+
+def test_rewards_of_which_none_came_yet_by_chance_are_no_proof() -> None:
+    """Of rewards of 1 in a hundred, 200 requests have none with a probability of 13%."""
+    assert outcomes(Metric(metric="reward", worse_by=0.001), rewards(200, 0.0), rewards(19_800, 0.01)) == ["passed"]
+
+
+def test_what_a_step_has_left_of_its_level_goes_to_the_next_one_and_evidence_lets_it_grow() -> None:
+    good, bad = (
+        Finding(check=name, count=1, estimate=0.0, limit=0.0, level=0.01, evidence=evidence)
+        for name, evidence in (("good", -0.5), ("bad", 0.5))
+    )
+    left = carried([good, bad])
+    assert left["good"] < 0.01 < left["bad"] < 1
+    plan = Rollout(steps=[10, 100], checks=[ErrorRate(worse_by=0.01)])
+    (found,) = judge(plan, Seen(of(200), of(1800), carried={"error rate against the champion": 0.02}), over=True)
+    assert found.level == pytest.approx(plan.level + 0.02)

@@ -51,7 +51,7 @@ def test_a_version_that_fails_is_taken_back_at_the_look_that_finds_it(served: Se
 
 def test_every_decision_is_kept_with_its_time_and_what_it_was_made_on(served: Served, ledger: Ledger) -> None:
     served.until(lambda state: state.stage == "baking 0")
-    served.look(failing=0.9)
+    served.look(failing=1.0)
     *_, back, _failed = entries.decisions(ledger, NAME, CANARY)
     assert (back.before, back.after, back.time) == ("baking 0", "rolling back", served.clock.now)
     (finding,) = back.findings

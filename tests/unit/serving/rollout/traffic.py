@@ -26,7 +26,8 @@ class Version:
 
     :param stalls: a second: each lasts 1 to 20 s, in which every answer is slow
     :param bursts: a second: each lasts 1 to 20 s, in which a share of `burst_errors` fails
-    :param reward: the mean of beta distributed rewards with a standard deviation of `deviation`
+    :param reward: the mean of beta distributed rewards with a standard deviation of `deviation`; of 0 and 1 if that
+        is 0
     :param scores: the beta distribution's parameters
     """
 
@@ -140,8 +141,11 @@ def _answers(
     failed = random.random(count) < np.where(_within(at, one.bursts, seconds, random), one.burst_errors, one.errors)
     slow = _uniform(count, one.memory, random) > 1 - one.slow
     slow |= _within(at, one.stalls, seconds, random)
-    spread = one.reward * (1 - one.reward) / one.deviation**2 - 1
-    reward = random.beta(one.reward * spread, (1 - one.reward) * spread, count)
+    if one.deviation:
+        spread = one.reward * (1 - one.reward) / one.deviation**2 - 1
+        reward = random.beta(one.reward * spread, (1 - one.reward) * spread, count)
+    else:
+        reward = (random.random(count) < one.reward).astype(float)
     score = random.beta(*one.scores, count) if who is None else who[1]
     return Answers(at.astype(int), failed, slow, score, reward)
 
@@ -167,12 +171,18 @@ def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Obser
     """The totals after each second, from 0 on."""
     latency = _by_second(answers, np.where(answers.slow, 2 * LIMIT, LIMIT / 5), LATENCY_BOUNDS, seconds)
     scored = _by_second(answers, answers.score, PREDICTION_BOUNDS, seconds)
-    requests, errors, rewards = (
+    requests, errors, rewards, squares = (
         np.bincount(answers.second, weights=weights, minlength=seconds).cumsum()
-        for weights in (None, answers.failed, answers.reward)
+        for weights in (None, answers.failed, answers.reward, answers.reward**2)
     )
     for second in range(seconds):
-        feedback = Feedback(count=int(requests[second]), total=float(rewards[second]), low=0.0, high=1.0)
+        feedback = Feedback(
+            count=int(requests[second]),
+            total=float(rewards[second]),
+            low=0.0,
+            high=1.0,
+            squares=float(squares[second]),
+        )
         yield Observations(
             started=1.0,
             requests=int(requests[second]),
