@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self, get_type_hints
 
@@ -30,7 +31,7 @@ class Record:
     def content(self) -> dict[str, Any]:
         """The fields alone: for a digest, for a comparison, and as a part of another document."""
         values = ((f, getattr(self, f.name)) for f in fields(self))
-        return {f.name: _plain(value) for f, value in values if not (f.metadata.get("sparse") and value == f.default)}
+        return {f.name: _plain(value) for f, value in values if not (f.metadata.get("sparse") and value == _default(f))}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -40,6 +41,10 @@ class Record:
             raise DataError("read record", cls.__name__, got=got, expected=f"version {VERSION} or older", remedy=remedy)
         hints = get_type_hints(cls)
         return cls(**{f.name: _typed(hints[f.name], values[f.name]) for f in fields(cls) if f.name in values})
+
+
+def _default(of: dataclasses.Field[Any]) -> Any:
+    return of.default if of.default_factory is MISSING else of.default_factory()
 
 
 def _plain(value: Any) -> Any:
@@ -269,7 +274,8 @@ class Evaluation(Record):
 
     `reasons` are the rules as sentences, and what else a person should know; `details` and `report` the URIs of all
     that was measured, and of the page that shows it; `approval` is None where nobody was asked. `held` says why a
-    rollback held deployments of the model when it was judged.
+    rollback held deployments of the model when it was judged. `day_gains` says by ISO day how much better than the
+    champion the model is on that day's rows, in the gate's metric.
     """
 
     model: str
@@ -285,6 +291,7 @@ class Evaluation(Record):
     report: str | None = None
     approval: Approval | None = None
     held: str | None = field(default=None, metadata=SPARSE)
+    day_gains: Mapping[str, float] = field(default_factory=dict, metadata=SPARSE)
 
     @property
     def against(self) -> tuple[str, ...]:

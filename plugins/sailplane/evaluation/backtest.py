@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation import slices
 from sailplane.evaluation.contenders import rows_of
+from sailplane.evaluation.daily import DailyEvidence, day_gains, expected_false_promotions, limit_said
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.history import Judged
+from sailplane.evaluation.history import Judged, counted
 from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
 from sailplane.evaluation.judge import gain_at_least
 from sailplane.evaluation.metrics import metrics
@@ -46,6 +47,7 @@ class Day(Record):
     `pipeline` is the model of the day, `frozen` the first day's, `champion` the one that the gate had shipped last
     before, on `champion_day`; the gate compared with that one. `dataset` is the version of the data, whose manifest
     names the partitions; `pipeline` is None where that model does not score the rows, and `frozen` as long as none did;
+    `evidence` is the e-process of the `counted` days since that champion took over, None where the gate has none;
     `revised` are its days that were corrected since they were first ingested, so that it may hold
     more than was known then."""
 
@@ -62,15 +64,21 @@ class Day(Record):
     reasons: tuple[str, ...]
     dataset: str = ""
     revised: tuple[str, ...] = ()
+    evidence: float | None = None
+    counted: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backtest(Record):
-    """In the order of the days. `metric` is the one that the gate goes by."""
+    """In the order of the days. `metric` is the one that the gate goes by; `false_promotions` is how many it makes a
+    year at most, on average, if no model is better than its champion; None without a limit; `limit` says the same in
+    words."""
 
     model: str
     metric: str
     days: tuple[Day, ...]
+    false_promotions: float | None = None
+    limit: str = ""
 
     @property
     def shipped(self) -> int:
@@ -105,7 +113,14 @@ def backtest(
         for run in runs:
             tell(run.day)
             days.append(past.day(run))
-    return Backtest(model=runs[-1].evaluation.model, metric=_gate(runs[-1]).metric, days=tuple(days))
+    gate = _gate(runs[-1])
+    return Backtest(
+        model=runs[-1].evaluation.model,
+        metric=gate.metric,
+        days=tuple(days),
+        false_promotions=expected_false_promotions(gate),
+        limit=limit_said(gate),
+    )
 
 
 def one_a_day(judged: Iterable[Judged]) -> list[Judged]:
@@ -150,12 +165,13 @@ class _Contender:
 
 
 class _Past:
-    """Goes through the days; knows the first model, and the one that the gate shipped last."""
+    """Goes through the days; knows the first model, the one that the gate shipped last, and the gains over it."""
 
     def __init__(self, storage: Storage, scratch: Path) -> None:
         self._storage, self._scratch = storage, scratch
         self._first: _Contender | None = None
         self._champion: _Contender | None = None
+        self._gains: dict[str, float] = {}
 
     def day(self, run: Judged) -> Day:
         evaluation, gate, champion = run.evaluation, _gate(run), self._champion
@@ -169,10 +185,12 @@ class _Past:
         measured.pop("champion", None)
         if champion:
             measured["champion"] = metrics(rows.target, scores["champion"])
-        evidence = _evidence(gate, rows, scores, measured)
+        self._gains = counted([self._gains, day_gains(gate, rows.target, rows.days, scores)])
+        daily = DailyEvidence.of(gate, self._gains) if champion else None
+        evidence = _evidence(gate, rows, scores, measured, daily)
         rules = _rules(gate, evidence, evaluation)
         if ships := all(rule.passed for rule in rules):
-            self._champion = own
+            self._champion, self._gains = own, {}
         return Day(
             day=run.day,
             as_of=evaluation.run.as_of,
@@ -187,6 +205,8 @@ class _Past:
             reasons=reasons(gate, evidence, rules),
             dataset=evaluation.run.dataset.version,
             revised=evaluation.run.dataset.revised,
+            evidence=daily.evidence if daily else None,
+            counted=daily.days if daily else 0,
         )
 
     def _day_without_model(self, own: _Contender, dag_run: str) -> Day:
@@ -223,13 +243,18 @@ def _metrics(contender: _Contender | None, rows: _Rows) -> Metrics | None:
 
 
 def _evidence(
-    gate: Gate, rows: _Rows, scores: Mapping[str, NDArray[np.floating]], measured: Mapping[str, Metrics]
+    gate: Gate,
+    rows: _Rows,
+    scores: Mapping[str, NDArray[np.floating]],
+    measured: Mapping[str, Metrics],
+    daily: DailyEvidence | None,
 ) -> Evidence:
     known = Intervals.of(clusters_of(gate.cluster, rows.inputs, rows.days), rows.target, scores)
     judged = slices.judged(gate, slices.groups(gate, rows.inputs), rows.target, scores, known.clusters)
     return Evidence(
         metrics=measured,
         gain_at_least=gain_at_least(gate, known, measured),
+        daily=daily,
         clusters=clusters_said(gate.cluster, known.clusters.count),
         slices=tuple(judged),
     )

@@ -30,8 +30,10 @@ class Gate:
     :param minimum: what the metric must reach, champion or not; without it an AUC must reach 0.55
     :param maximum: the same for a metric of which less is better
     :param beat_champion_by: the challenger must be better than the champion by more than this
-    :param confidence: how sure that must be, as 0.95: the lower bound of the one-sided interval of the difference, on
-        the same rows, must be above `beat_champion_by`. Without it the difference itself must be
+    :param confidence: how sure that must be, as 0.95, over all evaluations against one champion: the days since it
+        took over, each counted once, must be that much evidence (`sailplane.evaluation.sequence`). With a `cluster`
+        other than the day, the lower bound of the one-sided interval of the difference must be above
+        `beat_champion_by`, for each evaluation alone. Without a confidence the difference itself must be
     :param baseline: how much worse than the baseline the model may be. It is rejected if the one-sided interval of the
         difference, with `confidence` or 0.95, says that it is worse than that; None lets any model pass
     :param cluster: what counts as independent: `"day"`, the days of the dataset; `"row"`; or a column, like a customer
@@ -94,6 +96,11 @@ class Gate:
     def level(self) -> float:
         """How often a rule may be wrong that says that the model is worse."""
         return 1 - (CONFIDENCE if self.confidence is None else self.confidence)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the confidence holds over all evaluations against one champion, not for each of them alone."""
+        return self.confidence is not None and self.cluster == DAY
 
     @property
     def sign(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import evaluations as table
-from sailplane.records import Evaluation, Interval, Record
+from sailplane.records import Evaluation, Interval, Model, Record
 from sailplane.storage import Storage
 
 # Prefix of the copies' file names.
@@ -102,6 +102,39 @@ def newest(ledger: Ledger) -> list[Judged]:
     with ledger.begin() as connection:
         found = {row["model"]: row for row in connection.execute(query).mappings()}
     return [_judged(found[model]) for model in sorted(found)]
+
+
+@persistent
+def counted_gains(
+    ledger: Ledger, champion: Model | None, metric: str, *, as_of: datetime, dag: str, dag_run: str
+) -> dict[str, float]:
+    """The gain over the champion of each day, by the first evaluation that has it, in the order of their as-of.
+
+    Counts what was judged by this metric from the champion's as-of to this one, of any DAG, but neither backfills nor
+    this DAG run, so that a retry gives the same. Evaluations from before the champion would look at days that it knows.
+    """
+    if champion is None:
+        return {}
+    here = sa.and_(table.c.model == champion.name, table.c.kind != "backfill", table.c.as_of <= as_of.timestamp())
+    others = sa.not_(_same(dag, dag_run, champion.name))
+    query = sa.select(table).where(here, table.c.as_of >= champion.as_of.timestamp(), others)
+    with ledger.begin() as connection:
+        rows = connection.execute(query.order_by(table.c.as_of, table.c.created)).mappings()
+        found = [_judged(row) for row in rows]
+    return counted(
+        one.evaluation.day_gains
+        for one in found
+        if one.evaluation.champion == champion.version and one.gate.get("metric", "auc") == metric
+    )
+
+
+def counted(evaluations: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The gain of each day by the first evaluation that has it, in the order in which they were counted."""
+    found: dict[str, float] = {}
+    for gains in evaluations:
+        for day in sorted(gains):
+            found.setdefault(day, gains[day])
+    return found
 
 
 def _same(dag: str, dag_run: str, model: str) -> sa.ColumnElement[bool]:

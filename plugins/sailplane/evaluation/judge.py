@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 
 from sailplane.evaluation import diagnostics, slices, unscored
 from sailplane.evaluation.contenders import Tested, contenders, rows_of, tested
+from sailplane.evaluation.daily import DailyEvidence, day_gains
 from sailplane.evaluation.details import Details, Difference, Measured, details_path
 from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.history import counted
 from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
 from sailplane.evaluation.metrics import classes
 from sailplane.evaluation.serves import asked
@@ -26,12 +29,15 @@ def evaluate(
     baseline: str | None = None,
     champion: Model | None = None,
     gate: Gate | None = None,
+    past: Mapping[str, float] = MappingProxyType({}),
 ) -> Evaluation:
     """Score each contender on the test window of the run's dataset, rows on which none was trained or chosen, and keep
     all that was found as runs/<run>/evaluation.json. What is the same gives the same, to the bit, but for latency.
 
     :param baseline: URI of the baseline's bundle
     :param champion: the version that is served now
+    :param past: the gains of the days that earlier evaluations against this champion counted, in their order, as
+        `history.counted_gains` gives them
 
     A challenger that does not score each row, because its graph or feature code raises or gives NaN, is rejected; a
     baseline that does not is left out. Raises LabelError for a window without labels, DataError for one with a single
@@ -46,9 +52,11 @@ def evaluate(
         test = tested(found, rows, target, days)
         known = Intervals.of(clusters_of(gate.cluster, rows, days), target, test.scores)
         if rules := unscored.rejected(test.unscored):
-            told, details = reasons_of(rules), _unscored_details(gate, test, known)
+            told, details, gains = reasons_of(rules), _unscored_details(gate, test, known), {}
         else:
-            evidence = _evidence(gate, run, champion, found.challenger, test, known, groups)
+            gains = day_gains(gate, target, days, test.scores)
+            daily = DailyEvidence.of(gate, counted([past, gains]))
+            evidence = _evidence(gate, run, champion, found.challenger, test, known, groups, daily)
             rules = verdict(gate, evidence)
             told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, known, evidence)
     storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
@@ -63,6 +71,7 @@ def evaluate(
         reasons=(*told, *unscored.notes(test.unscored)),
         rules=rules,
         details=storage.uri(details_path(run.id)),
+        day_gains=gains,
     )
 
 
@@ -74,11 +83,13 @@ def _evidence(
     test: Tested,
     known: Intervals,
     groups: list[slices.Group],
+    daily: DailyEvidence | None,
 ) -> Evidence:
     fault, latency_ms = asked(challenger)
     return Evidence(
         metrics=test.metrics,
         gain_at_least=gain_at_least(gate, known, test.metrics),
+        daily=daily,
         over_baseline_at_most=over_baseline_at_most(gate, known, test.metrics),
         clusters=clusters_said(gate.cluster, known.clusters.count),
         slices=tuple(slices.judged(gate, groups, test.target, test.known("challenger", "champion"), known.clusters)),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sailplane.evaluation.daily import DailyEvidence, limit_said
 from sailplane.evaluation.details import Slice
 from sailplane.evaluation.gate import Gate
 from sailplane.records import Rule
@@ -19,6 +20,7 @@ class Evidence:
 
     :param metrics: by contender: `challenger`, and where there are such `baseline`, `champion`
     :param gain_at_least: the lower bound of how much better than the champion, with the gate's confidence
+    :param daily: the evidence of all days since the champion took over, where the gate counts days
     :param over_baseline_at_most: the upper bound of how much better than the baseline
     :param clusters: how many of what the intervals rest on, as `7 days`
     :param fault: why the bundle does not serve
@@ -28,6 +30,7 @@ class Evidence:
 
     metrics: Metrics
     gain_at_least: float | None = None
+    daily: DailyEvidence | None = None
     over_baseline_at_most: float | None = None
     clusters: str = ""
     slices: Sequence[Slice] = ()
@@ -47,6 +50,8 @@ def reasons(gate: Gate, evidence: Evidence, rules: Sequence[Rule]) -> tuple[str,
     told = list(reasons_of(rules))
     if "champion" not in evidence.metrics:
         told.append(f"no champion yet: only the {_limit(gate)} counts")
+    else:
+        told.append(limit_said(gate))
     if "baseline" in evidence.metrics and gate.baseline is None:
         told.append(_against_baseline(gate, got, evidence.metrics["baseline"][gate.metric]))
     return tuple(told)
@@ -88,11 +93,20 @@ def _champion(gate: Gate, got: float, champion: float, evidence: Evidence) -> Ru
     gain, told = gate.gain(got - champion), f"{gate.metric} {got:.4f}"
     if gate.confidence is None:
         return Rule(name="champion", passed=gain > gate.beat_champion_by, got=told, expected=expected)
+    if gate.sequential:
+        return _in_sequence(gate, gain, f"{told}, a gain of {gain:+.4f}", expected, evidence.daily)
     passed = at_least is not None and at_least > gate.beat_champion_by
     sure = f"{gate.confidence:.4g}"
     bound = "no interval" if at_least is None else f"with confidence {sure} at least {at_least:+.4f}"
     told += f", a gain of {gain:+.4f}, {bound}{_from(evidence)}"
     return Rule(name="champion", passed=passed, got=told, expected=f"{expected} with confidence {sure}")
+
+
+def _in_sequence(gate: Gate, gain: float, told: str, expected: str, found: DailyEvidence | None) -> Rule:
+    """Both this window and all days since the champion took over must say so."""
+    passed = found is not None and found.enough and gain > gate.beat_champion_by
+    sure = f"with confidence {gate.confidence:.4g} over all looks"
+    return Rule(name="champion", passed=passed, got=f"{told}; {found or 'no days'}", expected=f"{expected} {sure}")
 
 
 def _slices(gate: Gate, column: str, found: Sequence[Slice]) -> Rule:

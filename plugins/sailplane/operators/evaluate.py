@@ -41,19 +41,22 @@ class EvaluateModelOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from sailplane.evaluation import evaluate
-        from sailplane.evaluation.history import Judged, keep
+        from sailplane.evaluation.history import Judged, counted_gains, keep
         from sailplane.evaluation.report import publish
         from sailplane.registry import holds
         from sailplane.registry.models import alias
 
         ledger, storage = opened()
-        challenger = Run.from_dict(self.challenger)
+        challenger, identity = Run.from_dict(self.challenger), run_of(context)
+        champion = alias(ledger, challenger.model, "champion")
+        dag_run = {name: identity[name] for name in ("dag", "dag_run")}
         evaluation = evaluate(
             storage,
             run=challenger,
             baseline=Run.from_dict(self.baseline).baseline,
-            champion=alias(ledger, challenger.model, "champion"),
+            champion=champion,
             gate=self.gate,
+            past=counted_gains(ledger, champion, self.gate.metric, as_of=challenger.as_of, **dag_run),
         )
         if (hold := holds.find(ledger, challenger.model)) and not is_backfill(context):
             evaluation = replace(evaluation, held=hold.told)
@@ -63,5 +66,5 @@ class EvaluateModelOperator(BaseOperator):
             self.log.info("- %s", reason)
         if evaluation.held:
             self.log.info("%s", evaluation.held)
-        keep(ledger, Judged(evaluation=evaluation, gate=asdict(self.gate), **run_of(context)), storage)
+        keep(ledger, Judged(evaluation=evaluation, gate=asdict(self.gate), **identity), storage)
         return evaluation.to_dict()

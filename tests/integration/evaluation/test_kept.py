@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from sailplane.evaluation.history import of
+from sailplane.evaluation.history import keep, of
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import EvaluateModelOperator, Gate
 from sailplane.records import Evaluation, Interval, Run
+from sailplane.registry import models
 from sailplane.storage import Storage
 from tests.homes import new_home
-from tests.integration.evaluation.past import DAY, FIRST, trained
+from tests.integration.evaluation.past import DAY, FIRST, judged, trained
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return trained(Storage(new_home().store), tmp_path / "bundles", FIRST + DAY, noise=0.5)
 
 
-def judge(run: Run, run_id: str, run_type: str = "backfill") -> Evaluation:
+def judge(run: Run, run_id: str, run_type: str = "backfill", gate: Gate | None = None) -> Evaluation:
     context: dict[str, Any] = {
         "ti": SimpleNamespace(dag_id="toy", run_id=run_id),
         "dag_run": SimpleNamespace(run_type=run_type, run_after=FIRST + DAY, partition_key=None),
@@ -32,7 +34,7 @@ def judge(run: Run, run_id: str, run_type: str = "backfill") -> Evaluation:
     }
     baseline = {**run.to_dict(), "baseline": run.bundle}
     operator = EvaluateModelOperator(
-        task_id="evaluate", challenger=run.to_dict(), baseline=baseline, gate=Gate(minimum=0.6)
+        task_id="evaluate", challenger=run.to_dict(), baseline=baseline, gate=gate or Gate(minimum=0.6)
     )
     return Evaluation.from_dict(operator.execute(context))
 
@@ -43,3 +45,24 @@ def test_the_ledger_keeps_the_verdict_of_each_dag_run_once(run: Run) -> None:
     assert (first.dag_run, first.kind, first.day, first.evaluation) == ("backfill__1", "backfill", FIRST, told[1])
     assert (second.dag_run, second.kind, second.evaluation) == ("manual__1", "manual", told[2])
     assert first.gate["minimum"] == 0.6, "a backtest judges by what the DAG declared"
+
+
+def test_the_days_of_earlier_evaluations_against_the_champion_are_evidence_too(run: Run, tmp_path: Path) -> None:
+    """Three earlier evaluations, each of which has one day before the window of this one."""
+    ledger, storage = Ledger.create(Home.find().ledger), Storage(Home.find().store)
+    poor = trained(storage, tmp_path / "poor", FIRST - 3 * DAY, noise=1.0)
+    champion = models.register(ledger, storage, poor)
+    models.promote(ledger, "toy", champion.version)
+    gate = Gate(confidence=0.95)
+    alone = judge(run, "scheduled__0", "scheduled", gate)
+    assert list(alone.day_gains) == [f"{FIRST - back * DAY:%Y-%m-%d}" for back in range(6, -1, -1)]
+    assert "from 7 days" in alone.rules[1].got
+    for number in (-3, -2, -1):
+        found = judged(storage, tmp_path / "bundles", number, 0.0, kind="scheduled", dag_run=f"scheduled__{number}")
+        early = f"{found.day - 6 * DAY:%Y-%m-%d}"
+        evaluation = replace(found.evaluation, champion=champion.version, day_gains={early: 0.05})
+        keep(ledger, replace(found, evaluation=evaluation))
+    whole = judge(run, "scheduled__0", "scheduled", gate)
+    assert "from 10 days" in whole.rules[1].got
+    assert whole.day_gains == alone.day_gains
+    assert judge(run, "scheduled__0", "scheduled", gate) == whole, "a retry counts no day twice"

@@ -3,12 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sailplane.evaluation.history import Judged, amend, keep, of
+from sailplane.evaluation.history import Judged, amend, counted_gains, keep, of
 from sailplane.ledger import Ledger
-from sailplane.records import Approval, Dataset, Evaluation, Interval, Run
+from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
 
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 OCTOBER = Interval(start=FIRST, end=FIRST + timedelta(days=31))
@@ -77,3 +78,73 @@ def test_what_a_person_answered_is_added_to_the_verdict(ledger: Ledger) -> None:
     first, second = of(ledger, "toy", OCTOBER)
     assert first == replace(judged(0), evaluation=answered)
     assert second == judged(1)
+
+
+CHAMPION = Model(name="toy", version="v1", uri="file:///m", digest="d", run="r", dataset="d", as_of=FIRST)
+
+
+def looked(number: int, gain: float, **changes: Any) -> Judged:
+    """A scheduled verdict over three days against the champion; each of its days has this gain."""
+    version, metric = changes.pop("champion", "v1"), changes.pop("metric", "auc")
+    as_of = changes.pop("as_of", None)
+    found = judged(number, **{"kind": "scheduled", "dag_run": f"scheduled__{number}", **changes})
+    days = [found.day - timedelta(days=back) for back in range(3)]
+    run = replace(found.evaluation.run, as_of=as_of or found.evaluation.run.as_of)
+    gains = {f"{day:%Y-%m-%d}": gain for day in days}
+    evaluation = replace(found.evaluation, champion=version, day_gains=gains, run=run)
+    return replace(found, evaluation=evaluation, gate={"metric": metric})
+
+
+def gains(ledger: Ledger, number: int, metric: str = "auc", dag_run: str = "now") -> list[tuple[str, float]]:
+    as_of = FIRST + timedelta(days=number + 1)
+    return list(counted_gains(ledger, CHAMPION, metric, as_of=as_of, dag="toy", dag_run=dag_run).items())
+
+
+def test_each_day_is_counted_once_in_order_by_the_evaluation_that_saw_it_first(ledger: Ledger) -> None:
+    for number, gain in [(5, 0.5), (3, 0.3), (4, 0.4)]:
+        keep(ledger, looked(number, gain))
+    expected = [("2026-10-02", 0.3), ("2026-10-03", 0.3), ("2026-10-04", 0.3), ("2026-10-05", 0.4)]
+    assert gains(ledger, 4) == expected, "no later than the as-of"
+    assert gains(ledger, 9) == [*expected, ("2026-10-06", 0.5)]
+
+
+def test_a_retry_counts_the_same_days_as_the_first_try(ledger: Ledger) -> None:
+    keep(ledger, looked(3, 0.3))
+    before = gains(ledger, 4, dag_run="scheduled__4")
+    keep(ledger, looked(4, 0.4))
+    assert gains(ledger, 4, dag_run="scheduled__4") == before
+    assert len(gains(ledger, 4)) == 4
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": "backfill"},
+        {"champion": "v0"},
+        {"champion": None},
+        {"metric": "brier"},
+        {"model": "other"},
+        {"as_of": FIRST - timedelta(days=1)},
+    ],
+    ids=["a backfill", "another champion", "no champion", "another metric", "another model", "before the champion"],
+)
+def test_what_says_nothing_of_the_pipeline_and_this_champion_is_not_counted(
+    ledger: Ledger, other: dict[str, Any]
+) -> None:
+    keep(ledger, looked(3, 0.3, dag_run="manual__1", dag="another", kind="manual"))
+    expected = gains(ledger, 9)
+    assert len(expected) == 3, "any DAG that judges the model counts"
+    keep(ledger, looked(8, 0.8, **other))
+    assert gains(ledger, 9) == expected
+
+
+def test_without_a_champion_no_day_is_counted(ledger: Ledger) -> None:
+    keep(ledger, looked(3, 0.3))
+    assert counted_gains(ledger, None, "auc", as_of=FIRST + timedelta(days=9), dag="toy", dag_run="now") == {}
+
+
+def test_a_verdict_of_an_earlier_release_without_gains_counts_no_day(ledger: Ledger) -> None:
+    old = judged(3, kind="scheduled")
+    assert "day_gains" not in old.evaluation.to_dict()
+    keep(ledger, replace(old, evaluation=replace(old.evaluation, champion="v1")))
+    assert gains(ledger, 9) == []

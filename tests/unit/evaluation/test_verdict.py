@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from sailplane.evaluation.daily import DailyEvidence, shown
 from sailplane.evaluation.details import Estimate, Slice
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.verdict import Evidence, reasons, verdict
@@ -98,11 +100,62 @@ def test_a_challenger_may_have_to_be_better_by_more_than_a_hair() -> None:
 
 
 @pytest.mark.parametrize(("at_least", "expected"), [(0.001, True), (0.0, False), (-0.002, False), (None, False)])
-def test_with_a_confidence_the_lower_bound_decides(at_least: float | None, expected: bool) -> None:
-    got = rule(Gate(confidence=0.95), "champion", gain_at_least=at_least)
+def test_with_a_confidence_by_rows_the_lower_bound_of_each_evaluation_decides(
+    at_least: float | None, expected: bool
+) -> None:
+    got = rule(Gate(confidence=0.95, cluster="row"), "champion", gain_at_least=at_least)
     assert got.passed is expected
     assert got.got.startswith("auc 0.7000, a gain of +0.0100")
     assert got.expected == "more than the champion's 0.6900 with confidence 0.95"
+
+
+def daily(evidence: float) -> DailyEvidence:
+    return DailyEvidence(days=9, log_evidence=math.log(evidence), level=0.05)
+
+
+@pytest.mark.parametrize(("evidence", "expected"), [(20.1, True), (19.9, False), (0.4, False)])
+def test_with_a_confidence_by_days_the_evidence_of_all_days_decides(evidence: float, expected: bool) -> None:
+    """Whatever the interval of this one window says."""
+    for at_least in (0.005, -0.005, None):
+        got = rule(Gate(confidence=0.95), "champion", gain_at_least=at_least, daily=daily(evidence))
+        assert got.passed is expected
+    assert got.got == f"auc 0.7000, a gain of +0.0100; e = {shown(evidence)} of 20 needed, from 9 days"
+    assert got.expected == "more than the champion's 0.6900 with confidence 0.95 over all looks"
+
+
+def test_a_model_that_is_not_better_on_this_window_does_not_take_over_on_earlier_evidence() -> None:
+    assert not rule(Gate(confidence=0.95, beat_champion_by=0.02), "champion", daily=daily(1000)).passed
+
+
+def test_a_window_without_any_day_of_two_classes_does_not_pass() -> None:
+    got = rule(Gate(confidence=0.95), "champion", daily=DailyEvidence.of(Gate(confidence=0.95), {}))
+    assert (got.passed, got.got) == (False, "auc 0.7000, a gain of +0.0100; e = 1.00 of 20 needed, from 0 days")
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        (
+            Gate(confidence=0.95),
+            "false promotions: at most 0.053 expected a year if no model is better than its champion, however often "
+            "the gate looks",
+        ),
+        (
+            Gate(),
+            "false promotions: no limit over repeated looks, since the gate has no confidence. Set "
+            "Gate(confidence=0.95)",
+        ),
+        (
+            Gate(confidence=0.95, cluster="row"),
+            "false promotions: no limit over repeated looks, since the confidence is that of one evaluation with "
+            'cluster="row". Set Gate(cluster="day") to limit them',
+        ),
+    ],
+)
+def test_the_reasons_say_how_many_false_promotions_to_expect(gate: Gate, said: str) -> None:
+    found = {"challenger": 0.7, "champion": 0.69}
+    assert said in judged(gate, found, daily=DailyEvidence.of(gate, {"2026-10-01": 0.01}))[1]
+    assert not any("false promotions" in reason for reason in judged(gate, {"challenger": 0.7})[1])
 
 
 def test_one_slice_that_is_worse_fails_the_rule_of_its_column() -> None:

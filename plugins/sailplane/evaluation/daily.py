@@ -1,0 +1,111 @@
+"""The gain over the champion day by day, and the evidence of all days since that champion took over.
+
+Test windows overlap. Each day is counted once, by the first evaluation against this champion that has rows of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import numpy as np
+
+from sailplane.evaluation.gate import DAY, Gate
+from sailplane.evaluation.metrics import metric
+from sailplane.evaluation.sequence import false_promotions, log_evidence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Evidence above this is shown as "more than" it.
+_MOST: Final = 1e6
+
+
+def day_gains(
+    gate: Gate,
+    target: NDArray[np.generic],
+    days: NDArray[np.generic],
+    scores: Mapping[str, NDArray[np.floating]],
+) -> dict[str, float]:
+    """How much better the challenger is than the champion on the rows of each day, by ISO day; empty without a
+    champion. Days with a single class are left out.
+
+    :param target: labels [n]
+    :param days: the ISO day of each row [n]
+    :param scores: [n, outputs] each, by contender
+    """
+    if not {"challenger", "champion"} <= set(scores):
+        return {}
+    found = {}
+    for day in np.unique(days):
+        here = days == day
+        if len(np.unique(target[here])) > 1:
+            mine, its = (metric(gate.metric, target[here], scores[name][here]) for name in ("challenger", "champion"))
+            found[str(day)] = gate.gain(mine - its)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class DailyEvidence:
+    """The evidence against "the pipeline is not better than this champion by more than the gate asks".
+
+    :param days: how many days are counted
+    :param log_evidence: the logarithm of the e-process
+    :param level: the probability of a false promotion that the gate allows for each champion
+    """
+
+    days: int
+    log_evidence: float
+    level: float
+
+    @classmethod
+    def of(cls, gate: Gate, gains: Mapping[str, float]) -> Self | None:
+        """From the days in the order in which they were counted; None for a gate that judges each window alone."""
+        if not gate.sequential:
+            return None
+        beyond = [gain - gate.beat_champion_by for gain in gains.values()]
+        return cls(days=len(beyond), log_evidence=log_evidence(beyond), level=gate.level)
+
+    @property
+    def enough(self) -> bool:
+        return self.log_evidence >= math.log(1 / self.level)
+
+    @property
+    def evidence(self) -> float:
+        """The e-process, at most 1,000,000: it has no upper bound, and JSON has no infinity."""
+        return math.exp(min(self.log_evidence, math.log(_MOST)))
+
+    def __str__(self) -> str:
+        counted = f"{self.days:,} day{'' if self.days == 1 else 's'}"
+        return f"e = {shown(self.evidence)} of {1 / self.level:.4g} needed, from {counted}"
+
+
+def shown(evidence: float) -> str:
+    """In five characters or a few more: 0.42, 12.3, 1,448."""
+    if evidence >= 0.999 * _MOST:
+        return f"over {_MOST:,.0f}"
+    return f"{evidence:.2f}" if evidence < 10 else f"{evidence:.1f}" if evidence < 100 else f"{evidence:,.0f}"
+
+
+def expected_false_promotions(gate: Gate) -> float | None:
+    """How many a year, at most, if no model is better than its champion; None without a limit."""
+    return false_promotions(gate.level) if gate.sequential else None
+
+
+def limit_said(gate: Gate) -> str:
+    """What limits the false promotions of a gate that looks every day, or what would."""
+    if (expected := expected_false_promotions(gate)) is not None:
+        return (
+            f"false promotions: at most {expected:.2g} expected a year if no model is better than its champion, "
+            "however often the gate looks"
+        )
+    if gate.confidence is not None:
+        return (
+            f"false promotions: no limit over repeated looks, since the confidence is that of one evaluation with "
+            f'cluster="{gate.cluster}". Set Gate(cluster="{DAY}") to limit them'
+        )
+    if gate.metric == "calibration_error":
+        return "false promotions: no limit over repeated looks, since a gate on calibration_error has no confidence"
+    return "false promotions: no limit over repeated looks, since the gate has no confidence. Set Gate(confidence=0.95)"
