@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Final
 
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation import slices
+from sailplane.evaluation.backtested import Backtest, Day, Metrics
 from sailplane.evaluation.contenders import rows_of
-from sailplane.evaluation.daily import DailyEvidence, day_gains, expected_false_promotions, limit_said
+from sailplane.evaluation.daily import DailyEvidence, day_gains, expected_false_promotions, limit_said, needed
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import Judged, counted
 from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
@@ -21,7 +21,7 @@ from sailplane.evaluation.judge import gain_at_least
 from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.verdict import Evidence, reasons, verdict
 from sailplane.files import temporary_folder
-from sailplane.records import Evaluation, Record, Rule
+from sailplane.records import Evaluation, Rule
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch_bundle
 from sailplane.storage import Storage
@@ -31,69 +31,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-Metrics = Mapping[str, float]
-CURVES: Final = ("pipeline", "frozen", "baseline")
 # Of two verdicts on the same day, that of a run which looked back on purpose, or by the schedule, says more than one of
 # a run that a person triggered with settings of their own.
 _KINDS: Final = ("backfill", "scheduled")
 # Rules that do not ask who the champion is: what they gave on the day holds.
 _OF_THE_DAY: Final = ("baseline", "serves", "latency")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Day(Record):
-    """One run of the pipeline, and every model on the rows that it was judged on.
-
-    `pipeline` is the model of the day, `frozen` the first day's, `champion` the one that the gate had shipped last
-    before, on `champion_day`; the gate compared with that one. `dataset` is the version of the data, whose manifest
-    names the partitions; `pipeline` is None where that model does not score the rows, and `frozen` as long as none did;
-    `evidence` is the e-process of the `counted` days since that champion took over, None where the gate has none;
-    `revised` are its days that were corrected since they were first ingested, so that it may hold
-    more than was known then."""
-
-    day: datetime
-    as_of: datetime
-    dag_run: str
-    rows: int
-    pipeline: Metrics | None
-    frozen: Metrics | None
-    baseline: Metrics | None
-    champion: Metrics | None
-    champion_day: datetime | None
-    ships: bool
-    reasons: tuple[str, ...]
-    dataset: str = ""
-    revised: tuple[str, ...] = ()
-    evidence: float | None = None
-    counted: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Backtest(Record):
-    """In the order of the days. `metric` is the one that the gate goes by; `false_promotions` is how many it makes a
-    year at most, on average, if no model is better than its champion; None without a limit; `limit` says the same in
-    words."""
-
-    model: str
-    metric: str
-    days: tuple[Day, ...]
-    false_promotions: float | None = None
-    limit: str = ""
-
-    @property
-    def shipped(self) -> int:
-        return sum(day.ships for day in self.days)
-
-    @property
-    def means(self) -> dict[str, float]:
-        """Of the metric, over the days that have it: of the pipeline, the frozen first model and the baseline."""
-        values = {name: [value for value in self.curve(name) if value is not None] for name in CURVES}
-        return {name: fmean(known) for name, known in values.items() if known}
-
-    def curve(self, name: str) -> list[float | None]:
-        """The metric by day."""
-        found = [getattr(day, name) for day in self.days]
-        return [None if measured is None else measured[self.metric] for measured in found]
 
 
 def backtest(
@@ -119,6 +61,7 @@ def backtest(
         metric=gate.metric,
         days=tuple(days),
         false_promotions=expected_false_promotions(gate),
+        needed=needed(gate.level) if gate.sequential else None,
         limit=limit_said(gate),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
-from sailplane.evaluation.backtest import Backtest
+from sailplane.evaluation.backtested import Backtest
 from sailplane.evaluation.markup import Page
 from sailplane.sweeps.charts import BLUE, GREEN, GREY, INK, ORANGE, RED, RULE, Figure, laid_out
 

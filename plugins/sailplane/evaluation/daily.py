@@ -19,8 +19,8 @@ from sailplane.evaluation.sequence import false_promotions, log_evidence
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Evidence above this is shown as "more than" it.
-_MOST: Final = 1e6
+# The largest evidence that is shown exactly.
+_MOST: Final = 9999
 
 
 def day_gains(
@@ -70,23 +70,28 @@ class DailyEvidence:
 
     @property
     def enough(self) -> bool:
-        return self.log_evidence >= math.log(1 / self.level)
+        return self.log_evidence >= math.log(needed(self.level))
 
     @property
     def evidence(self) -> float:
-        """The e-process, at most 1,000,000: it has no upper bound, and JSON has no infinity."""
-        return math.exp(min(self.log_evidence, math.log(_MOST)))
+        """The e-process, cut where a float would overflow: JSON has no infinity."""
+        return math.exp(min(self.log_evidence, 700.0))
 
     def __str__(self) -> str:
         counted = f"{self.days:,} day{'' if self.days == 1 else 's'}"
-        return f"e = {shown(self.evidence)} of {1 / self.level:.4g} needed, from {counted}"
+        return f"e = {shown(self.evidence)} of {needed(self.level):.4g} needed, from {counted}"
 
 
 def shown(evidence: float) -> str:
-    """In five characters or a few more: 0.42, 12.3, 1,448."""
-    if evidence >= 0.999 * _MOST:
-        return f"over {_MOST:,.0f}"
-    return f"{evidence:.2f}" if evidence < 10 else f"{evidence:.1f}" if evidence < 100 else f"{evidence:,.0f}"
+    """In at most five characters: 0.42, 12.3, 1448, 9999+."""
+    if evidence > _MOST:
+        return f"{_MOST}+"
+    return f"{evidence:.2f}" if evidence < 10 else f"{evidence:.1f}" if evidence < 100 else f"{evidence:.0f}"
+
+
+def needed(level: float) -> float:
+    """What the e-process must reach."""
+    return 1 / level
 
 
 def expected_false_promotions(gate: Gate) -> float | None:

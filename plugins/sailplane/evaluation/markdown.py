@@ -33,7 +33,8 @@ def _rules(evaluation: Evaluation) -> str:
     if not evaluation.rules:
         return "\n".join(f"- {_text(reason)}" for reason in evaluation.reasons)
     rows = [["passed" if rule.passed else "failed", rule.name, rule.got, rule.expected] for rule in evaluation.rules]
-    return _table(["", "rule", "got", "expected"], rows)
+    notes = [f"- {_text(reason)}" for reason in evaluation.reasons[len(evaluation.rules) :]]
+    return "\n\n".join([_table(["", "rule", "got", "expected"], rows), *(["\n".join(notes)] if notes else [])])
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

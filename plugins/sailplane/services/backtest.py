@@ -22,7 +22,7 @@ from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.backfill import Backfill
 
 if TYPE_CHECKING:
-    from sailplane.evaluation.backtest import Backtest, Day
+    from sailplane.evaluation.backtested import Backtest, Day
     from sailplane.evaluation.history import Judged
 
 DAY = timedelta(days=1)
@@ -54,7 +54,15 @@ def told(backtest: Backtest) -> str:
     means = ", ".join(f"{name} {value:.4f}" for name, value in backtest.means.items()) or "no model"
     count = len(backtest.days)
     shipped = f"the gate would have shipped {backtest.shipped} of {count}."
-    return f"Mean {backtest.metric} of {count} days: {means}; {shipped}{_corrected(backtest)}"
+    return f"Mean {backtest.metric} of {count} days: {means}; {shipped} {_limit(backtest)}{_corrected(backtest)}"
+
+
+def _limit(backtest: Backtest) -> str:
+    """How many promotions by mistake to expect, and what evidence a model needs."""
+    said = f"{backtest.limit[:1].upper()}{backtest.limit[1:]}."
+    if backtest.needed is None:
+        return said
+    return f"{said} A champion is replaced when e, the evidence of the counted days, reaches {backtest.needed:.4g}."
 
 
 def _corrected(backtest: Backtest) -> str:
@@ -70,15 +78,19 @@ def _corrected(backtest: Backtest) -> str:
 
 def rows(backtest: Backtest) -> list[list[str]]:
     """Of the table, the titles first."""
-    titles = ["day", "rows", "pipeline", "frozen", "baseline", "champion", "of", "ships", "data"]
+    titles = ["day", "rows", "pipeline", "frozen", "baseline", "champion", "of", "e", "days", "ships", "data"]
     return [titles, *(_row(day, backtest.metric) for day in backtest.days)]
 
 
 def _row(day: Day, metric: str) -> list[str]:
+    from sailplane.evaluation.daily import shown
+
     measured = [day.pipeline, day.frozen, day.baseline, day.champion]
     numbers = ["" if one is None else f"{one[metric]:.4f}" for one in measured]
     champion = f"{day.champion_day:%Y-%m-%d}" if day.champion_day else ""
-    return [f"{day.day:%Y-%m-%d}", f"{day.rows:,}", *numbers, champion, "yes" if day.ships else "no", day.dataset[:8]]
+    looks = ["", ""] if day.evidence is None else [shown(day.evidence), f"{day.counted:,}"]
+    ships = "yes" if day.ships else "no"
+    return [f"{day.day:%Y-%m-%d}", f"{day.rows:,}", *numbers, champion, *looks, ships, day.dataset[:8]]
 
 
 def _backfilled(home: Home, arguments: argparse.Namespace, period: Interval, console: Console) -> list[datetime]:
@@ -148,9 +160,16 @@ def _show(found: Backtest, arguments: argparse.Namespace) -> None:
         return
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{found.model}: {found.metric} of each model on the days that it was judged on")
-    # A terminal of 80 columns has no room for the version of the data: it is on the page and in --json.
-    console.print(_table([line[:-1] for line in rows(found)]))
+    console.print(_table(_narrow(found)))
     console.print(told(found))
+
+
+def _narrow(found: Backtest) -> list[list[str]]:
+    """The table for a terminal of 80 columns: the page and --json have the rest."""
+    titles, *lines = rows(found)
+    left_out = {"data", "rows"} if any(day.evidence is not None for day in found.days) else {"data", "e", "days"}
+    shown = [place for place, title in enumerate(titles) if title not in left_out]
+    return [[line[place] for place in shown] for line in (titles, *lines)]
 
 
 def _table(lines: Sequence[Sequence[str]]) -> Table:

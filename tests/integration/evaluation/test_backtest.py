@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,11 @@ from sailplane.datasets import load
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation.backtest import backtest, one_a_day
 from sailplane.evaluation.curves import page
+from sailplane.evaluation.daily import day_gains
+from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import Judged
 from sailplane.evaluation.metrics import metrics
+from sailplane.evaluation.sequence import log_evidence
 from sailplane.records import Interval
 from sailplane.registry.bundle import Bundle
 from sailplane.services.backtest import rows, told
@@ -138,3 +142,70 @@ def test_a_day_whose_model_does_not_score_the_rows_is_a_day_without_a_model(stor
     assert [row[2] == "" for row in rows(found)[1:]] == [True, False, True, False]
     assert "2 of 4" in told(found)
     assert page(found, told(found), rows(found)).count("<tr") == 5
+
+
+SURE = Gate(confidence=0.95, baseline=None)
+
+
+@pytest.fixture(scope="module")
+def looked(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
+    """A poor first model, then twelve days of better ones that are equal to each other."""
+    scratch = tmp_path_factory.mktemp("looked")
+    noises = (1.5, *(0.3 + 0.01 * (number % 2) for number in range(12)))
+    return [judged(storage, scratch, number, noise, model="sure", gate=SURE) for number, noise in enumerate(noises)]
+
+
+def gains(storage: Storage, model: Judged, champion: Judged) -> dict[str, float]:
+    """Worked out apart, over the window of the model's own evaluation."""
+    evaluation = model.evaluation
+    frame = load(storage, evaluation.run.dataset, evaluation.window)
+    frame = frame[frame["good"].notna()]
+    bundles = {"challenger": model, "champion": champion}
+    scores = {
+        name: Bundle.open(Path(one.evaluation.run.bundle.removeprefix("file://"))).predict(frame.drop(columns="good"))
+        for name, one in bundles.items()
+    }
+    days = frame["time"].dt.strftime("%Y-%m-%d").to_numpy()
+    return day_gains(SURE, frame["good"].to_numpy(np.float32), days, scores)
+
+
+def test_the_evidence_of_all_days_ships_a_model_and_each_day_counts_once(
+    storage: Storage, looked: list[Judged]
+) -> None:
+    found = backtest(storage, looked).days
+    shipped = [number for number, day in enumerate(found) if day.ships]
+    assert shipped[0] == 0
+    assert len(shipped) == 2, "the better model takes over, and no equal one after it"
+    second = shipped[1]
+    assert [day.counted for day in found[1 : second + 1]] == list(range(7, 7 + second))
+    known: dict[str, float] = {}
+    for number in range(1, second + 1):
+        known = {**gains(storage, looked[number], looked[0]), **known}
+        evidence = math.exp(log_evidence([known[day] for day in sorted(known)]))
+        assert found[number].evidence == pytest.approx(evidence)
+        assert found[number].ships is (evidence >= 20)
+
+
+def test_the_days_are_counted_anew_for_a_new_champion(storage: Storage, looked: list[Judged]) -> None:
+    found = backtest(storage, looked).days
+    second = [number for number, day in enumerate(found) if day.ships][1]
+    after = found[second + 1 :]
+    assert [day.counted for day in after] == list(range(7, 7 + len(after)))
+    assert all(day.evidence is not None and day.evidence < 20 for day in after)
+
+
+def test_the_summary_says_how_many_false_promotions_to_expect(storage: Storage, looked: list[Judged]) -> None:
+    found = backtest(storage, looked)
+    assert (found.false_promotions, found.needed) == (pytest.approx(0.0526, abs=1e-4), pytest.approx(20))
+    said = told(found)
+    assert "False promotions: at most 0.053 expected a year if no model is better than its champion" in said
+    assert "A champion is replaced when e, the evidence of the counted days, reaches 20." in said
+    drawn = page(found, said, rows(found))
+    assert "at most 0.053 expected a year" in drawn
+    assert "<th>e</th>" in drawn
+
+
+def test_a_gate_without_confidence_is_told_what_limits_false_promotions(storage: Storage, past: list[Judged]) -> None:
+    found = backtest(storage, past)
+    assert (found.false_promotions, found.needed) == (None, None)
+    assert "no limit over repeated looks, since the gate has no confidence. Set Gate(confidence=0.95)." in told(found)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sailplane.datasets import ingest
+from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import keep, of
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -43,7 +44,21 @@ def test_the_table_has_a_line_a_day_and_the_end_sums_it_up(past: Home) -> None:
     assert [day[-1] for day in days] == ["yes", "yes", "no"]
     assert [day[-2] for day in days[1:]] == ["2026-10-01", "2026-10-02"]
     assert lines[5].startswith("Mean auc of 3 days: pipeline 0.")
-    assert lines[5].endswith("; the gate would have shipped 2 of 3.")
+    assert "; the gate would have shipped 2 of 3. False promotions: no limit over repeated looks" in lines[5]
+
+
+def test_a_gate_with_confidence_has_the_evidence_of_the_days_in_the_table(home: Home, tmp_path: Path) -> None:  # noqa: F811
+    ledger, storage, gate = Ledger.create(home.ledger), Storage(home.store), Gate(confidence=0.95)
+    for number, noise in enumerate((1.0, 0.2, 0.2)):
+        keep(ledger, judged(storage, tmp_path / "bundles", number, noise, gate=gate))
+    ended = sailplane(home, "backtest", "toy", "--no-run", *RANGE)
+    lines = ended.stdout.splitlines()
+    titles = ["day", "pipeline", "frozen", "baseline", "champion", "of", "e", "days", "ships"]
+    assert lines[1].split() == titles
+    second = dict(zip(titles, lines[3].split(), strict=True))
+    assert (second["days"], float(second["e"]) > 1) == ("7", True)
+    assert max(map(len, lines[1:5])) <= 80
+    assert "False promotions: at most 0.053 expected a year" in lines[5]
 
 
 def test_a_program_reads_the_same_as_json(past: Home) -> None:

@@ -42,6 +42,17 @@ def test_each_rule_says_what_it_got_and_expected() -> None:
     ]
 
 
+def test_what_else_the_reasons_say_follows_the_rules() -> None:
+    rules = (Rule(name="minimum", passed=True, got="auc 0.7123", expected="at least 0.5500"),)
+    reasons = (*EVALUATION.reasons, "false promotions: at most 0.053 expected a year")
+    lines = figures(replace(EVALUATION, rules=rules, reasons=reasons)).splitlines()
+    assert lines[-3:] == [
+        "| passed | minimum | auc 0.7123 | at least 0.5500 |",
+        "",
+        "- false promotions: at most 0.053 expected a year",
+    ]
+
+
 def test_the_report_is_linked_where_there_is_one() -> None:
     assert figures(EVALUATION, "/reports/1").splitlines()[-1] == "[The whole report](/reports/1)"
 
