@@ -62,7 +62,7 @@ def _limit(backtest: Backtest) -> str:
     said = f"{backtest.limit[:1].upper()}{backtest.limit[1:]}."
     if backtest.needed is None:
         return said
-    return f"{said} A champion is replaced when e, the evidence of the counted days, reaches {backtest.needed:.4g}."
+    return f"{said} `e` is the evidence of the counted `days`: a champion is replaced at {backtest.needed:.4g}."
 
 
 def _corrected(backtest: Backtest) -> str:

@@ -169,29 +169,26 @@ def gains(storage: Storage, model: Judged, champion: Judged) -> dict[str, float]
     return day_gains(SURE, frame["good"].to_numpy(np.float32), days, scores)
 
 
-def test_the_evidence_of_all_days_ships_a_model_and_each_day_counts_once(
-    storage: Storage, looked: list[Judged]
+@pytest.mark.parametrize("beyond", [0.0, 0.1])
+def test_each_day_since_the_champion_took_over_is_evidence_once(
+    storage: Storage, looked: list[Judged], beyond: float
 ) -> None:
-    found = backtest(storage, looked).days
-    shipped = [number for number, day in enumerate(found) if day.ships]
-    assert shipped[0] == 0
-    assert len(shipped) == 2, "the better model takes over, and no equal one after it"
-    second = shipped[1]
-    assert [day.counted for day in found[1 : second + 1]] == list(range(7, 7 + second))
-    known: dict[str, float] = {}
-    for number in range(1, second + 1):
-        known = {**gains(storage, looked[number], looked[0]), **known}
-        evidence = math.exp(log_evidence([known[day] for day in sorted(known)]))
-        assert found[number].evidence == pytest.approx(evidence)
-        assert found[number].ships is (evidence >= 20)
+    """By what the gate asks beyond the champion, the better models take over on the second day, or later."""
+    runs = [replace(run, gate={**run.gate, "beat_champion_by": beyond}) for run in looked]
+    champion, known = looked[0], dict[str, float]()
+    for run, day in zip(looked[1:], backtest(storage, runs).days[1:], strict=True):
+        known = {**gains(storage, run, champion), **known}
+        evidence = math.exp(log_evidence([known[one] - beyond for one in sorted(known)]))
+        assert (day.evidence, day.counted) == (pytest.approx(evidence), len(known))
+        assert day.champion_day == champion.day
+        assert day.ships is (evidence >= 20)
+        if day.ships:
+            champion, known = run, {}
+    assert champion is looked[5 if beyond else 1], "the better models take over"
 
 
-def test_the_days_are_counted_anew_for_a_new_champion(storage: Storage, looked: list[Judged]) -> None:
-    found = backtest(storage, looked).days
-    second = [number for number, day in enumerate(found) if day.ships][1]
-    after = found[second + 1 :]
-    assert [day.counted for day in after] == list(range(7, 7 + len(after)))
-    assert all(day.evidence is not None and day.evidence < 20 for day in after)
+def test_after_a_better_model_no_equal_one_takes_over(storage: Storage, looked: list[Judged]) -> None:
+    assert [day.ships for day in backtest(storage, looked).days] == [True, True, *[False] * 11]
 
 
 def test_the_summary_says_how_many_false_promotions_to_expect(storage: Storage, looked: list[Judged]) -> None:
@@ -199,7 +196,7 @@ def test_the_summary_says_how_many_false_promotions_to_expect(storage: Storage, 
     assert (found.false_promotions, found.needed) == (pytest.approx(0.0526, abs=1e-4), pytest.approx(20))
     said = told(found)
     assert "False promotions: at most 0.053 expected a year if no model is better than its champion" in said
-    assert "A champion is replaced when e, the evidence of the counted days, reaches 20." in said
+    assert "`e` is the evidence of the counted `days`: a champion is replaced at 20." in said
     drawn = page(found, said, rows(found))
     assert "at most 0.053 expected a year" in drawn
     assert "<th>e</th>" in drawn

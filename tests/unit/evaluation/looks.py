@@ -15,7 +15,7 @@ from sailplane.evaluation.history import counted
 from sailplane.evaluation.intervals import Intervals
 from sailplane.evaluation.judge import gain_at_least
 from sailplane.evaluation.metrics import metric
-from sailplane.evaluation.verdict import Evidence, Metrics, verdict
+from sailplane.evaluation.verdict import Evidence, verdict
 
 WINDOW = 7
 LOOKS = 24
@@ -49,36 +49,51 @@ class Pipeline:
         here = (self.days >= look - 1) & (self.days < look - 1 + WINDOW)
         return Pipeline(self.target[here], self.days[here], {name: one[here] for name, one in self.scores.items()})
 
+    def measured(self) -> dict[str, dict[str, float]]:
+        return {name: {"auc": metric("auc", self.target, one)} for name, one in self.scores.items()}
+
     @property
     def looks(self) -> int:
         return int(self.days[-1]) + 2 - WINDOW
 
 
-def promoted(gate: Gate, found: Pipeline) -> tuple[int | None, int | None]:
-    """The first look that ships the challenger by the evidence of all days, and by each window's interval alone, as
-    with clusters other than the day."""
-    alone = Gate(confidence=gate.confidence, cluster="another day")
+def promoted_by_evidence(gate: Gate, found: Pipeline) -> int | None:
+    """The first look after which the gate ships the challenger."""
     gains = day_gains(gate, found.target, np.char.mod("%04d", found.days), found.scores)
     past: dict[str, float] = {}
-    by_evidence = by_window = None
     for look in range(1, found.looks + 1):
         seen = found.window(look)
         names = {f"{day:04}" for day in seen.days}
         past = counted([past, {day: gain for day, gain in gains.items() if day in names}])
-        measured = {name: {"auc": metric("auc", seen.target, one)} for name, one in seen.scores.items()}
-        if by_evidence is None and _ships(gate, measured, daily=DailyEvidence.of(gate, past)):
-            by_evidence = look
-        if by_window is None:
-            known = Intervals.of(Clusters.of(seen.days), seen.target, seen.scores)
-            by_window = look if _ships(alone, measured, gain_at_least=gain_at_least(alone, known, measured)) else None
-        if by_evidence and by_window:
-            break
-    return by_evidence, by_window
+        daily = DailyEvidence.of(gate, past)
+        # Without enough evidence the metrics of the window do not matter.
+        if daily and daily.enough and _ships(gate, Evidence(metrics=seen.measured(), daily=daily)):
+            return look
+    return None
 
 
-def _ships(gate: Gate, measured: Metrics, **found: DailyEvidence | float | None) -> bool:
-    rules = verdict(gate, Evidence(metrics=measured, **found))  # type: ignore[arg-type]
-    return all(rule.passed for rule in rules if rule.name == "champion")
+def promoted_by_window(gate: Gate, found: Pipeline) -> int | None:
+    """The same if the interval of each window decides alone, as with clusters other than the day."""
+    alone = Gate(confidence=gate.confidence, cluster="another day")
+    for look in range(1, found.looks + 1):
+        seen = found.window(look)
+        known, measured = Intervals.of(Clusters.of(seen.days), seen.target, seen.scores), seen.measured()
+        at_least = gain_at_least(alone, known, measured)
+        if _ships(alone, Evidence(metrics=measured, gain_at_least=at_least)):
+            return look
+    return None
+
+
+def promoted_by_gain(_: Gate, found: Pipeline) -> int | None:
+    """The same for a gate without confidence: the gain of each window decides."""
+    for look in range(1, found.looks + 1):
+        if _ships(Gate(), Evidence(metrics=found.window(look).measured())):
+            return look
+    return None
+
+
+def _ships(gate: Gate, found: Evidence) -> bool:
+    return all(rule.passed for rule in verdict(gate, found) if rule.name == "champion")
 
 
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
