@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -65,6 +66,16 @@ def test_an_evaluation_of_before_there_were_rules_can_be_read():
     for name in ("rules", "details", "report"):
         del old[name]
     assert Evaluation.from_dict(old).rules == ()
+
+
+def test_an_evaluation_says_its_gains_by_day_and_one_of_before_they_were_kept_can_be_read():
+    old = Evaluation(
+        model="m", run=RUN, window=WINDOW, rows=7, metrics={}, champion="v", passed=True, reasons=("good",)
+    )
+    assert "day_gains" not in old.to_dict(), "the record of an earlier release has the same digest"
+    assert Evaluation.from_dict(old.to_dict()).day_gains == {}
+    new = replace(old, day_gains={"2026-11-20": 0.01})
+    assert Evaluation.from_dict(json.loads(json.dumps(new.to_dict()))) == new
 
 
 def test_the_windows_follow_each_other_and_fill_the_interval():

@@ -112,6 +112,31 @@ def test_a_small_gain_does_not_beat_the_champion_with_confidence(toy: Toy) -> No
     ).passed
 
 
+def test_the_gains_of_earlier_days_are_evidence_with_those_of_this_window(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", [[1.0], [0.03]]))
+    run, gate = toy.train("new", GOOD), Gate(confidence=0.95)
+    before = [f"2026-02-{day:02}" for day in range(10, 22)]
+    better = {day: 0.02 + 0.001 * (number % 3) for number, day in enumerate(before)}
+    alone = evaluate(toy.storage, run=run, champion=champion, gate=gate)
+    got = evaluate(toy.storage, run=run, champion=champion, gate=gate, past=better)
+    assert list(alone.day_gains) == [f"{day:%Y-%m-%d}" for day in alone.window.days]
+    assert got.day_gains == alone.day_gains
+    assert (alone.passed, got.passed) == (False, True)
+    assert [rule.got.split(", from ")[1] for rule in (alone.rules[1], got.rules[1])] == ["7 days", "19 days"]
+    assert "false promotions: at most 0.053 expected a year" in figures(got)
+    assert "of 20 needed, from 19 days" in page(got, details(toy, got), stored="runs/new/report.html")
+
+
+def test_a_day_of_the_window_that_an_earlier_evaluation_counted_keeps_its_gain(toy: Toy) -> None:
+    champion, run = toy.registered(toy.train("champion", BAD)), toy.train("new", GOOD)
+    gate = Gate(confidence=0.95)
+    assert evaluate(toy.storage, run=run, champion=champion, gate=gate).passed
+    past = {f"{day:%Y-%m-%d}": -0.01 for day in Interval.trailing(AS_OF, 7).days}
+    got = evaluate(toy.storage, run=run, champion=champion, gate=gate, past=past)
+    assert not got.passed
+    assert "from 7 days" in got.rules[1].got
+
+
 def test_several_classes_have_metrics_and_slices_and_no_thresholds(toy: Toy) -> None:
     three: dict[str, Any] = {"target": "kind", "outputs": ("0", "1", "2"), "features": FEATURES.replace("good", "kind")}
     champion = toy.registered(toy.train("champion", [[-0.1, 0.0, 0.1], [0.0, 0.0, 0.0]], **three))
@@ -236,6 +261,7 @@ def test_a_challenger_that_does_not_score_the_rows_is_rejected(toy: Toy, height:
     got = evaluate(toy.storage, run=run, baseline=toy.train("plain").bundle, champion=champion)
     assert not got.passed
     assert set(got.metrics) == {"champion", "baseline"}
+    assert got.day_gains == {}
     (rule,) = got.rules
     assert (rule.name, rule.passed) == ("serves", False)
     assert re.match(said, rule.got)
