@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self, get_type_hints
 
@@ -185,7 +185,8 @@ class Run(Record):
     `features` and `train` are code paths; `code` is the SHA-256 of the project's sources, at code/<code>.zip in the
     store, `environment` that of the list of installed packages, at environments/<environment>.txt. `steps` is the last
     step that was logged: a trial may be stopped before its end. With other `threads` sums are made in another
-    order. `digest` is the bundle's: a run that is cleared puts another bundle in its place."""
+    order. `digest` is the bundle's: a run that is cleared puts another bundle in its place. `baseline` is the URI of
+    the baseline's bundle, and `baseline_train` the code path of its train function."""
 
     id: str
     model: str
@@ -210,6 +211,7 @@ class Run(Record):
     stream: bool = False
     steps: int | None = None
     digest: str | None = None
+    baseline_train: str = field(default="", metadata=SPARSE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,7 +277,7 @@ class Evaluation(Record):
     `reasons` are the rules as sentences, and what else a person should know; `details` and `report` the URIs of all
     that was measured, and of the page that shows it; `approval` is None where nobody was asked. `held` says why a
     rollback held deployments of the model when it was judged. `day_gains` says by ISO day how much better than the
-    champion the model is on that day's rows, in the gate's metric.
+    champion the model is on that day's rows, in the gate's metric. `offer` is the baseline if it is the better model.
     """
 
     model: str
@@ -292,6 +294,7 @@ class Evaluation(Record):
     approval: Approval | None = None
     held: str | None = field(default=None, metadata=SPARSE)
     day_gains: Mapping[str, float] = field(default_factory=dict, metadata=SPARSE)
+    offer: Offer | None = field(default=None, metadata=SPARSE)
 
     @property
     def against(self) -> tuple[str, ...]:
@@ -300,6 +303,28 @@ class Evaluation(Record):
         rejected = [str(self.approval)] if self.approval and not self.approval.approved else []
         # Records from before there were rules have only the sentences.
         return (*(failed if self.passed or failed else self.reasons), *rejected)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer(Record):
+    """The baseline, which is better than the challenger and passes the gate. `reason` says how much better it is.
+    `evaluation` is the verdict on the baseline as a challenger; its run has the baseline's bundle and train function.
+    """
+
+    reason: str
+    evaluation: Evaluation
+
+    @property
+    def command(self) -> str:
+        return f"sailplane deploy {self.evaluation.model}"
+
+    @property
+    def told(self) -> str:
+        """For people, with the command that accepts it."""
+        return f"{self.reason} Deploy it with `{self.command}`."
+
+    def answered(self, approval: Approval) -> Offer:
+        return replace(self, evaluation=replace(self.evaluation, approval=approval))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,9 @@ def _as_champion(champion: Model | None) -> Iterator[None]:
             raise
         which = f"{champion.name} {champion.version}"
         got = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
-        copy = f"runs/{champion.run}/bundle"
+        # The bundle of a baseline lies beside that of its run's model.
+        folder = champion.lineage.bundle.rpartition("/")[2] if champion.lineage else "bundle"
+        copy = f"runs/{champion.run}/{folder}"
         remedy = (
             f"It stays the champion. Put its files back at {champion.uri}, from a backup or from {copy} in the store."
         )

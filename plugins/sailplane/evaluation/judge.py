@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from sailplane.evaluation import diagnostics, slices, unscored
+from sailplane.evaluation import diagnostics, offers, slices, unscored
 from sailplane.evaluation.contenders import Tested, contenders, rows_of, tested
 from sailplane.evaluation.daily import DailyEvidence, day_gains
 from sailplane.evaluation.details import Details, Difference, Measured, details_path
@@ -17,9 +18,13 @@ from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
 from sailplane.evaluation.metrics import classes
 from sailplane.evaluation.serves import asked
 from sailplane.evaluation.verdict import Evidence, reasons, reasons_of, verdict
-from sailplane.records import Evaluation, Model, Run, Windows
+from sailplane.records import Evaluation, Model, Offer, Run, Windows
 from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def evaluate(
@@ -27,6 +32,7 @@ def evaluate(
     *,
     run: Run,
     baseline: str | None = None,
+    baseline_of: Run | None = None,
     champion: Model | None = None,
     gate: Gate | None = None,
     past: Mapping[str, float] = MappingProxyType({}),
@@ -35,6 +41,8 @@ def evaluate(
     all that was found as runs/<run>/evaluation.json. What is the same gives the same, to the bit, but for latency.
 
     :param baseline: URI of the baseline's bundle
+    :param baseline_of: the run that trained it, by default the challenger's own. If the rule `baseline` rejects the
+        challenger, and the gate lets the baseline of this run serve, the verdict offers it
     :param champion: the version that is served now
     :param past: the gains of the days that earlier evaluations against this champion counted, in their order, as
         `history.counted_gains` gives them
@@ -51,6 +59,7 @@ def evaluate(
         groups = slices.groups(gate, rows)
         test = tested(found, rows, target, days)
         known = Intervals.of(clusters_of(gate.cluster, rows, days), target, test.scores)
+        offer: Offer | None = None
         if rules := unscored.rejected(test.unscored):
             told, details, gains = reasons_of(rules), _unscored_details(gate, test, known), {}
         else:
@@ -59,6 +68,10 @@ def evaluate(
             evidence = _evidence(gate, run, champion, found.challenger, test, known, groups, daily)
             rules = verdict(gate, evidence)
             told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, known, evidence)
+            trained = baseline_of or run
+            if offers.is_better(rules) and trained.baseline == baseline and trained.baseline_train:
+                candidate = offers.run_of(trained, found.bundles["baseline"])
+                offer = _offer(gate, candidate, champion, found.bundles["baseline"], test, known, groups, days)
     storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
     return Evaluation(
         model=run.model,
@@ -68,11 +81,42 @@ def evaluate(
         metrics=test.metrics,
         champion=champion.version if champion else None,
         passed=all(rule.passed for rule in rules),
-        reasons=(*told, *unscored.notes(test.unscored)),
+        reasons=(*told, *unscored.notes(test.unscored), *offers.notes(offer)),
         rules=rules,
         details=storage.uri(details_path(run.id)),
         day_gains=gains,
+        offer=offer if offer and offer.evaluation.passed else None,
     )
+
+
+def _offer(
+    gate: Gate,
+    run: Run,
+    champion: Model | None,
+    baseline: Bundle,
+    test: Tested,
+    known: Intervals,
+    groups: list[slices.Group],
+    days: NDArray[np.generic],
+) -> Offer:
+    """The baseline, judged as a challenger by all rules but the one about the baseline."""
+    mine = offers.as_challenger(test)
+    apart = Intervals.of(known.clusters, test.target, mine.scores)
+    gains = day_gains(gate, test.target, days, mine.scores)
+    evidence = _evidence(gate, run, champion, baseline, mine, apart, groups, DailyEvidence.of(gate, gains))
+    rules = verdict(gate, evidence)
+    evaluation = Evaluation(
+        model=run.model,
+        run=run,
+        window=Windows.of(run.dataset.interval).test,
+        rows=len(test.rows),
+        metrics=mine.metrics,
+        champion=champion.version if champion else None,
+        passed=all(rule.passed for rule in rules),
+        reasons=(*reasons(gate, evidence, rules), offers.reason(gate, test)),
+        rules=rules,
+    )
+    return Offer(reason=offers.reason(gate, test), evaluation=evaluation)
 
 
 def _evidence(

@@ -17,6 +17,8 @@ def figures(evaluation: Evaluation, report: str = "") -> str:
         f"{evaluation.rows:,} rows of {evaluation.window}, which it has not seen."
     )
     parts = [told, _metrics(evaluation), _rules(evaluation)]
+    if (offer := evaluation.offer) is not None:
+        parts += [f"**{_text(offer.reason)}** The gate lets the baseline serve:", _rules(offer.evaluation)]
     return "\n\n".join([*parts, f"[The whole report]({report})"] if report else parts)
 
 

@@ -59,6 +59,8 @@ def _summary(made: Page, evaluation: Evaluation) -> None:
     run = evaluation.run
     passed = "The gate lets it serve." if evaluation.passed else "The gate is against it: nothing new is deployed."
     made.say(passed, "verdict good" if evaluation.passed else "verdict bad")
+    if evaluation.offer:
+        made.say(evaluation.offer.told, "verdict good")
     if evaluation.held:
         made.say(evaluation.held, "bad")
     champion = f"the champion {evaluation.champion}" if evaluation.champion else "no champion yet"
@@ -73,6 +75,10 @@ def _verdict(made: Page, evaluation: Evaluation) -> None:
     made.table(rows, bad=[place for place, rule in enumerate(evaluation.rules) if not rule.passed], words=True)
     for reason in evaluation.reasons[len(evaluation.rules) :]:
         made.say(reason, "note")
+    if evaluation.offer:
+        made.heading("The baseline as a candidate", 3)
+        rules = evaluation.offer.evaluation.rules
+        made.table([rows[0], *([one.name, "passed", one.got, one.expected] for one in rules)], words=True)
 
 
 def _metrics(made: Page, evaluation: Evaluation, details: Details) -> None:

@@ -19,9 +19,9 @@ class EvaluateModelOperator(BaseOperator):
     """Judges a run on the days before the as-of that neither training nor the sweep looked at; returns an `Evaluation`.
 
     Challenger, baseline and the champion that is served now are scored on the same rows. A verdict against the
-    challenger is a result, not a failure. A retry judges again and gives the same verdict, which the ledger keeps once.
-    All that was measured is on the store beside the run, as evaluation.json and as the page that the task's link
-    `Report` opens.
+    challenger is a result, not a failure. If the baseline is the better model and passes the gate itself, the verdict
+    offers it. A retry judges again and gives the same verdict, which the ledger keeps once. All that was measured is on
+    the store beside the run, as evaluation.json and as the page that the task's link `Report` opens.
 
     :param challenger: the run to judge (a `Run` as `train` or `sweep` returns it)
     :param baseline: the run whose baseline is the yardstick
@@ -48,12 +48,14 @@ class EvaluateModelOperator(BaseOperator):
 
         ledger, storage = opened()
         challenger, identity = Run.from_dict(self.challenger), run_of(context)
+        trained = Run.from_dict(self.baseline)
         champion = alias(ledger, challenger.model, "champion")
         dag_run = {name: identity[name] for name in ("dag", "dag_run")}
         evaluation = evaluate(
             storage,
             run=challenger,
-            baseline=Run.from_dict(self.baseline).baseline,
+            baseline=trained.baseline,
+            baseline_of=trained,
             champion=champion,
             gate=self.gate,
             past=counted_gains(ledger, champion, self.gate.metric, as_of=challenger.as_of, **dag_run),

@@ -84,7 +84,7 @@ class Trainer:
         self.storage = pairing.store(self._home)
         self._features = code.load(spec.features)
         code.load(spec.train)
-        self._origin = Origin.of(code.root(), (spec.features, spec.train))
+        self._origin = Origin.of(code.root(), _code_paths(spec))
         self._data = prepare(self.storage, spec.dataset, self._features, stream=spec.stream)
         _say(f"data: {len(self._data.train)} rows to train, {len(self._data.validation)} to validate", since=started)
 
@@ -180,6 +180,7 @@ class Trainer:
             stream=spec.stream,
             steps=max((row["step"] for row in handle.history), default=None),
             digest=digest,
+            baseline_train=spec.baseline or "",
         )
 
     def _judged(
@@ -237,6 +238,11 @@ def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) ->
         raise TrainingError("train", path, got=got, remedy="The log holds the full traceback.") from error
     _say(f"{path}: trained", since=started)
     return trained(path, result)
+
+
+def _code_paths(spec: TrainSpec | SweepWorkerSpec) -> tuple[str, ...]:
+    baseline = spec.baseline if isinstance(spec, TrainSpec) else None
+    return (spec.features, spec.train, *([baseline] if baseline else []))
 
 
 class _Untracked:

@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sailplane.cli import main
 from sailplane.datasets import ingest
 from sailplane.errors import DataError, ModelError
+from sailplane.evaluation import offers
+from sailplane.files import temporary_folder
 from sailplane.home import Home
 from sailplane.ledger import Ledger, tables
 from sailplane.records import Model, Run, Windows
@@ -125,6 +127,27 @@ def test_another_seed_or_configuration_is_found_out_and_what_differs_is_said(
     assert result["differences"][:2] == ["model.onnx differs", "golden.json differs"]
     assert any("the golden rows' scores are off by up to" in line for line in result["differences"])
     assert result["environment"] == []
+
+
+def test_an_offered_baseline_is_trained_again_by_its_own_function_and_agrees_bit_for_bit(
+    register: Register, spec: Make, home: Home
+) -> None:
+    """Its function lies in another folder than the model's, and is archived with it."""
+    file = home.project / "include" / "plain" / "model.py"
+    file.parent.mkdir()
+    file.write_text("from include.toy.model import learns_by_batches as many_batches\n")
+    run = fit(spec(baseline="include.plain.model:many_batches", seed=7, config={"epochs": 4}))
+    assert run
+    assert (run.baseline_train, run.steps) == ("include.plain.model:many_batches", 3)
+    with temporary_folder() as scratch:
+        bundle = models.fetch_bundle(register.storage, run.baseline or "", Path(scratch) / "bundle")
+    model = register.add(offers.run_of(run, bundle))
+    file.unlink()
+    result = reproduce(home, register.storage, model)
+    assert result.agrees, result.differences
+    assert result.exact
+    assert result.then == result.now != {}
+    sys.modules.pop("include.plain.model")
 
 
 def test_a_trial_that_was_stopped_early_is_reproduced_up_to_there_and_so_is_the_best(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,14 @@ class Toy:
         known: dict[str, Any] = {"config": {}, "seed": 0, "dataset": self.dataset, "as_of": AS_OF, "metrics": {}}
         known |= {"bundle": self.storage.uri(f"runs/{name}/bundle"), "seconds": 0.0}
         return Run(id=name, model="toy", **{**known, **of_run})
+
+    def beside(self, name: str, weights: Any, baseline: Any) -> Run:
+        """A run whose model has these weights, and the baseline beside it those."""
+        self.train(f"{name}-plain", baseline)
+        run = self.train(name, weights, metrics={"validation_auc": 0.4, "baseline_validation_auc": 0.75})
+        self.storage.upload(self.folder / f"{name}-plain", f"runs/{name}/baseline")
+        code = {"train": "include.toy.model:train", "baseline_train": "include.toy.model:baseline"}
+        return replace(run, baseline=self.storage.uri(f"runs/{name}/baseline"), **code)
 
     def registered(self, run: Run) -> Model:
         return register(self.ledger, self.storage, run)

@@ -1,0 +1,65 @@
+"""The baseline as a candidate, where the gate finds that it is better than the challenger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sailplane.evaluation.contenders import Tested
+from sailplane.evaluation.gate import Gate
+from sailplane.records import Offer, Rule, Run
+from sailplane.registry.bundle import Bundle
+
+
+def is_better(rules: Sequence[Rule]) -> bool:
+    """Whether the rule about the baseline rejects the challenger."""
+    return any(rule.name == "baseline" and not rule.passed for rule in rules)
+
+
+def run_of(trained: Run, baseline: Bundle) -> Run:
+    """The baseline's own lineage, from the run that trained it beside its model."""
+    mine = {name.removeprefix("baseline_"): value for name, value in trained.metrics.items() if _is_baselines(name)}
+    return replace(
+        trained,
+        bundle=trained.baseline or "",
+        baseline=None,
+        train=trained.baseline_train,
+        baseline_train="",
+        metrics=mine,
+        digest=baseline.digest,
+        # Of several processes the first trains it alone, in full precision.
+        processes=1,
+        precision="float32",
+        # These are the steps of the model.
+        steps=None,
+    )
+
+
+def as_challenger(test: Tested) -> Tested:
+    """The same rows, with the baseline in the challenger's place."""
+    names = {"baseline": "challenger", "champion": "champion"}
+    return replace(
+        test,
+        scores={names[name]: scores for name, scores in test.scores.items() if name in names},
+        metrics={names[name]: metrics for name, metrics in test.metrics.items() if name in names},
+        unscored={},
+    )
+
+
+def reason(gate: Gate, test: Tested) -> str:
+    """As `The baseline is better: auc 0.7100 against 0.6800.`"""
+    its, challengers = (test.metrics[name][gate.metric] for name in ("baseline", "challenger"))
+    return f"The baseline is better: {gate.metric} {its:.4f} against {challengers:.4f}."
+
+
+def notes(offer: Offer | None) -> tuple[str, ...]:
+    """What the verdict on the challenger says about the baseline."""
+    if offer is None:
+        return ()
+    if offer.evaluation.passed:
+        return (offer.told,)
+    return (f"{offer.reason} It is not offered: the gate rejects it too. {'; '.join(offer.evaluation.against)}",)
+
+
+def _is_baselines(name: str) -> bool:
+    return name.startswith("baseline_")

@@ -1,0 +1,126 @@
+"""A baseline that is the better model is offered, with its own bundle and lineage."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sailplane.evaluation import evaluate
+from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.markdown import figures
+from sailplane.evaluation.report import publish
+from sailplane.files import temporary_folder
+from sailplane.records import Evaluation, Run
+from sailplane.registry import models
+from tests.unit.evaluation.toy import Toy
+
+GOOD, BAD = [[1.0], [0.0]], [[-1.0], [0.0]]
+BLUE_ONLY = [[1.0], [-2.0]]
+
+
+def judged(toy: Toy, run: Run, **arguments: object) -> Evaluation:
+    return evaluate(toy.storage, run=run, baseline=run.baseline, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_better_baseline_is_offered_with_its_own_bundle(toy: Toy) -> None:
+    run = toy.beside("new", BLUE_ONLY, GOOD)
+    got = judged(toy, run)
+    assert [rule.name for rule in got.rules if not rule.passed] == ["baseline"]
+    assert got.offer
+    offered = got.offer.evaluation
+    assert (offered.passed, offered.champion, offered.rows) == (True, None, got.rows)
+    assert offered.metrics == {"challenger": got.metrics["baseline"]}
+    assert [rule.name for rule in offered.rules] == ["minimum", "serves"]
+    its, challengers = (got.metrics[name]["auc"] for name in ("baseline", "challenger"))
+    said = f"The baseline is better: auc {its:.4f} against {challengers:.4f}."
+    assert got.reasons[-1] == f"{said} Deploy it with `sailplane deploy toy`."
+    assert said in offered.reasons
+
+
+def test_the_offered_run_has_the_baselines_bundle_and_train_function(toy: Toy) -> None:
+    run = toy.beside("new", BLUE_ONLY, GOOD)
+    got = judged(toy, run).offer
+    assert got
+    offered = got.evaluation.run
+    assert (offered.bundle, offered.train) == (run.baseline, "include.toy.model:baseline")
+    assert (offered.baseline, offered.baseline_train, offered.steps) == (None, "", None)
+    assert offered.metrics == {"validation_auc": 0.75}
+    with temporary_folder() as scratch:
+        assert offered.digest == models.fetch_bundle(toy.storage, run.baseline or "", Path(scratch) / "bundle").digest
+    assert (offered.id, offered.dataset, offered.as_of, offered.config) == (run.id, run.dataset, run.as_of, run.config)
+
+
+def test_a_sweeps_trial_is_rejected_and_the_train_steps_baseline_offered(toy: Toy) -> None:
+    """The trial has no baseline of its own."""
+    trained, trial = toy.beside("train", GOOD, GOOD), toy.train("trial", BLUE_ONLY, sweep="s", trial=3)
+    got = evaluate(toy.storage, run=trial, baseline=trained.baseline, baseline_of=trained)
+    assert got.offer
+    assert (got.offer.evaluation.run.id, got.offer.evaluation.run.sweep) == ("train", None)
+
+
+@pytest.mark.parametrize(
+    ("gate", "weights"), [(Gate(baseline=None), BLUE_ONLY), (Gate(baseline=0.5), BLUE_ONLY), (Gate(), GOOD)]
+)
+def test_without_the_rule_or_a_difference_nothing_is_offered(toy: Toy, gate: Gate, weights: list[list[float]]) -> None:
+    got = judged(toy, toy.beside("new", weights, GOOD), gate=gate)
+    assert got.offer is None
+    assert not any("Deploy it" in reason for reason in got.reasons)
+
+
+def test_a_baseline_that_does_not_beat_the_champion_is_not_offered_and_the_reason_says_so(toy: Toy) -> None:
+    champion = toy.registered(toy.train("champion", GOOD))
+    got = judged(toy, toy.beside("new", BLUE_ONLY, GOOD), champion=champion)
+    assert got.offer is None
+    assert "It is not offered: the gate rejects it too. champion: auc" in got.reasons[-1]
+
+
+def test_a_baseline_is_compared_with_the_champion_as_a_challenger_is(toy: Toy) -> None:
+    champion, run = toy.registered(toy.train("champion", BAD)), toy.beside("new", BLUE_ONLY, GOOD)
+    gate = Gate(confidence=0.95, slices={"colour": 0.02}, max_latency_ms=1000)
+    got = judged(toy, run, champion=champion, gate=gate)
+    assert got.offer
+    alone = evaluate(toy.storage, run=replace(got.offer.evaluation.run, id="alone"), champion=champion, gate=gate)
+    assert got.offer.evaluation.champion == champion.version
+    names = ["minimum", "champion", "slices of colour", "serves", "latency"]
+    assert [rule.name for rule in got.offer.evaluation.rules] == names
+    assert got.offer.evaluation.rules[:4] == alone.rules[:4], "judged as if it had been trained as the model"
+    assert got.offer.evaluation.metrics == alone.metrics
+
+
+def test_a_baseline_that_would_not_serve_is_not_offered(toy: Toy) -> None:
+    run = toy.beside("new", BLUE_ONLY, GOOD)
+    gate = Gate(max_latency_ms=1e-9)
+    got = judged(toy, run, gate=gate)
+    assert got.offer is None
+    assert "latency" in got.reasons[-1]
+
+
+def test_a_baseline_of_an_earlier_release_has_no_lineage_and_is_not_offered(toy: Toy) -> None:
+    run = replace(toy.beside("new", BLUE_ONLY, GOOD), baseline_train="")
+    assert judged(toy, run).offer is None
+
+
+def test_the_report_and_the_figures_say_it_in_plain_words(toy: Toy) -> None:
+    got = publish(toy.storage, toy.ledger, judged(toy, toy.beside("new", BLUE_ONLY, GOOD)))
+    assert got.offer
+    page = toy.storage.read_text(f"runs/{got.run.id}/report.html")
+    assert got.offer.reason in page
+    assert "Deploy it with `sailplane deploy toy`." in page
+    assert got.offer.reason in figures(got)
+
+
+def test_the_registered_baseline_is_a_version_like_any_other(toy: Toy) -> None:
+    got = judged(toy, toy.beside("new", BLUE_ONLY, GOOD))
+    assert got.offer
+    offered = got.offer.evaluation
+    model = models.register(toy.ledger, toy.storage, offered.run, offered.metrics["challenger"], offered)
+    assert models.find(toy.ledger, "toy@challenger") == model
+    assert models.measured_on(model) == f"test {got.window}"
+    card = toy.storage.read_text(f"models/toy/{model.version}/README.md")
+    assert "| train function | `include.toy.model:baseline` |" in card
+    assert f"| auc | {got.metrics['baseline']['auc']:.4f} |" in card
+    assert "Verdict: passed" in card
+    later = evaluate(toy.storage, run=toy.train("later", GOOD), champion=model)
+    assert later.metrics["champion"] == got.metrics["baseline"]
