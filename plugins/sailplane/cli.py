@@ -1,4 +1,4 @@
-"""`sailplane up | down | login | status | clean | predict | requests | rollback | release | rollout | models |
+"""`sailplane up | down | login | status | clean | predict | requests | rollback | deploy | release | rollout | models |
 reproduce | backtest | datasets | sweep | twin | sweep-worker | insights | ledger | store | airflow`, and `run`."""
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no-hold", dest="hold", action="store_false", help="let the next run that passes deploy its model again"
     )
     rollback.set_defaults(command=_rollback)
+    given.add_deploy_arguments(commands.add_parser("deploy", help="serve the baseline that a verdict offers"))
     release = commands.add_parser("release", help="lift the hold of a rollback: runs may deploy the model again")
     release.add_argument("model")
     release.set_defaults(command=_release)

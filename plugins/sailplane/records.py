@@ -315,6 +315,11 @@ class Offer(Record):
     evaluation: Evaluation
 
     @property
+    def version(self) -> str:
+        """What the baseline is called once it is registered."""
+        return (self.evaluation.run.digest or "")[:12]
+
+    @property
     def command(self) -> str:
         return f"sailplane deploy {self.evaluation.model}"
 

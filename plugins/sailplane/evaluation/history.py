@@ -137,6 +137,17 @@ def counted(evaluations: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
+@persistent
+def find(ledger: Ledger, model: str, dag_run: str | None = None) -> Judged | None:
+    """The verdict of that DAG run on the model, without one the model's `newest`; None if there is none."""
+    if dag_run is None:
+        return next((judged for judged in newest(ledger) if judged.evaluation.model == model), None)
+    query = sa.select(table).where(table.c.model == model, table.c.dag_run == dag_run).order_by(table.c.created)
+    with ledger.begin() as connection:
+        found = connection.execute(query).mappings().all()
+    return _judged(found[-1]) if found else None
+
+
 def _same(dag: str, dag_run: str, model: str) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.dag == dag, table.c.dag_run == dag_run, table.c.model == model)
 

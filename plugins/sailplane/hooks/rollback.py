@@ -9,17 +9,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from airflow.sdk.exceptions import AirflowNotFoundException
-
 from sailplane import pairing
-from sailplane.errors import SailplaneError, ServiceError
+from sailplane.errors import SailplaneError
 from sailplane.home import Home
 from sailplane.hooks.quiet import hush
-from sailplane.hooks.serving import serving
+from sailplane.hooks.serving import where_it_serves
 from sailplane.ledger import Ledger
 from sailplane.serving.rollout import entries
-from sailplane.serving.rollout.back import leave_to_driver, place_of, roll_back
-from sailplane.serving.rollout.run import Serving
+from sailplane.serving.rollout.back import leave_to_driver, roll_back
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def back(ledger: Ledger, name: str, by: str, to: str | None, *, hold: bool = True) -> None:
     try:
-        there = _serving(ledger, name)
+        there = where_it_serves(ledger, name, "roll back")
     except SailplaneError as unreachable:
         if entries.active(ledger, name) is None:
             raise
@@ -53,14 +50,6 @@ def back(ledger: Ledger, name: str, by: str, to: str | None, *, hold: bool = Tru
             raise
         return
     roll_back(there, by, to=to, hold=hold)
-
-
-def _serving(ledger: Ledger, name: str) -> Serving:
-    try:
-        return serving(ledger, name, place_of(ledger, name))
-    except AirflowNotFoundException as error:
-        remedy = "Add it, or run this where Airflow runs, with its settings."
-        raise ServiceError("roll back", name, got=error, remedy=remedy) from error
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sailplane.hooks.storage import opened
 from sailplane.operators.links import link_of
 from sailplane.operators.refusals import skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
-from sailplane.records import Approval, Evaluation
+from sailplane.records import Approval, Evaluation, Offer
 
 if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
@@ -30,11 +30,12 @@ _UNITS: Final = (("h", 3600), ("min", 60), ("s", 1))
 
 class ApproveModelOperator(HITLOperator):
     """Asks a person in Airflow's UI whether the model that passed may serve; returns the `Evaluation` with the answer.
+    If the verdict offers the baseline instead, the question is about the baseline, and so is what it returns.
 
     The person sees the evaluation's figures and may leave a note. The wait holds no worker. A newer run ends it with a
     rejection: when that run asks the same question, or is queued behind this one (`max_active_runs`). Nobody is asked,
-    and the task is skipped with the reasons in the XCom `reasons`, if the verdict is against the model or the run a
-    backfill. A clear asks again; a retry of the tasks that follow does not.
+    and the task is skipped with the reasons in the XCom `reasons`, if the verdict is against the model and offers
+    nothing, or the run is a backfill. A clear asks again; a retry of the tasks that follow does not.
 
     :param evaluation: the `Evaluation` that `evaluate` returned
     :param deadline: how long an answer is waited for
@@ -65,10 +66,11 @@ class ApproveModelOperator(HITLOperator):
         from sailplane.registry import holds
 
         evaluation = Evaluation.from_dict(self.evaluation)
-        skip_unless_good(context, evaluation)
-        self.subject = f"May {evaluation.model} of {evaluation.run.as_of:%Y-%m-%d} serve?"
+        skip_unless_good(context, evaluation, offer=evaluation.offer)
+        which = f"the baseline of {evaluation.model}" if evaluation.offer else evaluation.model
+        self.subject = f"May {which} of {evaluation.run.as_of:%Y-%m-%d} serve?"
         hold = holds.find(opened()[0], evaluation.model)
-        self.body = f"{figures(evaluation, link_of(evaluation))}\n\n{self._consequence(hold)}"
+        self.body = f"{figures(evaluation, link_of(evaluation))}\n\n{self._consequence(hold, evaluation.offer)}"
         try:
             return super().execute(context)
         except TaskAwaitingInput:
@@ -94,11 +96,16 @@ class ApproveModelOperator(HITLOperator):
         from sailplane.evaluation.history import amend
 
         super().execute_complete(context, event)
-        evaluation = replace(Evaluation.from_dict(self.evaluation), approval=self._approval(event))
+        evaluation, approval = Evaluation.from_dict(self.evaluation), self._approval(event)
+        if offer := evaluation.offer:
+            judged = replace(evaluation, offer=(accepted := offer.answered(approval)))
+            answered = accepted.evaluation
+        else:
+            judged = answered = replace(evaluation, approval=approval)
         ledger, storage = opened()
-        amend(ledger, context["ti"].dag_id, context["ti"].run_id, evaluation, storage)
-        self.log.info("The model is %s", evaluation.approval)
-        return evaluation.to_dict()
+        amend(ledger, context["ti"].dag_id, context["ti"].run_id, judged, storage)
+        self.log.info("The %s is %s", "baseline" if offer else "model", approval)
+        return answered.to_dict()
 
     def _approval(self, event: Mapping[str, Any]) -> Approval:
         user, by, note = event["responded_by_user"], "the deadline", f"nobody answered within {self._wait()}"
@@ -114,10 +121,11 @@ class ApproveModelOperator(HITLOperator):
             by_person=user is not None,
         )
 
-    def _consequence(self, hold: Hold | None) -> str:
+    def _consequence(self, hold: Hold | None, offer: Offer | None) -> str:
         does = "it serves" if self.defaults == [APPROVE] and hold is None else "it does not serve"
+        what = "the baseline" if offer else "it"
         told = (
-            "Approved, it takes the place of what serves now. A newer run of this DAG replaces this question. "
+            f"Approved, {what} takes the place of what serves now. A newer run of this DAG replaces this question. "
             f"Without an answer within {self._wait()} {does}."
         )
         if hold is None:

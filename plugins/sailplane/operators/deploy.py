@@ -44,7 +44,8 @@ def deploy(
     """The task `deploy`, which serves the model that passed.
 
     :param evaluate: the step that judged it
-    :param approve: a person must have agreed: adds the task `approve`, which asks in Airflow's UI and holds no worker
+    :param approve: a person must have agreed: adds the task `approve`, which asks in Airflow's UI and holds no worker.
+        Where the verdict offers the baseline, it asks about the baseline, and `deploy` serves that
     :param deadline: how long an answer is waited for
     :param default: what counts as the answer then, `"approve"` or `"reject"`
     :param rollout: in which steps the model takes over; without it at once
@@ -61,6 +62,8 @@ def deploy(
 class DeployModelOperator(BaseOperator):
     """Registers the model that passed and gives it the traffic of the local serving service, or of a Kubernetes
     cluster; returns a `Deployment`.
+
+    A baseline that the verdict offers is deployed by a person: `approve=True`, or `sailplane deploy NAME`.
 
     Skipped, with the reasons in the log and in the XCom `reasons`, if the verdict or a person is against the model, the
     champion is another one than it was compared with, the run is a backfill, or a rollback holds the model: then
@@ -141,14 +144,10 @@ class DeployModelOperator(BaseOperator):
 
     def _skip_if_outdated(self, context: Context, evaluation: Evaluation) -> None:
         """While a person was waited for, say, another run may have deployed a better one."""
-        from sailplane.registry.models import alias
+        from sailplane.evaluation.outdated import outdated
 
-        champion = alias(pairing.ledger(Home.find()), evaluation.model, "champion")
-        if champion is None or champion.version == evaluation.champion or champion.run == evaluation.run.id:
-            return
-        compared = f"compared with {evaluation.champion}" if evaluation.champion else "judged while there was none"
-        remedy = "clear `evaluate` to compare it with that one"
-        skip(context, f"the champion is {champion.version} now, and this model was {compared}: {remedy}")
+        if why := outdated(pairing.ledger(Home.find()), evaluation):
+            skip(context, why)
 
     def _skip_if_held(self, context: Context, evaluation: Evaluation) -> None:
         """Before anything is registered. A retry goes on to the end of its own rollout, which it reports."""

@@ -8,14 +8,14 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sailplane.operators.as_of import is_backfill
-from sailplane.records import Evaluation
+from sailplane.records import Evaluation, Offer
 
 
-def skip_unless_good(context: Context, evaluation: Evaluation) -> None:
-    """Where the run is a backfill, the verdict is against the model, or a person is."""
+def skip_unless_good(context: Context, evaluation: Evaluation, *, offer: Offer | None = None) -> None:
+    """Where the run is a backfill, the verdict is against the model and there is no `offer`, or a person is."""
     if is_backfill(context):
         skip(context, "a backfill never changes what is served", *evaluation.reasons)
-    if not evaluation.passed:
+    if not evaluation.passed and offer is None:
         skip(context, *evaluation.reasons)
     if evaluation.approval and not evaluation.approval.approved:
         skip(context, str(evaluation.approval), *evaluation.reasons)

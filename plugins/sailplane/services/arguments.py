@@ -89,6 +89,12 @@ def add_rollout_arguments(parser: argparse.ArgumentParser) -> None:
     show.set_defaults(command=_rollout)
 
 
+def add_deploy_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument("--run", metavar="RUN", help="the DAG run that offers it; by default the newest verdict's")
+    parser.set_defaults(command=_deploy)
+
+
 def add_reproduce_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL[@VERSION|@ALIAS]", help="by default the champion, else the newest")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
@@ -111,6 +117,12 @@ def _rollout(home: Home, arguments: argparse.Namespace) -> int:
     from sailplane.services.rollouts import show
 
     return show(home, arguments)
+
+
+def _deploy(home: Home, arguments: argparse.Namespace) -> int:
+    from sailplane.services.offers import run
+
+    return run(home, arguments)
 
 
 def _models(name: str, home: Home, arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.serving.rollout.offered import serves, withdrawn
 
 # A backfill deploys nothing: whoever asked for it looks at its runs.
 RUN_TYPES: Final = ("scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization")
@@ -62,10 +63,21 @@ def rejected(ledger: Ledger) -> list[dict[str, Any]]:
             "run": judged.dag_run,
             "as_of": judged.evaluation.run.as_of.isoformat(),
             "reasons": list(judged.evaluation.against),
+            **_offered(ledger, judged),
         }
         for judged in history.newest(ledger)
         if judged.evaluation.against
     ]
+
+
+def _offered(ledger: Ledger, judged: history.Judged) -> dict[str, str | None]:
+    """`offer` says what there is to know of the offered baseline, and `deploy` is the command that accepts it."""
+    offer = judged.evaluation.offer
+    if offer is None or withdrawn(ledger, judged):
+        return {"offer": None, "deploy": None}
+    if serves(ledger, offer):
+        return {"offer": f"Its baseline, version {offer.version}, serves.", "deploy": None}
+    return {"offer": offer.told, "deploy": offer.command}
 
 
 def print_in_airflow(found: InAirflow) -> None:
@@ -78,6 +90,8 @@ def print_rejected(found: Sequence[dict[str, Any]]) -> None:
         run = f"run {one['run']} of {one['dag']}"
         sys.stdout.write(f"\nREJECTED: {one['model']} as of {one['as_of'][:10]} ({run})\n")
         sys.stdout.writelines(f"  {reason}\n" for reason in one["reasons"])
+        if one["offer"]:
+            sys.stdout.write(f"  {one['offer']}\n")
 
 
 def _lines(found: InAirflow) -> Iterator[str]:

@@ -18,7 +18,7 @@ from sailplane.evaluation.history import keep, of
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import ApproveModelOperator, EvaluateModelOperator, deploy, trigger_form
-from sailplane.records import Approval, Evaluation, Interval
+from sailplane.records import Approval, Evaluation, Interval, Offer, Rule
 from sailplane.registry import holds
 from sailplane.triggers.approval import ApprovalTrigger
 from tests.homes import new_home
@@ -26,6 +26,17 @@ from tests.unit.evaluation.test_history import judged
 
 ANSWERED = datetime(2026, 10, 2, 12, tzinfo=UTC)
 JUDGED = judged(0, model="asked")
+BASELINE = replace(
+    JUDGED.evaluation,
+    run=replace(JUDGED.evaluation.run, bundle="file:///plain"),
+    rules=(Rule(name="minimum", passed=True, got="auc 0.8", expected="0.55"),),
+)
+OFFERING = replace(
+    JUDGED.evaluation,
+    passed=False,
+    rules=(Rule(name="baseline", passed=False, got="auc 0.7", expected="0.8"),),
+    offer=Offer(reason="The baseline is better: auc 0.8000 against 0.7000.", evaluation=BASELINE),
+)
 
 
 class TaskInstance:
@@ -151,6 +162,34 @@ def test_nobody_is_asked_about_what_would_not_be_deployed(
         operator(evaluation).execute(told)
     assert told["ti"].pushed["reasons"][0] == reason
     assert asked == []
+
+
+def test_a_person_is_asked_about_the_baseline_that_is_offered(asked: list[CreateHITLDetailPayload]) -> None:
+    with pytest.raises(TaskDeferred):
+        operator(OFFERING).execute(context())
+    (shown,) = asked
+    assert shown.subject == "May the baseline of asked of 2026-10-02 serve?"
+    body = str(shown.body)
+    assert "**The baseline is better: auc 0.8000 against 0.7000.**" in body
+    assert "| failed | baseline | auc 0.7 | 0.8 |" in body, "the verdict on the model"
+    assert "| passed | minimum | auc 0.8 | 0.55 |" in body, "and on the baseline"
+    assert "Approved, the baseline takes the place of what serves now." in body
+    with pytest.raises(AirflowSkipException, match="a backfill never"):
+        operator(OFFERING).execute(context("backfill"))
+
+
+def test_an_approved_baseline_goes_on_to_be_deployed_and_the_verdict_on_the_model_stays() -> None:
+    ledger = Ledger.create(Home.find().ledger)
+    keep(ledger, replace(JUDGED, evaluation=OFFERING))
+    got = answer("Approve", note="it is", evaluation=OFFERING)
+    approval = Approval(approved=True, by="Ada", note="it is", at=ANSWERED)
+    assert OFFERING.offer
+    assert got == replace(OFFERING.offer.evaluation, approval=approval)
+    assert (got.passed, got.run.bundle) == (True, "file:///plain")
+    days = Interval(start=JUDGED.day, end=JUDGED.day + timedelta(days=1))
+    [kept] = [one.evaluation for one in of(ledger, JUDGED.dag, days) if one.evaluation.model == "asked"]
+    assert kept == replace(OFFERING, offer=OFFERING.offer.answered(approval))
+    assert str(answer("Reject", evaluation=OFFERING).approval) == "rejected by Ada"
 
 
 def test_who_answered_and_why_goes_on_with_the_evaluation_and_into_the_ledger() -> None:
