@@ -20,11 +20,11 @@ from sailplane.ledger import Ledger
 from sailplane.records import Approval, Evaluation, Interval, Model
 from sailplane.registry import holds, models
 from sailplane.registry.garbage import Collector
+from sailplane.services.attention import rejected
 from sailplane.serving import deployments
 from sailplane.serving.rollout import entries
 from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.rollout.run import AT_ONCE, Serving
-from sailplane.services.attention import rejected
 from sailplane.storage import Storage
 from tests.homes import new_home
 from tests.unit.evaluation.toy import AS_OF, SCHEMA, Toy, extract

@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 
+from sailplane.evaluation.history import Judged, keep
 from sailplane.home import Home
-from sailplane.hooks import rollback
+from sailplane.hooks import offered, rollback
 from sailplane.ledger import Ledger
 from sailplane.operators import DeployModelOperator, ErrorRate, Rollout
+from sailplane.records import Offer
 from sailplane.registry import holds
 from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import alias
@@ -255,6 +257,30 @@ def test_rollback_is_one_command_in_the_middle_of_a_rollout_and_after_it(
     assert "no such version" in capsys.readouterr().err
     assert len(served.server.objects.list(DEPLOYMENTS)) == 1
     assert {status for status, _ in served.mesh.answers} == {200}
+
+
+def test_an_offered_baseline_is_deployed_where_the_model_serves(
+    served: Task, bundles: list[Bundle], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two, _ = (bundle.version for bundle in bundles)
+    plain = replace(tiny.run_of(bundles[1], served.storage), digest=bundles[1].digest)
+    baseline = replace(tiny.evaluation_of(plain), champion=one)
+    offer = Offer(reason="The baseline is better: auc 0.7000 against 0.6000.", evaluation=baseline)
+    verdict = replace(tiny.evaluation_of(replace(plain, id="worse"), passed=False), champion=one, offer=offer)
+    day = plain.dataset.interval.days[-1]
+    keep(served.ledger, Judged(dag="d", dag_run="r", kind="scheduled", day=day, evaluation=verdict), served.storage)
+    command = [sys.executable, "-m", "sailplane.cli", "deploy", NAME, "--run"]
+    ended = subprocess.run([*command, "r"], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == f"{NAME}: {two} serves, the baseline of the run {plain.id}\n"
+    recorded = latest(served.ledger, NAME)
+    assert recorded
+    assert (served.champion, recorded.deployment.weights) == (two, {two: 100})
+    (left,) = served.server.objects.list(SELDON_DEPLOYMENTS)
+    assert [predictor["name"] for predictor in left["spec"]["predictors"]] == [f"v{two}"]
+    assert {status for status, _ in served.mesh.answers} == {200}
+    assert offered.main(["ada", NAME, "--run", "other"]) == 1
+    assert "no run other has judged it" in capsys.readouterr().err
 
 
 def test_a_rollback_to_a_version_that_does_not_load_begins_nothing(
