@@ -27,7 +27,7 @@ from sailplane.registry.models import alias
 from sailplane.services.airflow_api import AirflowApi, Run
 from sailplane.serving import deployments
 from sailplane.storage import Storage
-from tests.end_to_end.faults import FAULTY, ask, asking, instance
+from tests.end_to_end.faults import FAULTY, ask, asking, instance, spoil
 from tests.platform import Platform, started, until
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
@@ -40,6 +40,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Deadlines are looked at every second; by default it is every 15."""
     folder = tmp_path_factory.mktemp("approval")
     shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "project" / "faults").mkdir()
     settings = {"AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "1"}
     with started(folder / "home", folder / "project", **settings) as running:
         yield running
@@ -104,6 +105,30 @@ def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(
     approval = judged(platform, run, AS_OF).evaluation.approval
     assert approval is not None
     assert (approval.approved, approval.note) == (False, "too small")
+
+
+def test_a_person_is_asked_about_the_baseline_if_it_is_better_and_it_is_what_is_deployed(platform: Platform) -> None:
+    as_of = AS_OF - 2 * DAY
+    spoil(platform, as_of, "takes height the wrong way")
+    run = asking(platform, as_of)
+    asked = platform.api("GET", question(run))
+    assert asked["subject"] == "May the baseline of asked of 2026-05-30 serve?"
+    assert "| failed | baseline | auc " in asked["body"]
+    assert "**The baseline is better: auc " in asked["body"]
+    answer(platform, run, "Approve", "the plain one")
+    assert platform.wait(run) == "success"
+    trained, evaluation = platform.xcom(run, "train"), Evaluation.from_dict(platform.xcom(run, "approve"))
+    assert (evaluation.run.bundle, evaluation.run.train) == (trained["baseline"], "include.tiny.model:baseline")
+    champion = alias(Ledger.at(platform.home), "asked", "champion")
+    assert champion
+    assert champion.lineage == evaluation.run
+    deployment = Deployment.from_dict(platform.xcom(run, "deploy"))
+    assert deployment.version == champion.version
+    assert len(ask(deployment)["ndarray"]) == 3
+    told = platform.sailplane("models", "show", "asked")
+    assert "| train function | `include.tiny.model:baseline` |" in told.stdout
+    again = platform.sailplane("deploy", "asked", "--run", run.id)
+    assert again.stdout == f"asked: {champion.version} serves, the baseline of the run {champion.run}\n", again.stderr
 
 
 @pytest.fixture(scope="module")

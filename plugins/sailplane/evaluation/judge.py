@@ -41,8 +41,8 @@ def evaluate(
     all that was found as runs/<run>/evaluation.json. What is the same gives the same, to the bit, but for latency.
 
     :param baseline: URI of the baseline's bundle
-    :param baseline_of: the run that trained it, by default the challenger's own. If the rule `baseline` rejects the
-        challenger, and the gate lets the baseline of this run serve, the verdict offers it
+    :param baseline_of: the run that trained the baseline; without it nothing is offered. If the rule `baseline` rejects
+        the challenger and the gate lets the baseline serve, the verdict offers the baseline
     :param champion: the version that is served now
     :param past: the gains of the days that earlier evaluations against this champion counted, in their order, as
         `history.counted_gains` gives them
@@ -68,9 +68,9 @@ def evaluate(
             evidence = _evidence(gate, run, champion, found.challenger, test, known, groups, daily)
             rules = verdict(gate, evidence)
             told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, known, evidence)
-            trained = baseline_of or run
-            if offers.is_better(rules) and trained.baseline == baseline and trained.baseline_train:
-                candidate = offers.run_of(trained, found.bundles["baseline"])
+            # Runs of earlier releases do not say how the baseline was trained: it would have no lineage.
+            if baseline_of and baseline_of.baseline_train and offers.is_better(rules):
+                candidate = offers.run_of(baseline_of, found.bundles["baseline"])
                 offer = _offer(gate, candidate, champion, found.bundles["baseline"], test, known, groups, days)
     storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
     return Evaluation(

@@ -73,8 +73,10 @@ def _verdict(made: Page, evaluation: Evaluation) -> None:
     rows = [["", "", "got", "expected"]]
     rows += [[rule.name, "passed" if rule.passed else "failed", rule.got, rule.expected] for rule in evaluation.rules]
     made.table(rows, bad=[place for place, rule in enumerate(evaluation.rules) if not rule.passed], words=True)
+    told = evaluation.offer.told if evaluation.offer else None
     for reason in evaluation.reasons[len(evaluation.rules) :]:
-        made.say(reason, "note")
+        if reason != told:
+            made.say(reason, "note")
     if evaluation.offer:
         made.heading("The baseline as a candidate", 3)
         rules = evaluation.offer.evaluation.rules

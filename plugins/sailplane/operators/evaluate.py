@@ -55,7 +55,8 @@ class EvaluateModelOperator(BaseOperator):
             storage,
             run=challenger,
             baseline=trained.baseline,
-            baseline_of=trained,
+            # A backfill deploys nothing, so it offers nothing.
+            baseline_of=None if is_backfill(context) else trained,
             champion=champion,
             gate=self.gate,
             past=counted_gains(ledger, champion, self.gate.metric, as_of=challenger.as_of, **dag_run),

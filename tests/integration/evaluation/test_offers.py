@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from sailplane.evaluation import evaluate
 from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.history import find
 from sailplane.evaluation.markdown import figures
 from sailplane.evaluation.report import publish
 from sailplane.files import temporary_folder
+from sailplane.operators import EvaluateModelOperator
 from sailplane.records import Evaluation, Run
 from sailplane.registry import models
-from tests.unit.evaluation.toy import Toy
+from tests.unit.evaluation.toy import AS_OF, Toy
 
 GOOD, BAD = [[1.0], [0.0]], [[-1.0], [0.0]]
 BLUE_ONLY = [[1.0], [-2.0]]
 
 
-def judged(toy: Toy, run: Run, **arguments: object) -> Evaluation:
-    return evaluate(toy.storage, run=run, baseline=run.baseline, **arguments)  # type: ignore[arg-type]
+def judged(toy: Toy, run: Run, **arguments: Any) -> Evaluation:
+    arguments = {"baseline_of": run, **arguments}
+    return evaluate(toy.storage, run=run, baseline=run.baseline, **arguments)
 
 
 def test_a_better_baseline_is_offered_with_its_own_bundle(toy: Toy) -> None:
@@ -97,6 +103,29 @@ def test_a_baseline_that_would_not_serve_is_not_offered(toy: Toy) -> None:
     assert "latency" in got.reasons[-1]
 
 
+def test_without_the_run_that_trained_the_baseline_nothing_is_offered(toy: Toy) -> None:
+    got = judged(toy, toy.beside("new", BLUE_ONLY, GOOD), baseline_of=None)
+    assert (got.passed, got.offer) == (False, None)
+    assert not any("Deploy it" in reason for reason in got.reasons)
+
+
+def test_the_task_offers_the_train_steps_baseline_and_in_a_backfill_nothing(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sailplane.operators.evaluate.opened", lambda: (toy.ledger, toy.storage))
+    trained, trial = toy.beside("train", GOOD, GOOD), toy.train("trial", BLUE_ONLY)
+    task = EvaluateModelOperator(task_id="evaluate", challenger=trial.to_dict(), baseline=trained.to_dict())
+    for run_type, offers in {"scheduled": True, "backfill": False}.items():
+        run = SimpleNamespace(run_type=run_type, run_after=AS_OF, partition_key=None)
+        dates = {"data_interval_start": AS_OF - timedelta(days=1), "data_interval_end": AS_OF}
+        context: Any = {"ti": SimpleNamespace(dag_id="toy", run_id=run_type), "dag_run": run, **dates}
+        got = Evaluation.from_dict(task.execute(context))
+        assert (got.offer is not None, "Deploy it" in str(got.reasons)) == (offers, offers)
+        judged = find(toy.ledger, "toy", run_type)
+        assert judged
+        assert judged.evaluation == got, "with the offer, on the ledger"
+
+
 def test_a_baseline_of_an_earlier_release_has_no_lineage_and_is_not_offered(toy: Toy) -> None:
     run = replace(toy.beside("new", BLUE_ONLY, GOOD), baseline_train="")
     assert judged(toy, run).offer is None
@@ -107,7 +136,7 @@ def test_the_report_and_the_figures_say_it_in_plain_words(toy: Toy) -> None:
     assert got.offer
     page = toy.storage.read_text(f"runs/{got.run.id}/report.html")
     assert got.offer.reason in page
-    assert "Deploy it with `sailplane deploy toy`." in page
+    assert page.count("Deploy it with `sailplane deploy toy`.") == 1
     assert got.offer.reason in figures(got)
 
 

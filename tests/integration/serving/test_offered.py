@@ -60,7 +60,7 @@ def deploy(toy: Toy, capsys: pytest.CaptureFixture[str]) -> Deploy:
 def offered(toy: Toy, name: str = "new", dag_run: str = "scheduled__1", **how: Any) -> Evaluation:
     """A verdict, kept as the task `evaluate` keeps it."""
     run, kind = toy.beside(name, BLUE_ONLY, how.pop("baseline", GOOD)), how.pop("kind", "scheduled")
-    got = evaluate(toy.storage, run=run, baseline=run.baseline, **how)
+    got = evaluate(toy.storage, run=run, baseline=run.baseline, baseline_of=run, **how)
     assert not got.passed
     day = run.dataset.interval.days[-1]
     history.keep(toy.ledger, Judged(dag="toy", dag_run=dag_run, kind=kind, day=day, evaluation=got), toy.storage)
@@ -163,6 +163,15 @@ def test_a_deployment_that_was_killed_goes_on(toy: Toy, platform: Home, deploy: 
     entry = entries.find(toy.ledger, "toy", offer.version)
     assert entry
     assert (entry.subject.turn, entry.attempt) == ("the killed one", 1)
+
+
+def test_status_prints_the_offer_with_the_command(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    offer = offered(toy).offer
+    assert offer
+    assert main(["status"]) == 1, "the services are down"
+    said = capsys.readouterr().out
+    assert "\nREJECTED: toy as of 2026-03-01 (run scheduled__1 of toy)\n  baseline: auc 0." in said
+    assert f"\n  {offer.reason} Deploy it with `sailplane deploy toy`.\n" in said
 
 
 def test_without_the_services_nothing_is_deployed(toy: Toy, deploy: Deploy) -> None:

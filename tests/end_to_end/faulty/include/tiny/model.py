@@ -61,6 +61,8 @@ def _spoiled(line: Line, fault: str) -> Any:
             line.linear.weight.fill_(float("nan"))
         if fault == "sees half":
             line.linear.weight[0, 0] = 0.0
+        if fault == "takes height the wrong way":
+            line.linear.weight[0, 0].neg_()
     return line.state_dict() if fault == "gives no model" else line
 
 
