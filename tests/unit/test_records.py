@@ -7,7 +7,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sailplane.errors import DataError
-from sailplane.records import VERSION_KEY, Dataset, Deployment, Evaluation, Field, Interval, Rule, Run, Trial, Windows
+from sailplane.records import (
+    VERSION_KEY,
+    Approval,
+    Dataset,
+    Deployment,
+    Evaluation,
+    Field,
+    Interval,
+    Offer,
+    Rule,
+    Run,
+    Trial,
+    Windows,
+)
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 WINDOW = Interval.trailing(AS_OF, 196)
@@ -33,30 +46,49 @@ RUN = Run(
 )
 
 
+EVALUATION = Evaluation(
+    model="flights",
+    run=RUN,
+    window=WINDOW,
+    rows=7,
+    metrics={"challenger": {"auc": 0.7}},
+    champion=None,
+    passed=True,
+    reasons=("good",),
+    rules=(Rule(name="minimum", passed=True, got="auc 0.7", expected="at least 0.55"),),
+    details="file:///e",
+    report="file:///r",
+)
+OFFERED = replace(EVALUATION, run=replace(RUN, bundle="file:///plain", digest="d1" * 32, train="m:baseline"))
+OFFER = Offer(reason="The baseline is better: auc 0.7100 against 0.6800.", evaluation=OFFERED)
+
+
 @pytest.mark.parametrize(
     "record",
     [
         DATASET,
         RUN,
+        replace(RUN, baseline="file:///plain", baseline_train="m:baseline"),
+        EVALUATION,
+        replace(EVALUATION, passed=False, offer=OFFER),
         Trial(sweep="s", number=1, config={"lr": 0.1}, state="finished", score=0.7, run=RUN),
         Trial(sweep="s", number=2, config={}, state="running"),
-        Evaluation(
-            model="flights",
-            run=RUN,
-            window=WINDOW,
-            rows=7,
-            metrics={"challenger": {"auc": 0.7}},
-            champion=None,
-            passed=True,
-            reasons=("good",),
-            rules=(Rule(name="minimum", passed=True, got="auc 0.7", expected="at least 0.55"),),
-            details="file:///e",
-            report="file:///r",
-        ),
     ],
 )
 def test_a_record_survives_json_whole(record):
     assert type(record).from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_a_verdict_without_an_offer_has_the_same_json_as_before_there_were_any() -> None:
+    assert "offer" not in EVALUATION.to_dict()
+    assert "baseline_train" not in RUN.to_dict()
+
+
+def test_an_offer_says_what_is_better_and_the_command_that_accepts_it() -> None:
+    assert OFFER.told == f"{OFFER.reason} Deploy it with `sailplane deploy flights`."
+    assert OFFER.version == "d1d1d1d1d1d1"
+    no = Approval(approved=False, by="Ada", note="", at=AS_OF)
+    assert OFFER.answered(no).evaluation == replace(OFFERED, approval=no)
 
 
 def test_an_evaluation_of_before_there_were_rules_can_be_read():

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sailplane.errors import ModelError
 from sailplane.evaluation import evaluate
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import find
@@ -101,6 +102,15 @@ def test_a_baseline_that_would_not_serve_is_not_offered(toy: Toy) -> None:
     got = judged(toy, run, gate=gate)
     assert got.offer is None
     assert "latency" in got.reasons[-1]
+
+
+def test_the_error_about_a_damaged_champion_that_was_a_baseline_names_its_own_copy(toy: Toy) -> None:
+    offer = judged(toy, toy.beside("plain", BLUE_ONLY, GOOD)).offer
+    assert offer
+    champion = toy.registered(offer.evaluation.run)
+    toy.storage.delete(f"{toy.storage.path(champion.uri)}/model.onnx")
+    with pytest.raises(ModelError, match="from a backup or from runs/plain/baseline in the store"):
+        evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
 
 
 def test_without_the_run_that_trained_the_baseline_nothing_is_offered(toy: Toy) -> None:
