@@ -68,10 +68,8 @@ def evaluate(
             evidence = _evidence(gate, run, champion, found.challenger, test, known, groups, daily)
             rules = verdict(gate, evidence)
             told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, known, evidence)
-            # Runs of earlier releases do not say how the baseline was trained: it would have no lineage.
-            if baseline_of and baseline_of.baseline_train and offers.is_better(rules):
-                candidate = offers.run_of(baseline_of, found.bundles["baseline"])
-                offer = _offer(gate, candidate, champion, found.bundles["baseline"], test, known, groups, days)
+            if trained := offers.candidate(rules, run, baseline_of):
+                offer = _offer(gate, trained, champion, found.bundles["baseline"], test, known, groups, days)
     storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
     return Evaluation(
         model=run.model,
@@ -91,7 +89,7 @@ def evaluate(
 
 def _offer(
     gate: Gate,
-    run: Run,
+    trained: Run,
     champion: Model | None,
     baseline: Bundle,
     test: Tested,
@@ -100,7 +98,7 @@ def _offer(
     days: NDArray[np.generic],
 ) -> Offer:
     """The baseline, judged as a challenger by all rules but the one about the baseline."""
-    mine = offers.as_challenger(test)
+    run, mine = offers.run_of(trained, baseline), offers.as_challenger(test)
     apart = Intervals.of(known.clusters, test.target, mine.scores)
     gains = day_gains(gate, test.target, days, mine.scores)
     evidence = _evidence(gate, run, champion, baseline, mine, apart, groups, DailyEvidence.of(gate, gains))

@@ -11,9 +11,15 @@ from sailplane.records import Offer, Rule, Run
 from sailplane.registry.bundle import Bundle
 
 
-def is_better(rules: Sequence[Rule]) -> bool:
-    """Whether the rule about the baseline rejects the challenger."""
-    return any(rule.name == "baseline" and not rule.passed for rule in rules)
+def candidate(rules: Sequence[Rule], run: Run, trained: Run | None) -> Run | None:
+    """The run that trained the baseline, if the rule about the baseline rejects the challenger, which is that of `run`.
+
+    None for a baseline that may have seen the test window, and for one whose train function is not known, as of a run
+    of an earlier release: it would have no lineage."""
+    better = any(rule.name == "baseline" and not rule.passed for rule in rules)
+    if not better or trained is None or not trained.baseline_train:
+        return None
+    return trained if trained.dataset.interval == run.dataset.interval else None
 
 
 def run_of(trained: Run, baseline: Bundle) -> Run:

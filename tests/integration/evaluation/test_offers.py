@@ -18,7 +18,7 @@ from sailplane.evaluation.markdown import figures
 from sailplane.evaluation.report import publish
 from sailplane.files import temporary_folder
 from sailplane.operators import EvaluateModelOperator
-from sailplane.records import Evaluation, Run
+from sailplane.records import Evaluation, Interval, Run
 from sailplane.registry import models
 from tests.unit.evaluation.toy import AS_OF, Toy
 
@@ -139,6 +139,12 @@ def test_the_task_offers_the_train_steps_baseline_and_in_a_backfill_nothing(
 def test_a_baseline_of_an_earlier_release_has_no_lineage_and_is_not_offered(toy: Toy) -> None:
     run = replace(toy.beside("new", BLUE_ONLY, GOOD), baseline_train="")
     assert judged(toy, run).offer is None
+
+
+def test_a_baseline_that_may_have_seen_the_test_window_is_not_offered(toy: Toy) -> None:
+    run = toy.beside("new", BLUE_ONLY, GOOD)
+    later = Interval(start=AS_OF - timedelta(days=28), end=AS_OF + timedelta(days=7))
+    assert judged(toy, run, baseline_of=replace(run, dataset=replace(run.dataset, interval=later))).offer is None
 
 
 def test_the_report_and_the_figures_say_it_in_plain_words(toy: Toy) -> None:

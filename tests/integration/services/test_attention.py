@@ -145,6 +145,8 @@ def test_a_rejected_model_is_named_with_the_rules_that_failed_and_needs_nobody(p
             "run": bad.dag_run,
             "as_of": bad.evaluation.run.as_of.isoformat(),
             "reasons": ["minimum: auc 0.5000, expected at least 0.5500"],
+            "offer": None,
+            "deploy": None,
         }
     ]
     assert "\nREJECTED: toy as of 20" in said
