@@ -19,12 +19,15 @@ from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sailplane import code
-from sailplane.datasets import load
-from sailplane.datasets.labels import labelled
-from sailplane.evaluation.bootstrap import Weighted, estimate, resampled
+from sailplane.evaluation.clusters import Clusters
+from sailplane.evaluation.contenders import rows_of
 from sailplane.evaluation.details import Estimate, details_path
-from sailplane.records import Dataset, Evaluation, Windows
+from sailplane.evaluation.intervals import Intervals
+from sailplane.evaluation.metrics import metric
+from sailplane.files import temporary_folder
+from sailplane.records import Evaluation
 from sailplane.registry.arrays import arrays_of_frame
+from sailplane.registry.models import fetch_bundle
 from sailplane.services.airflow_api import Run
 from sailplane.storage import Storage
 from sailplane.training.arrays import Split
@@ -67,17 +70,19 @@ def _contenders(platform: Platform, run: Run) -> dict[str, Estimate]:
     details = json.loads(storage.get(details_path(judged.run.id)))
     known = {one["contender"]: one["estimate"] for one in details["metrics"] if one["metric"] == "auc"}
     ours, linear = (Estimate.from_dict(known[name]) for name in ("challenger", "baseline"))
-    boosted = _boosted(storage, judged.run.dataset, judged.rows)
+    boosted = _boosted(storage, judged)
     return dict(zip(CONTENDERS, (ours, linear, boosted), strict=True))
 
 
-def _boosted(storage: Storage, dataset: Dataset, rows: int) -> Estimate:
-    """On as many rows as the others were judged on."""
+def _boosted(storage: Storage, judged: Evaluation) -> Estimate:
+    """On the rows that the others were judged on; its interval counts days, as theirs do."""
+    run, dataset = judged.run, judged.run.dataset
     features = code.load("include.flights.features")
     data = prepare(storage, dataset, features)
-    window = Windows.of(dataset.interval).test
-    frame, target = labelled(load(storage, dataset, window), data.target, data.outputs, str(window))
-    verified.same_numbers("gradient boosting, rows", [len(target)], [rows], tolerance=0)
+    with temporary_folder() as scratch:
+        bundle = fetch_bundle(storage, run.bundle, Path(scratch, "bundle"))
+        frame, target, days = rows_of(storage, run, judged.window, bundle)
+    verified.same_numbers("gradient boosting, rows", [len(target)], [judged.rows], tolerance=0)
     tested = Split(features=features.transform(arrays_of_frame(frame, dataset.schema), data.state), target=target)
     numbers, categories = (data.train.features[name].shape[1] for name in ("numbers", "categories"))
     # Early stopping and categories by their columns, as its guide has it for tables of this size.
@@ -87,9 +92,8 @@ def _boosted(storage: Storage, dataset: Dataset, rows: int) -> Estimate:
     )
     model.fit(_inputs(data.train), data.train.target)
     scores = model.predict_proba(_inputs(tested))[:, 1:]
-    weighted = Weighted(target, scores)
-    [auc] = weighted(np.ones((1, len(target))))["auc"]
-    return estimate(float(auc), resampled({"boosted": weighted})["boosted"]["auc"])
+    known = Intervals.of(Clusters.of(days), target, {"boosted": scores})
+    return known.estimate("boosted", "auc", metric("auc", target, scores))
 
 
 def _inputs(split: Any) -> Any:

@@ -124,7 +124,8 @@ class _Past:
         first = self._first = self._first or own
         rows = self._rows(own)
         scores = {"challenger": own.scores(rows)} | ({"champion": champion.scores(rows)} if champion else {})
-        measured = dict(evaluation.metrics)
+        # An earlier release may have defined a metric in another way: both models are measured by the same release.
+        measured = dict(evaluation.metrics) | {"challenger": metrics(rows.target, scores["challenger"])}
         measured.pop("champion", None)
         if champion:
             measured["champion"] = metrics(rows.target, scores["champion"])

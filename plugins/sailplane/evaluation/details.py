@@ -17,7 +17,8 @@ REPORTS: Final = "/sailplane/reports"
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate(Record):
-    """A figure with its 95% interval, which is None for a single cluster, and for the calibration error."""
+    """A figure with its 95% interval, which is None for a single cluster, and for a difference of calibration
+    errors."""
 
     value: float
     low: float | None = None

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sailplane.evaluation.bootstrap import SEED
+from sailplane.evaluation.calibration import BINS
 from sailplane.evaluation.details import CalibrationPoint, Importance, Threshold
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.metrics import BINS, certainty, checked, metric
+from sailplane.evaluation.metrics import certainty, checked, metric
 from sailplane.evaluation.unscored import why
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Of the table, between them every twentieth.
 _LISTED: Final = tuple(n / 20 for n in range(1, 20))
+SEED: Final = 0
 MOST_ROWS: Final = 5000
 REPEATS: Final = 3
 # Rows times columns: a wide table is judged on fewer rows.

@@ -1,6 +1,7 @@
 """Intervals of the contenders' metrics and of their differences, on the same rows.
 
-The calibration error has none: the interval of its plug-in estimate covers nothing that it should (arXiv 2408.08998).
+The calibration error has an interval of its own, which counts each row as independent. The difference of two
+calibration errors has none.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import numpy as np
 import pandas as pd
 
 from sailplane.errors import ConfigurationError
+from sailplane.evaluation.calibration import Gaps, gaps
 from sailplane.evaluation.clusters import Clusters
 from sailplane.evaluation.details import LEVEL, Estimate
 from sailplane.evaluation.gate import DAY, ROW
 from sailplane.evaluation.influence import influence
+from sailplane.evaluation.metrics import certainty, checked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,19 +55,24 @@ def clusters_said(by: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Intervals:
-    """`influences` by contender and metric, [n] each."""
+    """`influences` by contender and metric, [n] each; `gaps` by contender, of the calibration error."""
 
     clusters: Clusters
     influences: Mapping[str, Mapping[str, Rows]]
+    gaps: Mapping[str, Gaps]
 
     @classmethod
     def of(
         cls, clusters: Clusters, target: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
     ) -> Intervals:
-        return cls(clusters, {name: influence(target, found) for name, found in scores.items()})
+        influences = {name: influence(target, found) for name, found in scores.items()}
+        apart = {name: gaps(*certainty(*checked(target, found))) for name, found in scores.items()}
+        return cls(clusters, influences, apart)
 
     def estimate(self, contender: str, metric: str, value: float) -> Estimate:
         """A metric with its two-sided 95% interval."""
+        if metric == "calibration_error":
+            return self.gaps[contender].estimate()
         found = self._two_sided(value, self.influences[contender].get(metric))
         if found.low is None or found.high is None:
             return found

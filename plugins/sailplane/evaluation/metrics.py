@@ -1,4 +1,4 @@
-"""What probabilities are worth, by scikit-learn."""
+"""What probabilities are worth."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from sailplane.errors import DataError, ModelError
+from sailplane.evaluation.calibration import gaps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-BINS: Final = 10
 
 
 def metrics(target: NDArray[np.generic], probability: NDArray[np.floating]) -> dict[str, float]:
@@ -22,7 +21,8 @@ def metrics(target: NDArray[np.generic], probability: NDArray[np.floating]) -> d
     :param probability: [n, k], k = 1 output (probability of 1) or k classes
 
     With several classes the AUC is the mean of one-against-the-rest over the classes that occur; the Brier score is
-    the sum over classes (0 to 2, Brier 1950); the calibration error is that of the most probable class.
+    the sum over classes (0 to 2, Brier 1950); the calibration error, which is debiased, is that of the most
+    probable class.
     Raises DataError where only one class occurs, ModelError where a probability is no number.
     """
     labels, probability = checked(target, probability)
@@ -67,7 +67,7 @@ def _brier(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> float
 
 
 def _calibration_error(labels: NDArray[np.int64], probability: NDArray[np.float64]) -> float:
-    return calibration_error(*certainty(labels, probability))
+    return gaps(*certainty(labels, probability)).error
 
 
 _MEASURES: Final[Mapping[str, Callable[[NDArray[np.int64], NDArray[np.float64]], float]]] = {
@@ -76,18 +76,6 @@ _MEASURES: Final[Mapping[str, Callable[[NDArray[np.int64], NDArray[np.float64]],
     "brier": _brier,
     "calibration_error": _calibration_error,
 }
-
-
-def calibration_error(hit: NDArray[np.generic], probability: NDArray[np.floating]) -> float:
-    """Expected calibration error: |mean probability - frequency| over 10 equal bins, weighted by their rows
-    (Naeini et al. 2015). Both are [n]."""
-    gaps = np.bincount(bins(probability), weights=probability - hit.astype(np.float64), minlength=BINS)
-    return float(np.abs(gaps).sum() / len(probability))
-
-
-def bins(probability: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Which of the 10 equal bins each lies in."""
-    return np.minimum((probability * BINS).astype(np.int64), BINS - 1)
 
 
 def certainty(
@@ -116,7 +104,7 @@ def checked(
             "score",
             got=f"all {len(labels)} rows have the same label",
             expected="at least two classes",
-            remedy="Use a longer window.",
+            remedy="Check the labels that extract gives for these days; validation and test have seven days each.",
         )
     exact: NDArray[np.float64] = np.asarray(probability, dtype=np.float64)
     if exact.shape[1] > 1:

@@ -112,8 +112,12 @@ def _say_what_intervals_rest_on(made: Page, details: Details) -> None:
         made.say("In brackets are 95% intervals, bootstrapped by rows.", "note")
         return
     counted = clusters_said(details.gate["cluster"], details.clusters)
-    told = f"In brackets are 95% intervals from {counted}, which count as independent. Calibration error has none."
-    made.say(told, "note")
+    made.say(f"In brackets are 95% intervals from {counted}, which count as independent.", "note")
+    if any(one.metric == "calibration_error" and one.estimate.low is not None for one in details.metrics):
+        told = (
+            "The calibration error is debiased. Its interval counts each row as independent; its difference has none."
+        )
+        made.say(told, "note")
     if details.clusters < FEW:
         made.say(f"Only {counted}: one unusual one moves these intervals a lot.", "note")
 

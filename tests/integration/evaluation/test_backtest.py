@@ -75,6 +75,18 @@ def test_what_the_runs_said_of_the_model_that_serves_now_is_not_asked(storage: S
     assert backtest(storage, refused) == backtest(storage, past)
 
 
+def test_models_of_an_earlier_release_are_measured_as_their_champions_are(storage: Storage, past: list[Judged]) -> None:
+    """Its verdicts have another calibration error, which must not be compared with one of this release."""
+    earlier = [
+        replace(run, evaluation=replace(run.evaluation, metrics={**known, "challenger": {"calibration_error": 0.9}}))
+        for run in past
+        for known in [run.evaluation.metrics]
+    ]
+    assert [day.pipeline for day in backtest(storage, earlier).days] == [
+        day.pipeline for day in backtest(storage, past).days
+    ]
+
+
 def test_the_gate_is_the_one_that_the_dag_declared(storage: Storage, past: list[Judged]) -> None:
     strict = [replace(run, gate={"minimum": 0.99}) for run in past]
     found = backtest(storage, strict)

@@ -41,7 +41,10 @@ def test_a_label_that_is_none_of_the_classes_is_named() -> None:
 
 
 def test_labels_that_are_all_nan_are_refused_with_the_remedy() -> None:
-    with pytest.raises(LabelError, match=r"toy: all 2 rows have an empty 'label'.*a longer window.*datasets refresh"):
+    with pytest.raises(
+        LabelError,
+        match=r"toy: all 2 rows have an empty 'label'.*Check what extract gives for these days\. .*datasets refresh",
+    ):
         labelled(frame([np.nan, np.nan]), "label", ("label",), "toy")
 
 

@@ -60,13 +60,24 @@ def test_the_interval_by_days_is_wider_than_by_rows_where_a_day_errs_as_a_whole(
     assert widths[0] > 3 * widths[1] > 0
 
 
-def test_a_single_day_and_the_calibration_error_have_no_interval() -> None:
+def test_a_single_day_has_no_interval() -> None:
     clusters, target, scores = drawn(1, 400)
     known = Intervals.of(clusters, target, scores)
     assert known.estimate("challenger", "auc", 0.7).low is None
     assert known.gain("champion", "auc", 0.1, 0.05, sign=1) is None
     assert known.detectable("champion", "auc", 0.05) is None
-    assert Intervals.of(*drawn(7, 100)).estimate("challenger", "calibration_error", 0.02).high is None
+
+
+def test_the_calibration_error_has_the_interval_of_independent_rows_and_its_difference_has_none() -> None:
+    for days in (1, 7):
+        known, value = Intervals.of(*(found := drawn(days, 400))), metrics(found[1], found[2]["challenger"])
+        got = known.estimate("challenger", "calibration_error", value["calibration_error"])
+        assert got.value == value["calibration_error"]
+        assert got.low is not None
+        assert got.high is not None
+        assert got.low <= got.value < got.high
+        assert known.difference("challenger", "champion", "calibration_error", 0.01).low is None
+        assert known.gain("champion", "calibration_error", 0.01, 0.05, sign=-1) is None
 
 
 def test_a_metric_stays_within_what_it_can_be() -> None:
