@@ -262,12 +262,32 @@ class Approval(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(Record):
-    """One rule of a gate, in words."""
+    """One rule of a gate, in words and, where the rule judges a number, in numbers.
+
+    :param estimate: what is judged: the metric, the gain, the gain of the slice that is nearest to the other verdict,
+        or milliseconds
+    :param bound: of the estimate's one-sided interval, where the rule has one
+    :param level: the probability of a mistake that the interval may spend
+    :param clusters: what the interval counts as independent, as `7 days`
+    :param turns: the estimate from which on the verdict would be the other one, with an interval as wide as this one
+    :param otherwise: what would have changed the verdict, in words
+    """
 
     name: str
     passed: bool
     got: str
     expected: str
+    estimate: float | None = field(default=None, metadata=SPARSE)
+    bound: float | None = field(default=None, metadata=SPARSE)
+    level: float | None = field(default=None, metadata=SPARSE)
+    clusters: str = field(default="", metadata=SPARSE)
+    turns: float | None = field(default=None, metadata=SPARSE)
+    otherwise: str = field(default="", metadata=SPARSE)
+
+    def __str__(self) -> str:
+        """As `minimum: auc 0.5400, expected at least 0.5500; would pass at auc 0.5500 or above`."""
+        otherwise = f"; {self.otherwise}" if self.otherwise else ""
+        return f"{self.name}: {self.got}, expected {self.expected}{otherwise}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,7 +297,8 @@ class Evaluation(Record):
     `reasons` are the rules as sentences, and what else a person should know; `details` and `report` the URIs of all
     that was measured, and of the page that shows it; `approval` is None where nobody was asked. `held` says why a
     rollback held deployments of the model when it was judged. `day_gains` says by ISO day how much better than the
-    champion the model is on that day's rows, in the gate's metric. `offer` is the baseline if it is the better model.
+    champion the model is on that day's rows, in the gate's metric. `offer` is the baseline if it is the better model;
+    `classes` are the rows of each class.
     """
 
     model: str
@@ -295,11 +316,12 @@ class Evaluation(Record):
     held: str | None = field(default=None, metadata=SPARSE)
     day_gains: Mapping[str, float] = field(default_factory=dict, metadata=SPARSE)
     offer: Offer | None = field(default=None, metadata=SPARSE)
+    classes: Mapping[str, int] | None = field(default=None, metadata=SPARSE)
 
     @property
     def against(self) -> tuple[str, ...]:
         """The rules that failed, and a person's rejection, as sentences; empty for a model that may serve."""
-        failed = [f"{rule.name}: {rule.got}, expected {rule.expected}" for rule in self.rules if not rule.passed]
+        failed = [str(rule) for rule in self.rules if not rule.passed]
         rejected = [str(self.approval)] if self.approval and not self.approval.approved else []
         # Records from before there were rules have only the sentences.
         return (*(failed if self.passed or failed else self.reasons), *rejected)

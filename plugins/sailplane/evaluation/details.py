@@ -48,7 +48,8 @@ class Slice(Record):
     """The rows where `column` has `value`, and the gate's metric on them. `skipped`: why the slice is not judged.
 
     `gain`: how much better the challenger is than the champion; `worse`: by more than the gate allows, and with its
-    confidence. `detectable`: the true loss that the rule finds with a probability of 0.8.
+    confidence. `fails_at`: the loss from which on it counts as worse; `detectable`: the true loss that the rule finds
+    with a probability of 0.8. `clusters` are those with rows here.
     """
 
     column: str
@@ -61,6 +62,8 @@ class Slice(Record):
     gain: float | None = None
     worse: bool = False
     detectable: float | None = field(default=None, metadata=SPARSE)
+    fails_at: float | None = field(default=None, metadata=SPARSE)
+    clusters: int | None = field(default=None, metadata=SPARSE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,7 @@ def evaluate(
         details=storage.uri(details_path(run.id)),
         day_gains=gains,
         offer=offer if offer and offer.evaluation.passed else None,
+        classes=classes(target, found.challenger.manifest.outputs),
     )
 
 

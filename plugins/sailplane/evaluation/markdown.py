@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from sailplane.evaluation.metrics import by_class
 from sailplane.records import Evaluation, Windows
 
 
@@ -16,10 +17,11 @@ def figures(evaluation: Evaluation, report: str = "") -> str:
         f"**{_text(evaluation.model)}** as of {run.as_of:%Y-%m-%d}, trained on {trained} and judged on the "
         f"{evaluation.rows:,} rows of {evaluation.window}, which it has not seen."
     )
-    parts = [told, _metrics(evaluation), _rules(evaluation)]
+    parts = [told, _metrics(evaluation), _classes(evaluation), _rules(evaluation)]
     if (offer := evaluation.offer) is not None:
         parts += [f"**{_text(offer.reason)}** The gate lets the baseline serve:", _rules(offer.evaluation)]
-    return "\n\n".join([*parts, f"[The whole report]({report})"] if report else parts)
+    link = f"[The whole report]({report})" if report else ""
+    return "\n\n".join(part for part in [*parts, link] if part)
 
 
 def _metrics(evaluation: Evaluation) -> str:
@@ -31,12 +33,21 @@ def _metrics(evaluation: Evaluation) -> str:
     return _table(["", *names], rows)
 
 
+def _classes(evaluation: Evaluation) -> str:
+    return f"Rows by class: {_text(by_class(evaluation.classes))}." if evaluation.classes else ""
+
+
 def _rules(evaluation: Evaluation) -> str:
     if not evaluation.rules:
         return "\n".join(f"- {_text(reason)}" for reason in evaluation.reasons)
-    rows = [["passed" if rule.passed else "failed", rule.name, rule.got, rule.expected] for rule in evaluation.rules]
-    notes = [f"- {_text(reason)}" for reason in evaluation.reasons[len(evaluation.rules) :]]
-    return "\n\n".join([_table(["", "rule", "got", "expected"], rows), *(["\n".join(notes)] if notes else [])])
+    told = any(rule.otherwise for rule in evaluation.rules)
+    titles = ["", "rule", "got", "expected", *(["what would change it"] if told else [])]
+    rows = [
+        ["passed" if rule.passed else "failed", rule.name, rule.got, rule.expected, *([rule.otherwise] if told else [])]
+        for rule in evaluation.rules
+    ]
+    notes = "\n".join(f"- {_text(reason)}" for reason in evaluation.reasons[len(evaluation.rules) :])
+    return "\n\n".join(part for part in (_table(titles, rows), notes) if part)
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

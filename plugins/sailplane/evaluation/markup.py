@@ -40,6 +40,7 @@ th { font-weight: 600; } td { min-width: 3.5rem; max-width: 26rem; overflow-wrap
   table.words thead { display: none; }
   table.words tr { display: block; padding: 0.3rem 0; border-bottom: 1px solid var(--rule); }
   table.words td { display: block; padding: 0; border: 0; }
+  table.words td:empty { display: none; }
   table.words td:first-child { font-weight: 600; }
   table.words td[title]::before { content: attr(title) ": "; opacity: 0.8; }
 }

@@ -10,6 +10,7 @@ from sailplane.evaluation import charts
 from sailplane.evaluation.details import Details, Estimate, Slice, Threshold
 from sailplane.evaluation.intervals import FEW, clusters_said
 from sailplane.evaluation.markup import Page
+from sailplane.evaluation.metrics import by_class
 from sailplane.records import Evaluation, Trial, Windows
 from sailplane.sweeps.axes import cut, text
 from sailplane.sweeps.charts import AXIS_WIDTH, parallel
@@ -70,8 +71,11 @@ def _summary(made: Page, evaluation: Evaluation) -> None:
 
 def _verdict(made: Page, evaluation: Evaluation) -> None:
     made.heading("Verdict")
-    rows = [["", "", "got", "expected"]]
-    rows += [[rule.name, "passed" if rule.passed else "failed", rule.got, rule.expected] for rule in evaluation.rules]
+    told = any(rule.otherwise for rule in evaluation.rules)
+    rows = [["", "", "got", "expected", *(["what would change it"] if told else [])]]
+    for rule in evaluation.rules:
+        words = [rule.name, "passed" if rule.passed else "failed", rule.got, rule.expected]
+        rows.append([*words, *([rule.otherwise] if told else [])])
     made.table(rows, bad=[place for place, rule in enumerate(evaluation.rules) if not rule.passed], words=True)
     told = evaluation.offer.told if evaluation.offer else None
     for reason in evaluation.reasons[len(evaluation.rules) :]:
@@ -105,9 +109,7 @@ def _metrics(made: Page, evaluation: Evaluation, details: Details) -> None:
 def _say_what_intervals_rest_on(made: Page, details: Details) -> None:
     made.say("Higher is better for AUC; lower is better for the rest.", "note")
     if details.classes:
-        rows = sum(details.classes.values())
-        shares = ", ".join(f"{name} {count:,} ({count / rows:.1%})" for name, count in details.classes.items())
-        made.say(f"Rows by class: {shares}.", "note")
+        made.say(f"Rows by class: {by_class(details.classes)}.", "note")
     if not details.clusters:
         made.say("In brackets are 95% intervals, bootstrapped by rows.", "note")
         return

@@ -126,5 +126,7 @@ def _figures(
         at_most = intervals.gain("champion", name, gain, 1 - level, sign=gate.sign)
         figures |= {"difference": intervals.difference("challenger", "champion", name, difference), "gain": gain}
         figures["worse"] = at_most is not None and at_most < -allowed
+        figures["fails_at"] = None if at_most is None else allowed + at_most - gain
         figures["detectable"] = None if detectable is None else allowed + detectable
+        figures["clusters"] = intervals.clusters.count
     return figures

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sailplane.evaluation import turning
 from sailplane.evaluation.daily import DailyEvidence, limit_said
 from sailplane.evaluation.details import Slice
 from sailplane.evaluation.gate import Gate
@@ -59,15 +60,14 @@ def reasons(gate: Gate, evidence: Evidence, rules: Sequence[Rule]) -> tuple[str,
 
 def reasons_of(rules: Sequence[Rule]) -> tuple[str, ...]:
     """The rules as sentences."""
-    return tuple(
-        f"{'passed' if rule.passed else 'failed'}: {rule.name}: {rule.got}, expected {rule.expected}" for rule in rules
-    )
+    return tuple(f"{'passed' if rule.passed else 'failed'}: {rule}" for rule in rules)
 
 
 def _rules(gate: Gate, evidence: Evidence) -> Iterator[Rule]:
     got = evidence.metrics["challenger"][gate.metric]
     reached, bound = gate.gain(got - gate.limit) >= 0, "at least" if gate.more_is_better else "at most"
-    yield Rule(name=_limit(gate), passed=reached, got=f"{gate.metric} {got:.4f}", expected=f"{bound} {gate.limit:.4f}")
+    told, expected = f"{gate.metric} {got:.4f}", f"{bound} {gate.limit:.4f}"
+    yield turning.limit(gate, Rule(name=_limit(gate), passed=reached, got=told, expected=expected), got)
     if "champion" in evidence.metrics:
         yield _champion(gate, got, evidence.metrics["champion"][gate.metric], evidence)
         yield from (_slices(gate, column, evidence.slices) for column in gate.slices)
@@ -77,7 +77,11 @@ def _rules(gate: Gate, evidence: Evidence) -> Iterator[Rule]:
         # It was trained on days that this run must not know: it neither compares fairly nor may be replaced.
         mine, its = (f"{known:%Y-%m-%d}" for known in evidence.as_of)
         yield Rule(
-            name="as of", passed=False, got=mine, expected=f"no earlier than {its}, up to which the champion knows"
+            name="as of",
+            passed=False,
+            got=mine,
+            expected=f"no earlier than {its}, up to which the champion knows",
+            otherwise=f"would pass as of {its} or later",
         )
     served = evidence.fault or "the golden rows get the scores of the training"
     yield Rule(name="serves", passed=evidence.fault is None, got=served, expected="these scores from the bundle")
@@ -92,21 +96,24 @@ def _champion(gate: Gate, got: float, champion: float, evidence: Evidence) -> Ru
     expected = f"{more} than the champion's {champion:.4f}{by}"
     gain, told = gate.gain(got - champion), f"{gate.metric} {got:.4f}"
     if gate.confidence is None:
-        return Rule(name="champion", passed=gain > gate.beat_champion_by, got=told, expected=expected)
+        rule = Rule(name="champion", passed=gain > gate.beat_champion_by, got=told, expected=expected)
+        return turning.champion(gate, rule, gain, None, evidence.clusters)
     if gate.sequential:
         return _in_sequence(gate, gain, f"{told}, a gain of {gain:+.4f}", expected, evidence.daily)
     passed = at_least is not None and at_least > gate.beat_champion_by
     sure = f"{gate.confidence:.4g}"
     bound = "no interval" if at_least is None else f"with confidence {sure} at least {at_least:+.4f}"
     told += f", a gain of {gain:+.4f}, {bound}{_from(evidence)}"
-    return Rule(name="champion", passed=passed, got=told, expected=f"{expected} with confidence {sure}")
+    rule = Rule(name="champion", passed=passed, got=told, expected=f"{expected} with confidence {sure}")
+    return turning.champion(gate, rule, gain, at_least, evidence.clusters)
 
 
 def _in_sequence(gate: Gate, gain: float, told: str, expected: str, found: DailyEvidence | None) -> Rule:
     """Both this window and all days since the champion took over must say so."""
     passed = found is not None and found.enough and gain > gate.beat_champion_by
     sure = f"with confidence {gate.confidence:.4g} over all looks"
-    return Rule(name="champion", passed=passed, got=f"{told}; {found or 'no days'}", expected=f"{expected} {sure}")
+    rule = Rule(name="champion", passed=passed, got=f"{told}; {found or 'no days'}", expected=f"{expected} {sure}")
+    return turning.in_sequence(gate, rule, gain, found.days if found else 0)
 
 
 def _slices(gate: Gate, column: str, found: Sequence[Slice]) -> Rule:
@@ -116,17 +123,20 @@ def _slices(gate: Gate, column: str, found: Sequence[Slice]) -> Rule:
     judged = [one for one in here if one.gain is not None]
     worse = [one for one in judged if one.worse]
     sure = f", with confidence {1 - gate.level:.4g} for all slices"
-    counted = f"{len(judged)} of {len(here)} values judged"
+    together = sum(one.gain is not None for one in found)
+    each = f", each at level {gate.level / together:.2g}" if judged else ""
+    counted = f"{len(judged)} of {len(here)} values judged{each}"
     worst = min(worse or judged, key=lambda one: one.gain or 0.0, default=None)
     got = f"{_told(gate, worst)}; {counted}" if worst else counted
-    return Rule(
-        name=f"slices of {column}", passed=not worse, got=got, expected=f"none worse by more than {allowed:g}{sure}"
-    )
+    expected = f"none worse by more than {allowed:g}{sure}"
+    rule = Rule(name=f"slices of {column}", passed=not worse, got=got, expected=expected)
+    return turning.slices(gate, rule, here, together)
 
 
 def _latency(most: float, taken: float | None) -> Rule:
     passed, got = taken is not None and taken <= most, "no answer" if taken is None else f"{taken:.2f} ms a row"
-    return Rule(name="latency", passed=passed, got=got, expected=f"at most {most:g} ms")
+    rule = Rule(name="latency", passed=passed, got=got, expected=f"at most {most:g} ms")
+    return turning.latency(rule, most, taken)
 
 
 def _told(gate: Gate, worst: Slice) -> str:
@@ -144,12 +154,13 @@ def _baseline(gate: Gate, got: float, baseline: float, evidence: Evidence) -> Ru
     gain, sure = gate.gain(got - baseline), f"{1 - gate.level:.4g}"
     bound = "no interval" if at_most is None else f"with confidence {sure} at most {at_most:+.4f}"
     by = f" by more than {allowed:g}" if allowed else ""
-    return Rule(
+    rule = Rule(
         name="baseline",
         passed=at_most is None or at_most >= -allowed,
         got=f"{gate.metric} {got:.4f}, a gain of {gain:+.4f}, {bound}{_from(evidence)}",
         expected=f"not worse than the baseline's {baseline:.4f}{by} with confidence {sure}",
     )
+    return turning.baseline(gate, rule, gain, at_most, evidence.clusters)
 
 
 def _from(evidence: Evidence) -> str:

@@ -52,7 +52,7 @@ def show(home: Home, arguments: argparse.Namespace) -> int:
 
 def _summary(entry: Entry) -> dict[str, Any]:
     subject, state, plan = entry.subject, entry.state, entry.plan
-    wanted = split(plan, subject, state)
+    wanted, found = split(plan, subject, state), findings(plan, state)
     return {
         "model": subject.name,
         "version": subject.version,
@@ -62,7 +62,8 @@ def _summary(entry: Entry) -> dict[str, Any]:
         "shadow": bool(wanted and wanted.shadow),
         "watched_seconds": state.watched,
         "least_seconds_left": least_seconds_left(plan, state),
-        "checks": [str(finding) for finding in findings(plan, state)],
+        "checks": [str(finding) for finding in found],
+        "rules": [finding.explained() for finding in found],
         "reason": state.reason,
         "begun_by": subject.owner,
         "place": str(subject.place) if subject.place else None,
@@ -79,7 +80,10 @@ def _lines(one: dict[str, Any]) -> Iterator[str]:
     yield f"ROLLOUT of {one['model']} {one['version']}{where}: {one['stage']}, {traffic}{time}"
     if one["reason"]:
         yield f"  {one['reason']}"
-    yield from (f"  {check}" for check in one["checks"])
+    for check, rule in zip(one["checks"], one["rules"], strict=True):
+        yield f"  {check}"
+        if rule:
+            yield f"    {rule}"
     if one["stalled"]:
         yield f"  STALLED: {one['stalled']}"
     yield f"  Begun by {one['begun_by']}. `{one['end']}` ends it."

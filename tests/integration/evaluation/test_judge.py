@@ -93,7 +93,7 @@ def test_a_challenger_that_is_worse_in_one_slice_does_not_pass(toy: Toy) -> None
     [rule] = [rule for rule in got.rules if rule.name == "slices of colour"]
     assert not rule.passed
     assert rule.got.startswith("red (")
-    assert rule.got.endswith("2 of 3 values judged"), "green has too few rows"
+    assert "2 of 3 values judged, each at level 0.025" in rule.got, "green has too few rows"
     assert {one.value: one.worse for one in details(toy, got).slices} == {"blue": False, "green": False, "red": True}
 
 

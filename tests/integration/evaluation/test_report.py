@@ -96,7 +96,10 @@ def test_the_report_shows_each_rule_with_what_it_got_and_expected(toy: Toy) -> N
     page = published(toy, toy.train("new", [[1.0], [-2.0]]), champion=champion)
     assert "The gate is against it: nothing new is deployed." in page.words
     assert {"minimum", "champion", "slices of colour", "slices of time:hour", "serves"} <= set(page.cells)
-    assert any(cell.startswith("red (") and cell.endswith("2 of 3 values judged") for cell in page.cells)
+    assert any(cell.startswith("red (") and "2 of 3 values judged, each at level 0.00" in cell for cell in page.cells)
+    assert any(
+        re.fullmatch(r"would pass with a gain of [+-]0\.\d{4} or more in red.*spread", cell) for cell in page.cells
+    )
     assert any(re.fullmatch(r"0\.\d{4} \(0\.\d{4}\sto\s0\.\d{4}\)", cell) for cell in page.cells), "an interval"
 
 

@@ -53,6 +53,17 @@ def test_what_else_the_reasons_say_follows_the_rules() -> None:
     ]
 
 
+def test_what_would_have_changed_a_verdict_and_the_rows_by_class_are_shown() -> None:
+    rules = (Rule(name="minimum", passed=True, got="1", expected="2", otherwise="would fail below auc 0.5500"),)
+    told = figures(replace(EVALUATION, rules=rules, classes={"not late": 30, "late": 10}))
+    assert "Rows by class: not late 30 (75.0%), late 10 (25.0%)." in told
+    assert told.splitlines()[-3:] == [
+        "|  | rule | got | expected | what would change it |",
+        "| --- | --- | --- | --- | --- |",
+        "| passed | minimum | 1 | 2 | would fail below auc 0.5500 |",
+    ]
+
+
 def test_the_report_is_linked_where_there_is_one() -> None:
     assert figures(EVALUATION, "/reports/1").splitlines()[-1] == "[The whole report](/reports/1)"
 

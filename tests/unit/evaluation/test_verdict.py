@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,7 +37,7 @@ def test_without_a_champion_only_the_minimum_counts() -> None:
     passed, told = judged(Gate(slices={"country": 0.01}, baseline=None), {"challenger": 0.6, "baseline": 0.7})
     assert passed
     assert told == (
-        "passed: minimum: auc 0.6000, expected at least 0.5500",
+        "passed: minimum: auc 0.6000, expected at least 0.5500; would fail below auc 0.5500",
         "passed: serves: the golden rows get the scores of the training, expected these scores from the bundle",
         "no champion yet: only the minimum counts",
         "for information: auc 0.6000 is not better than the baseline's 0.7000; the gate has no rule about the baseline",
@@ -66,7 +67,7 @@ def test_a_gate_may_allow_some_loss_to_the_baseline() -> None:
 def test_below_the_minimum_fails() -> None:
     passed, told = judged(Gate(), {"challenger": 0.54})
     assert not passed
-    assert told[0] == "failed: minimum: auc 0.5400, expected at least 0.5500"
+    assert told[0] == "failed: minimum: auc 0.5400, expected at least 0.5500; would pass at auc 0.5500 or above"
 
 
 def test_a_loss_above_the_maximum_fails_and_a_smaller_one_beats_the_champion() -> None:
@@ -74,7 +75,10 @@ def test_a_loss_above_the_maximum_fails_and_a_smaller_one_beats_the_champion() -
     assert not judged(gate, {"challenger": 0.21}, metric="brier")[0]
     passed, told = judged(gate, {"challenger": 0.18, "champion": 0.19}, metric="brier")
     assert passed
-    assert told[1] == "passed: champion: brier 0.1800, expected less than the champion's 0.1900"
+    assert told[:2] == (
+        "passed: maximum: brier 0.1800, expected at most 0.2000; would fail above brier 0.2000",
+        "passed: champion: brier 0.1800, expected less than the champion's 0.1900; would fail with a gain of 0 or less",
+    )
 
 
 @pytest.mark.parametrize(("champion", "expected"), [(0.69, True), (0.70, False), (0.71, False)])
@@ -95,6 +99,9 @@ def test_a_challenger_may_have_to_be_better_by_more_than_a_hair() -> None:
         passed=False,
         got="auc 0.7000",
         expected="more than the champion's 0.6900, better by more than 0.02",
+        estimate=0.7 - 0.69,
+        turns=0.02,
+        otherwise="would pass with a gain above +0.0200",
     )
     assert rule(Gate(beat_champion_by=0.005), "champion").passed
 
@@ -162,7 +169,7 @@ def test_one_slice_that_is_worse_fails_the_rule_of_its_column() -> None:
     found = [piece("A", 0.7, 0.6, worse=False), piece("B", 0.6, 0.7, worse=True)]
     got = rule(Gate(slices={"country": 0.05}), "slices of country", slices=found)
     assert not got.passed
-    assert got.got == "B (800 rows) auc 0.6000, the champion's 0.7000; 2 of 2 values judged"
+    assert got.got == "B (800 rows) auc 0.6000, the champion's 0.7000; 2 of 2 values judged, each at level 0.025"
     assert got.expected == "none worse by more than 0.05, with confidence 0.95 for all slices"
 
 
@@ -193,3 +200,83 @@ def test_a_champion_that_knows_later_days_is_not_replaced() -> None:
         "minimum",
         "serves",
     ]
+
+
+WIDTH = 0.03
+
+
+def gained(gate: Gate, name: str, gain: float, *, width: float | None = WIDTH) -> Rule:
+    """The rule's verdict on a gain over both others with an interval of that width."""
+    found = {"challenger": {"auc": 0.7 + gain}, "champion": {"auc": 0.7}, "baseline": {"auc": 0.7}}
+    low, high = (None, None) if width is None else (gain - width, gain + width)
+    evidence = Evidence(
+        metrics=found, gain_at_least=low, over_baseline_at_most=high, clusters="7 days", slices=parts(gate, gain)
+    )
+    [chosen] = [rule for rule in verdict(gate, evidence) if rule.name == name]
+    return chosen
+
+
+def parts(gate: Gate, gain: float) -> list[Slice]:
+    """Of two slices the first is 0.02 worse than the second; both have the same interval."""
+    most = gate.slices.get("country", 0.0) + WIDTH
+    return [
+        replace(piece(value, 0.7 + part, 0.7, worse=part < -most), fails_at=most, clusters=6, gain=part)
+        for value, part in (("A", gain), ("B", gain + 0.02))
+    ]
+
+
+@pytest.mark.parametrize("gain", [-0.2, -0.01, 0.0, 0.01, 0.2])
+@pytest.mark.parametrize(
+    ("name", "gate"),
+    [
+        ("minimum", Gate(minimum=0.65)),
+        ("champion", Gate(beat_champion_by=0.01)),
+        ("champion", Gate(beat_champion_by=0.01, confidence=0.9)),
+        ("baseline", Gate(baseline=0.005)),
+        ("slices of country", Gate(slices={"country": 0.01})),
+    ],
+)
+def test_a_rule_turns_where_it_says_that_it_does(name: str, gate: Gate, gain: float) -> None:
+    here, away = gained(gate, name, gain), 0.7 if name == "minimum" else 0.0
+    assert here.turns is not None
+    assert here.estimate == pytest.approx(away + gain)
+    assert here.otherwise.startswith("would fail" if here.passed else "would pass")
+    below, above = (gained(gate, name, here.turns - away + way).passed for way in (-1e-6, 1e-6))
+    assert (below, above) == (False, True)
+
+
+def test_the_rules_with_an_interval_have_its_bound_its_clusters_and_its_level() -> None:
+    gate = Gate(confidence=0.9, baseline=0.01, slices={"country": 0.01})
+    champion, baseline, slices = (gained(gate, name, -0.05) for name in ("champion", "baseline", "slices of country"))
+    assert (champion.bound, champion.clusters, champion.level) == (pytest.approx(-0.08), "7 days", pytest.approx(0.1))
+    assert (baseline.bound, baseline.clusters, baseline.level) == (pytest.approx(-0.02), "7 days", pytest.approx(0.1))
+    assert (slices.bound, slices.clusters, slices.level) == (pytest.approx(-0.02), "6 days", pytest.approx(0.05))
+    assert [rule.otherwise for rule in (champion, baseline, slices)] == [
+        "would pass with a gain above +0.0300, with the same spread",
+        "would pass with a gain of -0.0400 or more, with the same spread",
+        "would pass with a gain of -0.0400 or more in A, with the same spread",
+    ]
+
+
+def test_a_rule_without_an_interval_says_that_it_needs_one() -> None:
+    champion, baseline = (gained(Gate(confidence=0.9), name, 0.1, width=None) for name in ("champion", "baseline"))
+    assert (champion.passed, champion.otherwise) == (False, "would pass only with an interval")
+    assert (baseline.passed, baseline.otherwise) == (True, "would fail only with an interval")
+
+
+def test_several_slices_that_fail_are_counted() -> None:
+    got = gained(Gate(slices={"country": 0.01}), "slices of country", -0.2).otherwise
+    assert got == "would pass with a gain of -0.0400 or more in A and a higher gain in 1 more, with the same spread"
+
+
+def test_a_latency_and_an_as_of_say_what_would_pass() -> None:
+    known = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
+    assert rule(Gate(max_latency_ms=10), "latency", latency_ms=12.0).otherwise == "would pass at 10 ms or less"
+    assert rule(Gate(), "as of", as_of=known).otherwise == "would pass as of 2026-03-02 or later"
+
+
+def test_a_rule_of_an_earlier_release_still_loads() -> None:
+    old = {"name": "minimum", "passed": True, "got": "auc 0.6000", "expected": "at least 0.5500"}
+    loaded = Rule.from_dict(old)
+    assert (loaded.content(), str(loaded)) == (old, "minimum: auc 0.6000, expected at least 0.5500")
+    assert Rule.from_dict(gained(Gate(), "champion", 0.1).to_dict()) == gained(Gate(), "champion", 0.1)

@@ -52,6 +52,8 @@ def test_a_rollout_on_its_way_is_listed_with_its_step_its_time_its_figures_and_i
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "ROLLOUT of m v2: baking 0, 10 % of the traffic, 5 s into this step, at least 35 s left"
     assert lines[2].startswith("  error rate: 0.0000 (0.0000 to ")
+    assert lines[3].startswith("    fails above the limit, if the champion is better in the same time; ")
+    assert "blocks of time, level 0.0" in lines[3]
     assert lines[-1] == "  Begun by task 1. `sailplane rollback m` ends it."
 
 
@@ -101,7 +103,7 @@ def test_a_rollout_in_the_middle_is_shown_with_what_its_checks_say_now(
     served: Served, said: Callable[..., str]
 ) -> None:
     served.until(lambda state: state.phase == "shadowing")
-    assert said(NAME).splitlines()[-3].startswith("ROLLOUT of m v2: shadowing, a copy of each request, ")
+    assert said(NAME).splitlines()[-4].startswith("ROLLOUT of m v2: shadowing, a copy of each request, ")
     shown = json.loads(said(NAME, "--version", CANARY, "--json"))
     assert shown["shadow"] is True
     assert [one["after"] for one in shown["decisions"]] == ["starting", "shadowing"]
