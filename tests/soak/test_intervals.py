@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.evaluation.days import Days, outside
+from tests.unit.evaluation.days import Days, covered, outside
 
 DRAWS = 1000
 # Three standard errors of a share of 5% in 1,000 draws.
@@ -32,3 +32,11 @@ def test_intervals_hold(case: str) -> None:
         print(f"{case}: {name} | coverage {1 - both:.3f}, false promotions {one:.3f} | {DRAWS}")
         assert 0.93 <= 1 - both <= (1 if wide else 0.97)
         assert one <= 0.05 + CHANCE
+
+
+@pytest.mark.parametrize("case", [case for case, (_, wide) in CASES.items() if not wide])
+def test_the_interval_of_a_single_metric_holds(case: str) -> None:
+    """The calibration error has a test of its own."""
+    for name, share in covered(CASES[case][0], DRAWS, seed=5).items():
+        print(f"{case}: {name} of one model | coverage {share:.3f} | {DRAWS}")
+        assert 0.93 - CHANCE <= share <= 0.97 + CHANCE

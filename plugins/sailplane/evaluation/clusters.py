@@ -67,6 +67,16 @@ class Clusters:
 
         return value + float(stdtrit(self.freedom, share)) * self.error(influence)
 
+    def detectable(self, influence: Rows, level: float, power: float) -> float | None:
+        """The true value that a one-sided test at `level` finds with probability `power`, by the noncentral t
+        distribution; None for a single cluster."""
+        if self.count < 2:
+            return None
+        from scipy.special import nctdtrinc, stdtrit
+
+        critical = float(stdtrit(self.freedom, 1 - level))
+        return float(nctdtrinc(self.freedom, 1 - power, critical)) * self.error(influence)
+
 
 def _freedom(sizes: Rows) -> float:
     """2 E[V]^2 / Var[V] of the jackknife variance V, for independent rows of equal variance (Bell and McCaffrey 2002).

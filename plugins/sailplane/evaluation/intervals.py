@@ -96,10 +96,7 @@ class Intervals:
     def detectable(self, other: str, metric: str, level: float) -> float | None:
         """The true loss that a test at `level` finds with a probability of 0.8, beyond what is allowed."""
         apart = self._apart("challenger", other, metric)
-        if apart is None or self.clusters.count < 2:
-            return None
-        found = [self.clusters.bound(0.0, apart, share) or 0.0 for share in (1 - level, POWER)]
-        return sum(found)
+        return None if apart is None else self.clusters.detectable(apart, level, POWER)
 
     def _apart(self, one: str, other: str, metric: str) -> Rows | None:
         mine, its = (self.influences[name].get(metric) for name in (one, other))

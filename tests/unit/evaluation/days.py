@@ -59,5 +59,24 @@ def outside(days: Days, draws: int, seed: int, level: float = 0.95) -> dict[str,
     return {name: (float(both / draws), float(one / draws)) for name, (both, one) in missed.items()}
 
 
+def covered(days: Days, draws: int, seed: int) -> dict[str, float]:
+    """By metric: the share of two-sided 95% intervals of the first model's metric that hold its mean over all draws."""
+    random = np.random.default_rng(seed)
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in METRICS}
+    for _ in range(draws):
+        target, (score, _), clusters = days.draw(random)
+        values, rows = metrics(target, score), influence(target, score)
+        for name in METRICS:
+            low, high = (clusters.bound(values[name], rows[name], share) for share in (0.025, 0.975))
+            assert low is not None
+            assert high is not None
+            found[name].append((values[name], low, high))
+    shares = {}
+    for name, each in found.items():
+        value, low, high = np.array(each).T
+        shares[name] = float(np.mean((low <= value.mean()) & (value.mean() <= high)))
+    return shares
+
+
 def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1 / (1 + np.exp(-logits)))

@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.special import stdtrit
+from scipy.stats import nct, t
 
 from sailplane.evaluation.clusters import Clusters
 from sailplane.evaluation.influence import influence
@@ -59,6 +60,15 @@ def test_intervals_cover_and_false_promotions_are_rare(days: Days) -> None:
     for both, one in outside(days, draws=300, seed=1).values():
         assert both <= 0.088
         assert one <= 0.088
+
+
+@pytest.mark.parametrize("level", [0.05, 0.002])
+def test_the_detectable_value_is_found_with_its_probability_also_at_a_low_level(level: float) -> None:
+    """Of the sum of two t quantiles a test at 0.002 and 7 days found only 76%."""
+    days, rows = Clusters.of(np.repeat(np.arange(7), 10)), np.random.default_rng(3).normal(size=70)
+    errors = (days.detectable(rows - rows.mean(), level, 0.8) or 0.0) / days.error(rows - rows.mean())
+    assert nct.sf(stdtrit(6, 1 - level), 6, errors) == pytest.approx(0.8, abs=1e-6)
+    assert Clusters.of(np.zeros(9)).detectable(np.zeros(9), level, 0.8) is None
 
 
 def test_six_thousand_rows_are_judged_in_milliseconds() -> None:
