@@ -11,7 +11,7 @@ from sailplane.evaluation.details import Details, Estimate, Slice, Threshold
 from sailplane.evaluation.intervals import FEW, clusters_said
 from sailplane.evaluation.markup import Page
 from sailplane.evaluation.metrics import by_class
-from sailplane.records import Evaluation, Trial, Windows
+from sailplane.records import Evaluation, Rule, Trial, Windows
 from sailplane.sweeps.axes import cut, text
 from sailplane.sweeps.charts import AXIS_WIDTH, parallel
 from sailplane.sweeps.charts import history as sweep_history
@@ -71,20 +71,23 @@ def _summary(made: Page, evaluation: Evaluation) -> None:
 
 def _verdict(made: Page, evaluation: Evaluation) -> None:
     made.heading("Verdict")
-    told = any(rule.otherwise for rule in evaluation.rules)
-    rows = [["", "", "got", "expected", *(["what would change it"] if told else [])]]
-    for rule in evaluation.rules:
-        words = [rule.name, "passed" if rule.passed else "failed", rule.got, rule.expected]
-        rows.append([*words, *([rule.otherwise] if told else [])])
-    made.table(rows, bad=[place for place, rule in enumerate(evaluation.rules) if not rule.passed], words=True)
-    told = evaluation.offer.told if evaluation.offer else None
+    _rules(made, evaluation.rules)
+    offered = evaluation.offer.told if evaluation.offer else None
     for reason in evaluation.reasons[len(evaluation.rules) :]:
-        if reason != told:
+        if reason != offered:
             made.say(reason, "note")
     if evaluation.offer:
         made.heading("The baseline as a candidate", 3)
-        rules = evaluation.offer.evaluation.rules
-        made.table([rows[0], *([one.name, "passed", one.got, one.expected] for one in rules)], words=True)
+        _rules(made, evaluation.offer.evaluation.rules)
+
+
+def _rules(made: Page, rules: Sequence[Rule]) -> None:
+    told = any(rule.otherwise for rule in rules)
+    rows = [["", "", "got", "expected", *(["what would change it"] if told else [])]]
+    for rule in rules:
+        words = [rule.name, "passed" if rule.passed else "failed", rule.got, rule.expected]
+        rows.append([*words, *([rule.otherwise] if told else [])])
+    made.table(rows, bad=[place for place, rule in enumerate(rules) if not rule.passed], words=True)
 
 
 def _metrics(made: Page, evaluation: Evaluation, details: Details) -> None:

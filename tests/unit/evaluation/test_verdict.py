@@ -231,7 +231,7 @@ def parts(gate: Gate, gain: float) -> list[Slice]:
     [
         ("minimum", Gate(minimum=0.65)),
         ("champion", Gate(beat_champion_by=0.01)),
-        ("champion", Gate(beat_champion_by=0.01, confidence=0.9)),
+        ("champion", Gate(beat_champion_by=0.01, confidence=0.9, cluster="row")),
         ("baseline", Gate(baseline=0.005)),
         ("slices of country", Gate(slices={"country": 0.01})),
     ],
@@ -247,7 +247,8 @@ def test_a_rule_turns_where_it_says_that_it_does(name: str, gate: Gate, gain: fl
 
 def test_the_rules_with_an_interval_have_its_bound_its_clusters_and_its_level() -> None:
     gate = Gate(confidence=0.9, baseline=0.01, slices={"country": 0.01})
-    champion, baseline, slices = (gained(gate, name, -0.05) for name in ("champion", "baseline", "slices of country"))
+    champion = gained(replace(gate, cluster="row"), "champion", -0.05)
+    baseline, slices = (gained(gate, name, -0.05) for name in ("baseline", "slices of country"))
     assert (champion.bound, champion.clusters, champion.level) == (pytest.approx(-0.08), "7 days", pytest.approx(0.1))
     assert (baseline.bound, baseline.clusters, baseline.level) == (pytest.approx(-0.02), "7 days", pytest.approx(0.1))
     assert (slices.bound, slices.clusters, slices.level) == (pytest.approx(-0.02), "6 days", pytest.approx(0.05))
@@ -259,9 +260,21 @@ def test_the_rules_with_an_interval_have_its_bound_its_clusters_and_its_level() 
 
 
 def test_a_rule_without_an_interval_says_that_it_needs_one() -> None:
-    champion, baseline = (gained(Gate(confidence=0.9), name, 0.1, width=None) for name in ("champion", "baseline"))
+    gate = Gate(confidence=0.9, cluster="row")
+    champion, baseline = (gained(gate, name, 0.1, width=None) for name in ("champion", "baseline"))
     assert (champion.passed, champion.otherwise) == (False, "would pass only with an interval")
     assert (baseline.passed, baseline.otherwise) == (True, "would fail only with an interval")
+
+
+def test_a_rule_over_all_looks_says_which_evidence_would_have_changed_it() -> None:
+    gate, metrics = Gate(confidence=0.9), {"challenger": {"auc": 0.8}, "champion": {"auc": 0.7}}
+    for log_evidence, passed, otherwise in (
+        (2.4, True, "would fail with less than e = 10, or a gain of 0 or less"),
+        (2.2, False, "would pass with e = 10 or more and a gain above 0"),
+    ):
+        daily = DailyEvidence(days=6, log_evidence=log_evidence, level=gate.level)
+        got = next(one for one in verdict(gate, Evidence(metrics=metrics, daily=daily)) if one.name == "champion")
+        assert (got.passed, got.otherwise, got.clusters) == (passed, otherwise, "6 days")
 
 
 def test_several_slices_that_fail_are_counted() -> None:

@@ -166,7 +166,8 @@ def _evidence(t: float, count: float) -> float:
     """The logarithm, against a mean of at most 0, of a t statistic of `count` observations."""
     part = t * t / (t * t + count - 1)
     logs = [math.log(weight) + _with(prior, part, t, count) for prior, weight in _PRIORS]
-    return float(np.logaddexp.reduce(logs))
+    most = max(logs)
+    return most + math.log(sum(math.exp(one - most) for one in logs))
 
 
 def _with(precision: float, part: float, t: float, count: float) -> float:

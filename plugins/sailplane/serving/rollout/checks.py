@@ -42,7 +42,7 @@ _STALLED: Final = 0.25
 
 def judge(plan: Rollout, seen: Seen, *, over: bool) -> tuple[Finding, ...]:
     """`over`: the time of the step is, so that what has not failed, and saw enough, is passed."""
-    seen = replace(seen, over=over, level=plan.level)
+    seen = replace(seen, over=over, level=plan.level, least=plan.min_requests)
     found: list[Finding] = []
     place = 0
     for check in plan.checks:
@@ -153,7 +153,7 @@ def _drift(check: PredictionDrift, seen: Seen) -> Finding:
         for place, pair in enumerate(shares)
         for mine, its, quantity in _sides(*pair, seen.quantity(place))
         # Where nothing is decided, what is within the limit adds less than its part of 1, and is left out.
-        if seen.over or mine.mean - its.mean > check.maximum
+        if seen.decided(canary.count) or mine.mean - its.mean > check.maximum
     ]
     estimate = max(abs(mine.mean - its.mean) for mine, its in shares)
     return _furthest(replace(found, estimate=estimate, rule=_APART), sides, 2 * len(shares), seen)
@@ -167,7 +167,7 @@ def _furthest(found: Finding, sides: Sequence[tuple[Sample, Sample, blocks.Teste
     level = seen.level_of(found.check)
     logs = [one.evidence for _, _, one in sides]
     evidence = (float(np.logaddexp.reduce(logs)) - math.log(count)) / -math.log(ANYTIME * level) if sides else -math.inf
-    told = sides if seen.over or evidence >= 1 else []
+    told = sides if seen.bounds_wanted(evidence, found.count) else []
     waits = [hasty(one, partial(_exact, mine, its, found.limit, seen), level / count, seen) for mine, its, one in told]
     share = ONCE if seen.over else ANYTIME
     bounds = [

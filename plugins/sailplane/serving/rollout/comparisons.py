@@ -40,6 +40,8 @@ class Seen:
 
     :param paired: both answered the same requests
     :param over: it is time to decide
+    :param told: somebody asks how it stands
+    :param least: how many answers a check must see before the step is passed
     :param blocks: of the same answers, as `blocks.table` gives them
     :param elapsed: the part of the step's time
     :param place: of the check's first quantity in the blocks
@@ -51,6 +53,8 @@ class Seen:
     champion: Observations
     paired: bool = False
     over: bool = False
+    told: bool = False
+    least: int = 1
     blocks: NDArray[np.float64] = field(default_factory=lambda: blocks.table({}))
     elapsed: float = 1.0
     place: int = 0
@@ -63,6 +67,13 @@ class Seen:
 
     def level_of(self, check: str) -> float:
         return self.level + self.carried.get(check, 0.0)
+
+    def decided(self, count: float) -> bool:
+        """Whether the step is over for a check that saw so many answers."""
+        return self.over and count >= self.least
+
+    def bounds_wanted(self, evidence: float, count: float) -> bool:
+        return self.told or evidence >= 1 or self.decided(count)
 
     def shared(self, parts: int, place: int = 0) -> Seen:
         """Of a check with so many findings, that of the quantity at `place`."""
@@ -82,7 +93,7 @@ def above(name: str, sample: Sample, other: Sample, limit: float, seen: Seen, gr
     gross = limit + _GROSS if gross is None else gross
     sudden = exact(gross) if gross < min(1.0, sample.mean) else None
     evidence = _both(min(tested.evidence, compared.evidence), sudden) / -math.log(ANYTIME * level)
-    low, high, turns = _bounds(tested, lambda: interval(sample, level), level, limit, seen, told=True)
+    low, high, turns = _bounds(tested, lambda: interval(sample, level), level, limit, seen, evidence, sample.count)
     return Finding(
         check=name,
         count=int(sample.count),
@@ -94,7 +105,7 @@ def above(name: str, sample: Sample, other: Sample, limit: float, seen: Seen, gr
         rule="fails above the limit, if the champion is better in the same time",
         level=level,
         blocks=tested.blocks,
-        waits=hasty(tested, lambda: exact(limit), level, seen),
+        waits=sample.count >= seen.least and hasty(tested, lambda: exact(limit), level, seen),
         low=low,
         high=high,
         turns=turns,
@@ -116,7 +127,7 @@ def worse(
     sudden = min(evidence_above(sample, gross), exact(tolerance)) if both and gross < min(1.0, sample.mean) else None
     evidence = _both(tested.evidence, sudden) / -math.log(ANYTIME * level)
     alone = partial(difference, sample, other, level, paired=seen.paired)
-    low, high, turns = _bounds(tested, alone, level, tolerance, seen, told=seen.over or evidence >= 1)
+    low, high, turns = _bounds(tested, alone, level, tolerance, seen, evidence, sample.count)
     return Finding(
         check=name,
         # Without a champion's answers there is nothing to compare with.
@@ -129,7 +140,7 @@ def worse(
         rule="fails if it is worse than the champion, in the same time, by more than the limit",
         level=level,
         blocks=tested.blocks,
-        waits=hasty(tested, lambda: exact(tolerance), level, seen),
+        waits=sample.count >= seen.least and hasty(tested, lambda: exact(tolerance), level, seen),
         low=low,
         high=high,
         turns=turns,
@@ -157,12 +168,12 @@ def _bounds(
     level: float,
     limit: float,
     seen: Seen,
-    *,
-    told: bool,
+    evidence: float,
+    count: float,
 ) -> tuple[float | None, float | None, float | None]:
     """What the mean is at least and at most, and from which one it fails; without blocks as if requests were
-    independent of each other. A comparison takes its time, so it is told where something is decided."""
-    if not told:
+    independent of each other. It takes its time, so it is told where something is decided, or somebody asks."""
+    if not seen.bounds_wanted(evidence, count):
         return None, None, None
     reach = tested.reach((ONCE if seen.over else ANYTIME) * level, once=seen.over)
     if reach is None:

@@ -109,7 +109,7 @@ def findings(plan: Rollout, state: State) -> tuple[Finding, ...]:
     """What the checks say in the middle of a step; empty where nothing is checked."""
     if state.phase not in WATCHED:
         return ()
-    return judge(plan, _seen(plan, state), over=False)
+    return judge(plan, replace(_seen(plan, state), told=True), over=False)
 
 
 def least_seconds_left(plan: Rollout, state: State) -> float | None:
