@@ -105,7 +105,7 @@ def _told(entry: Entry, made: list[Decision]) -> Iterator[str]:
         reason = f": {decision.reason}" if decision.reason else ""
         yield f"{_time(decision.time)}  attempt {decision.attempt}  {way}{reason}, by {decision.by}"
         for finding in decision.findings:
-            yield f"    {finding.outcome}: {finding}; evidence {finding.evidence:g} of 1"
+            yield f"    {finding.outcome}: {finding}; evidence {max(finding.evidence, 0):g} of 1"
             if explained := finding.explained():
                 yield f"      {explained}"
     if not entry.state.ended:

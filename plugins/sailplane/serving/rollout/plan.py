@@ -25,9 +25,9 @@ class Rollout:
 
     A step is passed when its time is over, each check has seen `min_requests` answers of the new version, and none has
     found it worse than allowed. That is no proof that it is not: with few requests only great harm is found, and the
-    interval that is recorded says how much there could be. The other way round there is a proof: a version that is not
-    worse than allowed is rolled back by mistake with a probability of at most 1 - `confidence`, all checks of all steps
-    taken together, if its requests are independent of each other; blocks.py says what is assumed otherwise.
+    interval that is recorded says how much there could be. The level 1 - `confidence` is shared by all checks of all
+    steps: about so often a version that is not worse than allowed is rolled back by mistake (tests/soak/test_rollouts.py
+    measures it; blocks.py says what is assumed).
 
     :param shadow: how long before the first step the version gets a copy of each request, and its answers are only
         looked at; None for not at all
@@ -109,7 +109,7 @@ class Rollout:
 
     @property
     def level(self) -> float:
-        """Of one check at one step: all of them together are wrong no more often than one of `confidence` would be."""
+        """Of one check at one step, besides what earlier steps have left of theirs (checks.py)."""
         stages = len(self.steps) - 1 + (self.shadow is not None)
         return (1 - self.confidence) / max(1, stages * len(self.checks))
 
