@@ -26,8 +26,8 @@ class Rollout:
     A step is passed when its time is over, each check has seen `min_requests` answers of the new version, and none has
     found it worse than allowed. That is no proof that it is not: with few requests only great harm is found, and the
     interval that is recorded says how much there could be. The level 1 - `confidence` is shared by all checks of all
-    steps: about so often a version that is not worse than allowed is rolled back by mistake (tests/soak/test_rollouts.py
-    measures it; blocks.py says what is assumed).
+    steps: about so often a version that is not worse than allowed is rolled back by mistake. tests/soak/ measures it,
+    and blocks.py says what is assumed.
 
     :param shadow: how long before the first step the version gets a copy of each request, and its answers are only
         looked at; None for not at all
