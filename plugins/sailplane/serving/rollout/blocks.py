@@ -25,13 +25,14 @@ from scipy.special import stdtr, stdtrit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# At this number, neighbours are merged in pairs: the state stays small, however long a phase is.
+# At this number, neighbours are merged in pairs, and later blocks last twice as long: the state stays small, however
+# long a phase is.
 MOST: Final = 64
 # A block that is tested has at least this many of the canary's answers.
 REQUESTS: Final = 25.0
 # With fewer blocks, or less time, there is no evidence: an interruption may have lasted for most of it.
 LEAST: Final = 8
-SECONDS: Final = 40.0
+SECONDS: Final = 60.0
 # The prior's precisions of the effect, in standard deviations of a block, and their weights: an effect that 60 blocks
 # show, and one that eight do.
 _PRIORS: Final = ((4.0, 0.75), (0.5, 0.25))
@@ -69,13 +70,22 @@ class Tested:
 
 
 def longer(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) -> Mapping[str, Any]:
-    """With one more block, of counts that add up. Empty if it has another number of counts: the plan has changed."""
+    """With what came in the last `seconds`, as counts that add up. All blocks last as long, but for the last one. Of
+    another number of counts it begins anew: the plan has changed."""
     row = [seconds, *added]
-    rows = [old for old in blocks.get("rows", ()) if len(old) == len(row)]
-    rows.append(row)
-    if len(rows) >= MOST:
-        rows = [[one + two for one, two in zip(*pair, strict=True)] for pair in zip(rows[::2], rows[1::2], strict=True)]
-    return {"rows": rows}
+    rows = [list(old) for old in blocks.get("rows", ()) if len(old) == len(row)]
+    length = float(blocks.get("length", 1.0)) if rows else 1.0
+    if rows and rows[-1][0] < length:
+        rows[-1] = _sum(rows[-1], row)
+    else:
+        rows.append(row)
+    if len(rows) >= MOST and rows[-1][0] >= length:
+        rows, length = [_sum(*pair) for pair in zip(rows[::2], rows[1::2], strict=True)], 2 * length
+    return {"rows": rows, "length": length}
+
+
+def _sum(one: Sequence[float], two: Sequence[float]) -> list[float]:
+    return [mine + its for mine, its in zip(one, two, strict=True)]
 
 
 def table(blocks: Mapping[str, Any]) -> NDArray[np.float64]:

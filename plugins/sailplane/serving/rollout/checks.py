@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 # So many times more evidence than is needed, either way, is no more worth telling.
 _MOST: Final = 99.0
-# Half of the answers are too slow after a quarter of the step's time: no stall at its beginning.
-_STALLED: Final = 0.25
+# Half of the answers are too slow after half of the step's time: no stall at its beginning.
+_STALLED: Final = 0.5
 
 
 def judge(plan: Rollout, seen: Seen, *, over: bool) -> tuple[Finding, ...]:

@@ -1,6 +1,6 @@
 """The two tests of a rollout: a mean against a limit, and against the champion's.
 
-A check fails by the tests of blocks.py, which answers that depend on each other do not mislead. They need 40 s of
+A check fails by the tests of blocks.py, which answers that depend on each other do not mislead. They need 60 s of
 answers. One may be looked at every second, and has a quarter of the level; the other one is looked at once, when the
 step is about to be passed, and finds less harm in the same time: it has the rest. Great harm, of 30% more than allowed,
 needs no blocks: of it the exact test of sequential.py is a part of the evidence as well. A step that ends before there
