@@ -170,15 +170,14 @@ def _furthest(found: Finding, sides: Sequence[tuple[Sample, Sample, blocks.Teste
     told = sides if seen.bounds_wanted(evidence, found.count) else []
     waits = [hasty(one, partial(_exact, mine, its, found.limit, seen), level / count, seen) for mine, its, one in told]
     share = ONCE if seen.over else ANYTIME
-    bounds = [
-        (one.mean - reach, one.mean + reach)
-        for *_, one in told
-        if (reach := one.reach(share * level / count, once=seen.over))
-    ]
+    reaches = [(one.mean, reach) for *_, one in told if (reach := one.reach(share * level / count, once=seen.over))]
+    # The side that fails first.
+    mean, nearest = max(reaches, key=lambda one: one[0] - one[1], default=(None, None))
     return replace(
         found,
-        low=max(0.0, *(low for low, _ in bounds)) if bounds else None,
-        high=max(high for _, high in bounds) if bounds else None,
+        low=None if mean is None or nearest is None else max(0.0, mean - nearest),
+        high=max((mean + reach for mean, reach in reaches), default=None),
+        turns=None if nearest is None else found.limit + nearest,
         evidence=evidence,
         p=min(1.0, count * min((one.p for _, _, one in sides), default=1.0)),
         level=level,

@@ -142,7 +142,9 @@ def test_scores_that_are_distributed_otherwise_fail_and_those_like_the_champions
     assert higher.low is not None
     assert higher.high is not None
     assert higher.estimate is not None
+    assert higher.turns is not None
     assert 0.1 < higher.low < higher.estimate < higher.high
+    assert 0.1 < higher.turns < higher.estimate
 
 
 def test_a_drift_within_what_is_allowed_is_no_drift() -> None:
