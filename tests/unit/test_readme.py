@@ -46,8 +46,15 @@ def test_every_command_of_the_readme_exists(command: str, capsys: pytest.Capture
 
 
 def test_every_link_and_picture_of_the_readme_exists() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert [link for link in links if not (PROJECT / link).exists()] == []
+    links = [link.partition("#") for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert [path for path, _, _ in links if path and not (PROJECT / path).exists()] == []
+    assert [(path, title) for path, _, title in links if title and title not in titles(path or "README.md")] == []
+
+
+def titles(path: str) -> list[str]:
+    """Those of the file, as a link names them."""
+    found = re.findall(r"^#+ (.+)$", (PROJECT / path).read_text(), re.M)
+    return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in found]
 
 
 def test_the_users_projects_never_import_airflow() -> None:

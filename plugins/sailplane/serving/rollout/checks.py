@@ -209,7 +209,7 @@ def _metric(check: Metric, seen: Seen) -> Finding:
         limit = float(check.worse_by)
         return Finding(check=name, count=canary.count, estimate=None, limit=limit, evidence=1.0, reason=told)
     mine, its = (_scaled(one, check) for one in (canary, champion))
-    found = worse(name, mine, its, check.worse_by / span, seen, _variance(canary + champion, span))
+    found = worse(name, mine, its, check.worse_by / span, seen, _variance(canary, champion, span))
     scaled = {
         name: value * span
         for name in ("estimate", "low", "high", "turns")
@@ -225,8 +225,8 @@ def _scaled(one: Feedback, check: Metric) -> Sample:
     return sample.mirrored() if check.more_is_better else sample
 
 
-def _variance(both: Feedback, span: float) -> float | None:
-    """Of one value, on a scale of 0..1; None where nobody has counted the squares."""
-    if not both.squares or not both.count:
+def _variance(canary: Feedback, champion: Feedback, span: float) -> float | None:
+    """Of one value, on a scale of 0..1; None where a server of an earlier release has not counted the squares."""
+    if any(one.total and not one.squares for one in (canary, champion)) or not (both := canary + champion).count:
         return None
     return max(both.squares / both.count - (both.total / both.count) ** 2, 1e-9 * span**2) / span**2

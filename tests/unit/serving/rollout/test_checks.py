@@ -261,3 +261,15 @@ def test_what_a_step_has_left_of_its_level_goes_to_the_next_one_and_evidence_let
     plan = Rollout(steps=[10, 100], checks=[ErrorRate(worse_by=0.01)])
     (found,) = judge(plan, Seen(of(200), of(1800), carried={"error rate against the champion": 0.02}), over=True)
     assert found.level == pytest.approx(plan.level + 0.02)
+
+
+def test_a_metric_of_which_the_values_are_close_together_needs_fewer_of_them() -> None:
+    def close(mean: float, **squares: float) -> Observations:
+        return of(400, feedback={"reward": Feedback(count=400, total=400 * mean, low=0.0, high=1.0, **squares)})
+
+    def known(mean: float) -> Observations:
+        return close(mean, squares=400 * (mean**2 + 0.05**2))
+
+    check = Metric(metric="reward", worse_by=0.02)
+    assert outcomes(check, known(0.45), known(0.5)) == ["failed"]
+    assert outcomes(check, close(0.45), known(0.5)) == ["passed"], "a server of an earlier release counts no squares"
