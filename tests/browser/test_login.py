@@ -86,7 +86,7 @@ def elsewhere() -> Iterator[int]:
 
 
 def test_without_a_login_the_ui_shows_the_login_page(page: Page, platform: Platform) -> None:  # noqa: F811
-    page.goto(f"http://localhost:{platform.home.ui_port}/dags")
+    page.goto(f"http://localhost:{platform.home.ui_port}/dags", wait_until="commit")
     expect(page.locator("[name=password]")).to_be_visible()
 
 
@@ -121,7 +121,8 @@ def test_the_link_that_the_command_prints_logs_in_once(page: Page, platform: Pla
 
 def test_the_password_that_the_command_prints_logs_in(page: Page, platform: Platform) -> None:  # noqa: F811
     told = platform.sailplane("login", "--password").stdout.splitlines()
-    page.goto(told[0])
+    # The UI goes on to the login by itself, which would interrupt a wait for its first page.
+    page.goto(told[0], wait_until="commit")
     page.locator("[name=username]").fill(told[1].split()[1])
     page.locator("[name=password]").fill(told[2].split()[1])
     page.get_by_role("button", name="Sign in").click()
