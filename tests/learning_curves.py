@@ -79,7 +79,7 @@ FAMILIES: dict[str, Callable[[np.random.Generator], Curves]] = {
 
 
 def recorded() -> list[Curves]:
-    """Of each recorded sweep. The scores are maximized, so that losses are their negatives."""
+    """The curves of each recorded sweep. The scores are maximized, so that losses are their negatives."""
     found: list[list[tuple[float, list[float]]]] = json.loads(RECORDED.read_text())["sweeps"]
     return [Curves([[-v for v in values] for _, values in sweep], [-score for score, _ in sweep]) for sweep in found]
 

@@ -338,7 +338,7 @@ class Offer(Record):
 
     @property
     def version(self) -> str:
-        """What the baseline is called once it is registered."""
+        """The version of the baseline once it is registered."""
         return (self.evaluation.run.digest or "")[:12]
 
     @property

@@ -44,7 +44,7 @@ def config(rule: str) -> SweepConfig:
 
 
 def told(claim: str, played: list[Played]) -> tuple[float, float]:
-    """Of how many sweeps the best trial was stopped, and the part of the values that was reported."""
+    """The share of sweeps whose best trial was stopped, and the part of the values that was reported."""
     lost, cost = statistics.mean(one.best_stopped for one in played), statistics.mean(one.cost for one in played)
     print(f"{claim} | best trial stopped in {lost:.1%} of sweeps, at {cost:.0%} of the values | {len(played)} sweeps")
     return lost, cost

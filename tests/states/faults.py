@@ -92,7 +92,7 @@ class States(Keepers):
         self.ingest()
 
     def check_hold(self, name: str) -> None:
-        """What was interrupted changed the hold only if it is its deed to do so."""
+        """An interrupted deed changed the hold only if that is what it does."""
         before = self.world.hold
         self.may_hold()
         now, approval = self.world.hold, self.world.judged[-1].approval

@@ -62,7 +62,7 @@ class Backtest(Record):
 
     @property
     def means(self) -> dict[str, float]:
-        """Of the metric, over the days that have it: of the pipeline, the frozen first model and the baseline."""
+        """The mean of the metric over the days that have it, by curve: pipeline, frozen first model and baseline."""
         values = {name: [value for value in self.curve(name) if value is not None] for name in CURVES}
         return {name: fmean(known) for name, known in values.items() if known}
 

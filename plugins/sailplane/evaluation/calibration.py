@@ -31,7 +31,7 @@ _NEAR_ZERO: Final = 4.0
 
 @dataclass(frozen=True)
 class Gaps:
-    """Of each bin, [bins]: its share of the rows, its mean of probability - hit, and the variance of that mean. Bins of
+    """Per bin, [bins]: its share of the rows, its mean of probability - hit, and the variance of that mean. Bins of
     a single row have no variance and are left out."""
 
     share: NDArray[np.float64]
@@ -63,8 +63,8 @@ class Gaps:
 
     @property
     def _scale(self) -> float:
-        """Of the chi-squared distribution: that of a perfect model's noise, or of the bins with large gaps if it is
-        larger."""
+        """The scale of the chi-squared distribution: that of a perfect model's noise, or, if it is larger, of the bins
+        with large gaps."""
         noise = self.share * self.variance
         perfect = float(np.square(noise).sum() / self._noise)
         if not self._squares:

@@ -33,7 +33,7 @@ class Clusters:
         return cls(np.unique(names, return_inverse=True)[1])
 
     def at(self, places: NDArray[np.intp]) -> Clusters:
-        """Those of some rows, by their places."""
+        """The clusters of some rows, given by their places."""
         return Clusters.of(self.codes[places])
 
     @cached_property

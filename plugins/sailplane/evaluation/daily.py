@@ -90,7 +90,7 @@ def shown(evidence: float) -> str:
 
 
 def needed(level: float) -> float:
-    """What the e-process must reach."""
+    """The value that the e-process must reach."""
     return 1 / level
 
 
@@ -100,7 +100,7 @@ def expected_false_promotions(gate: Gate) -> float | None:
 
 
 def limit_said(gate: Gate) -> str:
-    """What limits the false promotions of a gate that looks every day, or what would."""
+    """Says what limits the false promotions of a gate that looks every day, or what would."""
     if (expected := expected_false_promotions(gate)) is not None:
         return (
             f"false promotions: at most {expected:.2g} expected a year if no model is better than its champion, "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def influence(target: NDArray[np.generic], probability: NDArray[np.floating]) -> dict[str, Rows]:
-    """By metric (auc, log_loss, brier), the influence of each row: [n], with a mean of 0.
+    """The influence of each row on each metric (auc, log_loss, brier): [n], with a mean of 0.
 
     That of a loss is the row's own loss minus the mean. That of an AUC is its placement value (DeLong, DeLong and
     Clarke-Pearson 1988), for several classes the mean over those that occur. Raises as `metrics`.
@@ -49,7 +49,7 @@ def _share_below(score: Rows, others: Rows) -> Rows:
 
 
 def losses(labels: NDArray[np.int64], probability: Rows) -> tuple[Rows, Rows]:
-    """Of each row: log loss, clipped as scikit-learn does, and Brier score."""
+    """The log loss of each row, clipped as scikit-learn does, and its Brier score."""
     rows, tiny = np.arange(len(labels)), np.finfo(np.float64).eps
     whole = np.column_stack([1 - probability, probability]) if probability.shape[1] == 1 else probability
     log_loss = -np.log(np.clip(whole[rows, labels], tiny, 1 - tiny))

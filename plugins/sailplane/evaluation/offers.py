@@ -59,7 +59,7 @@ def reason(gate: Gate, test: Tested) -> str:
 
 
 def notes(offer: Offer | None) -> tuple[str, ...]:
-    """What the verdict on the challenger says about the baseline."""
+    """The notes on the baseline in the verdict on the challenger."""
     if offer is None:
         return ()
     if offer.evaluation.passed:

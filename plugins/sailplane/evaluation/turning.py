@@ -18,7 +18,7 @@ _SPREAD = "with the same spread"
 
 
 def limit(gate: Gate, rule: Rule, got: float) -> Rule:
-    """Of the minimum or the maximum."""
+    """The rule about the minimum or the maximum."""
     inside, outside = ("above", "below") if gate.more_is_better else ("below", "above")
     at = f"{gate.metric} {gate.limit:.4f}"
     otherwise = f"would fail {outside} {at}" if rule.passed else f"would pass at {at} or {inside}"

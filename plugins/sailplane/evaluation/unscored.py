@@ -47,7 +47,7 @@ def rejected(reasons: Mapping[str, str]) -> tuple[Rule, ...]:
 
 
 def notes(reasons: Mapping[str, str]) -> tuple[str, ...]:
-    """What a user should know about contenders that are left out of the comparison."""
+    """Notes for the user on contenders that are left out of the comparison."""
     return tuple(
         f"for information: judged without the {name}, which does not score the test rows: {told}"
         for name, told in reasons.items()

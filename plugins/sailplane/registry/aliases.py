@@ -24,7 +24,7 @@ PREVIOUS: Final = "previous"
 
 @dataclass(frozen=True)
 class RolledBack:
-    """Who took the version out of service, and when, in seconds since 1970."""
+    """A person who took the version out of service, and when, in seconds since 1970."""
 
     since: float
     by: str

@@ -181,6 +181,6 @@ def _counted(batch: Sequence[Case]) -> str:
 
 
 def _told(scores: NDArray[Any]) -> str:
-    """Of one row, however many outputs."""
+    """The error of one row, however many outputs it has."""
     told = ", ".join(f"{score:.6g}" for score in scores[:5])
     return f"[{told}{', ...' if len(scores) > 5 else ''}]"

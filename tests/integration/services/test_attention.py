@@ -68,7 +68,7 @@ def status(platform: Platform) -> tuple[int, dict[str, Any], str]:
 
 
 def listed(platform: Platform, name: str) -> list[dict[str, Any]]:
-    """What is listed under that key at this moment."""
+    """Lists what the store has under that key now."""
     return list(json.loads(platform.sailplane("status", "--json").stdout)[name])
 
 

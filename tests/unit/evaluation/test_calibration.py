@@ -37,7 +37,7 @@ def test_the_squared_error_of_a_perfect_model_is_0_on_average_where_the_plug_in_
 @pytest.mark.parametrize("rows", [200, 6000])
 @pytest.mark.parametrize("name", ["perfect", "off"])
 def test_the_interval_covers_the_true_error(name: str, rows: int) -> None:
-    """Of 300 draws; the soak test has 1,000, and more models."""
+    """Takes 300 draws; the soak test has 1,000, and more models."""
     random, truth, held = np.random.default_rng(1), {"perfect": 0.0, "off": 0.0615}[name], 0
     for _ in range(DRAWS):
         got = gaps(*MODELS[name].draw(random, rows)).estimate()

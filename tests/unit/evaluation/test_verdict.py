@@ -217,7 +217,7 @@ def gained(gate: Gate, name: str, gain: float, *, width: float | None = WIDTH) -
 
 
 def parts(gate: Gate, gain: float) -> list[Slice]:
-    """Of two slices the first is 0.02 worse than the second; both have the same interval."""
+    """Two slices: the first is 0.02 worse than the second; both have the same interval."""
     most = gate.slices.get("country", 0.0) + WIDTH
     return [
         replace(piece(value, 0.7 + part, 0.7, worse=part < -most), fails_at=most, clusters=6, gain=part)

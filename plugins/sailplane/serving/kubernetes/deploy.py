@@ -94,7 +94,7 @@ def _undone_on_failure(target: KubernetesTarget, ledger: Ledger, model: Model, b
 
 
 def _after_rollback(ledger: Ledger, target: KubernetesTarget) -> Split | None:
-    """What a rollback that came in between has served; None where none came."""
+    """The version that a rollback in between has served; None where none came."""
     wait_until(lambda: entries.active(ledger, target.model) is None, seconds=_ROLLBACK_SECONDS)
     found = latest(ledger, target.model)
     if found is None or holds.find(ledger, target.model) is None or str(found.place) != str(place(target)):

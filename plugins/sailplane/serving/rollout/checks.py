@@ -54,21 +54,21 @@ def judge(plan: Rollout, seen: Seen, *, over: bool) -> tuple[Finding, ...]:
 
 
 def concluded(found: Sequence[Finding]) -> tuple[Finding, ...]:
-    """By the tests that are looked at once: when all have passed, and the step is about to be."""
+    """Applies the tests that are looked at once, when all checks have passed and the step is about to."""
     return tuple(
         replace(one, outcome="failed") if one.level is not None and one.p <= ONCE * one.level else one for one in found
     )
 
 
 def carried(found: Sequence[Finding]) -> dict[str, float]:
-    """By check, the level that a step which is passed leaves to the next one. The evidence of all steps is one
+    """The level that a passed step leaves to the next one, by check. The evidence of all steps is one
     e-process: the part that was not spent at the end is multiplied by the evidence of the step, and so grows where the
     step spoke against the version."""
     return {one.check: (ANYTIME * one.level) ** (1 - one.evidence) for one in found if one.level is not None}
 
 
 def quantities(plan: Rollout, canary: Observations, champion: Observations) -> list[float]:
-    """What blocks keep, in the order of the checks: four numbers a quantity, count and total of each version."""
+    """The counts that blocks keep, in the order of the checks: count and total of each version, for each quantity."""
     pairs = [
         pair
         for check in plan.checks
@@ -163,7 +163,7 @@ _APART: Final = "fails if at any score the shares below it differ, in the same t
 
 
 def _furthest(found: Finding, sides: Sequence[tuple[Sample, Sample, blocks.Tested]], count: int, seen: Seen) -> Finding:
-    """By the mean of the e-processes of `count` sides."""
+    """Decides by the mean of the e-processes of `count` sides."""
     level = seen.level_of(found.check)
     logs = [one.evidence for _, _, one in sides]
     evidence = (float(np.logaddexp.reduce(logs)) - math.log(count)) / -math.log(ANYTIME * level) if sides else -math.inf
@@ -226,7 +226,7 @@ def _scaled(one: Feedback, check: Metric) -> Sample:
 
 
 def _variance(canary: Feedback, champion: Feedback, span: float) -> float | None:
-    """Of one value, on a scale of 0..1; None where a server of an earlier release has not counted the squares."""
+    """The variance of one value, on a scale of 0..1; None where a server of an earlier release counts no squares."""
     if any(one.total and not one.squares for one in (canary, champion)) or not (both := canary + champion).count:
         return None
     return max(both.squares / both.count - (both.total / both.count) ** 2, 1e-9 * span**2) / span**2

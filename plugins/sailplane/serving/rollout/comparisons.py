@@ -76,7 +76,7 @@ class Seen:
         return self.told or evidence >= 1 or self.decided(count)
 
     def shared(self, parts: int, place: int = 0) -> Seen:
-        """Of a check with so many findings, that of the quantity at `place`."""
+        """The view of one of `parts` findings of a check: that of the quantity at `place`."""
         return replace(self, level=self.level / parts, place=self.place + place)
 
 
@@ -171,7 +171,7 @@ def _bounds(
     evidence: float,
     count: float,
 ) -> tuple[float | None, float | None, float | None]:
-    """What the mean is at least and at most, and from which one it fails; without blocks as if requests were
+    """The bounds of the mean, and the mean from which on it fails; without blocks as if requests were
     independent of each other. It takes its time, so it is told where something is decided, or somebody asks."""
     if not seen.bounds_wanted(evidence, count):
         return None, None, None

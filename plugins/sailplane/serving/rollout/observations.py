@@ -68,8 +68,8 @@ class Histogram(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback(Record):
-    """Of one metric: how many values came back, what they and their squares add up to, and the least and the largest so
-    far. `squares` is 0 where a server of an earlier release counts."""
+    """The values of one metric that came back: their number, what they and their squares add up to, the least and the
+    largest so far. `squares` is 0 where a server of an earlier release counts."""
 
     count: int = 0
     total: float = 0.0

@@ -89,7 +89,7 @@ def _standing(ledger: Ledger, judged: Judged) -> Offer:
 
 
 def _turn(ledger: Ledger, offer: Offer, by: str) -> str:
-    """Of this person's deployment that was interrupted, else empty. Raises DeploymentError while another rollout is on
+    """The turn of this person's interrupted deployment, else empty. Raises DeploymentError while another rollout is on
     its way: nothing is registered then."""
     name = offer.evaluation.model
     entry = entries.active(ledger, name)

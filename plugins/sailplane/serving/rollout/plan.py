@@ -109,7 +109,7 @@ class Rollout:
 
     @property
     def level(self) -> float:
-        """Of one check at one step, besides what earlier steps have left of theirs (checks.py)."""
+        """The level of one check at one step, besides what earlier steps have left of theirs (checks.py)."""
         stages = len(self.steps) - 1 + (self.shadow is not None)
         return (1 - self.confidence) / max(1, stages * len(self.checks))
 

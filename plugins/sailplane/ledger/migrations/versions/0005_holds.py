@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 
 def _in_order() -> dict[str, list[str]]:
-    """By model: the versions that served, the newest last."""
+    """The versions that served, the newest last, by model."""
     decisions = sa.table("rollout_decisions", *map(sa.column, ("id", "name", "version", "after")))
     aliases = sa.table("aliases", *map(sa.column, ("name", "version", "alias")))
     succeeded = sa.select(decisions).where(decisions.c.after == "succeeded").order_by(decisions.c.id)
