@@ -195,6 +195,8 @@ def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platf
 
 def test_airflow_dags_test_runs_by_one_version_too(platform: Platform) -> None:
     as_of = SERVED - timedelta(days=42)
+    # Else the scheduler, which runs as well, may take a task of this run first.
+    platform.api("PATCH", "/dags/tiny", {"is_paused": True})
     conf = json.dumps({"as_of": f"{as_of:%Y-%m-%d}", "window": 21, "trials": 1, "workers": 1})
     ended = platform.sailplane("airflow", "dags", "test", "tiny", "2026-01-01", "--conf", conf)
     assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
