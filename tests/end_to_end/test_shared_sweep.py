@@ -22,7 +22,7 @@ from sailplane.services import airflow_api
 from sailplane.storage import Storage
 from sailplane.sweeps import results
 from tests.end_to_end.faults import FAULTY, SERVED, spoil, trigger, waiting_job
-from tests.platform import Platform, started
+from tests.platform import Platform, started, until
 
 # Of its two trials the first is the best there can be; the second is at work until it is told to stop.
 ELSEWHERE = """\
@@ -195,6 +195,7 @@ def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platf
 
 def test_airflow_dags_test_runs_by_one_version_too(platform: Platform) -> None:
     as_of = SERVED - timedelta(days=42)
+    until(lambda: platform.api("GET", "/dags", dag_id_pattern="tiny")["dags"] or None, 120, "the DAG")
     # Else the scheduler, which runs as well, may take a task of this run first.
     platform.api("PATCH", "/dags/tiny", {"is_paused": True})
     conf = json.dumps({"as_of": f"{as_of:%Y-%m-%d}", "window": 21, "trials": 1, "workers": 1})
