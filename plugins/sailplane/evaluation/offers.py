@@ -33,7 +33,7 @@ def run_of(trained: Run, baseline: Bundle) -> Run:
         baseline_train="",
         metrics=mine,
         digest=baseline.digest,
-        # Of several processes the first trains it alone, in full precision.
+        # One process trains the baseline, in full precision, even where several train the model.
         processes=1,
         precision="float32",
         # These are the steps of the model.

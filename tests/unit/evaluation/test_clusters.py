@@ -64,7 +64,7 @@ def test_intervals_cover_and_false_promotions_are_rare(days: Days) -> None:
 
 @pytest.mark.parametrize("level", [0.05, 0.002])
 def test_the_detectable_value_is_found_with_its_probability_also_at_a_low_level(level: float) -> None:
-    """Of the sum of two t quantiles a test at 0.002 and 7 days found only 76%."""
+    """A test at 0.002 and 7 days found only 76% of losses as large as the sum of two t quantiles."""
     days, rows = Clusters.of(np.repeat(np.arange(7), 10)), np.random.default_rng(3).normal(size=70)
     errors = (days.detectable(rows - rows.mean(), level, 0.8) or 0.0) / days.error(rows - rows.mean())
     assert nct.sf(stdtrit(6, 1 - level), 6, errors) == pytest.approx(0.8, abs=1e-6)

@@ -1,4 +1,4 @@
-"""What is said to serve is what the router serves."""
+"""The status names the version that the router serves."""
 
 from __future__ import annotations
 

@@ -155,11 +155,7 @@ def hasty(tested: blocks.Tested, exact: Callable[[], float], level: float, seen:
 def _both(by_blocks: float, sudden: float | None) -> float:
     """The weighted mean of two e-processes is one; what is not `sudden` is taken for no evidence of it."""
     slow = by_blocks + math.log(1 - _PART)
-    return (
-        slow
-        if sudden is None
-        else float(max(slow, sudden + math.log(_PART)) + math.log1p(math.exp(-abs(slow - sudden - math.log(_PART)))))
-    )
+    return slow if sudden is None else float(np.logaddexp(slow, sudden + math.log(_PART)))
 
 
 def _bounds(
