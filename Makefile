@@ -3,8 +3,8 @@ PYTHON ?=
 VENV := .venv/bin
 # What does not mind others beside it; all else has the machine for itself, but for the type checker.
 SIDE_BY_SIDE := tests/end_to_end tests/states tests/integration/test_full_disk.py \
-  $(addprefix tests/integration/,docker evaluation monitoring predictions services serving shares sweeps tracking training registry twins \
-  datasets storage views) \
+  $(addprefix tests/integration/,docker evaluation monitoring predictions services deployment serving sweep_server \
+  sweeps tracking training registry algorithmia datasets storage views) \
   tests/unit
 ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)) \
   $(wildcard tests/integration/test_*.py)) tests/browser
@@ -52,9 +52,9 @@ test: ## lint, types, import contracts, all tests
 	$(call bootstrap,test)
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types & types=$$!; \
-	$(VENV)/pytest $(ONE_BY_ONE); first=$$?; \
+	$(VENV)/pytest --durations=10 $(ONE_BY_ONE); first=$$?; \
 	wait $$types || exit 1; \
-	$(VENV)/pytest $(ON_EVERY_CORE) $(SIDE_BY_SIDE) && exit $$first
+	$(VENV)/pytest --durations=10 $(ON_EVERY_CORE) $(SIDE_BY_SIDE) && exit $$first
 
 fast: ## lint and unit tests, within a minute
 	$(call bootstrap,test)
@@ -81,6 +81,8 @@ bench: ## measure; BENCH=name for one, JSON=file for a row an object
 soak: ## simulations behind the figures in the guides, and other long tests: hours; SOAK=name for one
 	$(call bootstrap,test)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/pytest -n logical --dist worksteal $(if $(SOAK),tests/soak/test_$(SOAK).py,tests/soak)
+	@$(if $(SOAK),,LONG=1 $(VENV)/pytest tests/integration/sweeps/test_kills.py tests/end_to_end/test_sweep_kills.py)
+	@$(if $(SOAK),,$(MAKE) --no-print-directory states STEPS=20000)
 
 states: ## random user actions and faults; STEPS=20000 for a long run, SEED=2 for others
 	$(call bootstrap,test)

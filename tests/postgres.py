@@ -15,7 +15,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from sailplane.serving.client import wait_until
+from sailplane.deployment.http_client import wait_until
 from tests.ports import free_port
 from tests.programs import find
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import psutil
 
-from sailplane.serving.model_process import ENVIRONMENT
+from sailplane.deployment.local.model_process import ENVIRONMENT
 from tests.benchmarks.load import Answer, begun
 from tests.benchmarks.row import Row
-from tests.integration.serving import flights
+from tests.integration.deployment import flights
+from tests.integration.deployment.routed import router_of
 from tests.integration.serving.model_server import Server, running
-from tests.integration.serving.routed import router_of
 
 CLIENT = Path(__file__).parent / "clients" / "bodies.py"
 RATE, QUIET_SECONDS, SETTLED_SECONDS = 50, 4.0, 10.0

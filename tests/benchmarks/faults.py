@@ -14,18 +14,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sailplane.commands.rollback import roll_back
+from sailplane.deployment.envoy.router import Router, router_program
+from sailplane.deployment.http_client import wait_until
+from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.check_specs import ErrorRate, Latency
+from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.run import AT_ONCE, POLL_SECONDS, ModelEndpoint
+from sailplane.deployment.target import Split
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.models import register
-from sailplane.services.rollback import roll_back
-from sailplane.serving.client import wait_until
-from sailplane.serving.rollout import entries
-from sailplane.serving.rollout.declared import ErrorRate, Latency
-from sailplane.serving.rollout.plan import Rollout
-from sailplane.serving.rollout.run import AT_ONCE, POLL_SECONDS, Serving
-from sailplane.serving.router import Router, router_program
-from sailplane.serving.target import Split
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from sailplane.supervisor.processes import Processes
@@ -33,7 +33,7 @@ from tests.benchmarks.load import Answer, begun
 from tests.benchmarks.row import Row
 from tests.ports import free_port
 from tests.small_disk import SmallDisk, disks
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 ASKS = {"jsonData": tiny.RECORD}
 RATE, LONGEST, AROUND = 500, 120, 2.0
@@ -76,7 +76,7 @@ class Place:
         self.folder, self.home = folder, home
         self.disk: SmallDisk | None = None
         self.supervisor, self.ledger, self.storage = Supervisor(home), Ledger.create(home.ledger), Storage(home.store)
-        self.serving = Serving.local(home, self.ledger, self.storage, "flights")
+        self.serving = ModelEndpoint.local(home, self.ledger, self.storage, "flights")
 
     def registered(self, run: str, *, bias: float = 0.0, features: str = ASKED) -> Model:
         bundle = tiny.bundle(self.folder / "trained" / run, run=run, bias=bias, features=features)
@@ -154,7 +154,7 @@ def _canaries(place: Place) -> Iterator[Row]:
         with place.load() as load:
             assert place.rolled_out(canary, PLAN) == "failed"
         yield load.row(f"a canary that {what}")
-        decided = entries.decisions(place.ledger, "flights", canary.version)
+        decided = records.decisions(place.ledger, "flights", canary.version)
         [decision] = [one.time for one in decided if one.after == "rolling back"]
         [begun] = [one.time for one in decided if one.after == "baking 0"]
         longest = max(answer.seconds for answer in load.answers)

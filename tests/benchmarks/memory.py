@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import psutil
 
 from sailplane.home import Home
-from sailplane.services.leftovers import marked
+from sailplane.services.orphans import marked
 
 
 def pss_megabytes(home: Home) -> float:

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import psutil
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.records import Deployment
-from sailplane.registry.bundle import Bundle
 from sailplane.services.launch import AIRFLOW
 from sailplane.supervisor import Supervisor
 from tests.benchmarks import verified

@@ -19,6 +19,7 @@ from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from sailplane import code
+from sailplane.bundles.arrays import arrays_of_frame
 from sailplane.evaluation.clusters import Clusters
 from sailplane.evaluation.contenders import rows_of
 from sailplane.evaluation.details import Estimate, details_path
@@ -26,7 +27,6 @@ from sailplane.evaluation.intervals import Intervals
 from sailplane.evaluation.metrics import metric
 from sailplane.files import temporary_folder
 from sailplane.records import Evaluation
-from sailplane.registry.arrays import arrays_of_frame
 from sailplane.registry.models import fetch_bundle
 from sailplane.services.airflow_api import Run
 from sailplane.storage import Storage

@@ -15,17 +15,17 @@ import httpx
 import numpy as np
 import pytest
 
+from sailplane.bundles.bundle import TOLERANCE
+from sailplane.bundles.columns import plain_records
 from sailplane.datasets import load as load_rows
+from sailplane.deployment.local.endpoint import deployments
 from sailplane.errors import ServiceError
 from sailplane.evaluation.history import Judged, of
 from sailplane.ledger import Ledger
 from sailplane.predictions import load
 from sailplane.records import Deployment, Evaluation, Interval, Predictions
-from sailplane.registry.bundle import TOLERANCE
-from sailplane.registry.columns import plain_records
 from sailplane.registry.models import alias
 from sailplane.services.airflow_api import AirflowApi, Run
-from sailplane.serving import deployments
 from sailplane.storage import Storage
 from tests.end_to_end.faults import FAULTY, ask, asking, instance, spoil
 from tests.platform import Platform, started, until

@@ -18,12 +18,12 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from sailplane.deployment.local.endpoint import deployments
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import pins
 from sailplane.records import Dataset, Deployment
 from sailplane.registry.lineage import code_path
 from sailplane.services.airflow_api import Run
-from sailplane.serving import deployments
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from sailplane.sweeps.results import trials

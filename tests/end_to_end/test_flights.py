@@ -14,16 +14,16 @@ import psutil
 import pytest
 
 from include.flights import features
+from sailplane.bundles.arrays import arrays_of_frame
+from sailplane.bundles.columns import plain_records
 from sailplane.datasets import load
+from sailplane.deployment.local.endpoint import deployments
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Deployment, Evaluation, Windows
 from sailplane.records import Run as TrainingRun
-from sailplane.registry.arrays import arrays_of_frame
-from sailplane.registry.columns import plain_records
 from sailplane.registry.models import alias
 from sailplane.services.airflow_api import Run
-from sailplane.services.leftovers import marked
-from sailplane.serving import deployments
+from sailplane.services.orphans import marked
 from sailplane.storage import Storage
 from tests.platform import Platform, until
 

@@ -16,24 +16,24 @@ from typing import Any
 import httpx
 import pytest
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.deployment.rollout import records
 from sailplane.ledger import Ledger
 from sailplane.records import Deployment
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import alias
 from sailplane.services import object_store
-from sailplane.serving.rollout import entries
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
-from tests.asked import asked_all_the_time
+from tests.background_load import asked_all_the_time
 from tests.end_to_end.faults import FAULTY, RECORDS, ask, instance, spoil
-from tests.integration.serving.kubernetes.conftest import answering
-from tests.integration.serving.kubernetes.mesh import Mesh
+from tests.integration.deployment.kubernetes.conftest import answering
+from tests.integration.deployment.kubernetes.mesh import Mesh
 from tests.kubernetes.seldon import SELDON_DEPLOYMENTS
 from tests.kubernetes.working import Working
 from tests.kubernetes_server import NAMESPACE, KubernetesServer
 from tests.platform import Platform, started, until
 from tests.s3 import free_row
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 FIRST, SECOND = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -76,7 +76,7 @@ def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_wa
     ledger = Ledger.at(platform.home)
 
     def stage() -> str | None:
-        entry = entries.active(ledger, "rolled")
+        entry = records.active(ledger, "rolled")
         return entry.state.stage if entry else None
 
     with answered(served) as answers:
@@ -95,7 +95,7 @@ def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_wa
     assert previous
     assert (champion.version, previous.version) == (deployed.version, served.version)
     assert ask(deployed)
-    decided = entries.decisions(ledger, "rolled", deployed.version)
+    decided = records.decisions(ledger, "rolled", deployed.version)
     assert [one.after for one in decided] == ["starting", "shadowing", "baking 0", "promoting", "succeeded"]
     assert len({one.by for one in decided[2:4]}) == 2, "another triggerer's driver ended the step"
     assert all(finding.outcome == "passed" for one in decided[2:4] for finding in one.findings)
@@ -131,7 +131,7 @@ def test_a_rollout_on_a_cluster_is_driven_by_the_triggerer_and_taken_back_by_one
     mesh, ledger = Mesh(cluster, "flights"), Ledger.at(platform.home)
 
     def stage() -> str | None:
-        entry = entries.active(ledger, "flights")
+        entry = records.active(ledger, "flights")
         return entry.state.stage if entry else None
 
     with mesh.asking():
@@ -140,7 +140,7 @@ def test_a_rollout_on_a_cluster_is_driven_by_the_triggerer_and_taken_back_by_one
         assert instance(platform, run, "deploy")["state"] == "deferred"
         assert platform.wait(run) == "success", platform.service_logs()
         assert platform.xcom(run, "deploy")["weights"] == {two.version: 100}
-        decided = entries.decisions(ledger, "flights", two.version)
+        decided = records.decisions(ledger, "flights", two.version)
         assert [one.after for one in decided] == ["starting", "shadowing", "baking 0", "promoting", "succeeded"]
         shown = json.loads(platform.sailplane("status", "--json").stdout)["cluster_models"]
         assert [(model["version"], model["namespace"]) for model in shown] == [(two.version, NAMESPACE)]

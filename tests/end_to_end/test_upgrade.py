@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 
+from sailplane.deployment.rollout import records
 from sailplane.ledger import Ledger
 from sailplane.ledger.schema import REVISION
 from sailplane.records import Evaluation, Trial
 from sailplane.registry.models import alias, versions
 from sailplane.services.airflow_api import Run
-from sailplane.services.answer import all_served
-from sailplane.serving.rollout import entries
+from sailplane.services.served import all_served
 from sailplane.sweeps import results
-from tests.asked import asked_all_the_time
+from tests.background_load import asked_all_the_time
 from tests.end_to_end.faults import ask, spoil
 from tests.platform import Platform, new_platform, until
 
@@ -102,12 +102,12 @@ def _models_answer(platform: Platform) -> None:
 
 def _the_rollout_goes_on(platform: Platform) -> None:
     ledger = Ledger.at(platform.home)
-    entry = entries.active(ledger, "rolled")
+    entry = records.active(ledger, "rolled")
     assert entry
     assert (entry.subject.version, entry.state.stage) == (SECOND, "baking 0")
     (served, _) = all_served(platform.home)
     with asked_all_the_time(lambda _: ask(served), pause=0.01):
-        until(lambda: None if entries.active(ledger, "rolled") else True, 120, "the end of the rollout")
+        until(lambda: None if records.active(ledger, "rolled") else True, 120, "the end of the rollout")
     assert platform.wait(ROLLING) == "success"
     champion, previous = (alias(ledger, "rolled", name) for name in ("champion", "previous"))
     assert champion

@@ -28,7 +28,7 @@ from sailplane.records import Dataset, Interval
 from sailplane.registry.models import get, register
 from sailplane.storage import Storage
 from tests.small_disk import FILLER, SmallDisk, disks
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 PACKAGE = Path(__file__).parents[2] / "plugins"
 KILOBYTE = 1024

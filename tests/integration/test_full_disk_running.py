@@ -12,14 +12,14 @@ import pytest
 
 from sailplane import code
 from sailplane.datasets import ingest
+from sailplane.deployment.envoy.router import Router, router_program
+from sailplane.deployment.http_client import call
+from sailplane.deployment.local.endpoint import deploy
 from sailplane.errors import SailplaneError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval, Model, Run
 from sailplane.registry.models import alias, register
-from sailplane.serving.client import call
-from sailplane.serving.local import deploy
-from sailplane.serving.router import Router, router_program
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from sailplane.training.fit import fit
@@ -29,7 +29,7 @@ from tests.homes import new_home
 from tests.integration.training.conftest import AS_OF, PROJECT
 from tests.ports import free_port
 from tests.small_disk import SmallDisk, disks
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 RECORD = {"jsonData": tiny.RECORD}
 

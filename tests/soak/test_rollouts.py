@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from scipy.stats import norm
 
-from sailplane.serving.rollout.declared import ErrorRate, Metric
-from sailplane.serving.rollout.plan import Rollout
-from tests.unit.serving.rollout.simulated import PLAN, share_back
-from tests.unit.serving.rollout.traffic import Traffic, Version, both
+from sailplane.deployment.rollout.check_specs import ErrorRate, Metric
+from sailplane.deployment.rollout.plan import Rollout
+from tests.unit.deployment.rollout.simulated import PLAN, share_back
+from tests.unit.deployment.rollout.traffic import Traffic, Version, both
 
 DRAWS = 100
 # Three standard errors of a share of 5% in so many draws.

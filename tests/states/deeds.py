@@ -20,25 +20,26 @@ from onnx import TensorProto, helper, numpy_helper
 from pandera.pandas import Column, DataFrameSchema
 
 from sailplane import pairing
+from sailplane.bundles import writing
 from sailplane.datasets import ingest as ingest_days
 from sailplane.datasets import load
 from sailplane.datasets.files import Files
+from sailplane.deployment.local.endpoint import deploy as serve
+from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.check_specs import ErrorRate
+from sailplane.deployment.rollout.drive import Driver
+from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.repository import refuse_while_active
+from sailplane.deployment.rollout.rollback import roll_back
+from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.errors import HeldError, ServiceError
 from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Approval, Dataset, Evaluation, Field, Interval, Model, Run, Trial, Windows
-from sailplane.registry import holds, writing
+from sailplane.registry import holds
 from sailplane.registry.holds import Hold
 from sailplane.registry.models import register
-from sailplane.serving.local import deploy as serve
-from sailplane.serving.rollout import entries
-from sailplane.serving.rollout.back import roll_back
-from sailplane.serving.rollout.declared import ErrorRate
-from sailplane.serving.rollout.drive import Driver
-from sailplane.serving.rollout.journal import refuse_while_active
-from sailplane.serving.rollout.plan import Rollout
-from sailplane.serving.rollout.run import Serving
 from sailplane.storage import Storage
 from sailplane.sweeps import queue
 from sailplane.sweeps.results import trials
@@ -196,7 +197,7 @@ def roll_out(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> st
 def look(home: Home, clock: Clock) -> bool:
     """One look of the triggerer at the rollout that is on its way; whether there still is one."""
     ledger = pairing.ledger(home)
-    entry = entries.active(ledger, NAME)
+    entry = records.active(ledger, NAME)
     if entry is None:
         return False
     clock.pass_a_look()
@@ -205,7 +206,7 @@ def look(home: Home, clock: Clock) -> bool:
         _tick(driver)
     finally:
         driver.release()
-    return entries.active(ledger, NAME) is not None
+    return records.active(ledger, NAME) is not None
 
 
 def _tick(driver: Driver) -> None:
@@ -233,8 +234,8 @@ def _refuse_while_held(ledger: Ledger, evaluation: Evaluation) -> None:
         raise HeldError(NAME, got=str(hold), remedy=hold.remedy, told=hold.told)
 
 
-def _serving(home: Home, clock: Clock) -> Serving:
-    local = Serving.local(home, *pairing.opened(home), NAME)
+def _serving(home: Home, clock: Clock) -> ModelEndpoint:
+    local = ModelEndpoint.local(home, *pairing.opened(home), NAME)
     return replace(local, clock=clock, sleep=clock.sleep)
 
 

@@ -9,6 +9,9 @@ from typing import Literal
 from rich.console import Console
 
 from sailplane import pairing
+from sailplane.deployment.envoy.router import router_program
+from sailplane.deployment.local.endpoint import renew
+from sailplane.deployment.token import take_token
 from sailplane.errors import LedgerError
 from sailplane.evaluation import history
 from sailplane.home import Home
@@ -17,9 +20,6 @@ from sailplane.ledger.engines import engine_of
 from sailplane.registry import trash
 from sailplane.registry.garbage import Collector, Garbage
 from sailplane.services import backups, installation, moving, rebuilding, store_check
-from sailplane.serving.local import renew
-from sailplane.serving.router import router_program
-from sailplane.serving.token import take_token
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 

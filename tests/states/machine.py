@@ -16,7 +16,7 @@ from sailplane.home import Home
 from sailplane.records import Evaluation, Run
 from sailplane.registry import holds
 from sailplane.registry.models import alias
-from sailplane.services.answer import served
+from sailplane.services.served import served
 from tests.states import deeds, housekeeping, truths
 from tests.states.apart import Outcome, apart
 from tests.states.world import World

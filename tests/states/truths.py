@@ -6,15 +6,15 @@ import tempfile
 from pathlib import Path
 
 from sailplane import pairing
+from sailplane.bundles.bundle import Bundle
+from sailplane.commands import status
 from sailplane.datasets import load
+from sailplane.deployment.envoy.router import Router
+from sailplane.deployment.http_client import Reply
 from sailplane.records import Dataset
 from sailplane.registry import holds, trash
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import alias, fetch, versions
-from sailplane.services.answer import served
-from sailplane.services.held import held
-from sailplane.serving.client import Reply
-from sailplane.serving.router import Router
+from sailplane.services.served import served
 from tests.states import deeds
 from tests.states.deeds import NAME
 from tests.states.world import World
@@ -52,7 +52,7 @@ def check_hold(world: World) -> None:
     """Only people lift a hold and change what serves meanwhile, and `sailplane status` lists it. A version that was
     rolled back is nobody's next choice."""
     assert holds.find(world.ledger, NAME) == world.hold
-    listed = [(one["model"], one["version"], one["by"]) for one in held(world.ledger)]
+    listed = [(one["model"], one["version"], one["by"]) for one in status.holds(world.ledger)]
     assert listed == ([(NAME, world.hold.version, world.hold.by)] if world.hold else [])
     if world.hold and world.settled and not world.rolling_out:
         assert world.champion == world.held_champion, "the champion of a held model changed by itself"

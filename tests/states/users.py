@@ -7,10 +7,10 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from sailplane.deployment.rollout import records
 from sailplane.errors import ModelError
 from sailplane.records import Evaluation
 from sailplane.registry.models import alias, versions
-from sailplane.serving.rollout import entries
 from tests.states import deeds, truths
 from tests.states.machine import VALUES, Machine
 
@@ -109,7 +109,7 @@ class Users(Machine):
         self.count("the triggerer looks")
         for _ in range(requests):
             assert self.world.ask().status in (200, 0 if self.world.champion is None else 200)
-        entry = entries.active(self.world.ledger, deeds.NAME)
+        entry = records.active(self.world.ledger, deeds.NAME)
         self.undamaged(deeds.look, self.home, self.world.clock)
         self.end_if_over()
         if entry is not None and entry.subject.back:
@@ -120,7 +120,7 @@ class Users(Machine):
     def roll_back(self, hold: bool) -> None:
         """It goes to no version that was rolled back before, and only to one that served."""
         self.count("roll back")
-        was, bad, before = self.world.hold, self.rolled_back(), entries.active(self.world.ledger, deeds.NAME)
+        was, bad, before = self.world.hold, self.rolled_back(), records.active(self.world.ledger, deeds.NAME)
         try:
             version = self.undamaged(deeds.go_back, self.home, self.world.clock, None, hold)
         except ModelError:

@@ -12,14 +12,14 @@ from typing import Any
 from dotenv import dotenv_values
 
 from sailplane import pairing
+from sailplane.deployment.http_client import Reply, call, wait_until
+from sailplane.deployment.rollout import records
+from sailplane.deployment.token import authorization
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Evaluation, Run
 from sailplane.registry.holds import Hold
 from sailplane.registry.models import fetch_bundle
-from sailplane.serving.client import Reply, call, wait_until
-from sailplane.serving.rollout import entries
-from sailplane.serving.token import authorization
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.ports import free_port
@@ -113,7 +113,7 @@ class World:
     @property
     def phase(self) -> str | None:
         """The phase of the active rollout."""
-        entry = entries.active(self.ledger, NAME)
+        entry = records.active(self.ledger, NAME)
         return entry.state.phase if entry else None
 
     @property

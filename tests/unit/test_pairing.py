@@ -27,10 +27,10 @@ OPENS = {
     "services/ledger_check.py": "looks at the file before it compares",
     "services/moving.py": "compares, and then opens the store that it moves to",
     "services/store_check.py": "looks into a store before it is compared",
-    "services/datasets.py": "lists what a store holds",
+    "commands/datasets.py": "lists what a store holds",
     "training/process.py": "reads the archived code before it writes anything",
     "services/object_store.py": "opens the bucket of its health check, which is not the store",
-    "services/answer.py": "says what is served, also without a ledger",
+    "services/served.py": "says what is served, also without a ledger",
 }
 
 

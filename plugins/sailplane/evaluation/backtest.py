@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation import slices
 from sailplane.evaluation.backtested import Backtest, Day, Metrics
@@ -22,7 +23,6 @@ from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.verdict import Evidence, reasons, verdict
 from sailplane.files import temporary_folder
 from sailplane.records import Evaluation, Rule
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch_bundle
 from sailplane.storage import Storage
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.datasets import load
 from sailplane.datasets.labels import labelled
 from sailplane.datasets.versions import partitions_of
@@ -18,7 +19,6 @@ from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.unscored import scored
 from sailplane.files import temporary_folder
 from sailplane.records import Interval, Model, Run
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch, fetch_bundle
 from sailplane.storage import Storage
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from sailplane.registry.bundle import Bundle
+    from sailplane.bundles.bundle import Bundle
 
 # Of the table, between them every twentieth.
 _LISTED: Final = tuple(n / 20 for n in range(1, 20))

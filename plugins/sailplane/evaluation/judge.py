@@ -8,6 +8,7 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.evaluation import diagnostics, offers, slices, unscored
 from sailplane.evaluation.contenders import Tested, contenders, rows_of, tested
 from sailplane.evaluation.daily import DailyEvidence, day_gains
@@ -16,10 +17,9 @@ from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import counted
 from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
 from sailplane.evaluation.metrics import classes
-from sailplane.evaluation.serves import asked
+from sailplane.evaluation.serving_check import asked
 from sailplane.evaluation.verdict import Evidence, reasons, reasons_of, verdict
 from sailplane.records import Evaluation, Model, Offer, Run, Windows
-from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
 
 if TYPE_CHECKING:

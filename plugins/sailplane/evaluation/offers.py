@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.evaluation.contenders import Tested
 from sailplane.evaluation.gate import Gate
 from sailplane.records import Offer, Rule, Run
-from sailplane.registry.bundle import Bundle
 
 
 def candidate(rules: Sequence[Rule], run: Run, trained: Run | None) -> Run | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from sailplane.registry.bundle import Bundle
+    from sailplane.bundles.bundle import Bundle
 
 log = logging.getLogger(__name__)
 # Letters of an error: onnxruntime's can have thousands.

@@ -4,10 +4,10 @@ from typing import Any
 
 from airflow.sdk import BaseHook
 
+from sailplane.algorithmia.client import DataApi
 from sailplane.errors import SailplaneError
-from sailplane.hooks.quiet import hush
 from sailplane.storage import Access
-from sailplane.storage.data_api import DataApi
+from sailplane.storage.http_logging import hush
 
 
 class AlgorithmiaHook(BaseHook):

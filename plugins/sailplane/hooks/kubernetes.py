@@ -12,7 +12,7 @@ from sailplane.errors import ConfigurationError, SailplaneError
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, Configuration
 
-    from sailplane.serving.kubernetes.cluster import Cluster
+    from sailplane.deployment.kubernetes.cluster import Cluster
 
 # As Airflow's own provider of Kubernetes names them; what it knows besides is none of ours.
 PLACES: Final = ("in_cluster", "kube_config_path", "kube_config")
@@ -45,7 +45,7 @@ class KubernetesHook(BaseHook):
 
     def cluster(self, namespace: str | None = None, *, patience: float = 30) -> Cluster:
         """In that namespace, else in the connection's, else in that of the kubeconfig's context, else in `default`."""
-        from sailplane.serving.kubernetes.cluster import Cluster
+        from sailplane.deployment.kubernetes.cluster import Cluster
 
         extras = self._extras()
         client = self._client(extras)
@@ -53,7 +53,7 @@ class KubernetesHook(BaseHook):
         return Cluster(client, where, patience=patience, connection=self.kubernetes_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        from sailplane.serving.kubernetes.cluster import MODEL, SELDON_DEPLOYMENT
+        from sailplane.deployment.kubernetes.cluster import MODEL, SELDON_DEPLOYMENT
 
         said = ""
         for kind in (SELDON_DEPLOYMENT, MODEL):

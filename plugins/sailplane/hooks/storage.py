@@ -9,10 +9,10 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sailplane import pairing
 from sailplane.errors import SailplaneError
 from sailplane.home import EMBEDDED_S3, Home
-from sailplane.hooks.quiet import hush
 from sailplane.ledger import Ledger
-from sailplane.storage import Access, Ask, Storage
+from sailplane.storage import Access, CredentialProvider, Storage
 from sailplane.storage.access import ENDPOINT, find, from_boto3
+from sailplane.storage.http_logging import hush
 from sailplane.storage.roots import DEFAULTS, Root
 
 # Where a connection, the environment and ~/.aws name none.
@@ -47,7 +47,7 @@ class SailplaneStorageHook(BaseHook):
         hush()
         return Storage(self.root.uri, self.access())
 
-    def access(self) -> Ask | None:
+    def access(self) -> CredentialProvider | None:
         """How to ask, each time anew, for what the store is reached with. None: the environment says it."""
         if self.root.scheme == "file":
             return None
@@ -65,7 +65,7 @@ class SailplaneStorageHook(BaseHook):
             return False, str(error)
         return True, f"{self.root.uri} can be listed"
 
-    def _aws(self) -> Ask:
+    def _aws(self) -> CredentialProvider:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         # S3Hook itself only warns of a connection that is not there, and goes on without.
@@ -80,7 +80,7 @@ class SailplaneStorageHook(BaseHook):
         config = _without_embedded(hook.config) if connection else hook.config
         return from_boto3(session, session.client("s3", region, endpoint_url=endpoint, config=config))
 
-    def _by_password(self) -> Ask | None:
+    def _by_password(self) -> CredentialProvider | None:
         """An endpoint as host, and a key or a token as password."""
         connection = self._existing()
         if connection is None:

@@ -147,8 +147,8 @@ cluster_deployments = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
-# A rollout of a version, as far as it is: a Subject, a Rollout and a State of sailplane.serving.rollout. It is held by
-# `driver` until `lease_until`, and each change counts `revision` up.
+# The rollout of a version: a Subject, a Rollout and a State of sailplane.deployment.rollout. `driver` holds it until
+# `lease_until`, and each change increments `revision`.
 rollouts = sa.Table(
     "rollouts",
     metadata,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from sailplane.monitoring.log_export import Exported, export
 from sailplane.monitoring.reading import Asked, Counts, requests, scan
-from sailplane.monitoring.shipping import Shipped, ship
 
-__all__ = ["Asked", "Counts", "Shipped", "requests", "scan", "ship"]
+__all__ = ["Asked", "Counts", "Exported", "export", "requests", "scan"]

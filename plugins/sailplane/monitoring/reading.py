@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from sailplane.errors import DataError
 from sailplane.monitoring.labels import TRUTH, Labels, Late, alike, read_labels, truths
+from sailplane.monitoring.log_export import DROPPED, days, fed_back
 from sailplane.monitoring.rows import FEEDBACK
-from sailplane.monitoring.shipping import DROPPED, days, fed_back
 from sailplane.serving.spool import files
 from sailplane.storage import Storage
 

@@ -16,13 +16,15 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
+from sailplane.bundles.checks import Checks
+from sailplane.bundles.columns import read
 from sailplane.errors import RequestError
 from sailplane.records import Field, FieldKind
-from sailplane.registry.checks import Checks
-from sailplane.registry.columns import read
-from sailplane.serving import open_inference, seldon, spool
+from sailplane.serving import spool
 from sailplane.serving.feedback import read_feedback
-from sailplane.serving.open_inference_binary import LENGTH
+from sailplane.serving.open_inference import messages as open_inference
+from sailplane.serving.open_inference.binary import LENGTH
+from sailplane.serving.seldon import messages as seldon
 from sailplane.serving.spool import Entry
 
 TIME: Final = pa.timestamp("us", tz="UTC")
@@ -168,7 +170,7 @@ def _scores(entry: Entry, head: Head) -> np.ndarray:
     if entry.status != 200:
         return np.empty((0, len(head.outputs)), "float32")
     if entry.kind == spool.OPEN_INFERENCE_GRPC:
-        from sailplane.serving.open_inference_grpc import answer_scores
+        from sailplane.serving.open_inference.grpc import answer_scores
 
         return answer_scores(entry.content).reshape(-1, len(head.outputs))
     return np.frombuffer(entry.content, "float32").reshape(-1, len(head.outputs))
@@ -193,13 +195,13 @@ def _of_open_inference(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[
 
 def _of_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     # It is 15 MB that many do without.
-    from sailplane.serving.open_inference_grpc import request_columns
+    from sailplane.serving.open_inference.grpc import request_columns
 
     return request_columns(entry.body, inputs)
 
 
 def _of_seldon_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
-    from sailplane.serving.seldon_grpc import request_columns
+    from sailplane.serving.seldon.grpc import request_columns
 
     return request_columns(entry.body, inputs)
 

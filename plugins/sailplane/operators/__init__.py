@@ -1,5 +1,8 @@
 """The stages as Airflow operators: each takes what the context gives, calls a pure room, and returns a record."""
 
+from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
+from sailplane.deployment.rollout.check_specs import ErrorRate, Latency, Metric, PredictionDrift
+from sailplane.deployment.rollout.plan import Rollout
 from sailplane.evaluation.gate import Gate
 from sailplane.operators.approve import ApproveModelOperator
 from sailplane.operators.batch_predict import BatchPredictOperator
@@ -12,9 +15,6 @@ from sailplane.operators.ship_requests import ShipRequestsOperator
 from sailplane.operators.sweep import sweep
 from sailplane.operators.sync import SyncStorageOperator
 from sailplane.operators.train import TrainModelOperator
-from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
-from sailplane.serving.rollout.declared import ErrorRate, Latency, Metric, PredictionDrift
-from sailplane.serving.rollout.plan import Rollout
 
 __all__ = [
     "ApproveModelOperator",

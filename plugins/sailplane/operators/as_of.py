@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from sailplane.durations import seconds
 from sailplane.errors import ConfigurationError
-from sailplane.serving.rollout.durations import seconds
 
 NO_DELAY = timedelta(0)
 # Windows before and delays after them are dates too.

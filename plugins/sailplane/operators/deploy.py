@@ -9,6 +9,9 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from sailplane import pairing
+from sailplane.deployment.kubernetes.supported_checks import check_counted
+from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
+from sailplane.deployment.rollout.plan import Rollout
 from sailplane.errors import ConfigurationError, HeldError, ServiceError
 from sailplane.home import Home
 from sailplane.hooks.storage import opened
@@ -18,14 +21,11 @@ from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Approval, Deployment, Evaluation, Model
-from sailplane.serving.kubernetes.counted import check_counted
-from sailplane.serving.kubernetes.workloads import CoreV1, CoreV2
-from sailplane.serving.rollout.plan import Rollout
 from sailplane.serving.violations import DEFAULT, OnViolation, chosen
 
 if TYPE_CHECKING:
-    from sailplane.serving.rollout.entries import Entry
-    from sailplane.serving.rollout.run import Serving
+    from sailplane.deployment.rollout.records import Entry
+    from sailplane.deployment.rollout.run import ModelEndpoint
     from sailplane.storage import Storage
 
 # Beyond what its steps may take while they are watched: Airflow itself may be down for some of the time.
@@ -131,13 +131,13 @@ class DeployModelOperator(BaseOperator):
             skip(context, held.told)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        from sailplane.serving.rollout import entries
+        from sailplane.deployment.rollout import records
 
         if "error" in event:
             remedy = "A retry goes on where it was."
             raise ServiceError("roll out", self.evaluation["model"], got=event["error"], remedy=remedy)
         ledger, (name, version) = pairing.ledger(Home.find()), (event["model"], event["version"])
-        entry = entries.find(ledger, name, version)
+        entry = records.find(ledger, name, version)
         if entry is None:
             raise ServiceError("find the rollout of", f"{name} {version}", got="there is none")
         return self._ended(context, entry)
@@ -151,19 +151,19 @@ class DeployModelOperator(BaseOperator):
 
     def _skip_if_held(self, context: Context, evaluation: Evaluation) -> None:
         """Before anything is registered. A retry goes on to the end of its own rollout, which it reports."""
+        from sailplane.deployment.rollout import records
         from sailplane.registry import holds
-        from sailplane.serving.rollout import entries
 
         ledger = pairing.ledger(Home.find())
         hold = holds.refusing(ledger, evaluation)
         if hold is None:
             return
-        entry = entries.newest(ledger, evaluation.model) if self.rollout is not None else None
+        entry = records.newest(ledger, evaluation.model) if self.rollout is not None else None
         if entry is None or not entry.subject.begun_by(**_turn(context)):
             skip(context, hold.told)
 
     def _deploy(self, evaluation: Evaluation) -> dict[str, Any]:
-        from sailplane.serving.rollout.journal import refuse_while_active
+        from sailplane.deployment.rollout.repository import refuse_while_active
 
         home = Home.find()
         ledger, storage = opened()
@@ -177,15 +177,15 @@ class DeployModelOperator(BaseOperator):
         self, home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None
     ) -> Deployment:
         if self.seldon is None:
-            from sailplane.serving.local import declare
-            from sailplane.serving.local import deploy as serve
+            from sailplane.deployment.local.endpoint import declare
+            from sailplane.deployment.local.endpoint import deploy as serve
 
             served = serve(home, ledger, storage, model, approval)
             declare(home, model.name, self.on_violation)
             return replace(served, on_violation=self.on_violation)
+        from sailplane.deployment.kubernetes.deploy import deploy as serve_there
+        from sailplane.deployment.kubernetes.endpoint import target
         from sailplane.hooks.kubernetes import KubernetesHook
-        from sailplane.serving.kubernetes.deploy import deploy as serve_there
-        from sailplane.serving.kubernetes.serving import target
 
         there = target(KubernetesHook(self.conn_id).cluster(), model.name, self.seldon, ledger, storage)
         return serve_there(there, ledger, model, self.log.info, approval)
@@ -195,20 +195,20 @@ class DeployModelOperator(BaseOperator):
         ledger, storage = opened()
         model = self._registered(ledger, storage, evaluation)
         if self.seldon is None:
-            from sailplane.serving.local import declare
+            from sailplane.deployment.local.endpoint import declare
 
             declare(home, model.name, self.on_violation)
         there = self._serving(home, ledger, storage, model.name)
         entry = there.begin(rollout, model, **_turn(context), approval=evaluation.approval)
         return self._ended(context, entry) if entry.state.ended else self._wait(entry)
 
-    def _serving(self, home: Home, ledger: Ledger, storage: Storage, name: str) -> Serving:
+    def _serving(self, home: Home, ledger: Ledger, storage: Storage, name: str) -> ModelEndpoint:
         if self.seldon is None:
-            from sailplane.serving.rollout.run import Serving
+            from sailplane.deployment.rollout.run import ModelEndpoint
 
-            return Serving.local(home, ledger, storage, name)
+            return ModelEndpoint.local(home, ledger, storage, name)
+        from sailplane.deployment.kubernetes.endpoint import serving
         from sailplane.hooks.kubernetes import KubernetesHook
-        from sailplane.serving.kubernetes.serving import serving
 
         return serving(KubernetesHook(self.conn_id).cluster(), name, self.seldon, ledger, storage)
 

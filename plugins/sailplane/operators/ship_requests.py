@@ -20,6 +20,6 @@ class ShipRequestsOperator(BaseOperator):
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
 
     def execute(self, context: Context) -> dict[str, int]:
-        from sailplane.monitoring.shipping import ship
+        from sailplane.monitoring.log_export import export
 
-        return vars(ship(Home.find().requests, SailplaneStorageHook().get_conn()))
+        return vars(export(Home.find().requests, SailplaneStorageHook().get_conn()))

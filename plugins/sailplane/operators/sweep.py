@@ -117,9 +117,9 @@ class CreateSweepOperator(BaseOperator):
         self.workers = workers
 
     def execute(self, context: Context) -> list[dict[str, str]]:
-        from sailplane.sweeps.original import original
         from sailplane.sweeps.queue import create_sweep
         from sailplane.sweeps.space import read_sweep
+        from sailplane.sweeps.wandb_format import original
         from sailplane.tracking import sweeps
 
         ledger = pairing.ledger(Home.find())

@@ -9,10 +9,10 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 
+from sailplane.bundles.manifest import Manifest
 from sailplane.datasets.schema import ARROW
 from sailplane.errors import ConfigurationError, SchemaError
 from sailplane.records import Dataset, Field, FieldKind
-from sailplane.registry.manifest import Manifest
 
 PARTITION: Final = "partition"
 ROW: Final = "row"

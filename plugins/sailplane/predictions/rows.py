@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.columns import EXPECTED, LARGEST_NUMBER
 from sailplane.datasets.schema import PANDAS
 from sailplane.errors import SailplaneError
 from sailplane.records import Field, FieldKind
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.columns import EXPECTED, LARGEST_NUMBER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

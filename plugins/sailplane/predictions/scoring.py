@@ -10,6 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.datasets.partitions import Partition
 from sailplane.datasets.versions import THREADS, frames, partitions_of
 from sailplane.errors import DataError, ModelError
@@ -20,7 +21,6 @@ from sailplane.predictions.partitions import ScoredPartition, ScoredPartitions
 from sailplane.predictions.rows import scored
 from sailplane.predictions.tables import Batch
 from sailplane.records import Dataset, Interval, Predictions
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch_bundle
 from sailplane.storage import Storage
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 import pyarrow as pa
 
+from sailplane.bundles.columns import plain_records
 from sailplane.datasets.schema import ARROW
 from sailplane.predictions.columns import INPUTS, PARTITION, REASON, ROW, VERSION, Columns
 from sailplane.predictions.rows import Scored
-from sailplane.registry.columns import plain_records
 
 
 @dataclass(frozen=True, kw_only=True)

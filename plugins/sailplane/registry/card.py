@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.records import Evaluation, Model, Run
-from sailplane.registry.bundle import Bundle
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
@@ -142,7 +142,7 @@ With Sailplane, from this folder:
 ```python
 from pathlib import Path
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 
 bundle = Bundle.open(Path("."))
 print(bundle.predict(bundle.frame(bundle.golden_records)))

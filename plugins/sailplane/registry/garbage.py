@@ -28,7 +28,7 @@ from sailplane.datasets.partitions import Partition, data_path
 from sailplane.errors import ConfigurationError
 from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
-from sailplane.registry import kept, trash
+from sailplane.registry import trash, version_records
 from sailplane.registry.references import FOLDERS, Key, References, read, unused_versions
 from sailplane.storage import Entry, Storage
 from sailplane.storage.store import FRESH
@@ -84,7 +84,7 @@ class Collector:
         """Deletes nothing. Raises LedgerError if the store holds models that the ledger does not know."""
         since = time.time() - self._grace
         entries = self._entries(*FOLDERS)
-        kept.refuse_unknown(self._ledger, self._storage, entries)
+        version_records.refuse_unknown(self._ledger, self._storage, entries)
         with self._ledger.begin() as connection:
             versions = unused_versions(connection, self._storage.root, keep=self._keep, since=since)
             held = read(connection, self._live(), since=since, without=versions)

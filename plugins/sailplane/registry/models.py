@@ -13,12 +13,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.manifest import FILES, MANIFEST
 from sailplane.errors import ModelError
 from sailplane.files import temporary_folder
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
 from sailplane.records import Evaluation, Model, Run, Windows
-from sailplane.registry import kept
+from sailplane.registry import version_records
 from sailplane.registry.aliases import (
     CHAMPION,
     RolledBack,
@@ -27,9 +29,7 @@ from sailplane.registry.aliases import (
     crown,
     rolled_back_of,
 )
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.card import CARD, card
-from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.storage import Storage
 from sailplane.storage.store import NOT_MOVED, RESTORE
 
@@ -66,7 +66,7 @@ def register(
         # Before there was a row, the collector of garbage may have taken what lay there from an earlier try.
         if not {f"{prefix}/{name}" for name in (*FILES, MANIFEST)} <= set(storage.list(prefix)):
             _put(storage, prefix, bundle)
-        kept.keep(storage, model, created)
+        version_records.keep(storage, model, created)
         storage.put(f"{prefix}/{CARD}", str(card(model, bundle)).encode())
     return model
 

@@ -9,19 +9,19 @@ from typing import Final
 
 from huggingface_hub import CommitOperationAdd, HfApi, RepoFile
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.manifest import FILES, MANIFEST
 from sailplane.errors import ConfigurationError, ConflictError, ModelError, StorageError
 from sailplane.files import temporary_folder
 from sailplane.records import Model, Record
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.card import CARD, card
-from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.registry.models import fetch
-from sailplane.storage import Ask, Storage
+from sailplane.storage import CredentialProvider, Storage
 from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, mendable, pause, status
 from sailplane.storage.hub_repository import KEEP_ALL, client, parsed, token_of
-from sailplane.storage.retries import Attempts, Patience
+from sailplane.storage.retries import Attempts, RetryPolicy
 
-PATIENCE: Final = Patience()
+PATIENCE: Final = RetryPolicy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,13 @@ class Publication(Record):
 
 
 def publish(
-    storage: Storage, model: Model, repo: str, *, private: bool, ask: Ask | None = None, patience: Patience = PATIENCE
+    storage: Storage,
+    model: Model,
+    repo: str,
+    *,
+    private: bool,
+    ask: CredentialProvider | None = None,
+    patience: RetryPolicy = PATIENCE,
 ) -> Publication:
     """Bundle and card in one commit on `main`, on top of what is there, and the tag of the version on that commit. The
     repository is created if it is not there. What is published already is done.
@@ -59,7 +65,9 @@ def publish(
 
 
 class _Hub:
-    def __init__(self, repo: str, model: Model, bundle: Bundle, private: bool, api: HfApi, patience: Patience) -> None:
+    def __init__(
+        self, repo: str, model: Model, bundle: Bundle, private: bool, api: HfApi, patience: RetryPolicy
+    ) -> None:
         self._repo, self._model, self._bundle, self._private, self._api = repo, model, bundle, private, api
         self._patience = patience
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from sailplane.bundles.manifest import MANIFEST, RECORD
 from sailplane.errors import StorageError
-from sailplane.registry.manifest import MANIFEST, RECORD
 from sailplane.storage import Entry, Storage
 
 TRASH: Final = "trash"

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sailplane.deployment.rollout.offered import serves, withdrawn
 from sailplane.errors import ServiceError
 from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.services.airflow_api import AirflowApi, Run
-from sailplane.serving.rollout.offered import serves, withdrawn
 
 # A backfill deploys nothing: whoever asked for it looks at its runs.
 RUN_TYPES: Final = ("scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization")

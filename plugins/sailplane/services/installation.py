@@ -12,7 +12,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.copies import copy, verify
 from sailplane.ledger.schema import REVISION, REVISIONS, revision
-from sailplane.registry import kept
+from sailplane.registry import version_records
 from sailplane.services.backups import is_file, ledger_file, newest
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
@@ -86,7 +86,7 @@ def pair(home: Home) -> None:
     """Compares ledger and store; from now on that store, which `require_store` has checked, is the home's. The first
     task does that for a store that only tasks can reach."""
     with left_to_tasks(home):
-        kept.complete(*pairing.opened(home, may_be_another=True))
+        version_records.complete(*pairing.opened(home, may_be_another=True))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from sailplane import origins
 from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.files import replace_file
 from sailplane.home import Home
-from sailplane.services import daily, leftovers, object_store, shipper
+from sailplane.services import daily, log_exporter, object_store, orphans
 from sailplane.services.accounts import EVERYBODY
 from sailplane.services.environment import environment, prepare
 
@@ -36,7 +36,7 @@ AIRFLOW = {
 SERVING = "serving"
 # Mostly idle, so each runs as a single file that imports only the standard library. Its argument is a path.
 SCRIPTS: dict[str, tuple[str, Callable[[Home], Path]]] = {
-    shipper.NAME: (shipper.__file__, lambda home: home.requests),
+    log_exporter.NAME: (log_exporter.__file__, lambda home: home.requests),
     daily.NAME: (daily.__file__, lambda home: home.daily),
 }
 API_SECONDS = 180
@@ -60,10 +60,10 @@ def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
     if service in SCRIPTS:
         script, path = SCRIPTS[service]
         command = [sys.executable, "-I", "-S", script, str(path(home))]
-        os.execve(sys.executable, command, {**environment(home, env), leftovers.MARK: service})  # noqa: S606
-    leftovers.kill_earlier_life(home, service)
-    leftovers.record(home, service)
-    settings = {**environment(home, env), leftovers.MARK: service}
+        os.execve(sys.executable, command, {**environment(home, env), orphans.MARK: service})  # noqa: S606
+    orphans.kill_earlier_life(home, service)
+    orphans.record(home, service)
+    settings = {**environment(home, env), orphans.MARK: service}
     if service == "api-server":
         _migrate(home, settings)
     else:
@@ -100,13 +100,13 @@ def become_airflows(home: Home, module: str, arguments: Sequence[str], env: Mapp
 
 def serve(home: Home) -> None:
     """Boots what `up` boots, without Airflow, and waits for SIGTERM or for supervisord's end."""
+    from sailplane.deployment.http_client import wait_until
+    from sailplane.deployment.local.endpoint import renew
+    from sailplane.deployment.token import take_token
     from sailplane.services.programs import serving
-    from sailplane.serving.client import wait_until
-    from sailplane.serving.local import renew
-    from sailplane.serving.token import take_token
     from sailplane.supervisor import Supervisor
 
-    os.environ.update({"SAILPLANE_HOME": str(home.root), leftovers.MARK: SERVING})
+    os.environ.update({"SAILPLANE_HOME": str(home.root), orphans.MARK: SERVING})
     supervisor, stop = Supervisor(home), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -13,7 +13,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger, copies
 from sailplane.ledger.comparison import make_indexes, missing
 from sailplane.ledger.tables import identity
-from sailplane.registry import kept, trash
+from sailplane.registry import trash, version_records
 from sailplane.services.backups import backups, ledger_file
 from sailplane.storage import Storage
 
@@ -36,8 +36,8 @@ def check(home: Home, tell: Callable[[str], object]) -> list[str]:
 
 
 def _unknown(ledger: Ledger, storage: Storage) -> Iterator[str]:
-    there = kept.registered(storage.entries("models")) - trash.marked(storage)
-    known = kept.known(ledger, storage)
+    there = version_records.registered(storage.entries("models")) - trash.marked(storage)
+    known = version_records.known(ledger, storage)
     for name, version in sorted(there - known):
         yield f"The store holds {name} {version}, and the ledger does not know it: `sailplane ledger rebuild` adds it."
     for name, version in sorted(known - there):

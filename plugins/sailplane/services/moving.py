@@ -27,7 +27,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.rewriting import make_relative
 from sailplane.ledger.tables import rollouts, trials
 from sailplane.services import object_store
-from sailplane.services.leftovers import marked
+from sailplane.services.orphans import marked
 from sailplane.services.store_check import MOVED, moved, open_store, require_current
 from sailplane.storage import Progress, Storage
 from sailplane.storage.move import Copy, require_apart

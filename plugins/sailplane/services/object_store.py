@@ -15,7 +15,7 @@ from typing import Final
 from sailplane.errors import ServiceError, StorageError
 from sailplane.files import private_folder, replace_file
 from sailplane.home import EMBEDDED_S3, Home
-from sailplane.storage import Access, Ask, Storage
+from sailplane.storage import Access, CredentialProvider, Storage
 from sailplane.storage import access as accesses
 
 NAME: Final = "s3"
@@ -91,7 +91,7 @@ def _has_aws(env: Mapping[str, str]) -> bool:
     return files or "AIRFLOW_CONN_AWS_DEFAULT" in env or any(name.startswith("AWS_") for name in env)
 
 
-def ask(home: Home) -> Ask:
+def ask(home: Home) -> CredentialProvider:
     return accesses.from_file(home.store_access, f"s3://{EMBEDDED_S3}")
 
 

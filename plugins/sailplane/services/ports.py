@@ -11,7 +11,7 @@ import psutil
 from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.services import object_store
-from sailplane.services.leftovers import marked
+from sailplane.services.orphans import marked
 
 
 def require_ports(home: Home) -> None:

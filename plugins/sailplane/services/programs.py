@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 
+from sailplane.deployment.envoy.router import router_program
 from sailplane.home import Home
 from sailplane.registry.environment import STARTED_WITH, digest, installed, version_of
-from sailplane.services import daily, object_store, shipper
+from sailplane.services import daily, log_exporter, object_store
 from sailplane.services.launch import AIRFLOW
-from sailplane.serving.router import router_program
 from sailplane.supervisor import Program
 
 # A later `up` with other settings in its environment restarts the services with them.
@@ -23,7 +23,7 @@ STOP_SECONDS = {
     "dag-processor": 5,
     "triggerer": 5,
     object_store.NAME: 20,
-    shipper.NAME: 10,
+    log_exporter.NAME: 10,
     daily.NAME: 10,
 }
 
@@ -35,7 +35,7 @@ def programs(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, 
 
 def serving(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
     """What goes with the model servers, wherever these are."""
-    return router_program(home), _service(shipper.NAME, home, env, priority=300)
+    return router_program(home), _service(log_exporter.NAME, home, env, priority=300)
 
 
 def _service(name: str, home: Home, env: Mapping[str, str], *, priority: int) -> Program:

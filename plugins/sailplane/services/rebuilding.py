@@ -14,6 +14,10 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from sailplane import pairing
+from sailplane.bundles.manifest import MANIFEST, RECORD, Manifest
+from sailplane.deployment.local.endpoint import routed
+from sailplane.deployment.rollout.records import active_within
+from sailplane.deployment.rollout.repository import end_within
 from sailplane.errors import DataError, LedgerError
 from sailplane.evaluation import history
 from sailplane.files import private_folder
@@ -23,15 +27,11 @@ from sailplane.ledger.relative import resolve_against
 from sailplane.ledger.schema import revision
 from sailplane.ledger.tables import aliases, deployments, models
 from sailplane.records import Deployment, Model
-from sailplane.registry import kept, trash
+from sailplane.registry import trash, version_records
 from sailplane.registry.aliases import CHAMPION
-from sailplane.registry.manifest import MANIFEST, RECORD, Manifest
 from sailplane.registry.models import promote_within
 from sailplane.services.backups import is_file, ledger_file, refuse_while_running
 from sailplane.services.installation import create
-from sailplane.serving.local import routed
-from sailplane.serving.rollout.entries import active_within
-from sailplane.serving.rollout.journal import end_within
 from sailplane.storage import Entry, Storage
 
 # Each with what a user does about it.
@@ -147,7 +147,7 @@ def _models(storage: Storage, unreadable: list[str]) -> dict[tuple[str, str], di
     """Rows by (model, version)."""
     entries = {entry.path: entry for entry in storage.entries("models")}
     gone, rows = trash.marked(storage), {}
-    for name, version in sorted(kept.registered(entries.values()) - gone):
+    for name, version in sorted(version_records.registered(entries.values()) - gone):
         prefix = f"models/{name}/{version}"
         try:
             model, created = _model(storage, entries, prefix)

@@ -9,16 +9,16 @@ from typing import Final
 
 from rich.console import Console
 
+from sailplane.deployment.envoy.router import NAME as ROUTER
+from sailplane.deployment.local.endpoint import renew
+from sailplane.deployment.local.handover import ROUTER_STAND_IN, ModelHandover, RouterHandover, served_programs
+from sailplane.deployment.local.model_process import STAND_IN
 from sailplane.files import private_folder, replace_file
 from sailplane.home import Home
 from sailplane.registry.environment import STARTED_WITH, differences, digest, installed, version_of
 from sailplane.services import object_store
 from sailplane.services.launch import migration_is_due
 from sailplane.services.programs import programs
-from sailplane.serving.handover import ROUTER_STAND_IN, ModelHandover, RouterHandover, served_programs
-from sailplane.serving.local import renew
-from sailplane.serving.model_process import STAND_IN
-from sailplane.serving.router import NAME as ROUTER
 from sailplane.supervisor import Program, Supervisor
 
 # Airflow's programs that use its database besides the api-server, which migrates it.

@@ -12,8 +12,8 @@ from typing import Any
 from sailplane import code, pairing
 from sailplane.home import Home
 from sailplane.registry.pins import unpacked
-from sailplane.shares import tokens
-from sailplane.shares.stored import Stored
+from sailplane.sweep_server import tokens
+from sailplane.sweep_server.stored import Stored
 from sailplane.sweeps import results
 from sailplane.sweeps.names import only
 from sailplane.training.specs import SweepWorkerSpec

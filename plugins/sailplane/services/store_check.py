@@ -10,13 +10,13 @@ from typing import Final
 import sqlalchemy as sa
 
 from sailplane import pairing
+from sailplane.bundles.manifest import FILES, MANIFEST
 from sailplane.errors import ConfigurationError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.rewriting import make_relative
 from sailplane.ledger.tables import evaluations, models, trials
 from sailplane.registry.aliases import CHAMPION
-from sailplane.registry.manifest import FILES, MANIFEST
 from sailplane.registry.models import Version, versions
 from sailplane.services import installation, object_store
 from sailplane.services.airflow_api import AirflowApi

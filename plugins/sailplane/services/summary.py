@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from sailplane.deployment.token import authorization
 from sailplane.evaluation.details import report_link
 from sailplane.home import Home
 from sailplane.records import Dataset, Evaluation
 from sailplane.records import Run as TrainingRun
 from sailplane.services.airflow_api import AirflowApi, Run
-from sailplane.services.answer import ask, curl, example, served
-from sailplane.serving.token import authorization
+from sailplane.services.served import ask, curl, example, served
 
 LOG_LINES = 15
 NOISE = ("::group::", "::endgroup::")

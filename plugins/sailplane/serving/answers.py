@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from sailplane.errors import OverloadError, RequestError
-from sailplane.serving import seldon
-from sailplane.serving.content_coding import ACCEPTED
+from sailplane.serving.bodies.content_coding import ACCEPTED
+from sailplane.serving.seldon import messages as seldon
 from sailplane.serving.violations import Violations
 
 if TYPE_CHECKING:

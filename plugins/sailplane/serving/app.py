@@ -12,29 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from sailplane.bundles.columns import shown
 from sailplane.errors import ModelError, RequestError
 from sailplane.records import Field
-from sailplane.registry.columns import shown
-from sailplane.serving import (
-    feedback,
-    identity,
-    metrics,
-    open_inference,
-    open_inference_parts,
-    openapi,
-    seldon,
-    seldon_parts,
-    spool,
-)
+from sailplane.serving import feedback, metrics, openapi, request_id, spool
 from sailplane.serving.answers import JSON, Answer, Request, failure, refusal, send_answer
-from sailplane.serving.form_body import is_form, message_of_form
+from sailplane.serving.bodies.form import is_form, message_of_form
+from sailplane.serving.bodies.json_pieces import Buffer
+from sailplane.serving.bodies.request import ClientGone, Unread, linger, read_body
 from sailplane.serving.guard import HEALTH
 from sailplane.serving.in_flight import LONG_BODY
 from sailplane.serving.long_requests import Part
-from sailplane.serving.pieces import Buffer
-from sailplane.serving.request_body import ClientGone, Unread, linger, read_body
+from sailplane.serving.open_inference import messages as open_inference
+from sailplane.serving.open_inference import parts as open_inference_parts
 from sailplane.serving.request_log import is_shadow
 from sailplane.serving.scorer import Scorer
+from sailplane.serving.seldon import messages as seldon
+from sailplane.serving.seldon import parts as seldon_parts
 from sailplane.serving.turns import Turns
 
 if TYPE_CHECKING:
@@ -90,11 +84,11 @@ class ModelServer:
             answer = failure(500, "The model failed on this request. The reason is in the model server's log.")
         kind = self._kinds.get(scope["path"]) if scope["method"] == "POST" else None
         if kind is not None:
-            request.id = request.id or identity.of(request.headers)
+            request.id = request.id or request_id.of(request.headers)
         seconds = time.perf_counter() - start
         if len(answer.body) > LONG_BODY:
             self._hold(request, len(answer.body))
-        told = ((b"x-sailplane-version", self._version), *identity.told(request.id))
+        told = ((b"x-sailplane-version", self._version), *request_id.told(request.id))
         try:
             await send_answer(answer, told, send, lambda: linger(receive, self._scorer.limits.body, self._turns))
         finally:  # a client may leave before it has read all of it
@@ -141,7 +135,7 @@ class ModelServer:
 
     def _record(self, kind: int, request: Request, answer: Answer, seconds: float) -> None:
         log, status = self._scorer.log, answer.status
-        if log is None or request.id == identity.SMOKE_TEST:
+        if log is None or request.id == request_id.SMOKE_TEST:
             return
         # What is fed back reaches a shadow as well.
         if kind == spool.FEEDBACK and (status != 200 or is_shadow(request.headers)):
@@ -200,7 +194,7 @@ class ModelServer:
                 return await predict_long(request)
             request.body = unformed(request.body, request.headers)
             message = protocol.message(request.body, request.headers)
-            request.id = protocol.identity(message) or identity.of(request.headers)
+            request.id = protocol.identity(message) or request_id.of(request.headers)
             values = scorer.read(protocol.columns(message, manifest.inputs), request.violations)
             request.scores = scores = await scorer.score(values, _seconds(request.headers))
             body, headers = protocol.reply(message, manifest, version, scores, request.id, request.violations)
@@ -211,7 +205,7 @@ class ModelServer:
             async with scorer.long.turn(scorer.patience(_seconds(given))) as work:
                 request.body = text = await work.aside(lambda: unformed(request.body, given))
                 message, parts = await work.aside(lambda: split(text, given, manifest.inputs, scorer.most_rows))
-                request.id = protocol.identity(message) or identity.of(given)
+                request.id = protocol.identity(message) or request_id.of(given)
                 request.scores = scores = await work.scores(parts)
                 body, headers = await work.aside(
                     lambda: protocol.reply(message, manifest, version, scores, request.id, work.violations, work.check)

@@ -9,10 +9,10 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from sailplane.serving import seldon
-from sailplane.serving.json_body import written
-from sailplane.serving.one_write import OneWrite
-from sailplane.serving.request_body import TRANSFER_SECONDS
+from sailplane.serving.bodies.json import written
+from sailplane.serving.bodies.request import TRANSFER_SECONDS
+from sailplane.serving.seldon import messages as seldon
+from sailplane.serving.write_coalescing import OneWrite
 
 MOST_HEAD_BYTES: Final = 64 * 2**10
 MOST_SILENT_SECONDS: Final = 10.0

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import orjson
 
+from sailplane.bundles.columns import LARGEST_NUMBER, shown
 from sailplane.errors import RequestError
-from sailplane.registry.columns import LARGEST_NUMBER, shown
-from sailplane.serving.json_body import parsed
+from sailplane.serving.bodies.json import parsed
 
 # Longer feedback would find no place in the log of requests.
 MOST_BYTES: Final = 4 * 2**20

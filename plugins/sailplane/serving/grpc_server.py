@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import grpc
 
 from sailplane.errors import ModelError, OverloadError, RequestError
-from sailplane.serving import identity, spool
+from sailplane.serving import request_id, spool
+from sailplane.serving.bodies.request import TRANSFER_SECONDS
 from sailplane.serving.in_flight import LONG_BODY
-from sailplane.serving.request_body import TRANSFER_SECONDS
 from sailplane.serving.request_log import is_shadow
 from sailplane.serving.scorer import Scorer
 
@@ -165,8 +165,8 @@ class _Calls:
         seconds = time.perf_counter() - start
         self._scorer.metrics.answered(method.protocol, status, seconds)
         if method.logged is not None:
-            call.id = call.id or identity.of(call.headers)
-            trailers += [(key.decode(), value.decode()) for key, value in identity.told(call.id)]
+            call.id = call.id or request_id.of(call.headers)
+            trailers += [(key.decode(), value.decode()) for key, value in request_id.told(call.id)]
             self._record(method.logged, call, status, seconds, said)
         context.set_trailing_metadata(trailers)
         if status != 200:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from sailplane.origins import LOCAL, Origins
-from sailplane.serving import seldon
+from sailplane.serving.seldon import messages as seldon
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

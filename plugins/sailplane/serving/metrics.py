@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from sailplane.serving.rollout.observations import (
+from sailplane.serving.observations import (
     LATENCY,
     LATENCY_BOUNDS,
     PREDICTION_BOUNDS,
@@ -26,7 +26,7 @@ from sailplane.serving.violations import VIOLATIONS, counted
 if TYPE_CHECKING:
     import numpy as np
 
-    from sailplane.registry.checks import Violation
+    from sailplane.bundles.checks import Violation
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)

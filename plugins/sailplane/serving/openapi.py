@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sailplane.registry.bundle import Bundle
-from sailplane.serving import open_inference
+from sailplane.bundles.bundle import Bundle
+from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.openapi_schemas import ANY, TEXT, Schema, reference, schemas
 
 _NULLS = (

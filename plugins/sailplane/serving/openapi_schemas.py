@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from sailplane.bundles.columns import EXPECTED, LARGEST_NUMBER
+from sailplane.bundles.manifest import Manifest
 from sailplane.records import Check, Field, FieldKind
-from sailplane.registry.columns import EXPECTED, LARGEST_NUMBER
-from sailplane.registry.manifest import Manifest
-from sailplane.serving import open_inference
+from sailplane.serving.open_inference import messages as open_inference
 
 Schema = dict[str, Any]
 _TYPES: Final[dict[FieldKind, Schema]] = {

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.errors import StorageError
-from sailplane.registry.bundle import Bundle
-from sailplane.serving.identity import SHADOW
-from sailplane.serving.open_inference_binary import LENGTH as JSON_LENGTH
+from sailplane.serving.open_inference.binary import LENGTH as JSON_LENGTH
+from sailplane.serving.request_id import SHADOW
 from sailplane.serving.spool import LOST, Entry, Limits, Writer
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.columns import columns_of, read
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.columns import columns_of, read
 from sailplane.serving.batcher import MOST_WAITING, Batcher, Pace
 from sailplane.serving.in_flight import MOST_BYTES, InFlight, trim
 from sailplane.serving.long_requests import LongRequests
@@ -21,7 +21,7 @@ from sailplane.serving.violations import Policy, Violations, judged
 if TYPE_CHECKING:
     import numpy as np
 
-    from sailplane.registry.checks import Violation
+    from sailplane.bundles.checks import Violation
     from sailplane.serving.batcher import Values
 
 

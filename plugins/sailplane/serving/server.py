@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 import uvloop
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.errors import SailplaneError
-from sailplane.registry.bundle import Bundle
 from sailplane.serving.app import ModelServer
 from sailplane.serving.connection import Connection
 from sailplane.serving.guard import Guard
@@ -78,8 +78,9 @@ async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -
     if options.grpc_port is None:
         return None
     # It is 15 MB that many do without.
-    from sailplane.serving import open_inference_grpc, seldon_grpc
     from sailplane.serving.grpc_server import server
+    from sailplane.serving.open_inference import grpc as open_inference_grpc
+    from sailplane.serving.seldon import grpc as seldon_grpc
 
     seldon = seldon_grpc.Methods(scorer).table()
     services = {open_inference_grpc.SERVICE: open_inference_grpc.Methods(scorer).table()}

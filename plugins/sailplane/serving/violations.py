@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from sailplane.bundles.checks import Violation
 from sailplane.errors import ConfigurationError, RequestError
 from sailplane.files import private_folder, replace_file
-from sailplane.registry.checks import Violation
 
 OnViolation = Literal["refuse", "flag", "answer"]
 CHOICES: Final[tuple[OnViolation, ...]] = get_args(OnViolation)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sailplane.storage.access import Access, Ask
+from sailplane.storage.access import Access, CredentialProvider
 from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.store import Storage
 from sailplane.storage.transfer import Progress
 
-__all__ = ["Access", "Ask", "Backend", "Content", "Entry", "Folder", "Progress", "Storage"]
+__all__ = ["Access", "Backend", "Content", "CredentialProvider", "Entry", "Folder", "Progress", "Storage"]

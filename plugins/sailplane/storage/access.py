@@ -36,7 +36,7 @@ class Access(Record):
     expires: datetime | None = None
 
 
-Ask = Callable[[], Access]
+CredentialProvider = Callable[[], Access]
 
 
 def write(file: Path, accesses: Mapping[str, Access]) -> None:
@@ -44,14 +44,14 @@ def write(file: Path, accesses: Mapping[str, Access]) -> None:
     replace_file(file, json.dumps({root: access.to_dict() for root, access in accesses.items()}))
 
 
-def find(root: str, env: Mapping[str, str] = os.environ) -> Ask | None:
+def find(root: str, env: Mapping[str, str] = os.environ) -> CredentialProvider | None:
     """How to ask for the access to `root`, if this process was given a file that knows it, or a folder above it."""
     file = env.get(SETTING)
     known = next((known for known in _read(Path(file)) if f"{root}/".startswith(f"{known}/")), None) if file else None
     return from_file(Path(file), known) if file and known else None
 
 
-def from_file(file: Path, root: str) -> Ask:
+def from_file(file: Path, root: str) -> CredentialProvider:
     """It is read each time."""
     return lambda: Access.from_dict(_read(file)[root])
 
@@ -60,7 +60,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     return dict(json.loads(file.read_text()))
 
 
-def from_boto3(session: Any = None, client: Any = None) -> Ask:
+def from_boto3(session: Any = None, client: Any = None) -> CredentialProvider:
     """From a boto3 session and its S3 client; without them, from the environment, ~/.aws, or the machine's role."""
     import boto3
 

@@ -12,10 +12,10 @@ from obstore import exceptions
 
 from sailplane.errors import AccessError, StorageError
 from sailplane.files import FULL, no_room
-from sailplane.storage.retries import Attempts, Patience
+from sailplane.storage.retries import Attempts, RetryPolicy
 
 T = TypeVar("T")
-PATIENCE: Final = Patience()
+PATIENCE: Final = RetryPolicy()
 ACCESS_CODES: Final = frozenset(
     {"AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
 )

@@ -13,25 +13,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from huggingface_hub import CommitOperationDelete, RepoFile, RepoFolder
 
 from sailplane.errors import AccessError, ConfigurationError, ConflictError, StorageError
 from sailplane.files import room_for
-from sailplane.storage.access import Access, Ask
+from sailplane.storage.access import Access, CredentialProvider
 from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, mendable, pause, status
 from sailplane.storage.hub_repository import HubRepository, parsed
-from sailplane.storage.retries import Attempts, Patience
-
-if TYPE_CHECKING:
-    from sailplane.storage.roots import Root
+from sailplane.storage.retries import Attempts, RetryPolicy
+from sailplane.storage.roots import Root
 
 T = TypeVar("T")
 # Whether that which lies there, or None, may be put over.
 Allowed = Callable[[RepoFile | None], bool]
-PATIENCE: Final = Patience()
+PATIENCE: Final = RetryPolicy()
 PIECE_BYTES: Final = 2**20
 # The Hub makes it with each repository and needs it there: no object of the store.
 HUBS_OWN: Final = ".gitattributes"
@@ -39,12 +37,14 @@ FORBIDDEN: Final = frozenset({".git", ".cache"})
 GATEWAY: Final = "https://s3.hf.co"
 
 
-def hub_backend(root: Root, access: Ask | None = None) -> Backend:
+def open_backend(root: Root, access: CredentialProvider | None = None) -> Backend:
     """The backend of an `hf://` root. Raises ConfigurationError."""
     return bucket_backend(root, access) if root.host == "buckets" else HubBackend(root.uri, access)
 
 
-def bucket_backend(root: Root, access: Ask | None = None, env: Mapping[str, str] = os.environ) -> Backend:
+def bucket_backend(
+    root: Root, access: CredentialProvider | None = None, env: Mapping[str, str] = os.environ
+) -> Backend:
     """`hf://buckets/owner/name[/prefix]` through the Hub's S3 gateway.
 
     The key pair is made from a token, by "Generate S3 credentials" in its menu: `key` and `secret` of the access, else
@@ -74,7 +74,7 @@ class HubBackend:
     HF_ENDPOINT). The etag is the file's git id, or the SHA-256 of a large one.
     """
 
-    def __init__(self, uri: str, ask: Ask | None = None, patience: Patience = PATIENCE) -> None:
+    def __init__(self, uri: str, ask: CredentialProvider | None = None, patience: RetryPolicy = PATIENCE) -> None:
         place = parsed(uri)
         self._where = uri
         self._folder = f"{place.path_in_repo}/" if place.path_in_repo else ""

@@ -31,7 +31,7 @@ from huggingface_hub.errors import HfUriError, RepositoryNotFoundError
 from huggingface_hub.utils import disable_progress_bars, paginate  # type: ignore[attr-defined]  # both are documented
 
 from sailplane.errors import ConfigurationError
-from sailplane.storage.access import Ask
+from sailplane.storage.access import CredentialProvider
 from sailplane.storage.hub_failures import status
 from sailplane.storage.keys import checked
 
@@ -44,7 +44,7 @@ KEEP_ALL: Final = "# everything is kept\n"
 class HubRepository:
     """Paths are the repository's. `ask` says token and endpoint; without it huggingface_hub finds them."""
 
-    def __init__(self, place: HfUri, ask: Ask | None) -> None:
+    def __init__(self, place: HfUri, ask: CredentialProvider | None) -> None:
         self.revision = place.revision or "main"
         self._names: dict[str, Any] = {"repo_id": place.id, "repo_type": place.type}
         self._id, self._kind = place.id, place.type
@@ -125,7 +125,7 @@ class HubRepository:
         return client(self._ask)
 
 
-def client(ask: Ask | None) -> HfApi:
+def client(ask: CredentialProvider | None) -> HfApi:
     """huggingface_hub's own, with the token and the endpoint that `ask` says, or that it finds itself."""
     session = get_session()
     # It would wait for ever. What a user's own client says stays.

@@ -14,12 +14,18 @@ from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import LocalStore
 
 from sailplane.errors import StorageError
+from sailplane.storage.access import CredentialProvider
 from sailplane.storage.backend import Content, Scattered
 from sailplane.storage.failures import failure
 from sailplane.storage.objects import ObjectBackend
+from sailplane.storage.roots import Root, local_folder
 
 # Linux takes three times the CPU for a file that is written by megabytes.
 WRITE_BYTES: Final = 2**17
+
+
+def open_backend(root: Root, _access: CredentialProvider | None = None) -> LocalBackend:
+    return LocalBackend(local_folder(root.uri))
 
 
 class LocalBackend(ObjectBackend):

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """At most `tries`, the last one begun at most `seconds` after the first failure. The waits between them double
     from `first` to `longest` seconds, less up to a half by chance."""
 
@@ -26,7 +26,7 @@ class Patience:
 class Attempts:
     """How often one thing was tried, in vain, since it last made progress."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: RetryPolicy) -> None:
         self._patience = patience
         self._waits = self.failures = 0
         self._until = 0.0

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from sailplane.errors import ConfigurationError
-from sailplane.storage.access import Ask, find
+from sailplane.storage.access import CredentialProvider, find
 from sailplane.storage.backend import Backend
 
 # The form of a root, what one of another form lacks, and how it is written.
@@ -34,6 +35,14 @@ _FORMS: Final = {
     ),
 }
 SCHEMES: Final = tuple(_FORMS)
+# The module of each scheme's backend, with `open_backend(root, access)`. It is imported when a store is opened, because
+# each one brings its own client; and by name, because a room above this one has a backend too.
+_BACKENDS: Final = {
+    "file": "sailplane.storage.local",
+    "s3": "sailplane.storage.s3",
+    "data": "sailplane.algorithmia.store",
+    "hf": "sailplane.storage.hub",
+}
 # Airflow's connections for stores whose URI names none.
 DEFAULTS: Final = {"s3": "aws_default", "data": "algorithmia_default", "hf": "huggingface_default"}
 # Stands for the root of the project's store in URIs that stay valid when the store is moved.
@@ -73,9 +82,11 @@ class Root:
             raise ConfigurationError("open storage", shown, got=f"no {lacks}", expected=expected)
         return cls(uri=whole, scheme=scheme, host=host, prefix=prefix, connection=connection or None)
 
-    def open(self, access: Ask | None = None) -> Backend:
+    def open(self, access: CredentialProvider | None = None) -> Backend:
         """`access` is how this store is reached; else what this process was given, or what the environment says."""
-        return _OPEN[self.scheme](self, access or find(self.uri))
+        module = importlib.import_module(_BACKENDS[self.scheme])
+        backend: Backend = module.open_backend(self, access or find(self.uri))
+        return backend
 
 
 def local_folder(uri: str) -> Path:
@@ -87,31 +98,3 @@ def place(uri: str) -> str:
     """The same text for two URIs of one folder, such as one through a link."""
     root = Root.parse(uri)
     return local_folder(root.uri).resolve().as_uri() if root.scheme == "file" else root.uri
-
-
-def _local(root: Root, _access: Ask | None) -> Backend:
-    from sailplane.storage.local import LocalBackend
-
-    return LocalBackend(local_folder(root.uri))
-
-
-def _s3(root: Root, access: Ask | None) -> Backend:
-    from sailplane.storage.access import from_boto3
-    from sailplane.storage.s3 import S3Backend
-
-    return S3Backend(root.host, root.prefix, access or from_boto3())
-
-
-def _data(root: Root, access: Ask | None) -> Backend:
-    from sailplane.storage.algorithmia import DataApiBackend
-
-    return DataApiBackend(root.host, root.prefix, access)
-
-
-def _hub(root: Root, access: Ask | None) -> Backend:
-    from sailplane.storage.hub import hub_backend
-
-    return hub_backend(root, access)
-
-
-_OPEN: Final = {"file": _local, "s3": _s3, "data": _data, "hf": _hub}

@@ -20,11 +20,12 @@ from obstore import exceptions
 from obstore.store import S3Store
 
 from sailplane.errors import ConflictError
-from sailplane.storage.access import Access, Ask
+from sailplane.storage.access import Access, CredentialProvider, from_boto3
 from sailplane.storage.backend import Content
 from sailplane.storage.failures import attempts, tried
 from sailplane.storage.objects import ObjectBackend, there
 from sailplane.storage.ranged import RangedObject
+from sailplane.storage.roots import Root
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
@@ -37,10 +38,14 @@ NO_RETRIES: Final[RetryConfig] = {"max_retries": 0}
 VERSIONS: Final = 3
 
 
+def open_backend(root: Root, access: CredentialProvider | None = None) -> S3Backend:
+    return S3Backend(root.host, root.prefix, access or from_boto3())
+
+
 class S3Backend(ObjectBackend):
     """Objects under `prefix` of a bucket, with what `ask` says, and says again when a token ends."""
 
-    def __init__(self, bucket: str, prefix: str, ask: Ask) -> None:
+    def __init__(self, bucket: str, prefix: str, ask: CredentialProvider) -> None:
         self._s3 = _opened(bucket, prefix, ask, RETRIES)
         # Of a condition that does not hold one must know whether it is the first answer.
         self._once = _opened(bucket, prefix, ask, NO_RETRIES)
@@ -121,7 +126,7 @@ class S3Backend(ObjectBackend):
             return False
 
 
-def _opened(bucket: str, prefix: str, ask: Ask, retries: RetryConfig) -> S3Store:
+def _opened(bucket: str, prefix: str, ask: CredentialProvider, retries: RetryConfig) -> S3Store:
     access = ask()
     return S3Store(
         bucket,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sailplane.errors import ConfigurationError, DataError
-from sailplane.storage.access import Ask
+from sailplane.storage.access import CredentialProvider
 from sailplane.storage.backend import Backend, Content, Entry, Folder
 from sailplane.storage.keys import checked
 from sailplane.storage.roots import RELATIVE, Root
@@ -32,7 +32,7 @@ class Storage:
     atomic. StorageError where the store fails for longer than the retries last, AccessError where it refuses.
     """
 
-    def __init__(self, root: str, access: Ask | None = None) -> None:
+    def __init__(self, root: str, access: CredentialProvider | None = None) -> None:
         place = Root.parse(root)
         self.root = place.uri
         # The parts of a key that count to its length, besides the path.

@@ -186,7 +186,7 @@ class Supervisor(ProgramFiles):
         )
 
     def _guard(self) -> str:
-        log, module = self.home.logs / f"{_GUARD}.log", Path(__file__).with_name("guard.py")
+        log, module = self.home.logs / f"{_GUARD}.log", Path(__file__).with_name("watchdog.py")
         boot = (sys.executable, "-P", "-m", __name__)
         command = (sys.executable, "-I", "-S", str(module), str(log), *boot)
         known = {"SAILPLANE_HOME": str(self.home.root), "SAILPLANE_PROJECT": str(self.home.project)}

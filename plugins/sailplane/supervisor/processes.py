@@ -21,7 +21,7 @@ class Processes:
 
     def __init__(self, socket: Path) -> None:
         self._url = f"unix://{socket}"
-        # What goes on though the supervisord that started it died: pids by program, also for stand_in.py.
+        # What goes on though the supervisord that started it died: pids by program, also for adopt.py.
         self._outlived = socket.with_name("outlived.json")
 
     def of(self, session: int | None) -> list[psutil.Process]:

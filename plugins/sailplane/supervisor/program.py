@@ -16,7 +16,7 @@ from sailplane.errors import ConfigurationError
 # The variable that says what a process was started as.
 DIGEST: Final = "PROGRAM_DIGEST"
 _SETTING: Final = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)')""")
-_STAND_IN: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("stand_in.py")))
+_STAND_IN: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("adopt.py")))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def _bayes(config: SweepConfig, trials: Sequence[Trial], number: int, seed: int)
     # Optuna takes a while to import, and only this method needs it.
     from optuna.samplers import GPSampler, TPESampler
 
-    from sailplane.sweeps.study import Study, free_parameters
+    from sailplane.sweeps.optuna_search import Study, free_parameters
 
     own = random.Random(f"{seed}/{number}").getrandbits(32)  # noqa: S311
     small = free_parameters(config) <= GP_DIMENSIONS and len(trials) <= GP_TRIALS

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sailplane.bundles.features import rows_for
 from sailplane.datasets import load
 from sailplane.datasets.labels import labelled
 from sailplane.errors import ConfigurationError, DataError
 from sailplane.records import Dataset, Interval, Windows
-from sailplane.registry.features import rows_for
 from sailplane.storage import Storage
 from sailplane.training.arrays import Arrays, Split
 from sailplane.training.stream import Labelled, Stream

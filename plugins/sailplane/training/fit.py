@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from sailplane import code, pairing, tracking
+from sailplane.bundles import writing
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.manifest import Manifest
 from sailplane.errors import JobError, SailplaneError, ServiceError, StorageError, TrainingError
 from sailplane.evaluation.metrics import metrics
 from sailplane.files import temporary_folder
 from sailplane.home import Home
 from sailplane.records import Run
-from sailplane.registry import writing
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.lineage import Origin
-from sailplane.registry.manifest import Manifest
 from sailplane.tracking import sweeps
 from sailplane.training.blame import last_line
+from sailplane.training.checkpoint_store import StoreShelf, folder_of
 from sailplane.training.compute import Compute
 from sailplane.training.data import Data, prepare, transformed
 from sailplane.training.export import predicted, scores, to_onnx
+from sailplane.training.model_check import trained
 from sailplane.training.rehearsal import rehearse
 from sailplane.training.run import Report, RunHandle, Shelf
-from sailplane.training.shelf import StoreShelf, folder_of
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
-from sailplane.training.trained import trained
 
 if TYPE_CHECKING:
     import pandas as pd

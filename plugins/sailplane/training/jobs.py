@@ -18,7 +18,7 @@ from sailplane.code import with_package
 from sailplane.errors import JobError, SailplaneError
 from sailplane.files import is_full, no_room, replace_file
 from sailplane.storage import Access, access
-from sailplane.training.ranks import left_in
+from sailplane.training.distributed import left_in
 from sailplane.training.specs import Spec
 
 State = Literal["running", "succeeded", "failed"]

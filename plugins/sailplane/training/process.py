@@ -19,9 +19,9 @@ from typing import Any
 
 from sailplane.errors import SailplaneError
 from sailplane.files import replace_file, room_for
-from sailplane.training import ranks
-from sailplane.training.guard import guarded
-from sailplane.training.ranks import Stopped
+from sailplane.training import distributed
+from sailplane.training.distributed import Stopped
+from sailplane.training.restart import guarded
 from sailplane.training.specs import ScoreSpec, Spec, SweepWorkerSpec, TrainSpec, spec_from
 
 
@@ -37,10 +37,10 @@ def main(folder: Path) -> int:
 def _do(spec: Spec, folder: Path) -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
-        with room_for(folder), _temporary_files(ranks.mine(folder, "scratch")):
+        with room_for(folder), _temporary_files(distributed.mine(folder, "scratch")):
             _use_code(spec)
             result = json.dumps(_run(spec, folder))
-        replace_file(ranks.mine(folder, "result.json"), result)
+        replace_file(distributed.mine(folder, "result.json"), result)
         _forget(spec)
     except SailplaneError as error:
         return _failed(folder, type(error).__name__, str(error))
@@ -70,15 +70,15 @@ def _use_code(spec: Spec) -> None:
 def _run(spec: Spec, folder: Path) -> dict[str, Any]:
     if isinstance(spec, ScoreSpec):
         return _score(spec)
-    if isinstance(spec, TrainSpec) and ranks.is_to_be_launched(spec):
+    if isinstance(spec, TrainSpec) and distributed.is_to_be_launched(spec):
         from sailplane.training.fit import forgetting_errors
 
         with forgetting_errors(spec):
-            return ranks.launch(spec, folder)
+            return distributed.launch(spec, folder)
     # Torch is imported here, after the handler for SIGTERM is in place.
     import torch
 
-    from sailplane.training.eager import postpone_compiler
+    from sailplane.training.lazy_compile import postpone_compiler
 
     postpone_compiler()
     # Trials run side by side, one a core; more threads than cores make each several times slower.
@@ -86,7 +86,7 @@ def _run(spec: Spec, folder: Path) -> dict[str, Any]:
     if isinstance(spec, TrainSpec):
         from sailplane.training.fit import fit
 
-        with ranks.joined(spec) as compute:
+        with distributed.joined(spec) as compute:
             run = fit(spec, compute)
         return run.to_dict() if run else {}
     from sailplane.training.worker import work
@@ -113,7 +113,7 @@ def _score(spec: ScoreSpec) -> dict[str, Any]:
 
 def _forget(spec: Spec) -> None:
     """The checkpoints, once the result is kept: killed before, the next try goes on from them."""
-    if isinstance(spec, TrainSpec) and not ranks.is_one_of_several():
+    if isinstance(spec, TrainSpec) and not distributed.is_one_of_several():
         from sailplane.training.fit import forget
 
         forget(spec)
@@ -139,7 +139,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 def _failed(folder: Path, kind: str, message: str) -> int:
     print(message, file=sys.stderr, flush=True)  # noqa: T201
-    replace_file(ranks.mine(folder, "error.json"), json.dumps({"error": kind, "message": message}))
+    replace_file(distributed.mine(folder, "error.json"), json.dumps({"error": kind, "message": message}))
     return 1
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sailplane.bundles.bundle import TOLERANCE, Bundle
+from sailplane.bundles.columns import plain_records, read, shown, typed_frame
 from sailplane.errors import SailplaneError, TrainingError
 from sailplane.records import Field
-from sailplane.registry.bundle import TOLERANCE, Bundle
-from sailplane.registry.columns import plain_records, read, shown, typed_frame
 from sailplane.training.blame import last_line
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.code import with_package
 from sailplane.datasets.copies import copy
 from sailplane.errors import ModelError
@@ -23,7 +24,6 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval, Model, Record, Run, Windows
 from sailplane.registry import environment, lineage
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import fetch, fetch_bundle
 from sailplane.registry.sources import unpack
 from sailplane.storage import Storage

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from sailplane.training import checkpoints, randomness
 from sailplane.training.compute import Compute
-from sailplane.training.monitor import Goal, Monitor
+from sailplane.training.early_stopping import Goal, Monitor
 
 if TYPE_CHECKING:
     import torch

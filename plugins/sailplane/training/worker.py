@@ -18,12 +18,12 @@ from sailplane.records import Run, Trial
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import SweepConfig
 from sailplane.tracking import sweeps
+from sailplane.training.checkpoint_store import StoreShelf, folder_of
 from sailplane.training.compute import Compute
 from sailplane.training.fit import Trainer
+from sailplane.training.heartbeat import Watch
 from sailplane.training.limits import Limits
-from sailplane.training.shelf import StoreShelf, folder_of
 from sailplane.training.specs import SweepWorkerSpec
-from sailplane.training.watch import Watch
 
 POLL_SECONDS: Final = 0.2
 BAR_WIDTH: Final = 20

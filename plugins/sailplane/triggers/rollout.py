@@ -11,15 +11,15 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from sailplane import pairing
+from sailplane.connections.endpoint import serving
+from sailplane.deployment.rollout import repository
+from sailplane.deployment.rollout.drive import Driver
+from sailplane.deployment.rollout.records import Entry
+from sailplane.deployment.rollout.run import POLL_SECONDS
+from sailplane.deployment.rollout.state import State, Subject
 from sailplane.errors import ConflictError, ServiceError, StorageError
 from sailplane.home import Home
-from sailplane.hooks.serving import serving
 from sailplane.ledger import Ledger
-from sailplane.serving.rollout import journal
-from sailplane.serving.rollout.drive import Driver
-from sailplane.serving.rollout.entries import Entry
-from sailplane.serving.rollout.run import POLL_SECONDS
-from sailplane.serving.rollout.state import State, Subject
 
 # So many looks in a row that find nobody are a failure of the task; a retry goes on.
 MOST_FAILED: Final = 60
@@ -90,7 +90,7 @@ class RolloutTrigger(BaseTrigger):
 
     def _abort(self, reason: str, by: str) -> Entry | None:
         """This one: what was begun after it is not this trigger's."""
-        return journal.abort(self._ledger, self.subject.name, reason, by, only=self.subject)
+        return repository.abort(self._ledger, self.subject.name, reason, by, only=self.subject)
 
     def _driving(self) -> Driver:
         """Always the same one: what it holds it takes again at once."""

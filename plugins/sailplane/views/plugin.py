@@ -23,7 +23,7 @@ class SailplanePlugin(AirflowPlugin):
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """Only the api-server asks for it."""
         from sailplane.services.logins import PAGE
-        from sailplane.shares.app import make_app
+        from sailplane.sweep_server.app import make_app
         from sailplane.views import login, reports
 
         return [

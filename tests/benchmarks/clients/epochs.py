@@ -30,8 +30,8 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from include.flights import model as flights
 from sailplane.storage import Storage
 from sailplane.training.arrays import Arrays, unpack
+from sailplane.training.checkpoint_store import StoreShelf
 from sailplane.training.run import RunHandle
-from sailplane.training.shelf import StoreShelf
 
 EPOCHS, BATCH = flights.DEFAULTS["epochs"], flights.DEFAULTS["batch_size"]
 loss_of = nn.functional.binary_cross_entropy_with_logits

@@ -25,8 +25,8 @@ import numpy as np
 
 from include.flights import data as source
 from include.flights import features
+from sailplane.bundles.arrays import arrays_of_frame
 from sailplane.datasets.schema import fields
-from sailplane.registry.arrays import arrays_of_frame
 
 START, END = datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC)
 Arrays = dict[str, Any]

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from pandera.pandas import Column, DataFrameSchema
 
+from sailplane.bundles import writing
 from sailplane.datasets import ingest
 from sailplane.evaluation import evaluate
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import Judged
 from sailplane.records import Dataset, Field, Interval, Run
-from sailplane.registry import writing
 from sailplane.storage import Storage
 from tests.unit.evaluation.toy import graph
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.commands.backtest import rows, told
 from sailplane.datasets import load
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation.backtest import backtest, one_a_day
@@ -18,8 +20,6 @@ from sailplane.evaluation.history import Judged
 from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.sequence import log_evidence
 from sailplane.records import Interval
-from sailplane.registry.bundle import Bundle
-from sailplane.services.backtest import rows, told
 from sailplane.storage import Storage
 from tests.integration.evaluation.past import DAY, FEATURES, FIRST, judged
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.storage import Storage
 from tests.integration.serving.model_server import Server, running
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 SELDON = "/api/v1.0/predictions"
 Serve = Callable[..., AbstractContextManager[Server]]

@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from sailplane import pairing
 from sailplane.cli import main
 from sailplane.home import Home
-from sailplane.monitoring import Counts, requests, ship
+from sailplane.monitoring import Counts, export, requests
 from sailplane.operators import ShipRequestsOperator
-from sailplane.services import shipment, shipper
+from sailplane.services import log_exporter
 from sailplane.serving.spool import Entry, Writer, files, read
 from sailplane.storage import Storage
 from tests.homes import new_home
@@ -31,7 +31,7 @@ from tests.integration.serving.model_server import Server
 from tests.platform import until
 from tests.s3 import s3_server
 from tests.small_disk import SmallDisk, disks
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 Disk = Callable[[Path], AbstractContextManager[SmallDisk]]
 
@@ -85,7 +85,7 @@ def test_a_full_disk_fails_no_request_and_what_is_lost_is_counted_until_there_is
             ask(server, late)
             told = dropped(server)
         assert "not logged" in server.log.read_text()
-        ship(spool, storage)
+        export(spool, storage)
     counts = Counts()
     assert set(requests(storage, "flights", counts=counts)["id"]) == {*early, *late}
     assert counts.dropped == told == {"disk": len(lost)}
@@ -99,7 +99,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @contextmanager
 def service(home: Home, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-P", "-m", "sailplane.cli", "run", shipper.NAME]
+    command = [sys.executable, "-P", "-m", "sailplane.cli", "run", log_exporter.NAME]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env={**os.environ, **env}, stdout=output, stderr=output)
     try:
@@ -147,7 +147,7 @@ def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
         ask(server, ["1", "2"])
     (home.root / pairing.MEMORY).unlink()
     monkeypatch.setenv("SAILPLANE_STORE", "s3://lake@sailplane")
-    assert shipment.main() == 1
+    assert log_exporter.main() == 1
     assert len(files(home.requests)) == 1
     assert main(["status"]) == 1
     assert "The log of the requests waits, 0.0 MB: ship requests to s3://sailplane: " in (
@@ -160,7 +160,7 @@ def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
         monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(lake))
         assert ShipRequestsOperator(task_id="ship").execute({})["rows"] == 2
         assert requests(Storage(f"s3://{s3.bucket}", lambda: s3.access), "flights")["id"].tolist() == ["1", "2"]
-    assert (shipment.failure(home.requests), files(home.requests)) == (None, [])
+    assert (log_exporter.failure(home.requests), files(home.requests)) == (None, [])
 
 
 def test_a_file_that_cannot_be_read_stays_for_a_person_who_is_told_and_holds_up_no_other(
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_read_stays_for_a_person_who_is_told_and_holds_up_
     writer.close()
     [other] = {*files(home.requests)} - {good}
     storage, apart = Storage(home.store), other.with_suffix(".unreadable")
-    assert ship(home.requests, storage).rows == 1
+    assert export(home.requests, storage).rows == 1
     assert [path for path in home.requests.rglob("*") if path.is_file()] == [apart]
     assert requests(storage, "flights")["id"].tolist() == ["1"]
     assert main(["requests", "flights"]) == 0
@@ -186,6 +186,6 @@ def test_what_the_disk_does_not_give_is_said_and_nothing_is_set_aside_for_it(
 ) -> None:
     file = home.requests / "flights" / "v1" / "a folder.spool"
     file.mkdir(parents=True)
-    assert shipment.main() == 1
-    assert "Is a directory" in (shipment.failure(home.requests) or "")
+    assert log_exporter.main() == 1
+    assert "Is a directory" in (log_exporter.failure(home.requests) or "")
     assert files(home.requests) == [file]

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.errors import LabelError
-from sailplane.monitoring import Counts, requests, scan, ship
-from sailplane.registry.bundle import Bundle
+from sailplane.monitoring import Counts, export, requests, scan
 from sailplane.storage import Storage
 from tests.integration.monitoring.conftest import SELDON, Serve, message
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 
 def test_feedback_and_late_labels_join_by_the_id_and_what_joins_nothing_is_counted(
@@ -35,7 +35,7 @@ def test_feedback_and_late_labels_join_by_the_id_and_what_joins_nothing_is_count
         feed_back("b", truth={"data": {"tensor": {"shape": [2, 1], "values": [1, 0]}}})
         feed_back("c", truth={"jsonData": 1})
         feed_back("nobody", reward=1)
-    ship(spool, storage)
+    export(spool, storage)
     labels = pd.DataFrame(
         {"id": ["c", "c", "d", "d", "x"], "truth": [0, 1, 1, 0, 1], "time": pd.to_datetime([5, 1, 1, 2, 1])}
     )
@@ -64,7 +64,7 @@ def test_versions_with_other_fields_are_read_together(
 ) -> None:
     with served() as server:
         server.post(SELDON, message([tiny.RECORD], "new"))
-    ship(spool, storage)
+    export(spool, storage)
     table = pq.read_table(pa.BufferReader(storage.get(storage.list("requests")[0])))
     old = table.drop_columns(["input.wind"]).to_pandas().assign(version="old", id="old")
     sink = pa.BufferOutputStream()

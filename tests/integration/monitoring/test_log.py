@@ -19,21 +19,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.columns import plain_records
 from sailplane.errors import DataError, StorageError
 from sailplane.ledger import Ledger
-from sailplane.monitoring import requests, ship
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.columns import plain_records
+from sailplane.monitoring import export, requests
 from sailplane.registry.garbage import Collector
-from sailplane.serving import open_inference_pb2
+from sailplane.serving.open_inference import messages_pb2 as open_inference_pb2
 from sailplane.serving.request_log import FLUSH_SECONDS
 from sailplane.serving.spool import files
 from sailplane.storage import Storage
-from tests.asked import asked_all_the_time
+from tests.background_load import asked_all_the_time
 from tests.integration.monitoring.conftest import SELDON, Serve, message
 from tests.integration.serving.model_server import Server
 from tests.platform import until
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 RECORDS = plain_records(tiny.frame(64, seed=3), tiny.INPUTS)
 messages: Any = open_inference_pb2
@@ -69,9 +69,9 @@ def test_every_answered_request_is_on_the_store_once_with_what_it_got(
 ) -> None:
     with served() as server, answered(server) as answers:
         until(lambda: len(answers) > 500 or None, 60, "requests")
-    shipped = ship(spool, storage)
+    exported = export(spool, storage)
     frame = requests(storage, "flights")
-    assert (shipped.rows, shipped.dropped) == (len(frame), 0)
+    assert (exported.rows, exported.dropped) == (len(frame), 0)
     assert not frame.duplicated(["id", "row"]).any()
     logged = {name: group["prediction.late"].tolist() for name, group in frame.groupby("id")}
     assert {name: np.float32(scores).tolist() for name, scores in answers.items()} == logged
@@ -111,7 +111,7 @@ def test_each_protocol_is_logged_alike_and_refused_requests_with_the_reason(
             deep = {"a": deep}
         tagged = {"jsonData": record, "meta": {"puid": "tags", "tags": deep}}
         assert server.post(SELDON, tagged).status_code == 400
-    ship(spool, storage)
+    export(spool, storage)
     frame = requests(storage, "flights").set_index("id")
     good = frame.loc[["seldon", "v2", "grpc", "copy"]]
     assert good["protocol"].tolist() == ["seldon", "open_inference", "open_inference_grpc", "seldon"]
@@ -144,7 +144,7 @@ def test_a_server_that_is_killed_loses_what_came_in_its_last_moments_and_no_more
         os.kill(server.process.pid, signal.SIGKILL)
         server.process.wait()
         killed = time.monotonic()
-    ship(spool, storage)
+    export(spool, storage)
     lost = times.keys() - set(requests(storage, "flights")["id"])
     # Some more, for a machine on which threads wait for their turn.
     assert all(killed - times[puid] < FLUSH_SECONDS + 0.5 for puid in lost)
@@ -160,18 +160,18 @@ def test_a_store_that_is_away_is_waited_for_and_nothing_is_there_twice(
     root = tmp_path / "away"
     root.write_text("a file where the store is to be")
     with pytest.raises((StorageError, OSError)):
-        ship(spool, Storage(root.as_uri()))
+        export(spool, Storage(root.as_uri()))
     [left] = files(spool)
     copy = left.read_bytes()
     root.unlink()
     back = Storage(root.as_uri())
-    assert ship(spool, back).rows == 20
+    assert export(spool, back).rows == 20
     # As if it had been killed before it removed the file.
     left.write_bytes(copy)
     assert len(requests(back, "flights", spool=spool)) == 20
-    assert ship(spool, back).rows == 20
+    assert export(spool, back).rows == 20
     assert sorted(requests(back, "flights")["id"].astype(int)) == list(range(20))
-    assert ship(spool, back).files == 0
+    assert export(spool, back).files == 0
     [path] = back.list("requests")
     assert path.startswith(f"requests/flights/{bundle.version}/{datetime.now(UTC):%Y-}")
     assert Collector(Ledger.create("sqlite:///:memory:"), back, grace_seconds=-1).find().objects == ()
@@ -182,13 +182,13 @@ def test_what_is_still_being_written_is_read_beside_what_is_on_the_store(
 ) -> None:
     with served() as server:
         server.post(SELDON, message([tiny.RECORD], "1"))
-    ship(spool, storage)
+    export(spool, storage)
     with served() as server:
         server.post(SELDON, message([tiny.RECORD], "2"))
         found = until(lambda: _ids(storage, spool) if len(_ids(storage, spool)) > 1 else None, 30, "the second one")
         assert found == ["1", "2"]
         # The server goes on writing it.
-        assert ship(spool, storage).files == 0
+        assert export(spool, storage).files == 0
     with pytest.raises(DataError, match="flights: none from 2020-01-01 to 2020-01-02"):
         requests(storage, "flights", since=datetime(2020, 1, 1).date(), until=datetime(2020, 1, 2).date())
 

@@ -20,7 +20,7 @@ from pandera.pandas import Column, DataFrameSchema
 
 from sailplane.datasets import ingest
 from sailplane.records import Field, Interval
-from sailplane.registry import writing
+from sailplane.bundles import writing
 from sailplane.storage import Storage
 from tests.unit.evaluation.toy import graph
 

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sailplane.bundles.bundle import TOLERANCE, Bundle
 from sailplane.datasets import load as load_rows
 from sailplane.errors import JobError, SchemaError
 from sailplane.ledger import Ledger
 from sailplane.operators import BatchPredictOperator
 from sailplane.predictions import load, rejected, score
 from sailplane.records import Predictions, Run
-from sailplane.registry.bundle import TOLERANCE, Bundle
 from sailplane.registry.models import promote, register
 from sailplane.training.jobs import Job
 from sailplane.training.specs import ScoreSpec

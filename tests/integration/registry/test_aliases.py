@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sailplane.ledger import Ledger, tables
 from sailplane.records import Model
 from sailplane.registry import models
-from tests.unit.registry.tiny import AS_OF
+from tests.unit.bundles.tiny import AS_OF
 
 NAMED = {"champion": "1", "previous": "2", "challenger": "3"}
 

@@ -12,7 +12,7 @@ from sailplane.registry import models
 from sailplane.registry.garbage import Collector
 from sailplane.storage import Storage
 from tests.s3 import S3Server, s3_server
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 # What was put a moment ago is old.
 AT_ONCE = -60.0

@@ -10,9 +10,9 @@ from sailplane.registry import models
 from sailplane.registry.environment import installed
 from sailplane.registry.sources import collect
 from sailplane.storage import Storage
+from sailplane.training.checkpoint_store import StoreShelf
 from sailplane.training.compute import Compute
 from sailplane.training.fit import Trainer, fit
-from sailplane.training.shelf import StoreShelf
 from sailplane.training.specs import TrainSpec
 
 Make = Callable[..., TrainSpec]

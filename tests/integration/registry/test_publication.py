@@ -13,12 +13,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from huggingface_hub import HfApi, ModelCard, constants
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.errors import AccessError, ConfigurationError, ModelError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import PublishModelOperator
 from sailplane.records import Model
-from sailplane.registry.bundle import Bundle
 from sailplane.registry.models import promote, register
 from sailplane.registry.publication import Publication, publish
 from sailplane.storage import Access, Storage
@@ -27,7 +27,7 @@ from tests.hub_repositories import File, Repository
 from tests.hub_server import READER, TOKEN, Fault, HubServer
 from tests.integration.storage.hub_places import FAST, WARNED, served
 from tests.ports import free_port
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 from tests.wandb_server import KEY, wandb_server
 
 pytestmark = pytest.mark.filterwarnings(WARNED)

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 import sailplane
+from sailplane.deployment.envoy.router import Router
+from sailplane.deployment.local.endpoint import deploy
+from sailplane.deployment.local.target import LocalTarget
+from sailplane.deployment.target import Split
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.models import register
-from sailplane.serving.local import deploy
-from sailplane.serving.local_target import LocalTarget
-from sailplane.serving.router import Router
-from sailplane.serving.target import Split
 from sailplane.storage import Storage
 from tests.platform import Platform, started, until
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 WAITING = """
 import subprocess

@@ -16,10 +16,10 @@ from sailplane.ledger import Ledger
 from sailplane.records import Interval
 from sailplane.storage import Storage
 from tests.integration.evaluation.past import DAY, FIRST, SCHEMA, extract, judged
+from tests.unit.commands.test_cli import sailplane
 
 # A project that is empty.
 from tests.unit.services.conftest import home  # noqa: F401
-from tests.unit.services.test_cli import sailplane
 
 RANGE = ("--from", "2026-10-01", "--to", "2026-10-03")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from sailplane import pairing
+from sailplane.deployment.envoy.router import Router
+from sailplane.deployment.local.endpoint import deploy
 from sailplane.registry.models import alias, register
-from sailplane.serving.local import deploy
-from sailplane.serving.router import Router
 from tests.platform import Platform, started
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 PROJECT = Path(__file__).parents[3]
 

@@ -14,13 +14,13 @@ from sailplane.errors import AccessError
 from sailplane.home import EMBEDDED_S3, Home
 from sailplane.ledger import Ledger
 from sailplane.registry.models import fetch, find, promote, register
-from sailplane.services.leftovers import marked
 from sailplane.services.moving import SETTING, move
 from sailplane.services.object_store import ask
+from sailplane.services.orphans import marked
 from sailplane.storage import Storage
 from sailplane.storage.store import IDENTITY
 from tests.s3 import S3Server, free_row, s3_server
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 
 @pytest.fixture

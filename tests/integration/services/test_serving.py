@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from sailplane.services.leftovers import marked
+from sailplane.services.orphans import marked
 from tests.platform import new_platform, until
 
 

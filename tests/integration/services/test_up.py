@@ -20,16 +20,16 @@ import httpx
 import psutil
 import pytest
 
+from sailplane.commands import clean
 from sailplane.records import Model
-from sailplane.services import clean
 from sailplane.services.launch import AIRFLOW
-from sailplane.services.leftovers import marked
+from sailplane.services.orphans import marked
 from sailplane.supervisor import Program, Supervisor
-from tests.asked import asked_all_the_time
+from tests.background_load import asked_all_the_time
 from tests.integration.services.surface import ANY_ACCOUNT, LOOKS_FIRST, OPEN, TOKENS, Call
 from tests.integration.services.surface import calls as surface_calls
 from tests.platform import Platform, until
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 SERVICES = {"api-server", "scheduler", "dag-processor", "triggerer", "router", "request-log", "daily"}
 
@@ -258,7 +258,7 @@ def test_airflows_history_is_deleted_up_to_the_oldest_run_that_has_not_ended(
     assert isinstance(until_then, float)
     begun = datetime.fromisoformat(platform.api("GET", waiting.path)["start_date"]).timestamp()
     assert until_then == begun - 1 < hour
-    script = f"from sailplane.services.clean import *; clean_history(Home.find(), {until_then!r})"
+    script = f"from sailplane.commands.clean import *; clean_history(Home.find(), {until_then!r})"
     subprocess.run([sys.executable, "-c", script], env=dict(platform.env), check=True)
     left = {run["dag_run_id"] for run in platform.api("GET", "/dags/~/dagRuns")["dag_runs"]}
     assert old.id not in left

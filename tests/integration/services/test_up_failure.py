@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sailplane.services.leftovers import marked
+from sailplane.services.orphans import marked
 from tests.platform import new_platform
 
 

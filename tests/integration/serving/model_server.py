@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from sailplane.serving.client import call
+from sailplane.deployment.http_client import call
 from tests.platform import until
 from tests.ports import free_port
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from sailplane.serving.client import call, wait_until
-from tests.integration.serving.conftest import PROJECT, REQUIREMENTS
+from sailplane.deployment.http_client import call, wait_until
+from tests.integration.deployment.conftest import PROJECT, REQUIREMENTS
 from tests.ports import free_port
 
 START_SECONDS = 120

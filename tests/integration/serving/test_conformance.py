@@ -13,15 +13,15 @@ import httpx
 import numpy as np
 import pytest
 
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.columns import plain_records
-from sailplane.serving.client import wait_until
-from sailplane.serving.exposition import observations
-from sailplane.serving.rollout.observations import Observations
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.columns import plain_records
+from sailplane.deployment.http_client import wait_until
+from sailplane.deployment.prometheus import observations
+from sailplane.serving.observations import Observations
 from tests.integration.serving.model_server import running
 from tests.integration.serving.seldon_server import healthy, parameters, ready, seldon_server, stop
 from tests.ports import free_port
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 pytestmark = pytest.mark.needs("python3.11")
 PREDICTIONS = "/api/v1.0/predictions"

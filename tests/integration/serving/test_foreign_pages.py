@@ -9,14 +9,14 @@ from dataclasses import replace
 import grpc
 import httpx
 
+from sailplane.deployment.envoy.router import Router, router_program
+from sailplane.deployment.http_client import call, wait_until
+from sailplane.deployment.local.endpoint import deploy, renew
+from sailplane.deployment.token import take_token
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
-from sailplane.serving import open_inference_pb2 as messages
-from sailplane.serving.client import call, wait_until
-from sailplane.serving.local import deploy, renew
-from sailplane.serving.router import Router, router_program
-from sailplane.serving.token import take_token
+from sailplane.serving.open_inference import messages_pb2 as messages
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.integration.serving.test_grpc import call as rpc

@@ -10,11 +10,11 @@ import grpc
 import numpy as np
 import pytest
 
-from sailplane.registry.bundle import Bundle
-from sailplane.serving import open_inference_pb2 as messages
+from sailplane.bundles.bundle import Bundle
+from sailplane.serving.open_inference import messages_pb2 as messages
 from tests.integration.serving.model_server import Server, running
-from tests.unit.registry import tiny
-from tests.unit.serving.test_open_inference import INFER, request
+from tests.unit.bundles import tiny
+from tests.unit.serving.open_inference.test_messages import INFER, request
 
 CONTENTS = {"FP64": "fp64_contents", "INT64": "int64_contents", "BOOL": "bool_contents", "BYTES": "bytes_contents"}
 TOKEN = "a long secret"

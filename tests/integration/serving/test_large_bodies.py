@@ -16,12 +16,12 @@ import orjson
 import pytest
 from google.protobuf.struct_pb2 import ListValue
 
-from sailplane.serving import seldon_pb2
-from sailplane.serving.client import call, wait_until
+from sailplane.deployment.http_client import call, wait_until
 from sailplane.serving.grpc_server import _SLOW_SECONDS
 from sailplane.serving.scorer import Limits
+from sailplane.serving.seldon import messages_pb2 as seldon_pb2
 from tests.benchmarks.bodies import MARGIN_MB, MB, Load, Place, loaded, measured, served
-from tests.integration.serving import flights
+from tests.integration.deployment import flights
 from tests.integration.serving.test_grpc import messages
 
 BAD, GOOD, SMALLER = 13_000_000, 10_000_000, 1_000_000

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sailplane.monitoring import requests, ship
-from sailplane.registry.bundle import Bundle
-from sailplane.serving import seldon_pb2
-from sailplane.serving.client import call
+from sailplane.bundles.bundle import Bundle
+from sailplane.deployment.http_client import call
+from sailplane.monitoring import export, requests
+from sailplane.serving.seldon import messages_pb2 as seldon_pb2
 from sailplane.storage import Storage
+from tests.integration.deployment.routed import router_of
 from tests.integration.serving.model_server import Server, running
-from tests.integration.serving.routed import router_of
 from tests.integration.serving.seldon_server import settings
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 pytestmark = pytest.mark.needs("python3.11")
 CLIENT = Path(__file__).with_name("seldon_client.py")
@@ -87,7 +87,7 @@ def test_what_it_asks_and_feeds_back_is_in_the_log(told: Told, server: Server, b
     server.process.terminate()
     server.process.wait(30)
     storage = Storage((tmp_path / "store").as_uri())
-    assert ship(bundle.folder.parent / "requests", storage).rows
+    assert export(bundle.folder.parent / "requests", storage).rows
     frame = requests(storage, "flights")
     asked = frame[(frame["protocol"] == "seldon_grpc") & (frame["status"] == 200)]
     assert len(asked) == 3 * len(GATEWAYS) + 1
@@ -100,7 +100,7 @@ def test_what_it_asks_and_feeds_back_is_in_the_log(told: Told, server: Server, b
 
 
 def test_a_reward_of_nothing_counts_unless_there_is_a_truth() -> None:
-    from sailplane.serving.seldon_grpc import _feedback
+    from sailplane.serving.seldon.grpc import _feedback
 
     plain = seldon_pb2.Feedback(response={"meta": b""})
     assert _feedback(plain.SerializeToString())["reward"] == 0.0

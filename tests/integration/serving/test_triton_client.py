@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.serving.violations import declare
 from tests.environments import kept_environment
 from tests.integration.serving.model_server import Server, running
 from tests.platform import until
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 from tests.unit.serving.test_violations import BAD, GOOD, SCHEMA, fields
 
 HERE = Path(__file__).with_name("triton")

@@ -10,7 +10,7 @@ pytest.register_assert_rewrite(
 
 from sailplane.storage import Storage, failures  # noqa: E402
 from sailplane.storage import s3 as s3_backend  # noqa: E402
-from sailplane.storage.retries import Patience  # noqa: E402
+from sailplane.storage.retries import RetryPolicy  # noqa: E402
 from tests.integration.storage.faulty_s3 import FaultyS3, faulty  # noqa: E402
 from tests.integration.storage.s3_uses import IMPATIENT, LARGE, opened  # noqa: E402
 from tests.integration.storage.twin import TwinServer, twin_server  # noqa: E402
@@ -47,4 +47,4 @@ def store(s3: S3Server, proxy: FaultyS3) -> Storage:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_backend, "CLIENT", {**s3_backend.CLIENT, "read_timeout": "1s"})
     monkeypatch.setattr(s3_backend, "RETRIES", IMPATIENT)
-    monkeypatch.setattr(failures, "PATIENCE", Patience(tries=4, first=0.02, seconds=10))
+    monkeypatch.setattr(failures, "PATIENCE", RetryPolicy(tries=4, first=0.02, seconds=10))

@@ -13,14 +13,14 @@ from huggingface_hub import close_session, constants
 
 from sailplane.storage.access import Access
 from sailplane.storage.hub import HubBackend
-from sailplane.storage.retries import Patience
+from sailplane.storage.retries import RetryPolicy
 from tests.hub_server import TOKEN, HubServer, hub_server
 
 ROOT = "hf://datasets/someone/things"
 # huggingface_hub's own upload of a large file.
 WARNED = "ignore:Use 'content=:DeprecationWarning"
 OFF = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-FAST = Patience(tries=6, seconds=20, first=0.02, longest=0.1)
+FAST = RetryPolicy(tries=6, seconds=20, first=0.02, longest=0.1)
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     close_session()
 
 
-def opened(hub: HubServer, root: str = ROOT, token: str | None = TOKEN, patience: Patience = FAST) -> HubBackend:
+def opened(hub: HubServer, root: str = ROOT, token: str | None = TOKEN, patience: RetryPolicy = FAST) -> HubBackend:
     return HubBackend(root, lambda: Access(endpoint=hub.url, secret=token), patience)
 
 

@@ -14,7 +14,7 @@ from huggingface_hub import close_session, constants
 from sailplane.errors import AccessError, ConflictError, StorageError
 from sailplane.storage import hub_repository
 from sailplane.storage.hub import HubBackend
-from sailplane.storage.retries import Patience
+from sailplane.storage.retries import RetryPolicy
 from tests.hub_server import READER, TOKEN, Fault, HubServer
 from tests.integration.storage.hub_places import ROOT, WARNED, opened, ran, served, started
 
@@ -229,7 +229,7 @@ def test_a_server_that_stands_still_is_given_up(hub, store, monkeypatch):
     monkeypatch.setattr(hub_repository, "TIMEOUT", httpx2.Timeout(0.3))
     close_session()  # its client has the usual limit by now
     hub.faults.append(Fault("(GET|POST) .*", times=1000, hold=True))
-    impatient = opened(hub, patience=Patience(tries=2, first=0.01))
+    impatient = opened(hub, patience=RetryPolicy(tries=2, first=0.01))
     for use in (impatient.get, impatient.head, lambda path: next(impatient.list(path)), impatient.delete):
         with pytest.raises(StorageError, match="ReadTimeout"):
             use("a")

@@ -31,7 +31,7 @@ def twin_server(folder: Path) -> Iterator[TwinServer]:
     """With one user, `ada`. What the server wrote is printed if it does not start."""
     env = {**os.environ, "SAILPLANE_HOME": str(folder / "home")}
     new_home(Home.find(env))
-    command = [sys.executable, "-m", "sailplane.twins.algorithmia"]
+    command = [sys.executable, "-m", "sailplane.cli", "twin", "algorithmia"]
     key = subprocess.run([*command, "key", "add", "ada"], env=env, check=True, stdout=subprocess.PIPE, text=True)
     port = free_port()
     url, log = f"http://127.0.0.1:{port}", folder / "twin.log"

@@ -10,7 +10,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.sweeps import queue
 from sailplane.sweeps.space import parse
-from tests.unit.services.test_cli import sailplane
+from tests.unit.commands.test_cli import sailplane
 
 TEXT = """\
 method: random

@@ -9,7 +9,7 @@ import pytest
 from sailplane.errors import ConfigurationError
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Interval, Run
-from sailplane.shares import tokens
+from sailplane.sweep_server import tokens
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import parse
 

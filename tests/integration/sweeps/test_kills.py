@@ -1,4 +1,7 @@
-"""Fifty kills at random moments, of workers and of the database: no trial is lost, none is finished twice."""
+"""Kills at random moments, of workers and of the database: no trial is lost, none is finished twice.
+
+Twenty kills in `make test`; `make soak` (LONG=1) strikes fifty times, under five seeds.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,15 @@ from typing import Any
 
 import pytest
 
+from sailplane.deployment.http_client import wait_until
 from sailplane.ledger import Ledger
-from sailplane.serving.client import wait_until
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import parse
 from tests.postgres import PostgreSQL
 
-KILLS, WORKERS, CAP, LEASE_SECONDS = 50, 3, 400, 5.0
+LONG = "LONG" in os.environ
+KILLS, CAP, SEEDS = (50, 400, range(4, 9)) if LONG else (20, 160, range(4, 5))
+WORKERS, LEASE_SECONDS = 3, 5.0
 TEXT = f"method: random\nmetric: {{name: a}}\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\nrun_cap: {CAP}\n"
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -67,8 +72,9 @@ class Workers:
 
 
 @pytest.mark.needs("postgresql")
-def test_fifty_kills_cost_no_trial(server: PostgreSQL, tmp_path: Path) -> None:
-    url, log, draw = server.database(), tmp_path / "finished", random.Random(4)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_kills_cost_no_trial(seed: int, server: PostgreSQL, tmp_path: Path) -> None:
+    url, log, draw = server.database(), tmp_path / "finished", random.Random(seed)
     ledger = Ledger.create(url)
     queue.create_sweep(ledger, "s", parse(TEXT))
     workers = Workers(url, log)

@@ -25,7 +25,7 @@ from sailplane.sweeps.suggest import suggest
 from tests.environments import environment
 from tests.integration.sweeps.wandb_files import FILES
 
-Ask = Callable[[list[Any]], list[Any]]
+CredentialProvider = Callable[[list[Any]], list[Any]]
 SAMPLES = 800
 CONTINUOUS = [
     {"min": -1.0, "max": 3.0},
@@ -139,7 +139,7 @@ OPTIONAL: dict[str, list[Any]] = {
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Ask:
+def ask(tmp_path_factory: pytest.TempPathFactory) -> CredentialProvider:
     python = environment(tmp_path_factory.mktemp("oracle"), "sweeps==0.3.0")
     script = Path(__file__).with_name("oracle.py")
 
@@ -161,7 +161,7 @@ def read(whole: dict[str, Any]) -> SweepConfig:
     return parse(yaml.safe_dump(whole))
 
 
-def test_each_quantile_of_each_distribution_is_the_same(ask: Ask) -> None:
+def test_each_quantile_of_each_distribution_is_the_same(ask: CredentialProvider) -> None:
     draw = random.Random(0)
     at = [draw.random() for _ in range(300)] + [1e-6, 0.5001, 1 - 1e-6]
     known = [*CONTINUOUS, *STEPPED]
@@ -175,7 +175,7 @@ def test_each_quantile_of_each_distribution_is_the_same(ask: Ask) -> None:
                 assert type(ours.at(quantile)) is type(value), (parameter, quantile)
 
 
-def test_random_search_draws_from_the_same_distributions(ask: Ask) -> None:
+def test_random_search_draws_from_the_same_distributions(ask: CredentialProvider) -> None:
     known = [*CONTINUOUS, *STEPPED]
     drawn = ask([["samples", file(parameters={"x": one}), SAMPLES, 1] for one in known])
     for parameter, theirs in zip(known, drawn, strict=True):
@@ -196,7 +196,7 @@ def _same_distribution(ours: list[Any], theirs: list[Any], *, stepped: bool) -> 
     return float(stats.chi2_contingency(table).pvalue)
 
 
-def test_a_grid_has_the_same_configurations_in_the_same_order(ask: Ask) -> None:
+def test_a_grid_has_the_same_configurations_in_the_same_order(ask: CredentialProvider) -> None:
     for parameters, theirs in zip(
         GRIDS, ask([["grid", file(method="grid", parameters=g)] for g in GRIDS]), strict=True
     ):
@@ -207,7 +207,7 @@ def test_a_grid_has_the_same_configurations_in_the_same_order(ask: Ask) -> None:
         assert suggest(config, [], config.size or 0, 0) is None
 
 
-def test_hyperband_stops_the_same_trials(ask: Ask) -> None:
+def test_hyperband_stops_the_same_trials(ask: CredentialProvider) -> None:
     draw, asked, ours = random.Random(3), [], []
     for number in range(400):
         how, goal = STOPPING[number % len(STOPPING)], draw.choice(["minimize", "maximize"])
@@ -231,21 +231,21 @@ def _run(trial: Trial) -> dict[str, Any]:
     return {"name": str(trial.number), "state": trial.state, "history": [{"loss": value} for value in trial.values]}
 
 
-def test_what_wandb_refuses_is_refused_with_its_line(ask: Ask) -> None:
+def test_what_wandb_refuses_is_refused_with_its_line(ask: CredentialProvider) -> None:
     for wrong, theirs in zip(WRONG, ask([["violations", file(**wrong)] for wrong in WRONG]), strict=True):
         assert theirs, f"W&B takes {wrong}"
         with pytest.raises(SweepFileError, match=r"^sweep.yaml:\d+: "):
             read(file(**wrong))
 
 
-def test_files_as_wandb_writes_them_are_taken(ask: Ask) -> None:
+def test_files_as_wandb_writes_them_are_taken(ask: CredentialProvider) -> None:
     assert ask([["violations", yaml.safe_load(text)] for text in FILES]) == [[]] * len(FILES)
     for text in FILES:
         config = parse(text)
         assert suggest(config, [], 0, seed=1), text
 
 
-def test_whatever_wandb_takes_is_taken(ask: Ask) -> None:
+def test_whatever_wandb_takes_is_taken(ask: CredentialProvider) -> None:
     """Files that are drawn from the words of its schema, right and wrong ones."""
     draw = random.Random(7)
     files = [_drawn(draw) for _ in range(2000)]
@@ -289,7 +289,7 @@ def _drawn_value(draw: random.Random, key: str) -> Any:
     return draw.choice([*low, draw.choice(["1", None, True])] if draw.random() < 0.1 else low)
 
 
-def test_what_wandb_takes_is_taken(ask: Ask) -> None:
+def test_what_wandb_takes_is_taken(ask: CredentialProvider) -> None:
     right = [file(parameters={"x": one}) for one in (*CONTINUOUS, *STEPPED)]
     right += [file(method="grid", parameters=one) for one in GRIDS] + [file(early_terminate=one) for one in STOPPING]
     right += [file(metric={"name": "loss", "target": 0.1, "impute": "best", "impute_while_running": "latest"})]

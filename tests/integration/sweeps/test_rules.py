@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from sailplane.deployment.http_client import wait_until
 from sailplane.errors import ConfigurationError, TrainingError
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
-from sailplane.serving.client import wait_until
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import SweepConfig, parse
 

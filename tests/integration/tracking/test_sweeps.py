@@ -23,8 +23,8 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators.sweep import CreateSweepOperator
 from sailplane.sweeps import queue, results
-from sailplane.sweeps.original import original
 from sailplane.sweeps.space import read_sweep
+from sailplane.sweeps.wandb_format import original
 from sailplane.tracking import sweeps
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.errors import ConfigurationError, ModelError, SailplaneError, TrainingError
 from sailplane.home import Home
-from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
 from sailplane.training.fit import fit
 from sailplane.training.specs import TrainSpec

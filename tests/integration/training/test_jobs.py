@@ -17,7 +17,7 @@ import wandb
 from sailplane.errors import JobError, TrainingError
 from sailplane.home import Home
 from sailplane.records import Run
-from sailplane.services import leftovers
+from sailplane.services import orphans
 from sailplane.storage import Storage
 from sailplane.training.jobs import Job, running
 from sailplane.training.specs import TrainSpec
@@ -124,10 +124,10 @@ def test_sigterm_finishes_the_wandb_run_and_another_handle_finds_and_stops_the_s
 def test_down_in_the_middle_of_a_training_finishes_its_wandb_run_first(
     job: Job, spec: Make, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(leftovers.MARK, "scheduler")
+    monkeypatch.setenv(orphans.MARK, "scheduler")
     job.start(spec("hangs"))
     wait_for_line(job, "hanging")
-    leftovers.kill_all(home)
+    orphans.kill_all(home)
     with pytest.raises(JobError, match=r"train was stopped by SIGTERM"):
         job.result()
     assert_recorded(home)

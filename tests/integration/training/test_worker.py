@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
+from sailplane.deployment.http_client import wait_until
 from sailplane.errors import TrainingError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.serving.client import wait_until
 from sailplane.storage import Storage
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.space import parse

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.kubernetes.kinds import find
-from tests.unit.serving.kubernetes.conftest import check
+from tests.unit.deployment.kubernetes.conftest import check
 
 PLURALS = {
     "Namespace": "namespaces",

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.evaluation import diagnostics
 from sailplane.evaluation.diagnostics import calibration, importance, thresholds
 from sailplane.evaluation.gate import Gate
-from sailplane.registry.bundle import Bundle
 from tests.unit.evaluation.toy import Toy, extract
 
 TARGET = np.array([0, 0, 0, 1, 0, 1, 1, 1], dtype="float32")

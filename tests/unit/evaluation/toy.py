@@ -12,10 +12,10 @@ import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 from pandera.pandas import Column, DataFrameSchema
 
+from sailplane.bundles import writing
 from sailplane.datasets import ingest
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Field, Interval, Model, Run
-from sailplane.registry import writing
 from sailplane.registry.models import register
 from sailplane.storage import Storage
 

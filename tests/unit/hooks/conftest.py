@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sailplane.hooks.quiet import CLIENTS
-from tests.unit.storage.data_api_server import DataApiServer, data_api_server
+from sailplane.storage.http_logging import CLIENTS
+from tests.unit.algorithmia.data_api_server import DataApiServer, data_api_server
 
 Connect = Callable[..., None]
 

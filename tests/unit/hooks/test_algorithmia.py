@@ -7,8 +7,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from sailplane.hooks.algorithmia import AlgorithmiaHook
 from tests.ports import free_port
+from tests.unit.algorithmia.data_api_server import KEY, DataApiServer
 from tests.unit.hooks.conftest import Connect
-from tests.unit.storage.data_api_server import KEY, DataApiServer
 
 
 def test_the_connection_of_that_name_is_asked(connect: Connect, server: DataApiServer) -> None:

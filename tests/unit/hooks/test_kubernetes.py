@@ -9,10 +9,10 @@ import pytest
 import yaml
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from sailplane.deployment.kubernetes.cluster import SELDON_DEPLOYMENT
 from sailplane.errors import ConfigurationError
 from sailplane.hooks.kubernetes import EXTRAS, KubernetesHook
 from sailplane.provider import get_provider_info
-from sailplane.serving.kubernetes.cluster import SELDON_DEPLOYMENT
 from tests.kubernetes.certificates import certificate
 from tests.kubernetes_server import NAMESPACE, TOKEN, KubernetesServer
 from tests.unit.hooks.conftest import Connect

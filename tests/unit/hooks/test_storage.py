@@ -9,9 +9,9 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sailplane.errors import ConfigurationError
 from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.storage import Access, access
+from tests.unit.algorithmia.data_api_server import KEY, DataApiServer
 from tests.unit.hooks.conftest import Connect
 from tests.unit.hooks.sts import sts_server
-from tests.unit.storage.data_api_server import KEY, DataApiServer
 
 AWS = {"conn_type": "aws", "login": "AKIALAKE", "password": "lake-secret"}
 

@@ -13,12 +13,12 @@ import torch
 from pandera.pandas import DataFrameSchema
 from threadpoolctl import threadpool_limits
 
+from sailplane.bundles.features import rows_for
 from sailplane.datasets.schema import fields
-from sailplane.registry.features import rows_for
 from sailplane.storage import Storage
 from sailplane.training.arrays import Split
+from sailplane.training.checkpoint_store import StoreShelf
 from sailplane.training.run import RunHandle
-from sailplane.training.shelf import StoreShelf
 
 
 @pytest.fixture

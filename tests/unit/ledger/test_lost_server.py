@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sailplane.algorithmia.twin import api_keys, insights
+from sailplane.deployment.kubernetes import recorded
+from sailplane.deployment.local.endpoint import deployments
+from sailplane.deployment.rollout import records, repository
 from sailplane.evaluation import history
 from sailplane.ledger import Ledger
 from sailplane.records import Interval
 from sailplane.registry import models
-from sailplane.serving.kubernetes import recorded
-from sailplane.serving.local import deployments
-from sailplane.serving.rollout import entries, journal
-from sailplane.shares import tokens
+from sailplane.sweep_server import tokens
 from sailplane.sweeps import results
-from sailplane.twins.algorithmia import api_keys, insights
 from tests.postgres import PostgreSQL
 from tests.unit.ledger.test_schema import LEDGERS, NEWEST, on_postgresql, restored
 
@@ -51,8 +51,8 @@ WORKS: dict[str, Callable[[Ledger], Any]] = {
     "promote": lambda ledger: models.promote(ledger, NEWEST, oldest(ledger).version),
     "deployments": deployments,
     "on clusters": recorded.on_clusters,
-    "rollout": lambda ledger: entries.active(ledger, NEWEST),
-    "no rollout": lambda ledger: journal.refuse_while_active(ledger, "another"),
+    "rollout": lambda ledger: records.active(ledger, NEWEST),
+    "no rollout": lambda ledger: repository.refuse_while_active(ledger, "another"),
     "share": lambda ledger: tokens.share(ledger, "toy/s")[0],
     "keys": api_keys.listed,
     "insights": insights.insights,

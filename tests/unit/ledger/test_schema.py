@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from sailplane import __version__
+from sailplane.deployment.local.endpoint import deployments
+from sailplane.deployment.rollout import records
 from sailplane.errors import LedgerError
 from sailplane.evaluation.history import of
 from sailplane.ledger import Ledger, schema
@@ -20,8 +22,6 @@ from sailplane.ledger.tables import identity, metadata, models
 from sailplane.records import Interval
 from sailplane.registry.aliases import aliases_of, mark
 from sailplane.registry.models import alias, promote, versions
-from sailplane.serving.local import deployments
-from sailplane.serving.rollout import entries
 from sailplane.sweeps import results
 from tests.postgres import PostgreSQL
 
@@ -96,10 +96,10 @@ def test_everything_in_a_ledger_of_an_earlier_release_is_there_after_the_migrati
     assert results.job(ledger, "toy/s") == {"sweep": "toy/s", "model": "toy"}
     (deployed,) = deployments(ledger)
     assert deployed.weights == {second.model.version: 90, third.model.version: 10}
-    rollout = entries.active(ledger, NEWEST)
+    rollout = records.active(ledger, NEWEST)
     assert rollout
     assert (rollout.state.stage, rollout.plan.steps) == ("baking 0", (10, 100))
-    assert [one.after for one in entries.decisions(ledger, NEWEST, third.model.version)] == ["starting", "baking 0"]
+    assert [one.after for one in records.decisions(ledger, NEWEST, third.model.version)] == ["starting", "baking 0"]
     with ledger.begin() as connection:
         counts = {
             name: connection.scalar(sa.select(sa.func.count()).select_from(metadata.tables[name]))
@@ -121,8 +121,8 @@ def test_uris_of_an_earlier_release_become_relative_to_the_store(
         url = request.getfixturevalue("server").database()
         on_postgresql(file, url)
     ledger = Ledger.create(url)
-    assert "store:///models/toy/" in records(ledger)
-    assert root not in records(ledger)
+    assert "store:///models/toy/" in rows(ledger)
+    assert root not in rows(ledger)
 
     # As `up` finds them if the migration could not tell which store is the current one.
     with ledger.begin() as connection:
@@ -130,14 +130,14 @@ def test_uris_of_an_earlier_release_become_relative_to_the_store(
             whole = sa.type_coerce(sa.literal(replaced(row.record, "store://", root), sa.JSON), sa.JSON)
             this = (models.c.name == row.name) & (models.c.version == row.version)
             connection.execute(sa.update(models).where(this).values({models.c.record: whole}))
-    assert root in records(ledger)
+    assert root in rows(ledger)
     with ledger.begin() as connection:
         assert make_relative(connection, "file:///tmp/another/store") == 0
         assert make_relative(connection, root) == 3
-    assert root not in records(ledger)
+    assert root not in rows(ledger)
 
 
-def records(ledger: Ledger) -> str:
+def rows(ledger: Ledger) -> str:
     """As the database has them."""
     with ledger.begin() as connection:
         tables = ("models", "evaluations", "trials")

@@ -12,18 +12,18 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.serialization.serialized_objects import DagSerialization
 
+from sailplane.deployment.rollout.rollback import roll_back
+from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.deployment.rollout.state import State
 from sailplane.errors import ConfigurationError, DeploymentError, ServiceError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import DeployModelOperator, ErrorRate, EvaluateModelOperator, Rollout, deploy
 from sailplane.records import Deployment
 from sailplane.registry import holds
-from sailplane.serving.rollout.back import roll_back
-from sailplane.serving.rollout.run import Serving
-from sailplane.serving.rollout.state import State
 from sailplane.storage import Storage
-from tests.unit.registry import tiny
-from tests.unit.serving.rollout.place import CHAMPION, Clock, Place, register, serving_at
+from tests.unit.bundles import tiny
+from tests.unit.deployment.rollout.simulated_target import CHAMPION, Clock, Place, register, serving_at
 
 PLAN = Rollout(steps=[10, 100], bake="5s", min_requests=5, checks=[ErrorRate(maximum=0.2)])
 
@@ -39,7 +39,7 @@ class Task:
         self.evaluation = tiny.evaluation_of(run)
         self.place, self.clears = Place(), 0
         self.serving = serving_at(self.place, Ledger.create(home.ledger), Clock(step=0.1), self.name)
-        monkeypatch.setattr(Serving, "local", lambda *_: self.serving)
+        monkeypatch.setattr(ModelEndpoint, "local", lambda *_: self.serving)
         self.pushed: dict[str, Any] = {}
 
     @property

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from pandera.pandas import Column, DataFrameSchema
 
+from sailplane.bundles import writing
+from sailplane.bundles.bundle import Bundle
 from sailplane.datasets import ingest
 from sailplane.predictions import score
 from sailplane.records import Dataset, Field, Interval, Predictions, Run
-from sailplane.registry import writing
-from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
 from tests.unit.evaluation.toy import graph
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from pandera.pandas import Column, DataFrameSchema
 
+from sailplane.bundles.bundle import TOLERANCE
+from sailplane.bundles.columns import plain_records
 from sailplane.datasets import load as load_rows
 from sailplane.errors import ConfigurationError, DataError, ModelError, SchemaError
 from sailplane.predictions import load, rejected, scan
 from sailplane.records import Check, Dataset, Field, Run
-from sailplane.registry.bundle import TOLERANCE
-from sailplane.registry.columns import plain_records
 from sailplane.storage import Storage
 from tests.unit.predictions import parcels
 from tests.unit.predictions.parcels import INPUTS, files, ingested, opened, scored, taken, trained

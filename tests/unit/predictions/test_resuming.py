@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.predictions import load, scoring
 from sailplane.records import Dataset, Interval, Run
-from sailplane.registry.bundle import Bundle
 from sailplane.storage import Storage
 from tests.unit.predictions.parcels import DAY, DAYS, files, ingested, scored, trained
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sailplane.bundles.columns import plain_records, read
 from sailplane.errors import RequestError
 from sailplane.predictions.rows import refusals
 from sailplane.records import Field
-from sailplane.registry.columns import plain_records, read
 
 NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.just(3.4e38) | st.just(3.5e38)
 COLUMNS = st.sampled_from(

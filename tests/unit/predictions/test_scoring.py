@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sailplane.bundles.bundle import TOLERANCE
+from sailplane.bundles.columns import plain_records
 from sailplane.datasets import ingest
 from sailplane.datasets import load as load_rows
 from sailplane.predictions import load, scan, scoring
 from sailplane.records import Dataset, Interval, Predictions, Run
-from sailplane.registry.bundle import TOLERANCE
-from sailplane.registry.columns import plain_records
 from sailplane.storage import Storage
+from tests.unit.bundles import tiny
 from tests.unit.predictions import parcels
 from tests.unit.predictions.parcels import DAY, DAYS, files, ingested, opened, scored, taken, trained
-from tests.unit.registry import tiny
-from tests.unit.serving.asked import ask
+from tests.unit.serving.background_load import ask
 
 
 def test_every_row_has_the_score_that_the_bundle_gives_the_whole_frame(

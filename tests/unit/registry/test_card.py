@@ -13,7 +13,7 @@ from sailplane.records import Check, Evaluation, Model
 from sailplane.registry import models
 from sailplane.registry.card import card
 from sailplane.storage import Storage
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from sailplane.bundles.manifest import FILES, MANIFEST, RECORD
 from sailplane.errors import ConfigurationError, LedgerError, StorageError
 from sailplane.ledger import Ledger, tables
 from sailplane.registry import trash
 from sailplane.registry.garbage import GRACE_SECONDS, Collector, Garbage
-from sailplane.registry.manifest import FILES, MANIFEST, RECORD
 from sailplane.registry.models import promote
 from sailplane.registry.references import References
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 from tests.unit.registry.states import DAYS, OLD, YOUNG, State
 
 

@@ -12,7 +12,7 @@ from sailplane.records import Approval, Evaluation
 from sailplane.registry import aliases, holds
 from sailplane.registry.holds import Hold
 from sailplane.registry.models import alias, promote, versions
-from tests.unit.serving.rollout.place import NAME, register
+from tests.unit.deployment.rollout.simulated_target import NAME, register
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 from sailplane.ledger import Ledger
 from sailplane.registry.models import measured_on, register
 from sailplane.storage import Storage
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 
 def test_metrics_are_shown_with_the_days_that_they_were_measured_on(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sailplane.ledger import Ledger, tables
 from sailplane.records import Model
 from sailplane.registry import models
 from sailplane.storage import Storage
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 
 def test_a_registered_model_is_a_copy_that_outlives_the_run(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sailplane import pairing
 from sailplane.home import Home
 from tests.ports import free_port
-from tests.unit.services import lost_ledgers
+from tests.unit.commands import lost_ledgers
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import ClassVar
 
 import pytest
 
+from sailplane.commands import clean
 from sailplane.home import Home
-from sailplane.services import clean, logins
+from sailplane.services import logins
 from sailplane.services.airflow_api import AirflowApi, RefusedError
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sailplane.commands import status
 from sailplane.home import Home
-from sailplane.services import daily, status
+from sailplane.services import daily
 from sailplane.services.daily import DAY_SECONDS, Record, read
 from tests.platform import until
 

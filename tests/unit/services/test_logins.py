@@ -13,12 +13,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from sailplane.commands.login import announce
 from sailplane.errors import ConfigurationError
 from sailplane.home import Home
 from sailplane.services import accounts, logins
 from sailplane.services.environment import environment, prepare
 from sailplane.services.launch import run
-from sailplane.services.login import announce
 from sailplane.services.logins import LoginRefused
 
 

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from rich.console import Console
 
 from sailplane import pairing
+from sailplane.commands.up import up
 from sailplane.errors import AccessError, ConfigurationError, ServiceError, StorageError
 from sailplane.evaluation import history
 from sailplane.files import locked
@@ -24,16 +25,15 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.tables import aliases, models, rollouts, sweeps, trials
 from sailplane.records import Model
 from sailplane.registry.models import fetch, find, promote, register
-from sailplane.services import installation, leftovers
+from sailplane.services import installation, orphans
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.moving import SETTING, move, staying
 from sailplane.services.store_check import require_access, require_store
-from sailplane.services.up import up
 from sailplane.storage import Storage
 from sailplane.storage.move import MARKER
 from sailplane.storage.roots import local_folder
-from tests.unit.registry import tiny
-from tests.unit.services.lost_ledgers import verdict
+from tests.unit.bundles import tiny
+from tests.unit.commands.lost_ledgers import verdict
 
 
 @pytest.fixture(autouse=True)
@@ -247,7 +247,7 @@ def test_a_rollout_that_is_driven_elsewhere_is_waited_for(home: Home, champion: 
 
 
 def test_nothing_is_moved_while_a_training_of_this_home_runs(home: Home, champion: Model, target: str) -> None:
-    marks = {"SAILPLANE_HOME": str(home.root), leftovers.MARK: "scheduler"}
+    marks = {"SAILPLANE_HOME": str(home.root), orphans.MARK: "scheduler"}
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     # Left by a scheduler that was killed: supervisord is gone.
     with subprocess.Popen(command, env=os.environ | marks, stdin=subprocess.PIPE, start_new_session=True) as training:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sailplane.registry.bundle import Bundle
-from tests.unit.registry import tiny
+from sailplane.bundles.bundle import Bundle
+from tests.unit.bundles import tiny
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.serving.app import ModelServer
 from sailplane.serving.guard import HEALTH, Guard
 from sailplane.serving.scorer import Scorer
-from tests.unit.registry import tiny
-from tests.unit.serving.asked import NAMES, ask, called, predict, server_of
+from tests.unit.bundles import tiny
+from tests.unit.serving.background_load import NAMES, ask, called, predict, server_of
 
 SLOW = "    time.sleep(0.05)\n    numbers ="
 

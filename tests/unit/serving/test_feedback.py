@@ -8,14 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
+from sailplane.deployment.prometheus import observations, reward
 from sailplane.serving.app import ModelServer
-from sailplane.serving.exposition import observations, reward
 from sailplane.serving.feedback import read_feedback
-from sailplane.serving.rollout.observations import Feedback
+from sailplane.serving.observations import Feedback
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.spool import FEEDBACK, files, read
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 PATH = "/api/v1.0/feedback"
 # Deeper than what is written down of it may be.

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from sailplane.errors import RequestError
-from sailplane.serving import open_inference_parts, seldon_parts
-from sailplane.serving.pieces import LONGEST, elements
-from tests.unit.registry import tiny
-from tests.unit.serving.test_open_inference import request
+from sailplane.serving.bodies.json_pieces import LONGEST, elements
+from sailplane.serving.open_inference import parts as open_inference_parts
+from sailplane.serving.seldon import parts as seldon_parts
+from tests.unit.bundles import tiny
+from tests.unit.serving.open_inference.test_messages import request
 
 MOST = 256
 KEYS = b",".join(b'"%d":1' % number for number in range(100_000))

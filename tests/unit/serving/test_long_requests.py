@@ -12,18 +12,22 @@ import httpx
 import numpy as np
 import pytest
 
+from sailplane.bundles.bundle import Bundle
 from sailplane.errors import OverloadError, RequestError
-from sailplane.registry.bundle import Bundle
-from sailplane.serving import feedback, open_inference, open_inference_parts, seldon, seldon_parts
+from sailplane.serving import feedback
 from sailplane.serving.app import ModelServer
+from sailplane.serving.bodies.json_pieces import LONGEST, elements
 from sailplane.serving.in_flight import LONG_BODY, InFlight
 from sailplane.serving.long_requests import Part
-from sailplane.serving.pieces import LONGEST, elements
+from sailplane.serving.open_inference import messages as open_inference
+from sailplane.serving.open_inference import parts as open_inference_parts
 from sailplane.serving.scorer import Limits, Scorer
-from tests.unit.registry import tiny
-from tests.unit.serving.asked import NAMES, ROW, ask
-from tests.unit.serving.test_binary import packed
-from tests.unit.serving.test_open_inference import INFER, request
+from sailplane.serving.seldon import messages as seldon
+from sailplane.serving.seldon import parts as seldon_parts
+from tests.unit.bundles import tiny
+from tests.unit.serving.background_load import NAMES, ROW, ask
+from tests.unit.serving.open_inference.test_binary import packed
+from tests.unit.serving.open_inference.test_messages import INFER, request
 
 MOST = 3
 OTHER = {**tiny.RECORD, "carrier": 'a "],[ {b}\\', "wind": None, "seats": 7}

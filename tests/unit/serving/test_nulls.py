@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.columns import read
 from sailplane.records import Field
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.columns import read
-from sailplane.serving import open_inference, open_inference_pb2
-from sailplane.serving.open_inference_grpc import request_columns
-from tests.unit.registry import tiny
-from tests.unit.serving.asked import ask, predict
-from tests.unit.serving.test_open_inference import INFER, request
+from sailplane.serving.open_inference import messages as open_inference
+from sailplane.serving.open_inference import messages_pb2 as open_inference_pb2
+from sailplane.serving.open_inference.grpc import request_columns
+from tests.unit.bundles import tiny
+from tests.unit.serving.background_load import ask, predict
+from tests.unit.serving.open_inference.test_messages import INFER, request
 
 messages: Any = open_inference_pb2
 FIELDS = (

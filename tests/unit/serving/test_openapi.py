@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.serving import openapi
-from tests.unit.registry import tiny
-from tests.unit.serving.asked import ask
-from tests.unit.serving.test_open_inference import INFER, request
+from tests.unit.bundles import tiny
+from tests.unit.serving.background_load import ask
+from tests.unit.serving.open_inference.test_messages import INFER, request
 
 PREDICT = "/api/v1.0/predictions"
 FEEDBACK = "/api/v1.0/feedback"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.serving import request_log
 from sailplane.serving.request_log import MOST_BYTES, MOST_WAITING, RequestLog
 from sailplane.serving.spool import LOST, SELDON, Entry, Limits, files, read

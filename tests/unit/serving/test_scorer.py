@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.serving import scorer as module
 from sailplane.serving.scorer import Scorer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.serving import server
 
 
@@ -20,7 +20,7 @@ def test_the_server_needs_neither_torch_nor_airflow_nor_a_database() -> None:
 
 
 def test_a_deployment_is_described_without_pandas_or_onnxruntime() -> None:
-    assert not {"pandas", "onnxruntime", "torch"} & modules_of("sailplane.serving.local")
+    assert not {"pandas", "onnxruntime", "torch"} & modules_of("sailplane.deployment.local.endpoint")
 
 
 def test_a_damaged_bundle_opens_no_port(bundle: Bundle, tmp_path: Path) -> None:

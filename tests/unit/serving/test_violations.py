@@ -12,17 +12,18 @@ import pandas as pd
 import pytest
 from pandera.pandas import Check, Column, DataFrameSchema
 
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.checks import Violation
 from sailplane.datasets.schema import fields
 from sailplane.errors import ConfigurationError
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.checks import Violation
-from sailplane.serving import SeldonModel, open_inference_grpc
+from sailplane.serving import SeldonModel
 from sailplane.serving.app import ModelServer
+from sailplane.serving.open_inference import grpc as open_inference_grpc
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.violations import MOST_TOLD, Policy, chosen, declare, declared
-from tests.unit.registry import tiny
-from tests.unit.serving.asked import called
-from tests.unit.serving.test_open_inference import INFER
+from tests.unit.bundles import tiny
+from tests.unit.serving.background_load import called
+from tests.unit.serving.open_inference.test_messages import INFER
 
 SCHEMA = DataFrameSchema(
     {

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
 from sailplane.serving.app import ModelServer
 from sailplane.serving.scorer import Limits, Scorer
-from tests.unit.registry import tiny
-from tests.unit.serving.asked import NAMES, ROW, ask, predict
+from tests.unit.bundles import tiny
+from tests.unit.serving.background_load import NAMES, ROW, ask, predict
 
 
 def test_a_value_that_is_as_deep_as_is_read_is_told_too(bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sailplane.errors import AccessError, ConfigurationError
 from sailplane.storage.access import Access
-from sailplane.storage.hub import HubBackend, bucket_backend, hub_backend
+from sailplane.storage.hub import HubBackend, bucket_backend, open_backend
 from sailplane.storage.hub_repository import parsed
 from sailplane.storage.roots import Root
 from sailplane.storage.s3 import S3Backend
@@ -59,7 +59,7 @@ def gateway() -> Iterator[Gateway]:
 
 def test_a_bucket_is_an_s3_bucket_under_its_owner_with_a_key_pair(gateway):
     endpoint = f"http://127.0.0.1:{gateway.server_address[1]}/someone"
-    store = hub_backend(BUCKET, lambda: Access(endpoint=endpoint, key="HFAK1", secret="s3cret"))
+    store = open_backend(BUCKET, lambda: Access(endpoint=endpoint, key="HFAK1", secret="s3cret"))
     assert store.get("a b/%") == b"one"
     ((line, signed),) = gateway.asked
     assert line == "GET /someone/things/deep/a%20b/%25 HTTP/1.1"
@@ -79,7 +79,7 @@ def test_a_repository_has_a_kind_a_name_a_revision_and_a_folder():
     assert (place.type, place.id, place.revision, place.path_in_repo) == ("model", "someone/net", "x/y", "a b/%20")
     assert parsed("hf://datasets/someone/things").revision is None
     assert parsed("hf://datasets/someone/things@refs/pr/3/a").revision == "refs/pr/3"
-    assert isinstance(hub_backend(Root.parse("hf://datasets/someone/things@v1")), HubBackend)
+    assert isinstance(open_backend(Root.parse("hf://datasets/someone/things@v1")), HubBackend)
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_a_repository_has_a_kind_a_name_a_revision_and_a_folder():
 )
 def test_a_root_that_is_no_place_on_the_hub_is_refused(root):
     with pytest.raises(ConfigurationError) as refused:
-        hub_backend(Root.parse(root))
+        open_backend(Root.parse(root))
     assert "\n" not in str(refused.value)

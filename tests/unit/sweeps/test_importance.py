@@ -12,8 +12,8 @@ from optuna.samplers import RandomSampler
 
 from sailplane.records import Trial
 from sailplane.sweeps.importance import Importance, importances, no_importance
+from sailplane.sweeps.optuna_search import Study
 from sailplane.sweeps.space import SweepConfig, parse
-from sailplane.sweeps.study import Study
 
 Score = Callable[[Any, np.random.Generator], float]
 

@@ -260,6 +260,6 @@ def test_of_constant_parameters_only_the_history_is_drawn() -> None:
 
 def test_the_command_line_starts_without_the_library() -> None:
     script = (
-        "import sys, sailplane.cli, sailplane.services.sweeps, sailplane.sweeps.plots; print('plotly' in sys.modules)"
+        "import sys, sailplane.cli, sailplane.commands.sweep, sailplane.sweeps.plots; print('plotly' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "False\n"

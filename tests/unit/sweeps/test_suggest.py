@@ -10,8 +10,8 @@ import optuna
 import pytest
 
 from sailplane.records import Trial
+from sailplane.sweeps.optuna_search import scores
 from sailplane.sweeps.space import parse
-from sailplane.sweeps.study import scores
 from sailplane.sweeps.suggest import suggest
 
 SPACE = """\

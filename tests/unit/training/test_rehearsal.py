@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sailplane.bundles import writing
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.features import Features, load_features, rows_for
 from sailplane.errors import TrainingError
 from sailplane.records import Check, Field
-from sailplane.registry import writing
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.features import Features, load_features, rows_for
 from sailplane.training.export import predicted, to_onnx
 from sailplane.training.rehearsal import cases, rehearse
 

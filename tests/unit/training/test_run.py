@@ -12,8 +12,8 @@ import torch
 
 from sailplane.errors import ConfigurationError, TrainingError
 from sailplane.storage import Storage
+from sailplane.training.checkpoint_store import StoreShelf
 from sailplane.training.run import RunHandle
-from sailplane.training.shelf import StoreShelf
 
 
 class Rows:

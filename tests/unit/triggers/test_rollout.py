@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.check_specs import ErrorRate
+from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.deployment.target import Split
 from sailplane.errors import ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger, tables
 from sailplane.registry.models import get
-from sailplane.serving.rollout import entries
-from sailplane.serving.rollout.declared import ErrorRate
-from sailplane.serving.rollout.plan import Rollout
-from sailplane.serving.rollout.run import Serving
-from sailplane.serving.target import Split
 from sailplane.triggers import rollout
 from sailplane.triggers.rollout import RolloutTrigger
-from tests.unit.serving.rollout.place import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
+from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
 
 PLAN = Rollout(shadow="3s", steps=[10, 50, 100], bake="5s", min_requests=5, checks=[ErrorRate(maximum=0.2)])
 
@@ -36,7 +36,7 @@ class Running:
                 connection.execute(sa.delete(table).where(table.c.name == NAME))
         register(self.ledger, CHAMPION, CANARY)
         self.serving = serving_at(self.place, self.ledger, Clock(step=0.1))
-        monkeypatch.setattr(Serving, "local", lambda *_: self.serving)
+        monkeypatch.setattr(ModelEndpoint, "local", lambda *_: self.serving)
         self.serving.begin(PLAN, get(self.ledger, NAME, CANARY), "task")
         self.place.before = self._before
 
@@ -100,7 +100,7 @@ def test_a_triggerer_that_dies_is_followed_by_another_one_at_the_same_step(runni
     again = getattr(importlib.import_module(module), kind)(**arguments)
     assert events(again)[0]["phase"] == "succeeded"
     assert running.place.done == [*done, "move 100", f"stop {CHAMPION}"]
-    assert [one.after for one in entries.decisions(running.ledger, NAME, CANARY)].count("baking 1") == 1
+    assert [one.after for one in records.decisions(running.ledger, NAME, CANARY)].count("baking 1") == 1
 
 
 def test_a_target_that_stays_away_is_an_error_after_so_many_looks_and_one_that_comes_back_is_none(
@@ -159,7 +159,7 @@ def test_who_marks_or_clears_the_task_takes_the_version_back(running: Running) -
     asyncio.run(kill_half_way())
     assert running.stage == "failed"
     assert running.place.split() == Split({CHAMPION: 100})
-    assert entries.decisions(running.ledger, NAME, CANARY)[-2].by == "Airflow"
+    assert records.decisions(running.ledger, NAME, CANARY)[-2].by == "Airflow"
 
 
 def test_it_goes_on_taking_the_version_back_after_a_look_that_found_no_room_on_the_disk(running: Running) -> None:

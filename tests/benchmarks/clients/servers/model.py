@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sailplane.registry.bundle import Bundle
-from sailplane.registry.columns import read
-from sailplane.serving import open_inference, seldon
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.columns import read
+from sailplane.serving.open_inference import messages as open_inference
+from sailplane.serving.seldon import messages as seldon
 
 bundle = Bundle.open(Path(os.environ["BUNDLE"]))
 bundle.check()

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.integration.serving.test_grpc import CONTENTS, inference
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 NAMES = [field.name for field in tiny.INPUTS]
 KINDS = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from sailplane.monitoring import ship
-from sailplane.registry.bundle import Bundle
+from sailplane.bundles.bundle import Bundle
+from sailplane.monitoring import export
 from sailplane.storage import Storage
+from tests.integration.deployment.routed import router_of
 from tests.integration.serving.malformed.verdict import Target
 from tests.integration.serving.model_server import Server, running
-from tests.integration.serving.routed import router_of
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
         assert started.process.poll() is None
         assert "Traceback" not in started.log.read_text()
-    assert ship(folder / "requests", Storage((folder / "store").as_uri())).rows
+    assert export(folder / "requests", Storage((folder / "store").as_uri())).rows
     assert not list(folder.rglob("*.unreadable"))
 
 

@@ -9,9 +9,9 @@ from google.protobuf import json_format
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from hypothesis import strategies as st
 
-from sailplane.serving import seldon_pb2 as messages
+from sailplane.serving.seldon import messages_pb2 as messages
 from tests.integration.serving.malformed.spoiled import NAMES
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 ROW = list(tiny.RECORD.values())
 Call = tuple[bytes, tuple[str, ...]]

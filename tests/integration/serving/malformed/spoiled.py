@@ -12,9 +12,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.integration.serving.malformed.verdict import PREDICTIONS, Target, reason_of, rows_of
-from tests.unit.registry import tiny
-from tests.unit.serving.test_binary import packed
-from tests.unit.serving.test_open_inference import INFER, request
+from tests.unit.bundles import tiny
+from tests.unit.serving.open_inference.test_binary import packed
+from tests.unit.serving.open_inference.test_messages import INFER, request
 
 Place = tuple[str | int, ...]
 FEEDBACK = "/api/v1.0/feedback"

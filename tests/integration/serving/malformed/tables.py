@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tests.integration.serving.malformed.spoiled import GOOD, Malformed
 from tests.integration.serving.malformed.verdict import GOOD as GOOD_BODY
 from tests.integration.serving.malformed.verdict import PREDICTIONS
-from tests.unit.serving.test_open_inference import INFER
+from tests.unit.serving.open_inference.test_messages import INFER
 
 
 def no_json() -> Iterator[Malformed]:

@@ -11,13 +11,13 @@ import grpc
 import numpy as np
 import pytest
 
-from sailplane.serving import open_inference_pb2 as messages
+from sailplane.serving.open_inference import messages_pb2 as messages
 from tests.integration.serving.malformed.calls import MODELS, spoiled_bytes, spoiled_call
 from tests.integration.serving.malformed.tables import NO_HTTP, post
 from tests.integration.serving.malformed.verdict import SECONDS, Target, check_reason, refused
 from tests.integration.serving.model_server import Server
 from tests.integration.serving.test_grpc import inference
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 SERVICE = "/inference.GRPCInferenceService"
 INFER = f"{SERVICE}/ModelInfer"

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Value
 
-from sailplane.serving import seldon_pb2 as messages
+from sailplane.serving.seldon import messages_pb2 as messages
 from tests.integration.serving.malformed.seldon_calls import (
     good,
     good_feedback,

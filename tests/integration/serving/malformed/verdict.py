@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from tests.unit.registry import tiny
+from tests.unit.bundles import tiny
 
 T = TypeVar("T")
 PREDICTIONS = "/api/v1.0/predictions"

@@ -10,8 +10,8 @@ import pyarrow.csv
 import pytest
 
 from include.flights import data, features
+from sailplane.bundles.arrays import arrays_of_frame
 from sailplane.datasets.schema import fields
-from sailplane.registry.arrays import arrays_of_frame
 
 KNOWN_AFTERWARDS = ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"]
 

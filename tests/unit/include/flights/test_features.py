@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from include.flights import data, features
+from sailplane.bundles.arrays import arrays_of_frame
 from sailplane.datasets.schema import fields
-from sailplane.registry.arrays import arrays_of_frame
 
 
 def columns(frame: pd.DataFrame) -> dict[str, np.ndarray]:

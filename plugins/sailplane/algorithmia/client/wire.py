@@ -1,0 +1,53 @@
+"""Names, documents and dates as the Data API writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from sailplane.algorithmia.client.exchange import How
+from sailplane.algorithmia.client.spool import Body
+from sailplane.errors import StorageError
+from sailplane.storage.backend import Entry
+
+
+def uri_of(place: str) -> str:
+    return f"data://{place}"
+
+
+def path_of(place: str) -> str:
+    """Every character that a URL gives a meaning is escaped; `/` parts directories."""
+    return f"/v1/data/{quote(place)}"
+
+
+def above(place: str) -> str:
+    return place.rpartition("/")[0]
+
+
+def sent_json(value: Any) -> How:
+    text = orjson.dumps(value)
+    return {"body": Body(len(text), lambda: iter([text])), "headers": {"Content-Type": "application/json"}}
+
+
+def document(what: str, answer: httpx.Response) -> dict[str, Any]:
+    """An answer's JSON. Errors may come with status 200."""
+    try:
+        said = orjson.loads(answer.content or b"{}")
+    except orjson.JSONDecodeError as error:
+        remedy = "Is the endpoint a Data API?"
+        raise StorageError(what, got="an answer that is no JSON", expected="JSON", remedy=remedy) from error
+    if not isinstance(said, dict) or "error" in said:
+        raise StorageError(what, got=str(said)[:300], expected="a result")
+    return said
+
+
+def entry(folder: str, said: Mapping[str, Any]) -> Entry:
+    """Of a directory's listing. `etag` is the twin's addition; date and size stand for it where a server has none."""
+    etag = said.get("etag") or f'"{said["last_modified"]}-{said["size"]}"'
+    modified = datetime.fromisoformat(said["last_modified"])
+    return Entry(path=f"{folder}/{said['filename']}", size=said["size"], modified=modified, etag=etag)

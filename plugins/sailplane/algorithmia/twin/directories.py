@@ -1,0 +1,139 @@
+"""Directories, and who may read what is in them. A document of the store each: that a directory is there, when it was
+made, and what its ACL says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sailplane.algorithmia.twin.documents import Document, Documents
+from sailplane.algorithmia.twin.paths import DIRECTORIES, RECORD, RESERVED, Place
+from sailplane.errors import ConflictError, RequestError
+from sailplane.storage.store import Storage
+
+MY_ALGORITHMS: Final = ["algo://.my/*"]
+PUBLIC: Final = ["user://*"]
+PRIVATE: Final[list[str]] = []
+# After so long a deletion that never ended is taken over by the next one.
+_STALE: Final = timedelta(minutes=10)
+
+
+def checked_acl(acl: object) -> list[str]:
+    """The readers of `{"read": [...]}`. Raises RequestError."""
+    read = acl.get("read") if isinstance(acl, dict) else None
+    if read not in (PRIVATE, MY_ALGORITHMS, PUBLIC):
+        expected = f'{{"read": ...}} with {PRIVATE} (private), {MY_ALGORITHMS} (my algorithms) or {PUBLIC} (public)'
+        raise RequestError("read acl", got=repr(acl)[:100], expected=expected)
+    return list(read)
+
+
+class Directories:
+    """A user's root is always there, and is nobody else's to read."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._documents = Documents(storage)
+
+    def find(self, place: Place) -> Document | None:
+        """None also for one that is being deleted."""
+        if not place.parts:
+            return {"read": PRIVATE}
+        if not RESERVED.isdisjoint(place.parts):
+            return None
+        found = self._documents.find(_path(place))
+        return None if found is None or "deleting" in found else found
+
+    def create(self, place: Place, read: list[str] | None) -> None:
+        """Without an ACL of its own a directory in a collection has that of the one above it. ConflictError if it is
+        there, FileNotFoundError if the one above it is not."""
+        if place.parts[-1] in RESERVED:
+            raise RequestError("create directory", place.uri, got="a name that is taken", expected="another one")
+        self._check_parent(place)
+        if read is None and len(place.parts) == 1:
+            read = MY_ALGORITHMS
+        if not self._documents.create(_path(place), {"created": _now().isoformat(), "read": read}):
+            raise ConflictError("create directory", place.uri, got="it exists already, or is being deleted")
+        try:
+            # The one above may have been deleted meanwhile.
+            self._check_parent(place)
+        except FileNotFoundError:
+            self._documents.delete(_path(place))
+            raise
+
+    def set_acl(self, place: Place, read: list[str]) -> None:
+        """Raises FileNotFoundError."""
+        self._change(place, lambda found: {**found, "read": read})
+
+    def readers(self, place: Place) -> list[str] | None:
+        """What the ACL of the directory says, or that of the first one above it that has one; None if there is none."""
+        while place.parts:
+            found = self.find(place)
+            if found and found["read"] is not None:
+                return list(found["read"])
+            place = place.parent
+        return None
+
+    def children(self, place: Place, after: str = "") -> Iterator[str]:
+        """The names of the directories right in it that come after that one, in order. Those that are being deleted are
+        not told apart."""
+        folder = _folder(place)
+        names = self._storage.folder(folder).folders
+        # On some stores an empty folder remains of a directory.
+        return (name for name in names if name > after and self._storage.exists(f"{folder}/{name}/{RECORD}"))
+
+    def delete(self, place: Place, check: Callable[[], None], clear: Callable[[], int]) -> int:
+        """Nothing can be put into the directory any more while `check` looks at it, and `clear` removes what is in it
+        and says how many files that were. If `check` raises, the directory stays."""
+        self._change(place, _marked)
+        try:
+            check()
+        except BaseException:
+            self._change(place, _unmarked)
+            raise
+        self._delete_below(place)
+        removed = clear()
+        self._documents.delete(_path(place))
+        return removed
+
+    def _delete_below(self, place: Place) -> None:
+        """Those within, until there are none: of two that are made and deleted at a time the made one may come late."""
+        folder = _folder(place)
+        while below := [path for path in self._storage.list(folder) if path != _path(place)]:
+            for path in below:
+                self._documents.delete(path)
+
+    def _change(self, place: Place, how: Callable[[Document], Document]) -> None:
+        if not RESERVED.isdisjoint(place.parts):
+            raise FileNotFoundError(place.uri)
+        try:
+            self._documents.change(_path(place), how)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(place.uri) from error
+
+    def _check_parent(self, place: Place) -> None:
+        if self.find(place.parent) is None:
+            raise FileNotFoundError(place.parent.uri)
+
+
+def _folder(place: Place) -> str:
+    return "/".join((DIRECTORIES, place.owner, *place.parts))
+
+
+def _path(place: Place) -> str:
+    return f"{_folder(place)}/{RECORD}"
+
+
+def _marked(found: Document) -> Document:
+    since = found.get("deleting")
+    if since and _now() - datetime.fromisoformat(since) < _STALE:
+        raise ConflictError("delete directory", got="somebody else is deleting it")
+    return {**found, "deleting": _now().isoformat()}
+
+
+def _unmarked(found: Document) -> Document:
+    return {key: value for key, value in found.items() if key != "deleting"}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,204 @@
+"""Files in directories, and the pages of a directory's list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from itertools import chain, islice
+from typing import Any, Final
+
+from sailplane.algorithmia.twin.directories import PUBLIC, Directories
+from sailplane.algorithmia.twin.paths import Place
+from sailplane.algorithmia.twin.refusals import Refusal
+from sailplane.errors import ConflictError, RequestError
+from sailplane.storage.backend import Entry
+from sailplane.storage.store import Storage
+
+PAGE_ITEMS: Final = 1000
+_MOST_OPENINGS: Final = 5
+# Where the files begin in a directory's list.
+_FILES: Final = (1, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """Of a put: only if there is no such file, or only over the version with that etag."""
+
+    new: bool = False
+    etag: str | None = None
+
+
+class Files:
+    """What `caller` may do: all in his own directories, and read in those of others that are public."""
+
+    def __init__(self, storage: Storage, directories: Directories) -> None:
+        self._storage = storage
+        self._directories = directories
+
+    def check_readable(self, place: Place, caller: str) -> None:
+        """Of a directory, or of the one that a file lies in. The refusal says nothing of whether it is there."""
+        if place.owner != caller and self._directories.readers(place) != PUBLIC:
+            raise Refusal(
+                403, f"read {place.uri}: {caller} is not authorized. Its owner can make the directory public."
+            )
+
+    def check_owned(self, place: Place, caller: str) -> None:
+        if place.owner != caller:
+            raise Refusal(403, f"change {place.uri}: {caller} is not authorized. Only {place.owner} may do that.")
+
+    def head(self, place: Place) -> Entry:
+        """Raises FileNotFoundError."""
+        self._check_file(place)
+        with _named(place):
+            return self._storage.head(place.key)
+
+    def get(self, place: Place) -> bytes:
+        with _named(place):
+            return self._storage.get(place.key)
+
+    def opened(self, place: Place) -> tuple[Entry, Iterator[bytes]]:
+        """The content, and what is said of that version. ConflictError if it is replaced all the time."""
+        for _ in range(_MOST_OPENINGS):
+            entry = self.head(place)
+            with _named(place):
+                pieces = self._storage.stream(place.key)
+                first = next(pieces, b"")
+            if self.head(place).etag == entry.etag:
+                return entry, chain([first], pieces)
+        raise ConflictError("get", place.uri, got="it is replaced all the time")
+
+    def put(self, place: Place, pieces: Iterator[bytes], condition: Condition) -> str:
+        """The new etag. Raises FileNotFoundError without its directory, ConflictError where the condition is not met;
+        what is there then stays as it is."""
+        self._check_file(place)
+        self._check_parent(place)
+        etag = self._put(place, pieces, condition)
+        try:
+            # The directory may have been deleted meanwhile, and what was in it before this came.
+            self._check_parent(place)
+        except (FileNotFoundError, RequestError):
+            self._storage.delete(place.key)
+            raise
+        return etag
+
+    def delete(self, place: Place) -> None:
+        self.head(place)
+        self._storage.delete(place.key)
+
+    def create_directory(self, place: Place, read: list[str] | None) -> None:
+        if len(place.parts) > 1 and self._storage.exists(place.key):
+            raise ConflictError("create directory", place.uri, got="a file has this name")
+        self._directories.create(place, read)
+
+    def delete_directory(self, place: Place, *, force: bool) -> int:
+        """How many files were deleted. Without `force` only an empty directory is deleted."""
+        return self._directories.delete(
+            place, lambda: None if force else self._check_empty(place), lambda: self._clear(place)
+        )
+
+    def page(self, place: Place, marker: str) -> dict[str, Any]:
+        """Directories first, then files, by name, from what comes after the marker."""
+        after = _position(marker)
+        found = list(islice(self._items(place, after), PAGE_ITEMS + 1))
+        shown = found[:PAGE_ITEMS]
+        page: dict[str, Any] = {}
+        if folders := [{"name": name} for kind, name, _ in shown if kind == 0]:
+            page["folders"] = folders
+        if files := [_file(name, entry) for _, name, entry in shown if entry]:
+            page["files"] = files
+        if len(found) > PAGE_ITEMS:
+            page["marker"] = _marker(*shown[-1][:2])
+        return page
+
+    def _items(self, place: Place, after: tuple[int, str]) -> Iterator[tuple[int, str, Entry | None]]:
+        """In order."""
+        if after < _FILES:
+            yield from ((0, name, None) for name in self._directories.children(place, after[1]))
+        for entry in self._storage.folder(place.files).entries if place.parts else ():
+            name = entry.path.removeprefix(f"{place.files}/")
+            if (1, name) > after:
+                yield 1, name, entry
+
+    def _put(self, place: Place, pieces: Iterator[bytes], condition: Condition) -> str:
+        if condition.new:
+            if not self._storage.put_new(place.key, pieces):
+                raise Refusal(412, f"put {place.uri}: the file exists.")
+            return self._storage.head(place.key).etag
+        if condition.etag is None:
+            return self._storage.put(place.key, pieces)
+        try:
+            known = self.head(place).etag
+            if bare(known) != bare(condition.etag):
+                raise ConflictError("put", place.uri, got="another version by now")
+            return self._storage.replace(place.key, pieces, known)
+        except (FileNotFoundError, ConflictError) as error:
+            raise Refusal(412, f"put {place.uri}: it is not the version that If-Match says, or gone.") from error
+
+    def _check_file(self, place: Place) -> None:
+        if len(place.parts) < 2:
+            got = "a collection" if place.parts else "a user"
+            raise RequestError("use", place.uri, got=f"{got}, not a file", expected="data://user/collection/file")
+
+    def _check_parent(self, place: Place) -> None:
+        """And that no directory has the file's name."""
+        if self._directories.find(place.parent) is None:
+            raise FileNotFoundError(place.parent.uri)
+        if self._directories.find(place) is not None:
+            raise RequestError("put", place.uri, status=409, got="a directory has this name")
+
+    def _check_empty(self, place: Place) -> None:
+        if any(True for _ in self._items(place, _position(""))):
+            remedy = "Delete what is in it, or delete it with force=true."
+            raise RequestError("delete directory", place.uri, got="it is not empty", remedy=remedy)
+
+    def _clear(self, place: Place) -> int:
+        paths = [entry.path for entry in self._storage.entries(place.folder)]
+        for path in paths:
+            self._storage.delete(path)
+        return len(paths)
+
+
+def bare(etag: str) -> str:
+    """As stores have it, with or without quotation marks."""
+    return etag.removeprefix("W/").strip('"')
+
+
+@contextmanager
+def _named(place: Place) -> Iterator[None]:
+    """A file that is not there, by the name that the caller knows."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(place.uri) from error
+
+
+def root_page(caller: str) -> dict[str, Any]:
+    """What a caller sees of all users: himself."""
+    return {"folders": [{"name": caller}]}
+
+
+def _file(name: str, entry: Entry) -> dict[str, Any]:
+    modified = entry.modified.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # The etag is none of Algorithmia's, as in the headers of a file.
+    return {"filename": name, "size": entry.size, "last_modified": modified, "etag": f'"{bare(entry.etag)}"'}
+
+
+def _marker(kind: int, name: str) -> str:
+    return base64.urlsafe_b64encode(f"{kind}{name}".encode()).decode()
+
+
+def _position(marker: str) -> tuple[int, str]:
+    """Raises RequestError for a marker that no page gave."""
+    if not marker:
+        return -1, ""
+    try:
+        text = base64.urlsafe_b64decode(marker.encode()).decode()
+        return int(text[:1]), text[1:]
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(
+            "read marker", repr(marker[:100]), got="no marker", expected="one that a page gave"
+        ) from error

@@ -1,0 +1,108 @@
+"""The models that the project serves, as algorithms of the owner `local`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from sailplane.algorithmia.twin.execution import Input, Output
+from sailplane.algorithmia.twin.refusals import Refusal
+from sailplane.deployment.http_client import Reply, call
+from sailplane.deployment.local.endpoint import endpoint
+from sailplane.deployment.token import authorization
+from sailplane.home import Home
+from sailplane.records import Deployment
+
+OWNER: Final = "local"
+_EXPECTED: Final = 'a record {field: value}, a list of records, or {"data": {"names": [...], "ndarray": [[...]]}}'
+
+
+def answer(home: Home, model: str, version: str | None, given: Input, seconds: float) -> Output:
+    """A score by output for a record, a list of such for a list, and for a request in Seldon's form an answer in it.
+
+    Raises Refusal with the model's own reason, or the router's, and for another version than the one that is served.
+    """
+    asked = records(given)
+    path = urlsplit(endpoint(home, model)).path
+    reply = call(home.router_port, "POST", path, message(asked), headers=authorization(home), seconds=seconds)
+    _check(reply, model, home)
+    if version not in (None, reply.version):
+        found = f"No such algorithm: of {OWNER}/{model} version {reply.version} is served, not {version}."
+        raise Refusal(404, found, error_type="NotFoundError")
+    return Output("json", scores(asked, orjson.loads(reply.body)))
+
+
+def records(given: Input) -> Any:
+    """What the input holds; text is JSON, because that is how the client's command line sends it. Raises Refusal."""
+    value = given.value
+    if given.content_type == "text":
+        try:
+            value = orjson.loads(given.value)
+        except orjson.JSONDecodeError as error:
+            raise _no_record(f"text that is no JSON ({error})") from error
+    if given.content_type == "binary":
+        raise _no_record("binary input")
+    if not isinstance(value, (dict, list)):
+        raise _no_record(type(value).__name__)
+    return value
+
+
+def message(asked: Any) -> dict[str, Any]:
+    """As Seldon's protocol has it."""
+    return dict(asked) if _is_message(asked) else {"jsonData": asked}
+
+
+def scores(asked: Any, reply: Mapping[str, Any]) -> Any:
+    """In the form of what was asked."""
+    if _is_message(asked):
+        return reply
+    rows = [dict(zip(reply["data"]["names"], row, strict=True)) for row in reply["data"]["ndarray"]]
+    return rows if isinstance(asked, list) else rows[0]
+
+
+def shown(deployment: Deployment) -> dict[str, Any]:
+    """A served model as the management API has algorithms."""
+    name = f"{OWNER}/{deployment.name}"
+    return {
+        "id": name,
+        "name": deployment.name,
+        "details": {"label": deployment.name},
+        "settings": {"algorithm_callability": "public"},
+        "version_info": {"git_hash": deployment.version},
+        "self_link": f"/v1/algorithms/{name}/versions/{deployment.version}",
+        "resource_type": "algorithm",
+    }
+
+
+def _is_message(asked: Any) -> bool:
+    """A record's values are scalars, so that none has one of these with an object, or a list, in it."""
+    if not isinstance(asked, dict):
+        return False
+    return isinstance(asked.get("data"), dict) or isinstance(asked.get("jsonData"), (dict, list))
+
+
+def _check(reply: Reply, model: str, home: Home) -> None:
+    if reply.status == 200:
+        return
+    if reply.status == 0:
+        reason = f"The router on port {home.router_port} does not answer: {reply.body.decode(errors='replace')}."
+        raise Refusal(503, f"{reason} Run `sailplane up`.", error_type="SystemError")
+    reason = _reason(reply)
+    if reply.status == 404 and reply.version is None:
+        raise Refusal(404, f"No such algorithm: {OWNER}/{model} is not served. {reason}", error_type="NotFoundError")
+    kind = "InputError" if reply.status < 500 else "SystemError"
+    raise Refusal(reply.status, f"{OWNER}/{model}: {reason}", error_type=kind)
+
+
+def _reason(reply: Reply) -> str:
+    try:
+        return str(orjson.loads(reply.body)["error"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return f"status {reply.status}: {reply.body[:200].decode(errors='replace')}"
+
+
+def _no_record(got: str) -> Refusal:
+    return Refusal(400, f"read input: {got}; expected {_EXPECTED}.", error_type="InputError")

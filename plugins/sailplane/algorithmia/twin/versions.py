@@ -1,0 +1,168 @@
+"""An algorithm's record: its versions and builds, values in, values out. A version is a source that was compiled; it is
+published when it has a semantic version."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from hashlib import sha1
+from typing import Any, Final
+from uuid import uuid4
+
+from sailplane.algorithmia.twin.documents import Document
+from sailplane.algorithmia.twin.refusals import Refusal
+from sailplane.errors import ConflictError, RequestError
+
+# What Algorithmia's own template for a new Python algorithm does.
+TEMPLATE: Final = 'def apply(input):\n    return "hello {}".format(input)\n'
+_STEPS: Final = {"major": 0, "minor": 1, "revision": 2}
+_DETAILS: Final = ("summary", "label", "tagline")
+
+
+def new(owner: str, name: str, details: Document, settings: Document, source: str) -> Document:
+    """`source` is the digest of what its next version will be compiled of."""
+    return {
+        "id": str(uuid4()),
+        "owner": owner,
+        "name": name,
+        "details": {"label": name, **{key: details[key] for key in _DETAILS if key in details}},
+        "settings": {"algorithm_callability": "private", **settings},
+        "created_at": now(),
+        "source": source,
+        "versions": [],
+        "builds": [],
+    }
+
+
+def digest(source: str) -> str:
+    """As git names a file's content, which is what clients call a version's hash."""
+    content = source.encode()
+    return sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
+
+
+def compiled(record: Document, source: str) -> Document:
+    """With a build of the source, and a version of it unless that failed, or was there."""
+    started, output = now(), ""
+    try:
+        compile(source, f"{record['name']}.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        output = f"{type(error).__name__}: {error}"
+    git_hash = digest(source)
+    build = {
+        "build_id": str(uuid4()),
+        "status": "failed" if output else "succeeded",
+        "commit_sha": git_hash,
+        "started_at": started,
+        "finished_at": now(),
+        "logs": output or f"{record['name']}.py: {len(source.encode())} bytes, compiled.",
+        "resource_type": "algorithm_build",
+    }
+    versions = record["versions"]
+    if not output and not any(version["git_hash"] == git_hash for version in versions):
+        versions = [*versions, {"git_hash": git_hash, "version_uuid": str(uuid4()), "created_at": now()}]
+    return {**record, "versions": versions, "builds": [*record["builds"], build]}
+
+
+def published(record: Document, asked: Document) -> Document:
+    """With a semantic version for the source, one step after the last: major, minor (if nothing is said) or revision.
+    Raises RequestError where the source's build failed; ConflictError where it has one."""
+    info = asked.get("version_info") or {}
+    kind = info.get("version_type") or "minor"
+    if kind not in _STEPS:
+        raise RequestError("read version_type", got=repr(kind)[:100], expected=" or ".join(_STEPS))
+    position = next((n for n, one in enumerate(record["versions"]) if one["git_hash"] == record["source"]), None)
+    if position is None:
+        raise RequestError("publish", _name(record), got=record["builds"][-1]["logs"], remedy="Mend its source.")
+    version = record["versions"][position]
+    if "semantic_version" in version:
+        got = f"this source is version {version['semantic_version']}"
+        raise ConflictError("publish", _name(record), got=got)
+    said = {key: info[key] for key in ("release_notes", "sample_input", "sample_output") if key in info}
+    version = {**version, **said, "semantic_version": _next(record, _STEPS[kind]), "published_at": now()}
+    versions = [*record["versions"][:position], version, *record["versions"][position + 1 :]]
+    details = {
+        **record["details"],
+        **{key: asked["details"][key] for key in _DETAILS if key in asked.get("details", {})},
+    }
+    return {
+        **record,
+        "versions": versions,
+        "details": details,
+        "settings": {**record["settings"], **asked.get("settings", {})},
+    }
+
+
+def chosen(record: Document, asked: str | None, *, owned: bool) -> Document:
+    """The version that a call means: a hash, a semantic version or the start of one (`1`, `1.2`); without one the
+    newest that is published, for its owner else the newest. Raises Refusal, 404."""
+    known = [version for version in record["versions"] if owned or "semantic_version" in version]
+    if asked is None:
+        known = [version for version in known if "semantic_version" in version] or known
+    else:
+        known = [version for version in known if _means(asked, version)]
+    if not known:
+        which = f"version {asked}" if asked else "published version"
+        raise Refusal(404, f"No such algorithm: {_name(record)} has no {which}.", error_type="NotFoundError")
+    return max(known, key=_order)
+
+
+def shown(record: Document, version: Document | None) -> Document:
+    """As clients get it; without a version, what was only created."""
+    about: Document = {
+        "id": record["id"],
+        "name": record["name"],
+        "details": record["details"],
+        "settings": record["settings"],
+        "source": {"scm": SCM},
+        "resource_type": "algorithm",
+    }
+    if version is None:
+        return about
+    info = {key: value for key, value in version.items() if not key.endswith("_at")}
+    link = f"/v1/algorithms/{_name(record)}/versions/{version['git_hash']}"
+    builds = [build for build in record["builds"] if build["commit_sha"] == version["git_hash"]]
+    build = {key: value for key, value in builds[-1].items() if key != "logs"}
+    return {**about, "version_info": info, "build": build, "compilation": compilation(builds[-1]), "self_link": link}
+
+
+def compilation(build: Document) -> Document:
+    return {"successful": build["status"] == "succeeded", "output": build["logs"]}
+
+
+def newest_first(record: Document) -> list[Document]:
+    return sorted(record["versions"], key=_order, reverse=True)
+
+
+# Where sources lie: in the store.
+SCM: Final = {"id": "internal", "provider": "internal", "name": "", "default": True, "enabled": True}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _means(asked: str, version: Document) -> bool:
+    semantic = version.get("semantic_version", "")
+    return asked == version["git_hash"] or bool(re.match(rf"{re.escape(asked)}(\.|$)", semantic))
+
+
+def _order(version: Document) -> tuple[Any, ...]:
+    semantic = version.get("semantic_version")
+    # What is not published is newer than all that is, while it was compiled later.
+    return (version.get("published_at") or version["created_at"], _numbers(semantic) if semantic else ())
+
+
+def _next(record: Document, step: int) -> str:
+    last = max(
+        (_numbers(one["semantic_version"]) for one in record["versions"] if "semantic_version" in one),
+        default=(0, 0, 0),
+    )
+    return ".".join(str(n + 1 if place == step else n if place < step else 0) for place, n in enumerate(last))
+
+
+def _numbers(semantic: str) -> tuple[int, ...]:
+    return tuple(map(int, semantic.split(".")))
+
+
+def _name(record: Document) -> str:
+    return f"{record['owner']}/{record['name']}"

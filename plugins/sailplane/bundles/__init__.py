@@ -1,0 +1,1 @@
+"""Model bundles: what a model is, and what a prediction needs."""

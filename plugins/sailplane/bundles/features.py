@@ -1,0 +1,93 @@
+"""The one file of user code that travels inside a bundle."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sailplane.bundles.arrays import arrays_of_frame
+from sailplane.errors import ConfigurationError, ModelError
+from sailplane.records import Field
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+_REMEDY = "features.py travels inside the model's bundle: it may import installed packages only; move the code into it."
+
+
+@dataclass(frozen=True)
+class Features:
+    """`transform(frame, state)`, or `transform(columns, state)`: named arrays, the first axis is the rows."""
+
+    transform: Callable[[Any, Mapping[str, Any]], dict[str, np.ndarray]]
+    takes_columns: bool
+
+
+def takes_columns(function: Callable[..., object]) -> bool:
+    """Whether its rows are arrays by field, because its first parameter is called `columns`; else they are a frame."""
+    return next(iter(inspect.signature(function).parameters), "") == "columns"
+
+
+def rows_for(function: Callable[..., object], frame: pd.DataFrame, fields: Sequence[Field]) -> Any:
+    """The frame, or what it takes instead."""
+    return arrays_of_frame(frame, fields) if takes_columns(function) else frame
+
+
+def check_self_contained(path: Path) -> None:
+    """Raises ConfigurationError if the file imports the project or its neighbours, or is no Python."""
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise ConfigurationError("read", path, got=error, expected="a Python file") from error
+    for line, name in _imports(tree):
+        if name.startswith(".") or name.split(".")[0] in {"include", "dags", "plugins"}:
+            raise ConfigurationError("use", f"{path}:{line}", got=f"it imports {name!r}", remedy=_REMEDY)
+
+
+def load_features(path: Path, unique: str) -> Features:
+    """Runs that very file, whatever is importable by its name, as the module `unique`."""
+    name = f"sailplane_bundle_{unique}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceOnly(name, str(path)))
+    if spec is None or spec.loader is None:
+        raise ModelError("load", path, got="not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as error:
+        del sys.modules[name]
+        raise ConfigurationError("load", path, got=error, remedy=_REMEDY) from error
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigurationError("load", path, got=f"{type(error).__name__}: {error}") from error
+    if not callable(getattr(module, "transform", None)):
+        raise ConfigurationError(
+            "load",
+            path,
+            got="no transform(columns, state), or transform(frame, state)",
+            expected="a function of that name",
+        )
+    return Features(module.transform, takes_columns(module.transform))
+
+
+class _SourceOnly(SourceFileLoader):
+    """Leaves no __pycache__ in a bundle."""
+
+    def set_data(self, path: Any, data: Any, *, _mode: int = 0o666) -> None:
+        pass
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, "." * node.level + (node.module or "")

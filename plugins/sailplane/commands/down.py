@@ -1,0 +1,42 @@
+"""`sailplane down`: stops what `up` started, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.console import Console
+
+from sailplane.home import Home
+from sailplane.services import orphans
+from sailplane.supervisor import Supervisor
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=lambda home, _arguments: down(home))
+
+
+def down(home: Home, console: Console | None = None) -> int:
+    """Returns when all have ended. A second `down` finds nothing to do."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    supervisor = Supervisor(home)
+    stopped = _stop_programs(supervisor, console)
+    supervisor.shutdown()
+    # Tasks have process groups, and trainings sessions of their own.
+    others = orphans.kill_all(home)
+    if not stopped and not others:
+        console.print("Nothing is running.")
+        return 0
+    rest = f" and {len(others)} processes that they had left" if others else ""
+    console.print(f"Stopped {', '.join(stopped) or 'the services'}{rest}.")
+    return 0
+
+
+def _stop_programs(supervisor: Supervisor, console: Console) -> list[str]:
+    if not supervisor.running():
+        return []
+    names = [name for name, state in supervisor.states().items() if state.pid]
+    # At once: supervisord's own shutdown stops one after the other.
+    with console.status("Stopping the services"), ThreadPoolExecutor(max(len(names), 1)) as pool:
+        list(pool.map(supervisor.stop, names))
+    return names

@@ -1,0 +1,37 @@
+"""`sailplane rollback MODEL [--to VERSION] [--no-hold]`: ends an active rollout, or serves an earlier version."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import socket
+
+from sailplane import pairing
+from sailplane.deployment.rollout.rollback import place_of, roll_back
+from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.home import Home
+from sailplane.services.launch import become_airflows
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument("--to", metavar="VERSION", help="or an alias; by default the version before this one")
+    parser.add_argument(
+        "--no-hold", dest="hold", action="store_false", help="let the next run that passes deploy its model again"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(home: Home, arguments: argparse.Namespace) -> int:
+    ledger, name = pairing.ledger(home), arguments.model
+    if place_of(ledger, name) is not None:
+        options = [] if arguments.to is None else ["--to", arguments.to]
+        options += [] if arguments.hold else ["--no-hold"]
+        become_airflows(home, "sailplane.connections.rollback", [person(), name, *options])
+    local = ModelEndpoint.local(home, ledger, pairing.store(home), name)
+    roll_back(local, person(), to=arguments.to, hold=arguments.hold)
+    return 0
+
+
+def person() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,131 @@
+"""`sailplane rollout show MODEL`, and the rollouts that `sailplane status` lists."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sailplane import pairing
+from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.engine import findings, least_seconds_left
+from sailplane.deployment.rollout.records import Decision, Entry
+from sailplane.deployment.rollout.state import split
+from sailplane.errors import ModelError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+
+# A driver looks once a second. It waits for a cluster that does not answer, and a triggerer that was killed is back,
+# within that.
+STALLED_SECONDS: Final = 120.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    shown = commands.add_parser("show", help="every decision of a model's newest rollout, with its figures")
+    shown.add_argument("model")
+    shown.add_argument("--version", help="the rollout of this version")
+    shown.add_argument("--json", action="store_true", help="as one JSON object")
+    shown.set_defaults(command=show)
+
+
+def on_their_way(ledger: Ledger) -> list[dict[str, Any]]:
+    """The rollouts that have not ended, each with its stage, traffic, time left and what its checks say now."""
+    return [_summary(entry) for entry in records.all_active(ledger)]
+
+
+def print_on_their_way(found: Sequence[dict[str, Any]]) -> None:
+    for one in found:
+        sys.stdout.write("\n" + "\n".join(_lines(one)) + "\n")
+
+
+def show(home: Home, arguments: argparse.Namespace) -> int:
+    """Exit code: 0. ModelError for a model that was never rolled out."""
+    ledger, name, version = pairing.ledger(home), arguments.model, arguments.version
+    entry = records.find(ledger, name, version) if version else records.newest(ledger, name)
+    if entry is None:
+        which, remedy = f"{name} {version}" if version else name, "`deploy(evaluate, rollout=Rollout(...))` makes one."
+        raise ModelError("find a rollout of", which, got="there is none", remedy=remedy)
+    made = records.decisions(ledger, name, entry.subject.version)
+    if arguments.json:
+        sys.stdout.write(json.dumps(_plain(entry, made), indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(_told(entry, made)) + "\n")
+    return 0
+
+
+def _summary(entry: Entry) -> dict[str, Any]:
+    subject, state, plan = entry.subject, entry.state, entry.plan
+    wanted, found = split(plan, subject, state), findings(plan, state)
+    return {
+        "model": subject.name,
+        "version": subject.version,
+        "champion": subject.champion,
+        "stage": state.stage,
+        "percent": wanted.weights.get(subject.version, 0) if wanted else 0,
+        "shadow": bool(wanted and wanted.shadow),
+        "watched_seconds": state.watched,
+        "least_seconds_left": least_seconds_left(plan, state),
+        "checks": [str(finding) for finding in found],
+        "rules": [finding.explained() for finding in found],
+        "reason": state.reason,
+        "begun_by": subject.owner,
+        "place": str(subject.place) if subject.place else None,
+        "stalled": _stalled(entry),
+        "end": f"sailplane rollback {subject.name}",
+    }
+
+
+def _lines(one: dict[str, Any]) -> Iterator[str]:
+    traffic = "a copy of each request" if one["shadow"] else f"{one['percent']} % of the traffic"
+    left = one["least_seconds_left"]
+    time = "" if left is None else f", {one['watched_seconds']:.0f} s into this step, at least {left:.0f} s left"
+    where = f" at {one['place']}" if one["place"] else ""
+    yield f"ROLLOUT of {one['model']} {one['version']}{where}: {one['stage']}, {traffic}{time}"
+    if one["reason"]:
+        yield f"  {one['reason']}"
+    for check, rule in zip(one["checks"], one["rules"], strict=True):
+        yield f"  {check}"
+        if rule:
+            yield f"    {rule}"
+    if one["stalled"]:
+        yield f"  STALLED: {one['stalled']}"
+    yield f"  Begun by {one['begun_by']}. `{one['end']}` ends it."
+
+
+def _stalled(entry: Entry) -> str | None:
+    """Why it does not go on by itself; None for one that is driven."""
+    silent, name = time.time() - entry.changed, entry.subject.name
+    if silent < STALLED_SECONDS:
+        return None
+    if entry.subject.back:
+        return f"the rollback was interrupted {silent:.0f} s ago. Run `sailplane rollback {name}` again."
+    return f"no look at it has succeeded for {silent:.0f} s. Is Airflow's triggerer running? `sailplane up` starts it."
+
+
+def _told(entry: Entry, made: list[Decision]) -> Iterator[str]:
+    for decision in made:
+        way = f"{decision.before} -> {decision.after}" if decision.before else decision.after
+        reason = f": {decision.reason}" if decision.reason else ""
+        yield f"{_time(decision.time)}  attempt {decision.attempt}  {way}{reason}, by {decision.by}"
+        for finding in decision.findings:
+            yield f"    {finding.outcome}: {finding}; evidence {max(finding.evidence, 0):g} of 1"
+            if explained := finding.explained():
+                yield f"      {explained}"
+    if not entry.state.ended:
+        yield ""
+        yield from _lines(_summary(entry))
+
+
+def _plain(entry: Entry, made: list[Decision]) -> dict[str, Any]:
+    told = [{**asdict(one), "time": _time(one.time), "findings": [f.content() for f in one.findings]} for one in made]
+    return {**_summary(entry), "decisions": told}
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,40 @@
+"""Where a model is served, reached with what Airflow's connections say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from sailplane.deployment.kubernetes import workloads
+from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.rollout.rollback import place_of
+from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+from sailplane.hooks.kubernetes import KubernetesHook
+from sailplane.hooks.storage import SailplaneStorageHook
+from sailplane.ledger import Ledger
+
+# A driver looks again each second: it waits for no cluster for long.
+_PATIENCE: Final = 5.0
+
+
+def serving(ledger: Ledger, name: str, place: Place | None) -> ModelEndpoint:
+    """On this machine, where there is no place on a cluster."""
+    storage = SailplaneStorageHook().get_conn()
+    if place is None:
+        return ModelEndpoint.local(Home.find(), ledger, storage, name)
+    from sailplane.deployment.kubernetes.endpoint import serving as there
+
+    cluster = KubernetesHook(place.connection).cluster(place.namespace, patience=_PATIENCE)
+    return there(cluster, name, workloads.from_dict(place.workload), ledger, storage)
+
+
+def where_it_serves(ledger: Ledger, name: str, doing: str) -> ModelEndpoint:
+    """For a command of a person. Raises ServiceError if Airflow does not know the cluster's connection."""
+    try:
+        return serving(ledger, name, place_of(ledger, name))
+    except AirflowNotFoundException as error:
+        remedy = "Add it, or run this where Airflow runs, with its settings."
+        raise ServiceError(doing, name, got=error, remedy=remedy) from error

@@ -1,0 +1,1 @@
+"""The router: Envoy and its files."""

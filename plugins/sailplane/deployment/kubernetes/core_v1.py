@@ -1,0 +1,135 @@
+"""A model as a SeldonDeployment (Seldon Core v1), driven by a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sailplane.deployment.http_client import Reply
+from sailplane.deployment.kubernetes import seldon_deployment as objects
+from sailplane.deployment.kubernetes.cluster import SELDON_DEPLOYMENT, Cluster, Object
+from sailplane.deployment.kubernetes.deadline import by_deadline
+from sailplane.deployment.kubernetes.golden import OpenBundle, judged, post
+from sailplane.deployment.kubernetes.names import BEGUN, MODEL, object_name, service_name
+from sailplane.deployment.kubernetes.workloads import CoreV1
+from sailplane.deployment.target import Progress, Split
+from sailplane.errors import DeploymentError
+from sailplane.records import Model
+
+_PORT: Final = 8000
+PATH: Final = "/api/v1.0/predictions"
+
+
+class CoreV1Target:
+    """The five verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
+
+    Weights act through Istio, or Ambassador's Mapping v2, and the operator moves them only while every predictor is
+    available: one that is not has to be stopped for the others' weights to change."""
+
+    def __init__(self, cluster: Cluster, model: str, workload: CoreV1, bundle: OpenBundle) -> None:
+        self.cluster, self.model, self.workload, self.bundle = cluster, model, workload, bundle
+        self.name = object_name(model)
+
+    @property
+    def endpoint(self) -> str:
+        """At the cluster's ingress; without its address, the path."""
+        return f"{self.workload.ingress.rstrip('/')}/seldon/{self.cluster.namespace}/{self.name}{PATH}"
+
+    def prepare(self, model: Model) -> None:
+        with self.bundle(model.version) as bundle:
+            bundle.check()
+
+    def begin(self, model: Model) -> None:
+        new = objects.predictor(model, self.workload, datetime.now(UTC))
+
+        def edit(found: Object | None) -> Object:
+            if found is None:
+                return objects.seldon_deployment(model, [new])
+            return _with(found, objects.with_version(self._predictors(found), new))
+
+        self.cluster.change(SELDON_DEPLOYMENT, self.name, edit)
+
+    def progress(self, version: str) -> Progress:
+        found = self._found()
+        predictors = objects.predictors_by_version(found) if found else {}
+        if found is None or version not in predictors:
+            return Progress("failed", f"there is no predictor of {version} in SeldonDeployment {self.name}")
+        seen = objects.availability(found, self.model, version)
+        # One that is asked has given its scores, and came in time: how long it may be away is for others to say.
+        if not objects.is_asked(predictors[version]):
+            seen = self._checked(seen, version, predictors[version])
+        return seen if seen.state == "ready" else self._explained(seen, version)
+
+    def split(self) -> Split:
+        found = self._found()
+        return objects.split(found["spec"]["predictors"]) if found else Split({})
+
+    def move(self, split: Split) -> None:
+        def edit(found: Object | None) -> Object | None:
+            if found is None:
+                if not split.weights and not split.shadow:
+                    return None
+                got, expected = f"no SeldonDeployment {self.name}", "one whose versions were begun"
+                raise DeploymentError("split the traffic of", self.model, got=got, expected=expected)
+            return _with(found, objects.with_split(self._predictors(found), split, self.model))
+
+        self.cluster.change(SELDON_DEPLOYMENT, self.name, edit)
+
+    def stop(self, version: str) -> None:
+        """With the last version goes the SeldonDeployment."""
+
+        def edit(found: Object | None) -> Object | None:
+            left = objects.without_version(self._predictors(found), version, self.model) if found else []
+            return _with(found, left) if found and left else None
+
+        self.cluster.change(SELDON_DEPLOYMENT, self.name, edit)
+
+    def versions(self) -> list[str]:
+        """That are there, with traffic or without."""
+        found = self._found()
+        return list(objects.predictors_by_version(found)) if found else []
+
+    def _found(self) -> Object | None:
+        found = self.cluster.get(SELDON_DEPLOYMENT, self.name)
+        if found is not None:
+            self._predictors(found)
+        return found
+
+    def _predictors(self, found: Mapping[str, Any]) -> list[Object]:
+        """Raises DeploymentError if the object is somebody else's."""
+        metadata = found["metadata"]
+        if (owner := metadata.get("annotations", {}).get(MODEL)) != self.model:
+            got = f"it holds the model {owner}" if owner else "it was not made by Sailplane"
+            remedy = "Delete it, or give the model another name or another namespace."
+            raise DeploymentError("use SeldonDeployment", self.name, got=got, remedy=remedy)
+        if "deletionTimestamp" in metadata:
+            raise DeploymentError(
+                "use SeldonDeployment", self.name, got="it is being deleted", remedy="Try again then."
+            )
+        return list(found["spec"]["predictors"])
+
+    def _checked(self, seen: Progress, version: str, predictor: Object) -> Progress:
+        if seen.state == "ready":
+            seen = self._scored(version)
+        begun = predictor.get("annotations", {}).get(BEGUN)
+        return by_deadline(seen, begun, self.workload.deadline) if seen.state == "starting" else seen
+
+    def _scored(self, version: str) -> Progress:
+        with self.bundle(version) as bundle:
+            reply = self._post(service_name(self.model, version), {"jsonData": bundle.golden_records})
+            return judged(bundle, reply, lambda answer: answer["data"]["ndarray"])
+
+    def _post(self, service: str, message: object) -> Reply:
+        if self.workload.address is None:
+            return self.cluster.post(service, _PORT, PATH, message)
+        place = self.workload.address.format(service=service, namespace=self.cluster.namespace)
+        return post(place, PATH, message)
+
+    def _explained(self, seen: Progress, version: str) -> Progress:
+        said = self.cluster.waiting(f"seldon-app={service_name(self.model, version)}")
+        return Progress(seen.state, f"{seen.reason}; its pods say {said}") if said else seen
+
+
+def _with(found: Object, predictors: list[Object]) -> Object:
+    return {**found, "spec": {**found["spec"], "predictors": predictors}}

@@ -1,0 +1,21 @@
+"""What the pods of a SeldonDeployment count: `SeldonModel` counts the requests that it was given, those that it was
+only mirrored too."""
+
+from __future__ import annotations
+
+from sailplane.deployment.kubernetes.names import CONTAINER, service_name
+from sailplane.deployment.kubernetes.pod_source import PodSource
+from sailplane.deployment.kubernetes.seldon_deployment import HTTP_PORT
+from sailplane.deployment.prometheus import observations
+from sailplane.serving.observations import Observations
+
+
+class CoreV1Source(PodSource):
+    container, port = CONTAINER, HTTP_PORT
+    remedy = "It takes the image of docker/seldon of this version, and docker/kubernetes/access.yaml as it is now."
+
+    def selector(self, version: str) -> str:
+        return f"seldon-app={service_name(self.name, version)}"
+
+    def counted(self, text: str, version: str) -> Observations:
+        return observations(text, version)

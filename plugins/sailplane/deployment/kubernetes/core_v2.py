@@ -1,0 +1,133 @@
+"""A model as Models and an Experiment (Seldon Core v2), driven by a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sailplane.deployment.http_client import Reply
+from sailplane.deployment.kubernetes import core_v2_objects as objects
+from sailplane.deployment.kubernetes.cluster import EXPERIMENT, MODEL, Cluster, Object
+from sailplane.deployment.kubernetes.deadline import by_deadline
+from sailplane.deployment.kubernetes.golden import OpenBundle, judged, post
+from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, object_name
+from sailplane.deployment.kubernetes.names import MODEL as OWNER
+from sailplane.deployment.kubernetes.workloads import CoreV2
+from sailplane.deployment.target import Progress, Split
+from sailplane.errors import DeploymentError
+from sailplane.records import Model
+
+_PORT: Final = 80
+
+
+class CoreV2Target:
+    """The five verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
+
+    Whoever asks the model sends the header `seldon-model: NAME.experiment`."""
+
+    def __init__(self, cluster: Cluster, model: str, workload: CoreV2, bundle: OpenBundle) -> None:
+        self.cluster, self.model, self.workload, self.bundle = cluster, model, workload, bundle
+        self.name = object_name(model)
+
+    @property
+    def endpoint(self) -> str:
+        """At the cluster's ingress; without its address, the path."""
+        return f"{self.workload.ingress.rstrip('/')}/v2/models/{self.name}/infer"
+
+    def prepare(self, model: Model) -> None:
+        with self.bundle(model.version) as bundle:
+            bundle.check()
+
+    def begin(self, model: Model) -> None:
+        new = objects.model_object(model, self.workload, datetime.now(UTC))
+        served = {*self.split().weights, self.split().shadow}
+
+        def edit(found: Object | None) -> Object:
+            if found is None:
+                return new
+            same = self._own(found)["metadata"]["annotations"].get(DIGEST) == new["metadata"]["annotations"][DIGEST]
+            return found if same or model.version in served else _renewed(found, new)
+
+        self.cluster.change(MODEL, new["metadata"]["name"], edit)
+
+    def progress(self, version: str) -> Progress:
+        name = objects.version_name(self.model, version)
+        found = self.cluster.get(MODEL, name)
+        if found is None:
+            return Progress("failed", f"there is no Model {name}")
+        seen = objects.readiness(self._own(found))
+        if seen.state == "ready":
+            seen = self._scored(name, version)
+        if seen.state != "starting" or self._is_asked(version):
+            # How long one that is asked may be away is for others to say.
+            return seen
+        return by_deadline(seen, found["metadata"]["annotations"].get(BEGUN), self.workload.deadline)
+
+    def split(self) -> Split:
+        found = self.cluster.get(EXPERIMENT, self.name)
+        return objects.split(self._own(found), self.model) if found else Split({})
+
+    def move(self, split: Split) -> None:
+        wanted = objects.experiment(self.model, split) if split.weights else None
+        self._check_begun({*split.weights, split.shadow} - {None})
+
+        def edit(found: Object | None) -> Object | None:
+            if found is None or wanted is None:
+                return wanted
+            return {**self._own(found), "spec": {**_without(found["spec"]), **wanted["spec"]}}
+
+        self.cluster.change(EXPERIMENT, self.name, edit)
+
+    def stop(self, version: str) -> None:
+        now = self.split()
+        if weight := now.weights.get(version):
+            got, remedy = f"{weight} percent of the traffic", "Move its traffic first."
+            raise DeploymentError("stop", f"{self.model} {version}", got=got, remedy=remedy)
+        if now.shadow == version:
+            self.move(Split(now.weights))
+        self.cluster.change(MODEL, objects.version_name(self.model, version), lambda _found: None)
+
+    def versions(self) -> list[str]:
+        """That are there, with traffic or without."""
+        selector = ",".join(f"{name}={value}" for name, value in objects.labels(self.model).items())
+        start = len(objects.version_name(self.model, ""))
+        return [one["metadata"]["name"][start:] for one in self.cluster.list(MODEL, selector)]
+
+    def _is_asked(self, version: str) -> bool:
+        """It has traffic, or a copy of it."""
+        split = self.split()
+        return version in split.weights or version == split.shadow
+
+    def _check_begun(self, versions: set[Any]) -> None:
+        if missing := sorted(versions - set(self.versions())):
+            got, expected = f"no Model of {missing[0]}", "versions that were begun"
+            raise DeploymentError("split the traffic of", self.model, got=got, expected=expected)
+
+    def _own(self, found: Mapping[str, Any]) -> Object:
+        """Raises DeploymentError if the object is somebody else's."""
+        metadata = found["metadata"]
+        if (owner := metadata.get("annotations", {}).get(OWNER)) != self.model:
+            got = f"it holds the model {owner}" if owner else "it was not made by Sailplane"
+            remedy = "Delete it, or give the model another name or another namespace."
+            raise DeploymentError(f"use {found['kind']}", metadata["name"], got=got, remedy=remedy)
+        return dict(found)
+
+    def _scored(self, name: str, version: str) -> Progress:
+        with self.bundle(version) as bundle:
+            return judged(bundle, self._post(name, objects.request(bundle)), objects.scores)
+
+    def _post(self, name: str, message: object) -> Reply:
+        path, headers = f"/v2/models/{name}/infer", {"Seldon-Model": name}
+        if self.workload.address is None:
+            return self.cluster.post(self.workload.mesh, _PORT, path, message, headers)
+        place = self.workload.address.format(service=self.workload.mesh, namespace=self.cluster.namespace)
+        return post(place, path, message, headers)
+
+
+def _renewed(found: Object, new: Object) -> Object:
+    return {**found, "metadata": {**found["metadata"], **new["metadata"]}, "spec": new["spec"]}
+
+
+def _without(spec: Mapping[str, Any]) -> Object:
+    return {name: value for name, value in spec.items() if name not in {"candidates", "mirror"}}

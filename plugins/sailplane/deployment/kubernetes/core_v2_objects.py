@@ -1,0 +1,106 @@
+"""The objects of a model on Seldon Core v2: a Model a version, and one Experiment that splits the traffic among them.
+Values in, values out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sailplane.bundles.bundle import Bundle
+from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, MANAGED_BY, MODEL, VERSION, object_name, predictor_name
+from sailplane.deployment.kubernetes.workloads import CoreV2
+from sailplane.deployment.target import Progress, Split
+from sailplane.errors import ConfigurationError, DeploymentError
+from sailplane.records import Model
+from sailplane.serving.open_inference import messages as open_inference
+from sailplane.serving.violations import DEFAULT
+
+Object = dict[str, Any]
+
+_API = "mlops.seldon.io/v1alpha1"
+
+
+def version_name(model: str, version: str) -> str:
+    return f"{object_name(model)}-{predictor_name(version)}"
+
+
+def labels(model: str) -> dict[str, str]:
+    return {**dict([MANAGED_BY]), MODEL: object_name(model)}
+
+
+def model_object(model: Model, workload: CoreV2, begun: datetime) -> Object:
+    """Raises ConfigurationError for a bundle that no server can read."""
+    if model.uri.startswith("file:"):
+        expected, remedy = "a store that servers reach", "Set SAILPLANE_STORE to s3://... and train the model again."
+        raise ConfigurationError("serve on Kubernetes", model.uri, got="a folder", expected=expected, remedy=remedy)
+    secret = {"secretName": workload.secret} if workload.secret else {}
+    said = {"parameters": [{"name": "on_violation", "value": workload.on_violation}]}
+    # The default is left out: versions deployed by earlier releases do not name it, and stay the same.
+    said = said if workload.on_violation != DEFAULT else {}
+    spec = {
+        "storageUri": model.uri,
+        "requirements": list(workload.requirements),
+        "memory": workload.memory,
+        "replicas": workload.replicas,
+        **secret,
+        **said,
+    }
+    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
+    annotations = {MODEL: model.name, VERSION: model.version, BEGUN: begun.isoformat(), DIGEST: digest}
+    metadata = {
+        "name": version_name(model.name, model.version),
+        "labels": labels(model.name),
+        "annotations": annotations,
+    }
+    return {"apiVersion": _API, "kind": "Model", "metadata": metadata, "spec": spec}
+
+
+def experiment(model: str, split: Split) -> Object:
+    """Raises DeploymentError for weights that are not 100 in all."""
+    weights = {version: weight for version, weight in split.weights.items() if weight}
+    if sum(weights.values()) != 100:
+        raise DeploymentError("split the traffic of", model, got=f"{dict(split.weights)}", expected="100 in all")
+    candidates = [{"name": version_name(model, version), "weight": weight} for version, weight in weights.items()]
+    shadow = {"mirror": {"name": version_name(model, split.shadow), "percent": 100}} if split.shadow else {}
+    metadata = {"name": object_name(model), "labels": labels(model), "annotations": {MODEL: model}}
+    return {
+        "apiVersion": _API,
+        "kind": "Experiment",
+        "metadata": metadata,
+        "spec": {"candidates": candidates, **shadow},
+    }
+
+
+def split(found: Mapping[str, Any], model: str) -> Split:
+    spec, start = found["spec"], len(version_name(model, ""))
+    weights = {one["name"][start:]: int(one["weight"]) for one in spec["candidates"]}
+    return Split(weights, spec["mirror"]["name"][start:] if spec.get("mirror") else None)
+
+
+def readiness(found: Mapping[str, Any]) -> Progress:
+    status = found.get("status") or {}
+    seen, changed = status.get("observedGeneration"), found["metadata"].get("generation", 0)
+    ready = next((one for one in status.get("conditions", ()) if one["type"] == "Ready"), None)
+    if ready is None or (seen is not None and seen < changed):
+        return Progress("starting", "Seldon's operator has not looked at it yet")
+    if ready["status"] == "True":
+        return Progress("ready")
+    told = ": ".join(filter(None, (ready.get("reason"), ready.get("message")))) or "it is not Ready"
+    return Progress("failed" if ready.get("reason") == "ModelFailed" else "starting", told)
+
+
+def request(bundle: Bundle) -> Object:
+    """The golden rows as a message of the Open Inference Protocol."""
+    rows = bundle.golden_records
+    announced = open_inference.metadata(bundle.manifest, bundle.version)["inputs"]
+    inputs = [{**tensor, "shape": [len(rows)], "data": [row[tensor["name"]] for row in rows]} for tensor in announced]
+    return {"inputs": inputs}
+
+
+def scores(answer: Mapping[str, Any]) -> list[list[float]]:
+    (output,) = answer["outputs"]
+    rows, columns = output["shape"]
+    return [output["data"][start : start + columns] for start in range(0, rows * columns, columns)]

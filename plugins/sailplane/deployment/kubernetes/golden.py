@@ -1,0 +1,75 @@
+"""A version's own service has to give the golden rows their scores, before anybody else is sent there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sailplane.bundles.bundle import Bundle
+from sailplane.deployment.http_client import Reply
+from sailplane.deployment.target import Progress
+from sailplane.errors import ModelError, SailplaneError
+from sailplane.files import temporary_folder
+from sailplane.ledger import Ledger
+from sailplane.registry.models import fetch, get
+from sailplane.storage import Storage
+
+#: The registered bundle of a version, as long as it is looked at.
+OpenBundle = Callable[[str], AbstractContextManager[Bundle]]
+
+#: Nobody listens yet, or a proxy in front finds nobody who does: it may still be starting.
+_EARLY: Final = frozenset({0, 404, 500, 502, 503, 504})
+_SECONDS: Final = 20
+
+
+def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
+    @contextmanager
+    def opened(version: str) -> Iterator[Bundle]:
+        with temporary_folder() as scratch:
+            yield fetch(storage, get(ledger, model, version), Path(scratch) / "bundle")
+
+    return opened
+
+
+def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> Progress:
+    """`scores` finds them in the answer."""
+    if reply.status in _EARLY:
+        return Progress("starting", f"its service does not answer yet: {told(reply)}")
+    if reply.status != 200:
+        return Progress("failed", f"its service refuses the golden rows: {told(reply)}")
+    try:
+        bundle.compare(scores(reply.json()))
+    except (SailplaneError, ValueError, TypeError, LookupError) as error:
+        said = error if isinstance(error, ModelError) else f"no scores in {reply.body[:200]!r}"
+        return Progress("failed", f"its service gives the golden rows other scores: {said}")
+    return Progress("ready")
+
+
+def post(address: str, path: str, message: object, headers: dict[str, str] | None = None) -> Reply:
+    """Without a proxy. Status 0 where nobody answers."""
+    parts = urlsplit(address)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=_SECONDS)
+    try:
+        body = json.dumps(message)
+        connection.request("POST", parts.path.rstrip("/") + path, body, {**_JSON, **(headers or {})})
+        response = connection.getresponse()
+        return Reply(response.status, response.read())
+    except (OSError, HTTPException) as error:
+        return Reply(0, str(error).encode())
+    finally:
+        connection.close()
+
+
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+def told(reply: Reply) -> str:
+    """What it says, in one line."""
+    body = " ".join(reply.body.decode(errors="replace").split())[:300]
+    return f"{reply.status} {body}".strip() if reply.status else body

@@ -1,0 +1,1 @@
+"""Models served on this machine: a supervised process each, behind the router."""

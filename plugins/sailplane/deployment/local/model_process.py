@@ -1,0 +1,207 @@
+"""One model version under supervisord: its folder, its port, its program."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Collection, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from sailplane.bundles.bundle import Bundle
+from sailplane.bundles.manifest import FILES, MANIFEST
+from sailplane.deployment.http_client import call
+from sailplane.deployment.target import Progress
+from sailplane.deployment.token import authorization, token_file
+from sailplane.errors import DeploymentError, ModelError
+from sailplane.files import private_folder, room_for
+from sailplane.home import Home
+from sailplane.registry.environment import STARTED_WITH, digest, installed
+from sailplane.serving.request_id import SMOKE_TEST
+from sailplane.supervisor import Program, Supervisor
+
+# Below the ports that Linux and macOS give to outgoing connections, so that no client sits on it at the next boot.
+_PORTS = range(20000, 32768)
+_GRPC_PORT: Final = "--grpc-port"
+ENVIRONMENT: Final = {
+    "PYTHONUNBUFFERED": "1",
+    # One process a version, one core a prediction.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    # Otherwise onnxruntime reports its use to its vendor.
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+
+
+# Names the process that answers while the version's own process is replaced.
+STAND_IN: Final = "next"
+
+
+def on_violation_file(home: Home, model: str) -> Path:
+    """Holds the deployment's `on_violation`, for all versions of the model."""
+    return home.serving / "on-violation" / f"{model}.json"
+
+
+class ModelProcess:
+    def __init__(self, home: Home, supervisor: Supervisor, model: str, version: str, role: str = "model") -> None:
+        self.home, self.supervisor = home, supervisor
+        self.model, self.version = model, version
+        self.program = f"{role}-{model}-{version}"
+        self.folder = home.serving / "models" / model / version
+        self._pids: set[int] = set()
+
+    @property
+    def port(self) -> int:
+        """Of the program as it is written; DeploymentError before `begin`."""
+        return int(self._command()[-1])
+
+    @property
+    def grpc_port(self) -> int | None:
+        """None of a program that was written before the servers here spoke gRPC."""
+        command = self._command()
+        return int(command[command.index(_GRPC_PORT) + 1]) if _GRPC_PORT in command else None
+
+    def install(self, bundle: Bundle) -> None:
+        """Copies the bundle, all or nothing; a copy that is whole stays."""
+        if self.installed(bundle.digest):
+            return
+        private_folder(self.folder.parent)
+        draft = self.folder.with_name(f".{self.version}.{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            with room_for(self.folder):
+                private_folder(draft)
+                for name in (*FILES, MANIFEST):
+                    shutil.copyfile(bundle.folder / name, draft / name)
+                    (draft / name).chmod(0o600)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            draft.rename(self.folder)
+        finally:
+            # On a full disk its space is what the roll-back needs.
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def begin(self, avoid: Collection[int] = ()) -> None:
+        """Has it started, on ports other than those to `avoid`; what runs already goes on."""
+        if self.program in self.supervisor.programs():
+            self.supervisor.update()
+            self.supervisor.start(self.program)
+        else:
+            port, grpc_port = islice((port for port in _free_ports(self.folder) if port not in avoid), 2)
+            self.supervisor.put(self._program(port, grpc_port))
+            self.supervisor.update()
+
+    def renew(self) -> None:
+        """Writes its program as it would be written now, on the ports that it has; an update of the supervisor restarts
+        it if that is another one."""
+        self.supervisor.put(self._renewed())
+
+    def changes(self) -> list[str]:
+        """Names what `renew` would change: `command`, or variables."""
+        return self.supervisor.changes(self._renewed()) or []
+
+    def _renewed(self) -> Program:
+        port = self.port
+        return self._program(port, self.grpc_port or next(free for free in _free_ports(self.folder) if free != port))
+
+    def progress(self) -> Progress:
+        """`ready` when it answers."""
+        if self._ready():
+            return Progress("ready")
+        state = self.supervisor.states().get(self.program)
+        said = state.state if state else "no program"
+        self._pids |= {state.pid} if state and state.pid else set()
+        # supervisord starts it again as soon as it ends, so a second pid tells.
+        if len(self._pids) > 1 or said in {"BACKOFF", "FATAL", "no program"}:
+            return Progress("failed", f"the server does not start ({said})")
+        return Progress("starting", f"the server is {said}")
+
+    def installed(self, digest: str) -> bool:
+        try:
+            return Bundle.open(self.folder).digest == digest
+        except ModelError:
+            return False
+
+    def smoke_test(self) -> None:
+        """The golden rows through HTTP have to get their scores. ModelError if not."""
+        bundle = Bundle.open(self.folder)
+        path, message = "/api/v1.0/predictions", {"jsonData": bundle.golden_records, "meta": {"puid": SMOKE_TEST}}
+        reply = call(self.port, "POST", path, message, headers=authorization(self.home), seconds=60)
+        if reply.status != 200:
+            got = f"{reply.status} {reply.body.decode(errors='replace')}"
+            raise ModelError("score the golden rows of", self.program, got=got)
+        bundle.compare(reply.json()["data"]["ndarray"])
+
+    def log(self) -> str:
+        return self.supervisor.log(self.program)
+
+    def retire(self) -> None:
+        """Stops it, after the requests that it is answering. Its bundle stays."""
+        self.supervisor.remove(self.program)
+        self.supervisor.update()
+
+    def remove(self) -> None:
+        """Stops it, and what stands in for it, after the requests that they are answering, and removes its files."""
+        self.supervisor.remove(f"{STAND_IN}-{self.model}-{self.version}")
+        self.retire()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _ready(self) -> bool:
+        reply = call(self.port, "GET", "/v2/health/ready", seconds=2)
+        return reply.status == 200 and reply.version == self.version
+
+    def _command(self) -> tuple[str, ...]:
+        command = self.supervisor.command(self.program)
+        if command is None:
+            raise DeploymentError("find the port of", self.program, got="it was not started")
+        return command
+
+    def _program(self, port: int, grpc_port: int) -> Program:
+        server = (sys.executable, "-P", "-m", "sailplane.serving.server", "--bundle", str(self.folder))
+        token = token_file(self.home)
+        # Not in its own folder: what is not shipped yet stays when that is removed.
+        spool = str(self.home.requests / self.model / self.version)
+        log = ("--request-log", spool) if self.home.logs_requests else ()
+        choice = ("--on-violation-file", str(on_violation_file(self.home, self.model)))
+        return Program(
+            self.program,
+            (
+                *(*server, *log, *choice, *(("--token-file", str(token)) if token else ())),
+                *(_GRPC_PORT, str(grpc_port), "--port", str(port)),
+            ),
+            environment={
+                **ENVIRONMENT,
+                STARTED_WITH: digest(installed()),
+                # Another token is another program, and nothing of it can be read there.
+                **({"TOKEN_CHANGED": str(token.stat().st_mtime_ns)} if token else {}),
+            },
+            directory=self.home.serving,
+            priority=200,
+            stop_seconds=15,
+            outlives=True,
+        )
+
+
+def _free_ports(folder: Path) -> Iterator[int]:
+    """Ports of its own for each home, model and version, or the next ones that are free."""
+    first = int(hashlib.sha256(os.fsencode(folder)).hexdigest(), 16)
+    for step in range(len(_PORTS)):
+        port = _PORTS[(first + step) % len(_PORTS)]
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free = _binds(probe, port)
+        if free:
+            yield port
+    raise DeploymentError("find a free port", got=f"none in {_PORTS.start}..{_PORTS.stop - 1}")
+
+
+def _binds(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,45 @@
+"""What the model servers on this machine count, as a rollout reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sailplane.deployment.envoy.router import Router
+from sailplane.deployment.http_client import Reply, call
+from sailplane.deployment.prometheus import REWARDED, observations, reward
+from sailplane.deployment.token import authorization
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+from sailplane.serving.observations import Feedback, Observations
+
+
+class LocalSource:
+    """The `Source` of the model `name`: its servers' own metrics, so that what a shadow answers counts as well, and
+    what another version answered in place of one."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        self._home, self._router, self._name = home, Router(home), name
+        self._elsewhere: dict[tuple[int, str], Feedback] = {}
+
+    def observed(self, version: str) -> Observations:
+        ports = {of: port for (model, of), port in self._router.ports().items() if model == self._name}
+        if version not in ports:
+            return Observations()
+        reply = self._metrics(ports[version])
+        if reply.status != 200:
+            got = reply.body.decode(errors="replace") if reply.status == 0 else reply.status
+            raise ServiceError("read the metrics of", f"{self._name} {version}", got=got)
+        seen = observations(reply.body.decode(), version)
+        elsewhere = [self._fed_back(port, version) for of, port in ports.items() if of != version]
+        return replace(seen, feedback={REWARDED: sum(elsewhere, seen.feedback[REWARDED])})
+
+    def _fed_back(self, port: int, version: str) -> Feedback:
+        """To another version's server. Of one that does not answer now, what it had: without that its values would be
+        new ones as soon as it answers again."""
+        reply = self._metrics(port)
+        if reply.status == 200:
+            self._elsewhere[port, version] = reward(reply.body.decode(), version)
+        return self._elsewhere.get((port, version), Feedback())
+
+    def _metrics(self, port: int) -> Reply:
+        return call(port, "GET", "/metrics", headers=authorization(self._home))

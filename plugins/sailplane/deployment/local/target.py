@@ -1,0 +1,125 @@
+"""A model's versions on this machine: a supervised process each, behind the router."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from sailplane.deployment.envoy.router import NAME as ROUTER
+from sailplane.deployment.envoy.router import Router
+from sailplane.deployment.envoy.routes import LONGEST_BACK_OFF
+from sailplane.deployment.http_client import wait_until
+from sailplane.deployment.local.model_process import ModelProcess
+from sailplane.deployment.target import Progress, Split
+from sailplane.errors import DeploymentError, ModelError, ServiceError
+from sailplane.files import temporary_folder
+from sailplane.home import Home
+from sailplane.records import Model
+from sailplane.registry.models import fetch
+from sailplane.storage import Storage
+from sailplane.supervisor import Supervisor
+
+_MAKE_UP: Final = "Run `make up`, then clear this task."
+# A router that was killed is between two starts for a moment.
+_COMES: Final = {"RUNNING", "STARTING", "BACKOFF", "EXITED"}
+_ROUTED_SECONDS: Final = 10
+_DRAIN_SECONDS: Final = 35
+
+
+class LocalTarget:
+    """The `Target` of the model `name`."""
+
+    def __init__(self, home: Home, storage: Storage, name: str) -> None:
+        self.home, self.name = home, name
+        self._storage, self._supervisor, self._router = storage, Supervisor(home), Router(home)
+        self._processes: dict[str, ModelProcess] = {}
+        self._good: set[str] = set()
+
+    def check_services(self) -> None:
+        """Raises DeploymentError, with the remedy, if nothing can be served."""
+        try:
+            state = self._supervisor.states().get(ROUTER)
+        except ServiceError as error:
+            raise DeploymentError("deploy", self.name, got=error, remedy=_MAKE_UP) from error
+        if state is None or state.state not in _COMES:
+            raise DeploymentError("deploy", self.name, got="the router is not running", remedy=_MAKE_UP)
+        if not wait_until(self._router.running, seconds=_ROUTED_SECONDS):
+            raise DeploymentError("deploy", self.name, got="the router does not answer", remedy=self._see_router())
+
+    def prepare(self, model: Model) -> None:
+        process = self._process(model.version)
+        if not process.installed(model.digest):
+            with temporary_folder() as scratch:
+                bundle = fetch(self._storage, model, Path(scratch) / "bundle")
+                bundle.check()
+                process.install(bundle)
+
+    def begin(self, model: Model) -> None:
+        self.prepare(model)
+        self._process(model.version).begin()
+
+    def progress(self, version: str) -> Progress:
+        process = self._process(version)
+        found = process.progress()
+        if found.state != "ready":
+            # One that was good is started again by supervisord, however often.
+            again = found.state == "failed" and version in self._good
+            return Progress("starting", found.reason) if again else found
+        if version not in self._good:
+            try:
+                process.smoke_test()
+            except ModelError as error:
+                return Progress("failed", str(error))
+            self._router.add(self.name, version, process.port, process.grpc_port)
+            self._good.add(version)
+        if not self._router.healthy(self.name, version):
+            return Progress("starting", "the router does not find it healthy")
+        return found
+
+    def split(self) -> Split:
+        return self._router.splits().get(self.name, Split({}))
+
+    def move(self, split: Split) -> None:
+        self._router.split(self.name, split)
+        if not wait_until(lambda: self._router.routed(self.name) == self.split(), seconds=_ROUTED_SECONDS):
+            got = f"the router does not take {dict(split.weights)}"
+            raise DeploymentError("route", self.name, got=got, remedy=self._see_router())
+
+    def stop(self, version: str) -> None:
+        process = self._process(version)
+        wait_until(lambda: self._drained(version), seconds=_DRAIN_SECONDS)
+        # What it failed on, and is about to be sent to another version, is nobody's active request.
+        time.sleep(2 * LONGEST_BACK_OFF)
+        self._router.remove(self.name, version)
+        process.remove()
+        del self._processes[version]
+        self._good.discard(version)
+
+    def others(self, version: str) -> list[str]:
+        """The other versions of this model, served or left over."""
+        programs = [name for name in self._supervisor.programs() if name.rpartition("-")[0] == f"model-{self.name}"]
+        return [found for found in (name.rpartition("-")[2] for name in programs) if found != version]
+
+    def answers(self, version: str) -> bool:
+        """Whether it is that version that answers, on several connections in a row, because each of Envoy's workers
+        learns of a change by itself."""
+        return all(self._router.version_at(self.name) == version for _ in range(8))
+
+    def port(self, version: str) -> int:
+        """Of its server."""
+        return self._process(version).port
+
+    def log(self, version: str) -> str:
+        return self._process(version).log()
+
+    def _process(self, version: str) -> ModelProcess:
+        if version not in self._processes:
+            self._processes[version] = ModelProcess(self.home, self._supervisor, self.name, version)
+        return self._processes[version]
+
+    def _drained(self, version: str) -> bool:
+        return not self._router.running() or not self._router.active_requests(self.name, version)
+
+    def _see_router(self) -> str:
+        return f"See {self.home.logs}/{ROUTER}.log."

@@ -1,0 +1,72 @@
+"""What a check of a rollout has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sailplane.records import Record
+
+Outcome = Literal["passed", "failed", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckResult(Record):
+    """What a check has found so far.
+
+    :param count: of the new version's values
+    :param estimate: what is limited: a share, or the difference from the champion
+    :param low: it is at least that, with the confidence of the check, at every moment; of a comparison, which takes
+        its time, it is told where something is decided
+    :param high: and at most that
+    :param champion: the champion's share or mean, where there is a comparison
+    :param evidence: how far on the way to a failure at any moment, which is 1; below 0 it speaks for the version
+    :param p: at the end of the step it fails as well if this p-value is at most 0.75 of the level
+    :param outcome: undecided for as long as the step goes on; then passed, if `count` is enough, and there is too
+        little evidence
+    :param rule: what fails, in words
+    :param level: the probability of a mistake that this check may spend at this step
+    :param blocks: of time, of which the canary's answers were compared; None where an older release decided
+    :param waits: the step was too short for blocks, and independent requests would have failed
+    :param turns: with answers that vary as these do, about the estimate from which the check fails
+    """
+
+    check: str
+    count: int
+    estimate: float | None
+    limit: float
+    low: float | None = None
+    high: float | None = None
+    champion: float | None = None
+    evidence: float = 0.0
+    p: float = 1.0
+    outcome: Outcome = "undecided"
+    reason: str = ""
+    rule: str = ""
+    level: float | None = None
+    blocks: int | None = None
+    waits: bool = False
+    turns: float | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome == "failed"
+
+    def __str__(self) -> str:
+        """As `error rate against the champion: 0.0412 (0.0223 to 0.0633) of 480, expected at most 0.01`."""
+        if self.reason or self.estimate is None:
+            return f"{self.check}: {self.reason or 'nothing seen'}, expected at most {self.limit:g}"
+        bounds = [f"{bound:.4f}" for bound in (self.low, self.high) if bound is not None]
+        between = f" ({' to '.join(bounds)})" if bounds else ""
+        return f"{self.check}: {self.estimate:.4f}{between} of {self.count}, expected at most {self.limit:g}"
+
+    def explained(self) -> str:
+        """As `fails if ...; 41 blocks of time, level 0.0031; fails from about 0.0192`."""
+        if self.level is None:
+            return ""
+        if self.waits:
+            told = "the step is too short to tell a short disturbance from a worse version"
+            return f"{self.rule}; {self.blocks or 0} blocks of time: {told}"
+        turned = "would pass below" if self.failed else "would fail from"
+        turns = "" if self.turns is None else f"; {turned} about {self.turns:.4f} with answers that vary like these"
+        return f"{self.rule}; {self.blocks or 0} blocks of time, level {self.level:.2g}{turns}"

@@ -1,0 +1,179 @@
+"""The two tests of a rollout: a mean against a limit, and against the champion's.
+
+A check fails by the tests of blocks.py, which answers that depend on each other do not mislead. They need 60 s of
+answers. One may be looked at every second, and has a quarter of the level; the other one is looked at once, when the
+step is about to be passed, and finds less harm in the same time: it has the rest. Great harm, of 30% more than allowed,
+needs no blocks: of it the exact test of sequential.py is a part of the evidence as well. A step that ends before there
+are blocks, and that would fail by the exact test, waits for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from sailplane.deployment.rollout import blocks
+from sailplane.deployment.rollout.check_results import CheckResult
+from sailplane.deployment.rollout.sequential import Sample, difference, evidence_above, evidence_worse, interval
+from sailplane.serving.observations import Observations
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# A version that fails 30% more of its requests than it may is found out before there are blocks to compare.
+_GROSS: Final = 0.3
+# The part of that which is spent on great harm.
+_PART: Final = 0.25
+# The parts of a level that are for any moment, and for the end of the step.
+ANYTIME: Final = 0.25
+ONCE: Final = 1 - ANYTIME
+
+
+@dataclass(frozen=True)
+class Seen:
+    """At one step, of the new version and of the champion.
+
+    :param paired: both answered the same requests
+    :param over: it is time to decide
+    :param told: somebody asks how it stands
+    :param least: how many answers a check must see before the step is passed
+    :param blocks: of the same answers, as `blocks.table` gives them
+    :param elapsed: the part of the step's time
+    :param place: of the check's first quantity in the blocks
+    :param level: what a check may spend at this step
+    :param carried: by finding, what earlier steps left of their level
+    """
+
+    canary: Observations
+    champion: Observations
+    paired: bool = False
+    over: bool = False
+    told: bool = False
+    least: int = 1
+    blocks: NDArray[np.float64] = field(default_factory=lambda: blocks.table({}))
+    elapsed: float = 1.0
+    place: int = 0
+    sticky: bool = False
+    level: float = 0.05
+    carried: Mapping[str, float] = field(default_factory=dict)
+
+    def quantity(self, place: int = 0) -> NDArray[np.float64]:
+        return blocks.counts(self.blocks, self.place + place)
+
+    def level_of(self, check: str) -> float:
+        return self.level + self.carried.get(check, 0.0)
+
+    def decided(self, count: float) -> bool:
+        """Whether the step is over for a check that saw so many answers."""
+        return self.over and count >= self.least
+
+    def bounds_wanted(self, evidence: float, count: float) -> bool:
+        return self.told or evidence >= 1 or self.decided(count)
+
+    def shared(self, parts: int, place: int = 0) -> Seen:
+        """The view of one of `parts` findings of a check: that of the quantity at `place`."""
+        return replace(self, level=self.level / parts, place=self.place + place)
+
+
+def above(
+    name: str, sample: Sample, other: Sample, limit: float, seen: Seen, gross: float | None = None
+) -> CheckResult:
+    """A limit that the champion breaks in the same way is not the canary's fault: both must be so."""
+    found, against, level = seen.quantity(), other.count > 0, seen.level_of(name)
+    tested = blocks.above(found, limit)
+    compared = blocks.worse(found, 0.0) if against else tested
+
+    def exact(limit: float) -> float:
+        alone = evidence_above(sample, limit)
+        return min(alone, evidence_worse(sample, other, 0.0, paired=seen.paired)) if against else alone
+
+    gross = limit + _GROSS if gross is None else gross
+    sudden = exact(gross) if gross < min(1.0, sample.mean) else None
+    evidence = _both(min(tested.evidence, compared.evidence), sudden) / -math.log(ANYTIME * level)
+    low, high, turns = _bounds(tested, lambda: interval(sample, level), level, limit, seen, evidence, sample.count)
+    return CheckResult(
+        check=name,
+        count=int(sample.count),
+        estimate=sample.mean if sample.count else None,
+        limit=float(limit),
+        champion=other.mean if against else None,
+        evidence=evidence if sample.count else 0.0,
+        p=max(tested.p, compared.p),
+        rule="fails above the limit, if the champion is better in the same time",
+        level=level,
+        blocks=tested.blocks,
+        waits=sample.count >= seen.least and hasty(tested, lambda: exact(limit), level, seen),
+        low=low,
+        high=high,
+        turns=turns,
+    )
+
+
+def worse(
+    name: str, sample: Sample, other: Sample, tolerance: float, seen: Seen, variance: float | None = None
+) -> CheckResult:
+    """`variance`: of one value, if it is known and they are not all 0 or 1."""
+    both, level = bool(sample.count and other.count), seen.level_of(name)
+    tested = blocks.worse(seen.quantity(), tolerance, variance)
+
+    def exact(tolerance: float) -> float:
+        return evidence_worse(sample, other, tolerance, paired=seen.paired)
+
+    gross = other.mean + tolerance + _GROSS
+    # The first of them alone would take the champion's mean for known.
+    sudden = min(evidence_above(sample, gross), exact(tolerance)) if both and gross < min(1.0, sample.mean) else None
+    evidence = _both(tested.evidence, sudden) / -math.log(ANYTIME * level)
+    alone = partial(difference, sample, other, level, paired=seen.paired)
+    low, high, turns = _bounds(tested, alone, level, tolerance, seen, evidence, sample.count)
+    return CheckResult(
+        check=name,
+        # Without a champion's answers there is nothing to compare with.
+        count=int(sample.count) if both else 0,
+        estimate=sample.mean - other.mean if both else None,
+        limit=float(tolerance),
+        champion=other.mean if other.count else None,
+        evidence=evidence,
+        p=tested.p,
+        rule="fails if it is worse than the champion, in the same time, by more than the limit",
+        level=level,
+        blocks=tested.blocks,
+        waits=sample.count >= seen.least and hasty(tested, lambda: exact(tolerance), level, seen),
+        low=low,
+        high=high,
+        turns=turns,
+    )
+
+
+def hasty(tested: blocks.Tested, exact: Callable[[], float], level: float, seen: Seen) -> bool:
+    """Whether the step is over before there are blocks, and independent requests would be evidence enough."""
+    return seen.over and not tested.enough and exact() >= math.log(1 / level)
+
+
+def _both(by_blocks: float, sudden: float | None) -> float:
+    """The weighted mean of two e-processes is one; what is not `sudden` is taken for no evidence of it."""
+    slow = by_blocks + math.log(1 - _PART)
+    return slow if sudden is None else float(np.logaddexp(slow, sudden + math.log(_PART)))
+
+
+def _bounds(
+    tested: blocks.Tested,
+    exact: Callable[[], tuple[float, float]],
+    level: float,
+    limit: float,
+    seen: Seen,
+    evidence: float,
+    count: float,
+) -> tuple[float | None, float | None, float | None]:
+    """The bounds of the mean, and the mean from which on it fails; without blocks as if requests were
+    independent of each other. It takes its time, so it is told where something is decided, or somebody asks."""
+    if not seen.bounds_wanted(evidence, count):
+        return None, None, None
+    reach = tested.reach((ONCE if seen.over else ANYTIME) * level, once=seen.over)
+    if reach is None:
+        return *exact(), None
+    return tested.mean - reach, tested.mean + reach, limit + reach

@@ -1,0 +1,204 @@
+"""What a rollout does next. Pure: a state and what was seen in, a state and actions out.
+
+    starting -> shadowing -> baking 0 -> baking 1 -> ... -> promoting -> succeeded
+        \\___________\\____________\\___________\\_ rolling back -> failed
+
+No way leads back, so nothing is done twice. Every action may be repeated: who finds a state of which the actions were
+not confirmed does them all again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from sailplane.deployment.rollout.blocks import longer, table
+from sailplane.deployment.rollout.check_results import CheckResult
+from sailplane.deployment.rollout.checks import carried, concluded, judge, quantities
+from sailplane.deployment.rollout.comparisons import Seen
+from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.state import WATCHED, State, Subject, split
+from sailplane.deployment.target import Progress, Split
+from sailplane.serving.observations import Observations
+
+# What passes while nobody looks is not watched, and a clock that is set forward ends no step.
+LONGEST_GAP: Final = 5.0
+# How long a version with traffic may be away: it may be started anew meanwhile.
+AWAY_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Have the version started."""
+
+
+@dataclass(frozen=True)
+class Move:
+    to: Split
+
+
+@dataclass(frozen=True)
+class Promote:
+    """It is the champion, and the one before it the previous one."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    version: str
+
+
+Action = Begin | Move | Promote | Stop
+
+
+def advance(
+    plan: Rollout,
+    subject: Subject,
+    state: State,
+    progress: Progress,
+    observed: Mapping[str, Observations],
+    now: float,
+) -> tuple[State, tuple[CheckResult, ...]]:
+    """The state after a look at `now`, and what the checks found. `observed`: totals by version, where it is watched.
+
+    Clocks may jump: what counts is the time that passed between two looks, and at most `LONGEST_GAP` of that.
+    """
+    gap = min(max(now - state.looked, 0.0), LONGEST_GAP) if state.looked is not None else 0.0
+    state = replace(state, looked=now)
+    if state.phase in ("promoting", "rolling back"):
+        ends: State = state.entering("succeeded" if state.phase == "promoting" else "failed")
+        return (ends if state.applied else state), ()
+    if state.ended or not state.applied:
+        return state, ()
+    if progress.state == "failed":
+        return failing(state, f"the version does not run: {progress.reason}"), ()
+    if state.phase == "starting":
+        return _started(plan, subject, state, progress, gap), ()
+    if progress.state != "ready":
+        missed = state.missed + gap
+        away = f"the version is not ready for {AWAY_SECONDS:g} s: {progress.reason or 'no reason is known'}"
+        return (failing(state, away) if missed > AWAY_SECONDS else replace(state, missed=missed)), ()
+    return _watched(plan, _counted(plan, subject, state, observed, gap))
+
+
+def failing(state: State, reason: str) -> State:
+    """On the way back."""
+    return state.entering("rolling back", state.step, reason)
+
+
+def actions(plan: Rollout, subject: Subject, state: State, found: Split) -> tuple[Action, ...]:
+    """What is to be done in that state, in order, while the traffic is split as `found`."""
+    wanted = split(plan, subject, state)
+    move = (Move(wanted),) if wanted is not None and not _same(wanted, found) else ()
+    if state.phase in WATCHED:
+        return move
+    if state.ended or state.applied:
+        return ()
+    match state.phase:
+        case "starting":
+            return (Begin(),)
+        case "promoting":
+            others = sorted({*found.weights, *([subject.champion] if subject.champion else [])} - {subject.version})
+            return (*move, Promote(), *(Stop(other) for other in others))
+        case _:
+            # Of a version that serves already, and was to be rolled out, nothing is taken away.
+            return (*move, *([] if subject.version == subject.champion else [Stop(subject.version)]))
+
+
+def findings(plan: Rollout, state: State) -> tuple[CheckResult, ...]:
+    """What the checks say in the middle of a step; empty where nothing is checked."""
+    if state.phase not in WATCHED:
+        return ()
+    return judge(plan, replace(_seen(plan, state), told=True), over=False)
+
+
+def least_seconds_left(plan: Rollout, state: State) -> float | None:
+    """Until the promotion, if no step is extended; None where no step is watched."""
+    if state.phase not in WATCHED:
+        return None
+    shadowing = state.phase == "shadowing"
+    now = plan.shadow_seconds if shadowing else plan.bake_seconds
+    later = len(plan.steps) - 1 - (0 if shadowing else state.step + 1)
+    return max(0.0, now - state.watched) + later * plan.bake_seconds
+
+
+def _same(wanted: Split, found: Split) -> bool:
+    has = {version: weight for version, weight in found.weights.items() if weight}
+    wants = {version: weight for version, weight in wanted.weights.items() if weight}
+    return (wants, wanted.shadow, wanted.sticky) == (has, found.shadow, found.sticky)
+
+
+def _started(plan: Rollout, subject: Subject, state: State, progress: Progress, gap: float) -> State:
+    if progress.state == "ready":
+        if subject.champion in (None, subject.version):
+            return state.entering("promoting")
+        return state.entering("shadowing") if plan.shadow is not None else _at(plan, state, 0)
+    watched = state.watched + gap
+    if watched > plan.start_seconds:
+        told = f"the version is not ready within {plan.start}: {progress.reason or 'no reason is known'}"
+        return failing(state, told)
+    return replace(state, watched=watched)
+
+
+def _at(plan: Rollout, state: State, step: int) -> State:
+    return state.entering("promoting") if plan.steps[step] == 100 else state.entering("baking", step)
+
+
+def _counted(plan: Rollout, subject: Subject, state: State, observed: Mapping[str, Observations], gap: float) -> State:
+    first = state.canary.last is None
+    canary = state.canary.read(observed.get(subject.version, Observations()))
+    champion = state.champion.read(observed.get(subject.champion or "", Observations()))
+    before = quantities(plan, state.canary.seen, state.champion.seen)
+    after = quantities(plan, canary.seen, champion.seen)
+    added = [max(new - old, 0.0) for old, new in zip(before, after, strict=True)]
+    return replace(
+        state,
+        watched=0.0 if first else state.watched + gap,
+        missed=0.0,
+        canary=canary,
+        champion=champion,
+        blocks=state.blocks if first or not added else longer(state.blocks, gap, added),
+    )
+
+
+def _seen(plan: Rollout, state: State) -> Seen:
+    paired = state.phase == "shadowing"
+    least = plan.shadow_seconds if paired else plan.bake_seconds
+    elapsed = min(state.watched / least, 1.0) if least else 1.0
+    return Seen(
+        state.canary.seen,
+        state.champion.seen,
+        paired=paired,
+        blocks=table(state.blocks),
+        elapsed=elapsed,
+        carried=state.carried,
+    )
+
+
+def _watched(plan: Rollout, state: State) -> tuple[State, tuple[CheckResult, ...]]:
+    shadowing = state.phase == "shadowing"
+    least = plan.shadow_seconds if shadowing else plan.bake_seconds
+    over = state.watched >= least
+    found = judge(plan, _seen(plan, state), over=over)
+    if passed := over and all(finding.outcome == "passed" for finding in found):
+        found = concluded(found)
+    if failed := [str(finding) for finding in found if finding.failed]:
+        return failing(state, "; ".join(failed)), found
+    if not over:
+        return state, found
+    if passed:
+        return _passed(plan, state, found), found
+    if state.watched < least + plan.extend_seconds:
+        return state, found
+    if short := [str(finding) for finding in found if finding.waits]:
+        return failing(state, "; ".join(short)), found
+    if plan.too_few == "pass":
+        return _passed(plan, state, found), found
+    few = [f"{finding.check}: {finding.count}" for finding in found if finding.outcome == "undecided"]
+    told = f"not enough requests within {plan.extend} more: {'; '.join(few)}, expected {plan.min_requests}"
+    return failing(state, told), found
+
+
+def _passed(plan: Rollout, state: State, found: tuple[CheckResult, ...]) -> State:
+    state = replace(state, carried={**state.carried, **carried(found)})
+    return _at(plan, state, 0 if state.phase == "shadowing" else state.step + 1)

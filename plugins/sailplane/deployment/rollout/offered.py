@@ -1,0 +1,99 @@
+"""The baseline that a verdict offers, deployed by a person."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.repository import refuse_while_active
+from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
+from sailplane.errors import DeploymentError, ModelError
+from sailplane.evaluation import history
+from sailplane.evaluation.history import Judged
+from sailplane.evaluation.outdated import outdated
+from sailplane.ledger import Ledger
+from sailplane.records import Approval, Model, Offer
+from sailplane.registry.models import alias, register
+from sailplane.storage import Storage
+
+_POLL_SECONDS: Final = 0.2
+
+
+def deploy(serving: ModelEndpoint, storage: Storage, by: str, dag_run: str | None = None) -> Model:
+    """Registers the baseline that the verdict of the DAG run offers, by default the model's newest verdict, and gives
+    it all the traffic at once. Returns its version. The person's decision is kept with the verdict and the version, and
+    lifts a hold. A second call goes on where a killed one stopped.
+
+    Raises ModelError if there is no offer, or it does not stand any more, or its bundle is gone or damaged;
+    DeploymentError while a rollout is on its way, or if the baseline does not start: what serves stays.
+    """
+    ledger, name = serving.ledger, serving.name
+    judged = _judged(ledger, name, dag_run)
+    offer = _standing(ledger, judged)
+    turn = _turn(ledger, offer, by)
+    approval = Approval(approved=True, by=by, note=f"`{offer.command}`", at=datetime.now(UTC))
+    accepted = offer.answered(approval)
+    evaluation = accepted.evaluation
+    model = register(ledger, storage, evaluation.run, evaluation.metrics["challenger"], evaluation)
+    if not turn and serves(ledger, offer):
+        return model
+    serving.begin(AT_ONCE, model, by, turn or approval.at.isoformat(), approval=approval)
+    state = serving.finish(model.version, poll_seconds=_POLL_SECONDS)
+    if state.phase == "failed":
+        raise DeploymentError("deploy", f"{name} {model.version}", got=state.reason)
+    history.amend(ledger, judged.dag, judged.dag_run, replace(judged.evaluation, offer=accepted), storage)
+    return model
+
+
+def serves(ledger: Ledger, offer: Offer) -> bool:
+    """Whether the offered baseline is the champion."""
+    champion = alias(ledger, offer.evaluation.model, "champion")
+    return champion is not None and champion.version == offer.version
+
+
+def withdrawn(ledger: Ledger, judged: Judged) -> str | None:
+    """Why the offer of the verdict does not stand, with the remedy; None if it does."""
+    offer = judged.evaluation.offer
+    if offer is None:
+        return "its verdict offers no baseline"
+    if judged.kind == "backfill":
+        return "it is a backfill, which never changes what is served"
+    approval = offer.evaluation.approval
+    if approval is not None and approval.by_person and not approval.approved:
+        return f"its baseline was {approval}. Clear `approve` to ask again"
+    return None if serves(ledger, offer) else outdated(ledger, offer.evaluation)
+
+
+def tell(model: Model) -> None:
+    sys.stdout.write(f"{model.name}: {model.version} serves, the baseline of the run {model.run}\n")
+
+
+def _judged(ledger: Ledger, name: str, dag_run: str | None) -> Judged:
+    found = history.find(ledger, name, dag_run)
+    if found is None:
+        got = f"no run {dag_run} has judged it" if dag_run else "no run has judged it"
+        remedy = "`sailplane status` lists the models that were rejected, with their runs."
+        raise ModelError("deploy the baseline of", name, got=got, remedy=remedy)
+    return found
+
+
+def _standing(ledger: Ledger, judged: Judged) -> Offer:
+    offer, why = judged.evaluation.offer, withdrawn(ledger, judged)
+    if offer is None or why:
+        got = f"run {judged.dag_run} of {judged.dag}: {why}"
+        raise ModelError("deploy the baseline of", judged.evaluation.model, got=got)
+    return offer
+
+
+def _turn(ledger: Ledger, offer: Offer, by: str) -> str:
+    """The turn of this person's interrupted deployment, else empty. Raises DeploymentError while another rollout is on
+    its way: nothing is registered then."""
+    name = offer.evaluation.model
+    entry = records.active(ledger, name)
+    if entry and (entry.subject.owner, entry.subject.version, entry.subject.back) == (by, offer.version, False):
+        return entry.subject.turn
+    refuse_while_active(ledger, name)
+    return ""

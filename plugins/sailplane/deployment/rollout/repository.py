@@ -1,0 +1,253 @@
+"""Rollouts on the ledger: a row each with the plan and the state, a row each decision with what it was made on.
+
+One driver at a time holds a rollout, by a lease; and whatever it writes is written only while the row is as it read it.
+So of two that meet, one finds out that it lost, before it does anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import sqlalchemy as sa
+
+from sailplane.deployment.kubernetes.recorded import record_within
+from sailplane.deployment.rollout.check_results import CheckResult
+from sailplane.deployment.rollout.engine import failing
+from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.records import Entry, active_within, entry_of, find_within, named, row_of
+from sailplane.deployment.rollout.state import CLOSING, State, Subject, split
+from sailplane.errors import ConflictError, DeploymentError
+from sailplane.ledger import Ledger, persistent
+from sailplane.ledger.tables import deployments, rollout_decisions, rollouts
+from sailplane.records import Approval, Deployment
+from sailplane.registry import aliases, holds
+from sailplane.registry.models import promote_within
+
+CHECKS: Final = "the checks of its rollout"
+# A driver that died is followed by another one after that.
+LEASE_SECONDS: Final = 15.0
+
+
+@persistent
+def begin(
+    ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = None, approval: Approval | None = None
+) -> Entry:
+    """The version's rollout, new, or where it is if it is that one. A new one lifts a hold if a person approved it.
+
+    Raises DeploymentError while another one of the same model is on its way, HeldError while the model is held.
+    """
+    now = time.time() if now is None else now
+    with ledger.begin() as connection:
+        other = active_within(connection, subject.name)
+        if other is not None and _whose(other.subject) != _whose(subject):
+            _refuse(other, f"roll out {subject.name} {subject.version}")
+        found = find_within(connection, subject.name, subject.version)
+        if found is not None and _whose(found.subject) == _whose(subject):
+            return found
+        if not subject.back:
+            holds.pass_within(connection, subject.name, subject.version, approval)
+        entry = Entry(subject, plan, State(), revision=0, attempt=found.attempt + 1 if found else 1)
+        connection.execute(sa.delete(rollouts).where(_key(subject)))
+        connection.execute(sa.insert(rollouts).values(**row_of(entry), started=now, changed=now))
+        _decide(connection, entry, "", now, subject.owner, ())
+    return entry
+
+
+@persistent
+def refuse_while_active(ledger: Ledger, name: str) -> None:
+    """Raises DeploymentError while a rollout of the model is on its way."""
+    with ledger.begin() as connection:
+        refuse_while_active_within(connection, name)
+
+
+def refuse_while_active_within(connection: sa.Connection, name: str) -> None:
+    """`refuse_while_active` as a part of a transaction."""
+    _refuse(active_within(connection, name), f"deploy {name}")
+
+
+@persistent
+def take(ledger: Ledger, name: str, version: str, driver: str, now: float) -> Entry | None:
+    """Holds the rollout for the driver, and gives it as it is; None while another driver holds it."""
+    with ledger.begin() as connection:
+        row = connection.execute(sa.select(rollouts).where(named(name, version))).one_or_none()
+        if row is None:
+            raise DeploymentError("find the rollout of", f"{name} {version}", got="there is none")
+        # A lease that is longer than any is of a clock that was set back.
+        if row.driver not in ("", driver) and 0 < row.lease_until - now <= LEASE_SECONDS:
+            return None
+        lease = {"driver": driver, "lease_until": now + LEASE_SECONDS, "revision": row.revision + 1}
+        connection.execute(sa.update(rollouts).where(named(name, version)).values(**lease))
+        return replace(entry_of(row), revision=row.revision + 1, lease_until=now + LEASE_SECONDS)
+
+
+@persistent
+def renew(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
+    """Raises ConflictError unless the driver still holds the rollout, and nobody changed it."""
+    with ledger.begin() as connection:
+        _check(connection, entry, driver)
+        lease = sa.update(rollouts).where(_key(entry.subject)).values(lease_until=now + LEASE_SECONDS)
+        connection.execute(lease)
+
+
+@persistent
+def release(ledger: Ledger, name: str, version: str, driver: str) -> None:
+    """For the next driver, at once."""
+    mine = sa.and_(named(name, version), rollouts.c.driver == driver)
+    with ledger.begin() as connection:
+        connection.execute(sa.update(rollouts).where(mine).values(driver="", lease_until=0.0))
+
+
+@persistent
+def keep(
+    ledger: Ledger, entry: Entry, driver: str, state: State, now: float, findings: Iterable[CheckResult] = ()
+) -> Entry:
+    """The new state, and if it is another stage, the decision. Raises ConflictError."""
+    found = tuple(findings)
+    with ledger.begin() as connection:
+        _check(connection, entry, driver)
+        if state.phase == "rolling back" and any(finding.failed for finding in found):
+            _mark(connection, entry.subject, CHECKS, now)
+        return _keep(connection, entry, state, now, driver, found)
+
+
+@persistent
+def promote(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
+    """The aliases and what is recorded as served, in one transaction; of a rollback also which version was rolled back,
+    and the hold. Raises ConflictError."""
+    subject = entry.subject
+    with ledger.begin() as connection:
+        _check(connection, entry, driver)
+        before = aliases.aliases_of(connection, subject.name).get(aliases.CHAMPION)
+        promote_within(connection, subject.name, subject.version)
+        if subject.back:
+            _went_back(connection, subject, before or subject.champion, now)
+        _deployed(connection, subject, subject.version, {subject.version: 100}, now)
+
+
+@persistent
+def abort(
+    ledger: Ledger, name: str, reason: str, by: str, now: float | None = None, *, only: Subject | None = None
+) -> Entry | None:
+    """Of the model's rollout that has not ended: it goes back, unless it does already, or is being promoted. Its driver
+    loses it, so that whoever asked may go on at once. None if there is none, or it is another one than `only`."""
+    with ledger.begin() as connection:
+        entry = active_within(connection, name)
+        if entry is None or (only is not None and _whose(only) != _whose(entry.subject)):
+            return None
+        return _abort(connection, entry, reason, by, time.time() if now is None else now)
+
+
+@persistent
+def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | None = None) -> Entry | None:
+    """`abort` by a person: the version on its way counts as rolled back, and with `hold` nothing else is deployed."""
+    now = time.time() if now is None else now
+    with ledger.begin() as connection:
+        entry = active_within(connection, name)
+        if entry is None:
+            return None
+        subject = entry.subject
+        # A rollback that somebody left on its way says nothing against the version that it was to go to.
+        if entry.state.phase != "promoting" and not subject.back:
+            _mark(connection, subject, by, now)
+            if hold:
+                held = holds.Hold(name, time.time(), by, version=subject.version, serves=subject.champion)
+                holds.hold_within(connection, held)
+        return _abort(connection, entry, f"rolled back by {by}", by, now)
+
+
+def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> None:
+    """Ends the model's rollout on this machine as it is: nobody goes on with it. For a ledger that is behind."""
+    entry = active_within(connection, name)
+    if entry is not None and entry.subject.place is None:
+        free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
+        connection.execute(free)
+        _keep(connection, entry, entry.state.entering("failed", reason=reason), time.time(), by, ())
+
+
+def _abort(connection: sa.Connection, entry: Entry, reason: str, by: str, now: float) -> Entry:
+    if entry.state.phase in CLOSING:
+        return entry
+    free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
+    connection.execute(free)
+    return _keep(connection, entry, failing(entry.state, reason), now, by, ())
+
+
+def _mark(connection: sa.Connection, subject: Subject, by: str, now: float) -> None:
+    # What served before the rollout of the same version serves after it.
+    if subject.version != subject.champion:
+        aliases.mark(connection, subject.name, subject.version, by, now)
+
+
+def _went_back(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
+    """To go to a version that was rolled back takes that rollback back: it says nothing against the version before."""
+    wanted = aliases.unmark(connection, subject.name, subject.version)
+    left = before if before != subject.version else None
+    if left and not wanted:
+        aliases.mark(connection, subject.name, left, subject.owner, now)
+    if subject.hold and (left or holds.find_within(connection, subject.name) is None):
+        version = left or subject.version
+        held = holds.Hold(subject.name, time.time(), subject.owner, version=version, serves=subject.version)
+        holds.hold_within(connection, held)
+
+
+def _keep(
+    connection: sa.Connection, entry: Entry, state: State, now: float, by: str, findings: Iterable[CheckResult]
+) -> Entry:
+    kept = replace(entry, state=state, revision=entry.revision + 1)
+    values = {"state": state.to_dict(), "phase": state.phase, "revision": kept.revision, "changed": now}
+    connection.execute(sa.update(rollouts).where(_key(entry.subject)).values(**values))
+    if state.stage != entry.state.stage:
+        _decide(connection, kept, entry.state.stage, now, by, findings)
+        wanted = split(entry.plan, entry.subject, state)
+        if entry.subject.champion and wanted is not None and state.phase not in ("promoting", "succeeded"):
+            _deployed(connection, entry.subject, entry.subject.champion, wanted.weights, now)
+    return kept
+
+
+def _check(connection: sa.Connection, entry: Entry, driver: str) -> None:
+    """Of a lease that is over the rollout is still the driver's, as long as nobody took it."""
+    query = sa.select(rollouts.c.driver, rollouts.c.revision).where(_key(entry.subject))
+    row = connection.execute(query).one_or_none()
+    if row is None or tuple(row) != (driver, entry.revision):
+        raise ConflictError("go on with the rollout of", entry.subject.name, got="another one goes on with it")
+
+
+def _refuse(other: Entry | None, doing: str) -> None:
+    if other is not None:
+        raise DeploymentError(
+            doing,
+            got=f"{other.subject.version} is on its way ({other.state.stage}), begun by {other.subject.owner}",
+            remedy=f"Wait for it, or end it: `sailplane rollback {other.subject.name}`.",
+        )
+
+
+def _decide(
+    connection: sa.Connection, entry: Entry, before: str, now: float, by: str, findings: Iterable[CheckResult]
+) -> None:
+    values = {"name": entry.subject.name, "version": entry.subject.version, "attempt": entry.attempt, "time": now}
+    values |= {"before": before, "after": entry.state.stage, "reason": entry.state.reason, "by": by}
+    found = [finding.to_dict() for finding in findings]
+    connection.execute(sa.insert(rollout_decisions).values(**values, findings=found))
+
+
+def _deployed(
+    connection: sa.Connection, subject: Subject, version: str, weights: Mapping[str, int], now: float
+) -> None:
+    served = Deployment(name=subject.name, version=version, weights=dict(weights), endpoint=subject.endpoint)
+    if subject.place is not None:
+        record_within(connection, subject.place, served, now)
+        return
+    connection.execute(sa.delete(deployments).where(deployments.c.name == subject.name))
+    row = {"name": subject.name, "record": served.to_dict(), "changed": now}
+    connection.execute(sa.insert(deployments).values(**row))
+
+
+def _whose(subject: Subject) -> tuple[str, ...]:
+    return subject.version, subject.owner, subject.turn
+
+
+def _key(subject: Subject) -> sa.ColumnElement[bool]:
+    return named(subject.name, subject.version)

@@ -1,0 +1,111 @@
+"""Back to the version before, at a person's word."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from sailplane.deployment.http_client import wait_until
+from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.recorded import latest
+from sailplane.deployment.rollout import records, repository
+from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.deployment.rollout.state import ENDED, State
+from sailplane.errors import DeploymentError, ModelError, ServiceError
+from sailplane.ledger import Ledger
+from sailplane.records import Model
+from sailplane.registry import holds
+from sailplane.registry.aliases import CHAMPION, PREVIOUS
+from sailplane.registry.models import Version, alias, find, versions
+
+_POLL_SECONDS: Final = 0.2
+# A triggerer looks each second; one that was killed is back within that.
+TRIGGERER_SECONDS: Final = 60.0
+
+
+def roll_back(serving: ModelEndpoint, by: str, *, to: str | None = None, hold: bool = True) -> str:
+    """Which version serves then. It is recorded with who asked for it and when, like every rollout. With `hold` no task
+    deploys the model after it, until a person releases it or approves a model.
+
+    Without `to`, a rollout that is on its way ends with the champion that it began with; where there is none, the
+    version before the champion takes its place: of those that served and were never rolled back, the one that served
+    last. Raises ModelError if there is no such version, DeploymentError if it does not start: what serves stays.
+    """
+    ended = repository.roll_back(serving.ledger, serving.name, by, hold=hold)
+    if ended is not None:
+        state = serving.finish(ended.subject.version, poll_seconds=_POLL_SECONDS)
+        _tell(serving.name, ended.subject.version, state)
+        # An interrupted rollback has gone back if it was promoted; a task's rollout, if it was not.
+        if to is None and (state.phase == "succeeded") == ended.subject.back:
+            return _serves(serving, hold=hold)
+    model = _before(serving) if to is None else find(serving.ledger, f"{serving.name}@{to}")
+    serving.begin_back(model, by, hold=hold)
+    state = serving.finish(model.version, poll_seconds=_POLL_SECONDS)
+    if state.phase == "failed":
+        raise DeploymentError("roll back", f"{model.name} to {model.version}", got=state.reason)
+    return _serves(serving, hold=hold)
+
+
+def place_of(ledger: Ledger, name: str) -> Place | None:
+    """Where on a cluster its rollout is, else where it was changed last; None on this machine."""
+    if (entry := records.active(ledger, name)) is not None:
+        return entry.subject.place
+    there = latest(ledger, name)
+    return there.place if there else None
+
+
+def leave_to_driver(ledger: Ledger, name: str, by: str, *, hold: bool = True) -> bool:
+    """Where only the driver of a rollout knows the way: it looks at the ledger each second, and goes back. False if no
+    rollout is on its way, or it was promoted at this moment. Raises ServiceError where no driver comes."""
+    ended = repository.roll_back(ledger, name, by, hold=hold)
+    if ended is None:
+        return False
+    version = ended.subject.version
+
+    def state() -> State:
+        entry = records.find(ledger, name, version)
+        return entry.state if entry else State(phase="failed")
+
+    if not wait_until(lambda: state().phase in ENDED, seconds=TRIGGERER_SECONDS, every=_POLL_SECONDS):
+        got, remedy = f"it is still {state().phase}", "Start Airflow's triggerer, which goes on with it."
+        raise ServiceError("roll back", f"{name} {version}", got=got, remedy=remedy)
+    _tell(name, version, state())
+    if hold:
+        _tell_hold(ledger, name)
+    return state().phase == "failed"
+
+
+def _before(serving: ModelEndpoint) -> Model:
+    model = alias(serving.ledger, serving.name, PREVIOUS)
+    if model is None:
+        bad = [one for one in versions(serving.ledger, serving.name) if one.rolled_back and CHAMPION not in one.aliases]
+        got = "no version served before this one"
+        if bad:
+            got = f"no version is left that was not rolled back: {_listed(bad)}"
+        remedy = f"`sailplane models list` shows what there is; `sailplane rollback {serving.name} --to VERSION`."
+        raise ModelError("roll back", serving.name, got=got, remedy=remedy)
+    return model
+
+
+def _listed(bad: Sequence[Version]) -> str:
+    return ", ".join(f"{one.model.version} was {one.rolled_back}" for one in bad)
+
+
+def _serves(serving: ModelEndpoint, *, hold: bool) -> str:
+    version = serving.champion() or "no version"
+    where = f" at {serving.place}" if serving.place else ""
+    sys.stdout.write(f"{serving.name}: {version} serves{where}\n")
+    if hold:
+        _tell_hold(serving.ledger, serving.name)
+    return version
+
+
+def _tell_hold(ledger: Ledger, name: str) -> None:
+    held = holds.find(ledger, name)
+    if held is not None:
+        sys.stdout.write(f"{held.told}\n")
+
+
+def _tell(name: str, version: str, state: State) -> None:
+    sys.stdout.write(f"{name} {version}: {state.phase}, {state.reason or 'it was the champion already'}\n")

@@ -1,0 +1,41 @@
+"""Which services and models are not at work yet, and why."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from sailplane.deployment.envoy.router import Router
+from sailplane.home import Home
+from sailplane.services.airflow_api import AirflowApi
+from sailplane.supervisor import ProgramState
+
+# The names of Airflow's health report, and the programs that they speak of.
+COMPONENTS = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
+
+
+def unhealthy(states: dict[str, ProgramState], api: AirflowApi) -> dict[str, str]:
+    """What each program that is not at work is doing."""
+    waiting = {name: state.state.lower() for name, state in states.items() if state.state != "RUNNING"}
+    health = api.health()
+    if health is None:
+        return {"api-server": "starting", **waiting}
+    for component, name in COMPONENTS.items():
+        if name in states and not _beats(health.get(component) or {}, component, states[name]):
+            waiting.setdefault(name, "starting")
+    return waiting
+
+
+def starting_models(home: Home) -> dict[str, str]:
+    """Those with traffic: another token has had them restarted, say."""
+    router = Router(home)
+    silent = {model: versions for model, versions in router.weights().items() if router.version_at(model) is None}
+    return {f"model-{model}-{version}": "starting" for model, versions in silent.items() for version in versions}
+
+
+def _beats(report: dict[str, str | None], component: str, state: ProgramState) -> bool:
+    # For 30 s after a crash the report still shows the earlier life's last heartbeat.
+    beat = report.get(f"latest_{component}_heartbeat")
+    if report.get("status") != "healthy" or not beat:
+        return False
+    return datetime.fromisoformat(beat).timestamp() >= time.time() - state.seconds

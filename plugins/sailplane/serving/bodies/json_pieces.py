@@ -1,0 +1,139 @@
+"""JSON of many megabytes in pieces: a tree of Python's objects takes up to twenty times the memory of its text, and
+while it is built no other thread runs.
+
+msgspec checks the whole text, and says where each value of an object lies without reading it; the elements of a long
+array are then read some at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from sailplane.bundles.columns import shown
+from sailplane.errors import RequestError
+from sailplane.serving.bodies.json import parsed
+
+Buffer = bytes | bytearray | memoryview
+T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
+# Bytes of a message without its rows, and of one piece of the rows.
+LONGEST: Final = 2**20
+# Characters of an error.
+_LONGEST_TOLD: Final = 200
+_STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
+_FLAT: Final = rb'[\[{](?:[^\[\]{}"]++|' + _STRING + rb")*+[\]}]"
+# A scalar, or a list or object of scalars. The quantifiers are possessive: no text makes it look twice.
+_ELEMENT: Final = rb"\s*+(?:" + _FLAT + rb"|" + _STRING + rb'|[^\s\[\]{},"]++)\s*+'
+_WITH_COMMA: Final = _ELEMENT + b","
+_LAST_TOO: Final = _ELEMENT + rb"(?:,|\Z)"
+
+
+def members(
+    text: Buffer, names: tuple[str, ...], which: str = "request", *, only: str | None = None
+) -> dict[str, memoryview]:
+    """The values with these names in an object, each as it is written. The rest is skipped; with `only`, which says
+    what is expected, it is refused. Raises RequestError for a text that is no object in JSON."""
+    found = located(text, _object(names, strict=only is not None), which, only)
+    given = ((name, getattr(found, name)) for name in names)
+    return {name: memoryview(value) for name, value in given if value is not msgspec.UNSET}
+
+
+@cache
+def _object(names: tuple[str, ...], *, strict: bool) -> type[msgspec.Struct]:
+    fields = [(name, msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for name in names]
+    return msgspec.defstruct("Object", fields, forbid_unknown_fields=strict)
+
+
+def first_of(text: Buffer, kind: type[S], most: int, which: str) -> list[S]:
+    """Up to `most` elements of an array. The rest is skipped."""
+    found = located(text, _array(kind, most), which)
+    given = (getattr(found, name) for name in found.__struct_fields__)
+    return [one for one in given if one is not msgspec.UNSET]
+
+
+@cache
+def _array(kind: type[msgspec.Struct], most: int) -> type[msgspec.Struct]:
+    fields = [(f"number_{place}", kind | msgspec.UnsetType, msgspec.UNSET) for place in range(most)]
+    return msgspec.defstruct("Array", fields, array_like=True)
+
+
+def located(text: Buffer, kind: type[T], which: str = "request", expected: str | None = None) -> T:
+    try:
+        return _located(text, kind, which, expected)
+    except RecursionError as error:
+        raise RequestError("read request", got="no valid JSON: it is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        remedy = "NaN and Infinity are none."
+        raise RequestError("read request", got=f"no valid JSON: {_plain(error)}", remedy=remedy) from error
+
+
+def _located(text: Buffer, kind: type[T], which: str, expected: str | None) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError as error:
+        # It looks no further than the first value that is of another type.
+        msgspec.json.decode(text, type=msgspec.Raw)
+        got, remedy = str(error)[:_LONGEST_TOLD], "See /openapi.json for what is expected."
+        raise RequestError("read", which, got=got, expected=expected, remedy=remedy) from error
+
+
+def whole(text: memoryview, which: str) -> Any:
+    """A value that is short; RequestError, a 413, for a long one."""
+    if len(text) > LONGEST:
+        got, limit = f"{len(text)} bytes", f"at most {LONGEST} bytes beside the rows"
+        raise RequestError("read", which, status=413, got=got, expected=limit)
+    return parsed(text)
+
+
+def is_array(text: memoryview) -> bool:
+    return bytes(text[:1]) == b"["
+
+
+def is_object(text: memoryview) -> bool:
+    return bytes(text[:1]) == b"{"
+
+
+def elements(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
+    """Cuts an array that is valid JSON into pieces of up to `most` elements. Raises RequestError for an element that
+    nests deeper than a row does, or has more than LONGEST bytes."""
+    inside, place, count = text[1:-1], 0, 0
+    if not bytes(inside[:64]).strip() and not bytes(inside).strip():
+        return
+    while place < len(inside):
+        end = _end(inside, place, most, f"{which}, number {count}")
+        piece = bytes(inside[place:end]).rstrip().removesuffix(b",")
+        read = parsed(b"[" + piece + b"]")
+        place, count = end, count + len(read)
+        yield read
+
+
+def _end(text: memoryview, place: int, most: int, which: str) -> int:
+    """The end of the next piece, which has fewer elements if they are long. At most LONGEST bytes are read: long
+    elements would otherwise be read again for each piece."""
+    limit = place + LONGEST
+    found = _some(_WITH_COMMA if limit < len(text) else _LAST_TOO, most).match(text, place, limit)
+    if found is None:
+        raise _refused(text, place, which)
+    return found.end()
+
+
+def _refused(text: memoryview, place: int, which: str) -> RequestError:
+    found = _some(_LAST_TOO, 1).match(text, place)
+    if found is None:
+        start = bytes(text[place : place + 60]).decode(errors="replace")
+        return RequestError("read", which, got=f"lists or objects within {shown(start)}", expected="plain values")
+    size = found.end() - place
+    return RequestError("read", which, status=413, got=f"{size} bytes", expected=f"at most {LONGEST} bytes")
+
+
+@cache
+def _some(element: bytes, most: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:" + element + rb"){1,%d}+" % most, re.DOTALL)
+
+
+def _plain(error: Exception) -> str:
+    return str(error) if isinstance(error, msgspec.DecodeError) else "bytes that are no UTF-8"

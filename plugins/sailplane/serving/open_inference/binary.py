@@ -1,0 +1,181 @@
+"""The binary tensor data extension of the Open Inference Protocol: tensors as raw bytes behind the JSON.
+
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from sailplane.bundles.columns import shown
+from sailplane.errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Buffer = bytes | bytearray | memoryview
+LENGTH: Final = b"inference-header-content-length"
+_SIZE: Final = "binary_data_size"
+# A key of tensors whose data were bytes; no JSON has it.
+FILLED: Final = object()
+_NUMPY: Final = {
+    **{f"{sign}INT{bits}": f"<{kind}{bits // 8}" for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
+    **{f"FP{bits}": f"<f{bits // 8}" for bits in (16, 32, 64)},
+    "BOOL": "?",
+}
+
+
+def split(body: Buffer, length: bytes) -> tuple[Buffer, Buffer]:
+    """The JSON, and what follows it. `length`: the value of the header LENGTH."""
+    # Of a number of thousands of digits Python makes no int.
+    size = int(length) if length.isdigit() and len(length) < 20 else -1
+    if not 0 <= size <= len(body):
+        expected = f"a number of bytes, at most the body's {len(body)}"
+        got = shown(length.decode("latin-1"))
+        raise RequestError("read Inference-Header-Content-Length", got=got, expected=expected)
+    return body[:size], body[size:]
+
+
+def filled(message: Any, raw: Buffer) -> Any:
+    """The message with the data of its binary tensors as lists."""
+    tensors = message.get("inputs") if isinstance(message, Mapping) else None
+    if not isinstance(tensors, list):
+        return message
+    place, read = 0, []
+    for tensor in tensors:
+        length = size(tensor)
+        if length is not None:
+            check_alone(tensor)
+            tensor = {**tensor, "data": values(tensor, part(tensor, raw, place, length)), FILLED: True}
+            place += length
+        read.append(tensor)
+    check_all_read(raw, place)
+    return {**message, "inputs": read}
+
+
+def part(tensor: Mapping[str, Any], raw: Buffer, place: int, length: int) -> Buffer:
+    """The bytes of one tensor. Raises RequestError if there are not as many."""
+    found = raw[place : place + length]
+    if len(found) < length:
+        raise RequestError("read binary data of", _which(tensor), got=f"{len(found)} bytes", expected=length)
+    return found
+
+
+def check_all_read(raw: Buffer, place: int) -> None:
+    """Raises RequestError unless the tensors end where the bytes do."""
+    if place != len(raw):
+        got = f"{len(raw)} bytes after the JSON"
+        raise RequestError("read binary data", got=got, expected=f"{place}, the sum of the inputs' {_SIZE}")
+
+
+def chunks(tensor: Mapping[str, Any], raw: Buffer, most: int) -> Iterator[list[Any]]:
+    """The same as `values`, up to `most` at a time."""
+    import numpy as np
+
+    datatype = tensor.get("datatype")
+    if datatype == "BYTES":
+        pieces = _pieces(raw, _which(tensor))
+        while some := list(islice(pieces, most)):
+            yield texts(some, tensor.get("name"))
+        return
+    kind = _NUMPY.get(datatype) if isinstance(datatype, str) else None
+    width = np.dtype(kind).itemsize if kind else 0
+    if not width or len(raw) % width:
+        values(tensor, raw)
+    for place in range(0, len(raw), most * width):
+        yield values(tensor, raw[place : place + most * width])
+
+
+def values(tensor: Mapping[str, Any], raw: Buffer) -> list[Any]:
+    """All that the bytes hold, by the tensor's datatype."""
+    import numpy as np
+
+    datatype = tensor.get("datatype")
+    if datatype == "BYTES":
+        return texts(list(_pieces(raw, _which(tensor))), tensor.get("name"))
+    kind = _NUMPY.get(datatype) if isinstance(datatype, str) else None
+    if kind is None:
+        expected = f"BYTES, {', '.join(_NUMPY)}"
+        raise RequestError("read datatype of", _which(tensor), got=shown(datatype), expected=expected)
+    if len(raw) % np.dtype(kind).itemsize:
+        expected = f"a multiple of {np.dtype(kind).itemsize}, as {datatype} is"
+        raise RequestError("read binary data of", _which(tensor), got=f"{len(raw)} bytes", expected=expected)
+    return list(np.frombuffer(raw, dtype=kind).tolist())
+
+
+def texts(pieces: Sequence[bytes], name: object) -> list[str]:
+    try:
+        return [piece.decode() for piece in pieces]
+    except UnicodeDecodeError as error:
+        which = _which({"name": name})
+        raise RequestError("read binary data of", which, got="bytes that are no UTF-8", expected="text") from error
+
+
+def wanted(message: Mapping[str, Any]) -> bool:
+    """Whether the request asks for the output's data as bytes."""
+    asked = _flag(message, "the request", "binary_data_output")
+    for output in message.get("outputs") or []:
+        asked = _flag(output, f"output {output['name']!r}", "binary_data", otherwise=asked)
+    return asked
+
+
+def joined(answer: dict[str, Any], scores: np.ndarray) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+    """The body with the one output's data, float32 [n, outputs], behind the JSON; and the headers that say so."""
+    raw = scores.astype("<f4").tobytes()
+    [output] = answer["outputs"]
+    described = {name: value for name, value in output.items() if name != "data"} | {"parameters": {_SIZE: len(raw)}}
+    head = orjson.dumps({**answer, "outputs": [described]}, option=orjson.OPT_SERIALIZE_NUMPY)
+    headers = ((b"content-type", b"application/octet-stream"), (LENGTH, str(len(head)).encode()))
+    return head + raw, headers
+
+
+def parameters(part: Mapping[str, Any], which: str) -> Mapping[str, Any]:
+    """Of the request, an input or an output."""
+    found = part.get("parameters")
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise RequestError("read parameters of", which, got=shown(found), expected="an object")
+    return found
+
+
+def _flag(part: Mapping[str, Any], which: str, name: str, *, otherwise: bool = False) -> bool:
+    flag = parameters(part, which).get(name)
+    if flag is not None and not isinstance(flag, bool):
+        raise RequestError(f"read {name} of", which, got=shown(flag), expected="true or false")
+    return otherwise if flag is None else flag
+
+
+def size(tensor: object) -> int | None:
+    if not isinstance(tensor, Mapping):
+        return None
+    found = parameters(tensor, _which(tensor)).get(_SIZE)
+    if found is None:
+        return None
+    if type(found) is not int or found < 0:
+        raise RequestError(f"read {_SIZE} of", _which(tensor), got=shown(found), expected="a number of bytes")
+    return found
+
+
+def check_alone(tensor: Mapping[str, Any]) -> None:
+    if tensor.get("data") is not None:
+        raise RequestError("read", _which(tensor), got=f"data and {_SIZE}", expected="one of the two")
+
+
+def _which(tensor: Mapping[str, Any]) -> str:
+    return f"input {shown(tensor.get('name'))}"
+
+
+def _pieces(raw: Buffer, which: str) -> Iterator[bytes]:
+    """Each with its length, 4 bytes, the lowest first, before it."""
+    place = 0
+    while place < len(raw):
+        start = place + 4
+        place = start + int.from_bytes(raw[place:start], "little")
+        if start > len(raw) or place > len(raw):
+            raise RequestError("read binary data of", which, got="a string that ends after the data")
+        yield bytes(raw[start:place])

@@ -1,0 +1,104 @@
+"""What `SeldonModel` counts, whichever process of Seldon's server answers: in memory that all of them share, as they
+are forked from the one that makes the class. By the names, and with the bounds, of our own server."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from sailplane.serving.observations import LATENCY, LATENCY_BOUNDS, PREDICTION_BOUNDS, REQUESTS, SCORE, STARTED
+from sailplane.serving.violations import VIOLATIONS, counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sailplane.bundles.checks import Violation
+
+_STATUSES: Final = 600
+_SECONDS: Final = len(LATENCY_BOUNDS) + 1
+_SCORES: Final = len(PREDICTION_BOUNDS) + 1
+
+
+class SharedCounts:
+    """Of one version, from now on."""
+
+    def __init__(self, model: str, version: str, checks: Sequence[tuple[str, str]] = ()) -> None:
+        """`checks`: by field and name, those that a value may fail."""
+        import numpy as np
+
+        self._checks = {which: place for place, which in enumerate(checks)}
+        self._labels, self._started = f'model="{model}",version="{version}"', time.time()
+        self._file, self._turn = os.memfd_create("sailplane-counts"), Lock()
+        size = 8 * (_STATUSES + _SECONDS + _SCORES + 2 + len(checks))
+        os.truncate(self._file, size)
+        shared = np.frombuffer(mmap.mmap(self._file, size), dtype=np.float64)
+        self._parts = np.split(shared, np.cumsum([_STATUSES, _SECONDS, _SCORES, 2]))
+        self._bounds = np.array(LATENCY_BOUNDS), np.array(PREDICTION_BOUNDS)
+
+    def answered(self, status: int, seconds: float, scores: np.ndarray | None) -> None:
+        """`scores` [rows, outputs] of a prediction; of one output its probability counts, of several the largest."""
+        import numpy as np
+
+        highest = np.empty(0) if scores is None else scores.max(axis=1)
+        places = self._bounds[1].searchsorted(highest)
+        with self._alone():
+            statuses, latencies, distribution, sums, _ = self._parts
+            statuses[status] += 1
+            latencies[self._bounds[0].searchsorted(seconds)] += 1
+            distribution += np.bincount(places, minlength=_SCORES)
+            sums += (seconds, highest.sum())
+
+    def violated(self, violations: Sequence[Violation]) -> None:
+        with self._alone():
+            for which, count in counted(violations).items():
+                self._parts[-1][self._checks[which]] += count
+
+    def text(self) -> str:
+        """In Prometheus' form: the prometheus_client of Seldon's environment is too old for ours."""
+        with self._alone():
+            statuses, latencies, distribution, sums, violations = (part.copy() for part in self._parts)
+        of = self._labels
+        lines = [f"# TYPE {STARTED} gauge", f"{STARTED}{{{of}}} {self._started!r}", f"# TYPE {REQUESTS}_total counter"]
+        counted = [(code, int(count)) for code, count in enumerate(statuses) if count]
+        lines += [f'{REQUESTS}_total{{{of},protocol="seldon",code="{code}"}} {count}' for code, count in counted]
+        lines += _histogram(LATENCY, of, LATENCY_BOUNDS, latencies, sums[0])
+        lines += _histogram(SCORE, of, PREDICTION_BOUNDS, distribution, sums[1])
+        lines += _violations(of, zip(self._checks, violations.tolist(), strict=True))
+        return "".join(f"{line}\n" for line in lines)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Among the threads of this process, and among the processes; one that is killed holds nobody up."""
+        with self._turn:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+def _violations(of: str, counts: Iterable[tuple[tuple[str, str], float]]) -> Iterator[str]:
+    yield f"# TYPE {VIOLATIONS}_total counter"
+    for (field, check), count in counts:
+        if count:
+            yield f'{VIOLATIONS}_total{{{of},field="{_escaped(field)}",check="{check}"}} {int(count)}'
+
+
+def _escaped(label: str) -> str:
+    """https://prometheus.io/docs/instrumenting/exposition_formats/#comments-help-text-and-type-information"""
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _histogram(name: str, of: str, bounds: Sequence[float], counts: np.ndarray, total: float) -> Iterator[str]:
+    yield f"# TYPE {name} histogram"
+    cumulated = [int(count) for count in counts.cumsum()]
+    for bound, count in zip((*bounds, "+Inf"), cumulated, strict=True):
+        yield f'{name}_bucket{{{of},le="{bound}"}} {count}'
+    yield f"{name}_count{{{of}}} {cumulated[-1]}"
+    yield f"{name}_sum{{{of}}} {total}"

@@ -1,0 +1,46 @@
+"""Suggests the next trial of a sweep to a worker that asks over HTTP, in a process of its own.
+
+`python -m sailplane.sweep_server.suggest_process SWEEP WORKER SECONDS` prints the trial.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from sailplane import pairing
+from sailplane.code import with_package
+from sailplane.errors import ServiceError
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.records import Trial
+from sailplane.sweeps import queue, results
+
+
+def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float) -> Trial | None:
+    """The one that this worker holds already if it does: the answer that said so was lost."""
+    if (held := results.held_by(ledger, sweep, worker)) is not None:
+        return held
+    if results.read(ledger, sweep).config.method == "bayes":
+        return _asked_elsewhere(sweep, worker, lease_seconds)
+    return queue.ask(ledger, sweep, worker, lease_seconds)
+
+
+def _asked_elsewhere(sweep: str, worker: str, lease_seconds: float) -> Trial | None:
+    """In a process of its own: a Gaussian process takes torch, and seconds, which the UI's server has none to spare."""
+    command = [sys.executable, "-m", "sailplane.sweep_server.suggest_process", sweep, worker, str(lease_seconds)]
+    ended = subprocess.run(command, capture_output=True, text=True, env=with_package())
+    if ended.returncode:
+        raise ServiceError("suggest a trial of", sweep, got=ended.stderr.strip().rpartition("\n")[2])
+    found = json.loads(ended.stdout)
+    return Trial.from_dict(found) if found else None
+
+
+def _main(sweep: str, worker: str, seconds: str) -> None:
+    trial = queue.ask(pairing.ledger(Home.find()), sweep, worker, float(seconds))
+    sys.stdout.write(json.dumps(trial.to_dict() if trial else None))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,1 +1,0 @@
-"""Local servers of hosted APIs, over the project's own store."""

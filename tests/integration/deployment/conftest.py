@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sailplane.deployment.envoy.router import router_program
+from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
+from sailplane.home import Home
+from sailplane.ledger import Ledger
+from sailplane.records import Model
+from sailplane.registry.models import register
+from sailplane.storage import Storage
+from sailplane.supervisor import Supervisor
+from tests.environments import kept_environment
+from tests.ports import free_port
+from tests.programs import find
+from tests.unit.bundles import tiny
+
+PROJECT = Path(__file__).parents[3]
+REQUIREMENTS = PROJECT / "docker" / "seldon" / "requirements.txt"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    settings = {
+        "SAILPLANE_PROJECT": str(tmp_path),
+        "SAILPLANE_HOME": str(tmp_path / "home"),
+        "SAILPLANE_ROUTER_PORT": str(free_port()),
+    }
+    return Home.find(settings)
+
+
+@pytest.fixture
+def supervisor(home: Home) -> Iterator[Supervisor]:
+    supervisor = Supervisor(home)
+    supervisor.boot()
+    try:
+        yield supervisor
+    finally:
+        supervisor.shutdown()
+        if supervisor.sockets != home.supervisor:
+            shutil.rmtree(supervisor.sockets)
+
+
+@pytest.fixture
+def platform(home: Home, supervisor: Supervisor) -> Home:
+    """The supervisor and the router run; nothing is served."""
+    supervisor.put(router_program(home))
+    supervisor.update()
+    return home
+
+
+@pytest.fixture
+def storage(home: Home) -> Storage:
+    return Storage(home.store)
+
+
+@pytest.fixture
+def ledger(home: Home) -> Ledger:
+    return Ledger.create(home.ledger)
+
+
+@pytest.fixture
+def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> Callable[..., Model]:
+    """`registered("run-1", bias=0.1)`: a version of the tiny model in the register."""
+
+    def make(run: str, **how: object) -> Model:
+        bundle = tiny.bundle(tmp_path / "trained" / run, run=run, **how)  # type: ignore[arg-type]
+        return register(ledger, storage, tiny.run_of(bundle, storage))
+
+    return make
+
+
+@pytest.fixture
+def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Callable[..., Model]) -> ModelEndpoint:
+    """The first version serves."""
+    serving = ModelEndpoint.local(platform, ledger, storage, "flights")
+    serving.begin(AT_ONCE, registered("run-1"), "the test")
+    [version] = [entry.subject.version for entry in [records.active(ledger, "flights")] if entry]
+    assert serving.finish(version, poll_seconds=0.1).phase == "succeeded"
+    return serving
+
+
+@pytest.fixture(scope="session")
+def seldon_python() -> Path:
+    """Of the environment that the image has. Its tests need python3.11."""
+    this = sys.version_info[:2] == (3, 11)
+    return kept_environment(REQUIREMENTS, sys.executable if this else str(find("python3.11")))

@@ -1,0 +1,67 @@
+"""A rollout as an engine drives it, in short; and a process that is killed at one of its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kubernetes.client import ApiClient
+
+from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
+from sailplane.deployment.kubernetes.core_v2 import CoreV2Target
+from sailplane.deployment.target import Split
+from sailplane.records import Model
+
+Target = CoreV1Target | CoreV2Target
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill -9."""
+
+
+def rollout(target: Target, model: Model, settle: Callable[[], None]) -> str:
+    """Begins, waits, shadows, moves in two steps, stops what it replaced; back to what was if the version fails."""
+    version, before = model.version, target.split()
+    others = {other: weight for other, weight in before.weights.items() if other != version}
+    target.begin(model)
+    settle()
+    seen = target.progress(version)
+    if seen.state != "ready":
+        target.move(Split(dict.fromkeys(list(others)[:1], 100)))
+        target.stop(version)
+        settle()
+        return seen.reason
+    for old in list(others)[:1]:
+        target.move(Split({old: 100}, shadow=version))
+        target.move(Split({old: 50, version: 50}))
+    target.move(Split({version: 100}))
+    for other in target.versions():
+        if other != version:
+            target.stop(other)
+    settle()
+    return "served"
+
+
+@contextmanager
+def killed(client: ApiClient, at: int, after: bool) -> Iterator[None]:
+    """What runs here ends at its request of that number: before it is sent, or when it is answered and nobody has heard
+    of it. Nothing is sent after that."""
+    request, seen = client.rest_client.request, 0
+
+    def counted(*arguments: Any, **how: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen > at or (seen == at and not after):
+            raise Killed
+        try:
+            return request(*arguments, **how)
+        finally:
+            if seen == at:
+                raise Killed
+
+    client.rest_client.request = counted
+    try:
+        yield
+    finally:
+        client.rest_client.request = request

@@ -1,0 +1,109 @@
+"""What the served versions answer, from behind the router to the store; and what is fed back, to a rollout."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import httpx
+import pandas as pd
+
+from sailplane.deployment.local.endpoint import renew
+from sailplane.deployment.rollout.check_specs import Metric
+from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.home import Home
+from sailplane.monitoring import export, requests
+from sailplane.records import Model
+from sailplane.storage import Storage
+from sailplane.supervisor import Supervisor
+from tests.background_load import asked_all_the_time
+from tests.platform import until
+from tests.unit.bundles import tiny
+
+Registered = Callable[..., Model]
+PLAN = Rollout(
+    shadow="1s",
+    steps=[50, 100],
+    bake="1s",
+    min_requests=10,
+    checks=[Metric(metric="reward", worse_by=0.1)],
+)
+
+
+@contextmanager
+def asked_and_fed_back(home: Home, good: str) -> Iterator[dict[str, str]]:
+    """The version that answered, by id; each answer gets a reward of 1 if it is the good version's, else of 0."""
+    answered: dict[str, str] = {}
+    address = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0"
+    # What only the router may say of a request.
+    headers = {"x-sailplane-shadow": "true"}
+
+    def ask(client: httpx.Client) -> None:
+        answer = client.post(f"{address}/predictions", json={"jsonData": tiny.RECORD}, headers=headers)
+        assert answer.status_code == 200
+        version = answer.headers["x-sailplane-version"]
+        answered[answer.headers["seldon-puid"]] = version
+        message = {"response": answer.json(), "reward": float(version == good)}
+        assert client.post(f"{address}/feedback", json=message, headers=headers).status_code == 200
+
+    with asked_all_the_time(ask):
+        yield answered
+
+
+def test_what_is_fed_back_takes_a_worse_version_back_and_all_of_both_is_in_the_log_when_it_is_gone(
+    serving: ModelEndpoint, platform: Home, storage: Storage, registered: Registered
+) -> None:
+    [first] = serving.target.split().weights
+    second = registered("run-2", bias=0.001)
+    worse = second.version
+    with asked_and_fed_back(platform, good=first) as answered:
+        serving.begin(PLAN, second, "a task")
+        driver, deadline = serving.driver(worse), time.monotonic() + 90
+        while (state := driver.tick()) is None or not state.ended:
+            assert time.monotonic() < deadline, state
+            time.sleep(0.1)
+        driver.release()
+    assert (state.phase, state.reason.split(",")[0]) == ("failed", "metric reward")
+    assert not (platform.serving / "models" / "flights" / worse).exists()
+
+    def logged() -> pd.DataFrame | None:
+        frame = requests(storage, "flights", spool=platform.requests)
+        return frame if (~frame["shadow"]).sum() >= len(answered) else None
+
+    frame = until(logged, 30, "the last ones in the log")
+    shadow, seen = frame[frame["shadow"]], frame[~frame["shadow"]]
+    assert set(shadow["version"]) == {worse}
+    # A copy has the id of the request that it is of.
+    assert set(shadow["id"]) <= set(answered)
+    assert dict(zip(seen["id"], seen["version"], strict=True)) == answered
+    assert len(seen) == len(answered)
+    assert (seen["reward"] == (seen["version"] == first)).mean() > 0.9
+    # That of the version that is gone is complete, the other one is still at work.
+    export(platform.requests, storage)
+    assert {path.split("/")[2] for path in storage.list("requests")} == {worse}
+
+
+def test_switched_off_nothing_is_logged_also_of_what_served_before(serving: ModelEndpoint, platform: Home) -> None:
+    [version] = serving.target.split().weights
+    url = f"http://127.0.0.1:{platform.router_port}/seldon/local/flights/predict"
+
+    def asked() -> int:
+        assert httpx.post(url, json={"jsonData": tiny.RECORD}, trust_env=False).status_code == 200
+        return sum(path.is_file() for path in platform.requests.rglob("*"))
+
+    until(lambda: asked() or None, 30, "a file")
+    off = replace(platform, logs_requests=False)
+    renew(off)
+    supervisor, server = Supervisor(off), f"model-flights-{version}"
+    before = supervisor.states()[server].pid
+    supervisor.update()
+    assert supervisor.states()[server].pid != before
+    until(lambda: serving.target.progress(version).state == "ready" or None, 60, "the server")
+    shutil.rmtree(platform.requests)
+    asked()
+    supervisor.stop(server)
+    assert not platform.requests.exists(), "a server that ends writes what it has"

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from sailplane.algorithmia.twin.paths import Place, connected, decoded, place_of
+from sailplane.errors import ConfigurationError, RequestError
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("", None),
+        (".my", Place("alice")),
+        (".my/", Place("alice")),
+        ("bob/c", Place("bob", ("c",))),
+        ("data://.my/c/d/", Place("alice", ("c", "d"))),
+        (".my/c/a b?#%41", Place("alice", ("c", "a b?#%41"))),
+    ],
+)
+def test_a_path_names_a_place_and_my_is_the_caller(path: str, place: Place | None) -> None:
+    assert place_of(path, "alice") == place
+
+
+@pytest.mark.parametrize(
+    "path", ["a//b", ".my/..", "../x", ".my/./x", "/x", ".my/a\nb", "a\\b", ".my/" + "x" * 241, ".my//"]
+)
+def test_what_the_store_cannot_hold_is_refused(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="use path"):
+        place_of(path, "alice")
+
+
+@pytest.mark.parametrize("path", [".session/x", ".algo/x", "ä/x"])
+def test_what_is_no_user_is_refused(path: str) -> None:
+    with pytest.raises(RequestError, match="no user's name"):
+        place_of(path, "alice")
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/key", "s3+label://bucket/key", "dropbox://x"])
+def test_another_connector_is_refused_with_what_there_is(path: str) -> None:
+    with pytest.raises(RequestError, match="expected data://user/collection/file"):
+        place_of(path, "alice")
+
+
+def test_the_connector_of_a_path_is_data() -> None:
+    assert connected("data/.my/c") == ".my/c"
+    with pytest.raises(RequestError, match="'s3'"):
+        connected("s3/bucket/key")
+
+
+def test_a_path_is_decoded_once_and_is_utf8() -> None:
+    assert decoded(b"/v1/data/%2541%20%C3%BC") == "/v1/data/%41 ü"
+    with pytest.raises(RequestError, match="UTF-8"):
+        decoded(b"/v1/data/%ff")
+
+
+def test_no_file_lies_where_a_directory_may() -> None:
+    """Else a store that keeps empty folders could not hold a file that has a deleted directory's name."""
+    directory, file = Place("a", ("c", "d")), Place("a", ("c", "d"))
+    assert not directory.folder.startswith(file.key)
+    assert not directory.files.startswith(file.key)

@@ -1,0 +1,199 @@
+"""Traffic of two versions, as their servers count it second by second. Both are equal unless a test says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.signal import lfilter
+from scipy.special import ndtr
+
+from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, Feedback, Histogram, Observations
+
+LIMIT = 0.05  # seconds, the README's p99
+
+
+@dataclass(frozen=True)
+class Version:
+    """`errors`, `slow`: shares of the answers. `memory`: the autocorrelation of the latency from request to request.
+
+    :param stalls: a second: each lasts 1 to 20 s, in which every answer is slow
+    :param bursts: a second: each lasts 1 to 20 s, in which a share of `burst_errors` fails
+    :param reward: the mean of beta distributed rewards with a standard deviation of `deviation`; of 0 and 1 if that
+        is 0
+    :param scores: the beta distribution's parameters
+    """
+
+    errors: float = 0.005
+    slow: float = 0.008
+    memory: float = 0.0
+    stalls: float = 0.0
+    bursts: float = 0.0
+    burst_errors: float = 0.3
+    reward: float = 0.5
+    deviation: float = 0.2
+    scores: tuple[float, float] = (2.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """:param rate: requests a second, of both versions together
+    :param customers: how many there are: by Zipf's law, each with its own version and its own scores; 0 for none
+    :param both_slow: for 30 s of each stage, at the same time, every answer is slow
+    """
+
+    rate: float = 100.0
+    canary: Version = Version()
+    champion: Version = Version()
+    customers: int = 0
+    both_slow: bool = False
+
+
+@dataclass
+class Answers:
+    """Of the requests of one version in one stage; each an array [requests]."""
+
+    second: np.ndarray
+    failed: np.ndarray
+    slow: np.ndarray
+    score: np.ndarray
+    reward: np.ndarray
+
+
+def drawn(
+    traffic: Traffic, percent: float | None, seconds: int, random: np.random.Generator
+) -> tuple[Answers, Answers]:
+    """The canary's and the champion's answers at a step, or in a shadow phase if `percent` is None."""
+    slow_from = random.uniform(0, seconds - 30)
+    customers = _customers(traffic, random)
+    if percent is None:
+        arrivals = _arrivals(traffic.rate, seconds, random)
+        who = customers.assigned(len(arrivals), None, random) if customers else None
+        made = [_answers(one, arrivals, seconds, who, random) for one in (traffic.canary, traffic.champion)]
+        if who is not None:
+            made[0].score = made[1].score = who[1]
+    else:
+        made = []
+        for one, share in ((traffic.canary, percent / 100), (traffic.champion, 1 - percent / 100)):
+            if customers is None:
+                arrivals, who = _arrivals(traffic.rate * share, seconds, random), None
+            else:
+                mine = customers.of(one is traffic.canary, percent / 100)
+                arrivals = _arrivals(traffic.rate * customers.weights[mine].sum(), seconds, random)
+                who = customers.assigned(len(arrivals), mine, random)
+            made.append(_answers(one, arrivals, seconds, who, random))
+    if traffic.both_slow:
+        for one in made:
+            one.slow = one.slow | ((one.second >= slow_from) & (one.second < slow_from + 30))
+    return made[0], made[1]
+
+
+@dataclass
+class _Customers:
+    weights: np.ndarray
+    mean: np.ndarray
+    place: np.ndarray
+
+    def of(self, canary: bool, share: float) -> np.ndarray:
+        """The customers of that version: those whose place on the ring is below its share."""
+        return np.flatnonzero((self.place < share) == canary)
+
+    def assigned(self, count: int, mine: np.ndarray | None, random: np.random.Generator) -> tuple[np.ndarray, ...]:
+        mine = np.arange(len(self.weights)) if mine is None else mine
+        if not len(mine):
+            return np.zeros(0, dtype=int), np.zeros(0)
+        weights = self.weights[mine] / self.weights[mine].sum()
+        who = mine[random.choice(len(mine), count, p=weights)]
+        mean = self.mean[who]
+        return who, random.beta(20 * mean, 20 * (1 - mean))
+
+
+_SEEN: dict[int, _Customers] = {}
+
+
+def _customers(traffic: Traffic, random: np.random.Generator) -> _Customers | None:
+    """The same ones in all stages of a rollout."""
+    if not traffic.customers:
+        return None
+    if id(random) not in _SEEN:
+        _SEEN.clear()
+        weights = 1 / np.arange(1, traffic.customers + 1)
+        mean = np.clip(random.beta(1, 2, traffic.customers), 0.02, 0.98)
+        _SEEN[id(random)] = _Customers(weights / weights.sum(), mean, random.random(traffic.customers))
+    return _SEEN[id(random)]
+
+
+def _arrivals(rate: float, seconds: int, random: np.random.Generator) -> np.ndarray:
+    return np.sort(random.uniform(0, seconds, random.poisson(rate * seconds)))
+
+
+def _answers(
+    one: Version, at: np.ndarray, seconds: int, who: tuple[np.ndarray, ...] | None, random: np.random.Generator
+) -> Answers:
+    count = len(at)
+    failed = random.random(count) < np.where(_within(at, one.bursts, seconds, random), one.burst_errors, one.errors)
+    slow = _uniform(count, one.memory, random) > 1 - one.slow
+    slow |= _within(at, one.stalls, seconds, random)
+    if one.deviation:
+        spread = one.reward * (1 - one.reward) / one.deviation**2 - 1
+        reward = random.beta(one.reward * spread, (1 - one.reward) * spread, count)
+    else:
+        reward = (random.random(count) < one.reward).astype(float)
+    score = random.beta(*one.scores, count) if who is None else who[1]
+    return Answers(at.astype(int), failed, slow, score, reward)
+
+
+def _uniform(count: int, memory: float, random: np.random.Generator) -> np.ndarray:
+    if not memory:
+        return random.random(count)
+    noise = random.standard_normal(count) * np.sqrt(1 - memory**2)
+    if count:
+        noise[0] /= np.sqrt(1 - memory**2)
+    return np.asarray(ndtr(lfilter([1.0], [1.0, -memory], noise)))
+
+
+def _within(at: np.ndarray, rate: float, seconds: int, random: np.random.Generator) -> np.ndarray:
+    """Whether a request comes within an interruption of 1 to 20 s. They may have begun before the stage."""
+    found = np.zeros(len(at), dtype=bool)
+    for start in random.uniform(-20, seconds, random.poisson(rate * (seconds + 20))):
+        found |= (at >= start) & (at < start + random.uniform(1, 20))
+    return found
+
+
+def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Observations]:
+    """The totals after each second, from 0 on."""
+    latency = _by_second(answers, np.where(answers.slow, 2 * LIMIT, LIMIT / 5), LATENCY_BOUNDS, seconds)
+    scored = _by_second(answers, answers.score, PREDICTION_BOUNDS, seconds)
+    requests, errors, rewards, squares = (
+        np.bincount(answers.second, weights=weights, minlength=seconds).cumsum()
+        for weights in (None, answers.failed, answers.reward, answers.reward**2)
+    )
+    for second in range(seconds):
+        feedback = Feedback(
+            count=int(requests[second]),
+            total=float(rewards[second]),
+            low=0.0,
+            high=1.0,
+            squares=float(squares[second]),
+        )
+        yield Observations(
+            started=1.0,
+            requests=int(requests[second]),
+            errors=int(errors[second]),
+            latency=Histogram(bounds=LATENCY_BOUNDS, counts=tuple(latency[second].tolist())),
+            predictions=Histogram(bounds=PREDICTION_BOUNDS, counts=tuple(scored[second].tolist())),
+            feedback={"reward": feedback} if fed_back and requests[second] else {},
+        )
+
+
+def _by_second(answers: Answers, values: np.ndarray, bounds: tuple[float, ...], seconds: int) -> np.ndarray:
+    bins = len(bounds) + 1
+    places = answers.second * bins + np.searchsorted(bounds, values, side="left")
+    return np.bincount(places, minlength=seconds * bins).reshape(seconds, bins).cumsum(axis=0)
+
+
+def both(traffic: Traffic, **changed: object) -> Traffic:
+    """The same change of both versions."""
+    one = replace(traffic.champion, **changed)  # type: ignore[arg-type]
+    return replace(traffic, canary=one, champion=replace(one))
