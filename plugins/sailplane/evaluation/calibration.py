@@ -50,7 +50,7 @@ class Gaps:
             return Estimate(value=self.error)
         scale = self._scale
         low, high = _noncentrality(self._squares / scale, self._noise / scale)
-        return Estimate(value=self.error, low=math.sqrt(low * scale), high=math.sqrt(high * scale))
+        return Estimate(value=self.error, low=math.sqrt(low * scale), high=min(1.0, math.sqrt(high * scale)))
 
     @property
     def _squares(self) -> float:

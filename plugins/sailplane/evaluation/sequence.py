@@ -54,7 +54,9 @@ def _log_factor(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np
     ratio = np.divide(total, np.sqrt(squares), out=np.zeros(len(total)), where=squares > 0)
     below = stdtr(count, ratio * np.sqrt(count / (precision - ratio**2)))
     spread = -count / 2 * np.log1p(-(ratio**2) / precision)
-    return np.asarray(math.log(2 / _SCALE) - np.log(precision) / 2 + spread + np.log(below))
+    # After long losses `below` is smaller than any float.
+    with np.errstate(divide="ignore"):
+        return np.asarray(math.log(2 / _SCALE) - np.log(precision) / 2 + spread + np.log(below))
 
 
 def false_promotions(level: float) -> float:

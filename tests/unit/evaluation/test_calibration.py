@@ -34,6 +34,11 @@ def test_the_squared_error_of_a_perfect_model_is_0_on_average_where_the_plug_in_
     assert abs(np.mean(debiased)) < 3 * np.std(debiased) / np.sqrt(DRAWS)
 
 
+def test_no_interval_of_few_rows_ends_above_the_largest_error() -> None:
+    found = gaps(np.array([0, 0, 1]), np.array([0.9, 0.9, 0.1])).estimate()
+    assert found.high == 1
+
+
 @pytest.mark.parametrize("rows", [200, 6000])
 @pytest.mark.parametrize("name", ["perfect", "off"])
 def test_the_interval_covers_the_true_error(name: str, rows: int) -> None:

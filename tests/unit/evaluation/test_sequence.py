@@ -54,6 +54,11 @@ def test_an_improvement_after_a_hundred_equal_days_is_found_within_24_more() -> 
     assert sum(one is not None and one > 100 for one in found) >= 16
 
 
+def test_years_of_losses_are_evidence_of_nothing_and_no_warning() -> None:
+    found = log_evidence([-0.01] * 1000)
+    assert -math.inf < found < 0
+
+
 def test_the_unit_of_the_metric_does_not_matter() -> None:
     gains = np.random.default_rng(3).normal(0.3, 1, 9)
     assert log_evidence(gains) == pytest.approx(log_evidence(gains * 1e-4))

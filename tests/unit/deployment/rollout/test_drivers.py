@@ -43,8 +43,10 @@ def test_a_retry_goes_on_and_a_retry_of_what_ended_gives_the_same_end(served: Se
 
 def test_a_task_that_was_cleared_begins_anew(served: Served) -> None:
     served.until(lambda state: state.stage == "baking 0")
-    served.look(failing=1)
+    served.look()
+    served.until(lambda state: state.ended, failing=1)
     entry = served.begin("task 2")
+    assert served.stages[-3:] == ["rolling back", "failed", "starting"]
     assert (entry.attempt, entry.state.phase) == (2, "starting")
     assert served.until(lambda state: state.ended).phase == "succeeded"
 
