@@ -165,6 +165,21 @@ def test_a_deployment_that_was_killed_goes_on(toy: Toy, platform: Home, deploy: 
     assert (entry.subject.turn, entry.attempt) == ("the killed one", 1)
 
 
+def test_the_answer_of_a_deployment_that_was_killed_after_its_end_is_kept(
+    toy: Toy, platform: Home, deploy: Deploy
+) -> None:
+    verdict = offered(toy)
+    deploy()
+    # Killed before the verdict was amended.
+    history.amend(toy.ledger, "toy", "scheduled__1", verdict)
+    deploy()
+    judged = history.find(toy.ledger, "toy")
+    assert judged
+    assert judged.evaluation.offer
+    assert judged.evaluation.offer.evaluation.approval
+    assert len(entries.decisions(toy.ledger, "toy", judged.evaluation.offer.version)) == 3, "nothing is begun again"
+
+
 def test_status_prints_the_offer_with_the_command(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     offer = offered(toy).offer
     assert offer
@@ -184,7 +199,9 @@ def test_without_an_offer_the_error_says_why(toy: Toy, deploy: Deploy) -> None:
     assert "deploy the baseline of toy: no run has judged it. `sailplane status` lists" in deploy(code=1)
     got = offered(toy, baseline=[[1.0], [-2.0]], gate=None, champion=toy.registered(toy.train("same", GOOD)))
     assert got.offer is None
-    assert "toy: run scheduled__1 of toy: its verdict offers no baseline." in deploy(code=1)
+    said = deploy(code=1)
+    assert "toy: run scheduled__1 of toy: its verdict offers no baseline. The task `deploy` of a run serves" in said
+    assert "`--run RUN` names the verdict of another run." in said
     assert "toy: no run manual__7 has judged it." in deploy("--run", "manual__7", code=1)
 
 
@@ -213,7 +230,8 @@ def test_an_offer_that_was_not_compared_with_the_present_champion_is_refused(toy
 
 def test_an_offer_of_a_backfill_or_one_that_a_person_rejected_is_refused(toy: Toy, deploy: Deploy) -> None:
     offered(toy, "past", "backfill__1", kind="backfill")
-    assert "it is a backfill, which never changes what is served." in deploy("--run", "backfill__1", code=1)
+    said = deploy("--run", "backfill__1", code=1)
+    assert "it is a backfill, which never changes what is served. Run that day as a scheduled or a manual run." in said
     assert "no run has judged it" in deploy(code=1), "a backfill's verdict is not the newest"
     got = offered(toy)
     assert got.offer

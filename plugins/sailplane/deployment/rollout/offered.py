@@ -38,33 +38,44 @@ def deploy(serving: ModelEndpoint, storage: Storage, by: str, dag_run: str | Non
     accepted = offer.answered(approval)
     evaluation = accepted.evaluation
     model = register(ledger, storage, evaluation.run, evaluation.metrics["challenger"], evaluation)
-    if not turn and serves(ledger, offer):
+    if turn or not serves(ledger, offer):
+        serving.begin(AT_ONCE, model, by, turn or approval.at.isoformat(), approval=approval)
+        state = serving.finish(model.version, poll_seconds=_POLL_SECONDS)
+        if state.phase == "failed":
+            remedy = f"What served before still serves. `sailplane rollout show {name}` has the details."
+            raise DeploymentError("deploy", f"{name} {model.version}", got=state.reason, remedy=remedy)
+    elif _accepted(offer):
         return model
-    serving.begin(AT_ONCE, model, by, turn or approval.at.isoformat(), approval=approval)
-    state = serving.finish(model.version, poll_seconds=_POLL_SECONDS)
-    if state.phase == "failed":
-        raise DeploymentError("deploy", f"{name} {model.version}", got=state.reason)
     history.amend(ledger, judged.dag, judged.dag_run, replace(judged.evaluation, offer=accepted), storage)
     return model
 
 
 def serves(ledger: Ledger, offer: Offer) -> bool:
-    """Whether the offered baseline is the champion."""
+    """True if the offered baseline is the champion."""
     champion = alias(ledger, offer.evaluation.model, "champion")
     return champion is not None and champion.version == offer.version
 
 
 def withdrawn(ledger: Ledger, judged: Judged) -> str | None:
-    """Why the offer of the verdict does not stand, with the remedy; None if it does."""
+    """The reason why the offer of the verdict does not stand, with the remedy; None if it does."""
     offer = judged.evaluation.offer
     if offer is None:
-        return "its verdict offers no baseline"
+        return (
+            "its verdict offers no baseline. "
+            "The task `deploy` of a run serves a model that passed; `--run RUN` names the verdict of another run"
+        )
     if judged.kind == "backfill":
-        return "it is a backfill, which never changes what is served"
+        return "it is a backfill, which never changes what is served. Run that day as a scheduled or a manual run"
     approval = offer.evaluation.approval
     if approval is not None and approval.by_person and not approval.approved:
         return f"its baseline was {approval}. Clear `approve` to ask again"
     return None if serves(ledger, offer) else outdated(ledger, offer.evaluation)
+
+
+def _accepted(offer: Offer) -> bool:
+    """True if a person's approval is kept with the verdict."""
+    approval = offer.evaluation.approval
+    return approval is not None and approval.by_person and approval.approved
 
 
 def tell(model: Model) -> None:
