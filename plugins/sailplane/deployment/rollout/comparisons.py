@@ -94,31 +94,24 @@ def above(
 
     gross = limit + _GROSS if gross is None else gross
     sudden = exact(gross) if gross < min(1.0, sample.mean) else None
-    evidence = _both(min(tested.evidence, compared.evidence), sudden) / -math.log(ANYTIME * level)
-    low, high, turns = _bounds(tested, lambda: interval(sample, level), level, limit, seen, evidence, sample.count)
-    return CheckResult(
+    judged = CheckResult(
         check=name,
         count=int(sample.count),
         estimate=sample.mean if sample.count else None,
         limit=float(limit),
         champion=other.mean if against else None,
-        evidence=evidence if sample.count else 0.0,
         p=max(tested.p, compared.p),
         rule="fails above the limit, if the champion is better in the same time",
-        level=level,
-        blocks=tested.blocks,
-        waits=sample.count >= seen.least and hasty(tested, lambda: exact(limit), level, seen),
-        low=low,
-        high=high,
-        turns=turns,
     )
+    evidence = _both(min(tested.evidence, compared.evidence), sudden) if sample.count else 0.0
+    return _judged(judged, evidence, tested, exact, lambda: interval(sample, level), seen)
 
 
 def worse(
     name: str, sample: Sample, other: Sample, tolerance: float, seen: Seen, variance: float | None = None
 ) -> CheckResult:
     """`variance`: of one value, if it is known and they are not all 0 or 1."""
-    both, level = bool(sample.count and other.count), seen.level_of(name)
+    both = bool(sample.count and other.count)
     tested = blocks.worse(seen.quantity(), tolerance, variance)
 
     def exact(tolerance: float) -> float:
@@ -127,25 +120,39 @@ def worse(
     gross = other.mean + tolerance + _GROSS
     # The first of them alone would take the champion's mean for known.
     sudden = min(evidence_above(sample, gross), exact(tolerance)) if both and gross < min(1.0, sample.mean) else None
-    evidence = _both(tested.evidence, sudden) / -math.log(ANYTIME * level)
-    alone = partial(difference, sample, other, level, paired=seen.paired)
-    low, high, turns = _bounds(tested, alone, level, tolerance, seen, evidence, sample.count)
-    return CheckResult(
+    found = CheckResult(
         check=name,
         # Without a champion's answers there is nothing to compare with.
         count=int(sample.count) if both else 0,
         estimate=sample.mean - other.mean if both else None,
         limit=float(tolerance),
         champion=other.mean if other.count else None,
-        evidence=evidence,
         p=tested.p,
         rule="fails if it is worse than the champion, in the same time, by more than the limit",
-        level=level,
-        blocks=tested.blocks,
-        waits=sample.count >= seen.least and hasty(tested, lambda: exact(tolerance), level, seen),
-        low=low,
-        high=high,
-        turns=turns,
+    )
+    bounds = partial(difference, sample, other, seen.level_of(name), paired=seen.paired)
+    return _judged(found, _both(tested.evidence, sudden), tested, exact, bounds, seen)
+
+
+def _judged(
+    found: CheckResult,
+    log_evidence: float,
+    tested: blocks.Tested,
+    exact: Callable[[float], float],
+    bounds: Callable[[], tuple[float, float]],
+    seen: Seen,
+) -> CheckResult:
+    """The finding with its level, and what depends on that.
+
+    :param exact: the logarithm of the evidence at a limit, if requests were independent
+    :param bounds: the interval, if requests were independent
+    """
+    level = seen.level_of(found.check)
+    evidence = log_evidence / -math.log(ANYTIME * level)
+    low, high, turns = _bounds(tested, bounds, level, found.limit, seen, evidence, found.count)
+    waits = found.count >= seen.least and hasty(tested, lambda: exact(found.limit), level, seen)
+    return replace(
+        found, evidence=evidence, level=level, blocks=tested.blocks, waits=waits, low=low, high=high, turns=turns
     )
 
 
