@@ -297,8 +297,8 @@ class Evaluation(Record):
     `reasons` are the rules as sentences, and what else a person should know; `details` and `report` the URIs of all
     that was measured, and of the page that shows it; `approval` is None where nobody was asked. `held` says why a
     rollback held deployments of the model when it was judged. `day_gains` says by ISO day how much better than the
-    champion the model is on that day's rows, in the gate's metric. `offer` is the baseline if it is the better model;
-    `classes` are the rows of each class.
+    champion the model is on that day's rows, in the gate's metric, for the days that no earlier evaluation counted.
+    `offer` is the baseline if it is the better model; `classes` are the rows of each class.
     """
 
     model: str

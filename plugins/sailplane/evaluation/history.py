@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import evaluations as table
-from sailplane.records import Evaluation, Interval, Model, Record
+from sailplane.records import Evaluation, Interval, Model, Record, Run
 from sailplane.storage import Storage
 
 # Prefix of the copies' file names.
@@ -121,11 +121,21 @@ def counted_gains(
     with ledger.begin() as connection:
         rows = connection.execute(query.order_by(table.c.as_of, table.c.created)).mappings()
         found = [_judged(row) for row in rows]
-    return counted(
-        one.evaluation.day_gains
-        for one in found
-        if one.evaluation.champion == champion.version and one.gate.get("metric", "auc") == metric
-    )
+    return counted(one.evaluation.day_gains for one in found if _is_against(one, champion, metric))
+
+
+@persistent
+def first_gains(
+    ledger: Ledger, champion: Model | None, metric: str, run: Run, *, dag: str, dag_run: str
+) -> dict[str, float]:
+    """The gains over the champion by which this DAG run was counted first, so that clearing its tasks draws no second
+    lot. Empty without an earlier verdict by this metric on the same data and the same code."""
+    query = sa.select(table).where(_same(dag, dag_run, run.model))
+    with ledger.begin() as connection:
+        row = connection.execute(query).mappings().one_or_none()
+    if champion is None or row is None or not _is_against(before := _judged(row), champion, metric):
+        return {}
+    return dict(before.evaluation.day_gains) if _origin(before.evaluation.run) == _origin(run) else {}
 
 
 def counted(evaluations: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -146,6 +156,16 @@ def find(ledger: Ledger, model: str, dag_run: str | None = None) -> Judged | Non
     with ledger.begin() as connection:
         found = connection.execute(query).mappings().all()
     return _judged(found[-1]) if found else None
+
+
+def _is_against(judged: Judged, champion: Model, metric: str) -> bool:
+    """Older records of a gate have no metric, which was AUC then."""
+    return judged.evaluation.champion == champion.version and judged.gate.get("metric", "auc") == metric
+
+
+def _origin(run: Run) -> tuple[str, ...]:
+    """What a model is made of but for chance: a sweep may choose another configuration."""
+    return run.dataset.version, run.code, run.features, run.train
 
 
 def _same(dag: str, dag_run: str, model: str) -> sa.ColumnElement[bool]:

@@ -36,6 +36,7 @@ def evaluate(
     champion: Model | None = None,
     gate: Gate | None = None,
     past: Mapping[str, float] = MappingProxyType({}),
+    first: Mapping[str, float] = MappingProxyType({}),
 ) -> Evaluation:
     """Score each contender on the test window of the run's dataset, rows on which none was trained or chosen, and keep
     all that was found as runs/<run>/evaluation.json. What is the same gives the same, to the bit, but for latency.
@@ -46,6 +47,8 @@ def evaluate(
     :param champion: the version that is served now
     :param past: the gains of the days that earlier evaluations against this champion counted, in their order, as
         `history.counted_gains` gives them
+    :param first: the gains of the test window's days by which this DAG run was counted before, as `history.first_gains`
+        gives them: they stay, whatever this model's are
 
     A challenger that does not score each row, because its graph or feature code raises or gives NaN, is rejected; a
     baseline that does not is left out. Raises LabelError for a window without labels, DataError for one with a single
@@ -60,10 +63,12 @@ def evaluate(
         test = tested(found, rows, target, days)
         known = Intervals.of(clusters_of(gate.cluster, rows, days), target, test.scores)
         offer: Offer | None = None
+        found_gains = day_gains(gate, target, days, test.scores)
+        own = {day: gain for day, gain in found_gains.items() if day not in past}
+        gains = dict(first) or own
         if rules := unscored.rejected(test.unscored):
-            told, details, gains = reasons_of(rules), _unscored_details(gate, test, known), {}
+            told, details = reasons_of(rules), _unscored_details(gate, found.challenger, test, known)
         else:
-            gains = day_gains(gate, target, days, test.scores)
             daily = DailyEvidence.of(gate, counted([past, gains]))
             evidence = _evidence(gate, run, champion, found.challenger, test, known, groups, daily)
             rules = verdict(gate, evidence)
@@ -79,13 +84,21 @@ def evaluate(
         metrics=test.metrics,
         champion=champion.version if champion else None,
         passed=all(rule.passed for rule in rules),
-        reasons=(*told, *unscored.notes(test.unscored), *offers.notes(offer)),
+        reasons=(*told, *unscored.notes(test.unscored), *_counted_before(gate, gains, own), *offers.notes(offer)),
         rules=rules,
         details=storage.uri(details_path(run.id)),
         day_gains=gains,
         offer=offer if offer and offer.evaluation.passed else None,
         classes=classes(target, found.challenger.manifest.outputs),
     )
+
+
+def _counted_before(gate: Gate, gains: Mapping[str, float], own: Mapping[str, float]) -> tuple[str, ...]:
+    """A note for the user if other gains than this model's own count."""
+    if gains == own or not gate.sequential:
+        return ()
+    told = "for information: this run was judged before on the same data and code. Each day counts once, so"
+    return (f"{told} the evidence has the gains of that first model",)
 
 
 def _offer(
@@ -112,7 +125,8 @@ def _offer(
         metrics=mine.metrics,
         champion=champion.version if champion else None,
         passed=all(rule.passed for rule in rules),
-        reasons=(*reasons(gate, evidence, rules), offers.reason(gate, test)),
+        # A limit on false promotions holds for challengers alone: each offer is judged by its own window.
+        reasons=(*reasons_of(rules), offers.reason(gate, test)),
         rules=rules,
     )
     return Offer(reason=offers.reason(gate, test), evaluation=evaluation)
@@ -179,7 +193,7 @@ def _details(gate: Gate, challenger: Bundle, test: Tested, known: Intervals, evi
     )
 
 
-def _unscored_details(gate: Gate, test: Tested, known: Intervals) -> Details:
+def _unscored_details(gate: Gate, challenger: Bundle, test: Tested, known: Intervals) -> Details:
     """The figures of the other contenders."""
     return Details(
         gate=asdict(gate),
@@ -193,6 +207,7 @@ def _unscored_details(gate: Gate, test: Tested, known: Intervals) -> Details:
         latency_ms=None,
         notes=("importance: the model does not score the test rows",),
         clusters=known.clusters.count,
+        classes=classes(test.target, challenger.manifest.outputs),
     )
 
 

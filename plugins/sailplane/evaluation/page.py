@@ -58,15 +58,22 @@ def page(
 
 def _summary(made: Page, evaluation: Evaluation) -> None:
     run = evaluation.run
-    passed = "The gate lets it serve." if evaluation.passed else "The gate is against it: nothing new is deployed."
+    passed = "The gate lets it serve." if evaluation.passed else "The gate rejected it: nothing new is deployed."
     made.say(passed, "verdict good" if evaluation.passed else "verdict bad")
     if evaluation.offer:
         made.say(evaluation.offer.told, "verdict good")
     if evaluation.held:
         made.say(evaluation.held, "bad")
-    champion = f"the champion {evaluation.champion}" if evaluation.champion else "no champion yet"
     made.say(f"Run {run.id}, as of {run.as_of:%Y-%m-%d}, judged on {evaluation.rows:,} rows of {evaluation.window}")
-    made.say(f"Beside {champion}{', and a baseline' if 'baseline' in evaluation.metrics else ''}.")
+    made.say(_compared(evaluation))
+
+
+def _compared(evaluation: Evaluation) -> str:
+    champion = f"the champion {evaluation.champion}" if evaluation.champion else ""
+    baseline = "the baseline" if "baseline" in evaluation.metrics else ""
+    others = " and ".join(other for other in (champion, baseline) if other)
+    none_yet = "" if champion else "There is no champion yet."
+    return " ".join(told for told in (f"Compared with {others}." if others else "", none_yet) if told)
 
 
 def _verdict(made: Page, evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""Whether a bundle would serve, and how fast: it is asked as the model server asks it, in this process."""
+"""The check that a bundle serves, and how fast: in this process, by the calls that the model server makes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ WARM_UP: Final = 3
 
 
 def asked(bundle: Bundle) -> tuple[str | None, float | None]:
-    """Why its golden rows do not get the scores of the training, or why single rows get none; None if all is well. And
-    its latency then, in ms.
+    """The reason why its golden rows do not get the scores of the training, or why single rows get none, and None for
+    the latency; else None, and the latency in ms.
 
-    That is of one row, from a request's values to the probability, without a network: the median of 30 calls.
+    The latency is the median of 30 calls with one row, from a request's values to the probability, without a network.
     """
     try:
         bundle.check()
         return None, _latency_ms(bundle)
+    except MemoryError:
+        # The machine is too small, which says nothing about the model.
+        raise
     except Exception as error:  # whatever the user's feature code raises
         return why(error), None
 

@@ -20,8 +20,9 @@ class EvaluateModelOperator(BaseOperator):
 
     Challenger, baseline and the champion that is served now are scored on the same rows. A verdict against the
     challenger is a result, not a failure. If the baseline is the better model and passes the gate itself, the verdict
-    offers it. A retry judges again and gives the same verdict, which the ledger keeps once. All that was measured is on
-    the store beside the run, as evaluation.json and as the page that the task's link `Report` opens.
+    offers it. A retry judges again and gives the same verdict, which the ledger keeps once. After a clear, too,
+    each day counts by the gain of the run's first model, unless the data or the code changed. All that was measured is
+    on the store beside the run, as evaluation.json and as the page that the task's link `Report` opens.
 
     :param challenger: the run to judge (a `Run` as `train` or `sweep` returns it)
     :param baseline: the run whose baseline is the yardstick
@@ -41,7 +42,7 @@ class EvaluateModelOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         from sailplane.evaluation import evaluate
-        from sailplane.evaluation.history import Judged, counted_gains, keep
+        from sailplane.evaluation.history import Judged, counted_gains, first_gains, keep
         from sailplane.evaluation.report import publish
         from sailplane.registry import holds
         from sailplane.registry.models import alias
@@ -49,7 +50,7 @@ class EvaluateModelOperator(BaseOperator):
         ledger, storage = opened()
         challenger, identity = Run.from_dict(self.challenger), run_of(context)
         trained = Run.from_dict(self.baseline)
-        champion = alias(ledger, challenger.model, "champion")
+        champion, metric = alias(ledger, challenger.model, "champion"), self.gate.metric
         dag_run = {name: identity[name] for name in ("dag", "dag_run")}
         evaluation = evaluate(
             storage,
@@ -59,7 +60,8 @@ class EvaluateModelOperator(BaseOperator):
             baseline_of=None if is_backfill(context) else trained,
             champion=champion,
             gate=self.gate,
-            past=counted_gains(ledger, champion, self.gate.metric, as_of=challenger.as_of, **dag_run),
+            past=counted_gains(ledger, champion, metric, as_of=challenger.as_of, **dag_run),
+            first=first_gains(ledger, champion, metric, challenger, **dag_run),
         )
         if (hold := holds.find(ledger, challenger.model)) and not is_backfill(context):
             evaluation = replace(evaluation, held=hold.told)

@@ -19,6 +19,7 @@ from sailplane.evaluation import evaluate
 from sailplane.evaluation.details import Details
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.markdown import figures
+from sailplane.evaluation.metrics import by_class
 from sailplane.evaluation.page import page
 from sailplane.records import Dataset, Evaluation, Interval, Run
 from sailplane.registry import models
@@ -266,7 +267,10 @@ def test_a_challenger_that_does_not_score_the_rows_is_rejected(toy: Toy, height:
     assert got.reasons == (f"failed: serves: {rule.got}, expected a score for every test row",)
     found = details(toy, got)
     assert {one.contender for one in found.metrics} == {"champion", "baseline"}
-    assert "does not score the test rows" in page(got, found, stored="runs/new/report.html")
+    drawn = page(got, found, stored="runs/new/report.html")
+    assert "does not score the test rows" in drawn
+    assert got.classes
+    assert by_class(got.classes) in drawn
     assert "| champion " in figures(got)
 
 
@@ -276,6 +280,14 @@ def test_a_challenger_without_scores_is_rejected_without_a_champion_too(toy: Toy
     assert (got.passed, got.metrics) == (False, {})
     assert "serves" in page(got, details(toy, got))
     assert "KeyError" in figures(got)
+
+
+def test_a_machine_without_memory_says_nothing_about_the_model(toy: Toy) -> None:
+    """The model runs out of it for single rows, which only the check that it serves has."""
+    height = '(frame["height"] if len(frame) > 1 else np.empty(2**50)).to_numpy("float32")'
+    run = toy.train("new", GOOD, features=FEATURES.replace(HEIGHT, height, 1))
+    with pytest.raises(MemoryError):
+        evaluate(toy.storage, run=run)
 
 
 def test_a_graph_that_fails_for_exactly_one_row_is_rejected(toy: Toy) -> None:

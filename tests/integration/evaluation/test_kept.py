@@ -66,3 +66,24 @@ def test_the_days_of_earlier_evaluations_against_the_champion_are_evidence_too(r
     assert "from 10 days" in whole.rules[1].got
     assert whole.day_gains == alone.day_gains
     assert judge(run, "scheduled__0", "scheduled", gate) == whole, "a retry counts no day twice"
+
+
+def test_a_clear_gives_a_lucky_model_no_second_chance_but_new_code_does(run: Run, tmp_path: Path) -> None:
+    ledger, storage = Ledger.create(Home.find().ledger), Storage(Home.find().store)
+    champion = models.register(ledger, storage, trained(storage, tmp_path / "champion", FIRST - 3 * DAY, noise=2.0))
+    models.promote(ledger, "toy", champion.version)
+    gate = Gate(confidence=0.95)
+    poor = trained(storage, tmp_path / "poor", FIRST + DAY, noise=3.0)
+    before = judge(poor, "scheduled__0", "scheduled", gate)
+    lucky = trained(storage, tmp_path / "lucky", FIRST + DAY, noise=0.0)
+    other = judge(lucky, "manual__1", "manual", gate)
+    assert (other.passed, other.day_gains) == (False, {}), "another run of the same day counts none of them"
+    again = judge(lucky, "scheduled__0", "scheduled", gate)
+    assert (again.passed, again.day_gains) == (False, before.day_gains)
+    assert "e = " in again.rules[1].got
+    assert again.rules[1].got.split("; ")[1] == before.rules[1].got.split("; ")[1], "the same evidence"
+    assert "this run was judged before on the same data and code" in again.reasons[-1]
+    assert judge(lucky, "scheduled__0", "scheduled", gate) == again, "a retry says the same"
+    mended = judge(replace(lucky, code="edited"), "scheduled__0", "scheduled", gate)
+    assert (mended.passed, mended.day_gains == before.day_gains) == (True, False)
+    assert not any("judged before" in reason for reason in mended.reasons)

@@ -94,7 +94,8 @@ def swept(toy: Toy, sweep: str) -> None:
 def test_the_report_shows_each_rule_with_what_it_got_and_expected(toy: Toy) -> None:
     champion = toy.registered(toy.train("champion", [[1.0], [0.0]]))
     page = published(toy, toy.train("new", [[1.0], [-2.0]]), champion=champion)
-    assert "The gate is against it: nothing new is deployed." in page.words
+    assert "The gate rejected it: nothing new is deployed." in page.words
+    assert f"Compared with the champion {champion.version}." in page.words
     assert {"minimum", "champion", "slices of colour", "slices of time:hour", "serves"} <= set(page.cells)
     assert any(cell.startswith("red (") and "2 of 3 values judged, each at level 0.00" in cell for cell in page.cells)
     assert any(
@@ -209,7 +210,9 @@ def test_a_lost_library_is_put_back_by_the_next_report_and_missed_by_none(toy: T
 def test_a_second_judgement_takes_the_place_of_the_first(toy: Toy) -> None:
     run = toy.train("new", [[1.0], [0.0]])
     assert "The gate lets it serve." in published(toy, run).words
-    assert "The gate is against it" in published(toy, run, gate=Gate(minimum=0.99)).words
+    words = published(toy, run, gate=Gate(minimum=0.99)).words
+    assert "The gate rejected it" in words
+    assert "There is no champion yet." in words
 
 
 def test_a_link_to_a_report_has_the_runs_name_in_a_path() -> None:

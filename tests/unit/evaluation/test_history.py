@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sailplane.evaluation.history import Judged, amend, counted_gains, keep, of
+from sailplane.evaluation.history import Judged, amend, counted_gains, first_gains, keep, of
 from sailplane.ledger import Ledger
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
 
@@ -148,3 +148,36 @@ def test_a_verdict_of_an_earlier_release_without_gains_counts_no_day(ledger: Led
     assert "day_gains" not in old.evaluation.to_dict()
     keep(ledger, replace(old, evaluation=replace(old.evaluation, champion="v1")))
     assert gains(ledger, 9) == []
+
+
+def first(ledger: Ledger, run: Run, **changes: Any) -> dict[str, float]:
+    given = {"champion": CHAMPION, "metric": "auc", "dag": "toy", "dag_run": "scheduled__3", **changes}
+    return first_gains(ledger, given.pop("champion"), given.pop("metric"), run, **given)
+
+
+def test_a_cleared_run_has_the_gains_of_its_first_verdict_on_the_same_data_and_code(ledger: Ledger) -> None:
+    keep(ledger, looked(3, 0.3))
+    run, days = looked(3, 0.3).evaluation.run, ["2026-10-02", "2026-10-03", "2026-10-04"]
+    assert first(ledger, run) == dict.fromkeys(days, 0.3)
+    assert first(ledger, replace(run, seed=7, trial=4, config={"rate": 0.1}, digest="other")) == first(ledger, run)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"champion": None}, {"champion": replace(CHAMPION, version="v2")}, {"metric": "brier"}, {"dag_run": "manual__1"}],
+    ids=["no champion", "another champion", "another metric", "another run"],
+)
+def test_another_question_has_no_first_gains(ledger: Ledger, changes: dict[str, Any]) -> None:
+    keep(ledger, looked(3, 0.3))
+    assert first(ledger, looked(3, 0.3).evaluation.run, **changes) == {}
+
+
+def test_new_data_or_new_code_is_judged_anew(ledger: Ledger) -> None:
+    keep(ledger, looked(3, 0.3))
+    run = looked(3, 0.3).evaluation.run
+    for other in [
+        replace(run, dataset=replace(run.dataset, version="corrected")),
+        replace(run, code="edited"),
+        replace(run, train="include.toy.model:other"),
+    ]:
+        assert first(ledger, other) == {}
