@@ -107,7 +107,7 @@ def _place(source: Path, way: str) -> Iterator[Path]:
 
 
 def _check(who: str, place: Path, prefix: str, expected: Mapping[str, str], server: S3Server) -> None:
-    """That every byte came there; what went up is removed."""
+    """Raises unless every byte arrived, and removes the upload."""
     if who.endswith(" down"):
         verified.files(who, verified.digests(place), expected)
         return

@@ -1,4 +1,4 @@
-"""Whether a benchmark's client or server did its work. A figure, ours or a peer's, counts only if it did."""
+"""The proof that a benchmark's client or server did its work. A figure, ours or a peer's, counts only if it did."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Loaded:
 
 
 def load(peer: str, said: str) -> Loaded:
-    """What `wrk` measured. Raises UnverifiedError if a request failed, or none was answered."""
+    """The rate that `wrk` measured. Raises UnverifiedError if a request failed, or none was answered."""
     if failed := re.findall(r"^\s*(Socket errors: .*|Non-2xx or 3xx responses: .*)$", said, re.M):
         raise UnverifiedError(f"{peer}: {'; '.join(failed)}")
     [count], [rate] = re.findall(r"(\d+) requests in", said), re.findall(r"Requests/sec:\s+([\d.]+)", said)

@@ -100,7 +100,7 @@ class Machine(RuleBasedStateMachine):
             self.world.champion, self.world.settled = version, True
 
     def is_held(self, evaluation: Evaluation) -> bool:
-        """Whether a rollback keeps the run's model from being deployed."""
+        """True if a rollback keeps the run's model from being deployed."""
         hold, champion = self.world.hold, alias(self.world.ledger, deeds.NAME, "champion")
         same = champion is not None and champion.run == evaluation.run.id
         return hold is not None and not same and not hold.lifted_by(evaluation.approval)

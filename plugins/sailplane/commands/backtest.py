@@ -73,7 +73,7 @@ def told(backtest: Backtest) -> str:
 
 
 def _limit(backtest: Backtest) -> str:
-    """How many promotions by mistake to expect, and what evidence a model needs."""
+    """The expected number of promotions by mistake, and the evidence that a model needs."""
     said = f"{backtest.limit[:1].upper()}{backtest.limit[1:]}."
     if backtest.needed is None:
         return said

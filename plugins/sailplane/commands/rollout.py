@@ -99,7 +99,7 @@ def _lines(one: dict[str, Any]) -> Iterator[str]:
 
 
 def _stalled(entry: Entry) -> str | None:
-    """Why it does not go on by itself; None for one that is driven."""
+    """The reason why it does not go on by itself; None for one that is driven."""
     silent, name = time.time() - entry.changed, entry.subject.name
     if silent < STALLED_SECONDS:
         return None

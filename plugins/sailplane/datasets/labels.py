@@ -37,7 +37,7 @@ def labelled(
             got=f"all {len(frame)} rows have an empty {target!r}" if len(frame) else "no rows",
             expected="labelled rows",
             remedy="Check what extract gives for these days. Once there are labels, read the days again: "
-            " `sailplane datasets refresh`, or IngestDatasetOperator(revise_days=...) for every run.",
+            "`sailplane datasets refresh`, or IngestDatasetOperator(revise_days=...) for every run.",
         )
     places = _places(outputs)
     values, inverse = np.unique(rows[target].astype(object).map(_name).to_numpy(dtype=str), return_inverse=True)

@@ -44,7 +44,7 @@ def reward(text: str, version: str) -> Feedback:
         total=found.get(f"{REWARD}_sum", 0.0),
         low=found.get(f"{REWARD}_low", 0.0),
         high=found.get(f"{REWARD}_high", 0.0),
-        # Of values that large it is not known, as of an earlier release.
+        # An overflow counts as unknown, as from a server of an earlier release.
         squares=squares if math.isfinite(squares) else 0.0,
     )
 

@@ -1,4 +1,4 @@
-"""What a backtest found: the pipeline's models day by day, as JSON and as curves."""
+"""The findings of a backtest: the pipeline's models day by day, as JSON and as curves."""
 
 from __future__ import annotations
 

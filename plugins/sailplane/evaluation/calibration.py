@@ -111,7 +111,7 @@ def _noncentrality(squares: float, degrees: float) -> tuple[float, float]:
 
 
 def _root(rising: Callable[[float], float], most: float) -> float:
-    """Where the function is 0; 0 where it is never below."""
+    """The place where the function is 0; 0 if it is never below."""
     from scipy.optimize import brentq
 
     tiny = 1e-9

@@ -29,8 +29,8 @@ def day_gains(
     days: NDArray[np.generic],
     scores: Mapping[str, NDArray[np.floating]],
 ) -> dict[str, float]:
-    """How much better the challenger is than the champion on the rows of each day, by ISO day; empty without a
-    champion. Days with a single class are left out.
+    """The challenger's gain over the champion on the rows of each day, by ISO day, but for days with a single class.
+    Empty without a champion.
 
     :param target: labels [n]
     :param days: the ISO day of each row [n]
@@ -62,7 +62,7 @@ class DailyEvidence:
 
     @classmethod
     def of(cls, gate: Gate, gains: Mapping[str, float]) -> Self | None:
-        """From the days in the order in which they were counted; None for a gate that judges each window alone."""
+        """The evidence of days in the order in which they were counted; None if the gate judges each window alone."""
         if not gate.sequential:
             return None
         beyond = [gain - gate.beat_champion_by for gain in gains.values()]
@@ -95,7 +95,7 @@ def needed(level: float) -> float:
 
 
 def expected_false_promotions(gate: Gate) -> float | None:
-    """How many a year, at most, if no model is better than its champion; None without a limit."""
+    """The largest expected number a year if no model is better than its champion; None without a limit."""
     return false_promotions(gate.level) if gate.sequential else None
 
 

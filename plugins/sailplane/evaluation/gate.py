@@ -13,10 +13,10 @@ MORE_IS_BETTER: Final = ("auc",)
 LESS_IS_BETTER: Final = ("log_loss", "brier", "calibration_error")
 METRICS: Final = (*MORE_IS_BETTER, *LESS_IS_BETTER)
 COSTS: Final = ("false_positive", "false_negative")
-# What counts as independent: the days of the dataset, or each row. Anything else is the name of a column.
+# The units that count as independent: days of the dataset, or rows. Anything else is the name of a column.
 DAY: Final = "day"
 ROW: Final = "row"
-# How sure it must be that a slice, or the whole model, is worse, where the gate has no confidence.
+# The confidence of the rules about slices and the baseline if the gate has none.
 CONFIDENCE: Final = 0.95
 # The AUC that a model must reach if its DAG does not say: it has learned something.
 MINIMUM: Final = 0.55
@@ -94,12 +94,12 @@ class Gate:
 
     @property
     def level(self) -> float:
-        """How often a rule may be wrong that says that the model is worse."""
+        """The probability with which a rule may be wrong in saying that the model is worse."""
         return 1 - (CONFIDENCE if self.confidence is None else self.confidence)
 
     @property
     def sequential(self) -> bool:
-        """Whether the confidence holds over all evaluations against one champion, not for each of them alone."""
+        """True if the confidence holds over all evaluations against one champion, not for each of them alone."""
         return self.confidence is not None and self.cluster == DAY
 
     @property

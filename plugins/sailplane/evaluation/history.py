@@ -159,12 +159,12 @@ def find(ledger: Ledger, model: str, dag_run: str | None = None) -> Judged | Non
 
 
 def _is_against(judged: Judged, champion: Model, metric: str) -> bool:
-    """Older records of a gate have no metric, which was AUC then."""
+    """A gate that was recorded without a metric compared the AUC."""
     return judged.evaluation.champion == champion.version and judged.gate.get("metric", "auc") == metric
 
 
 def _origin(run: Run) -> tuple[str, ...]:
-    """What a model is made of but for chance: a sweep may choose another configuration."""
+    """The data and the code of a run. Its configuration may be the choice of a sweep, and so depend on chance."""
     return run.dataset.version, run.code, run.features, run.train
 
 

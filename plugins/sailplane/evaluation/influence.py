@@ -1,4 +1,4 @@
-"""What each row contributes to a metric: the metric of other rows differs by about the mean of their contributions."""
+"""The contribution of each row to a metric: on other rows the metric differs by about the mean of theirs."""
 
 from __future__ import annotations
 

@@ -157,14 +157,14 @@ def _evidence(
 
 
 def gain_at_least(gate: Gate, known: Intervals, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
-    """How much better than the champion, with the gate's confidence."""
+    """The lower bound of the gain over the champion, with the gate's confidence."""
     if gate.confidence is None or "champion" not in known.influences:
         return None
     return known.gain("champion", gate.metric, _gain(gate, metrics, "champion"), 1 - gate.confidence, sign=gate.sign)
 
 
 def over_baseline_at_most(gate: Gate, known: Intervals, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
-    """How much better than the baseline at best: the upper bound of the one-sided interval."""
+    """The upper bound of the one-sided interval of the gain over the baseline."""
     if "baseline" not in known.influences:
         return None
     return known.gain("baseline", gate.metric, _gain(gate, metrics, "baseline"), 1 - gate.level, sign=gate.sign)

@@ -1,4 +1,4 @@
-"""An evaluation's figures in Markdown, for who has to decide on it."""
+"""An evaluation's figures in Markdown, for the person who decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What probabilities are worth."""
+"""Metrics of probabilities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a verdict still says which model is the better one."""
+"""The check that a verdict still holds: the champion is the one that it compared with."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sailplane.registry.models import alias
 
 
 def outdated(ledger: Ledger, evaluation: Evaluation) -> str | None:
-    """Why the model may not be deployed on this verdict, with the remedy: another version serves than the one that it
-    was compared with. None if it may."""
+    """The reason why the model may not be deployed on this verdict, with the remedy: another version serves than the
+    one that it was compared with. None if it may."""
     champion = alias(ledger, evaluation.model, "champion")
     if champion is None or champion.version == evaluation.champion or champion.run == evaluation.run.id:
         return None

@@ -1,4 +1,4 @@
-"""Whether a pipeline is better than its champion, judged anew after every day, for ever.
+"""A test that a pipeline is better than its champion, repeated after every day, for ever.
 
 A test at 5% that is repeated each day promotes an equal model sooner or later, most of all when its windows overlap.
 Here each day counts once. The gain of a day is the metric of the pipeline's model minus that of the champion, on the
@@ -60,6 +60,6 @@ def _log_factor(count: np.ndarray, total: np.ndarray, squares: np.ndarray) -> np
 
 
 def false_promotions(level: float) -> float:
-    """How often equal models take over at most, in any length of time: each champion loses its place by mistake with a
-    probability of at most `level`, and so does the one that took it."""
+    """The largest expected number of times that equal models take over, in any length of time: each champion loses
+    its place by mistake with a probability of at most `level`, and so does the one that took it."""
     return level / (1 - level)

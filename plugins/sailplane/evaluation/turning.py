@@ -1,4 +1,4 @@
-"""What would have changed the verdict of a rule.
+"""The change that would have turned the verdict of a rule.
 
 Where an interval decides, the turning point is the estimate that would have given the other verdict with an interval as
 wide as this one.
@@ -91,7 +91,7 @@ def _at_least(rule: Rule, turns: float) -> str:
 
 
 def _room(one: Slice) -> float:
-    """How much worse the slice could be before it fails; below 0 for one that fails."""
+    """The further loss at which the slice would fail; below 0 for one that fails."""
     return (one.gain or 0.0) + (one.fails_at or 0.0)
 
 

@@ -12,7 +12,8 @@ from sailplane.records import Evaluation, Offer
 
 
 def skip_unless_good(context: Context, evaluation: Evaluation, *, offer: Offer | None = None) -> None:
-    """Where the run is a backfill, the verdict is against the model and there is no `offer`, or a person is."""
+    """Skips the task if the run is a backfill, if the verdict is against the model and offers nothing, or if a person
+    rejected it."""
     if is_backfill(context):
         skip(context, "a backfill never changes what is served", *evaluation.reasons)
     if not evaluation.passed and offer is None:

@@ -40,7 +40,7 @@ def aliases_of(connection: sa.Connection, name: str) -> dict[str, str]:
 
 
 def rolled_back_of(connection: sa.Connection, name: str) -> dict[str, RolledBack]:
-    """By version."""
+    """Those of the model that were rolled back, by version."""
     rows = connection.execute(sa.select(rolled_back).where(rolled_back.c.name == name))
     return {row.version: RolledBack(row.since, row.by) for row in rows}
 

@@ -60,7 +60,7 @@ def find(ledger: Ledger, name: str) -> Hold | None:
 
 @persistent
 def all_holds(ledger: Ledger) -> list[Hold]:
-    """By model."""
+    """Every hold, in the order of the models' names."""
     with ledger.begin() as connection:
         return [_of(row) for row in connection.execute(sa.select(holds).order_by(holds.c.name))]
 
@@ -122,7 +122,7 @@ def pass_within(connection: sa.Connection, name: str, version: str, approval: Ap
 
 def _check(connection: sa.Connection, name: str, version: str, approval: Approval | None) -> Hold | None:
     hold = find_within(connection, name)
-    # To deploy the champion again changes nothing.
+    # Deploying the champion again changes nothing.
     same = aliases_of(connection, name).get(CHAMPION) == version
     if hold is not None and not same and not hold.lifted_by(approval):
         raise HeldError(name, got=f"its automatic deployments have been {hold}", remedy=hold.remedy, told=hold.told)

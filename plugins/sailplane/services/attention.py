@@ -1,5 +1,5 @@
-"""What `sailplane status` says of DAGs and verdicts: failed runs, import errors and questions that wait, from Airflow's
-REST API; models that the gate or a person rejected, from the ledger."""
+"""The part of `sailplane status` about DAGs and verdicts: failed runs, import errors and questions that wait, from
+Airflow's REST API; models that the gate or a person rejected, from the ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.services.airflow_api import AirflowApi, Run
 
-# A backfill deploys nothing: whoever asked for it looks at its runs.
+# A backfill deploys nothing, and the person who started it looks at its runs.
 RUN_TYPES: Final = ("scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization")
 WAITING: Final = ("awaiting_input", "deferred")
 _PAGE: Final = 100

@@ -39,7 +39,7 @@ _SOCKET_PATH_BYTES = 90
 _RELEASE = "SUPERVISORD_RELEASE"
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 _GUARD = "guard"
-# What outlived supervisord has as long as the slowest program to end by itself.
+# A process that outlived supervisord has as long to end as the slowest program.
 _STOP_SECONDS = 15
 
 

@@ -130,7 +130,7 @@ def bars(importances: Mapping[str, Importance]) -> Figure:
 
 
 def told_importance(found: Importance) -> str:
-    """With its range, in percent."""
+    """The share with its range, in percent."""
     told = f"{found.share:.0%} ({found.low:.0%} to {found.high:.0%})"
     return f"{told}, not distinguishable from noise" if found.is_noise else told
 

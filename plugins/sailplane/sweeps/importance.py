@@ -52,7 +52,7 @@ def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, Impor
 
 
 def no_importance(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
-    """Why nothing can be said of the parameters' importance; None where something can."""
+    """The reason why the parameters' importance is unknown; None if it is known."""
     if all(parameter.distribution == "constant" for parameter in config.parameters):
         return "all parameters are constant"
     scores = [trial.score for trial in trials if trial.state == "finished"]

@@ -1,4 +1,4 @@
-"""Whether the rungs of a sweep rank trials as the end does: the assumption that early stopping rests on."""
+"""The agreement of a sweep's rungs with its final ranks: the assumption that early stopping rests on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sailplane.sweeps.correlation import rank_correlation
 from sailplane.sweeps.space import SweepConfig
 from sailplane.sweeps.stopping import FEWEST_WHOLE, EarlyStopping, can_stop, whole_trials
 
-# Below it a rung is said to rank trials otherwise than the end.
+# With a lower coefficient the rung ranks trials differently from the end.
 WEAK: Final = 0.5
 
 
@@ -37,7 +37,7 @@ def agreements(config: SweepConfig, trials: Sequence[Trial]) -> list[Agreement]:
 
 
 def warning(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
-    """Why early stopping may have stopped the best trial, or stops none; None where there is no reason to doubt it."""
+    """The reason why early stopping may have stopped the best trial, or stops none; None without one."""
     rule, stopped = config.stopping, len(stopped_early(config, trials))
     if rule is None or not (stopped or rule.whole_trials):
         return None

@@ -70,7 +70,7 @@ def whole_trials(rule: EarlyStopping, trials: Sequence[Trial]) -> list[Trial]:
 
 
 def can_stop(correlation: float, whole: int) -> bool:
-    """Whether a rung with this rank correlation over so many whole trials may stop others."""
+    """True if a rung with this rank correlation over so many whole trials may stop others."""
     return lower_bound(correlation, whole) > LEAST_CORRELATION
 
 

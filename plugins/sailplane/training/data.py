@@ -82,7 +82,7 @@ def _fit(features: ModuleType, frame: pd.DataFrame, dataset: Dataset) -> dict[st
 def transformed(
     features: ModuleType, dataset: Dataset, frame: pd.DataFrame, state: dict[str, Any]
 ) -> dict[str, NDArray[Any]]:
-    """What the project's transform gives for rows without their target. Raises DataError where it loses rows."""
+    """The arrays of the project's transform for rows without their target. Raises DataError where it loses rows."""
     transform = _named(features, "transform")
     arrays: dict[str, NDArray[Any]] = transform(rows_for(transform, frame, dataset.schema), state)
     for name, array in arrays.items():

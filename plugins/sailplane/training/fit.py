@@ -197,7 +197,7 @@ class Trainer:
         return {**handle.last, **{f"validation_{name}": value for name, value in measured.items()}}
 
     def _predicted(self, spec: TrainSpec, module: torch.nn.Module, rows: pd.DataFrame) -> NDArray[Any]:
-        """By the model as it was trained."""
+        """Scores of the model as it was trained."""
         arrays = transformed(self._features, spec.dataset, rows, self._data.state)
         return predicted(module, arrays, len(self._data.outputs))
 

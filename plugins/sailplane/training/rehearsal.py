@@ -143,7 +143,7 @@ def _expected(bundle: Bundle, trained: Trained, batch: Sequence[Case]) -> NDArra
 
 
 def _scored(bundle: Bundle, batch: Sequence[Case]) -> Iterator[NDArray[Any]]:
-    """As by a server, and as by a batch prediction."""
+    """The scores that a server gives, and those of a batch prediction."""
     values = _values(bundle, batch)
     by_server = bundle.predict_values(values)
     return iter((by_server, bundle.predict(typed_frame(values, bundle.manifest.inputs))))

@@ -46,7 +46,7 @@ def toy(home: Home, ledger: Ledger, storage: Storage, tmp_path: Path, monkeypatc
 
 @pytest.fixture
 def deploy(toy: Toy, capsys: pytest.CaptureFixture[str]) -> Deploy:
-    """What the command says, on stderr where it fails."""
+    """The command's output: stderr if it fails."""
 
     def run(*arguments: str, code: int = 0) -> str:
         capsys.readouterr()

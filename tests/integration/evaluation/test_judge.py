@@ -355,7 +355,11 @@ def test_what_is_to_be_predicted_is_no_slice(toy: Toy) -> None:
     ("labels", "error", "said"),
     [
         (True, DataError, r"all 907 rows have the same label.*Check the labels that extract gives"),
-        (pd.NA, LabelError, r"read labels of bad .*all 1008 rows have an empty 'good'; expected labelled rows"),
+        (
+            pd.NA,
+            LabelError,
+            r"read labels of bad .*1008 rows have an empty 'good'; expected labelled rows.*again: `sail",
+        ),
     ],
     ids=["one class", "no labels"],
 )

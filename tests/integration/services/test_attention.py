@@ -1,4 +1,4 @@
-"""What `sailplane status` says needs a person, of real runs. In the order of the file: each test mends one thing."""
+"""The things that need a person by `sailplane status`, with real runs. Tests run in order: each mends one thing."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Days:
 
 
 def outside(days: Days, draws: int, seed: int, level: float = 0.95) -> dict[str, tuple[float, float]]:
-    """By metric: the share of two-sided intervals of the difference that do not hold 0, and of one-sided lower bounds
+    """The share, by metric, of two-sided intervals of the difference that do not hold 0, and of one-sided lower bounds
     that lie above it, at `level`."""
     random, missed = np.random.default_rng(seed), {name: np.zeros(2) for name in METRICS}
     for _ in range(draws):
@@ -60,7 +60,7 @@ def outside(days: Days, draws: int, seed: int, level: float = 0.95) -> dict[str,
 
 
 def covered(days: Days, draws: int, seed: int) -> dict[str, float]:
-    """By metric: the share of two-sided 95% intervals of the first model's metric that hold its mean over all draws."""
+    """The share, by metric, of the first model's two-sided 95% intervals that hold the mean over all draws."""
     random = np.random.default_rng(seed)
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in METRICS}
     for _ in range(draws):

@@ -45,7 +45,7 @@ class Pipeline:
         return cls(target, days, scores)
 
     def window(self, look: int) -> Pipeline:
-        """What the look sees, the first is 1."""
+        """The rows and scores at a look; the first look is 1."""
         here = (self.days >= look - 1) & (self.days < look - 1 + WINDOW)
         return Pipeline(self.target[here], self.days[here], {name: one[here] for name, one in self.scores.items()})
 

@@ -96,7 +96,7 @@ def event(waiting: ApprovalTrigger, seconds: float = 20) -> dict[str, Any]:
 
 
 def stays(waiting: ApprovalTrigger, airflow: Airflow) -> bool:
-    """Whether the question is still there after a few looks."""
+    """True if the question is still there after a few looks."""
 
     async def looked() -> bool:
         answer = asyncio.ensure_future(anext(waiting.run()))

@@ -24,7 +24,7 @@ Tell = Callable[[str], None]
 # A look at the cluster: soon at first, then every so often.
 _FIRST_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 5.0
-# How long a rollback is waited for that came in between.
+# The wait for a rollback that began in the meantime.
 _ROLLBACK_SECONDS: Final = 60.0
 
 

@@ -53,11 +53,11 @@ class Tested:
 
     @property
     def enough(self) -> bool:
-        """Whether there are blocks enough for a test."""
+        """True if there are blocks enough for a test."""
         return self.independent > 0
 
     def reach(self, level: float, *, once: bool) -> float | None:
-        """How far the mean must be from what is allowed until the test fails at that level."""
+        """The distance of the mean from what is allowed at which the test fails at that level."""
         if not self.enough:
             return None
         if once:
@@ -70,8 +70,8 @@ class Tested:
 
 
 def longer(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) -> Mapping[str, Any]:
-    """With what came in the last `seconds`, as counts that add up. All blocks last as long, but for the last one. Of
-    another number of counts it begins anew: the plan has changed."""
+    """The blocks and what came in the last `seconds`, as counts that add up. All blocks but the last one are equally
+    long. They start over with another number of counts: the plan has changed."""
     row = [seconds, *added]
     rows = [list(old) for old in blocks.get("rows", ()) if len(old) == len(row)]
     length = float(blocks.get("length", 1.0)) if rows else 1.0

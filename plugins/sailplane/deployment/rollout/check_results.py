@@ -1,4 +1,4 @@
-"""What a check of a rollout has found."""
+"""The findings of a rollout's checks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Outcome = Literal["passed", "failed", "undecided"]
 
 @dataclass(frozen=True, kw_only=True)
 class CheckResult(Record):
-    """What a check has found so far.
+    """The state of a check.
 
     :param count: of the new version's values
     :param estimate: what is limited: a share, or the difference from the champion
-    :param low: it is at least that, with the confidence of the check, at every moment; of a comparison, which takes
-        its time, it is told where something is decided
-    :param high: and at most that
+    :param low: the lower bound of the estimate, with the confidence of the check; None where nothing is decided yet,
+        since bounds are slow to compute
+    :param high: its upper bound
     :param champion: the champion's share or mean, where there is a comparison
     :param evidence: how far on the way to a failure at any moment, which is 1; below 0 it speaks for the version
     :param p: at the end of the step it fails as well if this p-value is at most 0.75 of the level

@@ -34,7 +34,7 @@ from sailplane.serving.observations import PREDICTION_BOUNDS, Feedback, Observat
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# So many times more evidence than is needed, either way, is no more worth telling.
+# Evidence is cut at so many times what is needed, either way.
 _MOST: Final = 99.0
 # Half of the answers are too slow after half of the step's time: no stall at its beginning.
 _STALLED: Final = 0.5
@@ -46,7 +46,7 @@ def judge(plan: Rollout, seen: Seen, *, over: bool) -> tuple[CheckResult, ...]:
     found: list[CheckResult] = []
     place = 0
     for check in plan.checks:
-        # Nobody sees what a shadow answers, so that nothing is fed back on it.
+        # Nobody sees a shadow's answers, so nobody gives feedback on them.
         if not (seen.paired and isinstance(check, Metric)):
             found += _findings(check, replace(seen, place=place, sticky=plan.sticky is not None))
         place += _width(check)
@@ -152,7 +152,7 @@ def _drift(check: PredictionDrift, seen: Seen) -> CheckResult:
         (mine, its, blocks.worse(quantity, check.maximum))
         for place, pair in enumerate(shares)
         for mine, its, quantity in _sides(*pair, seen.quantity(place))
-        # Where nothing is decided, what is within the limit adds less than its part of 1, and is left out.
+        # Sides within the limit add less than their part of 1: they are left out until something is decided.
         if seen.decided(canary.count) or mine.mean - its.mean > check.maximum
     ]
     estimate = max(abs(mine.mean - its.mean) for mine, its in shares)

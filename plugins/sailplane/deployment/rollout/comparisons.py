@@ -2,8 +2,8 @@
 
 A check fails by the tests of blocks.py, which answers that depend on each other do not mislead. They need 60 s of
 answers. One may be looked at every second, and has a quarter of the level; the other one is looked at once, when the
-step is about to be passed, and finds less harm in the same time: it has the rest. Great harm, of 30% more than allowed,
-needs no blocks: of it the exact test of sequential.py is a part of the evidence as well. A step that ends before there
+step is about to be passed, and finds less harm in the same time: it has the rest. Great harm, 30% more than
+allowed, needs no blocks: the exact test of sequential.py is a part of the evidence for it. A step that ends before there
 are blocks, and that would fail by the exact test, waits for them.
 """
 
@@ -25,11 +25,11 @@ from sailplane.serving.observations import Observations
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A version that fails 30% more of its requests than it may is found out before there are blocks to compare.
+# A version that fails 30% more of its requests than allowed is found before there are blocks to compare.
 _GROSS: Final = 0.3
-# The part of that which is spent on great harm.
+# The part of the evidence that is for great harm.
 _PART: Final = 0.25
-# The parts of a level that are for any moment, and for the end of the step.
+# The parts of a level for the test at any moment, and for the one at the end of the step.
 ANYTIME: Final = 0.25
 ONCE: Final = 1 - ANYTIME
 
@@ -69,7 +69,7 @@ class Seen:
         return self.level + self.carried.get(check, 0.0)
 
     def decided(self, count: float) -> bool:
-        """Whether the step is over for a check that saw so many answers."""
+        """True if the step is over for a check that saw so many answers."""
         return self.over and count >= self.least
 
     def bounds_wanted(self, evidence: float, count: float) -> bool:
@@ -118,7 +118,7 @@ def worse(
         return evidence_worse(sample, other, tolerance, paired=seen.paired)
 
     gross = other.mean + tolerance + _GROSS
-    # The first of them alone would take the champion's mean for known.
+    # The test against `gross` alone would take the champion's mean for known.
     sudden = min(evidence_above(sample, gross), exact(tolerance)) if both and gross < min(1.0, sample.mean) else None
     found = CheckResult(
         check=name,
@@ -157,7 +157,7 @@ def _judged(
 
 
 def hasty(tested: blocks.Tested, exact: Callable[[], float], level: float, seen: Seen) -> bool:
-    """Whether the step is over before there are blocks, and independent requests would be evidence enough."""
+    """True if the step is over before there are blocks, and independent requests would be evidence enough."""
     return seen.over and not tested.enough and exact() >= math.log(1 / level)
 
 
@@ -176,8 +176,8 @@ def _bounds(
     evidence: float,
     count: float,
 ) -> tuple[float | None, float | None, float | None]:
-    """The bounds of the mean, and the mean from which on it fails; without blocks as if requests were
-    independent of each other. It takes its time, so it is told where something is decided, or somebody asks."""
+    """The bounds of the mean, and the mean from which on it fails; without blocks as if requests were independent.
+    They are slow to compute, so they are None unless something is decided or somebody asks."""
     if not seen.bounds_wanted(evidence, count):
         return None, None, None
     reach = tested.reach((ONCE if seen.over else ANYTIME) * level, once=seen.over)

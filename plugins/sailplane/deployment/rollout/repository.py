@@ -149,7 +149,7 @@ def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | No
         if entry is None:
             return None
         subject = entry.subject
-        # A rollback that somebody left on its way says nothing against the version that it was to go to.
+        # An unfinished rollback is no fault of the version that it was going to.
         if entry.state.phase != "promoting" and not subject.back:
             _mark(connection, subject, by, now)
             if hold:
@@ -176,13 +176,13 @@ def _abort(connection: sa.Connection, entry: Entry, reason: str, by: str, now: f
 
 
 def _mark(connection: sa.Connection, subject: Subject, by: str, now: float) -> None:
-    # What served before the rollout of the same version serves after it.
+    # A version that served before its rollout still serves after it.
     if subject.version != subject.champion:
         aliases.mark(connection, subject.name, subject.version, by, now)
 
 
 def _went_back(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
-    """To go to a version that was rolled back takes that rollback back: it says nothing against the version before."""
+    """Going back to a version that was rolled back undoes that rollback, and is no fault of the version before."""
     wanted = aliases.unmark(connection, subject.name, subject.version)
     left = before if before != subject.version else None
     if left and not wanted:
@@ -208,7 +208,7 @@ def _keep(
 
 
 def _check(connection: sa.Connection, entry: Entry, driver: str) -> None:
-    """Of a lease that is over the rollout is still the driver's, as long as nobody took it."""
+    """An expired lease holds until another driver takes it."""
     query = sa.select(rollouts.c.driver, rollouts.c.revision).where(_key(entry.subject))
     row = connection.execute(query).one_or_none()
     if row is None or tuple(row) != (driver, entry.revision):

@@ -62,7 +62,7 @@ class ModelEndpoint(Served):
 
     def begin_back(self, model: Model, by: str, *, hold: bool) -> Entry:
         """A person goes back to the version at once, as `begin` does."""
-        # Each time is another one, though the same person goes back to the same version.
+        # The same person may go back to the same version again: each time is a turn of its own.
         turn = datetime.now(UTC).isoformat()
         self._make_way(by, turn)
         self.target.prepare(model)

@@ -92,7 +92,7 @@ class Place:
         return self.totals.get(version, Observations())
 
     def serve(self, requests: int, *, failing: float = 0.0, well: Collection[str] = (CHAMPION,)) -> None:
-        """That many requests come to all versions together; all but those in `well` fail that share of their own."""
+        """Sends so many requests to all versions together; all but those in `well` fail that share of their own."""
         for version, weight in {**self.weights, **({self.shadow: 100} if self.shadow else {})}.items():
             mine = round(requests * weight / 100)
             errors = round(mine * failing) if version not in well else 0

@@ -243,7 +243,7 @@ def test_a_step_that_is_too_short_for_blocks_waits_if_independent_requests_would
 
 
 def test_rewards_of_which_none_came_yet_by_chance_are_no_proof() -> None:
-    """Of rewards of 1 in a hundred, 200 requests have none with a probability of 13%."""
+    """If one reward in a hundred is 1, 200 requests have none with a probability of 13%."""
     assert outcomes(Metric(metric="reward", worse_by=0.001), rewards(200, 0.0), rewards(19_800, 0.01)) == ["passed"]
 
 

@@ -52,7 +52,7 @@ class Traffic:
 
 @dataclass
 class Answers:
-    """Of the requests of one version in one stage; each an array [requests]."""
+    """The requests of one version in one stage; each field is an array [requests]."""
 
     second: np.ndarray
     failed: np.ndarray
@@ -154,7 +154,7 @@ def _uniform(count: int, memory: float, random: np.random.Generator) -> np.ndarr
 
 
 def _within(at: np.ndarray, rate: float, seconds: int, random: np.random.Generator) -> np.ndarray:
-    """Whether a request comes within an interruption of 1 to 20 s. They may have begun before the stage."""
+    """True for a request within an interruption of 1 to 20 s. They may have begun before the stage."""
     found = np.zeros(len(at), dtype=bool)
     for start in random.uniform(-20, seconds, random.poisson(rate * (seconds + 20))):
         found |= (at >= start) & (at < start + random.uniform(1, 20))
