@@ -358,7 +358,7 @@ def test_what_is_to_be_predicted_is_no_slice(toy: Toy) -> None:
         (
             pd.NA,
             LabelError,
-            r"read labels of bad .*1008 rows have an empty 'good'; expected labelled rows.*again: `sail",
+            r"read labels of bad .*1008 rows have an empty 'good'; expected labelled rows.*: `sail",
         ),
     ],
     ids=["one class", "no labels"],

@@ -3,8 +3,8 @@
 A check fails by the tests of blocks.py, which answers that depend on each other do not mislead. They need 60 s of
 answers. One may be looked at every second, and has a quarter of the level; the other one is looked at once, when the
 step is about to be passed, and finds less harm in the same time: it has the rest. Great harm, 30% more than
-allowed, needs no blocks: the exact test of sequential.py is a part of the evidence for it. A step that ends before there
-are blocks, and that would fail by the exact test, waits for them.
+allowed, needs no blocks: the exact test of sequential.py is a part of the evidence for it. A step that ends before
+there are blocks, and that would fail by the exact test, waits for them.
 """
 
 from __future__ import annotations
