@@ -15,7 +15,7 @@ from sailplane.evaluation import slices
 from sailplane.evaluation.backtested import Backtest, Day, Metrics
 from sailplane.evaluation.contenders import rows_of
 from sailplane.evaluation.daily import DailyEvidence, day_gains, expected_false_promotions, limit_said, needed
-from sailplane.evaluation.gate import Gate
+from sailplane.evaluation.gate import WITHOUT_INTERVAL, Gate
 from sailplane.evaluation.history import Judged, counted
 from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
 from sailplane.evaluation.judge import gain_at_least
@@ -210,7 +210,9 @@ def _rules(gate: Gate, evidence: Evidence, evaluation: Evaluation) -> tuple[Rule
 
 
 def _gate(run: Judged) -> Gate:
-    return Gate(**run.gate)
+    """An earlier release took settings that this one refuses: they are left out."""
+    refused = WITHOUT_INTERVAL.get(run.gate.get("metric", ""), ())
+    return Gate(**{name: value for name, value in run.gate.items() if name not in refused})
 
 
 def _rank(run: Judged) -> int:

@@ -12,6 +12,8 @@ from sailplane.errors import ConfigurationError
 MORE_IS_BETTER: Final = ("auc",)
 LESS_IS_BETTER: Final = ("log_loss", "brier", "calibration_error")
 METRICS: Final = (*MORE_IS_BETTER, *LESS_IS_BETTER)
+# Settings that a metric without an interval of its difference cannot have.
+WITHOUT_INTERVAL: Final[Mapping[str, tuple[str, ...]]] = {"calibration_error": ("confidence", "slices")}
 COSTS: Final = ("false_positive", "false_negative")
 # The units that count as independent: days of the dataset, or rows. Anything else is the name of a column.
 DAY: Final = "day"
@@ -68,9 +70,6 @@ class Gate:
         _check("beat_champion_by", self.beat_champion_by, "0 or more", low=0)
         if self.confidence is not None:
             _check("confidence", self.confidence, "a share like 0.95, from 0.5 to 0.999", low=0.5, high=0.999)
-            if self.metric == "calibration_error":
-                expected = "none with calibration_error, whose difference has no interval"
-                raise _refused("confidence", self.confidence, expected)
         if self.baseline is not None:
             _check("baseline", self.baseline, "the allowed loss, 0 or more, or None", low=0)
         if not isinstance(self.cluster, str) or not self.cluster:
@@ -81,6 +80,10 @@ class Gate:
             raise _refused("min_slice_rows", repr(self.min_slice_rows), "a whole number of 2 or more")
         self._check_slices()
         self._check_costs()
+        for name in WITHOUT_INTERVAL.get(self.metric, ()):
+            if getattr(self, name):
+                expected = f"none with {self.metric}, whose difference has no interval"
+                raise _refused(name, repr(getattr(self, name)), expected)
 
     @property
     def more_is_better(self) -> bool:

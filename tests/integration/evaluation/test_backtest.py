@@ -94,6 +94,14 @@ def test_the_gate_is_the_one_that_the_dag_declared(storage: Storage, past: list[
     assert found.curve("champion") == [None] * len(NOISE), "what never shipped is no champion"
 
 
+def test_a_gate_of_an_earlier_release_is_read_without_what_this_one_refuses(
+    storage: Storage, past: list[Judged]
+) -> None:
+    gate = {"metric": "calibration_error", "maximum": 1.0}
+    earlier = [replace(run, gate={**gate, "confidence": 0.95, "slices": {"height": 0.1}}) for run in past]
+    assert backtest(storage, earlier) == backtest(storage, [replace(run, gate=gate) for run in past])
+
+
 def test_the_means_are_over_the_days(storage: Storage, past: list[Judged]) -> None:
     found = backtest(storage, past)
     assert found.means == {

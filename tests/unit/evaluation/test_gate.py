@@ -32,6 +32,10 @@ def test_of_a_loss_less_is_better() -> None:
         ({"beat_champion_by": -0.01}, "beat_champion_by: -0.01; expected 0 or more"),
         ({"confidence": 95}, "confidence: 95; expected a share like 0.95"),
         ({"confidence": True}, "confidence: True; expected a share like 0.95"),
+        (
+            {"metric": "calibration_error", "maximum": 0.1, "slices": {"country": 0.02}},
+            "slices: {'country': 0.02}; expected none with calibration_error, whose difference has no interval",
+        ),
         ({"slices": ["country"]}, "slices: ['country']; expected the allowed drop by column"),
         ({"slices": {"country": None}}, "slices['country']: None; expected the allowed drop, 0 or more"),
         ({"slices": {"": 0.1}}, "slices: ''; expected the name of a column"),
