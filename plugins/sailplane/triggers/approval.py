@@ -76,7 +76,7 @@ class ApprovalTrigger(HITLTrigger):
         return min(found | self._asking(), default=None)
 
     def _waiting(self) -> set[str]:
-        """The runs that are queued. They came after this one, which has its place."""
+        """The newer runs that are queued. A cleared run is older, though it comes after this one."""
         dag = self.question["dag_id"]
         if not RuntimeTaskInstance.get_dr_count(dag, states=["queued"]):
             return set()
@@ -84,7 +84,9 @@ class ApprovalTrigger(HITLTrigger):
         return {
             run
             for run in runs
-            if not run.startswith(_BACKFILL) and RuntimeTaskInstance.get_dagrun_state(dag, run) == "queued"
+            if run not in self.question["earlier"]
+            and not run.startswith(_BACKFILL)
+            and RuntimeTaskInstance.get_dagrun_state(dag, run) == "queued"
         }
 
     def _asking(self) -> set[str]:

@@ -177,7 +177,7 @@ def test_the_answer_of_a_deployment_that_was_killed_after_its_end_is_kept(
     assert judged
     assert judged.evaluation.offer
     assert judged.evaluation.offer.evaluation.approval
-    assert len(entries.decisions(toy.ledger, "toy", judged.evaluation.offer.version)) == 3, "nothing is begun again"
+    assert len(records.decisions(toy.ledger, "toy", judged.evaluation.offer.version)) == 3, "nothing is begun again"
 
 
 def test_status_prints_the_offer_with_the_command(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:

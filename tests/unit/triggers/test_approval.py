@@ -128,8 +128,9 @@ def test_a_newer_run_that_asks_takes_the_place_of_the_question(airflow: Airflow)
         ("newer", ("running", None)),
         ("newer", ("success", "skipped")),
         ("older", ("running", "deferred")),
+        ("older", ("queued", None)),
     ],
-    ids=["a backfill", "one that may not ask", "one that has ended", "an older question"],
+    ids=["a backfill", "one that may not ask", "one that has ended", "an older question", "an older run, cleared"],
 )
 def test_other_runs_leave_the_question_open(airflow: Airflow, other: tuple[str, tuple[str, str | None]]) -> None:
     airflow.runs[other[0]] = other[1]
