@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOST_ALONE: Final = {False: 8, True: 64}
 _MOST_FIELDS: Final = 12
 _LETTERS: Final = 26
+_MOST_INTEGER: Final = 2**63
 
 _EXPORTED: Final = (
     "The ONNX export changed the model: forward must not decide by the number of rows or by values, "
@@ -30,8 +31,8 @@ _EXPORTED: Final = (
 _PLAIN: Final = "Requests with this row would fail in the same way: correct transform or the model's forward."
 _NULL: Final = "Requests may have this null: fill it in transform, or make the column of the schema not nullable."
 _UNSEEN: Final = (
-    "Requests may have this value: map unknown values to a category of their own in transform, or list the allowed "
-    "ones in the schema with Check.isin([...])."
+    "Requests may have this value: map unknown values to a category of their own in transform, or state the allowed "
+    "ones in the schema with Check.isin([...]) or Check.in_range(...)."
 )
 
 #: Probabilities [n, outputs] of rows, by the model as it was trained and the project's own feature code.
@@ -85,20 +86,45 @@ def _changed(field: Field, records: Sequence[Mapping[str, Any]]) -> Iterator[Cas
         yield Case(f"validation row 0 with {name} null", {**row, name: None}, _NULL, varied=True)
     if field.kind == "string":
         yield Case(f"validation row 0 with {name} empty", {**row, name: ""}, _UNSEEN, varied=True)
-        known = [record[name] for record in records if record[name]]
-        for value in _unseen(known):
-            yield Case(f"validation row 0 with an unseen {name}", {**row, name: value}, _UNSEEN, varied=True)
+    known = [record[name] for record in records if record[name] is not None]
+    for value in _UNSEEN_OF.get(field.kind, _no_category)(known):
+        yield Case(f"validation row 0 with an unseen {name}", {**row, name: value}, _UNSEEN, varied=True)
 
 
-def _unseen(known: Sequence[str]) -> Iterator[str]:
+def _unseen_strings(known: Sequence[str]) -> Iterator[str]:
     """Candidates, because the schema's checks may want a length or a pattern."""
     yield "never seen"
-    example = known[0] if known else "a"
+    example = next(filter(None, known), "a")
     yield "~" * len(example)
     seen = set(known)
     for by in range(1, _LETTERS):
         if (value := "".join(_shifted(sign, by) for sign in example)) not in seen:
             yield value
+
+
+def _unseen_integers(known: Sequence[int]) -> Iterator[int]:
+    """Candidates outside the range first, then a gap in it: an integer may be the code of a category."""
+    least, most = min(known, default=0), max(known, default=0)
+    yield from (value for value in (most + 1, least - 1) if -_MOST_INTEGER <= value < _MOST_INTEGER)
+    seen = set(known)
+    # A gap is among the first so many: the others are seen.
+    yield from (value for value in range(least, min(most, least + len(seen) + 1)) if value not in seen)
+
+
+def _unseen_booleans(known: Sequence[bool]) -> Iterator[bool]:
+    yield from (value for value in (False, True) if value not in known)
+
+
+def _no_category(_known: Sequence[Any]) -> Iterator[Any]:
+    """Of numbers and times any value may come."""
+    return iter(())
+
+
+_UNSEEN_OF: Final[Mapping[str, Callable[[Sequence[Any]], Iterator[Any]]]] = {
+    "string": _unseen_strings,
+    "integer": _unseen_integers,
+    "boolean": _unseen_booleans,
+}
 
 
 def _shifted(sign: str, by: int) -> str:

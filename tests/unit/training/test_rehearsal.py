@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ ROWS = pd.DataFrame(
         "height": np.linspace(-1, 1, 40),
         "colour": pd.Series(["red", "blue"] * 20, dtype="str"),
         "code": pd.Series(["AB1", "CD2"] * 20, dtype="str"),
+        "gate": [1, 2, 4, 5] * 10,
+        "night": [False] * 40,
     }
 )
 CODE = Check(name="str_matches", arguments={"pattern": {"regex": "[A-Z]{2}[0-9]$", "flags": 0}}, says="a code")
@@ -33,6 +36,8 @@ INPUTS = (
     Field(name="height", kind="number", nullable=True),
     Field(name="colour", kind="string"),
     Field(name="code", kind="string", nullable=True, checks=(CODE,)),
+    Field(name="gate", kind="integer"),
+    Field(name="night", kind="boolean"),
 )
 GOOD = """
 import numpy as np
@@ -41,7 +46,9 @@ def transform(columns, state):
     colour = [state["colours"].get(value, 0.0) for value in columns["colour"]]
     height = np.nan_to_num(columns["height"], nan=0.25)
     known = [value is not None for value in columns["code"]]
-    return {"numbers": np.stack([height, colour, known], axis=1).astype("float32")}
+    gate = [min(value, 6) for value in columns["gate"]]
+    night = [bool(value) for value in columns["night"]]
+    return {"numbers": np.stack([height, colour, known, gate, night], axis=1).astype("float32")}
 """
 STATE = {"colours": {"red": 1.0, "blue": -1.0}}
 
@@ -49,7 +56,7 @@ STATE = {"colours": {"red": 1.0, "blue": -1.0}}
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.linear = nn.Linear(3, 1)
+        self.linear = nn.Linear(5, 1)
 
     def forward(self, numbers: Tensor) -> Tensor:
         return self.linear(numbers).squeeze(1)
@@ -117,8 +124,8 @@ def test_a_graph_that_fails_for_exactly_one_row_names_the_row(tmp_path: Path) ->
     with pytest.warns(torch.jit.TracerWarning), pytest.raises(TrainingError) as raised:
         rehearsed(tmp_path, Neighbours())
     assert str(raised.value).startswith("check the bundle of include.tiny.model:train: score tiny: [ONNXRuntimeError]")
-    row = "for validation row 0 (height: -1.0, colour: 'red', code: 'AB1'), in a batch of 1 row; expected scores. "
-    assert row in str(raised.value)
+    row = "validation row 0 (height: -1.0, colour: 'red', code: 'AB1', gate: 1, night: false)"
+    assert f"for {row}, in a batch of 1 row; expected scores. " in str(raised.value)
 
 
 def test_a_graph_that_differs_for_one_row_says_by_what(tmp_path: Path) -> None:
@@ -148,8 +155,10 @@ def test_a_graph_that_differs_for_an_unseen_value_names_the_value(tmp_path: Path
         ('state["colours"].get(value, 0.0)', 'state["colours"][value]', "colour empty", "Check.isin"),
         ("value is not None", "value.startswith('A')", "code null", "fill it in transform"),
         ("value is not None", "{'AB1': 1, 'CD2': 2, None: 0}[value]", "an unseen code", "Check.isin"),
+        ("min(value, 6)", "{1: 0, 2: 1, 4: 2, 5: 3}[value]", "an unseen gate", "Check.in_range"),
+        ("bool(value)", "{False: 0}[bool(value)]", "an unseen night", "Check.isin"),
     ],
-    ids=["NaN", "a KeyError", "an AttributeError", "a pattern"],
+    ids=["NaN", "a KeyError", "an AttributeError", "a pattern", "an integer", "a boolean"],
 )
 def test_feature_code_that_cannot_take_what_the_schema_allows_is_refused(
     tmp_path: Path, old: str, new: str, says: str, remedy: str
@@ -163,11 +172,28 @@ def test_what_the_schema_does_not_allow_is_not_asked_for(tmp_path: Path) -> None
     """Not a colour but red and blue, no null."""
     strict = GOOD.replace('state["colours"].get(value, 0.0)', 'state["colours"][value]')
     strict = strict.replace('np.nan_to_num(columns["height"], nan=0.25)', 'columns["height"]')
-    inputs = (Field(name="height", kind="number"), Field(name="colour", kind="string", checks=(COLOURS,)), INPUTS[2])
+    inputs = (Field(name="height", kind="number"), Field(name="colour", kind="string", checks=(COLOURS,)), *INPUTS[2:])
     bundle = rehearsed(tmp_path, Net(), strict, inputs=inputs)
     varied = {case.says.removeprefix("validation row 0 with "): case.record for case in cases(bundle, ROWS)}
     assert varied["an unseen code"]["code"] == "BC2"
     assert not {"colour empty", "an unseen colour", "height null"} & set(varied)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "unseen"),
+    [(None, 6), ((0, 5), 0), ((1, 5), 3), ((1, 2), None)],
+    ids=["above", "below", "a gap", "nothing is left"],
+)
+def test_an_unseen_integer_is_one_that_the_schema_allows(
+    tmp_path: Path, allowed: tuple[int, int] | None, unseen: int | None
+) -> None:
+    arguments = {"min_value": allowed[0], "max_value": allowed[1]} if allowed else {}
+    checks = (Check(name="in_range", arguments=arguments, says="in range"),) if allowed else ()
+    inputs = (*INPUTS[:3], Field(name="gate", kind="integer", checks=checks), INPUTS[4])
+    manifest = rehearsed(tmp_path, Net()).manifest
+    bundle = Bundle(tmp_path, replace(manifest, inputs=inputs))
+    found = [case.record["gate"] for case in cases(bundle, ROWS) if case.says == "validation row 0 with an unseen gate"]
+    assert found == ([] if unseen is None else [unseen])
 
 
 def test_a_state_that_changes_on_its_way_through_json_is_a_difference(tmp_path: Path) -> None:
@@ -182,7 +208,7 @@ def test_a_row_of_many_long_fields_is_cut(tmp_path: Path) -> None:
     bundle = Bundle(tmp_path, rehearsed(tmp_path, Net()).manifest.__class__(**_with(tmp_path, many)))
     (first, *_) = cases(bundle, rows)
     assert len(str(first)) < 1000
-    assert str(first).endswith("and 191 more)")
+    assert str(first).endswith("and 193 more)")
 
 
 def _with(folder: Path, more: tuple[Field, ...]) -> dict[str, Any]:
