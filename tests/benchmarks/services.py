@@ -41,6 +41,7 @@ def _ours() -> tuple[float, float]:
             assert ended.returncode == 0, ended.stderr
             assert _healthy(platform.home.ui_port)
             time.sleep(SETTLE_SECONDS)
+            assert _healthy(platform.home.ui_port)
             return seconds, pss_megabytes(platform.home)
         finally:
             platform.sailplane("down")

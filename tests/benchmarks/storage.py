@@ -41,6 +41,9 @@ class Cost:
 
 
 Costs = dict[str, Cost]
+# Room in the hook's pool for its threads, as boto3's own client has.
+# https://airflow.apache.org/docs/apache-airflow-providers-amazon/stable/connections/aws.html
+HOOK = {"config_kwargs": {"max_pool_connections": 32}}
 
 
 def rows() -> Iterator[Row]:
@@ -155,7 +158,7 @@ def _env(server: S3Server, folder: Path) -> dict[str, str]:
         "conn_type": "aws",
         "login": access.key,
         "password": access.secret,
-        "extra": {"endpoint_url": access.endpoint, "region_name": access.region},
+        "extra": {"endpoint_url": access.endpoint, "region_name": access.region, **HOOK},
     }
     rclone = {
         "TYPE": "s3",

@@ -1,4 +1,5 @@
-"""The connection is in AIRFLOW_CONN_AWS_DEFAULT. The hook's transfers are boto3's, with its defaults.
+"""The connection is in AIRFLOW_CONN_AWS_DEFAULT, with a pool of connections for all threads. The hook's transfers are
+boto3's, with its defaults.
 https://airflow.apache.org/docs/apache-airflow-providers-amazon/stable/connections/aws.html
 """
 

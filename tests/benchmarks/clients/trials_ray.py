@@ -1,12 +1,14 @@
 """`python trials_ray.py TRIALS SECONDS`: as trials_ours.py, with Ray Tune, its actors kept; without its start.
 
-Settings as its documentation has them for short trials: actors are reused, and there is one trial for each core.
-https://docs.ray.io/en/latest/tune/api/doc/ray.tune.TuneConfig.html
+Settings as its documentation has them for short trials: actors are reused, there is one trial for each core, and no
+logger writes files, since the results are read from memory.
+https://docs.ray.io/en/latest/tune/api/doc/ray.tune.TuneConfig.html and https://docs.ray.io/en/latest/tune/api/env.html
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ def waits(config: dict) -> dict:
 
 def main() -> None:
     count, seconds = int(sys.argv[1]), float(sys.argv[2])
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
