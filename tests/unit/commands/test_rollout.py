@@ -55,6 +55,12 @@ def test_a_rollout_on_its_way_is_listed_with_its_step_its_time_its_figures_and_i
     assert lines[3].startswith("    fails above the limit, if the champion is better in the same time; ")
     assert "blocks of time, level 0.0" in lines[3]
     assert lines[-1] == "  Begun by task 1. `sailplane rollback m` ends it."
+    assert main(["status"]) == 1, "the services are down"
+    assert "\n".join(lines) in capsys.readouterr().out
+    main(["status", "--json"])
+    [told] = json.loads(capsys.readouterr().out)["rollouts"]
+    assert (told["stage"], told["least_seconds_left"], told["checks"]) == ("baking 0", 35.0, one["checks"])
+    assert told["end"] == "sailplane rollback m"
 
 
 def test_a_rollout_that_nobody_drives_is_said_to_stall_and_needs_a_person(
