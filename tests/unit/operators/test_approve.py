@@ -118,7 +118,8 @@ def test_a_person_sees_the_figures_and_what_no_answer_means(asked: list[CreateHI
     assert shown.subject == "May asked of 2026-10-02 serve?"
     assert (shown.options, shown.defaults) == (["Approve", "Reject"], ["Reject"])
     assert "| challenger | 0.7000 |" in str(shown.body)
-    assert str(shown.body).endswith("Without an answer within 24 h it does not serve.")
+    newer = "A newer run of this DAG replaces this question."
+    assert str(shown.body).endswith(f"{newer} Without an answer within 24 h it does not serve.")
     assert list(shown.params or {}) == ["note"]
     assert due_in(parked.value) == pytest.approx(24 * 3600, abs=60)
 

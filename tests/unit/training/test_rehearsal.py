@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -77,6 +77,32 @@ class Branched(Net):
         return super().forward(numbers) * (1.0 if len(numbers) > 1 else 2.0)
 
 
+class Counting(Net):
+    """Doubles its logits for some numbers of rows, which the exporter does not see."""
+
+    def __init__(self, doubled: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.doubled = doubled
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        logit = super().forward(numbers)
+        return logit * 2 if not torch.jit.is_tracing() and self.doubled(len(numbers)) else logit
+
+
+class Shifted(Net):
+    """The exporter does not see what is added to each logit, which is 0."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        logit = super().forward(numbers)
+        return logit if torch.jit.is_tracing() else logit + self.by
+
+
 class Guarded(Net):
     """Doubles a value that no validation row has."""
 
@@ -138,6 +164,30 @@ def test_a_graph_that_differs_for_one_row_says_by_what(tmp_path: Path) -> None:
     assert "in a batch of 1 row; expected [0.880797] from the trained model, within 1e-05. The ONNX export" in str(
         raised.value
     )
+
+
+@pytest.mark.parametrize(
+    ("doubled", "says"),
+    [
+        (lambda rows: rows == 1, "in a batch of 1 row;"),
+        (lambda rows: rows == 2, "in a batch of 2 rows;"),
+        (lambda rows: rows > 2, r"in a batch of \d\d rows;"),
+    ],
+    ids=["one", "two", "many"],
+)
+def test_a_graph_that_differs_for_some_number_of_rows_says_for_how_many(
+    tmp_path: Path, doubled: Callable[[int], bool], says: str
+) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(TrainingError, match=says):
+        rehearsed(tmp_path, Counting(doubled))
+
+
+def test_scores_may_differ_by_a_hundred_thousandth(tmp_path: Path) -> None:
+    """The logistic function has a slope of a quarter there."""
+    rehearsed(tmp_path, Shifted(3.6e-5))
+    with pytest.raises(TrainingError, match=r"\[0\.5\] for validation row 0 .* from the trained model, within 1e-05"):
+        rehearsed(tmp_path, Shifted(4.4e-5))
 
 
 def test_a_graph_that_differs_for_an_unseen_value_names_the_value(tmp_path: Path) -> None:

@@ -186,6 +186,18 @@ def test_a_damaged_version_begins_nothing_and_is_in_nobodys_way(serving: ModelEn
     assert roll_back(serving, "ada") == CHAMPION
 
 
+def test_a_rollout_of_a_task_with_a_damaged_version_begins_nothing_either(serving: ModelEndpoint) -> None:
+    register(serving.ledger, "v3", "v4", champion=None)
+    place_of(serving).damaged.add("v3")
+    plan = Rollout(steps=[10, 100], bake="5m", checks=[ErrorRate()])
+    with pytest.raises(ModelError, match="it is damaged"):
+        serving.begin(plan, get(serving.ledger, NAME, "v3"), "task")
+    assert records.find(serving.ledger, NAME, "v3") is None
+    assert (champion(serving), place_of(serving).done) == (CANARY, [])
+    serving.begin(plan, get(serving.ledger, NAME, "v4"), "another task")
+    assert records.active(serving.ledger, NAME) is not None
+
+
 def test_a_version_that_is_damaged_after_its_rollout_began_is_taken_back(serving: ModelEndpoint) -> None:
     """Between the ledger and the start of its server, say."""
     place_of(serving).before = lambda what: place_of(serving).damaged.add(CHAMPION) if what == "begin" else None
