@@ -141,28 +141,6 @@ def test_a_persons_deployment_lifts_a_hold_and_an_unchanged_offer_can_be_deploye
     assert holds.find(toy.ledger, "toy") is None
 
 
-def test_a_rollback_to_a_damaged_version_starts_nothing_and_is_in_nobodys_way(
-    toy: Toy, platform: Home, deploy: Deploy, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before, damaged = (toy.registered(toy.train(name, weights)) for name, weights in (("before", BAD), ("bad", GOOD)))
-    serve(toy, platform, before)
-    graph = f"{toy.storage.path(damaged.uri)}/model.onnx"
-    toy.storage.put(graph, toy.storage.get(graph)[:100])
-    assert main(["rollback", "toy", "--to", damaged.version]) == 1
-    assert "is damaged" in capsys.readouterr().err
-    assert main(["rollback", "toy"]) == 1
-    said = capsys.readouterr()
-    assert "roll back toy: no version served before this one." in said.err
-    assert "serves" not in said.out, "nothing was ended, and nothing changed"
-    assert entries.active(toy.ledger, "toy") is None
-    assert holds.find(toy.ledger, "toy") is None
-    assert served_version(platform) == before.version
-    offer = offered(toy, champion=before).offer
-    assert offer
-    deploy()
-    assert served_version(platform) == offer.version
-
-
 def test_what_is_on_its_way_is_not_interrupted(toy: Toy, platform: Home, deploy: Deploy) -> None:
     before, canary = (toy.registered(toy.train(name, BAD)) for name in ("before", "canary"))
     serve(toy, platform, before)
