@@ -18,6 +18,7 @@ from scipy.special import stdtrit
 
 from include.flights import data as source
 from include.flights import features, model
+from sailplane.bundles.arrays import arrays_of_frame
 from sailplane.datasets import ingest
 from sailplane.datasets.labels import labelled
 from sailplane.datasets.schema import fields
@@ -25,7 +26,6 @@ from sailplane.evaluation.gate import DAY, ROW
 from sailplane.evaluation.intervals import Intervals, clusters_of
 from sailplane.evaluation.metrics import metric
 from sailplane.records import Interval
-from sailplane.registry.arrays import arrays_of_frame
 from sailplane.storage import Storage
 from sailplane.training.data import Data, prepare
 from sailplane.training.export import predicted

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,13 +15,8 @@ from sailplane.records import Model
 from sailplane.registry.models import register
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
-from tests.environments import kept_environment
 from tests.ports import free_port
-from tests.programs import find
 from tests.unit.bundles import tiny
-
-PROJECT = Path(__file__).parents[3]
-REQUIREMENTS = PROJECT / "docker" / "seldon" / "requirements.txt"
 
 
 @pytest.fixture
@@ -84,10 +78,3 @@ def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Callab
     [version] = [entry.subject.version for entry in [records.active(ledger, "flights")] if entry]
     assert serving.finish(version, poll_seconds=0.1).phase == "succeeded"
     return serving
-
-
-@pytest.fixture(scope="session")
-def seldon_python() -> Path:
-    """Of the environment that the image has. Its tests need python3.11."""
-    this = sys.version_info[:2] == (3, 11)
-    return kept_environment(REQUIREMENTS, sys.executable if this else str(find("python3.11")))

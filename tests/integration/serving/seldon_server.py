@@ -15,7 +15,7 @@ import httpx
 import psutil
 
 from sailplane.deployment.http_client import call, wait_until
-from tests.integration.deployment.conftest import PROJECT, REQUIREMENTS
+from tests.integration.serving.conftest import PROJECT, REQUIREMENTS
 from tests.ports import free_port
 
 START_SECONDS = 120

@@ -183,6 +183,17 @@ def test_a_graph_that_differs_for_some_number_of_rows_says_for_how_many(
         rehearsed(tmp_path, Counting(doubled))
 
 
+def test_a_bundle_that_answers_wrong_without_rows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predict = Bundle.predict
+
+    def wrong(bundle: Bundle, rows: pd.DataFrame) -> Any:
+        return predict(bundle, rows) if len(rows) else np.empty((0, 2))
+
+    monkeypatch.setattr(Bundle, "predict", wrong)
+    with pytest.raises(TrainingError, match=r"scores of shape \(0, 2\); expected shape \(0, 1\)"):
+        rehearsed(tmp_path, Net())
+
+
 def test_scores_may_differ_by_a_hundred_thousandth(tmp_path: Path) -> None:
     """The logistic function has a slope of a quarter there."""
     rehearsed(tmp_path, Shifted(3.6e-5))

@@ -22,6 +22,14 @@ from tests.environments import environment
 
 # A router and model servers that are real.
 from tests.homes import new_home
+from tests.integration.deployment.conftest import (  # noqa: F401
+    home,
+    ledger,
+    platform,
+    registered,
+    storage,
+    supervisor,
+)
 from tests.ports import free_port
 
 PACKAGE = Path(__file__).parents[3] / "plugins"
@@ -63,7 +71,7 @@ def client_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def started(home: Home, python: Path, log: Path) -> Iterator[RunningTwin]:
+def started(home: Home, python: Path, log: Path) -> Iterator[RunningTwin]:  # noqa: F811
     port = free_port()
     new_home(home)
     settings = {
@@ -94,6 +102,6 @@ def _healthy(url: str) -> bool:
 
 
 @pytest.fixture
-def twin(home: Home, client_python: Path, tmp_path: Path) -> Iterator[RunningTwin]:
+def twin(home: Home, client_python: Path, tmp_path: Path) -> Iterator[RunningTwin]:  # noqa: F811
     with started(home, client_python, tmp_path / "twin.log") as running:
         yield running

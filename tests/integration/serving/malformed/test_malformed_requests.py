@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from sailplane.deployment.http_client import call
-from tests.integration.deployment.conftest import PROJECT
+from tests.integration.serving.conftest import PROJECT
 from tests.integration.serving.malformed import tables
 from tests.integration.serving.malformed.spoiled import Malformed, spoiled, spoiled_binary, tried
 from tests.integration.serving.malformed.verdict import SECONDS, Target, refused

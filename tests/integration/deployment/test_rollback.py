@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from sailplane.cli import main
+from sailplane.deployment.local.endpoint import deploy
+from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry import holds
-from sailplane.serving.local import deploy
-from sailplane.serving.rollout import entries
-from sailplane.serving.rollout.run import Serving
 from sailplane.storage import Storage
 from tests.homes import new_home
-from tests.integration.serving.routed import served_version
-from tests.unit.registry import tiny
+from tests.integration.deployment.routed import served_version
+from tests.unit.bundles import tiny
 
 Registered = Callable[..., Model]
 
 
 @pytest.fixture
-def serving(serving: Serving, home: Home, monkeypatch: pytest.MonkeyPatch) -> Serving:
+def serving(serving: ModelEndpoint, home: Home, monkeypatch: pytest.MonkeyPatch) -> ModelEndpoint:
     """The command finds it."""
     monkeypatch.setenv("SAILPLANE_PROJECT", str(home.project))
     monkeypatch.setenv("SAILPLANE_HOME", str(home.root))
@@ -33,15 +33,15 @@ def serving(serving: Serving, home: Home, monkeypatch: pytest.MonkeyPatch) -> Se
     return serving
 
 
-def assert_untouched(serving: Serving, home: Home, version: str) -> None:
+def assert_untouched(serving: ModelEndpoint, home: Home, version: str) -> None:
     champion = serving.champion()
-    assert entries.find(serving.ledger, "flights", version) is None, "nothing was begun"
+    assert records.find(serving.ledger, "flights", version) is None, "nothing was begun"
     assert holds.find(serving.ledger, "flights") is None
     assert served_version(home) == champion
 
 
 def test_a_damaged_version_starts_nothing_and_is_in_nobodys_way(
-    serving: Serving,
+    serving: ModelEndpoint,
     platform: Home,
     ledger: Ledger,
     storage: Storage,
@@ -62,7 +62,7 @@ def test_a_damaged_version_starts_nothing_and_is_in_nobodys_way(
 
 
 def test_a_version_that_does_not_load_any_more_starts_nothing(
-    serving: Serving, platform: Home, registered: Registered, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    serving: ModelEndpoint, platform: Home, registered: Registered, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     library = tmp_path / "library"
     library.touch()
