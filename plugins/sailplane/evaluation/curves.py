@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, Final
 
 from sailplane.evaluation.backtested import Backtest
-from sailplane.evaluation.markup import Page
+from sailplane.evaluation.markup import document
 from sailplane.sweeps.charts import BLUE, GREEN, GREY, INK, ORANGE, RED, RULE, Figure, laid_out
 
 _LINES: Final = (
@@ -19,12 +19,9 @@ _LINES: Final = (
 
 
 def page(backtest: Backtest, told: str, rows: Sequence[Sequence[str]]) -> str:
-    """`told`: the summary in words. `rows`: of the table, the titles first."""
-    made = Page(f"{backtest.model}: {backtest.metric} day by day")
-    made.say(told)
-    made.figure("curves", figure(backtest))
-    made.table(rows)
-    return made.text()
+    """`told`: the summary in words. `rows`: those of the table, the titles first."""
+    title = f"{backtest.model}: {backtest.metric} day by day"
+    return document("backtest.html", title, {"curves": figure(backtest)}, told=told, titles=rows[0], rows=rows[1:])
 
 
 def figure(backtest: Backtest) -> Figure:

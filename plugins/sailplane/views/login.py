@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from hashlib import sha256
-from html import escape
 from typing import Annotated, Final
 
 from airflow.api_fastapi.app import get_auth_manager, get_cookie_path
@@ -19,27 +18,10 @@ from pydantic import BaseModel, Field
 from sailplane.home import Home
 from sailplane.services import logins
 from sailplane.services.logins import LoginRefused
+from sailplane.templates import render, source
 
-# A link that is pasted while this page is open changes the fragment and loads nothing.
-_SCRIPT: Final = """
-function logIn() {
-  const secret = location.hash.slice(1);
-  history.replaceState(null, "", location.pathname);
-  if (secret) {
-    document.forms[0].elements.secret.value = secret;
-    document.forms[0].submit();
-  }
-}
-addEventListener("hashchange", logIn);
-logIn();
-"""
+_SCRIPT: Final = source("views", "log_in.js")
 _NO_LINK: Final = "This link carries no secret, or JavaScript is off. `sailplane login` prints a link."
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Log in to Sailplane</title></head>
-<body style="font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 3em auto; padding: 0 1em">
-<h1>Log in to Sailplane</h1><p>{text}</p><p><a href="../../">Log in with a password</a></p>
-<form method="post"><input type="hidden" name="secret"></form><script>{script}</script></body></html>
-"""
 _HASH: Final = b64encode(sha256(_SCRIPT.encode()).digest()).decode()
 _HEADERS: Final = {
     "Content-Security-Policy": f"default-src 'none'; script-src 'sha256-{_HASH}'; style-src 'unsafe-inline'; "
@@ -73,14 +55,14 @@ def _malformed(_request: Request, _error: Exception) -> JSONResponse:
 
 
 def _html(text: str, status: int = 200) -> HTMLResponse:
-    return HTMLResponse(_PAGE.format(text=text, script=_SCRIPT), status, headers=_HEADERS)
+    return HTMLResponse(render("views", "login.html", text=text, script=_SCRIPT), status, headers=_HEADERS)
 
 
 def _log_in(request: Request, secret: Annotated[Secret, Form()]) -> Response:
     try:
         token = _jwt(logins.redeem(Home.find(), secret))
     except LoginRefused as error:
-        return _html(escape(str(error)), 401)
+        return _html(str(error), 401)
     answer = RedirectResponse(get_cookie_path().rstrip("/") + "/", 303, headers=_HEADERS)
     secure = request.base_url.scheme == "https" or bool(conf.get("api", "ssl_cert", fallback=""))
     answer.set_cookie(

@@ -58,7 +58,7 @@ def test_status_of_a_home_where_nothing_runs_lists_every_service_as_stopped(home
     assert "MODEL ON A CLUSTER" in ended.stdout
 
 
-HEAVY = {"airflow", "sqlalchemy", "obstore", "numpy", "pandas", "starlette", "rich"}
+HEAVY = {"airflow", "jinja2", "sqlalchemy", "obstore", "numpy", "pandas", "starlette", "rich"}
 
 
 @pytest.mark.parametrize("code", ["parser('')", "parser('run')"])
