@@ -1,4 +1,4 @@
-"""One HTTP call on loopback or a unix socket, without a proxy and without reuse of connections."""
+"""One HTTP call, without a proxy and without reuse of connections."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sailplane.supervisor.connection import UnixConnection
 
@@ -26,7 +27,7 @@ class Reply:
 
 
 def call(
-    address: int | Path,
+    address: int | Path | str,
     method: str,
     path: str,
     message: object = None,
@@ -34,19 +35,29 @@ def call(
     headers: Mapping[str, str] | None = None,
     seconds: float = 5,
 ) -> Reply:
-    """`address` is a port of 127.0.0.1 or a unix socket's path."""
-    if isinstance(address, Path):
-        connection: HTTPConnection = UnixConnection(address, timeout=seconds)
-    else:
-        connection = HTTPConnection("127.0.0.1", address, timeout=seconds)
+    """`address` is a port of 127.0.0.1, a unix socket's path or a base URL; `message` is sent as JSON."""
+    connection, prefix = _connection(address, seconds)
+    body, kind = (None, {}) if message is None else (json.dumps(message), {"Content-Type": "application/json"})
     try:
-        connection.request(method, path, None if message is None else json.dumps(message), headers or {})
+        connection.request(method, prefix + path, body, {**kind, **(headers or {})})
         response = connection.getresponse()
         return Reply(response.status, response.read(), response.headers.get("x-sailplane-version"))
     except (OSError, HTTPException) as error:
         return Reply(0, str(error).encode())
     finally:
         connection.close()
+
+
+def _connection(address: int | Path | str, seconds: float) -> tuple[HTTPConnection, str]:
+    """With the start of the path. It is not httpx: that takes 12 MB and twice the CPU time, and leaves a socket open
+    where a unix socket refuses."""
+    if isinstance(address, Path):
+        return UnixConnection(address, timeout=seconds), ""
+    if isinstance(address, int):
+        return HTTPConnection("127.0.0.1", address, timeout=seconds), ""
+    url = urlsplit(address)
+    kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+    return kind(url.hostname or "", url.port, timeout=seconds), url.path.rstrip("/")
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:

@@ -8,14 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
-from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
 
 from sailplane import origins
 from sailplane.errors import ConfigurationError, ServiceError
@@ -162,18 +159,10 @@ def _migrate(home: Home, env: Mapping[str, str]) -> None:
 
 def _wait_for_api(env: Mapping[str, str]) -> None:
     """A task that starts before the api-server answers fails, and its retries with it."""
+    from sailplane.deployment.http_client import call, wait_until
+
     execution = urlsplit(env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"])
-    url = f"{execution.scheme}://{execution.netloc}/api/v2/monitor/health"
-    deadline = time.monotonic() + API_SECONDS
-    while not _answers(url):
-        if time.monotonic() > deadline:
-            raise ServiceError("wait for", url, got=f"no answer in {API_SECONDS} s", remedy="See logs/api-server.log.")
-        time.sleep(0.1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with build_opener(ProxyHandler({})).open(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except (URLError, OSError):
-        return False
+    server, path = f"{execution.scheme}://{execution.netloc}", "/api/v2/monitor/health"
+    if not wait_until(lambda: call(server, "GET", path).status == 200, seconds=API_SECONDS, every=0.1):
+        got = f"no answer in {API_SECONDS} s"
+        raise ServiceError("wait for", server + path, got=got, remedy="See logs/api-server.log.")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sailplane.deployment.http_client import Reply
+from sailplane.deployment.http_client import Reply, call
 from sailplane.deployment.kubernetes import seldon_deployment as objects
 from sailplane.deployment.kubernetes.cluster import SELDON_DEPLOYMENT, Cluster, Object
 from sailplane.deployment.kubernetes.deadline import by_deadline
-from sailplane.deployment.kubernetes.golden import OpenBundle, judged, post
+from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, judged
 from sailplane.deployment.kubernetes.names import BEGUN, MODEL, object_name, service_name
 from sailplane.deployment.kubernetes.workloads import CoreV1
 from sailplane.deployment.target import Progress, Split
@@ -124,7 +124,7 @@ class CoreV1Target:
         if self.workload.address is None:
             return self.cluster.post(service, _PORT, PATH, message)
         place = self.workload.address.format(service=service, namespace=self.cluster.namespace)
-        return post(place, PATH, message)
+        return call(place, "POST", PATH, message, seconds=SECONDS)
 
     def _explained(self, seen: Progress, version: str) -> Progress:
         said = self.cluster.waiting(f"seldon-app={service_name(self.model, version)}")

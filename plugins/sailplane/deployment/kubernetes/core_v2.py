@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sailplane.deployment.http_client import Reply
+from sailplane.deployment.http_client import Reply, call
 from sailplane.deployment.kubernetes import core_v2_objects as objects
 from sailplane.deployment.kubernetes.cluster import EXPERIMENT, MODEL, Cluster, Object
 from sailplane.deployment.kubernetes.deadline import by_deadline
-from sailplane.deployment.kubernetes.golden import OpenBundle, judged, post
+from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, judged
 from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, object_name
 from sailplane.deployment.kubernetes.names import MODEL as OWNER
 from sailplane.deployment.kubernetes.workloads import CoreV2
@@ -122,7 +122,7 @@ class CoreV2Target:
         if self.workload.address is None:
             return self.cluster.post(self.workload.mesh, _PORT, path, message, headers)
         place = self.workload.address.format(service=self.workload.mesh, namespace=self.cluster.namespace)
-        return post(place, path, message, headers)
+        return call(place, "POST", path, message, headers=headers, seconds=SECONDS)
 
 
 def _renewed(found: Object, new: Object) -> Object:

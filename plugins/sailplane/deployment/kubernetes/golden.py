@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.http_client import Reply
@@ -24,7 +21,8 @@ OpenBundle = Callable[[str], AbstractContextManager[Bundle]]
 
 #: Nobody listens yet, or a proxy in front finds nobody who does: it may still be starting.
 _EARLY: Final = frozenset({0, 404, 500, 502, 503, 504})
-_SECONDS: Final = 20
+#: How long its answer to the golden rows may take.
+SECONDS: Final = 20
 
 
 def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
@@ -48,25 +46,6 @@ def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> Progre
         said = error if isinstance(error, ModelError) else f"no scores in {reply.body[:200]!r}"
         return Progress("failed", f"its service gives the golden rows other scores: {said}")
     return Progress("ready")
-
-
-def post(address: str, path: str, message: object, headers: dict[str, str] | None = None) -> Reply:
-    """Without a proxy. Status 0 where nobody answers."""
-    parts = urlsplit(address)
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_SECONDS)
-    try:
-        body = json.dumps(message)
-        connection.request("POST", parts.path.rstrip("/") + path, body, {**_JSON, **(headers or {})})
-        response = connection.getresponse()
-        return Reply(response.status, response.read())
-    except (OSError, HTTPException) as error:
-        return Reply(0, str(error).encode())
-    finally:
-        connection.close()
-
-
-_JSON: Final = {"Content-Type": "application/json"}
 
 
 def told(reply: Reply) -> str:
