@@ -26,29 +26,32 @@ MINIMUM: Final = 0.55
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The rules of a verdict. Whatever they say, the bundle must load and give its golden rows their scores.
+    """The rules of a verdict. In any case the bundle must load and give its golden rows the scores of the training.
 
-    :param metric: what the rules compare: auc, log_loss, brier or calibration_error
-    :param minimum: what the metric must reach, champion or not; without it an AUC must reach 0.55
-    :param maximum: the same for a metric of which less is better
+    :param metric: what the rules compare: `"auc"`, `"log_loss"`, `"brier"` or `"calibration_error"`
+    :param minimum: the least AUC; None for 0.55. The other metrics have none
+    :param maximum: the largest log loss, Brier score or calibration error; these metrics need one
     :param beat_champion_by: the challenger must be better than the champion by more than this
-    :param confidence: how sure that must be, as 0.95, over all evaluations against one champion: the days since it
-        took over, each counted once, must be that much evidence (`sailplane.evaluation.sequence`). With a `cluster`
-        other than the day, the lower bound of the one-sided interval of the difference must be above
-        `beat_champion_by`, for each evaluation alone. Without a confidence the difference itself must be
+    :param confidence: how sure that must be, from 0.5 to 0.999, over all evaluations against one champion: the evidence
+        of the days since it took over decides, and each day counts once (`sailplane.evaluation.sequence`). With a
+        `cluster` other than the day, the one-sided lower bound of the gain must be above `beat_champion_by` in each
+        evaluation. None: the gain itself must be
     :param baseline: how much worse than the baseline the model may be. It is rejected if the one-sided interval of the
-        difference, with `confidence` or 0.95, says that it is worse than that; None lets any model pass
-    :param cluster: what counts as independent: `"day"`, the days of the dataset; `"row"`; or a column, like a customer
-        or a plane. Rows of one day share their weather, so intervals by rows are too narrow
-    :param slices: how much worse than the champion the challenger may be where a column has one value, by the column:
-        `{"country": 0.02}`; `{"time:hour": 0.05}` and `{"time:weekday": 0.05}` take those of a timestamp. A slice
-        fails only if it is worse than that with `confidence`, or 0.95, for all slices together (Bonferroni)
+        difference, at `confidence` or 0.95, says that it is worse than that. None for no rule
+    :param cluster: what counts as independent: `"day"`, `"row"`, or a column, such as a customer. Rows of one day share
+        their weather, so intervals by rows are too narrow
+    :param slices: how much worse than the champion the challenger may be in each value of a column, by column:
+        `{"country": 0.02}`; `{"time:hour": 0.05}` and `{"time:weekday": 0.05}` take parts of a timestamp. A slice fails
+        only if it is worse than that at `confidence`, or 0.95, for all slices together (Bonferroni)
     :param min_slice_rows: smaller slices are listed, not judged
-    :param costs: of one `false_positive` and one `false_negative`, for the table of thresholds
-    :param max_latency_ms: what the median prediction of one row may take, through the bundle in the judging process:
-        reading the row, features and graph, without a network
+    :param costs: of one `false_positive` and of one `false_negative`, for the report's table of thresholds
+    :param max_latency_ms: the longest median time of a prediction of one row through the bundle: reading the row,
+        features and graph, without a network
+    :raises ConfigurationError: for a value outside its range, or values that do not fit together
 
-    Raises ConfigurationError for what cannot be meant.
+    Example::
+
+        Gate(metric="auc", minimum=0.6, confidence=0.95, slices={"country": 0.02})
     """
 
     metric: str = "auc"

@@ -29,17 +29,23 @@ _UNITS: Final = (("h", 3600), ("min", 60), ("s", 1))
 
 
 class ApproveModelOperator(HITLOperator):
-    """Asks a person in Airflow's UI whether the model that passed may serve; returns the `Evaluation` with the answer.
-    If the verdict offers the baseline instead, the question is about the baseline, and so is what it returns.
+    """Asks a person in Airflow's UI whether the model that passed may serve. If the verdict offers the baseline
+    instead, the question is about the baseline.
 
     The person sees the evaluation's figures and may leave a note. The wait holds no worker. A newer run ends it with a
     rejection: when that run asks the same question, or is queued behind this one (`max_active_runs`). Nobody is asked,
     and the task is skipped with the reasons in the XCom `reasons`, if the verdict is against the model and offers
     nothing, or the run is a backfill. A clear asks again; a retry of the tasks that follow does not.
 
-    :param evaluation: the `Evaluation` that `evaluate` returned
-    :param deadline: how long an answer is waited for
-    :param default: what counts as the answer then
+    :param evaluation: the `Evaluation` that the evaluate task returned
+    :param deadline: how long the task waits for an answer
+    :param default: what counts as the answer after the deadline, `"approve"` or `"reject"`
+    :returns: the `Evaluation` with the answer, of the model or of the baseline that was offered
+    :raises ConfigurationError: for another `default`, or a `deadline` that is not positive
+
+    Example::
+
+        ApproveModelOperator(task_id="approve", evaluation=evaluate.output, deadline=timedelta(hours=8))
     """
 
     template_fields: Sequence[str] = ("evaluation",)

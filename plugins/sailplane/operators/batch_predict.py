@@ -19,31 +19,34 @@ if TYPE_CHECKING:
 
 
 class BatchPredictOperator(DetachedJobOperator):
-    """Scores a dataset of any size by a model's bundle, the one that is served, in a process of its own; returns
-    `Predictions`.
+    """Scores a dataset of any size by a model's bundle, in a process of its own and in bounded memory.
+
+    Each partition becomes one Parquet file on the store, under predictions/<model>/<version>/<dataset>/. It is not
+    scored again by this version while its contents stay the same, whichever task or run asks. A retry scores the
+    partitions that are left, into the same files, byte for byte; if the name means another version by then, into that
+    one's.
+
+    Each scored row has `partition` (the day), `row` (its position there, from 0), the dataset's times, the columns of
+    `keep`, a column for each output of the model, and `model_version`. `sailplane.predictions.load(storage,
+    predictions)` and `scan` read them. Rows that the model refuses are counted, and written to files of their own with
+    the reason. The dataset need not have the target.
+
+    **Time.** Only days before the as-of are scored. A name means the champion. For a run that stands before the
+    champion's own as-of, as those of a backfill do, it means the newest registered version that has seen no later days.
+    `name@champion`, a version and a record mean exactly what they say, with a warning.
+
+    :param model: `name`, `name@version` or `name@alias`; or the `Model`, `Deployment` or `Run` that a task returned
+    :param dataset: the `Dataset` that the ingest task returned
+    :param keep: columns of the dataset that are written beside the scores, such as the key to join by
+    :returns: `Predictions`
+    :raises ConfigurationError: if `keep` is no list, or names a column that the dataset lacks
+    :raises SchemaError: if the dataset lacks a column that the model takes
+    :raises DataError: if no day lies before the as-of, or the model refuses all rows
+    :raises ModelError: if there is no such version, or no version from before the as-of
+
+    Example::
 
         BatchPredictOperator(task_id="score", model="churn", dataset=ingest.output, keep=["customer"])
-
-    A partition at a time, and of that some rows at a time. Each becomes one Parquet file on the store, under
-    predictions/<model>/<version>/<dataset>/, and is not scored again by this version as long as its contents are the
-    same, whatever task or run asks. A retry goes on with the partitions that are left, to the same files, byte for
-    byte; if a name means another version by then, to that one's.
-
-    Each row that has a score has `partition` (the day), `row` (its place there, from 0, as `sailplane.datasets.load`
-    gives that day), the dataset's times, the columns of `keep`, a column for each output of the model, and
-    `model_version`. `sailplane.predictions.load(storage, predictions)` and `scan` read them. Rows that the model
-    refuses are counted in the result, and have files of their own with the reason; it fails if all are, or if the
-    dataset lacks a column that the model takes. It need not have the target.
-
-    **Time.** Only days before the as-of are scored. A name means the champion; to a run that stands before the
-    champion's own as-of, as those of a backfill do, it means the newest registered version that has seen no later days,
-    and the task fails if there is none. `name@champion`, a version and a record mean what they say, with a warning. So
-    a backfill scores as one would have done then; `model=train.output` scores by what each of its runs has trained.
-
-    :param model: `name`, `name@version` or `name@alias`; or the `Model`, the `Deployment` or the `Run` that a task
-        returned
-    :param dataset: the `Dataset` that `ingest` returned
-    :param keep: columns of the dataset that go with the scores, such as what you join by
     """
 
     template_fields: Sequence[str] = ("model", "dataset")

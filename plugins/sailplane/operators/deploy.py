@@ -43,14 +43,19 @@ def deploy(
 ) -> Any:
     """The task `deploy`, which serves the model that passed.
 
-    :param evaluate: the step that judged it
-    :param approve: a person must have agreed: adds the task `approve`, which asks in Airflow's UI and holds no worker.
-        Where the verdict offers the baseline, it asks about the baseline, and `deploy` serves that
-    :param deadline: how long an answer is waited for
-    :param default: what counts as the answer then, `"approve"` or `"reject"`
-    :param rollout: in which steps the model takes over; without it at once
+    :param evaluate: the task that judged it
+    :param approve: ask a person first: adds the task `approve`, which waits for an answer in Airflow's UI and holds no
+        worker. If the verdict offers the baseline, the question is about the baseline, and `deploy` serves that
+    :param deadline: how long `approve` waits for an answer
+    :param default: what counts as the answer after the deadline, `"approve"` or `"reject"`
+    :param rollout: the steps in which the model takes over; None for all traffic at once
     :param where: other arguments of `DeployModelOperator`: `on_violation="flag"`, or `target="kubernetes"` with its own
     :returns: the `Deployment`, as XCom
+    :raises ConfigurationError: for arguments that do not fit together
+
+    Example::
+
+        deploy(evaluate, approve=True, rollout=Rollout(steps=[10, 50, 100]))
     """
     evaluation = evaluate.output
     if approve:
@@ -60,31 +65,36 @@ def deploy(
 
 
 class DeployModelOperator(BaseOperator):
-    """Registers the model that passed and gives it the traffic of the local serving service, or of a Kubernetes
-    cluster; returns a `Deployment`.
+    """Registers the model that passed and gives it the traffic of the local router, or of a Kubernetes cluster.
 
     A baseline that the verdict offers is deployed by a person: `approve=True`, or `sailplane deploy NAME`.
 
     Skipped, with the reasons in the log and in the XCom `reasons`, if the verdict or a person is against the model, the
-    champion is another one than it was compared with, the run is a backfill, or a rollback holds the model: then
-    `sailplane release NAME` lets tasks deploy it again, and so does a person's approval, with which this task deploys
-    the model and lifts the hold. A retry goes on where the last try
-    stopped; what was served before serves until the new one answers.
+    champion is another one than it was compared with, the run is a backfill, or a rollback holds the model. A person's
+    approval after the rollback, or `sailplane release NAME`, lifts the hold. A retry goes on where the last try
+    stopped; what was served before serves until the new version answers.
 
-    With a `rollout` the traffic moves in its steps while the task is deferred: no worker waits. A retry, a restart of
-    the triggerer or of all of Airflow goes on at the step where it was. One that was rolled back fails the task, with
-    the reasons in the XCom `reasons`, and no retry repeats it; a clear begins it anew. To clear the task, or mark it,
-    while the rollout is on its way gives the champion all the traffic again.
+    With a `rollout` the task is deferred while the traffic moves: no worker waits. A retry, or a restart of the
+    triggerer or of all of Airflow, goes on at the step that was reached. A rollout that was rolled back fails the task,
+    with the reasons in the XCom `reasons`, and no retry repeats it; a clear starts a new one. Clearing or marking the
+    task during a rollout gives the champion all the traffic again.
 
     :param evaluation: the `Evaluation` that `evaluate` or `approve` returned
-    :param rollout: in which steps the model takes over; without it at once
-    :param target: `"local"`, or `"kubernetes"`: without a rollout the task waits there until the version is available
-        and gives the golden rows their scores; what fails, or is not there by the deadline, is rolled back
-    :param seldon: how it runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
+    :param rollout: the steps in which the model takes over; None for all traffic at once
+    :param target: `"local"`, or `"kubernetes"`, where the task waits until the version is available and gives the
+        golden rows their scores. A version that fails, or is not available by the deadline, is removed again
+    :param seldon: how the version runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
     :param conn_id: the connection of the cluster, of the type `kubernetes`
     :param on_violation: the reply to values that fail a check of the dataset's schema: `"refuse"` the request, `"flag"`
-        the values in the reply, or just `"answer"`; all are counted. To change it for the model that serves here,
-        clear this task; on a cluster the next version has it
+        the values in the reply, or only `"answer"`; all are counted. To change it for the model that serves here, clear
+        this task; on a cluster the next version has it
+    :returns: a `Deployment`
+    :raises ConfigurationError: if `target` and `seldon` do not fit, or the target does not support the rollout's checks
+    :raises ServiceError: if the router or the cluster does not answer; a retry may mend it
+
+    Example::
+
+        DeployModelOperator(task_id="deploy", evaluation=evaluate.output, on_violation="flag")
     """
 
     template_fields: Sequence[str] = ("evaluation", "conn_id")

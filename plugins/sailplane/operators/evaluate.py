@@ -16,17 +16,25 @@ from sailplane.records import Run
 
 
 class EvaluateModelOperator(BaseOperator):
-    """Judges a run on the days before the as-of that neither training nor the sweep looked at; returns an `Evaluation`.
+    """Judges a run on the days before the as-of that neither training nor the sweep looked at.
 
-    Challenger, baseline and the champion that is served now are scored on the same rows. A verdict against the
-    challenger is a result, not a failure. If the baseline is the better model and passes the gate itself, the verdict
-    offers it. A retry judges again and gives the same verdict, which the ledger keeps once. After a clear, too,
-    each day counts by the gain of the run's first model, unless the data or the code changed. All that was measured is
-    on the store beside the run, as evaluation.json and as the page that the task's link `Report` opens.
+    Challenger, baseline and the champion that serves now are scored on the same rows. A verdict against the challenger
+    is a result, not a failure. If the baseline is the better model and passes the gate itself, the verdict offers it. A
+    retry judges again and gives the same verdict, which the ledger keeps once. After a clear, too, each day counts by the
+    gain of the run's first model, unless the data or the code changed. All figures are on the store beside the run, as
+    evaluation.json and as the page that the task's link `Report` opens.
 
-    :param challenger: the run to judge (a `Run` as `train` or `sweep` returns it)
-    :param baseline: the run whose baseline is the yardstick
-    :param gate: what a model must reach
+    :param challenger: the `Run` to judge, as `train` or `sweep` returned it
+    :param baseline: the `Run` of the train step, whose baseline the gate compares with
+    :param gate: what a model must reach; None for `Gate()`
+    :returns: an `Evaluation`
+    :raises ConfigurationError: if `gate` is no `Gate`, or names a column that the dataset lacks
+    :raises DataError: if the test window has no rows with labels, or of one class only
+    :raises ModelError: if the champion cannot be scored
+
+    Example::
+
+        EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=train.output, gate=Gate(confidence=0.95))
     """
 
     template_fields: Sequence[str] = ("challenger", "baseline")

@@ -4,9 +4,20 @@ from airflow.sdk import Param
 
 
 def trigger_form(*, window: int, trials: int | None = None, workers: int) -> dict[str, Param]:
-    """The fields that Airflow's UI shows before a run is triggered, with this project's defaults.
+    """The fields that Airflow's UI shows before a run is triggered, with this project's defaults, for
+    `@dag(params=...)`.
 
-    :param trials: the default; None leaves the number to the sweep file
+    The form also has *Read again* (`refresh`) and *As of* (`as_of`), which are empty by default.
+
+    :param window: the default number of days before the as-of: the last 7 judge, the 7 before them choose, the rest
+        train
+    :param trials: the default number of trials; None leaves it to the sweep file
+    :param workers: the default number of sweep workers
+    :returns: Airflow's `Param` by name
+
+    Example::
+
+        params = trigger_form(window=56, workers=2)
     """
     return {
         "window": Param(

@@ -22,25 +22,39 @@ if TYPE_CHECKING:
 
 
 class IngestDatasetOperator(BaseOperator):
-    """Ingests the days before the as-of, one partition a day; returns a `Dataset`.
+    """Ingests the days before the as-of, one Parquet partition a day.
 
-    A retry, or another run over the same days, ingests only missing days and yields the same version. If the source of
-    a day has changed (a file was changed, added or removed, or the code of `extract`), the day is ingested again, as a
-    new version of that day. The log and the XCom `ingested_again` say which days, and why.
+    A retry, or another run over the same days, ingests only missing days and gives the same version of the dataset. If
+    the source of a day has changed (a file was changed, added or removed, or the code of `extract`), the day is
+    ingested again, as a new version of that day. The log and the XCom `ingested_again` say which days, and why.
 
     :param dataset: name of the dataset
     :param extract: path of `extract(start, end) -> DataFrame`; called once for each run of missing days
-    :param files: instead of `extract`, a pattern of URIs of CSV, Parquet or JSON-lines files, with the day in it, like
-        `s3://bucket/sales/{data_interval_start:%Y-%m-%d}/*.csv` (sailplane/datasets/patterns.py); times without a
-        zone are UTC
+    :param files: a pattern of URIs of CSV, TSV, Parquet or JSON-lines files, in place of `extract`. The day is a
+        placeholder in it, and times without a zone are UTC
     :param schema: path of the pandera schema; rows that fail it go to quarantine with the reason
     :param time: the column that says to which day a row belongs
-    :param days: length of the trailing window
+    :param days: length of the trailing window, in days
+    :param delay: how long after midnight UTC the last rows of a day arrive, like `"6h"` or a timedelta. The day is
+        complete only then: a scheduled run waits without a worker; any other run that names the day is refused
     :param revise_days: how many of the last days every run reads again, for a source that does not show late or
         corrected rows, such as a database
     :param source_expires: whether the source deletes old files: a day that has lost files keeps its rows
-    :param delay: how long after midnight UTC the last rows of a day arrive, like `"6h"` or a timedelta. The day is
-        complete only then: a scheduled run waits without a worker, any other run that names the day is refused
+    :returns: a `Dataset`
+    :raises ConfigurationError: for both or neither of `extract` and `files`, or a day that is not complete
+    :raises SchemaError: if a column is missing or has the wrong type
+    :raises DataError: if a file cannot be read, or a day has lost all of its files
+
+    Example::
+
+        IngestDatasetOperator(
+            task_id="ingest",
+            dataset="churn",
+            extract="include.churn.data:extract",
+            schema="include.churn.data:SCHEMA",
+            time="created_at",
+            days=56,
+        )
     """
 
     template_fields: Sequence[str] = ("days",)

@@ -16,18 +16,25 @@ from sailplane.operators.retries import USER_ERRORS_FAIL
 
 
 class PublishModelOperator(BaseOperator):
-    """Puts a registered version on the Hugging Face Hub, bundle and model card, with a tag that is the version; returns
-    a `Publication`. With a W&B key it is an artifact there, too.
+    """Publishes a registered version on the Hugging Face Hub: bundle and model card in one commit, with the version as
+    the tag. With a W&B key, an artifact at W&B refers to it.
 
-    Skipped if the run is a backfill, or no model was deployed. A retry does what is left: a version that is there
+    Skipped if the run is a backfill, or no model was deployed. A retry does what is left; a version that is there
     already is done.
 
-    :param model: `name`, `name@version` or `name@alias`; or the `Deployment` that `DeployModelOperator` returned, or a
-        `Model`. A bare name means the champion; if that has seen days after the run's as-of, the newest version that
-        has not
-    :param repo: the repository, `owner/name`; it is created if it is not there
+    :param model: `name`, `name@version` or `name@alias`; or the `Deployment` or `Model` that a task returned. A name
+        means the champion, or, for a run before the champion's as-of, the newest version that has seen no later days
+    :param repo: the repository, `owner/name`; created if it does not exist
     :param private: whether it is created private
-    :param hub_conn_id: the connection; by default `huggingface_default` as far as it exists, else HF_TOKEN
+    :param hub_conn_id: the connection; None for `huggingface_default` if it exists, else HF_TOKEN
+    :returns: a `Publication`
+    :raises ConfigurationError: for a repository that is not `owner/name`
+    :raises ModelError: if there is no such version
+    :raises AccessError: if the Hub refuses the token
+
+    Example::
+
+        PublishModelOperator(task_id="publish", model=deploy(evaluate), repo="you/churn")
     """
 
     template_fields: Sequence[str] = ("model", "repo")

@@ -10,10 +10,18 @@ from sailplane.operators.retries import USER_ERRORS_FAIL
 
 
 class ShipRequestsOperator(BaseOperator):
-    """Puts the log of the served models' requests on the store; returns how much it was.
+    """Ships the log of the served models' requests to the store.
 
-    The services do that by themselves, every minute. This is for a store whose key only Airflow knows, because it is in
-    a connection. A retry goes on where the last try stopped. It has to run on the machine that serves the models.
+    The services do this by themselves, every minute. This task is for a store whose key only an Airflow connection
+    has. It must run on the machine that serves the models. A retry goes on where the last try stopped.
+
+    :returns: how many files, requests and bytes were shipped
+    :raises AccessError: if the store refuses the credentials
+    :raises StorageError: if the store cannot be reached or is full; a retry may mend it
+
+    Example::
+
+        ShipRequestsOperator(task_id="ship")
     """
 
     def __init__(self, **kwargs: Any) -> None:

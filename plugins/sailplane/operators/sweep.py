@@ -42,10 +42,16 @@ def sweep(
 
     :param trained: the train step whose dataset, features and train function the trials use
     :param file: a W&B sweep file, relative to the project
-    :param trials: the most trials; the file's `run_cap` counts if it is smaller, or if this is 0
+    :param trials: the most trials; a smaller `run_cap` in the file counts. 0 leaves the number to the file
     :param workers: how many workers pull trials; 0 takes the number in the file, else two
-    :param group_id: the name of the task group, and a part of the sweep's; a DAG's second sweep needs its own
+    :param group_id: the name of the task group, and a part of the sweep's name; a second sweep in a DAG needs its own
     :returns: the best trial's `Run`, as XCom
+    :raises SweepFileError: in the task `create`, for a file that is not valid, with its line
+    :raises TrainingError: in the task `best`, if no trial finished, with each trial's reason
+
+    Example::
+
+        best = sweep(train, "include/churn/sweep.yaml", trials=8, workers=2)
     """
     with TaskGroup(group_id) as group:
         created = CreateSweepOperator(
@@ -74,11 +80,28 @@ def sweep(
 
 
 class CreateSweepOperator(BaseOperator):
-    """Puts the sweep on the ledger, and at W&B if there is a key; returns one `{worker: name}` for each worker.
+    """Puts the sweep on the ledger, and at W&B if there is a key: the task `create` of `sweep`.
 
     The sweep belongs to the DAG run. Its trials use the data, the code and the configuration of that run's train step.
     A retry or a clear keeps the finished trials and goes on. If the train step or the sweep file has changed since, a
     new sweep starts, and the trials of the old one do not count.
+
+    :param model: name of the model
+    :param trained: the `Run` that the train step returned
+    :param train_step: the task id of the train step
+    :param dataset: the `Dataset` of the train step
+    :param features: the train step's module of features
+    :param train: the train step's function
+    :param config: the configuration that a trial overrides parts of
+    :param seed: the sweep's seed, unless the file has one
+    :param precision: as in the train step
+    :param stream: as in the train step
+    :param file: a W&B sweep file, relative to the project
+    :param trials: the most trials; 0 leaves the number to the file
+    :param workers: how many workers; 0 takes the number in the file, else two
+    :returns: one `{worker: name}` for each worker
+    :raises SweepFileError: for a file that is not valid, with its line
+    :raises ConfigurationError: for a number of trials or workers below 0
     """
 
     template_fields: Sequence[str] = ("trained", "dataset", "config", "file", "trials", "workers")

@@ -14,16 +14,24 @@ LOG_SECONDS = 2.0
 
 
 class SyncStorageOperator(BaseOperator):
-    """Makes `target` hold what `source` holds: any URI to any URI, several objects at a time; returns a `Progress`.
+    """Makes `target` hold what `source` holds: any URI to any URI, several objects at a time.
 
-    What is there already, of the same size and not older, is not moved again: a retry goes on where the last try
-    stopped. No object is ever there in part.
+    An object that is there already, with the same size and not older, is not copied again: a retry goes on where the
+    last try stopped. No object is ever there in part.
 
     :param source: URI of a folder: `file://`, `s3://`, `data://` (Algorithmia) or `hf://`
-    :param target: URI of a folder; it is made if it is not there
+    :param target: URI of a folder; created if it does not exist
     :param delete: remove from `target` what `source` does not hold
-    :param source_conn_id: the connection for `source`, by default as SailplaneStorageHook finds it
-    :param target_conn_id: the one for `target`
+    :param source_conn_id: the connection for `source`; None for the scheme's default connection
+    :param target_conn_id: the connection for `target`; None for the scheme's default connection
+    :returns: a `Progress`: objects and bytes, copied and in all
+    :raises ConfigurationError: for a URI that is not valid
+    :raises AccessError: if a store refuses the credentials
+    :raises StorageError: if a store cannot be reached or is full; a retry may mend it
+
+    Example::
+
+        SyncStorageOperator(task_id="copy", source="s3://bucket/raw", target="file:///data/raw")
     """
 
     template_fields: Sequence[str] = ("source", "target")

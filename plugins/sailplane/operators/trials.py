@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 
 
 class SweepWorkerOperator(DetachedJobOperator):
-    """Trains trials in a process of its own until the sweep has no more; returns how many it trained.
+    """Trains trials in a process of its own until the sweep has no more: the mapped task `worker` of `sweep`.
 
     A retry goes on with the trials that are left. A failed trial is recorded with its reason, and the worker goes on
     with the next. Marking the task as success or failed ends it at once, and another worker gets its trial. Marking all
     workers as success ends the sweep with the best trial so far.
+
+    :param worker: its name on the ledger
+    :param model: name of the model
+    :returns: how many trials it trained
+    :raises ConfigurationError: if the ledger has no such sweep
+    :raises JobError: if the process was killed; a retry goes on with the trials that are left
     """
 
     template_fields: Sequence[str] = ("worker",)
@@ -39,11 +45,14 @@ class SweepWorkerOperator(DetachedJobOperator):
 
 
 class BestTrialOperator(DetachedJobOperator):
-    """Ends the sweep, if it has not ended, and returns the best trial's `Run`. Fails, with each trial's reason, if none
-    finished.
+    """Ends the sweep, if it has not ended, and chooses the best trial: the task `best` of `sweep`.
 
     If a remote worker finished the trial, its model is made here from the last checkpoint, because uploads are only
     ever read as data. Without a checkpoint the trial is trained again.
+
+    :param model: name of the model
+    :returns: the best trial's `Run`
+    :raises TrainingError: if no trial finished, with the reason of each
     """
 
     def __init__(self, *, model: str, **kwargs: Any) -> None:

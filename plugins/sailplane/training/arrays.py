@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """`features`: the named arrays of transform, first axis rows. `target`: [rows], float32 0 or 1, or int64 class."""
+    """Rows of one window, as arrays.
+
+    :param features: the arrays of `transform` by name, first axis rows
+    :param target: [rows], float32 0 or 1, or the int64 index of the class
+    """
 
     features: dict[str, NDArray[Any]]
     target: NDArray[np.generic]

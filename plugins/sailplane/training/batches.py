@@ -32,7 +32,11 @@ Rows = Split | Stream
 
 
 class Batch(NamedTuple):
-    """`features`: the arrays of transform by name, first axis rows; `target`: [rows], float32, or int64 class."""
+    """Rows as tensors on the run's device.
+
+    :param features: the arrays of `transform` by name, first axis rows
+    :param target: [rows], float32 0 or 1, or the int64 index of the class
+    """
 
     features: dict[str, Tensor]
     target: Tensor

@@ -30,7 +30,15 @@ Transform = Callable[["pd.DataFrame", dict[str, Any]], dict[str, "NDArray[Any]"]
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Arrays):
-    """`examples` are raw rows of the validation window, as a request would bring them. `train` may be a Stream."""
+    """What a train function gets as `data`.
+
+    :param train: the rows to train on; with `stream=True` they are read again at each pass
+    :param validation: the rows of the validation window, which choose the epoch and the trial
+    :param state: what `fit` learned on the train rows
+    :param target: the name of the target
+    :param outputs: the names of the model's probabilities
+    :param examples: raw rows of the validation window, as a request would bring them
+    """
 
     examples: pd.DataFrame
 

@@ -83,7 +83,11 @@ class RunHandle:
         return self._compute.processes
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Numbers at a step; without one, the next. Of several processes the mean."""
+        """Logs numbers at a step. Of several processes, their mean.
+
+        :param metrics: numbers by name
+        :param step: the step; None for the next one
+        """
         self._step = self._step if step is None else step
         row = self._compute.mean({name: float(value) for name, value in metrics.items()})
         self.history.append({"step": self._step, **row})
@@ -107,10 +111,13 @@ class RunHandle:
     ) -> Iterator[int]:
         """0, 1, ... up to `count`, from after the checkpoint that was resumed; ends early when the run should stop.
 
+        :param count: how many epochs
         :param monitor: the metric, logged each epoch before `checkpoint`, by which `best` is chosen
-        :param patience: end after as many epochs in which it did not improve
-
-        Raises TrainingError if an epoch ends in which the metric was not logged.
+        :param goal: `"maximize"` or `"minimize"` the metric
+        :param patience: ends after as many epochs without an improvement; None to go on
+        :returns: the number of each epoch
+        :raises ConfigurationError: for another goal, or a patience below 1
+        :raises TrainingError: if an epoch ends without a value of the metric, or its checkpoint came before that value
         """
         if monitor:
             self._monitor = self._watching(Monitor(monitor, goal, patience))
@@ -123,13 +130,21 @@ class RunHandle:
                 self._monitor.check(epoch)
 
     def should_stop(self) -> bool:
-        """Of several processes each must ask equally often, since all get one answer."""
+        """Whether to end: the sweep stops the trial, or the time is over. Several processes must ask equally often,
+        because all get one answer.
+
+        :returns: True if the train function should return
+        """
         return self._compute.any(self._is_told())
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keep `state` (tensors, plain values) on the store for a retry, with where the run and its random numbers
-        stand; and as the best, if the epoch's monitored metric is. A reader sees all or none; a damaged one is passed
-        over for the one before."""
+        """Keeps `state` on the store for a retry, with the step, the history and the random numbers; also as the best,
+        if the epoch's monitored metric is. A reader sees all of it or none. A damaged checkpoint is passed over for the
+        one before.
+
+        :param state: tensors and plain values
+        :raises TrainingError: on a machine without torch, for a state that JSON cannot hold
+        """
         if not self._compute.is_first:
             return
         content = {"epoch": self._epoch, "step": self._step, "history": self.history, "random": randomness.state()}
@@ -145,7 +160,10 @@ class RunHandle:
         file.unlink()
 
     def resume(self) -> dict[str, Any] | None:
-        """The state that `checkpoint` kept last, None at a first try; `epochs` then goes on after it."""
+        """The state of the last checkpoint. `epochs` then goes on after it.
+
+        :returns: what was given to `checkpoint`; None at a first try
+        """
         kept = self._fetched("last")
         if kept is None:
             return None
@@ -161,18 +179,21 @@ class RunHandle:
         return state
 
     def best(self) -> dict[str, Any] | None:
-        """The state of the epoch with the best monitored metric; the last one, if none is monitored. None where none
-        was kept."""
+        """The state of the epoch with the best monitored metric; of the last checkpoint if nothing is monitored.
+
+        :returns: what was given to `checkpoint`; None without a checkpoint
+        """
         self._compute.wait()
         kept = self._fetched("best")
         return kept["state"] if kept else None
 
     def batches(self, rows: Rows, size: int) -> Batches:
-        """`for batch in batches: loss(model(**batch.features), batch.target)` passes over the rows once, in a new order
-        in each epoch; the tensors are on the run's device. `len(batches)` is how many there are.
+        """Batches for `for batch in batches: loss(model(**batch.features), batch.target)`: one pass over the rows, in a
+        new order in each epoch, as tensors on the run's device. `len(batches)` is how many there are.
 
         :param rows: `data.train`
-        :param size: rows a batch; of several processes each gets its part of it
+        :param size: rows of a batch; of several processes each gets its part
+        :returns: an iterable of `Batch`
         """
         from sailplane.training.batches import Batches
 
@@ -180,22 +201,37 @@ class RunHandle:
         return Batches(rows, size, compute=self._compute, seed=self._seed_of_epoch)
 
     def tensors(self, rows: Split) -> Batch:
-        """All rows as one batch on the run's device; of several processes each gets all, to score them."""
+        """All rows as one batch on the run's device. Several processes each get all rows, to score them.
+
+        :param rows: `data.validation`, for example
+        :returns: a `Batch`
+        """
         from sailplane.training.batches import tensors
 
         return tensors(rows.features, rows.target, self.device)
 
     def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
-        """What to compute the loss with: the model itself, or, where several processes train it, one that averages
-        their gradients. Checkpoints and the result are the model's own."""
+        """The model to compute the loss with: the model itself, or, with several processes, one that averages their
+        gradients. Checkpoints and the result are the model's own.
+
+        :param model: the model, on the run's device
+        :returns: a module with the same forward
+        """
         return self._compute.parallel(model)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """`with run.autocast(): loss = ...` computes in mixed precision where the train step says so."""
+        """`with run.autocast(): loss = ...` computes in mixed precision if the train step says so.
+
+        :returns: a context
+        """
         return self._compute.autocast()
 
     def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Gradients, and one step of the optimizer, in the run's precision."""
+        """Computes the gradients and makes one step of the optimizer, in the run's precision.
+
+        :param loss: a tensor with one value
+        :param optimizer: of the model's parameters; its gradients are reset
+        """
         self._compute.step(loss, optimizer)
 
     def _seed_of_epoch(self) -> int:

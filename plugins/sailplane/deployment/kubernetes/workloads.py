@@ -20,17 +20,23 @@ def _modest() -> dict[str, dict[str, str]]:
 class CoreV1:
     """Seldon Core v1: one SeldonDeployment a model, one predictor a version.
 
-    :param image: with the class `sailplane.serving.SeldonModel` under Seldon's wrapper, as docker/seldon builds it
-    :param replicas: pods a version
+    :param image: an image with the class `sailplane.serving.SeldonModel` under Seldon's wrapper; docker/seldon builds
+        it
+    :param replicas: pods of each version
     :param resources: of the container, as a pod's `resources`
     :param environment: variables of the container
-    :param secret: a secret whose keys are variables too: what the store is reached with
-    :param service_account: of the pods
+    :param secret: a Kubernetes secret whose keys become variables too, such as the store's credentials
+    :param service_account: of the pods; None for the namespace's default
     :param deadline: how long a version may take until it is available
     :param address: where a predictor's own service is reached, with `{service}` and `{namespace}`, for example
-        `http://{service}.{namespace}:8000`; without one, through the API server
+        `http://{service}.{namespace}:8000`; None for the API server's proxy
     :param ingress: the address of the cluster's gateway, for the endpoint that is returned
     :param on_violation: set by `deploy(..., on_violation=...)`
+    :raises ConfigurationError: without an image, for fewer than one replica, or a `deadline` that is not positive
+
+    Example::
+
+        CoreV1(image="registry.example.com/sailplane-seldon:0.1.0", replicas=2, secret="store-access")
     """
 
     image: str
@@ -54,15 +60,20 @@ class CoreV1:
 class CoreV2:
     """Seldon Core v2: one Model a version, one Experiment a model.
 
-    :param requirements: what a Server must be able to do to load the bundle
+    :param requirements: the capabilities that a Server needs to load the bundle
     :param replicas: servers that load a version
-    :param memory: that a version takes, for the scheduler
-    :param secret: with the storage configuration of Seldon's agent
+    :param memory: how much memory a version takes, for Seldon's scheduler
+    :param secret: a Kubernetes secret with the storage configuration of Seldon's agent
     :param deadline: how long a version may take until it is ready
     :param mesh: the service that answers for every model
-    :param address: where that is reached, with `{service}` and `{namespace}`; without one, through the API server
+    :param address: where that service is reached, with `{service}` and `{namespace}`; None for the API server's proxy
     :param ingress: the address of the cluster's gateway, for the endpoint that is returned
     :param on_violation: set by `deploy(..., on_violation=...)`; a parameter of the Model
+    :raises ConfigurationError: for fewer than one replica, or a `deadline` that is not positive
+
+    Example::
+
+        CoreV2(replicas=2, memory="1Gi")
     """
 
     requirements: Sequence[str] = ("sailplane",)

@@ -16,10 +16,15 @@ _QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorRate:
-    """Of the requests that a model can answer, the share that get no prediction.
+    """The share of requests that get no prediction, among those that a model can answer.
 
-    :param maximum: more than this share is too many, unless the champion has as many at the same time
-    :param worse_by: so is more than the champion's share, at the same time, and this; 0.01 if neither is given
+    :param maximum: the check fails above this share, unless the champion has as many errors at the same time
+    :param worse_by: the check fails above the champion's share, at the same time, plus this; 0.01 if neither is given
+    :raises ConfigurationError: for a share outside 0 to 1
+
+    Example::
+
+        ErrorRate(maximum=0.02, worse_by=0.005)
     """
 
     maximum: float | None = None
@@ -39,8 +44,19 @@ class ErrorRate:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """How long an answer may take at the model server: `Latency(p99="50ms")`. Each quantile given is checked. A limit
-    that the champion breaks as much at the same time does not fail."""
+    """How long an answer may take at the model server. A limit that the champion breaks as much at the same time does
+    not fail.
+
+    :param p50: the longest median, as `"20ms"` or `"1s"`; None for no limit
+    :param p90: the same for 90% of the answers
+    :param p95: the same for 95%
+    :param p99: the same for 99%
+    :raises ConfigurationError: without a limit, or for a text that is no duration
+
+    Example::
+
+        Latency(p50="10ms", p99="50ms")
+    """
 
     p50: str | None = None
     p90: str | None = None
@@ -64,10 +80,16 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionDrift:
-    """How far the distribution of the scores may be from the champion's at the same time. With `sticky`, in the shadow
-    only: at a step the versions have different customers.
+    """How far the distribution of the scores may be from the champion's at the same time. With `sticky` it is checked
+    in the shadow only, because at a step the versions have different clients.
 
-    :param maximum: the Kolmogorov-Smirnov distance: at no score may the shares of those below it differ by more
+    :param maximum: the largest Kolmogorov-Smirnov distance: the largest difference, over all scores, between the shares
+        of answers below that score
+    :raises ConfigurationError: for a distance outside 0 to 1
+
+    Example::
+
+        PredictionDrift(maximum=0.1)
     """
 
     maximum: float = 0.1
@@ -82,13 +104,18 @@ class PredictionDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """The mean of what comes back of the predictions: rewards, or late labels against what was predicted.
+    """The mean of what clients feed back about predictions: rewards, or late labels compared with the prediction.
 
-    :param metric: its name, as it is fed back
+    :param metric: its name in the feedback
     :param worse_by: how much worse than the champion's mean, at the same time, it may be
-    :param low: the least value that there can be
-    :param high: the largest one
-    :param more_is_better: false for a loss
+    :param low: the least possible value
+    :param high: the largest possible value
+    :param more_is_better: False for a loss
+    :raises ConfigurationError: for a name that is not valid, or a range that does not fit
+
+    Example::
+
+        Metric(metric="reward", worse_by=0.02)
     """
 
     metric: str

@@ -20,32 +20,36 @@ TooFew = Literal["fail", "pass"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """A version gets its traffic in steps. At each, its answers and the champion's are compared for as long as `bake`
-    says, once a second; the first check that fails ends the rollout, and the champion has all the traffic again.
+    """Gives a version its traffic in steps, with checks against the champion at each of them.
 
-    A step is passed when its time is over, each check has seen `min_requests` answers of the new version, and none has
-    found it worse than allowed. That is no proof that it is not: with few requests only great harm is found, and the
-    interval that is recorded says how much there could be. The level 1 - `confidence` is shared by all checks of all
-    steps: about so often a version that is not worse than allowed is rolled back by mistake. tests/soak/ measures it,
-    and blocks.py says what is assumed.
+    The checks compare the answers of both versions once a second, for as long as `bake` says. The first check that
+    fails ends the rollout, and the champion has all the traffic again. A step is passed when its time is over, each
+    check has seen `min_requests` answers of the new version, and none has found it worse than allowed. That does not
+    prove that the version is as good: with few requests only great harm is found, and the recorded interval says how
+    much there could be. The level 1 - `confidence` is shared by all checks of all steps: about so often a version that
+    is not worse than allowed is rolled back by mistake. tests/soak/ measures it, and blocks.py says what is assumed.
 
-    :param shadow: how long before the first step the version gets a copy of each request, and its answers are only
-        looked at; None for not at all
-    :param steps: percents of the traffic, rising to 100; the last one is the promotion, at which nothing is left to
-        compare with
-    :param bake: how long each of the other steps lasts at least
-    :param checks: what is looked at; without any, only whether the server runs
-    :param on_failure: what a failed check does
-    :param confidence: how sure a failure must be
-    :param min_requests: of what each check must have seen before a step is passed
-    :param extend: how much longer than `bake` a step waits for them
-    :param too_few: what it means if they do not come: `"fail"` or `"pass"`
+    :param shadow: how long before the first step the version gets a copy of each request, whose answer no client sees;
+        None for no shadow
+    :param steps: percents of the traffic, rising to 100. The last one is the promotion, which has nothing to compare
+        with
+    :param bake: the least time of each step before the last
+    :param checks: what is compared; without any, only whether the server runs
+    :param on_failure: what a failed check does: `"rollback"`
+    :param confidence: how sure a failure must be, from 0.5 to 0.9999
+    :param min_requests: how many answers of the new version each check must have seen before a step is passed
+    :param extend: how much longer than `bake` a step may take if there are too few requests
+    :param too_few: what follows if they are still too few: `"fail"` or `"pass"`
     :param start: how long the version may take until it is ready
-    :param sticky: a field by which requests stay with their version as long as the weights are the same, and with the
-        new one as its weight grows: of `meta.tags` (Seldon) or `parameters` (v2), else of the first row. Bodies that
-        are longer than 64 KB, or come in chunks, are not looked into; the header `x-sailplane-key` goes before.
+    :param sticky: a field of the request by which clients stay with their version while the weights are the same, and
+        with the new one as its weight grows: of `meta.tags` (Seldon) or `parameters` (v2), else of the first row.
+        Bodies that are longer than 64 KB, compressed or chunked are not read; the header `x-sailplane-key` takes
+        precedence
+    :raises ConfigurationError: for a value outside its range
 
-    Raises ConfigurationError for what cannot be meant.
+    Example::
+
+        Rollout(shadow="5m", steps=[1, 10, 50, 100], checks=[ErrorRate(worse_by=0.005), Latency(p99="50ms")])
     """
 
     shadow: str | None = None
