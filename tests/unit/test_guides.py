@@ -189,3 +189,31 @@ def test_the_dag_of_the_readme_has_the_stages_in_their_order() -> None:
     assert dag.get_task("train").upstream_task_ids == {"ingest"}
     assert "sweep.best" in dag.get_task("evaluate").upstream_task_ids
     assert dag.get_task("deploy").upstream_task_ids == {"evaluate"}
+
+
+def test_every_error_of_the_troubleshooting_table_is_raised_with_these_words() -> None:
+    raised = re.findall(r'(?:[Ee]rror|no_room|_failure)\(\s*"([^"]+)"(?:,\s*f?"([^"{]*))?', CODE)
+    sentences = [f"{failed} {which}" for failed, which in raised]
+    listed = guides.rows(guides.section("docker/README.md", "Troubleshooting"))
+    unknown = [
+        words
+        for words in listed
+        if not any(f"{sentence} ".startswith(f"{words} ") for sentence in sentences)
+        and not (" " in words and words in CODE)
+    ]
+    assert len(listed) >= 25
+    assert unknown == []
+
+
+def test_every_metric_of_a_model_server_is_in_the_table_of_metrics() -> None:
+    from sailplane.serving.metrics import Metrics
+
+    # A counter without labels of its own shows up at its first count.
+    text = Metrics("churn", "0123", lambda: 0).text().decode()
+    counted = {name.removesuffix("_created") for name in re.findall(r"^# TYPE (sailplane_\w+)", text, re.M)}
+    listed = {name for cell in metric_cells() for name in re.findall(r"sailplane_\w+", cell)}
+    assert counted - {f"{name}_{part}" for name in listed for part in ("low", "high", "squares")} == listed
+
+
+def metric_cells() -> list[str]:
+    return list(guides.rows(guides.section("docker/README.md", "Monitoring")))
