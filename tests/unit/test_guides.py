@@ -9,6 +9,7 @@ import importlib
 import inspect
 import json
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -156,7 +157,7 @@ def test_every_block_of_the_dag_guide_wires_tasks(block: Block) -> None:
     names = {**vars(operators), "task": task, "timedelta": timedelta}
     with DAG("guide", schedule=None, start_date=datetime(2026, 1, 1)):
         names |= earlier(block.text)
-        exec(compile(block.text, str(block), "exec"), names)
+        exec(compile(block.text, str(block), "exec"), names)  # noqa: S102
 
 
 def earlier(text: str) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def earlier(text: str) -> dict[str, Any]:
 def test_the_dag_of_the_readme_has_the_stages_in_their_order() -> None:
     (block,) = guides.blocks("python", guides=("README.md",))
     names: dict[str, Any] = {}
-    exec(compile(block.text, str(block), "exec"), names)
+    exec(compile(block.text, str(block), "exec"), names)  # noqa: S102
     dag = names["churn"]()
     assert dag.dag_id == "churn"
     assert dag.get_task("train").upstream_task_ids == {"ingest"}
@@ -217,3 +218,34 @@ def test_every_metric_of_a_model_server_is_in_the_table_of_metrics() -> None:
 
 def metric_cells() -> list[str]:
     return list(guides.rows(guides.section("docker/README.md", "Monitoring")))
+
+
+def test_every_room_is_in_the_table_of_rooms_above_the_rooms_that_it_imports() -> None:
+    listed = [name.strip("/") for name in guides.rows(guides.section("plugins/README.md", "Rooms"))]
+    folders = {file.parent.name for file in (guides.PROJECT / "plugins/sailplane").glob("*/__init__.py")}
+    assert sorted(listed) == sorted(folders)
+    order = [room for layer in layers() for room in layer]
+    assert [order.index(room) for room in listed if room in order] == sorted(
+        order.index(room) for room in listed if room in order
+    )
+
+
+def layers() -> list[list[str]]:
+    """The layers of import-linter, the highest first; the rooms of one layer as the table has them."""
+    contracts = tomllib.loads((guides.PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [one for one in contracts if one["type"] == "layers"]
+    return [[room.partition(".")[0] for room in layer.split(" | ")] for layer in contract["layers"]]
+
+
+def test_every_file_that_the_guide_of_contributors_names_exists() -> None:
+    code, project = guides.PROJECT / "plugins/sailplane", guides.PROJECT
+    named = set(re.findall(r"`([\w/]+(?:\.py|/))`", guides.prose("plugins/README.md"))) - {"utils/"}
+    elsewhere = [guides.PROJECT / "plugins", project]
+    assert [path for path in named if not any((root / path).exists() for root in (code, *elsewhere))] == []
+
+
+def test_every_make_target_of_the_guides_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (guides.PROJECT / "Makefile").read_text(), re.M))
+    called = {name for guide in GUIDES for name in re.findall(r"(?:^|`)make ([a-z]+)\b", guides.text_of(guide), re.M)}
+    assert called <= targets
+    assert {"up", "down", "test", "fast", "bench", "soak"} <= called
