@@ -34,7 +34,7 @@ class ApproveModelOperator(HITLOperator):
 
     The person sees the evaluation's figures and may leave a note. The wait holds no worker. A newer run ends it with a
     rejection: when that run asks the same question, or is queued behind this one (`max_active_runs`). Nobody is asked,
-    and the task is skipped with the reasons in the XCom `reasons`, if the verdict is against the model and offers
+    and the task is skipped with the reasons in the XCom `reasons`, if the gate rejected the model and offers
     nothing, or the run is a backfill. A clear asks again; a retry of the tasks that follow does not.
 
     :param evaluation: the `Evaluation` that the evaluate task returned

@@ -69,10 +69,10 @@ class DeployModelOperator(BaseOperator):
 
     A baseline that the verdict offers is deployed by a person: `approve=True`, or `sailplane deploy NAME`.
 
-    Skipped, with the reasons in the log and in the XCom `reasons`, if the verdict or a person is against the model, the
-    champion is another one than it was compared with, the run is a backfill, or a rollback holds the model. A person's
-    approval after the rollback, or `sailplane release NAME`, lifts the hold. A retry goes on where the last try
-    stopped; what was served before serves until the new version answers.
+    Skipped, with the reasons in the log and in the XCom `reasons`, if the gate or a person rejected the model, the
+    champion has changed since the comparison, the run is a backfill, or a rollback holds the model. A person's approval
+    after the rollback, or `sailplane release NAME`, lifts the hold. A retry goes on where the last try stopped; the
+    version that served before serves until the new one answers.
 
     With a `rollout` the task is deferred while the traffic moves: no worker waits. A retry, or a restart of the
     triggerer or of all of Airflow, goes on at the step that was reached. A rollout that was rolled back fails the task,
