@@ -14,7 +14,7 @@ from sailplane.deployment.target import Progress
 from sailplane.serving.observations import Observations
 from tests.unit.deployment.rollout.traffic import Traffic, counted, drawn
 
-# As in the README.
+# As in dags/README.md.
 PLAN = Rollout(
     shadow="5m",
     steps=[1, 10, 50, 100],
