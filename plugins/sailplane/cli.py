@@ -19,6 +19,7 @@ from sailplane.storage.access import SETTING as STORE_ACCESS
 COMMANDS: Final = {
     "up": "start the services, run the main DAG once, show what came out",
     "down": "stop what `up` started",
+    "new": "write a project of your own: data, features, model, sweep, DAG and test",
     "login": "print a link that logs a browser in to the UI, once",
     "status": "services, served models, and what needs a person",
     "clean": "delete logs and records that are older than their retention",
