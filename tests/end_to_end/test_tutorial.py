@@ -1,6 +1,6 @@
 """The tutorial of include/README.md, command by command, in a checkout of its own: every command ends as the guide
-shows, and every line of its output comes, with other numbers. Takes a minute: it starts a platform, because it adds a
-project to the checkout, and runs that project's whole DAG."""
+shows, and prints every line that the guide shows, with other numbers. Slow, because it adds a project to a checkout: it
+starts a platform over that, and runs the project's whole DAG."""
 
 from __future__ import annotations
 

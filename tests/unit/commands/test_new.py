@@ -6,6 +6,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,16 @@ def test_a_target_that_appears_meanwhile_leaves_nothing_half_written(checkout: P
     with pytest.raises(ConfigurationError, match=rf"write .*{late}: .*\. Nothing was written\."):
         new.write(checkout, "churn", new.contents("churn"))
     assert paths(checkout) == {late, f"{late}/mine"}
+
+
+def test_an_installed_package_has_the_template() -> None:
+    target = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert any(new.TEMPLATE.is_relative_to(PROJECT / package) for package in target["packages"])
+    assert not {"exclude", "only-include"} & set(target)
+    # hatchling leaves out what git ignores.
+    paths = [str(path) for path in new.TEMPLATE.rglob("*") if "__pycache__" not in path.parts]
+    ended = subprocess.run(["git", "check-ignore", *paths], cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert ended.stdout == ""
 
 
 def test_the_command_starts_fast() -> None:
