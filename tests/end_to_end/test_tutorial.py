@@ -38,10 +38,11 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 def shown(text: str) -> list[str]:
-    """The lines without what differs from run to run: numbers, dates, digests, and how wide columns are."""
+    """The lines without what differs from run to run: numbers, dates, digests, and how wide columns are. An ellipsis at
+    the end of a line stands for its rest."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     masked = re.sub(r"[0-9a-f.:-]*\d[0-9a-fT.:-]*", "#", plain)
-    return [" ".join(line.split()) for line in masked.splitlines() if line.strip()]
+    return [" ".join(line.removesuffix("...").split()) for line in masked.splitlines() if line.strip()]
 
 
 def output(platform: Platform, command: str) -> str:

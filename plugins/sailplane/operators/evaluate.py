@@ -20,9 +20,9 @@ class EvaluateModelOperator(BaseOperator):
 
     Challenger, baseline and the champion that serves now are scored on the same rows. A verdict against the challenger
     is a result, not a failure. If the baseline is the better model and passes the gate itself, the verdict offers it. A
-    retry judges again and gives the same verdict, which the ledger keeps once. After a clear, too, each day counts by the
-    gain of the run's first model, unless the data or the code changed. All figures are on the store beside the run, as
-    evaluation.json and as the page that the task's link `Report` opens.
+    retry judges again and gives the same verdict, which the ledger keeps once. After a clear, too, each day counts by
+    the gain of the run's first model, unless the data or the code changed. All figures are on the store beside the run,
+    as evaluation.json and as the page that the task's link `Report` opens.
 
     :param challenger: the `Run` to judge, as `train` or `sweep` returned it
     :param baseline: the `Run` of the train step, whose baseline the gate compares with
