@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 import sqlalchemy as sa
+from tenacity import retry, retry_if_exception
 
 from sailplane.files import room_for
 from sailplane.home import Home
 from sailplane.ledger import schema
-from sailplane.ledger.engines import away, engine_of, explained, file_of, is_starting, place_of
+from sailplane.ledger.engines import away, engine_of, explained, file_of, place_of, while_starting
 from sailplane.ledger.relative import resolve_against
 from sailplane.ledger.tables import identity
 from sailplane.storage.roots import Root
 
-P = ParamSpec("P")
-T = TypeVar("T")
-# How long a database server that went away is waited for, and how often it is asked meanwhile.
+# How long a database server that went away is waited for.
 AWAY_SECONDS: Final = 60.0
-POLL_SECONDS: Final = 0.2
 
 
-def persistent(work: Callable[P, T]) -> Callable[P, T]:
-    """Repeats the work if the server went away in the middle of it; the work must bear that."""
+def _lost_server(error: BaseException) -> bool:
+    return isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
 
-    @wraps(work)
-    def done(*args: P.args, **kwargs: P.kwargs) -> T:
-        while True:
-            try:
-                return work(*args, **kwargs)
-            except sa.exc.DBAPIError as error:
-                # The next attempt waits for the server, for a bounded time.
-                if not error.connection_invalidated:
-                    raise
 
-    return done
+#: Repeats the work if the server went away in the middle of it; the work must bear that. Each attempt waits for the
+#: server, for a bounded time.
+persistent: Final = retry(retry=retry_if_exception(_lost_server))
 
 
 class Ledger:
@@ -97,20 +87,20 @@ class Ledger:
                 yield connection
 
     def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
-        deadline = time.monotonic() + AWAY_SECONDS
-        while True:
-            connection = None
-            try:
-                connection = self.engine.connect()
-                return connection, connection.begin()
-            except sa.exc.OperationalError as error:
-                if connection:
-                    connection.close()
-                if self.engine.dialect.name == "sqlite":
-                    raise
-                if not is_starting(error) or time.monotonic() > deadline:
-                    raise away(self.engine.url, error) from error
-                time.sleep(POLL_SECONDS)
+        try:
+            return while_starting(AWAY_SECONDS)(self._begun_once)
+        except sa.exc.OperationalError as error:
+            if self.engine.dialect.name == "sqlite":
+                raise
+            raise away(self.engine.url, error) from error
+
+    def _begun_once(self) -> tuple[sa.Connection, sa.RootTransaction]:
+        connection = self.engine.connect()
+        try:
+            return connection, connection.begin()
+        except BaseException:
+            connection.close()
+            raise
 
 
 def _make_empty(file: Path) -> None:

@@ -13,12 +13,15 @@ from urllib.parse import quote
 from zlib import crc32
 
 import sqlalchemy as sa
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from sailplane.errors import ConfigurationError, LedgerError, ServiceError
 from sailplane.files import no_room
 
 # How long SQLite waits for another writer.
 TURN_SECONDS: Final = 30.0
+# How often a server that is starting is tried.
+POLL_SECONDS: Final = 0.2
 # PostgreSQL's transactions take turns by a lock of this number, as SQLite's do by their own.
 TURN: Final = crc32(b"sailplane.ledger")
 # Messages of a server that was killed, or is starting.
@@ -56,6 +59,16 @@ def file_of(engine: sa.Engine) -> Path | None:
 def is_starting(error: sa.exc.DBAPIError) -> bool:
     """Whether the server was killed or is starting. Time does not mend a wrong name or password."""
     return error.connection_invalidated or any(words in str(error.orig) for words in COMES_BACK)
+
+
+def while_starting(seconds: float) -> Retrying:
+    """Repeats what it calls as long as the server is starting, for `seconds` at most; raises the last error."""
+    return Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, sa.exc.DatabaseError) and is_starting(error)),
+        stop=stop_after_delay(seconds),
+        wait=wait_fixed(POLL_SECONDS),
+        reraise=True,
+    )
 
 
 def away(url: sa.URL, error: sa.exc.DBAPIError) -> ServiceError:

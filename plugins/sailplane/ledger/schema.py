@@ -6,7 +6,6 @@ database may hold another Alembic project beside the ledger, Airflow's for one.
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 import sqlalchemy as sa
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 from sailplane import __version__
 from sailplane.errors import LedgerError
 from sailplane.ledger.comparison import make_indexes, missing
-from sailplane.ledger.engines import away, engine_of, explained, file_of, is_starting, place_of
+from sailplane.ledger.engines import away, engine_of, explained, file_of, place_of, while_starting
 from sailplane.ledger.tables import identity
 
 # All revisions in migrations/versions/, the oldest first.
@@ -24,7 +23,6 @@ REVISION: Final = REVISIONS[-1]
 WITHOUT_ID: Final = ("", "0001")
 VERSION_TABLE: Final = "ledger_revision"
 OPENING_SECONDS: Final = 10.0
-POLL_SECONDS: Final = 0.2
 _version: Final = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
 # Engines whose ledger was checked, with its file (device, inode) at that time.
 _good: dict[sa.Engine, tuple[int, int] | None] = {}
@@ -100,15 +98,15 @@ def _file(engine: sa.Engine) -> tuple[int, int] | None:
 
 def _revision(engine: sa.Engine) -> str | None:
     _file(engine)
-    deadline = time.monotonic() + OPENING_SECONDS
-    while True:
-        try:
-            with explained(engine.url), engine.begin() as connection:
-                return _read(connection)
-        except sa.exc.DatabaseError as error:
-            if not is_starting(error) or time.monotonic() > deadline:
-                raise away(engine.url, error) from error
-            time.sleep(POLL_SECONDS)
+    try:
+        return while_starting(OPENING_SECONDS)(_looked_up, engine)
+    except sa.exc.DatabaseError as error:
+        raise away(engine.url, error) from error
+
+
+def _looked_up(engine: sa.Engine) -> str | None:
+    with explained(engine.url), engine.begin() as connection:
+        return _read(connection)
 
 
 def _read(connection: sa.Connection) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
+from tenacity import retry, retry_if_result, stop_after_attempt, wait_fixed
 
 from sailplane.errors import ServiceError
 from sailplane.home import Home
@@ -51,6 +52,10 @@ class _Login(httpx.Auth):
         return request
 
 
+def _found_busy(answer: httpx.Response) -> bool:
+    return answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "Database error" in answer.text
+
+
 class AirflowApi:
     """Paths are relative to `/api/v2`; answers are the decoded JSON. ServiceError on no answer and on 5xx, RefusedError
     on 4xx."""
@@ -76,17 +81,14 @@ class AirflowApi:
         answer = self._send("GET", path, None, query)
         return None if answer.status_code == httpx.codes.NOT_FOUND else _decoded(answer)
 
+    # A request that found SQLite busy was undone as a whole: it is sent again.
+    @retry(
+        retry=retry_if_result(_found_busy),
+        stop=stop_after_attempt(1 + BUSY_TRIES),
+        wait=wait_fixed(0.5),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+    )
     def _send(self, method: str, path: str, json: Any, query: dict[str, Any]) -> httpx.Response:
-        """A request that found SQLite busy was undone as a whole: it is sent again."""
-        answer = self._once(method, path, json, query)
-        for _ in range(BUSY_TRIES):
-            if not _found_busy(answer):
-                break
-            time.sleep(0.5)
-            answer = self._once(method, path, json, query)
-        return answer
-
-    def _once(self, method: str, path: str, json: Any, query: dict[str, Any]) -> httpx.Response:
         try:
             return self._client.request(method, path, json=json, params=query or None)
         except httpx.HTTPError as error:
@@ -124,10 +126,6 @@ class Run:
 
     def page(self, home: Home) -> str:
         return f"http://localhost:{home.ui_port}/dags/{self.dag}/runs/{quote(self.id, safe=':+')}"
-
-
-def _found_busy(answer: httpx.Response) -> bool:
-    return answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR and "Database error" in answer.text
 
 
 def _detail(answer: httpx.Response) -> str:

@@ -5,24 +5,30 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
 
 from sailplane.commands import clean
+from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.services import logins
-from sailplane.services.airflow_api import AirflowApi, RefusedError
+from sailplane.services.airflow_api import BUSY_TRIES, AirflowApi, RefusedError
 
 
 class Server(BaseHTTPRequestHandler):
     home: ClassVar[Home]
     refusal: ClassVar[str]
+    busy: ClassVar[int]
 
     def do_GET(self) -> None:
         if self.path.endswith("/monitor/health"):
             return self._answer(200, {})
+        if Server.busy:
+            Server.busy -= 1
+            return self._answer(500, {"detail": "Database error: database is locked"})
         known = self.headers["Authorization"] == "Bearer token of admin"
         return self._answer(200 if known else 401, {"answer": 42} if known else {"detail": "log in"})
 
@@ -47,7 +53,7 @@ class Server(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def server(home: Home) -> Iterator[None]:
-    Server.home, Server.refusal = home, ""
+    Server.home, Server.refusal, Server.busy = home, "", 0
     with ThreadingHTTPServer(("127.0.0.1", home.ui_port), Server) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
@@ -72,3 +78,14 @@ def test_a_refused_login_is_reported_with_the_servers_reason(home: Home) -> None
 def test_a_refused_login_keeps_airflows_history_and_stops_no_cleaning(home: Home) -> None:
     Server.refusal = "the auth manager is FabAuthManager"
     assert clean.finished_before(home, 1e9) == "kept: the auth manager is FabAuthManager"
+
+
+@pytest.mark.parametrize(("busy", "left"), [(BUSY_TRIES, 0), (BUSY_TRIES + 2, 1)])
+def test_a_request_that_found_the_database_busy_is_sent_again_a_few_times(
+    busy: int, left: int, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AirflowApi._send.retry, "sleep", lambda _: None)
+    Server.busy = busy
+    with AirflowApi(home) as api, nullcontext() if left == 0 else pytest.raises(ServiceError, match="Database error"):
+        assert api.call("GET", "/dags") == {"answer": 42}
+    assert Server.busy == left
