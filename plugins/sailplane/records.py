@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Self, get_type_hints
+from typing import Any, Final, Literal, Self
+
+import msgspec
 
 from sailplane.errors import ConfigurationError, DataError
 
@@ -35,12 +37,15 @@ class Record:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """DataError for a record of a newer release."""
+        """DataError for a record of a newer release. ValueError for one that lacks a field or has another type in it,
+        with its name; a field that this release does not know is left out."""
         if (version := values.get(VERSION_KEY, 1)) > VERSION:
             got, remedy = f"version {version}", "A newer sailplane wrote it: install that one."
             raise DataError("read record", cls.__name__, got=got, expected=f"version {VERSION} or older", remedy=remedy)
-        hints = get_type_hints(cls)
-        return cls(**{f.name: _typed(hints[f.name], values[f.name]) for f in fields(cls) if f.name in values})
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{cls.__name__}: {error}") from error
 
 
 def _default(of: dataclasses.Field[Any]) -> Any:
@@ -56,18 +61,6 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value
-
-
-def _typed(hint: Any, value: Any) -> Any:
-    options = [hint, *getattr(hint, "__args__", ())]
-    if isinstance(value, str) and datetime in options:
-        return datetime.fromisoformat(value)
-    if isinstance(value, Mapping):
-        kinds = [option for option in options if isinstance(option, type) and issubclass(option, Record)]
-        return kinds[0].from_dict(value) if kinds else dict(value)
-    if isinstance(value, (list, tuple)):
-        return tuple(_typed(options[1] if len(options) > 1 else Any, item) for item in value)
     return value
 
 

@@ -136,3 +136,23 @@ def test_a_record_of_a_newer_release_is_refused_by_name() -> None:
     written = {**Deployment(name="n", version="v", weights={}, endpoint="e").to_dict(), VERSION_KEY: 2}
     with pytest.raises(DataError, match="read record Deployment: version 2; expected version 1 or older"):
         Deployment.from_dict(written)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": "0"}, r"^Run: Expected `int`, got `str` - at `\$.seed`$"),
+        ({"dataset": {**DATASET.content(), "rows": None}}, r"got `null` - at `\$.dataset.rows`$"),
+        ({"as_of": "yesterday"}, r"Invalid RFC3339 encoded datetime - at `\$.as_of`$"),
+    ],
+)
+def test_a_field_of_another_type_is_named(change, said):
+    with pytest.raises(ValueError, match=said):
+        Run.from_dict({**RUN.to_dict(), **change})
+
+
+def test_a_field_that_is_missing_is_named_and_one_that_is_unknown_is_left_out():
+    lacking = {name: value for name, value in RUN.to_dict().items() if name != "seed"}
+    with pytest.raises(ValueError, match=r"^Run: Object missing required field `seed`$"):
+        Run.from_dict(lacking)
+    assert Run.from_dict({**RUN.to_dict(), "unknown": 1}) == RUN

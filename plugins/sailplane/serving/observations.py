@@ -115,13 +115,6 @@ class Observations(Record):
     predictions: Histogram = field(default_factory=Histogram)
     feedback: Mapping[str, Feedback] = field(default_factory=dict)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Self:
-        found = super().from_dict({**values, "feedback": {}})
-        given = values.get("feedback")
-        feedback = {name: Feedback.from_dict(one) for name, one in given.items()} if isinstance(given, Mapping) else {}
-        return cls(**{**found.__dict__, "feedback": feedback})
-
     def __add__(self, other: Self) -> Self:
         """Of several servers, or of one after the other."""
         names = {*self.feedback, *other.feedback}
