@@ -14,6 +14,7 @@ SailplaneError
 ├── StorageError            the store cannot be reached, is full, or refuses; a retry may mend it
 │   ├── AccessError         it wants other credentials
 │   └── ConflictError       somebody else changed the object meanwhile
+├── LeaseError              another process took over the work that this one held
 ├── RequestError            a prediction request is wrong (HTTP 4xx)
 │   └── OverloadError       it is right, and there is no time for it now (HTTP 503)
 └── ServiceError            a service is not running, did not start, or a port is taken
@@ -108,6 +109,10 @@ class AccessError(StorageError):
 
 
 class ConflictError(StorageError):
+    pass
+
+
+class LeaseError(SailplaneError):
     pass
 
 

@@ -17,7 +17,7 @@ from sailplane.deployment.rollout.drive import Driver
 from sailplane.deployment.rollout.records import Entry
 from sailplane.deployment.rollout.run import POLL_SECONDS
 from sailplane.deployment.rollout.state import State, Subject
-from sailplane.errors import ConflictError, ServiceError, StorageError
+from sailplane.errors import LeaseError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 
@@ -56,7 +56,7 @@ class RolloutTrigger(BaseTrigger):
                 # In a thread: whatever asks a cluster, a store or Airflow there keeps no other trigger waiting.
                 state = await asyncio.to_thread(self._look)
                 failed = 0
-            except ConflictError:
+            except LeaseError:
                 state = None
             except (ServiceError, StorageError, AirflowNotFoundException) as error:
                 failed, state, told = failed + 1, None, str(error)

@@ -13,7 +13,7 @@ from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.rollout.check_specs import ErrorRate
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.target import Progress, Split
-from sailplane.errors import ConflictError
+from sailplane.errors import LeaseError
 from sailplane.ledger import Ledger, tables
 from sailplane.registry.models import alias, get
 from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
@@ -180,7 +180,7 @@ class Rollouts(RuleBasedStateMachine):
         self.place.before = self.place.after = called
         try:
             act()
-        except (Killed, ConflictError):
+        except (Killed, LeaseError):
             pass
         finally:
             self.place.before = self.place.after = lambda _what: None

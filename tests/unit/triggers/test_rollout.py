@@ -14,7 +14,7 @@ from sailplane.deployment.rollout.check_specs import ErrorRate
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.deployment.target import Split
-from sailplane.errors import ServiceError, StorageError
+from sailplane.errors import ConflictError, SailplaneError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger, tables
 from sailplane.registry.models import get
@@ -120,16 +120,24 @@ def test_a_target_that_stays_away_is_an_error_after_so_many_looks_and_one_that_c
     assert events(running.trigger())[0]["phase"] == "succeeded"
 
 
-def test_the_error_says_who_does_not_answer_and_the_rollout_stays_where_it_was(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        ServiceError("ask", "the router", got="nobody answers"),
+        # It is no lost lease, which only means that another driver goes on.
+        ConflictError("put", "the bundle", got="it changed meanwhile"),
+    ],
+)
+def test_the_error_says_what_failed_and_the_rollout_stays_where_it_was(
+    running: Running, monkeypatch: pytest.MonkeyPatch, error: SailplaneError
 ) -> None:
     monkeypatch.setattr(rollout, "MOST_FAILED", 3)
 
     def away(_what: str) -> None:
-        raise ServiceError("ask", "the router", got="nobody answers")
+        raise error
 
     running.place.before = away
-    assert events(running.trigger()) == [{"error": "ask the router: nobody answers."}]
+    assert events(running.trigger()) == [{"error": str(error)}]
     assert running.stage == "starting"
 
 

@@ -49,7 +49,7 @@ class Driver:
     def tick(self) -> State | None:
         """One look, and what follows from it; to be called about once a second. None while another driver is at it.
 
-        Raises ServiceError where the target or the source does not answer, and ConflictError where another driver came
+        Raises ServiceError where the target or the source does not answer, and LeaseError where another driver came
         in between: nothing is lost by either, the next tick goes on.
         """
         entry = repository.take(self._ledger, self._name, self._version, self._driver, self._clock())

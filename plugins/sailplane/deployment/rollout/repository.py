@@ -19,7 +19,7 @@ from sailplane.deployment.rollout.engine import failing
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.records import Entry, active_within, entry_of, find_within, named, row_of
 from sailplane.deployment.rollout.state import CLOSING, State, Subject, split
-from sailplane.errors import ConflictError, DeploymentError
+from sailplane.errors import DeploymentError, LeaseError
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import deployments, rollout_decisions, rollouts
 from sailplane.records import Approval, Deployment
@@ -85,7 +85,7 @@ def take(ledger: Ledger, name: str, version: str, driver: str, now: float) -> En
 
 @persistent
 def renew(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
-    """Raises ConflictError unless the driver still holds the rollout, and nobody changed it."""
+    """Raises LeaseError unless the driver still holds the rollout, and nobody changed it."""
     with ledger.begin() as connection:
         _check(connection, entry, driver)
         lease = sa.update(rollouts).where(_key(entry.subject)).values(lease_until=now + LEASE_SECONDS)
@@ -104,7 +104,7 @@ def release(ledger: Ledger, name: str, version: str, driver: str) -> None:
 def keep(
     ledger: Ledger, entry: Entry, driver: str, state: State, now: float, findings: Iterable[CheckResult] = ()
 ) -> Entry:
-    """The new state, and if it is another stage, the decision. Raises ConflictError."""
+    """The new state, and if it is another stage, the decision. Raises LeaseError."""
     found = tuple(findings)
     with ledger.begin() as connection:
         _check(connection, entry, driver)
@@ -116,7 +116,7 @@ def keep(
 @persistent
 def promote(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
     """The aliases and what is recorded as served, in one transaction; of a rollback also which version was rolled back,
-    and the hold. Raises ConflictError."""
+    and the hold. Raises LeaseError."""
     subject = entry.subject
     with ledger.begin() as connection:
         _check(connection, entry, driver)
@@ -212,7 +212,7 @@ def _check(connection: sa.Connection, entry: Entry, driver: str) -> None:
     query = sa.select(rollouts.c.driver, rollouts.c.revision).where(_key(entry.subject))
     row = connection.execute(query).one_or_none()
     if row is None or tuple(row) != (driver, entry.revision):
-        raise ConflictError("go on with the rollout of", entry.subject.name, got="another one goes on with it")
+        raise LeaseError("go on with the rollout of", entry.subject.name, got="another one goes on with it")
 
 
 def _refuse(other: Entry | None, doing: str) -> None:

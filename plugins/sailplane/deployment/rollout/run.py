@@ -14,7 +14,7 @@ from sailplane.deployment.rollout.drive import Driver, Served
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.records import Entry
 from sailplane.deployment.rollout.state import State, Subject
-from sailplane.errors import ConflictError, DeploymentError
+from sailplane.errors import DeploymentError, LeaseError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Approval, Model
@@ -131,5 +131,5 @@ class ModelEndpoint(Served):
         while True:
             try:
                 return driver.tick()
-            except ConflictError:
+            except LeaseError:
                 continue

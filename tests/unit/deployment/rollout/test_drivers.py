@@ -6,7 +6,7 @@ import pytest
 
 from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.target import Progress, Split
-from sailplane.errors import ConflictError, DeploymentError, ServiceError
+from sailplane.errors import DeploymentError, LeaseError, ServiceError
 from sailplane.ledger import Ledger
 from tests.unit.deployment.rollout.served import Served
 from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAME
@@ -66,7 +66,7 @@ def test_a_driver_that_somebody_came_before_does_nothing(served: Served, ledger:
         repository.abort(ledger, NAME, "enough", "Ada")
 
     served.place.before = meddle
-    with pytest.raises(ConflictError, match="another one goes on"):
+    with pytest.raises(LeaseError, match="another one goes on"):
         served.look(failing=0.9)
     assert served.place.done == done
     state = served.look()
@@ -86,7 +86,7 @@ def test_nor_does_one_that_somebody_came_before_after_it_decided(served: Served,
             served.place.running[CANARY] = Progress("ready", "it takes its time to end")
 
     served.place.before = meddle
-    with pytest.raises(ConflictError, match="another one goes on"):
+    with pytest.raises(LeaseError, match="another one goes on"):
         served.until(lambda state: state.ended)
     assert served.stages[-3:] == ["baking 1", "rolling back", "failed"]
     assert "move 50" not in served.place.done
