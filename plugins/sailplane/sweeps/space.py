@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from sailplane.durations import seconds
+from sailplane.errors import ConfigurationError
 from sailplane.records import Record
 from sailplane.sweeps import elsewhere
 from sailplane.sweeps.document import Section
@@ -21,7 +22,6 @@ METHODS: Final = ("random", "grid", "bayes", "custom")
 EXTENSION: Final = "sailplane"
 _KEYS: Final = ("method", "metric", "metrics", "parameters", "run_cap", "early_terminate", "name", "description")
 _IMPUTE: Final = ("worst", "best", "latest")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +162,10 @@ def _rules(document: Section) -> dict[str, Any]:
 
 def _seconds(extension: Section, key: str) -> float:
     value = extension.get(key)
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smhd])", str(value))
-    if not found or not float(found.group(1)):
-        raise extension.wrong(key, f"{key} is {value!r}", expected="a time such as 90s, 30m, 1.5h or 1d")
-    return float(found.group(1)) * _UNITS[found.group(2)]
+    try:
+        return seconds(value, of=key)
+    except ConfigurationError:
+        raise extension.wrong(key, f"{key} is {value!r}", expected="a time such as 90s, 30m, 1.5h or 1d") from None
 
 
 def _text(section: Section, key: str) -> str | None:
