@@ -19,7 +19,7 @@ import psutil
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.records import Deployment
-from sailplane.services.launch import AIRFLOW
+from sailplane.services.environment import AIRFLOW
 from sailplane.supervisor import Supervisor
 from tests.benchmarks import verified
 from tests.benchmarks.peers import peer_python

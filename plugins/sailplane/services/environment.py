@@ -14,6 +14,14 @@ from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.services import accounts, object_store
 
+# Airflow's services, with the arguments of its command. The log servers of scheduler and triggerer would listen on all
+# interfaces.
+AIRFLOW = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
 LOCAL_SETTINGS = '''"""Written by `sailplane run`; changes here are lost."""
 
 import os

@@ -20,15 +20,8 @@ from sailplane.files import replace_file
 from sailplane.home import Home
 from sailplane.services import daily, log_exporter, object_store, orphans
 from sailplane.services.accounts import EVERYBODY
-from sailplane.services.environment import environment, prepare
+from sailplane.services.environment import AIRFLOW, environment, prepare
 
-# The log servers of scheduler and triggerer would listen on all interfaces.
-AIRFLOW = {
-    "api-server": ("api-server",),
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-}
 # supervisord with the router and the model servers, for a container of their own.
 SERVING = "serving"
 # Mostly idle, so each runs as a single file that imports only the standard library. Its argument is a path.

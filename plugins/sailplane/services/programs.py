@@ -10,7 +10,7 @@ from sailplane.deployment.envoy.router import router_program
 from sailplane.home import Home
 from sailplane.registry.environment import STARTED_WITH, digest, installed, version_of
 from sailplane.services import daily, log_exporter, object_store
-from sailplane.services.launch import AIRFLOW
+from sailplane.services.environment import AIRFLOW
 from sailplane.supervisor import Program
 
 # A later `up` with other settings in its environment restarts the services with them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EXAMPLE_ROWS = 512
-# Of raw rows and what `fit` learned: the named arrays.
-Transform = Callable[["pd.DataFrame", dict[str, Any]], dict[str, "NDArray[Any]"]]
 
 
 @dataclass(frozen=True, kw_only=True)

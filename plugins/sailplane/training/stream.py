@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from sailplane.training.data import Transform
-
 # Rows that are read at a time, that wait to be mixed with others, and that `features.fit` learns from.
 READ_ROWS: Final = 32_768
 MIXED_ROWS: Final = 262_144
 FITTED_ROWS: Final = 1_000_000
+# Takes raw rows and what `fit` learned, gives the named arrays.
+Transform = Callable[["pd.DataFrame", dict[str, Any]], dict[str, "NDArray[Any]"]]
 Chunk = tuple[dict[str, "NDArray[Any]"], "NDArray[np.generic]"]
 
 

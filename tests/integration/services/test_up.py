@@ -22,7 +22,7 @@ import pytest
 
 from sailplane.commands import clean
 from sailplane.records import Model
-from sailplane.services.launch import AIRFLOW
+from sailplane.services.environment import AIRFLOW
 from sailplane.services.orphans import marked
 from sailplane.supervisor import Program, Supervisor
 from tests.background_load import asked_all_the_time
