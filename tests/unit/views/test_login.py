@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -9,13 +13,33 @@ import pytest
 from sailplane.views import login
 
 
-def posted(body: bytes) -> httpx.Response:
+def asked(method: str, path: str, **how: Any) -> httpx.Response:
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(login.make_app())
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.post("/token", content=body, headers={"Content-Type": "application/json"})
+            return await client.request(method, path, **how)
 
     return asyncio.run(ask())
+
+
+def posted(body: bytes) -> httpx.Response:
+    return asked("POST", "/token", content=body, headers={"Content-Type": "application/json"})
+
+
+def test_the_policy_of_the_page_allows_its_script() -> None:
+    page = asked("GET", "/")
+    script = re.search(r"<script>(.*)</script>", page.text, re.DOTALL)
+    assert script
+    assert script[1].count("logIn") == 3
+    digest = b64encode(sha256(script[1].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page.headers["Content-Security-Policy"]
+
+
+def test_the_reason_of_a_refusal_is_shown_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path))
+    page = asked("POST", "/", data={"secret": "x"})
+    assert page.status_code == 401
+    assert "`sailplane login` prints another link" in page.text
 
 
 @pytest.mark.parametrize(
