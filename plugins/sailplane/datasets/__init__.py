@@ -1,4 +1,4 @@
-"""Datasets: one Parquet partition a day, addressed by content, and a new one when its source changes. A version of a
+"""Datasets: one content-addressed Parquet partition a day, and a new one when the source changes. A version of a
 dataset is a list of partitions."""
 
 from __future__ import annotations

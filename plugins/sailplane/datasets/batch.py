@@ -1,4 +1,4 @@
-"""What one call of `extract` brought, cut into days."""
+"""The rows of one call of `extract`, split into days."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """`whole`: by day, good rows in the order of their time, and bad rows. `empty`: days without rows.
-    `rejected`: by day without a good row, the most frequent reason."""
+    """`whole`: for each day with good rows, these in order of time, and the bad rows. `empty`: days without rows.
+    `rejected`: for each day with bad rows only, the most frequent reason."""
 
     whole: Mapping[datetime, tuple[pa.Table, pa.Table]]
     empty: Sequence[datetime]
@@ -32,7 +32,7 @@ class Batch:
 
 
 def split(checked: Checked, interval: Interval, time: str, columns: Sequence[Field]) -> Batch:
-    """All times lie within `interval`, or are unknown."""
+    """All times must lie within `interval` or be null."""
     place = ((checked.times - interval.start) // DAY).fillna(0).to_numpy("int64")
     good = checked.good.sort_values(time, kind="stable")
     bad = checked.bad.iloc[np.argsort(place[checked.bad.index], kind="stable")]
@@ -55,7 +55,7 @@ def _schema(columns: Sequence[Field]) -> pa.Schema:
 
 
 def _cuts(places: NDArray[np.integer[Any]], interval: Interval) -> list[slice]:
-    """The rows of each day, where `places` [n] are the days' numbers in ascending order."""
+    """The rows of each day; `places` [n] are day numbers in ascending order."""
     bounds = np.searchsorted(places, np.arange(len(interval.days) + 1)).tolist()
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
@@ -65,7 +65,7 @@ def _cut(table: pa.Table, rows: slice) -> pa.Table:
 
 
 def _most_frequent(reasons: pd.Series[str]) -> str:
-    """With the first value that showed it, like "distance: greater_than(0): -5 (12 of 13 rows)"."""
+    """With an example value, like "distance: greater_than(0): -5 (12 of 13 rows)"."""
     each = [reason for row in reasons for reason in row.split("; ")]
     (rule, count), *_ = Counter(reason.rpartition(": ")[0] for reason in each).most_common(1)
     first = next(reason for reason in each if reason.rpartition(": ")[0] == rule)

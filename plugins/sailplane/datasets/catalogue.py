@@ -1,4 +1,4 @@
-"""The datasets, their days and the versions of each day that a store holds."""
+"""The datasets in a store, their days, and the versions of each day."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """A dataset: its `days` in order, and the `versions` of the whole."""
+    """A dataset with its `days` in order and its `versions`."""
 
     name: str
     days: tuple[str, ...]
@@ -56,14 +56,14 @@ def dataset(storage: Storage, name: str) -> Listed:
     """Raises DataError if the store holds no such dataset."""
     found = {one.name: one for one in datasets(storage)}
     if name not in found:
-        got, known = "the store holds none of that name", ", ".join(found)
+        got, known = "the store has no such dataset", ", ".join(found)
         raise DataError("find dataset", name, got=got, expected=known or None)
     return found[name]
 
 
 def history(storage: Storage, name: str, day: str) -> list[Marker]:
-    """The newest marker of each version of a day, oldest first, in the schema that was written last. Versions that were
-    collected as garbage are missing. Raises DataError for a day that was not ingested."""
+    """The newest marker of each version of a day, oldest first, for the latest schema. Garbage-collected versions are
+    missing. Raises DataError for a day that was not ingested."""
     last = latest(storage, name, day)
     every = [Marker.read(storage, entry) for entry in chains(storage, name, day)[last.schema]]
     return list({marker.version: marker for marker in every}.values())
@@ -82,7 +82,7 @@ def current(storage: Storage, name: str, days: Iterable[str]) -> list[Marker]:
 
 
 def superseded(storage: Storage, made: Sequence[Dataset]) -> list[bool]:
-    """For each of these versions of one dataset: whether some of its days have other rows by now."""
+    """Whether some days of each version now have other rows. All versions belong to one dataset."""
     held = [partitions_of(storage, one, one.interval) for one in made]
     days = sorted({partition.day for partitions in held for partition in partitions})
     with ThreadPoolExecutor(THREADS) as threads:
@@ -100,7 +100,7 @@ def version(storage: Storage, name: str, start: str) -> Version:
     """The version whose name begins with `start`. Raises DataError if none or several do."""
     found = [one for one in dataset(storage, name).versions if one.startswith(start)]
     if len(found) != 1:
-        got = f"{len(found)} versions begin like that" if found else "there is no such version"
+        got = f"{len(found)} versions start with it" if found else "there is no such version"
         raise DataError("find version", f"{start} of {name}", got=got, remedy=f"`sailplane datasets show {name}`.")
     return storage.read_json(f"datasets/{name}/versions/{found[0]}.json", _version, MAKE_AGAIN)
 

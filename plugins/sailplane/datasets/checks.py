@@ -1,4 +1,4 @@
-"""The checks of a pandera schema as data, which a model's bundle carries and its server applies to requests."""
+"""Pandera checks as data: a model's bundle carries them and its server applies them to requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
 _LONGEST: Final = 200
-# Above it some whole numbers are not floats.
+# Above this limit some integers have no float.
 _EXACT: Final = 2**53
 _BOUNDS: Final = frozenset({"value", "min_value", "max_value"})
 _COMPARED: Final = frozenset(
@@ -36,17 +36,17 @@ _SEVERAL: Final = frozenset({"isin", "notin"})
 
 
 class _Stays(Exception):
-    """The check has no exact form in JSON."""
+    """The check has no exact JSON form, so it stays in the schema."""
 
 
 def column_checks(column: Any, kind: FieldKind, dtype: str) -> tuple[Check, ...]:
-    """Pandera's own checks that look at one value at a time. `dtype` is that of a nullable column of this kind."""
+    """Pandera's own checks that look at one value at a time. `dtype` is the nullable dtype of this kind."""
     return tuple(check for _, check in _column_checks(column, kind, dtype) if check)
 
 
 def unchecked(schema: DataFrameSchema, kinds: Mapping[str, tuple[FieldKind, str]]) -> tuple[str, ...]:
-    """The other checks of the schema, in words: the project's own functions, and checks of a whole column or frame.
-    `kinds`: kind and nullable dtype by column."""
+    """Descriptions of all other checks: the project's own functions, and checks of a whole column or frame. `kinds`
+    gives kind and nullable dtype by column."""
     found = [f"the frame: {_name(check)}" for check in _listed(schema.checks)]
     found += ["the frame: unique"] if schema.unique else []
     for name, column in schema.columns.items():
@@ -58,7 +58,7 @@ def unchecked(schema: DataFrameSchema, kinds: Mapping[str, tuple[FieldKind, str]
 def _column_checks(column: Any, kind: FieldKind, dtype: str) -> Iterator[tuple[Any, Check | None]]:
     for check in _listed(column.checks):
         if check.raise_warning:
-            continue  # it rejects no training row either
+            continue  # it rejects no training row
         try:
             yield check, _exact(check, kind, dtype)
         except _Stays:
@@ -73,10 +73,10 @@ def _exact(check: Any, kind: FieldKind, dtype: str) -> Check:
 
 
 def _is_pandera_own(check: Any) -> bool:
-    """Whether it is a check of pandera's that is applied to each value by itself, in all rows."""
+    """Whether the check is pandera's own and applies to every row, value by value."""
     if check.name is None or not type(check).is_builtin_check(check.name):
         return False
-    # A schema copies its checks and pandera's dispatcher, where the functions may not be registered yet.
+    # A schema copies its checks with pandera's dispatcher, which may not have the functions registered yet.
     builtin, function = type(check).get_builtin_check_fn(check.name), check._check_fn
     own = type(function) is type(builtin) and function.__name__ == check.name
     return own and check.groupby is None and not check.element_wise and check.n_failure_cases is None
@@ -111,16 +111,16 @@ def _pattern(value: Any) -> dict[str, Any]:
         raise _Stays from error
     if not isinstance(compiled.pattern, str):
         raise _Stays
-    # Flags inside the pattern are part of it.
+    # The pattern includes its flags.
     flags = value.flags & ~re.UNICODE if isinstance(value, re.Pattern) else 0
     return {"regex": compiled.pattern, "flags": int(flags)}
 
 
 def _members(values: Any, kind: FieldKind) -> list[Any]:
-    """Without nulls: these matter only to null values, for which `_passes_null` asks pandera."""
+    """Without nulls: they matter only for null values, which `_passes_null` leaves to pandera."""
     plain = [_plain(value) for value in values if not _is_null(value)]
     floats = kind in ("number", "integer") and any(isinstance(value, float) for value in plain)
-    # With a float among them pandas compares all as floats.
+    # If one is a float, pandas compares all of them as floats.
     if floats and not all(isinstance(value, int | float) and abs(value) <= _EXACT for value in plain):
         raise _Stays
     if kind == "timestamp" and any(isinstance(value, str) for value in plain):
@@ -182,10 +182,10 @@ def _is_null(value: Any) -> bool:
 
 
 def _passes_null(check: Any, dtype: str) -> bool:
-    """Ask pandera: it depends on the column's type."""
+    """Asks pandera, because the answer depends on the column's type."""
     try:
         return check.ignore_na or bool(check(pd.Series([None], dtype=dtype)).check_passed)
-    except Exception:  # then no training row has a null
+    except Exception:  # so no training row has a null
         return False
 
 

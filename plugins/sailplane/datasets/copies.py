@@ -1,4 +1,4 @@
-"""A version of a dataset in another store."""
+"""Copies of a dataset version in another store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from sailplane.storage import Storage
 
 
 def copy(source: Storage, dataset: Dataset, target: Storage) -> Dataset:
-    """The version, with its manifest and partitions, in `target`. Raises DataError for what is gone or damaged."""
+    """Copies the version, its manifest and its partitions to `target`. Raises DataError for missing or damaged
+    files."""
     path = source.path(dataset.uri)
     manifest = _content(source, path, None)
     partitions = source.read_json(path, listed_in, MAKE_AGAIN)

@@ -18,9 +18,9 @@ _COUNT = "\0count"
 
 @dataclass(frozen=True, kw_only=True)
 class Difference(Record):
-    """How many rows were `added`, `removed` or `changed`; without a key a changed row counts as removed and added.
-    `columns` counts the changed rows by column, `schema` says how the columns themselves differ. Samples are rows as
-    {column: value}, those of `changed_rows` as {column: "before -> after"}."""
+    """Numbers of rows `added`, `removed` and `changed`; without a key a changed row counts as removed and added.
+    `columns` counts the changed rows by column; `schema` describes how the columns differ. Samples are rows as {column:
+    value}; those of `changed_rows` are {column: "before -> after"}."""
 
     day: str
     before: int
@@ -36,8 +36,8 @@ class Difference(Record):
 
 
 def difference(day: str, before: pa.Table, after: pa.Table, key: Sequence[str], samples: int) -> Difference:
-    """Compare rows by the columns of `key`, if both tables have them; rows with equal keys are compared in their order.
-    The result holds at most `samples` rows of each kind."""
+    """Compares rows by the `key` columns if both tables have them. Rows with equal keys are compared in order. The
+    result holds at most `samples` rows of each kind."""
     shared = [name for name in before.column_names if name in after.column_names]
     old, new = _frame(before, shared), _frame(after, shared)
     by = list(key) if key and set(key) <= set(shared) else shared
@@ -60,7 +60,7 @@ def difference(day: str, before: pa.Table, after: pa.Table, key: Sequence[str], 
 
 
 def _changes(old: pd.DataFrame, new: pd.DataFrame, key: Sequence[str], samples: int) -> dict[str, Any]:
-    """Compare the rows whose keys both versions have."""
+    """Compares the rows whose keys are in both versions."""
     both = old.index.intersection(new.index)
     old, new = old.loc[both], new.loc[both]
     others = [name for name in old if name != _COUNT and name not in key]

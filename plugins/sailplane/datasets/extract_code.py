@@ -1,5 +1,5 @@
-"""The code of an extract: its module, the modules of the project that it imports, theirs in turn, and the files beside
-them (SQL, settings) that they name. The code is read, never run."""
+"""The code of an extract: its module, the project's modules that it imports directly or indirectly, and the files (SQL,
+settings) that they name in their own folders. The code is read, never run."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ import pandas as pd
 
 from sailplane.datasets.fingerprints import Fingerprint, Part
 
-# Files beside code that code reads.
+# Data files that code may read from its own folder.
 SUFFIXES: Final = frozenset({".sql", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".txt", ".csv"})
 LONGEST_NAME: Final = 255
 
 
 class Code:
-    """The function at a code path, as an extract with a fingerprint of the bytes of its modules, comments and white
-    space included. `load` is called when rows are needed. `time` names the column that says to which day a row
-    belongs."""
+    """The function at a code path, as an extract. Its fingerprint covers all bytes of its modules, including comments
+    and white space. `load` is called when rows are needed. `time` names the column that assigns rows to days."""
 
     def __init__(
         self, path: str, *, project: Path, time: str, load: Callable[[], Callable[[datetime, datetime], pd.DataFrame]]
     ) -> None:
-        # Before the code is loaded, so that the next run notices an edit made in between.
+        # Taken before the code is loaded, so that the next run notices an edit in between.
         self._fingerprint = Fingerprint(about=f"{path} by {time}", parts=parts(path.partition(":")[0], project))
         self._load = load
 
@@ -42,8 +41,8 @@ class Code:
 
 
 def parts(module: str, project: Path) -> dict[str, Part]:
-    """Digest and size of each file of `module`, by its path under the project; only its own file if the module is an
-    installed one. Imports by a name that is computed at run time are not found."""
+    """Digest and size of each file of `module`, by its path in the project; only its own file if the module is an
+    installed one. Imports by a computed name are not found."""
     found: dict[Path, None] = {}
     waiting = [module]
     while waiting:
@@ -59,7 +58,7 @@ def parts(module: str, project: Path) -> dict[str, Part]:
 
 
 def _part(file: Path) -> Part:
-    # In pieces: a table beside the code may be larger than the memory.
+    # Read in pieces: a table in this folder may be larger than the memory.
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256")
         return Part(mark=digest.hexdigest()[:16], size=opened.tell())
@@ -74,7 +73,7 @@ def _installed(module: str) -> dict[str, Part]:
 
 
 def _files(module: str, project: Path) -> Iterator[Path]:
-    """The files under the project that an import of `module` runs, those of its parent packages included."""
+    """The project files that an import of `module` runs, including its parent packages."""
     place = project
     for name in filter(None, module.split(".")):
         place = place / name
@@ -84,10 +83,10 @@ def _files(module: str, project: Path) -> Iterator[Path]:
 
 
 def _read(file: Path, project: Path) -> tuple[list[str], list[Path]]:
-    """The modules that a file imports, and the files beside it that it names."""
+    """The modules that a file imports, and the files in its folder that it names."""
     names: list[str] = []
     beside: list[Path] = []
-    # A module that Python cannot read imports nothing.
+    # A module with a syntax error imports nothing.
     with suppress(SyntaxError, ValueError):
         for node in ast.walk(ast.parse(file.read_bytes())):
             if isinstance(node, ast.Import):
@@ -110,7 +109,7 @@ def _base(node: ast.ImportFrom, file: Path, project: Path) -> str:
 
 def _named(text: str, folder: Path) -> Iterator[Path]:
     if len(text) <= LONGEST_NAME and Path(text).suffix in SUFFIXES and "\n" not in text and "\0" not in text:
-        # Not resolved: in a run's copy of the code, a large file is a link to the project's.
+        # Not resolved, because large files in a run's copy of the code are links to the project.
         file = Path(os.path.normpath(folder / text))
         # Path.is_file raises for a name that is too long for the disk.
         if file.is_relative_to(folder) and os.path.isfile(file):  # noqa: PTH113

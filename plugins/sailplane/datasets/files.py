@@ -1,4 +1,4 @@
-"""Datasets from files: a pattern of URIs (patterns.py) as the extract of an ingestion."""
+"""Datasets from files: an extract that reads a pattern of URIs (patterns.py)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
 log = logging.getLogger(__name__)
-# Each takes some 100 MiB while it is read, and Python reads no faster in more threads; a store may.
+# Each file takes about 100 MiB while it is read. More threads do not speed up Python, but may speed up a store.
 FILES_AT_A_TIME: Final = 4
 OpenStorage = Callable[[str], Storage]
 DAY: Final = timedelta(days=1)
@@ -35,7 +35,7 @@ DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Found:
-    """A file, and the days whose rows it may hold."""
+    """A file and the days whose rows it may hold."""
 
     entry: Entry
     days: tuple[datetime, ...]
@@ -43,16 +43,16 @@ class Found:
 
 class Files:
     """The extract(start, end) that reads the files of the days in [start, end): the schema's columns of CSV, TSV,
-    Parquet or JSON lines, the text packed with gzip or zstd or not.
+    Parquet or JSON lines. Text files may be compressed with gzip or zstd.
 
-    A day's rows come from the files that the pattern matches for that day, and have their `time` in it; other rows of
-    these files are left out. A file that covers several days is read once per call. Times without a zone are UTC. Rows
-    without a time are kept, for the quarantine. Several files are read at a time; memory holds a few blocks of each and
-    the rows that are kept.
+    A day's rows come from the files that match the pattern for that day and have their `time` in it; other rows of
+    these files are skipped. A file that covers several days is read once per call. Times without a zone are UTC. Rows
+    without a time are kept for the quarantine. Several files are read in parallel; memory holds a few blocks of each,
+    and the kept rows.
 
-    `open_storage` opens the pattern's root. If the source `expires`, its files may be deleted after they were read.
-    Raises ConfigurationError for a malformed pattern. A call raises DataError for a file that cannot be read and
-    SchemaError for a file that lacks a column, each with its URI. A day without a file is a day without rows.
+    `open_storage` opens the pattern's root. If the source `expires`, its files may be deleted after they are read.
+    Raises ConfigurationError for a malformed pattern. A call raises DataError for an unreadable file and SchemaError
+    for a file that lacks a column; both name the URI. A day without a file is a day without rows.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class Files:
         return _joined([frame for file in kept for frame in file if len(frame)], self._columns)
 
     def fingerprints(self, days: tuple[datetime, ...]) -> Mapping[datetime, Fingerprint]:
-        """The files of each day, with size and etag, which on a disk consists of inode, time and size. Only listings
-        are read."""
+        """The files of each day with size and etag; a local file's etag combines inode, time and size. Reads listings
+        only."""
         storage = _opened(self._pattern.root, self._open)
         parts: dict[datetime, dict[str, Part]] = {day: {} for day in days}
         for path, file in _find(storage, self._pattern, days)[0].items():
@@ -97,12 +97,12 @@ def _opened(root: str, open_storage: OpenStorage) -> Storage:
     # Opening a missing folder would create it.
     if root.startswith("file:") and not local_folder(root).is_dir():
         remedy = "Is its disk mounted? Else correct the pattern."
-        raise StorageError("open", root, got="there is no such folder", remedy=remedy)
+        raise StorageError("open", root, got="the folder does not exist", remedy=remedy)
     return open_storage(root)
 
 
 def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple[dict[str, Found], set[str]]:
-    """The files by path, sorted, and the patterns that match none. A folder is listed once, for all of its days."""
+    """The files by path, sorted, and the patterns without a match. Each folder is listed once for all days."""
     wanted: dict[str, list[datetime]] = {}
     for day in days:
         wanted.setdefault(pattern.on(day), []).append(day)
@@ -121,7 +121,7 @@ def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple
 
 
 def _matches(storage: Storage, place: str, patterns: Sequence[str]) -> list[tuple[Entry, str]]:
-    """Each file with the pattern that matches it."""
+    """Each matching file with its pattern."""
     if not has_glob(patterns[0]):
         try:
             return [(storage.head(place), place)]

@@ -1,4 +1,4 @@
-"""Fingerprints of the source of a day's rows, by which a changed source is found."""
+"""Fingerprints of the source of a day's rows, which reveal a changed source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol, Self, runtime_checkable
 
-# How many parts a sentence names.
+# How many parts a message names.
 NAMED: Final = 3
 
 
@@ -22,7 +22,8 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """`about` says how the rows are read, `parts` from which files, by name. A source that `expires` may lose parts."""
+    """`about` says how the rows are read, `parts` are the source files by name. A source that `expires` may lose
+    parts."""
 
     about: str
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -63,7 +64,7 @@ def lost(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def newer(now: Fingerprint, made: datetime) -> str:
-    """The parts that changed after `made`, in words; for rows without a fingerprint. Empty if none did."""
+    """A message naming the parts that changed after `made`, for rows without a fingerprint; empty if none did."""
     names = sorted(name for name, part in now.parts.items() if part.modified and part.modified > made)
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{more} changed after {made:%Y-%m-%d %H:%M}" if names else ""
@@ -81,7 +82,7 @@ def _changes(before: Mapping[str, Part], now: Mapping[str, Part]) -> Iterator[st
 
 
 def size(count: int) -> str:
-    """Bytes as people write them."""
+    """A readable size, like 1.2 MB."""
     for unit, bound in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= bound:
             return f"{count / bound:.1f} {unit}"

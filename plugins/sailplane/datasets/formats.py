@@ -1,4 +1,4 @@
-"""The format of a file, which its name's end tells."""
+"""The format of a file, by its suffix."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ EXPECTED: Final = f".parquet, or {', '.join(TEXT)}, these also with {' or '.join
 
 
 def check_suffix(pattern: str) -> None:
-    """ConfigurationError for a pattern that no file of a known format can match."""
+    """Raises ConfigurationError for a pattern that cannot match a file of a known format."""
     name = pattern.rpartition("/")[2]
     end = re.split(r"[*?\]}]", name)[-1]
-    # After `part*`, or `*.gz`, each file says itself what it is.
+    # After `part*` or `*.gz`, the format depends on each file's own name.
     tells = end == name or ("." in end and end.lower() not in CODECS)
     if tells and _reader(end) is None:
         raise ConfigurationError("read the pattern of files", pattern, got=f"the suffix of {name!r}", expected=EXPECTED)
 
 
 def frames(storage: Storage, path: str, columns: Sequence[Field]) -> Iterator[pd.DataFrame]:
-    """The file's rows, `columns` only, by and by. Raises DataError, which names the file, if it cannot be read."""
+    """The file's rows in frames, with `columns` only. Raises DataError, naming the file, if it cannot be read."""
     uri = storage.uri(path)
     read = _reader(path)
     if read is None:
-        remedy = "Let the pattern end in the suffix of the files that hold the rows, like *.csv."
-        raise DataError("read", uri, got="a suffix of no known format", expected=EXPECTED, remedy=remedy)
+        remedy = "End the pattern with the suffix of the data files, like *.csv."
+        raise DataError("read", uri, got="an unknown suffix", expected=EXPECTED, remedy=remedy)
     try:
         yield from read(uri, storage.stream(path), columns)
     except FileNotFoundError as error:
-        got, remedy = "it was listed, and is gone", "Run again when nobody changes the files."
+        got, remedy = "it was deleted after it was listed", "Run again when the files no longer change."
         raise StorageError("read", uri, got=got, remedy=remedy) from error
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         raise broken(uri, error) from error

@@ -1,4 +1,4 @@
-"""From a user's `extract` to the partitions of a window of days."""
+"""Ingestion: from a user's `extract` to the partitions of a range of days."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def ingest(
     again: Mapping[datetime, str] | None = None,
     tell: Tell = lambda _sentence: None,
 ) -> Dataset:
-    """The days of `interval` as a version of the dataset. Days that are already ingested are extracted again if their
-    source has changed (if `extract` is `Fingerprinted`), or if `again` gives a reason. `tell` gets a sentence for each
-    reason, with its days.
+    """Ingests the days of `interval` and returns them as a version of the dataset. Ingested days are extracted again if
+    their source has changed (if `extract` is `Fingerprinted`) or if `again` gives a reason. `tell` gets a message for
+    each reason, with its days.
 
     `extract` is called once for each run of consecutive days. Rows that fail the schema go to quarantine; a row without
-    a time counts to the first day of its call. Uniqueness and frame-wide checks see the rows of one call.
+    a time belongs to the first day of its call. Uniqueness and frame-wide checks see the rows of one call.
 
     Raises SchemaError for a missing column, a column of a wrong type, and days with bad rows only; EmptyDataError for
-    days without rows; DataError for rows outside the extracted days. Nothing is written for such days, not even
-    quarantine, and they keep the rows that they had. The other days of the call are written whole, and the next try
-    extracts only what is left.
+    days without rows; DataError for rows outside the extracted days. Nothing is written for such days, not even to
+    quarantine, and they keep their old rows. The other days of the call are written, and the next try extracts only the
+    remaining ones.
     """
     columns = fields(schema)
     _check_arguments(name, interval, columns, time)
@@ -118,7 +118,7 @@ def _extract(name: str, extract: Extract, schema: DataFrameSchema, time: str, ga
 
 def _adopted(threads: ThreadPoolExecutor, partitions: Partitions, plan: Plan, tell: Tell) -> dict[datetime, Marker]:
     if plan.adopted:
-        tell(f"{_listed(list(plan.adopted))}: made by an earlier release, taken to be up to date with its source")
+        tell(f"{_listed(list(plan.adopted))}: ingested by an earlier release, assumed to match the current source")
     made = threads.map(lambda day: partitions.adopt(plan.known[day], plan.sources[day]), plan.adopted)
     return dict(zip(plan.adopted, made, strict=True))
 
@@ -132,18 +132,18 @@ def _write(threads: ThreadPoolExecutor, partitions: Partitions, batch: Batch, pl
 
 
 def _tell(plan: Plan, found: Mapping[datetime, Marker], tell: Tell) -> None:
-    """Say which days were ingested again, and why."""
+    """Reports which days were ingested again, and why."""
     read = [day for day in plan.reasons if day in plan.known and found[day] is not plan.known[day]]
     for days, reason in _alike([(day, plan.reasons[day]) for day in read]):
         changed = sum(found[day].partition.digest != plan.known[day].partition.digest for day in days)
         outcome = (
-            "other rows" if changed == len(days) else "the same rows" if not changed else f"{changed} have other rows"
+            "other rows" if changed == len(days) else "the same rows" if not changed else f"{changed} with other rows"
         )
         tell(f"{_listed(days)}: ingested again ({reason}): {outcome}")
 
 
 def _revised(markers: Sequence[Marker]) -> tuple[str, ...]:
-    """The days that are not in their first version, like "2026-01-03 in version 2"."""
+    """The days with a version above 1, like "2026-01-03 in version 2"."""
     versions = [
         (datetime.fromisoformat(marker.partition.day).replace(tzinfo=UTC), f"version {marker.version}")
         for marker in markers
@@ -167,14 +167,12 @@ def _unusable(name: str, batches: Sequence[Batch], plan: Plan, days: Sequence[da
     got = [f"no rows on {_listed(empty)}"] if empty else []
     if rejected:
         reason = next(iter(rejected.values()))
-        got.append(f"not one good row on {_listed(list(rejected))}, where {reason}")
+        got.append(f"only bad rows on {_listed(list(rejected))}, like {reason}")
     got += [f"{_listed(alike)} ingested again because {why}" for alike, why in _alike(list(reasons.items())) if why]
-    remedy = "Nothing of these days was written. Check what extract gives for them and the schema, and run again."
-    # Code always has a part, its module: these days had files.
+    remedy = "These days were not written. Check the rows from extract and the schema, then run again."
+    # Code always has a part (its module), so these days came from files.
     if any(why and day in plan.sources and not plan.sources[day].parts for day, why in reasons.items()):
-        remedy += (
-            " If the source deletes old files, pass source_expires=True to keep the rows that were made from them."
-        )
+        remedy += " If the source deletes old files, pass source_expires=True to keep the rows read from them."
     return (EmptyDataError if empty else SchemaError)(
         "ingest", name, got="; ".join(got), expected="good rows on each day", remedy=remedy
     )

@@ -1,4 +1,4 @@
-"""Labels as numbers: one definition for training, for the gate, and for labels that come late."""
+"""Labels as numbers: one definition for training, the gate, and late labels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def labelled(
 ) -> tuple[pd.DataFrame, NDArray[np.generic]]:
     """The rows that have a label, and their labels [n].
 
-    One output: float32, 0 or 1, is the target true. Several: int64, the index of the class among `outputs`.
-    Raises LabelError, naming `where`, if no row has a label or one is none of the classes.
+    One output: float32, 1 if the target is true, else 0. Several: int64, the class's index in `outputs`.
+    Raises LabelError, naming `where`, if no row has a label or a label is not a known class.
     """
     if target not in frame:
         raise SchemaError(
@@ -56,7 +56,7 @@ def _places(outputs: Sequence[str]) -> dict[str, int]:
 
 
 def _name(value: Any) -> str:
-    """1, 1.0 and true are one label: an integer column with gaps arrives as floats."""
+    """1, 1.0 and true are one label: an integer column with nulls arrives as floats."""
     if isinstance(value, (bool, np.bool_, int, np.integer)):
         return str(int(value))
     if isinstance(value, (float, np.floating)) and float(value).is_integer():

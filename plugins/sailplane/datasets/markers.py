@@ -1,5 +1,4 @@
-"""The markers of partitions.py, which say which file holds a day of a dataset. Each is in the chain of its schema and
-day."""
+"""The markers of partitions.py, which name the file of a day. A marker belongs to the chain of its schema and day."""
 
 from __future__ import annotations
 
@@ -19,14 +18,14 @@ from sailplane.errors import ConflictError, DataError
 from sailplane.storage import Entry, Storage
 
 NAME: Final = re.compile(r"(?P<schema>[0-9a-f]+)(?:_(?P<number>\d{6,}))?\.json")
-# How often other writers may be first before a writer gives up.
+# How often other writers may win before this one gives up.
 TRIES: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """`number` is its position in the chain, from 1; `version` counts the changes of the day's rows. `source` is None
-    if the source of the rows is unknown. `refresh` is the reason why a user wants the day read again, or empty."""
+    """`number` is the position in the chain, from 1; `version` counts the changes of the day's rows. `source` is None
+    if the source of the rows is unknown. `refresh` is a user's reason to read the day again, or empty."""
 
     partition: Partition
     schema: str
@@ -41,7 +40,7 @@ class Marker:
 
     @classmethod
     def read(cls, storage: Storage, entry: Entry) -> Marker:
-        """Raises FileNotFoundError; DataError for one that is damaged."""
+        """Raises FileNotFoundError; DataError for a damaged marker."""
         return storage.read_json(entry.path, partial(cls._of, entry), remedy_for(entry.path))
 
     @classmethod
@@ -62,7 +61,7 @@ class Marker:
         )
 
     def content(self, fields: Any) -> bytes:
-        """As JSON. `fields` are for human readers."""
+        """The marker as JSON. `fields` are for human readers."""
         values = {**vars(self.partition), "version": self.version, "made": self.made.isoformat(), "why": self.why}
         values |= {"source": self.source.to_dict() if self.source else None}
         values |= {"refresh": self.refresh} if self.refresh else {}
@@ -79,7 +78,7 @@ def folder(name: str, day: str) -> str:
 
 
 def chains(storage: Storage, name: str, day: str) -> dict[str, list[Entry]]:
-    """The markers of a day by the fingerprint of their schema, each chain from its first marker on."""
+    """The markers of a day by schema fingerprint, each chain in order."""
     return chained(storage.folder(folder(name, day)).entries)
 
 
@@ -100,15 +99,15 @@ def newest(storage: Storage, name: str, day: str, schema: str) -> Marker | None:
         try:
             return Marker.read(storage, entries[-1])
         except FileNotFoundError:
-            # The garbage collector has just deleted it.
+            # The garbage collector has deleted it meanwhile.
             continue
     raise _busy(storage, name, day)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Partitions:
-    """The partitions of one dataset under one schema, whose fingerprint is `schema`. `fields` are its columns, `key`
-    the names of those that identify a row."""
+    """The partitions of one dataset under one schema, whose fingerprint is `schema`. `fields` are its columns; `key`
+    names those that identify a row."""
 
     storage: Storage
     name: str
@@ -128,8 +127,8 @@ class Partitions:
         before: Marker | None = None,
         why: str = "",
     ) -> Marker:
-        """Writes that day's good and bad rows; returns their marker, or the marker of a writer that was faster. Nothing
-        is written if rows and source are those of the marker `before`."""
+        """Writes the day's good and bad rows. Returns their marker, or that of a faster writer. Writes nothing if rows
+        and source equal those of the marker `before`."""
         good, bad = tables
         data = parquet(good)
         date = f"{day:%Y-%m-%d}"
@@ -152,8 +151,8 @@ class Partitions:
         )
 
     def adopt(self, marker: Marker, source: Fingerprint) -> Marker:
-        """A marker of the same rows, with `source` as their source."""
-        return self._put(_next(marker, source=source, why="made by an earlier release, and taken to be up to date"))
+        """Writes a marker for the same rows, with `source` as their source."""
+        return self._put(_next(marker, source=source, why="ingested by an earlier release, assumed up to date"))
 
     def _quarantine(self, date: str, bad: pa.Table) -> str | None:
         if not bad.num_rows:
@@ -170,8 +169,8 @@ class Partitions:
 
 
 def ask_again(storage: Storage, name: str, day: str, reason: str) -> bool:
-    """Marks a day for the next ingestion to read again; it keeps its rows until then, unless their marker is damaged.
-    False if there is no such day."""
+    """Marks a day for the next ingestion to read again; until then it keeps its rows, unless its marker is damaged.
+    Returns False if the day does not exist."""
     found = chains(storage, name, day)
     for schema in found:
         _ask(storage, name, day, schema, reason)
@@ -191,7 +190,7 @@ def _ask(storage: Storage, name: str, day: str, schema: str, reason: str) -> Non
 
 
 def _newest_whole(storage: Storage, name: str, day: str, schema: str) -> Marker | None:
-    """Deletes damaged markers: their content is lost, and the day will be read again."""
+    """Deletes damaged markers: their content is lost, so the day is read again."""
     for entry in reversed(chains(storage, name, day).get(schema, [])):
         try:
             return Marker.read(storage, entry)
@@ -219,5 +218,5 @@ def _place(entry: Entry) -> tuple[str, int]:
 
 
 def _busy(storage: Storage, name: str, day: str) -> ConflictError:
-    got, remedy = f"{TRIES} others were faster", "Try again when fewer processes write this day."
+    got, remedy = f"{TRIES} other writers were faster", "Try again when fewer processes write this day."
     return ConflictError("mark", storage.uri(folder(name, day)), got=got, remedy=remedy)

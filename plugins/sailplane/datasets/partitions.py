@@ -5,12 +5,12 @@
     datasets/<name>/partitions/<day>/<fingerprint>_<n>.json   the n-th marker, from 000002 on: names the current file
     datasets/<name>/quarantine/<day>/<digest>.parquet         the bad rows as text, with the reason
 
-A partition exists as soon as its marker does, which is put last and create-only: after an earlier crash, a reader sees
-nothing, or the previous version. If two writers put the same marker, the first wins and the second uses that marker; if
+A partition exists once its marker exists. The marker is put last and create-only, so after a crash a reader sees
+nothing or the previous version. If two writers put the same marker, the first wins and the second uses that marker; if
 its source is outdated, the next ingestion notices. Markers never change: the one with the highest number counts. A
-marker's name begins with the fingerprint of the schema, so that a changed schema makes new partitions, and versions of
-the old schema stay readable. Sorted by name, markers are sorted by number: deleting them in that order never brings an
-older marker back.
+marker's name begins with the fingerprint of the schema, so a changed schema makes new partitions, and versions with the
+old schema stay readable. Markers sorted by name are sorted by number: deleting them in that order never restores an
+older marker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sailplane.errors import DataError
 from sailplane.files import room_for, temporary_folder
 from sailplane.storage import Storage
 
-# Per column. Without a buffer a whole column of a row group would lie in memory.
+# Per column. Without a buffer, memory would hold a whole column of a row group.
 BUFFER_BYTES: Final = 2**16
 _DAY: Final = re.compile(r"datasets/(.+)/(?:partitions|quarantine)/(\d{4}-\d\d-\d\d)/")
 
@@ -46,19 +46,19 @@ class Partition:
 
 
 def read(storage: Storage, name: str, partition: Partition) -> pa.Table:
-    """Raises DataError if the file is gone or is not what was written."""
+    """Raises DataError if the file is missing or damaged."""
     return read_file(storage, data_path(name, partition), partition.digest)
 
 
 def scan(
     storage: Storage, name: str, partition: Partition, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
-    """As `read`, at most `rows` rows at a time in memory; the file is downloaded to this disk."""
+    """Like `read`, with at most `rows` rows in memory; the file is downloaded to the local disk."""
     return scan_file(storage, data_path(name, partition), partition.digest, rows, columns)
 
 
 def read_file(storage: Storage, path: str, digest: str) -> pa.Table:
-    """The rows of a Parquet file with that SHA-256. Raises DataError if it is gone or has another digest."""
+    """The rows of a Parquet file with this SHA-256. Raises DataError if it is missing or has another digest."""
     try:
         data = storage.get(path)
         damage = None if digest_of(data) == digest else "its content has changed"
@@ -72,7 +72,7 @@ def read_file(storage: Storage, path: str, digest: str) -> pa.Table:
 def scan_file(
     storage: Storage, path: str, digest: str, rows: int, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
-    """As `read_file`, at most `rows` rows at a time."""
+    """Like `read_file`, with at most `rows` rows at a time."""
     with temporary_folder() as scratch, room_for(scratch), (scratch / "partition.parquet").open("w+b") as file:
         try:
             found = hashlib.sha256()
@@ -94,7 +94,7 @@ def data_path(name: str, partition: Partition) -> str:
 
 
 def parquet(table: pa.Table) -> bytes:
-    """The same rows give the same bytes, whatever table they were cut from."""
+    """Equal rows give equal bytes, even if they were cut from different tables."""
     sink = pa.BufferOutputStream()
     table = pa.concat_tables([table]).combine_chunks().replace_schema_metadata(None)
     pq.write_table(table, sink, compression="zstd", store_schema=False)
@@ -107,18 +107,18 @@ def _damaged(storage: Storage, path: str, damage: str) -> DataError:
         "read partition",
         storage.uri(path),
         got=damage,
-        expected="the bytes that its name is the digest of",
+        expected="content with the digest in its name",
         remedy=remedy_for(path),
     )
 
 
 def remedy_for(path: str) -> str:
-    """For a damaged object of a day."""
+    """The remedy for a damaged object of a day."""
     if found := _DAY.match(path):
         name, day = found.groups()
         command = f"`sailplane datasets refresh {name} --from {day} --to {day}`"
         return f"Restore it from a backup, or run {command}: the next run reads the day from its source again."
-    return "Restore it from a backup, or remove its folder and run again what wrote it."
+    return "Restore it from a backup, or delete its folder and rerun the task that wrote it."
 
 
 def digest_of(data: bytes) -> str:

@@ -1,10 +1,10 @@
-"""Where the files of a day lie: a URI with the day in it, like
+"""Patterns of a day's files: a URI with the day in it, like
 
     s3://bucket/sales/{data_interval_start:%Y-%m-%d}/*.csv
 
 `{data_interval_start}` and `{data_interval_end}` are the midnights (UTC) at which the day starts and ends, each with a
-format of strftime. What is between two / may have the globs `*`, `?`, `[...]` and `[!...]`; `**` is any number of
-folders. As in a shell, a glob at the start of a name does not match a leading `.`; nor `_`, as of `_SUCCESS`.
+format of strftime. Between two / the globs `*`, `?`, `[...]` and `[!...]` are allowed; `**` is any number of folders.
+As in a shell, a glob at the start of a name does not match a leading `.`, nor a leading `_` as in `_SUCCESS`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ NAMES: Final = ("data_interval_start", "data_interval_end")
 EXAMPLE: Final = "s3://bucket/sales/{data_interval_start:%Y-%m-%d}/*.csv"
 _PLACEHOLDER: Final = re.compile(r"\{(?P<name>[^{}:]*)(?::(?P<format>[^{}]*))?\}")
 _GLOB: Final = re.compile(r"(?P<many>\*+)|(?P<one>\?)|\[(?P<but>!?)(?P<set>\]?[^\]]*)\]|.", re.DOTALL)
-# No part of an object's name starts so where a glob is to match it.
+# A glob matches no path segment that starts with these.
 _SEEN: Final = r"(?![._])"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
-    """`root` is the URI of the folder before the first placeholder or glob, `rest` what comes after it."""
+    """`root` is the URI of the folder before the first placeholder or glob, `rest` is the remainder."""
 
     root: str
     rest: str
@@ -41,17 +41,17 @@ class Pattern:
         special = re.search(r"[{*?\[]", text)
         root = text[: special.start() if special else None].rpartition("/")[0]
         if not re.search(r"://.*[^/]", root):
-            raise _wrong(text, "no folder before the first placeholder or glob", f"one, as in {EXAMPLE}")
+            raise _wrong(text, "no folder before the first placeholder or glob", f"a folder, as in {EXAMPLE}")
         rest = text[len(root) + 1 :]
         if "" in rest.split("/"):
-            got = "it ends with /" if rest.endswith("/") else "nothing between two /"
+            got = "it ends with /" if rest.endswith("/") else "an empty name between two /"
             raise _wrong(text, got, f"the names of files, as in {EXAMPLE}")
         pattern = cls(root=root, rest=_unquoted(rest) if text.startswith("file:") else rest)
         _check_globs(text, pattern.on(datetime(2000, 1, 1, tzinfo=UTC)))
         return pattern
 
     def on(self, day: datetime) -> str:
-        """The path under the root, which may still have globs, of that day's files."""
+        """The path of that day's files under the root; globs remain."""
         times = dict(zip(NAMES, (day, day + timedelta(days=1)), strict=True))
         return _PLACEHOLDER.sub(lambda found: format(times[found["name"]], found["format"]), self.rest)
 
@@ -61,12 +61,12 @@ def has_glob(path: str) -> bool:
 
 
 def folder(path: str) -> str:
-    """The folders before the first glob, "" for the root: what to list."""
+    """The folders before the first glob, or "" for the root: the listing starts here."""
     return re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
 
 
 def matcher(path: str) -> re.Pattern[str]:
-    """Its `fullmatch` tells whether an object's path is one of those that `path` means."""
+    """Its `fullmatch` tests whether `path` matches an object's path."""
     *folders, name = path.split("/")
     before = "".join(f"(?:{_SEEN}[^/]+/)*" if part == "**" else f"{_segment(part)}/" for part in folders)
     last = f"(?:{_SEEN}[^/]+/)*{_SEEN}[^/]+" if name == "**" else _segment(name)
@@ -83,14 +83,14 @@ def _translated(found: re.Match[str]) -> str:
     if found["one"]:
         return "[^/]"
     if found["set"]:
-        # Of what a set holds only `-` and a leading `]` mean the same in a regular expression.
+        # In a set, only `-` and a leading `]` mean the same as in a regular expression.
         inside = re.sub(r"([\\\[^&|~])", r"\\\1", found["set"])
         return f"(?!/)[^{inside}]" if found["but"] else f"[{inside}]"
     return re.escape(found[0])
 
 
 def _check_scheme(text: str) -> None:
-    # What the text holds besides may be a secret: it is shown only from here on.
+    # The rest of the text may hold a secret, so errors show it only after these checks.
     scheme, separator, rest = text.partition("://")
     schemes = " or ".join(f"{name}://" for name in SCHEMES)
     if not separator or scheme not in SCHEMES:
@@ -100,11 +100,11 @@ def _check_scheme(text: str) -> None:
         raise ConfigurationError(
             "read the pattern of files",
             got=f"{scheme}:// with a user and a secret before the @",
-            expected=f"at most the name of a connection there, as in {scheme}://connection@...",
-            remedy="Put the secret into the connection, and change it: a DAG is no place for it.",
+            expected=f"at most the name of a connection, as in {scheme}://connection@...",
+            remedy="Move the secret to the connection and rotate it: DAGs must not hold secrets.",
         )
     if scheme == "file" and not rest.startswith("/"):
-        raise _wrong(text, "a relative path", "file:/// and the path from the root on")
+        raise _wrong(text, "a relative path", "file:/// and an absolute path")
 
 
 def _check_placeholders(text: str) -> None:
@@ -113,18 +113,18 @@ def _check_placeholders(text: str) -> None:
             allowed = " or ".join(f"{{{name}:%Y-%m-%d}}" for name in NAMES)
             raise _wrong(text, f"the placeholder {found[0]}", f"{allowed}, with any format of strftime")
     if re.search(r"[{}]", _PLACEHOLDER.sub("", text)):
-        raise _wrong(text, "a brace that is no placeholder's", "single braces, closed: Jinja is not read here")
+        raise _wrong(text, "a brace outside of a placeholder", "single, closed braces: Jinja is not supported here")
 
 
 def _check_globs(text: str, path: str) -> None:
     try:
         matcher(path)
     except re.error as error:
-        raise _wrong(text, f"a range between brackets that is none ({error})", "one like [0-9]") from error
+        raise _wrong(text, f"an invalid range in brackets ({error})", "a range like [0-9]") from error
 
 
 def _unquoted(rest: str) -> str:
-    """A placeholder's % is strftime's."""
+    """In a placeholder, % belongs to strftime."""
     return re.sub(r"\{[^{}]*\}|[^{}]+", lambda part: part[0] if part[0][0] == "{" else unquote(part[0]), rest)
 
 

@@ -1,4 +1,4 @@
-"""The days of a window that have to be extracted, and why."""
+"""The days of a window to extract, and why."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sailplane.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`known` are the days that are already ingested. `reasons` are the days to extract, with the reason (empty for a
-    new day). `sources` are the current fingerprints. `adopted` are days without a recorded source, whose source does
-    not seem to have changed since they were ingested."""
+    """`known` are the ingested days. `reasons` are the days to extract, with the reason (empty for a new day).
+    `sources` are the current fingerprints. `adopted` are days without a recorded source whose source seems unchanged
+    since they were ingested."""
 
     known: Mapping[datetime, Marker]
     reasons: Mapping[datetime, str]
@@ -48,7 +48,7 @@ def _reason(marker: Marker, source: Fingerprint | None) -> str:
             "ingest again",
             marker.partition.day,
             got=f"{gone} is gone, and the rest has changed: {changed}",
-            expected="all files that the day's rows were made from, since the source expires",
-            remedy="Put them back, or accept the rows of what is there with `sailplane datasets refresh`.",
+            expected="all files of the day, because the source expires",
+            remedy="Restore them, or accept the rows of the remaining files with `sailplane datasets refresh`.",
         )
     return f"source changed: {changed}" if changed else ""

@@ -1,4 +1,4 @@
-"""CSV and TSV in UTF-8, block by block. A file without a byte has no rows."""
+"""CSV and TSV in UTF-8, block by block. An empty file has no rows."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from sailplane.datasets.text import BLOCK_BYTES, Pieces
 from sailplane.datasets.unreadable import broken, check_columns
 from sailplane.records import Field
 
-# What stands for nothing in columns that are no text; in those it is text. Those of pandas' and Arrow's readers.
+# Texts that mean null in columns other than text, as in pandas' and Arrow's readers.
 NULLS: Final = pa.array(
     ["", "NA", "N/A", "n/a", "<NA>", "#N/A", "NULL", "null", "None", "NaN", "nan", "-NaN", "-nan"], pa.string()
 )
 TRUE: Final = pa.array(["true", "1"])
 FALSE: Final = pa.array(["false", "0"])
-# A row of them is put after the last one: if that is not what comes out, a quote was left open.
+# A row of these is appended to the file: if it does not come out last, a quote was left open.
 _END: Final = "\x04"
 
 
 def csv_frames(
     uri: str, blocks: Iterator[bytes], columns: Sequence[Field], *, delimiter: str
 ) -> Iterator[pd.DataFrame]:
-    """All values as text, but true and false. Quoted values may hold newlines; a row of another length is an error."""
+    """All values are text, except true and false. Quoted values may hold newlines; a row of another length is an
+    error."""
     first = next(blocks)
     header = _header(first, delimiter)
     if not header:
@@ -43,7 +44,7 @@ def csv_frames(
             yield _text_frame(held, columns)
         held = batch
     if held is None or set(held.slice(held.num_rows - 1).to_pylist()[0].values()) != {_END}:
-        raise broken(uri, "a quote is never closed")
+        raise broken(uri, "a quote is not closed")
     yield _text_frame(held.slice(0, held.num_rows - 1), columns)
 
 
@@ -60,7 +61,7 @@ def _csv_batches(pieces: Iterable[bytes], columns: Sequence[Field], delimiter: s
         parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=names,
-            # Types that are guessed would differ from file to file, and 007 would be a number.
+            # Guessed types would differ between files, and 007 would become a number.
             column_types=dict.fromkeys(names, pa.string()),
             null_values=[""],
             strings_can_be_null=True,
@@ -82,7 +83,7 @@ def _value(column: pa.Array, field: Field) -> pd.Series[Any]:
 
 
 def _booleans(column: pa.Array) -> pd.Series[Any]:
-    """What is neither true nor false stays text."""
+    """Values other than true and false stay text."""
     values = pc.utf8_lower(column)
     known = pc.if_else(
         pc.is_in(values, TRUE), True, pc.if_else(pc.is_in(values, FALSE), False, pa.scalar(None, pa.bool_()))

@@ -1,4 +1,4 @@
-"""JSON lines in UTF-8, block by block. A file without a byte has no rows."""
+"""JSON lines in UTF-8, block by block. An empty file has no rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGEST_LINE: Final = 16 * BLOCK_BYTES
 
 
 def json_frames(uri: str, blocks: Iterator[bytes], columns: Sequence[Field]) -> Iterator[pd.DataFrame]:
-    """One object a line. A key that a row leaves out is null; SchemaError if all do and the column is not nullable."""
+    """One object a line. A missing key is null; SchemaError if all rows lack it and the column is not nullable."""
     line, rows = 1, 0
     unseen = {field.name for field in columns if not field.nullable}
     for block in _whole_lines(uri, blocks):
@@ -52,7 +52,7 @@ def _whole_lines(uri: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _json_frame(uri: str, block: bytes, columns: Sequence[Field], line: int) -> pd.DataFrame:
-    # Times stay text here, for zones may differ within a column.
+    # Times stay text, because zones may differ within a column.
     types = [(field.name, pa.string() if field.kind == "timestamp" else ARROW[field.kind]) for field in columns]
     try:
         table = pyarrow.json.read_json(
@@ -62,10 +62,10 @@ def _json_frame(uri: str, block: bytes, columns: Sequence[Field], line: int) -> 
                 explicit_schema=pa.schema(types), unexpected_field_behavior="ignore"
             ),
         )
-        # It takes any bytes as text.
+        # The parser accepts any bytes as text.
         table.validate(full=True)
     except pa.ArrowException:
-        # One value of another type is reason enough: then each value stays what it is, and bad rows can be told apart.
+        # If one value has another type, all values stay as they are, so that bad rows can be told from good ones.
         return _json_objects(uri, block, columns, line)
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
@@ -84,7 +84,7 @@ def _json_object(uri: str, line: bytes, columns: Sequence[Field], number: int) -
     try:
         row = json.loads(line)
         values = [row.get(field.name) for field in columns] if isinstance(row, dict) else None
-        # JSON can write half a character, which no column can hold.
+        # JSON can encode half a surrogate pair, which no column can hold.
         "".join(value for value in values or () if isinstance(value, str)).encode()
     except (ValueError, RecursionError) as error:
         raise broken(uri, f"line {number}: {error}") from error

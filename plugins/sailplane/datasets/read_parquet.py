@@ -1,4 +1,4 @@
-"""Parquet, by batches of rows, of the columns that are asked for."""
+"""Parquet by batches of rows, with the requested columns only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sailplane.datasets.unreadable import check_columns
 from sailplane.files import room_for
 from sailplane.records import Field, FieldKind
 
-# A file that is larger lies on the disk while it is read.
+# Larger files are read from the disk.
 IN_MEMORY_BYTES: Final = 64 * 2**20
 BATCH_ROWS: Final = 2**17
 
@@ -32,7 +32,7 @@ _KINDS: Final[dict[FieldKind, Any]] = {
 
 
 def parquet_frames(uri: str, pieces: Iterable[bytes], columns: Sequence[Field]) -> Iterator[pd.DataFrame]:
-    """Times without a zone, and dates, are taken as UTC."""
+    """Dates, and times without a zone, are UTC."""
     names = [field.name for field in columns]
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
         with room_for(Path(tempfile.gettempdir())):
@@ -52,7 +52,8 @@ def _frame(batch: pa.RecordBatch, columns: Sequence[Field]) -> pd.DataFrame:
 
 
 def _settled(column: pa.Array, kind: FieldKind) -> pa.Array:
-    """In the kind's own type, so that files of several widths or zones make one column; else as it is."""
+    """In the kind's own type, so that files with different widths or zones combine; unchanged if a value does not
+    fit."""
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if not types.is_null(column.type) and not any(holds(column.type) for holds in _KINDS[kind]):
@@ -62,5 +63,5 @@ def _settled(column: pa.Array, kind: FieldKind) -> pa.Array:
     try:
         return column.cast(ARROW[kind], safe=kind != "timestamp")
     except pa.ArrowInvalid:
-        # Some value does not fit: which one, the check of the rows says.
+        # Some value does not fit; the check of the rows will name it.
         return column

@@ -1,4 +1,4 @@
-"""A pandera schema in Sailplane's five kinds of columns, and what pandas and Arrow call them."""
+"""Pandera schemas as Sailplane's five kinds of columns, and their pandas and Arrow types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sailplane.records import Field, FieldKind
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
-# (of columns that are never null, of columns that may be)
+# (if never null, if nullable)
 PANDAS: Final[dict[FieldKind, tuple[str, str]]] = {
     "number": ("float64", "float64"),
     "integer": ("int64", "Int64"),
@@ -34,13 +34,13 @@ ARROW: Final[dict[FieldKind, Any]] = {
 
 
 def fields(schema: DataFrameSchema) -> tuple[Field, ...]:
-    """The schema's columns in their order, with the checks that can be applied to requests too. Raises
-    ConfigurationError for a type that is none of the five kinds."""
+    """The schema's columns in order, with the checks that also apply to requests. Raises ConfigurationError for a type
+    outside the five kinds."""
     return tuple(_field(str(name), column) for name, column in schema.columns.items())
 
 
 def unchecked(schema: DataFrameSchema) -> tuple[str, ...]:
-    """The checks of the schema that cannot be applied to requests, in words."""
+    """Descriptions of the schema's checks that cannot apply to requests."""
     kinds = {field.name: (field.kind, PANDAS[field.kind][True]) for field in fields(schema)}
     return checks.unchecked(schema, kinds)
 
@@ -52,7 +52,7 @@ def _field(name: str, column: Any) -> Field:
 
 
 def fingerprint(schema: DataFrameSchema) -> str:
-    """Changes with a column, a type or a check (by its name and arguments; the inside of a lambda is not seen)."""
+    """Changes with a column, a type or a check (by name and arguments; the code of a lambda is not seen)."""
     parts = [_checks(schema.checks), str(schema.unique), str(schema.strict)]
     for name, column in schema.columns.items():
         parts.append(f"{name} {column.dtype} {column.nullable} {column.unique} {_checks(column.checks)}")
@@ -60,7 +60,7 @@ def fingerprint(schema: DataFrameSchema) -> str:
 
 
 def key(schema: DataFrameSchema) -> tuple[str, ...]:
-    """The columns that identify a row, if the schema says so."""
+    """The columns that identify a row, if the schema defines them."""
     together = [schema.unique] if isinstance(schema.unique, str) else list(schema.unique or ())
     return tuple(together or [str(name) for name, column in schema.columns.items() if column.unique][:1])
 

@@ -1,4 +1,4 @@
-"""A text file as blocks of bytes: unpacked, in UTF-8, without its BOM."""
+"""Text files as blocks of bytes: decompressed, in UTF-8, without BOM."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sailplane.datasets.unreadable import broken
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# What is parsed at once: some 50 times as much is in memory for it. No row may be larger.
+# Parsed at once: it takes about 50 times as much memory. No row may be larger.
 BLOCK_BYTES: Final = 2 * 2**20
 
 
 class Pieces(io.RawIOBase):
-    """Pieces that come one by one, as the file that Arrow reads."""
+    """Chunks of bytes as the file object that Arrow reads."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
@@ -40,7 +40,7 @@ class Pieces(io.RawIOBase):
 
 
 def blocks(uri: str, pieces: Iterable[bytes], codec: str | None) -> Iterator[bytes]:
-    """The text, unpacked (`codec` is gzip or zstd), in blocks of BLOCK_BYTES and without its BOM."""
+    """The decompressed text (`codec` is gzip or zstd) in blocks of BLOCK_BYTES, without BOM."""
     file: Any = io.BufferedReader(Pieces(pieces), BLOCK_BYTES)
     if codec:
         file = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec)

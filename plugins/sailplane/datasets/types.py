@@ -1,4 +1,4 @@
-"""One column, whatever extract gave, as the type that the schema asks for."""
+"""A column from extract, converted to the schema's type."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ EXPECTED: Final[dict[FieldKind, str]] = {
 
 
 def typed(column: pd.Series[Any], field: Field) -> pd.Series[Any]:
-    """The values in the kind's nullable type; what has another type becomes null.
+    """The values in the kind's nullable type; values of another type become null.
 
-    Raises SchemaError if not one value has the right type, or for times without a time zone.
+    Raises SchemaError if all values have another type, or for times without a time zone.
     """
     if field.kind == "timestamp" and isinstance(column.dtype, np.dtype) and column.dtype.kind == "M":
         raise _wrong(column, field, "times without a time zone", f'Use frame["{field.name}"].dt.tz_localize("UTC").')
@@ -82,12 +82,12 @@ def _boolean(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def timestamps(column: pd.Series[Any]) -> pd.Series[Any]:
-    """In UTC; what is no time becomes null. Text is read as ISO 8601, without a zone as UTC."""
+    """Times in UTC; other values become null. Text is read as ISO 8601, in UTC if it has no zone."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         times = column
     elif pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
         if pd.api.types.is_object_dtype(column.dtype):
-            # A number beside times has no unit: pandas would choose one.
+            # A number among times has no unit: pandas would choose one.
             column = column.where(~column.map(lambda value: isinstance(value, Real)).astype(bool))
         times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     else:

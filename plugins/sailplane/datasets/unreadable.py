@@ -1,4 +1,4 @@
-"""What is said of a file that cannot be read."""
+"""Errors for files that cannot be read."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from sailplane.records import Field
 def broken(uri: str, reason: object) -> DataError:
     line = str(reason).strip().partition("\n")[0][:300]
     return DataError(
-        "read", uri, got=line, remedy="Write the file again, or change the pattern so that it is left out."
+        "read", uri, got=line, remedy="Write the file again, or change the pattern so that it skips the file."
     )
 
 
 def check_columns(uri: str, found: Sequence[str], columns: Sequence[Field]) -> None:
-    """SchemaError unless each of `columns` is there, once."""
+    """SchemaError unless each of `columns` occurs once."""
     times = Counter(found)
     for field in columns:
         if times[field.name] != 1:
-            there = ", ".join(map(repr, found[:50])) or "no column at all"
+            there = ", ".join(map(repr, found[:50])) or "no columns"
             raise SchemaError(
                 "read",
                 uri,
                 got=f"the column {field.name!r} {f'{times[field.name]} times' if times[field.name] else 'is missing'}",
-                expected=f"it once, among {there}",
+                expected=f"the column once; it has {there}",
                 remedy="Correct the file, or change the schema.",
             )

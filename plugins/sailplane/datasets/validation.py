@@ -1,4 +1,4 @@
-"""A frame against its pandera schema: the good rows, and the bad rows with the reason."""
+"""Checks a frame against its pandera schema: good rows, and bad rows with the reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Reasons = dict[int, list[str]]
 @dataclass(frozen=True, kw_only=True)
 class Checked:
     """`good` has the schema's columns in the kinds' types; `bad` has all columns as text, and REASON. Their index is
-    the place that a row had in the frame; `times` [n] are those of all its rows, null where unknown."""
+    the row's position in the frame; `times` [n] are the times of all its rows, null if unknown."""
 
     good: pd.DataFrame
     bad: pd.DataFrame
@@ -31,7 +31,7 @@ class Checked:
 
 
 def check(frame: pd.DataFrame, schema: DataFrameSchema, time: str) -> Checked:
-    """Raises SchemaError where no row can help it: a missing column, a column of a wrong type, a check that raises."""
+    """Raises SchemaError if no row can pass: a missing column, a column of a wrong type, a check that raises."""
     columns = fields(schema)
     frame = frame.reset_index(drop=True)
     _all_there(frame, columns)
@@ -54,7 +54,7 @@ def _all_there(frame: pd.DataFrame, columns: tuple[Field, ...]) -> None:
             raise SchemaError(
                 "read column",
                 repr(field.name),
-                got="it is missing" if not found else f"it is there {found} times",
+                got="it is missing" if not found else f"it occurs {found} times",
                 expected=f"the columns {', '.join(column.name for column in columns)}",
                 remedy="Return it from extract, or change the schema.",
             )
@@ -77,7 +77,7 @@ def _check_reasons(good: pd.DataFrame, schema: DataFrameSchema) -> Reasons:
 
     if good.empty:
         return {}
-    # Types were settled before: what is left for pandera are the checks, on the types that the dataset will hold.
+    # Types are settled already: pandera only runs the checks, on the types that the dataset will hold.
     settled = schema.update_columns({field.name: {"dtype": _dtype(field)} for field in fields(schema)})
     try:
         settled.validate(good, lazy=True)
@@ -96,7 +96,7 @@ def _reasons(failures: pd.DataFrame) -> Reasons:
                 "check",
                 repr(column) if by_column else "the frame",
                 got=f"{rule}: {value}",
-                expected="a check that holds, or that names the rows that fail it",
+                expected="a check that passes, or that names the failing rows",
                 remedy="Correct the data in extract, or the check in the schema.",
             )
         listed = reasons.setdefault(int(failure["index"]), [])

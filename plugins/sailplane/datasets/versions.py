@@ -1,4 +1,4 @@
-"""A version of a dataset: the manifest `datasets/<name>/versions/<version>.json`, a list of partitions."""
+"""Dataset versions: the manifest `datasets/<name>/versions/<version>.json` lists the partitions."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def publish(
     revised: tuple[str, ...] = (),
     unchecked: tuple[str, ...] = (),
 ) -> Dataset:
-    """Equal partitions and columns give an equal version, which is written once. `revised` and `unchecked`: see
+    """Equal partitions and columns give an equal version, which is written once. For `revised` and `unchecked` see
     `Dataset`."""
-    # Without the checks: the version depends on the data alone.
+    # Without the checks, because the version depends only on the data.
     schema = [replace(field, checks=()).content() for field in columns]
     content = json.dumps([schema, [[partition.day, partition.digest] for partition in partitions]])
     version = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -59,10 +59,10 @@ def publish(
 
 
 def load(storage: Storage, dataset: Dataset, interval: Interval | None = None) -> pd.DataFrame:
-    """The rows of the days of `interval` (the dataset's, if none is given), in the order of their time.
+    """The rows of the days of `interval` (by default the dataset's), in order of time.
 
     Columns are float64, int64, str, bool and datetime64[us, UTC]; Int64 and boolean where they may be null.
-    Raises DataError for days that the version does not hold, or a partition that is gone or damaged.
+    Raises DataError for days outside the version, or a missing or damaged partition.
     """
     partitions = partitions_of(storage, dataset, interval or dataset.interval)
     with ThreadPoolExecutor(THREADS) as threads:
@@ -73,7 +73,7 @@ def load(storage: Storage, dataset: Dataset, interval: Interval | None = None) -
 def scan(
     storage: Storage, dataset: Dataset, interval: Interval, rows: int, shuffled: random.Random | None = None
 ) -> Iterator[pd.DataFrame]:
-    """The rows that `load` gives, at most so many at a time; the days in a random order where one is given."""
+    """The rows of `load`, in frames of at most `rows`; days in random order if `shuffled` is given."""
     partitions = partitions_of(storage, dataset, interval)
     if shuffled:
         shuffled.shuffle(partitions)
@@ -82,14 +82,14 @@ def scan(
 
 
 def frames(storage: Storage, dataset: Dataset, partition: Partition, rows: int) -> Iterator[pd.DataFrame]:
-    """The rows of one day, at most so many at a time; only the columns of the dataset's schema are read."""
+    """The rows of one day in frames of at most `rows`; reads only the columns of the dataset's schema."""
     columns = [field.name for field in dataset.schema]
     for table in partitioned.scan(storage, dataset.name, partition, rows, columns):
         yield _frame([table], dataset.schema)
 
 
 def partitions_of(storage: Storage, dataset: Dataset, interval: Interval) -> list[Partition]:
-    """The days of the interval. Raises DataError for one that the version does not hold."""
+    """The partitions of the interval's days. Raises DataError for a day outside the version."""
     try:
         listed = storage.read_json(storage.path(dataset.uri), listed_in, MAKE_AGAIN)
     except FileNotFoundError as error:
@@ -104,13 +104,13 @@ def partitions_of(storage: Storage, dataset: Dataset, interval: Interval) -> lis
             f"{dataset.name} {dataset.version}",
             got=f"{interval.start.isoformat()}..{interval.end.isoformat()}",
             expected=f"whole days within {dataset.interval}",
-            remedy="Ask for days that were ingested.",
+            remedy="Request days that were ingested.",
         )
     return [held[day] for day in days]
 
 
 def listed_in(manifest: Any) -> list[Partition]:
-    """The partitions of a version, by its manifest's JSON."""
+    """The partitions in a version's manifest."""
     return [Partition.from_dict(one) for one in manifest["partitions"]]
 
 
@@ -124,7 +124,7 @@ def whole_days(interval: Interval) -> bool:
 
 def _frame(tables: list[pa.Table], columns: tuple[Field, ...]) -> pd.DataFrame:
     table = pa.concat_tables(tables).select([field.name for field in columns])
-    # Else integers with nulls would come back as rounded floats.
+    # Otherwise integers with nulls would become rounded floats.
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
     return frame.astype({field.name: PANDAS[field.kind][field.nullable] for field in columns})

@@ -148,7 +148,7 @@ def test_days_are_marked_to_be_read_again(said: Callable[..., str], home: Home, 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("show", "sales"), "find dataset sales: the store holds none of that name; expected orders."),
+        (("show", "sales"), "find dataset sales: the store has no such dataset; expected orders."),
         (("refresh", "orders", "--from", "2027-01-01"), "no day from 2027-01-01 to 2027-01-01 was ingested"),
         (
             ("refresh", "orders", "--from", "2026-10-03", "--to", "2026-10-01"),

@@ -115,8 +115,8 @@ def test_a_day_of_only_bad_rows_is_an_error_that_gives_the_reason(
     with pytest.raises(SchemaError) as caught:
         ingested(extract, week)
     assert (
-        "not one good row on 2024-02-27, where distance: greater_than(0): -5 (4 of 4 rows); expected good rows on each "
-        "day. Nothing of these days was written."
+        "only bad rows on 2024-02-27, like distance: greater_than(0): -5 (4 of 4 rows); expected good rows on each "
+        "day. These days were not written."
     ) in str(caught.value)
     assert "2024-02-27" not in markers()
     assert quarantine() == {}
@@ -124,7 +124,7 @@ def test_a_day_of_only_bad_rows_is_an_error_that_gives_the_reason(
 
 def test_when_all_rows_are_bad_nothing_is_written(store, extract, ingested, source, week):
     source["distance"] = -5.0
-    with pytest.raises(SchemaError, match="not one good row on 2024-02-26 to 2024-03-03"):
+    with pytest.raises(SchemaError, match="only bad rows on 2024-02-26 to 2024-03-03"):
         ingested(extract, week)
     assert store.list() == []
 

@@ -43,7 +43,7 @@ def test_a_label_that_is_none_of_the_classes_is_named() -> None:
 def test_labels_that_are_all_nan_are_refused_with_the_remedy() -> None:
     with pytest.raises(
         LabelError,
-        match=r"toy: all 2 rows have an empty 'label'.*Check what extract gives for these days\. .*datasets refresh",
+        match=r"toy: all 2 rows have an empty 'label'.*Check the rows that extract returns.*datasets refresh",
     ):
         labelled(frame([np.nan, np.nan]), "label", ("label",), "toy")
 

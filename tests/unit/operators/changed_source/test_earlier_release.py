@@ -34,7 +34,7 @@ def test_days_of_an_earlier_release_are_adopted_without_reading_them(project: Pr
     assert project.ingest(extract=EXTRACT) == first
     assert called() == []
     assert project.why == [
-        "2024-02-27 to 2024-02-29: made by an earlier release, taken to be up to date with its source"
+        "2024-02-27 to 2024-02-29: ingested by an earlier release, assumed to match the current source"
     ]
     project.write("things/sizes.py", "SIZE = 6.0\n")
     assert project.sizes(project.ingest(extract=EXTRACT)) == [6] * 6
