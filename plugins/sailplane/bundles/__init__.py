@@ -1,1 +1,1 @@
-"""Model bundles: what a model is, and what a prediction needs."""
+"""Model bundles: the files of a model and all that a prediction needs."""

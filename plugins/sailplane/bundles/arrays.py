@@ -1,4 +1,4 @@
-"""Rows as numpy arrays by field: what a `transform(columns, state)` gets, in training as in serving.
+"""Rows as numpy arrays by field: the input of `transform(columns, state)`, in training and in serving.
 
 | kind | never null | may be null |
 |---|---|---|
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# (of fields that are never null, of fields that may be); constant, so that one row gives the same features as many.
+# (for fields never null, for nullable fields). Constant, so that one row gives the same features as many.
 _DTYPES: Final[dict[FieldKind, tuple[str, str]]] = {
     "number": ("float64", "float64"),
     "integer": ("int64", "float64"),
@@ -31,21 +31,21 @@ _DTYPES: Final[dict[FieldKind, tuple[str, str]]] = {
 
 
 def arrays_of_values(columns: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) -> dict[str, NDArray[Any]]:
-    """Of what `columns.read` gave."""
+    """Arrays of the values from `columns.read`."""
     return {field.name: _array_of(columns[field.name], field) for field in inputs}
 
 
 def arrays_of_frame(frame: pd.DataFrame, fields: Sequence[Field]) -> dict[str, NDArray[Any]]:
-    """Of the fields that the frame has."""
+    """Arrays of the frame's fields."""
     return {field.name: _array(frame[field.name], field) for field in fields if field.name in frame}
 
 
 def _array_of(values: Sequence[Any], field: Field) -> NDArray[Any]:
     import numpy as np
 
-    if field.kind == "timestamp":  # numpy knows no zones
+    if field.kind == "timestamp":  # numpy has no time zones
         values = [None if time is None else time.replace(tzinfo=None) for time in values]
-    # It makes NaN and NaT of None.
+    # It converts None to NaN and NaT.
     return np.array(values, dtype=_dtype(field))
 
 

@@ -1,10 +1,10 @@
-"""A model bundle: a folder that holds all that a prediction needs, and no pickle.
+"""A model bundle: a folder with all that a prediction needs, and without a pickle.
 
-manifest.json   what it is: names and types of the inputs, names of the outputs, origin, a digest of each file
-model.onnx      the graph: inputs named as the arrays of `transform`, one output `probability` [n, len(outputs)]
-features.py     the project's feature code, as it was when the model was trained
-state.json      what `fit` learned on the training rows
-golden.json     rows with their scores, which must come out the same wherever the bundle is opened
+manifest.json   description: names and types of the inputs, names of the outputs, origin, a digest of each file
+model.onnx      the graph: inputs named like the arrays of `transform`, one output `probability` [n, len(outputs)]
+features.py     the project's feature code at the time of training
+state.json      what `fit` learned from the training rows
+golden.json     rows with their scores, which must be the same wherever the bundle is opened
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Bundle:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """Raises ModelError that names the file that is missing or changed."""
+        """Raises ModelError, naming the missing or changed file."""
         manifest = read_manifest(folder / MANIFEST)
         for name, digest in manifest.files.items():
             got = sha256(read_bytes(folder / name))
@@ -58,7 +58,7 @@ class Bundle:
         return self.digest[:12]
 
     def frame(self, records: Sequence[object]) -> pd.DataFrame:
-        """Rows given as {field: value}, typed as training saw them. Raises RequestError that names the field."""
+        """Rows given as {field: value}, with the types of the training. Raises RequestError, naming the field."""
         inputs = self.manifest.inputs
         return typed_frame(read(columns_of(records, inputs), inputs), inputs)
 
@@ -76,14 +76,14 @@ class Bundle:
         return self._finite(self._scores(make(values, held), len(values[inputs[0].name]), missing))
 
     def scores(self, frame: pd.DataFrame) -> np.ndarray:
-        """As `predict`, with NaN or infinity for rows that cannot be scored. The frame may lack inputs that are not
+        """Like `predict`, with NaN or infinity for rows that cannot be scored. The frame may lack inputs that are not
         required. Raises RequestError if `transform` reads one of these."""
         missing = frozenset(field.name for field in self._unread if field.name not in frame)
         return self._scores(rows_for(self._features.transform, frame, self.manifest.inputs), len(frame), missing)
 
     def _scores(self, rows: Any, count: int, missing: frozenset[str] = frozenset()) -> np.ndarray:
         if not count:
-            # Feature code and graphs need not work without rows.
+            # Feature code and graphs may fail without rows.
             return self._empty
         if missing:
             rows = guarded(rows, Reads(self._names, missing))
@@ -102,7 +102,7 @@ class Bundle:
                 "score",
                 self.manifest.model,
                 got=f"{int((~good).sum())} of {len(scores)} rows (first: row {good.argmin()}) get NaN or infinity",
-                remedy="Look for values far outside of the training data, or for a division by zero in features.py.",
+                remedy="Check for values far outside the training data, or a division by zero in features.py.",
             )
         return scores
 
@@ -121,20 +121,20 @@ class Bundle:
         return list(self._golden["scores"])
 
     def check(self) -> None:
-        """Raises ModelError if the golden rows fail the checks of a request, or get other scores than when the bundle
-        was written."""
+        """Raises ModelError if the golden rows fail the checks of a request, or their scores differ from those at
+        writing."""
         self.compare(self.requested(self.golden_records))
 
     def requested(self, records: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """The scores of golden rows that are sent as requests."""
+        """The scores of golden rows sent as requests."""
         inputs = self.manifest.inputs
         values = read(columns_of(records, inputs), inputs)
         for violation in self.checks.violations(values):
-            raise ModelError("check the golden rows of", self.manifest.model, got=violation, expected="none that fails")
+            raise ModelError("check the golden rows of", self.manifest.model, got=violation, expected="no violation")
         return self.predict_values(values)
 
     def compare(self, scores: Any) -> None:
-        """Raises ModelError if these are not the scores of the golden rows."""
+        """Raises ModelError if these differ from the scores of the golden rows."""
         import numpy as np
 
         expected, got = np.asarray(self.golden_scores), np.asarray(scores, dtype="float64")
@@ -149,11 +149,11 @@ class Bundle:
                 self.manifest.model,
                 got=f"off by up to {off:.2g}",
                 expected=f"at most {TOLERANCE}",
-                remedy="Versions of onnxruntime, numpy or pandas may differ from those of the training.",
+                remedy="Versions of onnxruntime, numpy or pandas may differ from the training's.",
             )
 
     def example(self) -> dict[str, Any]:
-        """A request's body in Seldon's form: the fields of the first golden row that the model reads."""
+        """A request body in Seldon's form: the fields of the first golden row that the model reads."""
         unread = {field.name for field in self._unread}
         record = {name: value for name, value in self.golden_records[0].items() if name not in unread}
         return {"data": {"names": list(record), "ndarray": [list(record.values())]}}
@@ -170,7 +170,7 @@ class Bundle:
             (scores,) = self._session.run(
                 ["probability"], {name: np.ascontiguousarray(arrays[name]) for name in wanted}
             )
-        except Exception as error:  # onnxruntime's exceptions have no common class of their own
+        except Exception as error:  # onnxruntime's exceptions share no class of their own
             raise ModelError("score", self.manifest.model, got=error) from error
         shape = (rows, len(self.manifest.outputs))
         if scores.size != rows * len(self.manifest.outputs):
@@ -179,7 +179,7 @@ class Bundle:
 
     @cached_property
     def checks(self) -> Checks:
-        """The checks of the inputs, for requests. Raises ModelError for a check that this release does not know."""
+        """The checks of the inputs, for requests. Raises ModelError for a check unknown to this release."""
         return Checks(self.manifest.inputs)
 
     def reads(self, records: Sequence[Mapping[str, Any]]) -> frozenset[str]:

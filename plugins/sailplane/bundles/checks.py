@@ -1,5 +1,5 @@
-"""The checks of the training rows, applied to the values of a request. Without pandas, because most requests have one
-row."""
+"""Applies the checks of the training rows to the values of a request. Does not use pandas, because most requests have
+one row."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ class Violation:
 
 
 class Checks:
-    """Raises ModelError for a check that this release does not know."""
+    """Raises ModelError for a check unknown to this release."""
 
     def __init__(self, inputs: Sequence[Field]) -> None:
         self._checks = [(field, check, _passing(field, check)) for field in inputs for check in field.checks]
 
     @property
     def known(self) -> list[tuple[str, str]]:
-        """Each pair of a field and the name of its check, once."""
+        """Each pair of field and check name, once."""
         return list(dict.fromkeys((field.name, check.name) for field, check, _ in self._checks))
 
     def violations(self, values: Mapping[str, Sequence[Any]]) -> Iterator[Violation]:
-        """The violations in the values that `columns.read` returns, field by field."""
+        """The violations in the values from `columns.read`, field by field."""
         for field, check, passes in self._checks:
             column = values[field.name]
-            # Most requests have one row, for which the loop would cost more than the check.
+            # Most requests have one row, for which the loop costs more than the check.
             if not (passes(column[0]) if len(column) == 1 else all(map(passes, column))):
                 rows = (row for row, value in enumerate(column) if not passes(value))
                 yield from (Violation(row, field.name, check, column[row]) for row in rows)
@@ -78,7 +78,7 @@ def _value(value: Any, kind: FieldKind) -> Any:
 
 
 def _compared(value: Any, kind: FieldKind) -> tuple[Any, bool]:
-    """The bound, and whether whole numbers are compared with it as floats, as pandas does."""
+    """The bound, and whether integers are compared with it as floats, as in pandas."""
     bound = _value(value, kind)
     return bound, kind == "integer" and isinstance(bound, float)
 

@@ -1,5 +1,5 @@
-"""Values of a request, as a frame with the types that training saw. What does not fit is a RequestError that names the
-field and the row."""
+"""Request values as a frame with the types of the training. Values that do not fit raise RequestError, naming the field
+and the row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sailplane.records import Field, FieldKind
 if TYPE_CHECKING:
     import pandas as pd
 
-# Features are float32: a larger number would become infinite.
+# Features are float32: larger numbers would become infinite.
 LARGEST_NUMBER: Final = 3.4e38
 
 EXPECTED: Final[dict[FieldKind, str]] = {
@@ -29,7 +29,7 @@ EXPECTED: Final[dict[FieldKind, str]] = {
     "timestamp": "a time in ISO 8601, like 2013-07-05T14:00:00Z",
 }
 
-# (of fields that are never null, of fields that may be); constant, so that one row gives the same features as many.
+# (for fields never null, for nullable fields). Constant, so that one row gives the same features as many.
 _DTYPES: dict[FieldKind, tuple[str, str]] = {
     "number": ("float64", "float64"),
     "integer": ("int64", "Int64"),
@@ -38,14 +38,14 @@ _DTYPES: dict[FieldKind, tuple[str, str]] = {
     "timestamp": ("datetime64[us, UTC]", "datetime64[us, UTC]"),
 }
 _PLAIN_DTYPES = {"float64", "int64", "bool"}
-# Of what was got, and of a list of names: an error is for a person.
+# Limits for a shown value and for a list of names, because people read errors.
 _LONGEST: Final = 60
 _MOST_NAMES: Final = 30
 
 
 def check_names(names: Sequence[str], inputs: Sequence[Field], where: str = "request") -> None:
-    """Raises RequestError for a field that is unknown, given twice, or missing and not optional. `where` is the
-    location of the names, for the error."""
+    """Raises RequestError for a field that is unknown, given twice, or missing and not optional. `where` locates the
+    names in errors."""
     expected = [field.name for field in inputs]
     if names == expected:
         return
@@ -59,9 +59,9 @@ def check_names(names: Sequence[str], inputs: Sequence[Field], where: str = "req
 
 
 def read(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field], first: int = 0) -> dict[str, list[Any]]:
-    """Columns of JSON values as Python's own: numbers, strings, times in UTC. A nullable value that is null, NaN or
-    missing becomes None. Inputs that the model does not read may be missing too. `first` is the number of the first
-    row, for errors."""
+    """Columns of JSON values as Python values: numbers, strings, times in UTC. A nullable value that is null, NaN or
+    missing becomes None. Inputs that the model does not read may be missing too. `first` is the first row's number in
+    errors."""
     if len(columns) == len(inputs):
         return {field.name: _read(columns[field.name], field, first) for field in inputs}
     nulls = [None] * len(next(iter(columns.values())))
@@ -69,13 +69,13 @@ def read(columns: Mapping[str, Sequence[object]], inputs: Sequence[Field], first
 
 
 def absent(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) -> frozenset[str]:
-    """Inputs that must not be null, but have no value in some row: no array and no frame can hold them."""
+    """Inputs that must not be null but lack a value in some row; no array and no frame can hold them."""
     fields = (field for field in inputs if not field.required and not field.nullable)
     return frozenset(field.name for field in fields if None in values[field.name])
 
 
 def typed_frame(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) -> pd.DataFrame:
-    """What `read` gave, all of one length, as a frame with the inputs' columns in their order."""
+    """The result of `read`, all of one length, as a frame with the inputs' columns in order."""
     import pandas as pd
 
     return pd.DataFrame({field.name: _typed(values[field.name], field) for field in inputs}, copy=False)
@@ -84,14 +84,14 @@ def typed_frame(values: Mapping[str, Sequence[Any]], inputs: Sequence[Field]) ->
 def columns_of(
     records: Sequence[object], inputs: Sequence[Field], where: str = "request", first: int = 0
 ) -> dict[str, list[object]]:
-    """A list of {field: value} as {field: values}. `where` (the list's location) and `first` (its first row's number)
-    are for errors."""
+    """Turns a list of {field: value} into {field: values}. `where` (the list's location) and `first` (its first row's
+    number) appear in errors."""
     if not records:
         raise RequestError("read", where, got="no rows", expected="at least one row")
     columns: dict[str, list[object]] = {field.name: [] for field in inputs}
     for row, record in enumerate(records, first):
         if not isinstance(record, Mapping):
-            raise RequestError(f"read {where}, row", row, got=shown(record), expected="an object of fields by name")
+            raise RequestError(f"read {where}, row", row, got=shown(record), expected="an object {field: value}")
         if record.keys() != columns.keys():
             check_names([str(name) for name in record], inputs, f"{where}, row {row}")
         for name, column in columns.items():
@@ -135,12 +135,12 @@ def _typed(values: Sequence[Any], field: Field) -> Any:
     import pandas as pd
 
     dtype: Any = _DTYPES[field.kind][field.nullable]
-    # pandas takes ten times as long for what is an array already.
+    # pandas takes ten times as long for values that are arrays already.
     return np.array(values, dtype=dtype) if dtype in _PLAIN_DTYPES else pd.array(values, dtype=dtype)
 
 
 def _number(value: object) -> float:
-    # What JSON has, first: to ask for numpy's as well takes ten times as long.
+    # JSON's types come first: checking numpy's types as well takes ten times as long.
     if type(value) is float and -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
         return value
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, int | numbers.Real)):
@@ -154,7 +154,7 @@ def _number(value: object) -> float:
 def _integer(value: object) -> int:
     if type(value) is int and -(2**63) <= value < 2**63:
         return value
-    # The float -2**63 is also what JSON's numbers below it are read as.
+    # JSON numbers below -2**63 are read as the float -2**63.
     whole = isinstance(value, int | numbers.Integral) or (
         isinstance(value, float) and value.is_integer() and value > -(2**63)
     )
@@ -166,7 +166,7 @@ def _integer(value: object) -> int:
 def _string(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(value)
-    value.encode()  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
+    value.encode()  # fails for a lone surrogate: UnicodeEncodeError is a ValueError
     return value
 
 
@@ -205,7 +205,7 @@ def _plain(value: Any, kind: FieldKind) -> object:
 
 
 def shown(value: object) -> str:
-    """What a request holds, in JSON's words, however long, deep or strange it is."""
+    """A value of a request in JSON, shortened if it is long, deep or strange."""
     if isinstance(value, str):
         text = repr(value[: _LONGEST + 1])
     elif value is None or isinstance(value, bool | list | tuple | Mapping):

@@ -1,4 +1,4 @@
-"""The one file of user code that travels inside a bundle."""
+"""The only file of user code in a bundle."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-_REMEDY = "features.py travels inside the model's bundle: it may import installed packages only; move the code into it."
+_REMEDY = "features.py is copied into the model's bundle and may import installed packages only. Move the code into it."
 
 
 @dataclass(frozen=True)
 class Features:
-    """`transform(frame, state)`, or `transform(columns, state)`: named arrays, the first axis is the rows."""
+    """`transform(frame, state)` or `transform(columns, state)`: returns named arrays, first axis rows."""
 
     transform: Callable[[Any, Mapping[str, Any]], dict[str, np.ndarray]]
     takes_columns: bool
 
 
 def takes_columns(function: Callable[..., object]) -> bool:
-    """Whether its rows are arrays by field, because its first parameter is called `columns`; else they are a frame."""
+    """Whether it takes arrays by field, because its first parameter is called `columns`, rather than a frame."""
     return next(iter(inspect.signature(function).parameters), "") == "columns"
 
 
 def rows_for(function: Callable[..., object], frame: pd.DataFrame, fields: Sequence[Field]) -> Any:
-    """The frame, or what it takes instead."""
+    """The frame, or its arrays if the function takes columns."""
     return arrays_of_frame(frame, fields) if takes_columns(function) else frame
 
 
 def check_self_contained(path: Path) -> None:
-    """Raises ConfigurationError if the file imports the project or its neighbours, or is no Python."""
+    """Raises ConfigurationError if the file imports the project or files in its folder, or is not valid Python."""
     try:
         tree = ast.parse(path.read_bytes(), filename=str(path))
     except (SyntaxError, ValueError, OSError) as error:
@@ -53,7 +53,7 @@ def check_self_contained(path: Path) -> None:
 
 
 def load_features(path: Path, unique: str) -> Features:
-    """Runs that very file, whatever is importable by its name, as the module `unique`."""
+    """Runs this file as the module `unique`, even if another module has its name."""
     name = f"sailplane_bundle_{unique}"
     spec = importlib.util.spec_from_file_location(name, path, loader=_SourceOnly(name, str(path)))
     if spec is None or spec.loader is None:
@@ -73,7 +73,7 @@ def load_features(path: Path, unique: str) -> Features:
             "load",
             path,
             got="no transform(columns, state), or transform(frame, state)",
-            expected="a function of that name",
+            expected="a function named transform",
         )
     return Features(module.transform, takes_columns(module.transform))
 

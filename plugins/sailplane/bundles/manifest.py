@@ -1,4 +1,4 @@
-"""The list of what a bundle holds."""
+"""The manifest: a list of a bundle's files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FORMAT = 2
 FORMATS = (1, FORMAT)
 FILES = ("model.onnx", "features.py", "state.json", "golden.json")
 MANIFEST = "manifest.json"
-# Beside the bundle of a registered model.
+# Next to the bundle of a registered model.
 RECORD = "model.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Record):
-    """`inputs` are the fields that a request carries; `files` has the SHA-256 of each file; `unchecked` are the checks
-    of the dataset's schema that are not applied to requests."""
+    """`inputs` are the fields of a request; `files` has the SHA-256 of each file; `unchecked` are the checks of the
+    dataset's schema that do not apply to requests."""
 
     format: int
     model: str
@@ -40,7 +40,7 @@ class Manifest(Record):
 
     @property
     def digest(self) -> str:
-        """Of everything but the time of writing: a retry of the same run gives the same version."""
+        """Covers everything but the time of writing: a retry of the same run gives the same version."""
         content = {key: value for key, value in self.content().items() if key != "created"}
         return sha256(json.dumps(content, sort_keys=True).encode())
 

@@ -1,5 +1,5 @@
-"""Rows for a `transform` that may lack the values of some inputs. They record which inputs it reads, and raise for a
-missing one. As in training, the names of all inputs are always there."""
+"""Rows for a `transform` that may lack some inputs. They record which inputs it reads, and raise for a missing one. As
+in training, they list the names of all inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Reads:
-    """`names` of all inputs in their order, and of the `absent` ones."""
+    """`names` are all inputs in order, `absent` the missing ones."""
 
     def __init__(self, names: Collection[str], absent: Collection[str] = ()) -> None:
         self.names, self._absent = dict.fromkeys(names), frozenset(absent)
@@ -29,12 +29,12 @@ class Reads:
     def check(self) -> None:
         """Raises RequestError if an absent input was read; also called after `transform`, which may catch it."""
         if missing := [name for name in self.names if name in self.read and name in self._absent]:
-            got, remedy = "it is left out, and the features of such rows need it", "Send it."
+            got, remedy = "it is missing, and the features of such rows need it", "Send it."
             raise RequestError("read field", repr(missing[0]), got=got, remedy=remedy)
 
 
 class GuardedColumns(Mapping[str, "NDArray[Any]"]):
-    """Stands in for the arrays by field."""
+    """Replaces the arrays by field."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], reads: Reads) -> None:
         self._arrays, self.reads = arrays, reads
@@ -56,7 +56,7 @@ class GuardedColumns(Mapping[str, "NDArray[Any]"]):
 
 
 class GuardedFrame:
-    """Stands in for the frame. Any use but columns by name counts as reading all columns."""
+    """Replaces the frame. Any use other than columns by name counts as reading all columns."""
 
     def __init__(self, frame: pd.DataFrame, reads: Reads) -> None:
         self._frame, self.reads = frame, reads
@@ -96,7 +96,7 @@ class GuardedFrame:
 
 
 def guarded(rows: Any, reads: Reads) -> GuardedColumns | GuardedFrame:
-    """`rows`: arrays by field, or a frame."""
+    """`rows` are arrays by field or a frame."""
     return GuardedColumns(rows, reads) if isinstance(rows, Mapping) else GuardedFrame(rows, reads)
 
 
@@ -107,6 +107,6 @@ def read_by(
     reads = Reads(names)
     try:
         transform(guarded(rows, reads), state)
-    except Exception:  # for example, pandas' own functions take only frames
+    except Exception:  # for example, pandas' own functions only take frames
         return frozenset(names)
     return frozenset(reads.read)

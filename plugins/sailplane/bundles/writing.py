@@ -40,12 +40,11 @@ def write(
     as_of: datetime,
     unchecked: tuple[str, ...] = (),
 ) -> Bundle:
-    """Writes the bundle, all or nothing, in place of an earlier one. Requests must have the inputs that `transform`
-    reads for the golden rows. These rows are scored as they are and as a request. Raises ModelError if a score is not
-    finite, the two differ, or a row fails a check; ConfigurationError if features.py needs more than installed
-    packages."""
+    """Writes the bundle atomically, replacing an earlier one. Requests must have the inputs that `transform` reads for
+    the golden rows. These rows are scored directly and as a request. Raises ModelError if a score is not finite, the
+    two differ, or a row fails a check; ConfigurationError if features.py needs more than installed packages."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,46}", model):
-        raise ConfigurationError("name a model", repr(model), expected="at most 47 of a-z 0-9 _ -, the first no sign")
+        raise ConfigurationError("name a model", repr(model), expected="at most 47 of a-z 0-9 _ -, first a-z or 0-9")
     check_self_contained(features)
     with _draft(folder) as draft:
         (draft / "model.onnx").write_bytes(onnx)
@@ -105,8 +104,8 @@ def _write_golden(bundle: Bundle, golden: pd.DataFrame) -> Bundle:
 
 
 def _reading(bundle: Bundle, records: Sequence[Mapping[str, Any]]) -> Bundle:
-    """The bundle with only those inputs required that `transform` reads for these rows; unchanged if the scores differ
-    without the others."""
+    """The bundle with only those inputs required that `transform` reads for these rows; unchanged if omitting the
+    others changes the scores."""
     inputs, needed = bundle.manifest.inputs, bundle.reads(records)
     if not needed or len(needed) == len(inputs):
         return bundle

@@ -120,7 +120,7 @@ def test_a_branch_that_reads_it_after_all_names_it_and_gives_no_score(tmp_path: 
     )
     bundle = tiny.bundle(tmp_path / "bundle", features=text, inputs=EXTRA, golden=GOLDEN)
     far = {**tiny.RECORD, "distance": 2e6}
-    with pytest.raises(RequestError, match=r"read field 'flight': it is left out.* Send it\.") as refused:
+    with pytest.raises(RequestError, match=r"read field 'flight': it is missing.* Send it\.") as refused:
         predict(bundle, [far])
     assert refused.value.status == 400
     assert len(predict(bundle, [tiny.RECORD])) == 1

@@ -117,7 +117,7 @@ BAD: list[tuple[Any, str]] = [
     ({"jsonData": [*RECORDS[:7], 5]}, "jsonData, row 7"),
     ({"jsonData": [*RECORDS[:7], {"distance": 1}]}, "jsonData, row 7: field 'carrier' is missing"),
     ({"jsonData": []}, "no rows"),
-    ({"jsonData": 5}, "an object of fields by name"),
+    ({"jsonData": 5}, "an object {field: value}"),
     ({"strData": "x"}, "either data or jsonData"),
     ({"jsonData": tiny.RECORD, "data": {}}, "either data or jsonData"),
     ({"jsonData": tiny.RECORD, "more": 1}, "either data or jsonData"),
