@@ -1,9 +1,9 @@
-"""Predictions: the scores of a dataset's rows by one version of a model, one Parquet file a partition, written once.
+"""Predictions: the scores of a dataset's rows from one model version, one Parquet file a partition, written once.
 
-A row of a file is a row of the partition: `partition` (the day) and `row` (its place there, from 0, in the order in
-which `sailplane.datasets.load` gives the day) say which, in any version of the dataset that holds these contents. Then
-come the dataset's times, the columns that were asked for, the scores by the names of the bundle's outputs, and
-`model_version`.
+A row of a file is a row of the partition. `partition` (the day) and `row` (its position, from 0, in the order of
+`sailplane.datasets.load` for the day) identify it in every version of the dataset with these contents. Then come the
+dataset's times, the kept columns, the scores under the names of the bundle's outputs, and `model_version`.
+
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The columns of a dataset that a model takes, and those that its scores have."""
+"""The dataset columns that a model reads, and the columns of its scores."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sailplane.records import Dataset, Field, FieldKind
 PARTITION: Final = "partition"
 ROW: Final = "row"
 VERSION: Final = "model_version"
-# Of rejected rows: why, and the row as the request that is refused for that.
+# Columns of rejected rows: the reason, and the row as the refused request.
 REASON: Final = "reason"
 INPUTS: Final = "inputs"
 
-# What a column may be for the model to take its values, or some of them, besides what it is to be.
+# Other kinds that a model accepts, at least for some values.
 _TAKEN: Final[dict[FieldKind, FieldKind]] = {"number": "integer", "integer": "number"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """`inputs` are the model's inputs that the dataset has; `carried` the dataset's columns that go with the scores;
-    `read` the columns that both need; `outputs` the names of the scores."""
+    """`inputs` are the model's inputs that the dataset has; `carried` are dataset columns stored with the scores;
+    `read` are the columns that either needs; `outputs` are the names of the scores."""
 
     inputs: tuple[Field, ...]
     carried: tuple[Field, ...]
@@ -37,8 +37,8 @@ class Columns:
 
     @classmethod
     def of(cls, manifest: Manifest, dataset: Dataset, keep: Sequence[str] = ()) -> Self:
-        """Carried are the times that are never null, and `keep`. Raises SchemaError where the dataset lacks what the
-        model takes, ConfigurationError for names in `keep` that it lacks or that the scores have too."""
+        """Carried are the times that are never null, and `keep`. Raises SchemaError if the dataset lacks a model input,
+        ConfigurationError for names in `keep` that it lacks or that clash with the scores."""
         _check_inputs(manifest, dataset)
         _check_kept(keep, dataset)
         taken = {field.name for field in manifest.inputs}
@@ -53,7 +53,7 @@ class Columns:
 
     @property
     def of_inputs(self) -> tuple[Field, ...]:
-        """The inputs as the dataset has them."""
+        """The inputs as dataset fields."""
         taken = {field.name for field in self.inputs}
         return tuple(field for field in self.read if field.name in taken)
 
@@ -85,8 +85,8 @@ def _check_inputs(manifest: Manifest, dataset: Dataset) -> None:
             "score",
             f"{dataset.name} {dataset.version}",
             got="; ".join(faults),
-            expected=f"what {manifest.model} takes: {', '.join(field.name for field in manifest.inputs)}",
-            remedy="Ingest these columns as they were in training, or train a model that does without.",
+            expected=f"the inputs of {manifest.model}: {', '.join(field.name for field in manifest.inputs)}",
+            remedy="Ingest these columns as in training, or train a model without them.",
         )
 
 
@@ -94,7 +94,7 @@ def _check_kept(keep: Sequence[str], dataset: Dataset) -> None:
     held = [field.name for field in dataset.schema]
     if unknown := [name for name in keep if name not in held]:
         listed = ", ".join(map(repr, unknown))
-        raise ConfigurationError("keep columns of", dataset.name, got=f"no {listed}", expected=f"of {', '.join(held)}")
+        raise ConfigurationError("keep columns of", dataset.name, got=f"no {listed}", expected=", ".join(held))
 
 
 def _check_names(carried: Sequence[str], outputs: Sequence[str]) -> None:
@@ -103,7 +103,7 @@ def _check_names(carried: Sequence[str], outputs: Sequence[str]) -> None:
         raise ConfigurationError(
             "name the columns of the scores",
             got=f"{twice[0]!r} twice",
-            expected=f"{PARTITION}, {ROW}, the columns that are kept, the outputs, {VERSION}; {REASON} and {INPUTS}",
+            expected=f"{PARTITION}, {ROW}, the kept columns, the outputs, {VERSION}; {REASON} and {INPUTS}",
             remedy="Do not keep that column, or rename it in the dataset.",
         )
 

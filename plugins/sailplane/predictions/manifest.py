@@ -1,4 +1,4 @@
-"""A manifest: the scored partitions of an interval. It is there when all of them are."""
+"""A manifest lists the scored partitions of an interval. It is written once all exist."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def publish(
 
 
 class Listed:
-    """The content of the manifest of predictions. Raises DataError if it is gone or damaged."""
+    """The content of a predictions manifest. Raises DataError if it is gone or damaged."""
 
     def __init__(self, storage: Storage, predictions: Predictions) -> None:
         try:
             path = storage.path(predictions.uri)
-            self.days, self.carried = storage.read_json(path, _listed, "Delete it, and run again the task that scored.")
+            self.days, self.carried = storage.read_json(path, _listed, "Delete it and rerun the scoring task.")
         except FileNotFoundError as error:
-            remedy = "Run again the task that scored."
+            remedy = "Rerun the scoring task."
             raise DataError("read predictions", predictions.uri, got="they are gone", remedy=remedy) from error
 
 

@@ -1,12 +1,12 @@
 """The scores of a dataset's partitions in the store.
 
-    predictions/<model>/<version>/<dataset>/scores/<day>/<key>.parquet      a row for each row that has a score
-    predictions/<model>/<version>/<dataset>/rejected/<day>/<key>.parquet    the others, with the reason
-    predictions/<model>/<version>/<dataset>/scores/<day>/<key>.json         the marker: what there is of the partition
+        predictions/<model>/<version>/<dataset>/scores/<day>/<key>.parquet      a row for each row with a score
+        predictions/<model>/<version>/<dataset>/rejected/<day>/<key>.parquet    the other rows, with the reason
+        predictions/<model>/<version>/<dataset>/scores/<day>/<key>.json         the marker: the partition's files
     predictions/<model>/<version>/<dataset>/<digest>.json                   a manifest: the partitions of an interval
 
-The key is a digest of the partition's own and of the columns that were read and carried. A partition is scored from the
-moment that its marker is there, which is put last: after a crash before that it is scored again, to the same bytes.
+The key is a digest of the partition's digest and of the columns read and carried. A partition is scored once its marker
+exists. The marker is put last: after an earlier crash the partition is scored again, to the same bytes.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sailplane.files import temporary_folder
 from sailplane.predictions.columns import Columns
 from sailplane.storage import Storage
 
-# Counts up with what changes the files of equal keys.
+# Increase it when a change affects the files of equal keys.
 FORMAT: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredPartition:
-    """`source` is the partition's digest; `scores` and `rejected` are paths, with the files' SHA-256; `reason` is the
-    first one."""
+    """`source` is the partition's digest; `scores` and `rejected` are paths with the files' SHA-256; `reason` is the
+    first reason for a rejection."""
 
     day: str
     source: str
@@ -52,7 +52,7 @@ class ScoredPartition:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredPartitions:
-    """Those of one dataset by one version of a model, under `folder`."""
+    """The scored partitions of one dataset and one model version, under `folder`."""
 
     storage: Storage
     folder: str
@@ -61,13 +61,13 @@ class ScoredPartitions:
     def find(self, partition: Partition) -> ScoredPartition | None:
         try:
             return self.storage.read_json(
-                self._path("scores", partition, "json"), ScoredPartition.from_dict, "Delete it, and score again."
+                self._path("scores", partition, "json"), ScoredPartition.from_dict, "Delete it and score again."
             )
         except FileNotFoundError:
             return None
 
     def write(self, partition: Partition, parts: Iterable[tuple[pa.Table, pa.Table]]) -> ScoredPartition:
-        """`parts` are scores and rejected rows, in their order. They wait on this disk until all are there."""
+        """`parts` are scores and rejected rows, in order. They are spooled to the local disk until complete."""
         with temporary_folder() as scratch:
             good, bad = Path(scratch, "scores.parquet"), Path(scratch, "rejected.parquet")
             reason = self._spool(good, bad, parts)
@@ -76,7 +76,7 @@ class ScoredPartitions:
         return made
 
     def _spool(self, good: Path, bad: Path, parts: Iterable[tuple[pa.Table, pa.Table]]) -> str | None:
-        """The first reason."""
+        """Returns the first reason."""
         reason = None
         how = {"compression": "zstd", "store_schema": False}
         with (

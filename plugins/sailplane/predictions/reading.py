@@ -18,13 +18,13 @@ from sailplane.storage import Storage
 
 
 def load(storage: Storage, predictions: Predictions) -> pd.DataFrame:
-    """All that have a score, by day and in the order of the dataset. Raises DataError for what is gone or damaged."""
+    """The rows with a score, by day and in the order of the dataset. Raises DataError for missing or damaged files."""
     listed = Listed(storage, predictions)
     return _read(storage, [(day.scores, day.digest) for day in listed.days], listed.carried)
 
 
 def scan(storage: Storage, predictions: Predictions, rows: int) -> Iterator[pd.DataFrame]:
-    """What `load` gives, at most so many rows at a time."""
+    """The rows of `load`, in frames of at most `rows`."""
     listed = Listed(storage, predictions)
     for day in listed.days:
         for table in scan_file(storage, day.scores, day.digest, rows):
@@ -32,7 +32,7 @@ def scan(storage: Storage, predictions: Predictions, rows: int) -> Iterator[pd.D
 
 
 def rejected(storage: Storage, predictions: Predictions) -> pd.DataFrame:
-    """The rows that have none, each with its `reason`, and as the request that is refused for that in `inputs`."""
+    """The rows without a score, each with its `reason`, and the refused request in `inputs`."""
     listed = Listed(storage, predictions)
     files = [(day.rejected, day.rejected_digest) for day in listed.days if day.rejected and day.rejected_digest]
     none = Columns(inputs=(), carried=tuple(listed.carried), read=(), outputs=()).rejected.empty_table()
@@ -46,7 +46,7 @@ def _read(storage: Storage, files: Sequence[tuple[str, str]], carried: Sequence[
 
 
 def _frame(tables: list[pa.Table], carried: Sequence[Field]) -> pd.DataFrame:
-    # Else integers with nulls would come back as rounded floats.
+    # Otherwise integers with nulls would become rounded floats.
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(types_mapper=nullable.get)
     return frame.astype({ROW: "int64", **{field.name: PANDAS[field.kind][field.nullable] for field in carried}})

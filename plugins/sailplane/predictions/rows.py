@@ -1,4 +1,4 @@
-"""Some rows of a dataset through a bundle: scores for those that the model takes, a reason for each of the others."""
+"""Runs rows of a dataset through a bundle: scores for the accepted rows, a reason for each of the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """`places` [n] in the frame of the rows that have `scores`, float32 [n, outputs]; of the others the reason."""
+    """`places` [n] are the positions in the frame of rows with `scores`, float32 [n, outputs]; `reasons` has the
+    others."""
 
     places: NDArray[np.integer[Any]]
     scores: NDArray[np.float32]
@@ -29,8 +30,8 @@ class Scored:
 
 
 def scored(bundle: Bundle, frame: pd.DataFrame) -> Scored:
-    """`frame` has the model's inputs, in the kinds of a dataset; inputs that the model does not read may be missing.
-    Its index counts from 0."""
+    """`frame` has the model's inputs with the dataset's kinds; inputs that the model does not read may be missing. Its
+    index counts from 0."""
     inputs = [field for field in bundle.manifest.inputs if field.name in frame]
     reasons = refusals(frame, inputs)
     reasons |= failures(bundle, frame, _others(frame, reasons))
@@ -44,7 +45,7 @@ def scored(bundle: Bundle, frame: pd.DataFrame) -> Scored:
 
 
 def refusals(frame: pd.DataFrame, inputs: Sequence[Field]) -> dict[int, str]:
-    """Why the model server would refuse a row, in its words."""
+    """The errors of the model server for rows that it would refuse."""
     reasons: dict[int, list[str]] = {}
     for field in inputs:
         column = frame[field.name]
@@ -58,7 +59,7 @@ def refusals(frame: pd.DataFrame, inputs: Sequence[Field]) -> dict[int, str]:
 
 
 def failures(bundle: Bundle, frame: pd.DataFrame, places: NDArray[np.integer[Any]]) -> dict[int, str]:
-    """The failed checks of the schema, in words, for the rows at these positions that fail any."""
+    """Descriptions of the failed schema checks, for the rows at these positions."""
     rows = frame.iloc[places]
     values = {field.name: _plain(rows, field) for field in bundle.manifest.inputs if field.checks}
     reasons: dict[int, list[str]] = {}
@@ -69,7 +70,7 @@ def failures(bundle: Bundle, frame: pd.DataFrame, places: NDArray[np.integer[Any
 
 
 def _plain(rows: pd.DataFrame, field: Field) -> list[Any]:
-    """The field's values as Python's own, None for a null."""
+    """The field's values as Python values, None for a null."""
     if field.name not in rows:
         return [None] * len(rows)
     column = rows[field.name]
@@ -95,7 +96,7 @@ def _fits(column: pd.Series[Any], kind: FieldKind) -> NDArray[np.bool_]:
 
 
 def _score(bundle: Bundle, rows: pd.DataFrame) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """Where features.py raises, ever smaller parts are tried, down to the rows that it raises for."""
+    """If features.py raises, the rows are halved until the failing rows are found."""
     scores = np.zeros((len(rows), len(bundle.manifest.outputs)), dtype="float32")
     reasons: dict[int, str] = {}
     parts = [(0, len(rows))] if len(rows) else []

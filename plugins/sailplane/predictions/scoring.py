@@ -1,4 +1,4 @@
-"""Scores a dataset, partition by partition. What is there already is not scored again."""
+"""Scores a dataset, partition by partition. Existing scores are kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sailplane.records import Dataset, Interval, Predictions
 from sailplane.registry.models import fetch_bundle
 from sailplane.storage import Storage
 
-# At a time, and in memory. Other numbers may change the last bits of a score.
+# Rows in memory at a time. Other numbers may change the last bits of a score.
 ROWS: Final = 32_768
 
 
@@ -37,15 +37,14 @@ def score(
     digest: str | None = None,
     keep: Sequence[str] = (),
 ) -> Predictions:
-    """The scores of the days of `interval`, by the bundle at that URI of the store.
+    """Scores the days of `interval` with the bundle at this URI of the store.
 
-    Each day is put when it is done; a call after one that broke off goes on with the others, and ends in the same
-    files. Rows that the model refuses go to files of their own, with the reason. `keep` names columns of the dataset
-    that go with the scores, besides its times.
+    Each day is stored when done. A call after an interrupted one continues with the rest and produces the same files.
+    Rows that the model refuses go to files of their own, with the reason. `keep` names columns of the dataset to store
+    with the scores, besides its times.
 
-    Raises SchemaError for a column that the model takes and the dataset lacks, and ModelError for a bundle that is
-    damaged, has another digest than that, or does not give its golden rows their scores: nothing is scored. DataError
-    if not one row has a score.
+    Raises SchemaError if the dataset lacks a model input. Raises ModelError before scoring if the bundle is damaged,
+    has another digest, or does not reproduce the scores of its golden rows. Raises DataError if no row gets a score.
     """
     with temporary_folder() as scratch:
         opened = fetch_bundle(storage, bundle, Path(scratch, "bundle"))
@@ -82,7 +81,7 @@ class _Scoring:
 
     def _score(self, partition: Partition) -> ScoredPartition:
         made = self._done.write(partition, self._tables(partition))
-        refused = f", {made.refused} rejected, the first for: {made.reason}" if made.refused else ""
+        refused = f", {made.refused} rejected, first reason: {made.reason}" if made.refused else ""
         _say(f"{made.day}: {made.rows} rows{refused}")
         return made
 
@@ -100,8 +99,8 @@ class _Scoring:
         raise DataError(
             "score",
             f"{self._dataset.name} {interval}",
-            got=f"not one of {rows} rows gets a score{f', the first for: {reason}' if reason else ''}",
-            expected=f"rows that {self._model} {self._version} takes",
+            got=f"none of {rows} rows gets a score{f', first reason: {reason}' if reason else ''}",
+            expected=f"rows that {self._model} {self._version} accepts",
             remedy=f"All are in {self._storage.uri(self._done.folder)}/rejected, each with its reason.",
         )
 

@@ -1,4 +1,4 @@
-"""Scores and reasons as tables, in the columns that the files have."""
+"""Scores and reasons as tables with the columns of the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sailplane.predictions.rows import Scored
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows of a partition, `first` the place of the first one there; and what the model gave for them."""
+    """Rows of a partition with the model's results; `first` is the position of the first row in the partition."""
 
     day: str
     first: int

@@ -88,7 +88,7 @@ def test_what_kill_9_left_is_whole_days_and_the_next_try_ends_in_the_files_of_on
     wait(job, (tmp_path / "waiting").exists)
     os.kill(handle["pid"], signal.SIGKILL)
     wait(job, lambda: job.state() != "running")
-    with pytest.raises(JobError, match=r"killed by SIGKILL.*a retry goes on from what it kept"):
+    with pytest.raises(JobError, match=r"killed by SIGKILL.*a retry resumes from what it kept"):
         job.result()
     left = files(place.storage)
     folders = Counter(path.split("/parcels/")[2].rpartition("/")[0] for path in left)
@@ -103,7 +103,7 @@ def test_what_kill_9_left_is_whole_days_and_the_next_try_ends_in_the_files_of_on
     log = job.read_log()[0]
     assert "2 of 4 days done" in log
     assert "2026-02-26:" not in log
-    assert "2026-02-27: 23 rows, 1 rejected, the first for: field 'weight': null" in log
+    assert "2026-02-27: 23 rows, 1 rejected, first reason: field 'weight': null" in log
     assert {path.name for path in job.folder.iterdir()} == {"job.json", "process.json", "log.txt", "result.json"}
 
     there = files(place.storage)
@@ -167,6 +167,6 @@ def test_a_column_that_is_missing_fails_the_task_before_anything_is_scored(place
     schema = parcels.DataFrameSchema({name: parcels.SCHEMA.columns[name] for name in ("time", "colour", "pieces")})
     dataset = ingested(place.storage, schema=schema)
     operator = BatchPredictOperator(task_id="score", model=run.to_dict(), dataset=dataset.to_dict())
-    with pytest.raises(SchemaError, match="no column 'weight'; expected what parcels takes: weight, colour, pieces"):
+    with pytest.raises(SchemaError, match="no column 'weight'; expected the inputs of parcels: weight, colour, pieces"):
         operator.execute(context(StateStore()))
     assert files(place.storage) == {}

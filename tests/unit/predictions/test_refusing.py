@@ -27,7 +27,7 @@ def test_a_column_that_the_model_takes_and_the_dataset_lacks_is_one_error_before
         dataset, schema=tuple(field for field in dataset.schema if field.name not in ("weight", "pieces"))
     )
     with pytest.raises(
-        SchemaError, match=r"score parcels \w+: no column 'weight', 'pieces'; expected what parcels takes"
+        SchemaError, match=r"score parcels \w+: no column 'weight', 'pieces'; expected the inputs of parcels"
     ):
         scored(storage, run, lacking)
     assert files(storage) == {}
@@ -88,9 +88,7 @@ def test_of_a_day_without_one_good_row_the_other_days_have_scores(storage: Stora
 
 def test_it_is_an_error_if_all_rows_are_refused(storage: Storage, run: Run) -> None:
     dataset = ingested(storage, spoil=lambda frame: frame.assign(weight=np.nan))
-    with pytest.raises(
-        DataError, match=r"not one of 96 rows gets a score, the first for: field 'weight': null.*/rejected"
-    ):
+    with pytest.raises(DataError, match=r"none of 96 rows gets a score, first reason: field 'weight': null.*/rejected"):
         scored(storage, run, dataset)
     there = files(storage)
     assert len([path for path in there if "/rejected/" in path]) == 4
@@ -121,7 +119,7 @@ FEATURES_BY_ENVIRONMENT = parcels.FEATURES.replace(
 
 
 def test_a_column_to_keep_that_is_not_there_is_named(storage: Storage, run: Run, dataset: Dataset) -> None:
-    with pytest.raises(ConfigurationError, match="keep columns of parcels: no 'parcle'; expected of time, parcel"):
+    with pytest.raises(ConfigurationError, match="keep columns of parcels: no 'parcle'; expected time, parcel"):
         scored(storage, run, dataset, keep=("parcle",))
 
 
@@ -140,7 +138,7 @@ def test_predictions_that_are_gone_or_damaged_are_named(storage: Storage, run: R
     with pytest.raises(DataError, match="it is gone"):
         list(scan(storage, made, 10))
     storage.put(storage.path(made.uri), b'{"carried": []}')
-    with pytest.raises(DataError, match=r"it is damaged: no key 'partitions'.*run again the task that scored"):
+    with pytest.raises(DataError, match=r"it is damaged: no key 'partitions'.*rerun the scoring task"):
         load(storage, made)
     storage.delete(storage.path(made.uri))
     with pytest.raises(DataError, match="they are gone"):
