@@ -163,8 +163,7 @@ def test_a_sweep_that_is_not_there_is_one_clear_error(platform: Platform) -> Non
     ended = platform.sailplane("sweep", "share", "tiny/none")
     assert ended.returncode == 1
     assert ended.stderr == (
-        "sailplane: find sweep tiny/none: the ledger has none of that name, DAG or model. "
-        "`sailplane sweep list` shows all.\n"
+        "sailplane: find sweep tiny/none: no sweep has this name, DAG or model. `sailplane sweep list` shows all.\n"
     )
 
 

@@ -1,1 +1,1 @@
-"""Hyperparameter search from a W&B sweep file: space, suggest, and the trial queue on the ledger."""
+"""Hyperparameter search from a W&B sweep file: space, suggestions, and the trial queue on the ledger."""

@@ -9,17 +9,17 @@ from sklearn import config_context
 from sklearn.tree import DecisionTreeRegressor
 
 TREES: Final = 24
-# The level of the test over all dimensions is exact where it times (PERMUTATIONS + 1) is whole.
+# The overall test level is exact if it times (PERMUTATIONS + 1) is an integer.
 PERMUTATIONS: Final = 39
 LEVEL: Final = 0.05
-# Keep the time bounded for large sweeps.
+# Limits the time for large sweeps.
 MOST_LEAVES: Final = 50
 MOST_ROWS: Final = 300
 
 
 def tested(places: Any, scores: Any) -> tuple[Any, float]:
     """The share of the variance of `scores` [n] that each dimension of `places` [n, dimensions], in the unit cube,
-    explains alone, by tree: [TREES, dimensions]; and what the largest share of all dimensions reaches by chance.
+    explains alone, by tree: [TREES, dimensions]; and the largest share over all dimensions that chance reaches.
 
     Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, 2014. The test takes
     the maximum over all dimensions: Westfall and Young, Resampling-Based Multiple Testing, 1993.
@@ -34,7 +34,7 @@ def tested(places: Any, scores: Any) -> tuple[Any, float]:
 
 
 def _shares(places: Any, scores: Any, draw: np.random.RandomState) -> Any:
-    """Each tree is grown on a resample of the rows."""
+    """The shares of each tree, which is grown on a resample of the rows."""
     rows = min(len(scores), MOST_ROWS)
     leaf = max(1, rows // MOST_LEAVES)
     found = np.empty((TREES, places.shape[1]))
@@ -61,8 +61,8 @@ def _explained(tree: Any, dimensions: int) -> Any:
 
 
 def _alone(low: Any, high: Any, weighted: Any, mean: float) -> float:
-    """The variance of the tree's mean along one dimension, over all others; `weighted` are the leaves' values times
-    their size in those."""
+    """The variance of the tree's mean along one dimension, over all others; `weighted` are the leaf values times the
+    leaf sizes in the others."""
     edges = np.append(np.unique(low), 1.0)
     middles = (edges[1:] + edges[:-1]) / 2
     inside = (low[:, None] < middles) & (middles < high[:, None])

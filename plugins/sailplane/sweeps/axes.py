@@ -1,4 +1,4 @@
-"""Where values lie on an axis of a picture, and which places get a label."""
+"""Positions of values on a chart's axis, and the positions that get a label."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from sailplane.sweeps.parameters import Parameter
 
-# More run into each other.
+# More labels would overlap.
 MOST_LABELS: Final = 20
 MOST_LETTERS: Final = 18
 
 
 @dataclass(frozen=True)
 class Axis:
-    """`places` in [0, 1], one for each value; `ticks` are places with their labels."""
+    """`places` are positions in [0, 1], one for each value; `ticks` are positions with their labels."""
 
     name: str
     places: tuple[float, ...]
@@ -25,7 +25,7 @@ class Axis:
 
 
 def parameter_axis(parameter: Parameter, values: Sequence[Any]) -> Axis:
-    """Choices in the file's order; numbers from the least to the largest of them."""
+    """Choices in the file's order; numbers from the smallest to the largest."""
     if not parameter.values:
         return number_axis(parameter.name, values, log="log" in parameter.distribution)
     every = math.ceil(len(parameter.values) / MOST_LABELS)
@@ -36,7 +36,7 @@ def parameter_axis(parameter: Parameter, values: Sequence[Any]) -> Axis:
 
 
 def number_axis(name: str, values: Sequence[float], *, log: bool) -> Axis:
-    """Linear in spite of `log` where a value, by rounding, has no logarithm."""
+    """Linear despite `log` if rounding gave a value without a logarithm."""
     log = log and min(values) > 0
     low, high = _on(min(values), log), _on(max(values), log)
 
@@ -48,43 +48,43 @@ def number_axis(name: str, values: Sequence[float], *, log: bool) -> Axis:
 
 
 def marks(low: float, high: float, *, log: bool) -> list[float]:
-    """Round numbers from `low` to `high`, at most ten; `low` itself where both are equal."""
+    """Round numbers from `low` to `high`, at most ten; `low` itself if both are equal."""
     if low >= high:
         return [low]
     found = _decades(low, high) if log else []
     if len(found) > 1:
         return found
     size = step(low, high)
-    # What a division leaves over must not cost the last one.
+    # A rounding error must not drop the last mark.
     return [n * size for n in range(math.ceil(low / size - 1e-9), math.floor(high / size + 1e-9) + 1)]
 
 
 def step(low: float, high: float, count: int = 8) -> float:
-    """1, 2 or 5 times a power of ten: of it, about `count` make up the range, which is not empty."""
+    """1, 2 or 5 times a power of ten; about `count` steps cover the range, which is not empty."""
     least = (high - low) / count
     power = 10.0 ** math.floor(math.log10(least))
     return next((factor * power for factor in (1, 2, 5) if factor * power >= least), 10 * power)
 
 
 def is_wide(values: Sequence[float]) -> bool:
-    """Whether a linear axis would press most of them together: over three powers of ten, and all above 0."""
+    """Whether a linear axis would squeeze most values together: all above 0, over three powers of ten."""
     return bool(values) and min(values) > 0 and max(values) / min(values) > 1000
 
 
 def text(value: object) -> str:
-    """One line; what is no text as JSON."""
+    """The value on one line; other types than text as JSON."""
     if isinstance(value, float):
         return f"{value:.4g}"
     return " ".join(value.split()) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def cut(words: str, most: int = MOST_LETTERS) -> str:
-    """Of what is too long the two ends: choices often differ only in the last letters."""
+    """The two ends of a long text, because choices often differ only in the last letters."""
     return words if len(words) <= most else f"{words[: most // 2]}…{words[len(words) - (most - 1) // 2 :]}"
 
 
 def _labels(choices: Sequence[Any]) -> list[str]:
-    """Texts in quotes only where one could be taken for another choice: "true" beside true."""
+    """Choices as labels, in quotes only if a text equals another choice: "true" next to true."""
     plain = [text(choice) for choice in choices]
     unique = len(set(plain)) == len(plain)
     return [cut(label) for label in (plain if unique else map(json.dumps, choices))]
@@ -95,7 +95,7 @@ def _on(value: float, log: bool) -> float:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times the powers of ten, where those are too many only the powers, or each second or third of them."""
+    """1, 2 and 5 times the powers of ten; if these are too many, only every first, second or third power."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = math.ceil(len(powers) / 10)
     fine = [float(f"{factor}e{power}") for power in powers for factor in (1, 2, 5)]

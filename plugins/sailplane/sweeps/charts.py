@@ -1,4 +1,4 @@
-"""A sweep's pictures as Plotly's own JSON (https://plotly.com/javascript/reference): values in, figures out."""
+"""A sweep's charts as Plotly JSON (https://plotly.com/javascript/reference): values in, figures out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sailplane.sweeps.space import SweepConfig
 
 Figure = dict[str, Any]
 
-# Colours that can also be told apart by those who do not see all (Okabe and Ito, 2008).
+# Colours that people with colour blindness can tell apart (Okabe and Ito, 2008).
 BLUE, ORANGE, RED, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#9AA5B1"
 INK, RULE = "#243B53", "#D9E2EC"
-# From the worst score to the best.
+# From the worst to the best score.
 _SHADES: Final = (
     "#D3E4C5",
     "#C3DEC3",
@@ -31,12 +31,12 @@ _SHADES: Final = (
     "#1B2468",
 )
 _MANY_POINTS: Final = 2000
-# In CSS's px: less, and the labels of two axes meet.
+# In CSS px; with less, the labels of two axes overlap.
 AXIS_WIDTH: Final = 160
 
 
 def history(config: SweepConfig, trials: Sequence[Trial], failures: Mapping[int, str]) -> Figure:
-    """The score of each finished trial by its number, the best so far, and marks where trials failed. `trials` by
+    """The score of each finished trial by number, the best so far, and marks for failed trials. `trials` are sorted by
     number."""
     finished = [trial for trial in trials if trial.state == "finished"]
     early = stopped_early(config, trials)
@@ -52,14 +52,14 @@ def history(config: SweepConfig, trials: Sequence[Trial], failures: Mapping[int,
         "layout": laid_out(
             xaxis=_counted("trial", -0.5, trials[-1].number + 0.5),
             yaxis=_valued(config.metric, [_score(trial) for trial in finished]),
-            # Failed trials have no score: their marks stand at the foot, whatever the scores are.
+            # Failed trials have no score: their marks are at the bottom, below all scores.
             yaxis2={"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
         ),
     }
 
 
 def curves(config: SweepConfig, trials: Sequence[Trial], best: Trial | None) -> Figure:
-    """The values that trials reported, by their count; those of the best trial on top."""
+    """The values reported by trials, by their count; the best trial is on top."""
     early = stopped_early(config, trials)
     kinds: dict[str, tuple[str, list[Trial]]] = {
         "finished": (BLUE, []),
@@ -83,10 +83,10 @@ def curves(config: SweepConfig, trials: Sequence[Trial], best: Trial | None) -> 
 
 
 def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
-    """A line a trial through its values of the free parameters to its score; `leaders` the best one first.
+    """A line a trial through its values of the free parameters to its score; `leaders` are sorted, best first.
 
-    Drawn of plain lines: Plotly's own `parcoords` does not say which trial a line is, needs WebGL, and takes an axis
-    with labels of its own, as a logarithmic one needs, for one of choices.
+    Drawn with plain lines: Plotly's own `parcoords` does not say which trial a line is, needs WebGL, and allows custom
+    tick labels, which a logarithmic axis needs, only for choices.
     """
     free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
     scores = [_score(trial) for trial in leaders]
@@ -107,8 +107,8 @@ def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
 
 
 def bars(importances: Mapping[str, Importance]) -> Figure:
-    """The importance of each parameter with its range, the largest on top; a line at what chance reaches. At least
-    one."""
+    """The importance of each parameter with its range, the largest on top, and a line at the level of chance.
+    `importances` must not be empty."""
     found = list(importances.values())
     names = [escape(cut(name, 40)) for name in importances]
     ranges = {"type": "data", "symmetric": False, "color": INK, "thickness": 1}
@@ -136,8 +136,8 @@ def told_importance(found: Importance) -> str:
 
 
 def stopped_early(config: SweepConfig, trials: Sequence[Trial]) -> frozenset[int]:
-    """The numbers of the finished trials that the sweep's rule ended, as far as their reports tell: they came to its
-    first band, and not as far as others. A sweep without a rule has none."""
+    """The numbers of the finished trials that early stopping ended, judged by their reports: they reached the first
+    band, but reported less than others. Empty without early stopping."""
     if config.stopping is None:
         return frozenset()
     longest = max((len(trial.values) for trial in trials), default=0)
@@ -152,7 +152,7 @@ def _scores(config: SweepConfig, name: str, found: Sequence[Trial], marker: Mapp
 
 
 def _best_so_far(config: SweepConfig, finished: Sequence[Trial], last: int) -> dict[str, Any]:
-    """To the last trial, so that it is seen how long nothing better came."""
+    """Extends to the last trial, to show how long the best score has not improved."""
     bests = list(accumulate(map(_score, finished), max if config.maximize else min))
     numbers = [trial.number for trial in finished]
     line = {"shape": "hv", "color": GREEN, "width": 2}
@@ -167,7 +167,7 @@ def _failed(numbers: Sequence[int], failures: Mapping[int, str]) -> dict[str, An
 
 
 def _curves(kind: str, colour: str, found: Sequence[Trial]) -> dict[str, Any]:
-    """All in one trace, with gaps between: a trace for each of a thousand trials would take a browser's minutes."""
+    """One trace with gaps: a trace for each of a thousand trials would take a browser minutes."""
     x, y, told = list[int | None](), list[float | None](), list[str | None]()
     for trial in (trial for trial in found if trial.values):
         x += [*range(1, len(trial.values) + 1), None]
@@ -179,7 +179,7 @@ def _curves(kind: str, colour: str, found: Sequence[Trial]) -> dict[str, Any]:
 
 
 def _lines(config: SweepConfig, axes: Sequence[Axis], told: Sequence[str]) -> list[dict[str, Any]]:
-    """A trace a shade, the best one's over all."""
+    """A trace a shade, with the best trial's on top."""
     shades: dict[int, list[int]] = {shade: [] for shade in range(len(_SHADES))}
     for n, place in enumerate(axes[-1].places[1:], 1):
         good = place if config.maximize else 1 - place
@@ -200,7 +200,7 @@ def _line(axes: Sequence[Axis], found: Iterable[int], told: Sequence[str], colou
 
 
 def _ends(config: SweepConfig, scores: Axis, x: int, told: Sequence[str]) -> dict[str, Any]:
-    """Points on the metric's axis, which bring the scale of the colours with them."""
+    """Points on the metric's axis, which also provide the colour scale."""
     last = len(_SHADES) - 1
     scale = [[n / last, shade] for n, shade in enumerate(_SHADES if config.maximize else _SHADES[::-1])]
     bar = {"thickness": 12, "outlinewidth": 0, "title": {"text": escape(cut(scores.name)), "side": "right"}}
@@ -215,7 +215,7 @@ def _rule(x: int) -> dict[str, Any]:
 
 
 def _words(x: int, axis: Axis) -> list[dict[str, Any]]:
-    """An axis's name, whole where the pointer rests on it, and its labels."""
+    """An axis's labels and its name, which is shown in full under the pointer."""
     name: dict[str, Any] = {
         "x": x,
         "y": 1,
@@ -238,7 +238,7 @@ def _told(config: SweepConfig, trial: Trial) -> str:
 
 
 def _score(trial: Trial) -> float:
-    """Of a finished one, which has it."""
+    """The score of a finished trial, which always has one."""
     return trial.score or 0.0
 
 
@@ -247,7 +247,7 @@ def _marker(colour: str, symbol: str) -> dict[str, Any]:
 
 
 def _counted(title: str, low: float, high: float) -> dict[str, Any]:
-    """An axis of whole numbers."""
+    """An axis of integers."""
     axis = {"title": {"text": title}, "range": [low, high], "tick0": 0, "dtick": max(1.0, step(low, high, 12))}
     return axis | {"showgrid": False, "linecolor": INK, "zeroline": False, "ticks": "outside"}
 
@@ -258,7 +258,7 @@ def _valued(title: str, values: Sequence[float]) -> dict[str, Any]:
 
 
 def laid_out(**more: Any) -> dict[str, Any]:
-    """A layout in the look that all pictures have."""
+    """A layout in the common style of all charts."""
     font = {"family": "system-ui, sans-serif", "size": 13, "color": INK}
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
     look = {"font": font, "paper_bgcolor": "white", "plot_bgcolor": "white", "hovermode": "closest", "height": 420}

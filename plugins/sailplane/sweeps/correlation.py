@@ -1,4 +1,4 @@
-"""Rank correlation, and how far it can be trusted."""
+"""Rank correlation and its confidence bound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST: Final = 0.9999
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's coefficient; equal values share their mean rank. 0 where one side does not vary."""
+    """Spearman's coefficient; equal values share their mean rank. 0 if one side is constant."""
     try:
         return correlation(_ranks(first), _ranks(second))
     except StatisticsError:

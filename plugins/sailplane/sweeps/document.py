@@ -1,4 +1,4 @@
-"""A YAML mapping that knows the line of each of its keys, so that errors can name it."""
+"""A YAML mapping with the line of each key, so that errors can name it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 class Section:
-    """One mapping of a file. Methods raise SweepFileError, with `<file>:<line>`, for an unexpected value."""
+    """One mapping of a file. Methods raise SweepFileError with `<file>:<line>` for an unexpected value."""
 
     def __init__(self, node: yaml.Node, file: str, name: str) -> None:
         self.file = file
         self.name = name
         self.line = node.start_mark.line + 1
         if not isinstance(node, yaml.MappingNode):
-            raise SweepFileError(f"{file}:{self.line}", got=f"{name} is no mapping", expected="keys with values")
+            raise SweepFileError(f"{file}:{self.line}", got=f"{name} is not a mapping", expected="keys with values")
         self._values: dict[str, yaml.Node] = {}
         self._lines: dict[str, int] = {}
         for key, value in node.value:
@@ -72,7 +72,7 @@ class Section:
         return tuple(self._values)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The plain value (lists and mappings included)."""
+        """The plain value, including lists and mappings."""
         if key not in self._values:
             return default
         loader = yaml.SafeLoader("")
@@ -98,12 +98,12 @@ class Section:
         return self._lines[key]
 
     def json(self, key: str) -> Any:
-        """The plain value, if it can be written as JSON, as the trial's configuration is."""
+        """The plain value. Raises SweepFileError if JSON, the form of a trial's configuration, cannot hold it."""
         value = self.get(key)
         try:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
-            got, expected = f"{key} is {value!r}", "texts, finite numbers, booleans, null, lists and mappings"
+            got, expected = f"{key} is {value!r}", "strings, finite numbers, booleans, null, lists and mappings"
             raise self.wrong(key, got, expected=expected, remedy="Write dates in quotes.") from error
         return value
 
@@ -129,7 +129,7 @@ class Section:
         return str(value)
 
     def whole(self, key: str, *, at_least: int) -> int:
-        """A whole number; also a float without a fraction, as in JSON Schema."""
+        """An integer, or a float without a fraction, as in JSON Schema."""
         value = self.get(key)
         is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if isinstance(value, bool) or not is_whole or value < at_least:

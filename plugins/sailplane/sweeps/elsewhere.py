@@ -1,5 +1,4 @@
-"""Settings of a W&B sweep file that the DAG or the platform decides. They are accepted, checked as W&B checks them, and
-noted in the log."""
+"""W&B sweep settings that the DAG or the platform controls. They are accepted, checked like W&B does, and logged."""
 
 from __future__ import annotations
 
@@ -10,8 +9,8 @@ from typing import Any, Final
 from sailplane.sweeps.document import Section
 
 _TRAIN: Final = "the DAG names the train function"
-_ENGINE: Final = "this platform gives the trials itself"
-# By key: the type of its value, and what decides instead.
+_ENGINE: Final = "this platform assigns the trials itself"
+# By key: the type of its value, and what controls it instead.
 DECIDED: Final[dict[str, tuple[type, str]]] = {
     "program": (str, _TRAIN),
     "command": (list, _TRAIN),
@@ -21,12 +20,12 @@ DECIDED: Final[dict[str, tuple[type, str]]] = {
     "entity": (str, "WANDB_ENTITY names it"),
     "controller": (dict, _ENGINE),
     "scheduler": (dict, _ENGINE),
-    "apiVersion": (str, "it says nothing that matters here"),
-    "kind": (str, "it says nothing that matters here"),
+    "apiVersion": (str, "it has no meaning here"),
+    "kind": (str, "it has no meaning here"),
 }
-# The platform measures it for every model. The default if the file names no metric.
+# The default if the file names no metric. The platform measures it for every model.
 METRIC: Final = {"name": "validation_auc", "goal": "maximize"}
-_KINDS: Final[dict[type, str]] = {str: "a text", list: "a list", dict: "keys with values"}
+_KINDS: Final[dict[type, str]] = {str: "a string", list: "a list", dict: "keys with values"}
 
 
 def check(document: Section) -> None:
@@ -37,7 +36,7 @@ def check(document: Section) -> None:
 
 
 def notes(path: Path) -> tuple[str, ...]:
-    """A sentence for each setting of a valid file that does not count as it would at W&B."""
+    """A message for each setting of a valid file that works differently than at W&B."""
     return tuple(_notes(Section.read(path)))
 
 
@@ -46,15 +45,15 @@ def _notes(document: Section) -> Iterator[str]:
         if key in document:
             yield f"{document.file}:{document.line_of(key)}: {key!r} is not used: {who}."
     if document.get("method") == "custom":
-        yield f"{document.file}:{document.line_of('method')}: method 'custom' is searched by `bayes` here."
+        yield f"{document.file}:{document.line_of('method')}: method 'custom' runs as `bayes` here."
     if "metrics" in document:
         name = document.sections("metrics")[0].get("name")
         yield f"{document.file}:{document.line_of('metrics')}: only the first metric counts, {name!r}."
     elif "metric" not in document:
-        yield f"{document.file}: no metric is named: the best trial is the one with the highest {METRIC['name']}."
+        yield f"{document.file}: it names no metric: the best trial has the highest {METRIC['name']}."
     for place, value in _choices(document.get("parameters", {})):
         if _is_scientific(value):
-            yield f"{document.file}: {place} has the text {value!r}; YAML reads a number if it is written 1.0e-5."
+            yield f"{document.file}: {place} has the text {value!r}; to make it a number, write it like 1.0e-5."
 
 
 def _choices(parameters: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
@@ -66,7 +65,8 @@ def _choices(parameters: dict[str, Any], place: str = "") -> Iterator[tuple[str,
 
 
 def _is_scientific(value: object) -> bool:
-    """Whether it looks like a number such as 1e-5, which YAML 1.1 reads as text without a point and a sign."""
+    """Whether it looks like a number such as 1e-5, which YAML 1.1 reads as text because the point or the sign is
+    missing."""
     if not isinstance(value, str) or "e" not in value.lower():
         return False
     try:

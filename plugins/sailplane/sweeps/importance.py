@@ -1,4 +1,4 @@
-"""Which parameters a sweep's scores depend on, and which of them chance alone would explain as well."""
+"""The importance of parameters for a sweep's scores, compared with chance."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from sailplane.records import Record, Trial
 from sailplane.sweeps.space import SweepConfig
 
-# With fewer, noise alone gives some parameter half of the variance.
+# With fewer trials, noise alone gives some parameter half of the variance.
 FEWEST: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importance(Record):
-    """Shares of the variance, 0 to 1. `low` to `high` holds 90% of the trees, each grown on a resample of the trials.
+    """Shares of the variance, 0 to 1. `low` to `high` covers 90% of the trees, each grown on a resample of the trials.
     In 95% of permutations of the scores no parameter explains more than `chance`."""
 
     share: float
@@ -30,8 +30,8 @@ class Importance(Record):
 
 
 def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, Importance]:
-    """The share of the scores' variance that each parameter explains alone, the largest first; empty where
-    `no_importance` has a reason. On pure noise at most 5% of sweeps have a parameter that is not noise."""
+    """The share of the scores' variance that each parameter explains alone, largest first; empty if `no_importance`
+    gives a reason. On pure noise at most 5% of sweeps have a parameter above the noise."""
     if no_importance(config, trials):
         return {}
     # NumPy and scikit-learn take a second to import.
@@ -57,5 +57,5 @@ def no_importance(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
         return "all parameters are constant"
     scores = [trial.score for trial in trials if trial.state == "finished"]
     if len(scores) < FEWEST:
-        return f"too few trials to say: {len(scores)} finished; at least {FEWEST} are needed"
+        return f"too few trials: {len(scores)} finished; at least {FEWEST} are needed"
     return "all scores are equal" if len(set(scores)) == 1 else None

@@ -1,4 +1,4 @@
-"""Trials as Optuna sees them: on quantiles, so that each distribution of the file is the prior."""
+"""Trials as Optuna sees them: as quantiles, so that each distribution of the file is the prior."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Values = dict[tuple[str, ...], Any]
 
 
 class Study:
-    """Past trials, in the order of their numbers."""
+    """Past trials, sorted by number."""
 
     def __init__(self, config: SweepConfig, trials: Sequence[Trial], sampler: optuna.samplers.BaseSampler) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -31,7 +31,7 @@ class Study:
         self.optuna.add_trials([self._past(trial, score) for trial, score in scored])
 
     def ask(self) -> Values:
-        """By the path of each parameter."""
+        """The next values by parameter path."""
         asked = self.optuna.ask(self._space).params
         free = {p.path: _value(p, asked[p.name]) for p in self._free}
         return {p.path: p.values[0] for p in self._fixed} | free
@@ -46,14 +46,14 @@ class Study:
 
 
 def free_parameters(config: SweepConfig) -> int:
-    """How many there are to search."""
+    """The number of parameters to search."""
     return sum(p.distribution != "constant" for p in config.parameters)
 
 
 def scores(config: SweepConfig, past: Sequence[Trial]) -> list[float | None]:
-    """What each trial counts as; None for a running one that is a pending point, and for one that tells nothing.
+    """The score of each trial for the search; None for a pending running trial, and for a trial without information.
 
-    As W&B's `impute` and `impute_while_running` say of trials that have no score of their own.
+    W&B's `impute` and `impute_while_running` give scores to trials without their own.
     """
     known = [trial.score for trial in past if trial.state == "finished" and trial.score is not None]
     low, high = (min(known), max(known)) if known else (None, None)

@@ -1,7 +1,7 @@
 """One parameter of a sweep: its W&B distribution, and its quantile function.
 
-Every distribution is a function of one number in [0, 1): random search draws that number, bayes searches it, so each
-keeps W&B's exact meaning. Source: W&B's sweep configuration reference, and its engine `sweeps` (MIT).
+Every distribution is a function of one number in [0, 1): random search draws it and bayes searches it, so each keeps
+W&B's exact meaning. Source: W&B's sweep configuration reference, and its engine `sweeps` (MIT).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from sailplane.records import Record
 
-# What is nearest to a quantile of 0 or 1, where a distribution has no end.
+# The closest value to a quantile of 0 or 1 if a distribution is unbounded.
 EDGE: Final = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter(Record):
-    """`path` leads to its place in the config; `values` are choices, the numbers those of the distribution."""
+    """`path` is its location in the config; `values` are choices; the numbers belong to the distribution."""
 
     path: tuple[str, ...]
     distribution: str
@@ -57,7 +57,7 @@ class Parameter(Record):
         return self._quantised(value) if self.distribution.startswith("q_") else value
 
     def quantile(self, value: Any) -> float:
-        """The inverse of `at`; for a step of it, the middle of the step."""
+        """The inverse of `at`; for a step, the middle of the step."""
         if self.values:
             edges = [0.0, *self._edges()]
             index = self.index(value)
@@ -67,16 +67,16 @@ class Parameter(Record):
         return min(max(self._fraction(float(value)), 0.0), 1.0)
 
     def index(self, value: Any) -> int:
-        """The place of a choice among the values; by JSON, because 1, 1.0 and true are equal in Python."""
+        """The index of a choice in the values; compared as JSON, because 1, 1.0 and true are equal in Python."""
         return [json.dumps(choice) for choice in self.values].index(json.dumps(value))
 
     def grid(self) -> tuple[Any, ...] | None:
-        """All values, or None where there is no end of them."""
+        """All values, or None if they are infinitely many."""
         if self.distribution in ("constant", "categorical"):
             return self.values
         if self.distribution == "int_uniform":
             return tuple(range(int(self.min), int(self.max) + 1))
-        if self.distribution == "q_uniform":  # like W&B's numpy.arange: max is not one of them
+        if self.distribution == "q_uniform":  # like W&B's numpy.arange, without max
             return tuple(self.min + n * self.q for n in range(math.ceil((self.max - self.min) / self.q)))
         return None
 
@@ -90,7 +90,7 @@ class Parameter(Record):
 
     @property
     def _bounds(self) -> tuple[float, float]:
-        """In the space in which the distribution is uniform."""
+        """The bounds on the scale on which the distribution is uniform."""
         if self.distribution.endswith("_values"):
             return math.log(self.min), math.log(self.max)
         if self.distribution == "inv_log_uniform":
@@ -101,7 +101,7 @@ class Parameter(Record):
         if self._unbounded:
             value = NormalDist(self.mu, self.sigma).inv_cdf(quantile)
         elif self._is_beta:
-            # Scipy is imported where it is needed: the UI's server reads sweeps too, and would carry it for nothing.
+            # Imported here, because the UI's server reads sweeps without needing scipy.
             from scipy.special import betaincinv
 
             value = float(betaincinv(self.a, self.b, quantile))
@@ -111,7 +111,7 @@ class Parameter(Record):
         return math.exp(value) if "log" in self.distribution else value
 
     def _fraction(self, value: float) -> float:
-        # Rounding may have given a 0 that has no logarithm.
+        # Rounding may give 0, which has no logarithm.
         value = math.log(max(value, 5e-324)) if "log" in self.distribution else value
         if self._unbounded:
             return NormalDist(self.mu, self.sigma).cdf(value)

@@ -25,9 +25,9 @@ def page(
     importances: Mapping[str, Importance],
     failures: Mapping[int, str],
 ) -> str:
-    """`state`: how many trials finished, in words. The first row of `leaderboard` has its titles. `trials` by number,
-    `failures` has the reasons by the trial's number."""
-    from plotly.offline import get_plotlyjs  # takes a moment, which only this command should
+    """`state` describes how many trials finished. The first row of `leaderboard` is its header. `trials` are sorted by
+    number, `failures` has the reasons by trial number."""
+    from plotly.offline import get_plotlyjs  # slow to import, and only this command needs it
 
     known = tuple(trials)
     made = _figures(config, known, importances, failures)

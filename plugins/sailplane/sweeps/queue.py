@@ -1,5 +1,5 @@
-"""The trial queue on the ledger. An ask is one transaction; a trial is held by a lease that its worker renews; a
-lease that ended gives the trial, with the same configuration, to whoever asks next."""
+"""The trial queue on the ledger. Each ask is one transaction. A worker holds a trial by a lease that it renews; after
+an expired lease the next worker gets the trial with the same configuration."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sailplane.sweeps.stopping import stop_early
 from sailplane.sweeps.suggest import suggest
 
 LEASE_SECONDS: Final = 30.0
-# A trial that killed this many workers is given to no other one.
+# A trial that killed this many workers is not assigned again.
 MOST_ATTEMPTS = 3
-# How often what was suggested outside the transaction may be out of date before it is made inside.
+# How often a suggestion made outside the transaction may be outdated before it is made inside.
 GUESSES: Final = 2
 
 
@@ -31,9 +31,9 @@ GUESSES: Final = 2
 def create_sweep(
     ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0, job: Mapping[str, Any] | None = None
 ) -> None:
-    """Idempotent; the trials of a sweep that exists stay. The file's seed goes before `seed`; `job` is a
-    SweepWorkerSpec, for workers elsewhere. Raises ConfigurationError for a sweep without an end, and for one that
-    exists with another configuration."""
+    """Creates the sweep. Idempotent: trials of an existing sweep stay. The file's seed takes precedence over `seed`;
+    `job` is a SweepWorkerSpec for workers elsewhere. Raises ConfigurationError for an endless sweep, and for an
+    existing sweep with another configuration."""
     if config.size is None and config.max_time is None:
         remedy = "Add run_cap to the file, or max_time under `sailplane`."
         raise ConfigurationError("create sweep", sweep, got=f"method {config.method} without run_cap", remedy=remedy)
@@ -43,7 +43,7 @@ def create_sweep(
         if found is None:
             connection.execute(sa.insert(sweeps).values(id=sweep, created=time.time(), **row))
         elif (SweepConfig.from_dict(found.config).content(), found.seed) != (config.content(), row["seed"]):
-            remedy = f"Trigger a new run, or begin this one anew with `sailplane sweep restart {sweep}`."
+            remedy = f"Trigger a new run, or restart this sweep with `sailplane sweep restart {sweep}`."
             raise ConfigurationError("create sweep", sweep, got="it exists with another configuration", remedy=remedy)
         if job is not None:
             connection.execute(sa.delete(sweep_jobs).where(sweep_jobs.c.sweep == sweep))
@@ -52,14 +52,14 @@ def create_sweep(
 
 @persistent
 def restart(ledger: Ledger, sweep: str) -> int:
-    """Forget all trials of the sweep, and its configuration: who creates it again begins anew. How many there were.
-    Raises ConfigurationError if there is no such sweep, or a worker holds one of its trials."""
+    """Deletes all trials of the sweep and its configuration, so that it can be created again. Returns the number of
+    trials. Raises ConfigurationError for an unknown sweep, or if a worker holds one of its trials."""
     read(ledger, sweep)
     running = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until > time.time())
     with ledger.begin() as connection:
         if connection.execute(sa.select(table.c.number).where(running)).first() is not None:
-            remedy = f"End it first: `sailplane sweep stop {sweep}`."
-            raise ConfigurationError("restart sweep", sweep, got="a worker is at one of its trials", remedy=remedy)
+            remedy = f"Stop it first: `sailplane sweep stop {sweep}`."
+            raise ConfigurationError("restart sweep", sweep, got="a worker holds one of its trials", remedy=remedy)
         count = connection.execute(sa.select(sa.func.count()).where(table.c.sweep == sweep)).scalar_one()
         for forgotten in (reports, stops, shares, sweep_jobs, wandb_sweeps, table):
             connection.execute(sa.delete(forgotten).where(forgotten.c.sweep == sweep))
@@ -69,10 +69,10 @@ def restart(ledger: Ledger, sweep: str) -> int:
 
 @persistent
 def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float = LEASE_SECONDS) -> Trial | None:
-    """The next trial, held by `worker`, which must be unique to its process; None when none is left to give."""
+    """The next trial, held by `worker`, which must be unique to its process; None if no trial is available."""
     known = read(ledger, sweep)
     if known.config.method == "bayes":
-        import optuna  # noqa: F401  imported here, because the first import takes longer than others should wait
+        import optuna  # noqa: F401  imported before the transaction, so that others do not wait for it
     guess: _Guess | None = None
     for left in range(GUESSES, -1, -1):
         lease = {"worker": worker, "lease_until": time.time() + lease_seconds}
@@ -83,27 +83,27 @@ def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float = LEASE_SE
             given = _again(connection, sweep, lease) or _new(connection, sweep, known, lease, guess, last=not left)
         if not isinstance(given, _Guess):
             return given
-        # A Gaussian process takes a second: others need not wait for it.
+        # A Gaussian process takes a second; others need not wait for it.
         guess = given.made(known)
-    raise AssertionError("the last one is made inside")
+    raise AssertionError("the last suggestion is made inside")
 
 
 @persistent
 def heartbeat(ledger: Ledger, trial: Trial, worker: str, lease_seconds: float = LEASE_SECONDS) -> bool:
-    """Renew the lease. False: the trial is another worker's by now."""
+    """Renews the lease. False if another worker has the trial now."""
     return _change(ledger, trial, worker, lease_until=time.time() + lease_seconds)
 
 
 @persistent
 def release(ledger: Ledger, trial: Trial, worker: str) -> bool:
-    """Give the trial back now, for the next one who asks: this worker was told to stop."""
+    """Returns the trial for the next worker at once, because this worker was stopped."""
     return _change(ledger, trial, worker, lease_until=0.0)
 
 
 @persistent
 def report(ledger: Ledger, trial: Trial, worker: str, step: int, value: float) -> bool:
-    """What a running trial reached of the sweep's metric at a step, in place of what it said of that step, or of later
-    ones, in an earlier attempt. Whether it should stop: it is a loser, or another worker's, or the sweep is over."""
+    """Records a running trial's metric value at a step, replacing values of an earlier attempt at this or later steps.
+    Returns whether the trial should stop: early stopping ends it, another worker has it, or the sweep is over."""
     known = read(ledger, trial.sweep)
     with ledger.begin() as connection:
         if not connection.execute(sa.select(table.c.number).where(_held(trial, worker))).first():
@@ -125,7 +125,7 @@ def report(ledger: Ledger, trial: Trial, worker: str, step: int, value: float) -
 
 @persistent
 def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | None = None) -> bool:
-    """False, and nothing changed: the trial is another worker's by now. A score that is no number is a failure."""
+    """False, without a change, if another worker has the trial now. A score that is not a number is a failure."""
     if not math.isfinite(score):
         return fail(ledger, trial, worker, f"its score is {score}")
     record = run.to_dict() if run else None
@@ -138,7 +138,7 @@ def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | N
 
 @persistent
 def adopt(ledger: Ledger, run: Run) -> None:
-    """The model of a trial that finished without one."""
+    """Records the model of a trial that finished without one."""
     with ledger.begin() as connection:
         made = sa.update(table).where(_key(run.sweep or "", run.trial or 0)).values(run=run.to_dict())
         connection.execute(made)
@@ -151,7 +151,7 @@ def fail(ledger: Ledger, trial: Trial, worker: str, reason: str) -> bool:
 
 @persistent
 def stop(ledger: Ledger, sweep: str, reason: str) -> None:
-    """No more trials are given, and those that run are told to stop; they count with what they reached."""
+    """Assigns no more trials and stops the running ones, which count with their last score."""
     read(ledger, sweep)
     with ledger.begin() as connection:
         _stop(connection, sweep, reason)
@@ -159,22 +159,22 @@ def stop(ledger: Ledger, sweep: str, reason: str) -> None:
 
 @persistent
 def close(ledger: Ledger, sweep: str, reason: str) -> None:
-    """Stop it, unless all of its trials have ended."""
+    """Stops the sweep, unless all of its trials have ended."""
     if ended(ledger, sweep) != read(ledger, sweep).config.size:
         stop(ledger, sweep, reason)
 
 
 @persistent
 def is_over(ledger: Ledger, sweep: str) -> bool:
-    """Whether it was stopped, or its time is up."""
-    # Before: it has a transaction of its own.
+    """Whether the sweep was stopped or its time is up."""
+    # Read first, because it has its own transaction.
     known = read(ledger, sweep)
     with ledger.begin() as connection:
         return _is_over(connection, sweep, known)
 
 
 class _Guess:
-    """The configuration of trial `number`, made from what the trials were then."""
+    """The configuration of trial `number`, suggested from the trials at that time."""
 
     def __init__(self, number: int, past: tuple[Trial, ...]) -> None:
         self.number, self.past = number, past
@@ -186,7 +186,7 @@ class _Guess:
 
 
 def _again(connection: sa.Connection, sweep: str, lease: dict[str, Any]) -> Trial | None:
-    """A trial whose worker died."""
+    """A trial whose worker died, assigned again."""
     lost = _lost(connection, sweep)
     if lost is None:
         return None
@@ -198,7 +198,7 @@ def _again(connection: sa.Connection, sweep: str, lease: dict[str, Any]) -> Tria
 def _new(
     connection: sa.Connection, sweep: str, known: Sweep, lease: dict[str, Any], guess: _Guess | None, *, last: bool
 ) -> Trial | _Guess | None:
-    """For bayes a guess to be made first, unless it is the `last` time to ask."""
+    """For bayes a guess that is computed outside the transaction, unless this is the `last` try."""
     last_number = connection.execute(sa.select(sa.func.max(table.c.number)).where(table.c.sweep == sweep)).scalar()
     number = 0 if last_number is None else last_number + 1
     if number >= (known.config.size or math.inf):
@@ -218,9 +218,9 @@ def _new(
 
 
 def _give_up(connection: sa.Connection, sweep: str) -> None:
-    """Of a sweep that is over, the trials whose workers died."""
+    """Fails the trials of a finished sweep whose workers died."""
     lost = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time())
-    values = {"state": "failed", "error": "its worker died, and the sweep was over"}
+    values = {"state": "failed", "error": "its worker died, and the sweep had ended"}
     connection.execute(sa.update(table).where(lost).values(**values))
 
 
@@ -231,13 +231,13 @@ def _is_over(connection: sa.Connection, sweep: str, known: Sweep) -> bool:
 
 
 def _stop(connection: sa.Connection, sweep: str, reason: str) -> None:
-    """The first reason stays."""
+    """Records the reason, unless there is one already."""
     if connection.execute(sa.select(stops.c.sweep).where(stops.c.sweep == sweep)).first() is None:
         connection.execute(sa.insert(stops).values(sweep=sweep, reason=reason, time=time.time()))
 
 
 def _lost(connection: sa.Connection, sweep: str) -> sa.Row[Any] | None:
-    """The first trial whose lease has ended. One that killed too many workers is failed here, for good."""
+    """The first trial with an expired lease. A trial that killed too many workers fails here for good."""
     query = sa.select(table).where(
         table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time()
     )
@@ -245,7 +245,7 @@ def _lost(connection: sa.Connection, sweep: str) -> sa.Row[Any] | None:
         lost_by = [*filter(None, (row.error or "").split("\n")), f"{row.worker} lost it"]
         if len(lost_by) < MOST_ATTEMPTS:
             return row
-        reason = f"{len(lost_by)} workers died of it: {'; '.join(lost_by)}"
+        reason = f"the trial killed {len(lost_by)} workers: {'; '.join(lost_by)}"
         connection.execute(sa.update(table).where(_key(sweep, row.number)).values(state="failed", error=reason))
     return None
 
@@ -265,6 +265,6 @@ def _change(ledger: Ledger, trial: Trial, worker: str, **values: Any) -> bool:
 
 
 def _was_made(connection: sa.Connection, trial: Trial, worker: str, state: str | None) -> bool:
-    """Whether this worker ended the trial so already: the answer to that may have been lost."""
+    """Whether this worker already ended the trial in this state: the previous response may have been lost."""
     own = sa.and_(_key(trial.sweep, trial.number), table.c.worker == worker, table.c.state == state)
     return state is not None and connection.execute(sa.select(table.c.number).where(own)).first() is not None

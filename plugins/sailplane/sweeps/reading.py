@@ -1,4 +1,4 @@
-"""Parameters as a W&B sweep file has them. What is wrong with one is said with its line."""
+"""Reads the parameters of a W&B sweep file. Errors name the line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sailplane.errors import SweepFileError
 from sailplane.sweeps.document import Section
 from sailplane.sweeps.parameters import EDGE, Parameter
 
-# distribution: the keys that it needs, and those that have a default
+# distribution: (required keys, keys with a default)
 DISTRIBUTIONS: Final[dict[str, tuple[tuple[str, ...], dict[str, float]]]] = {
     "constant": (("value",), {}),
     "categorical": (("values",), {}),
@@ -38,19 +38,19 @@ KEYS: Final = ("distribution", "value", "values", "probabilities", *NUMBERS, "pa
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 # W&B's tolerance for the sum of probabilities.
 _FAR: Final = 1e-5
-# Of e, of a number that a float holds.
+# The largest exponent of e that a float can hold.
 _MOST_EXPONENT: Final = 709
 
 
 def read_parameters(section: Section, path: tuple[str, ...] = ()) -> tuple[Parameter, ...]:
-    """The parameters of a `parameters:` section, nested ones included, in the order of their names."""
+    """The parameters of a `parameters:` section, including nested ones, sorted by name."""
     if not section.names():
         raise SweepFileError(f"{section.file}:{section.line}", got="no parameters", expected="at least one")
     found: list[Parameter] = []
     for name in sorted(section.names()):
         if not _NAME.fullmatch(name):
-            expected = "letters, digits, _ . and -, not beginning with a digit"
-            raise section.wrong(name, f"a parameter is called {name!r}", expected=expected)
+            expected = "letters, digits, _ . and -, starting with a letter or _"
+            raise section.wrong(name, f"the parameter name {name!r}", expected=expected)
         place = (*path, name)
         entry = section.section(name, f"parameter {'.'.join(place)!r}")
         entry.allow(KEYS)
@@ -77,7 +77,7 @@ def _read(entry: Section, path: tuple[str, ...]) -> Parameter:
 
 
 def _distribution(entry: Section) -> str:
-    """W&B's rule where none is named: two ints give int_uniform, any other two numbers uniform."""
+    """W&B's rule without a given distribution: two ints mean int_uniform, any other two numbers uniform."""
     if "distribution" in entry:
         return entry.choice("distribution", DISTRIBUTIONS)
     if "value" in entry:
@@ -87,7 +87,7 @@ def _distribution(entry: Section) -> str:
     if not ("min" in entry and "max" in entry):
         raise SweepFileError(
             f"{entry.file}:{entry.line}",
-            got=f"{entry.name} does not say what it may be",
+            got=f"{entry.name} has no values",
             expected="value, values, min and max, or a distribution",
         )
     return "int_uniform" if all(type(_number(entry, key)) is int for key in ("min", "max")) else "uniform"
@@ -96,7 +96,7 @@ def _distribution(entry: Section) -> str:
 def _read_choices(entry: Section, path: tuple[str, ...], distribution: str) -> Parameter:
     values, weights = entry.json("values"), entry.get("probabilities", [])
     if not isinstance(values, list) or not values:
-        raise entry.wrong("values", f"values is {values!r}", expected="a list of at least one")
+        raise entry.wrong("values", f"values is {values!r}", expected="a list of at least one value")
     if distribution == "categorical_w_probabilities" and not _are_probabilities(weights, len(values)):
         got = f"probabilities are {weights}"
         raise entry.wrong("probabilities", got, expected=f"{len(values)} numbers that add up to 1")
@@ -115,7 +115,7 @@ def _number(entry: Section, key: str, default: float | None = None) -> float:
     value = entry.get(key, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         scientific = isinstance(value, str) and "e" in value.lower()
-        remedy = "YAML wants a point and a sign: write 1e-3 as 1.0e-3." if scientific else ""
+        remedy = "YAML needs a point and a sign: write 1e-3 as 1.0e-3." if scientific else ""
         raise entry.wrong(key, f"{key} is {value!r}", expected="a number", remedy=remedy)
     return value
 
@@ -125,7 +125,7 @@ def _check_range(entry: Section, distribution: str, numbers: dict[str, float]) -
     if low >= high:
         raise entry.wrong("min", f"min {low} is not below max {high}")
     if distribution.endswith("_values") and low <= 0:
-        raise entry.wrong("min", f"min is {low}", expected="more than 0, because the values are taken as logarithms")
+        raise entry.wrong("min", f"min is {low}", expected="more than 0, because the scale is logarithmic")
     if distribution == "int_uniform" and not all(isinstance(numbers[key], int) for key in ("min", "max")):
         raise entry.wrong("min", f"int_uniform from {low} to {high}", expected="integers")
     if (key := _too_large(distribution, numbers)) is not None:
@@ -137,7 +137,7 @@ def _check_range(entry: Section, distribution: str, numbers: dict[str, float]) -
 
 
 def _too_large(distribution: str, numbers: dict[str, float]) -> str | None:
-    """The exponent that gives more than a float holds."""
+    """The exponent that overflows a float, if any."""
     match distribution:
         case "log_uniform" | "q_log_uniform":
             return "max" if numbers["max"] > _MOST_EXPONENT else None

@@ -1,4 +1,4 @@
-"""What the ledger knows of a sweep and of its trials."""
+"""A sweep and its trials in the ledger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sailplane.sweeps.space import SweepConfig
 
 @dataclass(frozen=True)
 class Sweep:
-    """What never changes of it. `created` in seconds since 1970."""
+    """The constant properties of a sweep. `created` is in seconds since 1970."""
 
     config: SweepConfig
     seed: int
@@ -28,20 +28,20 @@ class Sweep:
 
 
 def read(ledger: Ledger, sweep: str) -> Sweep:
-    """Raises ConfigurationError if the ledger has none of that name."""
+    """Raises ConfigurationError for an unknown sweep."""
     return _read(ledger, sweep)
 
 
 @persistent
 def names(ledger: Ledger) -> list[str]:
-    """The newest first."""
+    """Sweep names, newest first."""
     with ledger.begin() as connection:
         return list(connection.execute(sa.select(sweeps.c.id).order_by(sweeps.c.created.desc())).scalars())
 
 
 @persistent
 def trials(ledger: Ledger, sweep: str) -> tuple[Trial, ...]:
-    """By number."""
+    """The sweep's trials, by number."""
     with ledger.begin() as connection:
         return trials_of(connection, sweep)
 
@@ -57,7 +57,7 @@ def trials_of(connection: sa.Connection, sweep: str) -> tuple[Trial, ...]:
 
 @persistent
 def failures(ledger: Ledger, sweep: str) -> dict[int, str]:
-    """Why trials failed, by number."""
+    """The reasons of failed trials, by number."""
     query = sa.select(table.c.number, table.c.error).where(table.c.sweep == sweep, table.c.state == "failed")
     with ledger.begin() as connection:
         return {row.number: row.error for row in connection.execute(query.order_by(table.c.number))}
@@ -65,7 +65,7 @@ def failures(ledger: Ledger, sweep: str) -> dict[int, str]:
 
 @persistent
 def ended(ledger: Ledger, sweep: str) -> int:
-    """How many trials finished or failed."""
+    """The number of trials that finished or failed."""
     query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state != "running")
     with ledger.begin() as connection:
         return int(connection.execute(query).scalar_one())
@@ -73,7 +73,7 @@ def ended(ledger: Ledger, sweep: str) -> int:
 
 @persistent
 def job(ledger: Ledger, sweep: str) -> dict[str, Any] | None:
-    """What its trials are trained with, as a DAG said: a SweepWorkerSpec."""
+    """The SweepWorkerSpec of its trials, as the DAG defined it."""
     with ledger.begin() as connection:
         return connection.execute(sa.select(sweep_jobs.c.spec).where(sweep_jobs.c.sweep == sweep)).scalar_one_or_none()
 
@@ -100,7 +100,7 @@ def unlike(ledger: Ledger, sweep: str, config: SweepConfig, seed: int, spec: Map
 
 @persistent
 def last_step(ledger: Ledger, sweep: str, number: int) -> int | None:
-    """Of what the trial reported; None if it reported nothing."""
+    """The last step that the trial reported; None if it reported nothing."""
     query = sa.select(sa.func.max(reports.c.step)).where(reports.c.sweep == sweep, reports.c.number == number)
     with ledger.begin() as connection:
         return connection.execute(query).scalar_one_or_none()
@@ -117,7 +117,7 @@ def held_by(ledger: Ledger, sweep: str, worker: str) -> Trial | None:
 
 @persistent
 def is_open(ledger: Ledger, sweep: str) -> bool:
-    """Whether a trial is running: should its worker die, it will be given again."""
+    """Whether a trial is running, which would be assigned again if its worker died."""
     query = sa.select(sa.func.count()).where(table.c.sweep == sweep, table.c.state == "running")
     with ledger.begin() as connection:
         return bool(connection.execute(query).scalar_one())
@@ -125,7 +125,7 @@ def is_open(ledger: Ledger, sweep: str) -> bool:
 
 @persistent
 def stopped(ledger: Ledger, sweep: str) -> str | None:
-    """Why the sweep was ended before its time; None if it was not."""
+    """Why the sweep was stopped early; None if it was not."""
     with ledger.begin() as connection:
         return connection.execute(sa.select(stops.c.reason).where(stops.c.sweep == sweep)).scalar_one_or_none()
 
@@ -139,7 +139,7 @@ def best(ledger: Ledger, sweep: str) -> Run:
 
 
 def best_trial(ledger: Ledger, sweep: str) -> Trial:
-    """The first of `ranked`. Raises TrainingError if no trial finished, with each one's reason."""
+    """The first of `ranked`. Raises TrainingError with the reasons of all failures if no trial finished."""
     found = ranked(read(ledger, sweep).config, trials(ledger, sweep))
     if not found:
         reasons = failures(ledger, sweep)
@@ -150,7 +150,7 @@ def best_trial(ledger: Ledger, sweep: str) -> Trial:
 
 
 def ranked(config: SweepConfig, found: tuple[Trial, ...]) -> list[Trial]:
-    """The finished ones, the best score by the sweep's goal first; of equals the earlier one."""
+    """The finished trials, best score first by the sweep's goal; earlier trials first among equals."""
     sign = -1 if config.maximize else 1
     finished = [trial for trial in found if trial.state == "finished"]
     return sorted(finished, key=lambda trial: (sign * (trial.score or 0.0), trial.number))
@@ -163,7 +163,7 @@ def _read(ledger: Ledger, sweep: str) -> Sweep:
     with ledger.begin() as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
-        raise ConfigurationError("find sweep", sweep, got="the ledger has none of that name")
+        raise ConfigurationError("find sweep", sweep, got="the ledger has no such sweep")
     return Sweep(SweepConfig.from_dict(row.config), row.seed, row.created)
 
 

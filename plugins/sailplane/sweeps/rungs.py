@@ -27,7 +27,7 @@ class Agreement:
 
 
 def agreements(config: SweepConfig, trials: Sequence[Trial]) -> list[Agreement]:
-    """For each band before the end; empty without a rule that stops trials."""
+    """For each band before the end; empty without early stopping."""
     if config.stopping is None:
         return []
     curves = [([v for v in trial.values if math.isfinite(v)], trial.score or 0.0) for trial in _whole(config, trials)]
@@ -50,7 +50,7 @@ def warning(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
         return None
     whole = max((one.trials for one in found), default=0)
     count = "1 trial" if stopped == 1 else f"{stopped} trials"
-    return f"Early stopping stopped {count}, and {whole} ran to the end: too few to say whether it is right."
+    return f"Early stopping stopped {count}, and {whole} ran to the end: too few to tell whether that was right."
 
 
 def _whole(config: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
@@ -76,13 +76,13 @@ def _weakly(rule: EarlyStopping, weak: Sequence[Agreement], stopped: int) -> Ite
     bands = _listed(one.band for one in weak)
     values = "value" if [one.band for one in weak] == [1] else "values"
     coefficients = _listed(f"{one.correlation:.2f}" for one in weak)
-    yield f"After {bands} {values} the ranks of trials correlate weakly with their final ranks: {coefficients}"
-    yield f"(Spearman, {weak[0].trials} trials that ran to the end)."
+    yield f"After {bands} {values} trial ranks correlate weakly with the final ranks: {coefficients}"
+    yield f"(Spearman, {weak[0].trials} full trials)."
     if rule.whole_trials:
         yield "No trial is stopped there."
     else:
-        yield f"The best trial may be among the {stopped} that were stopped."
-        yield "The settings patience and whole_trials make that rarer."
+        yield f"The best trial may be among the {stopped} stopped trials."
+        yield "The settings patience and whole_trials reduce this risk."
 
 
 def _listed(items: Iterable[object]) -> str:

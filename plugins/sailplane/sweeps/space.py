@@ -1,4 +1,4 @@
-"""A W&B sweep file as values. A setting that the platform does not support is an error."""
+"""A W&B sweep file as values. Unsupported settings are errors."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _IMPUTE: Final = ("worst", "best", "latest")
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig(Record):
     """`metric` is the name of the trials' score, for example validation_auc; the sweep ends with the first trial that
-    reaches `target`. `impute` is the score that bayes takes for a failed trial, `impute_while_running` for a running
-    trial that has reported values ("false": none). `max_time` of the sweep and `max_trial_time` of each trial are in
-    seconds. `workers` counts unless the DAG gives a number."""
+    reaches `target`. `impute` is bayes' score for a failed trial, `impute_while_running` for a running trial with
+    reported values ("false": none). `max_time` of the sweep and `max_trial_time` of each trial are in seconds.
+    `workers` applies unless the DAG gives a number."""
 
     method: str
     metric: str
@@ -51,14 +51,14 @@ class SweepConfig(Record):
         return self.goal == "maximize"
 
     def reached(self, score: float | None) -> bool:
-        """Whether that is what the sweep looks for."""
+        """Whether the score reaches the target."""
         if self.target is None or score is None:
             return False
         return score >= self.target if self.maximize else score <= self.target
 
     @property
     def size(self) -> int | None:
-        """How many trials there can be, None without an end."""
+        """The maximal number of trials; None if unlimited."""
         if self.method != "grid":
             return self.run_cap
         points = math.prod(len(parameter.grid() or ()) for parameter in self.parameters)
@@ -66,8 +66,8 @@ class SweepConfig(Record):
 
 
 def read_sweep(path: Path, trials: int | None = None) -> SweepConfig:
-    """The smaller of `trials` and the file's `run_cap` counts. Raises SweepFileError with the file's name, the line and
-    the reason."""
+    """The smaller of `trials` and the file's `run_cap` applies. Raises SweepFileError with the file's name, the line
+    and the reason."""
     config = _config(Section.read(path))
     return replace(config, run_cap=min(filter(None, (trials, config.run_cap)), default=None))
 
@@ -83,11 +83,11 @@ def _config(document: Section) -> SweepConfig:
     method = document.choice("method", METHODS)
     parameters = read_parameters(document.section("parameters"))
     if twice := [name for name, count in Counter(p.name for p in parameters).items() if count > 1]:
-        raise document.wrong("parameters", f"two parameters are called {twice[0]!r}, one of them by nesting")
+        raise document.wrong("parameters", f"two parameters have the name {twice[0]!r}, one of them nested")
     if method == "grid":
         _check_grid(document, parameters)
     return SweepConfig(
-        # At W&B an external scheduler chooses the trials of such a sweep.
+        # At W&B an external scheduler chooses the trials of a sweep with method custom.
         method="bayes" if method == "custom" else method,
         **_objective(document, method),
         parameters=parameters,
@@ -134,12 +134,12 @@ def _metric(metric: Section) -> dict[str, Any]:
 def _name(metric: Section) -> str:
     name = _text(metric, "name")
     if not name:
-        raise metric.wrong("name", f"name is {name!r}", expected="the name of what the trials log")
+        raise metric.wrong("name", f"name is {name!r}", expected="the name of a logged metric")
     return name
 
 
 def _rules(document: Section) -> dict[str, Any]:
-    """The rules for early stopping, and the settings under the key `sailplane`."""
+    """The early stopping rules, and the settings under the key `sailplane`."""
     rules: dict[str, Any] = {}
     if "early_terminate" in document:
         rules["stopping"] = read_early_terminate(document.section("early_terminate"))
@@ -149,7 +149,7 @@ def _rules(document: Section) -> dict[str, Any]:
     extension.allow(("seed", "max_time", "max_trial_time", "workers", "asha"))
     if "asha" in extension:
         if "stopping" in rules:
-            raise extension.wrong("asha", "asha beside early_terminate", expected="one of them")
+            raise extension.wrong("asha", "both asha and early_terminate", expected="one of them")
         rules["stopping"] = read_asha(extension.section("asha"))
     for key, least in (("seed", 0), ("workers", 1)):
         if key in extension:
@@ -171,7 +171,7 @@ def _seconds(extension: Section, key: str) -> float:
 def _text(section: Section, key: str) -> str | None:
     value = section.get(key)
     if value is not None and not isinstance(value, str):
-        raise section.wrong(key, f"{key} is {value!r}", expected="a text")
+        raise section.wrong(key, f"{key} is {value!r}", expected="a string")
     return value if value and value.strip() else None
 
 

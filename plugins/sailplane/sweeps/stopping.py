@@ -1,4 +1,4 @@
-"""Which running trials should stop early: what trials reported in, the numbers of those to stop out. Pure."""
+"""Selects running trials to stop early: reports in, trial numbers out. Pure."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from sailplane.records import Record, Trial
 from sailplane.sweeps.correlation import lower_bound, rank_correlation
 from sailplane.sweeps.document import Section
 
-# The bands of `min_iter` have no end; W&B makes a hundred.
+# The bands of `min_iter` are endless; W&B makes a hundred.
 MOST_BANDS: Final = 100
-# That a run reports.
+# Maximal number of values that a run reports.
 MOST_VALUES: Final = 10**9
 _ETA: Final = 3.0
-# A rung stops trials only while its rank correlation with the final scores is certainly above this.
+# A rung stops trials only if its rank correlation with the final scores is confidently above this.
 LEAST_CORRELATION: Final = 0.3
-# Eight whole trials must agree by 0.72 for that, five by 0.85.
+# With eight whole trials this needs a correlation of 0.72, with five 0.85.
 FEWEST_WHOLE: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping(Record):
-    """`hyperband` is W&B's rule: a run stops while its value at the last band that it reached is worse than that of the
-    best `1/eta` of all runs there; without `strict`, while its best value so far is. It is asked after each value.
+    """`hyperband` is W&B's rule: a run stops if its value at the last band that it reached is worse than that of the
+    best `1/eta` of all runs there; without `strict`, if its best value so far is. It is applied after each value.
 
-    `asha` asks once a band, when a run reaches it, and keeps the best `1/eta` of those that were there by then, itself
-    included: fewer runs survive, and none is stopped between two bands for what others do. With `patience` a run stops
-    only if it is not among the best at that many bands in a row. With `whole_trials` the first so many trials that do
-    not fail run to their end. Until then no trial is stopped; afterwards a band stops trials only if the ranks of the
-    whole trials there agree with their final ranks: the lower 90% bound of Spearman's coefficient is above
-    LEAST_CORRELATION. The whole trials are not selected by the rule, so its own decisions do not bias the coefficient.
+    `asha` decides once a band, when a run reaches it, and keeps the best `1/eta` of the runs there so far, including
+    this one: fewer runs survive, and none is stopped between bands because of others. With `patience` a run stops only
+    if it misses the best at that many bands in a row. With `whole_trials` the first so many successful trials run to
+    their end. Until then no trial is stopped; afterwards a band stops trials only if the whole trials' ranks there
+    agree with their final ranks: the lower 90% bound of Spearman's coefficient is above LEAST_CORRELATION. The rule
+    does not select the whole trials, so its own decisions do not bias the coefficient.
 
     Bands count the reported values of the sweep's metric, not steps. Sources: W&B's engine `sweeps` 0.3.0 (MIT),
     hyperband_stopping.py; Li et al., A System for Massively Parallel Hyperparameter Tuning, 2020 (ASHA, stopping type).
@@ -49,7 +49,7 @@ class EarlyStopping(Record):
 
 
 def stop_early(rule: EarlyStopping, trials: Sequence[Trial], *, maximize: bool) -> frozenset[int]:
-    """The numbers of the running trials to stop. Values that are no finite numbers do not count."""
+    """The numbers of the running trials to stop. Values that are not finite are ignored."""
     sign = -1.0 if maximize else 1.0
     losses = {trial.number: [sign * value for value in trial.values if math.isfinite(value)] for trial in trials}
     stopped = _stopped_by_hyperband if rule.rule == "hyperband" else _stopped_by_asha
@@ -62,7 +62,7 @@ def stop_early(rule: EarlyStopping, trials: Sequence[Trial], *, maximize: bool) 
 
 
 def whole_trials(rule: EarlyStopping, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that run to their end whatever the others do; empty until all of them have finished."""
+    """The trials that always run to their end; empty until all of them have finished."""
     in_order = sorted(trials, key=lambda trial: trial.number)
     first = [trial for trial in in_order if trial.state != "failed"][: rule.whole_trials]
     ready = len(first) == rule.whole_trials and all(trial.state == "finished" for trial in first)
@@ -100,12 +100,12 @@ def _is_below(rule: EarlyStopping, loss: list[float], band: int, others: Iterabl
 
 
 def _at(band: int, losses: Iterable[list[float]]) -> list[float]:
-    """The values of all that reached a band, the best first."""
+    """The values of all runs at a band, best first."""
     return sorted(loss[band - 1] for loss in losses if len(loss) >= band)
 
 
 def read_early_terminate(section: Section) -> EarlyStopping:
-    """W&B's `early_terminate`. `max_iter` goes before `min_iter` where a file has both."""
+    """Reads W&B's `early_terminate`. `max_iter` takes precedence over `min_iter`."""
     section.allow(("type", "min_iter", "max_iter", "s", "eta", "strict"))
     section.require("type")
     section.choice("type", ("hyperband",))
@@ -118,7 +118,7 @@ def read_early_terminate(section: Section) -> EarlyStopping:
         bands = _from_first(section.whole("min_iter", at_least=1), eta)
     if not bands:
         remedy = "Make max_iter larger, or eta smaller."
-        raise section.wrong("max_iter", "no band is left", expected=f"max_iter of at least {eta:g}", remedy=remedy)
+        raise section.wrong("max_iter", "no bands remain", expected=f"max_iter of at least {eta:g}", remedy=remedy)
     strict = section.get("strict", True)
     if not isinstance(strict, bool):
         raise section.wrong("strict", f"strict is {strict!r}", expected="true or false")
@@ -136,13 +136,13 @@ def read_asha(section: Section) -> EarlyStopping:
 
 
 def _from_first(first: int, eta: float) -> tuple[int, ...]:
-    """`first`, and each the last one times eta; not those that no run reaches."""
+    """`first` and its multiples by powers of eta, up to what runs can reach."""
     bands = accumulate(repeat(eta, MOST_BANDS - 1), mul, initial=float(first))
     return tuple(dict.fromkeys(int(band) for band in bands if band < MOST_VALUES))
 
 
 def _to_last(most: int, eta: float) -> tuple[int, ...]:
-    """Before `most`, the last one first."""
+    """The bands before `most`, last one first."""
     bands = accumulate(repeat(eta, MOST_BANDS), truediv, initial=float(most))
     return tuple(int(band) for band in bands if band >= 1)[1:]
 

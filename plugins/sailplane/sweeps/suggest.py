@@ -1,4 +1,4 @@
-"""Past trials in, the next configuration out. Pure, and repeatable to the bit: equal arguments, equal answers."""
+"""Past trials in, the next configuration out. Pure and reproducible: equal arguments give equal results."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any, Final
 from sailplane.records import Trial
 from sailplane.sweeps.space import SweepConfig
 
-# Up to here a Gaussian process finds better points than TPE, and is quick enough.
+# Within these limits a Gaussian process finds better points than TPE, and is fast enough.
 GP_DIMENSIONS: Final = 8
 GP_TRIALS: Final = 200
 
 
 def suggest(config: SweepConfig, trials: Sequence[Trial], number: int, seed: int) -> dict[str, Any] | None:
-    """The configuration of trial `number`, or None where the grid ends. Running trials count as pending points."""
+    """The configuration of trial `number`, or None at the end of the grid. Running trials count as pending points."""
     if config.method == "grid":
         return _grid(config, number)
     if config.method == "bayes":
         proposed = _bayes(config, trials, number, seed)
-        # A model that is sure of the best point proposes it again and again: that teaches it nothing.
+        # A model that is sure of the best point repeats it, and learns nothing from that.
         return _random(config, number, seed) if any(trial.config == proposed for trial in trials) else proposed
     return _random(config, number, seed)
 
 
 def _random(config: SweepConfig, number: int, seed: int) -> dict[str, Any]:
-    """A stream for each parameter: to add one to the file does not change the others."""
+    """Each parameter has its own stream, so adding one to the file does not change the others."""
     return _nested({p.path: p.at(random.Random(f"{seed}/{number}/{p.name}").random()) for p in config.parameters})  # noqa: S311
 
 
@@ -43,7 +43,7 @@ def _grid(config: SweepConfig, number: int) -> dict[str, Any] | None:
 
 
 def _bayes(config: SweepConfig, trials: Sequence[Trial], number: int, seed: int) -> dict[str, Any]:
-    # Optuna takes a while to import, and only this method needs it.
+    # Optuna is slow to import, and only this method needs it.
     from optuna.samplers import GPSampler, TPESampler
 
     from sailplane.sweeps.optuna_search import Study, free_parameters
@@ -55,7 +55,7 @@ def _bayes(config: SweepConfig, trials: Sequence[Trial], number: int, seed: int)
 
 
 def _nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """`{("optimizer", "lr"): 0.1}` -> `{"optimizer": {"lr": 0.1}}`, in JSON's types, as the ledger gives it back."""
+    """`{("optimizer", "lr"): 0.1}` -> `{"optimizer": {"lr": 0.1}}`, in JSON types, as the ledger returns it."""
     config: dict[str, Any] = {}
     for path, value in values.items():
         place = config

@@ -1,4 +1,4 @@
-"""A sweep file as W&B's own server takes it."""
+"""A sweep file in the form that W&B's own server accepts."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sailplane.sweeps.space import EXTENSION, SweepConfig
 
 
 def original(path: Path, config: SweepConfig, name: str) -> dict[str, Any]:
-    """The file's settings, without the keys that are not W&B's or do not count here.
+    """The file's settings, without keys that are not W&B's or are ignored here.
 
-    :param config: the configuration read from the file, with the `run_cap` that counts
-    :param name: the sweep's on the ledger, by which it is found there; the file's own is then its description
+    :param config: the configuration read from the file, with the effective `run_cap`
+    :param name: the sweep's name in the ledger, used to find it there; the file's own name becomes its description
     """
     file = Section.read(path)
     document = {key: file.get(key) for key in file.names() if key not in (EXTENSION, "metrics", *elsewhere.DECIDED)}
     document["method"] = config.method
     document.setdefault("metric", {"name": config.metric, "goal": config.goal})
     if "impute_while_running" in document["metric"]:
-        # W&B's schema wants a text where YAML reads a bare false.
+        # W&B's schema requires a string where YAML reads a bare false.
         document["metric"]["impute_while_running"] = config.impute_while_running
     if config.run_cap:
         document["run_cap"] = config.run_cap

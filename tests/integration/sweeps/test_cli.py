@@ -81,7 +81,7 @@ def test_the_newest_sweep_is_shown_the_best_trial_first(home: Home) -> None:
     assert lines[1].split() == ["trial", "loss", "net.width", "rate", "values"]
     losses = [float(line.split()[1]) for line in lines[2:7]]
     assert losses == sorted(losses)
-    assert lines[7] == "Importance: too few trials to say: 5 finished; at least 20 are needed"
+    assert lines[7] == "Importance: too few trials: 5 finished; at least 20 are needed"
     assert lines[8] == "trial 5 failed: no memory [cuda:0]"
 
 
@@ -123,7 +123,7 @@ def test_a_sweep_whose_rungs_rank_trials_otherwise_than_the_end_is_shown_with_a_
             queue.report(ledger, trial, "w", step, float(loss))
         queue.finish(ledger, trial, "w", float(-number))
     told = sailplane(home, "sweep", "show").stdout.splitlines()[-1]
-    assert told.startswith("After 1 value the ranks of trials correlate weakly with their final ranks: -1.00")
+    assert told.startswith("After 1 value trial ranks correlate weakly with the final ranks: -1.00")
 
 
 @pytest.mark.usefixtures("ledger")
@@ -168,7 +168,7 @@ def test_a_sweep_is_stopped_by_its_models_name_where_only_one_is_open(home: Home
 def test_a_name_that_several_sweeps_have_is_refused_with_the_candidates(home: Home, command: str) -> None:
     ended = sailplane(home, "sweep", command, "toy")
     assert (ended.returncode, ended.stdout) == (1, "")
-    expected = "find sweep toy: it has several sweeps; expected one of toy/second, toy/first.\n"
+    expected = "find sweep toy: the name has several sweeps; expected one of toy/second, toy/first.\n"
     assert ended.stderr == f"sailplane: {expected}"
 
 

@@ -69,7 +69,7 @@ def test_a_sweep_at_work_is_not_restarted(ledger: Ledger) -> None:
     queue.create_sweep(ledger, "s", parse(TEXT))
     queue.ask(ledger, "s", "w")
     with pytest.raises(
-        ConfigurationError, match=r"a worker is at one of its trials. End it first: `sailplane sweep stop s`"
+        ConfigurationError, match=r"a worker holds one of its trials. Stop it first: `sailplane sweep stop s`"
     ):
         queue.restart(ledger, "s")
     assert len(results.trials(ledger, "s")) == 1

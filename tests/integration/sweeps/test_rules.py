@@ -115,7 +115,7 @@ def test_a_trial_that_kills_every_worker_is_given_up(ledger: Ledger) -> None:
     queue.create_sweep(ledger, "s", config(1))
     given = [queue.ask(ledger, "s", f"w{n}", lease_seconds=0) for n in range(queue.MOST_ATTEMPTS + 1)]
     assert [trial is not None for trial in given] == [True] * queue.MOST_ATTEMPTS + [False]
-    assert "3 workers died of it: w0 lost it; w1 lost it; w2 lost it" in results.failures(ledger, "s")[0]
+    assert "the trial killed 3 workers: w0 lost it; w1 lost it; w2 lost it" in results.failures(ledger, "s")[0]
 
 
 def begun(ledger: Ledger, text: str) -> Trial:
@@ -184,7 +184,7 @@ def test_a_stopped_sweep_gives_no_more_trials_and_counts_what_there_is(ledger: L
     assert queue.report(ledger, trial, "w", 0, 0.3)
     assert queue.finish(ledger, trial, "w", 0.3)
     assert not results.is_open(ledger, "s")
-    assert results.failures(ledger, "s") == {1: "its worker died, and the sweep was over"}
+    assert results.failures(ledger, "s") == {1: "its worker died, and the sweep had ended"}
     assert (results.best_trial(ledger, "s").number, results.stopped(ledger, "s")) == (0, "enough")
 
 

@@ -67,7 +67,7 @@ def test_below_twenty_trials_nothing_is_said_and_why() -> None:
     config, trials = swept(20, 3, strong)
     assert no_importance(config, trials) is None
     assert importances(config, trials[:19]) == {}
-    assert no_importance(config, trials[:19]) == "too few trials to say: 19 finished; at least 20 are needed"
+    assert no_importance(config, trials[:19]) == "too few trials: 19 finished; at least 20 are needed"
 
 
 def test_equal_scores_and_constant_parameters_say_nothing() -> None:

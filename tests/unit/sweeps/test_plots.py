@@ -217,9 +217,9 @@ def test_a_sweep_without_a_finished_trial_says_so(config: SweepConfig, trials: l
 
 
 def test_importances_that_cannot_be_known_are_one_sentence(config: SweepConfig, trials: list[Trial]) -> None:
-    reason = "Nothing can be said of it: too few trials to say: 7 finished; at least 20 are needed."
+    reason = "Not available: too few trials: 7 finished; at least 20 are needed."
     assert reason in drawn(config, trials)
-    assert "Nothing can be said" not in drawn(config, trials, importances=shares(rate=1.0))
+    assert "Not available" not in drawn(config, trials, importances=shares(rate=1.0))
 
 
 def test_an_importance_has_its_range_and_what_chance_would_give(config: SweepConfig, trials: list[Trial]) -> None:
@@ -239,7 +239,7 @@ def test_weak_rungs_are_a_warning_on_the_page(config: SweepConfig) -> None:
     chosen = {"rate": 0.01, "net": {"layers": 1, "kind": "dense"}}
     whole = [Trial(sweep="s", number=n, config=chosen, state="finished", score=n, values=(0, -n, n)) for n in range(6)]
     early = replace(whole[0], number=6, values=(0, -9), score=-9.0)
-    told = "After 2 values the ranks of trials correlate weakly with their final ranks: -1.00 (Spearman, 6 trials"
+    told = "After 2 values trial ranks correlate weakly with the final ranks: -1.00 (Spearman, 6 trials"
     assert f'<p class="warning">{told}' in drawn(config, [*whole, early])
     assert '<p class="warning">' not in drawn(config, whole)
 
@@ -255,7 +255,7 @@ def test_of_constant_parameters_only_the_history_is_drawn() -> None:
     config = parse("method: grid\nmetric: {name: a}\nparameters:\n  p: {value: 1}\n")
     html = drawn(config, [Trial(sweep="s", number=0, config={"p": 1}, state="finished", score=0.0)])
     assert re.findall(r'<div id="(\w+)"', html) == ["history"]
-    assert "All of them are constant." in html
+    assert "All parameters are constant." in html
 
 
 def test_the_command_line_starts_without_the_library() -> None:

@@ -29,14 +29,14 @@ def test_it_is_said_that_rungs_rank_trials_otherwise_than_the_end_with_the_figur
     assert found[3].correlation < 0
     told = warning(config, trials) or ""
     assert f"{found[3].correlation:.2f}" in told
-    assert f"(Spearman, {len(whole)} trials that ran to the end)" in told
-    assert f"The best trial may be among the {30 - len(whole)} that were stopped." in told
+    assert f"(Spearman, {len(whole)} full trials)" in told
+    assert f"The best trial may be among the {30 - len(whole)} stopped trials." in told
 
 
 def test_where_the_rule_itself_finds_that_it_stops_none_there() -> None:
     config = parse(FILE.format(CAREFUL))
     told = warning(config, played(config, "best learns slowest")) or ""
-    assert "8 trials that ran to the end" in told
+    assert "8 full trials" in told
     assert "No trial is stopped there." in told
 
 
@@ -51,7 +51,7 @@ def test_too_few_whole_trials_are_said_to_be_too_few() -> None:
     trials = played(config, "noisy", seed=3)
     whole = sum(len(trial.values) == 27 for trial in trials)
     assert whole < 5
-    expected = f"stopped {30 - whole} trials, and {whole} ran to the end: too few to say whether it is right."
+    expected = f"stopped {30 - whole} trials, and {whole} ran to the end: too few to tell whether that was right."
     assert expected in (warning(config, trials) or "")
 
 

@@ -82,7 +82,10 @@ def test_the_smaller_of_trials_and_run_cap_counts(
         ("command: [python, train.py]", "sweep.yaml:1: 'command' is not used: the DAG names the train function."),
         ("project: mine", "sweep.yaml:1: 'project' is not used: the DAG's model names the project."),
         ("entity: us", "sweep.yaml:1: 'entity' is not used: WANDB_ENTITY names it."),
-        ("controller: {type: local}", "sweep.yaml:1: 'controller' is not used: this platform gives the trials itself."),
+        (
+            "controller: {type: local}",
+            "sweep.yaml:1: 'controller' is not used: this platform assigns the trials itself.",
+        ),
     ],
 )
 def test_what_the_dag_decides_is_accepted_and_noted(tmp_path: Path, line: str, note: str) -> None:
@@ -98,7 +101,7 @@ def test_without_a_metric_the_models_auc_counts_and_a_note_says_so(tmp_path: Pat
     config = read_sweep(file)
     assert (config.metric, config.goal) == ("validation_auc", "maximize")
     (note,) = notes(file)
-    assert "the best trial is the one with the highest validation_auc" in note
+    assert "the best trial has the highest validation_auc" in note
 
 
 def test_a_custom_method_is_searched_by_bayes_for_the_first_of_its_metrics(tmp_path: Path) -> None:
@@ -108,8 +111,8 @@ def test_a_custom_method_is_searched_by_bayes_for_the_first_of_its_metrics(tmp_p
     config = read_sweep(file)
     assert (config.method, config.metric, config.goal) == ("bayes", "loss", "minimize")
     assert [note.partition(": ")[2] for note in notes(file)] == [
-        "'scheduler' is not used: this platform gives the trials itself.",
-        "method 'custom' is searched by `bayes` here.",
+        "'scheduler' is not used: this platform assigns the trials itself.",
+        "method 'custom' runs as `bayes` here.",
         "only the first metric counts, 'loss'.",
     ]
 
@@ -172,21 +175,21 @@ def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
         ),
         ("  seed: 7", "  max_time: soon", ":17", "max_time is 'soon'; expected a time such as 90s, 30m, 1.5h or 1d"),
         ("  seed: 7", "  workers: 0", ":17", "workers is 0; expected a whole number of at least 1"),
-        ("run_cap: 4", "program: [train.py]", ":5", "program is ['train.py']; expected a text"),
+        ("run_cap: 4", "program: [train.py]", ":5", "program is ['train.py']; expected a string"),
         ("run_cap: 4", "command: python train.py", ":5", "command is 'python train.py'; expected a list"),
         ("run_cap: 4", "run_cap: 4\nmetrics: [{name: a}, {name: b}]", ":6", "the file has both metric and metrics"),
         ("  hidden: {values: [32, 64]}", "  hidden: {values: [2026-01-01]}", ":11", "Write dates in quotes"),
         ("  hidden: {values: [32, 64]}", "  hidden: {values: [1], probabilities: 1}", ":11", "add up to 1"),
-        ("    max: 0.1", "    max: 1e-5", ":10", "max is '1e-5'; expected a number. YAML wants a point"),
+        ("    max: 0.1", "    max: 1e-5", ":10", "max is '1e-5'; expected a number. YAML needs a point"),
         ("    max: 0.1", "    maximum: 0.1", ":10", "unknown key 'maximum'"),
         ("    max: 0.1", "    max: 0.00001", ":9", "min 0.0001 is not below max 1e-05"),
-        ("    min: 1.0e-4", "    min: 0.0", ":9", "taken as logarithms"),
+        ("    min: 1.0e-4", "    min: 0.0", ":9", "scale is logarithmic"),
         ("    max: 0.1", "    max: 0.1\n    q: 2", ":11", "unknown key 'q'"),
         ("  hidden: {values: [32, 64]}", "  hidden: {values: []}", ":11", "a list of at least one"),
         ("  hidden: {values: [32, 64]}", "  hidden: {values: [1, 2], probabilities: [1, 1]}", ":11", "add up to 1"),
         ("  hidden: {values: [32, 64]}", "  hidden: {distribution: unifrm}", ":11", "Did you mean 'uniform'?"),
         ("  hidden: {values: [32, 64]}", "  hidden: {distribution: uniform, min: 0.0}", ":11", "has no 'max'"),
-        ("  hidden: {values: [32, 64]}", "  hidden: 64", ":11", "parameter 'hidden' is no mapping"),
+        ("  hidden: {values: [32, 64]}", "  hidden: 64", ":11", "parameter 'hidden' is not a mapping"),
         ("  seed: 7", "  seeds: 7", ":17", "Did you mean 'seed'?"),
         ("run_cap: 4", "run_cap: [4", ":6", "not YAML"),
     ],
