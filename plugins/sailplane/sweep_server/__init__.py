@@ -1,1 +1,1 @@
-"""Sweeps that workers from anywhere may join: a token each, and the HTTP interface that it opens."""
+"""Shared sweeps: workers on any machine join over HTTP with a token."""

@@ -1,6 +1,6 @@
-"""The HTTP interface of shared sweeps: ask, report, checkpoint, finish. Airflow's api-server mounts it.
+"""The HTTP API of shared sweeps: ask, report, checkpoint, finish. Airflow's api-server mounts it.
 
-Every call needs `Authorization: Bearer TOKEN`, the token of the sweep that its path names.
+Every call needs `Authorization: Bearer TOKEN`, with the token of the sweep in its path.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sailplane.sweep_server.stored import Stored
 from sailplane.sweeps import queue, results
 from sailplane.tracking.sweeps import find as find_wandb_sweep
 
-# A network is away for longer than a process on the same machine.
+# Network outages last longer than those of a process on the same machine.
 LEASE_SECONDS: Final = 90.0
 Worker = Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
 Step = Annotated[int, Field(ge=0, lt=2**31)]
@@ -56,7 +56,7 @@ def _opened(share: str, authorization: Annotated[str, Header()] = "") -> Shared:
     ledger = pairing.ledger(Home.find())
     sweep = tokens.opened(ledger, share, token.strip()) if scheme.lower() == "bearer" else None
     if sweep is None:
-        raise HTTPException(401, "no such shared sweep, or not its token", {"WWW-Authenticate": "Bearer"})
+        raise HTTPException(401, "unknown shared sweep, or wrong token", {"WWW-Authenticate": "Bearer"})
     return Shared(ledger, sweep)
 
 
@@ -68,7 +68,7 @@ class By(BaseModel):
 
 
 class Report(By):
-    """(step, value) of the sweep's metric, in their order; null for a value that is no number."""
+    """(step, value) of the sweep's metric, in order; null for a value that is not a number."""
 
     rows: Annotated[list[tuple[Step, Finite | None]], Field(max_length=100_000)]
 
@@ -82,7 +82,7 @@ class Failure(By):
 
 
 def make_app() -> FastAPI:
-    # No page of its own: nothing here is for who has no token.
+    # No API page, because nothing is public without a token.
     app = FastAPI(title="Shared sweeps", openapi_url=None)
     app.add_exception_handler(SailplaneError, _told)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -106,12 +106,12 @@ def make_app() -> FastAPI:
 
 
 def _told(_request: Request, error: Exception) -> JSONResponse:
-    """A store that is away may come back: the worker asks again."""
+    """Reports errors of the store as temporary, so that the worker retries."""
     return JSONResponse({"detail": str(error)}, status_code=503 if isinstance(error, StorageError) else 409)
 
 
 def _malformed(_request: Request, error: Exception) -> JSONResponse:
-    """FastAPI's own answer would repeat the body, and fails for NaN and for lone surrogates."""
+    """FastAPI's default response would repeat the body, and fails for NaN and for lone surrogates."""
     wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in cast(RequestValidationError, error).errors()]
     return JSONResponse({"detail": "; ".join(wrong).encode("ascii", "backslashreplace").decode()}, 422)
 
@@ -187,13 +187,13 @@ def _checkpoint(shared: Opened, number: int, kind: Kind = "last") -> FileRespons
     if shared.stored.shelf(number).fetch(file, kind):
         return FileResponse(file, media_type="application/octet-stream", background=done)
     shutil.rmtree(folder)
-    raise ServiceError("read checkpoint", f"of trial {number}", got="the store has none", remedy="Begin anew.")
+    raise ServiceError("read checkpoint", f"of trial {number}", got="the store has none", remedy="Start over.")
 
 
 async def _keep_checkpoint(
     shared: Opened, number: int, worker: Annotated[Worker, Query()], request: Request, kind: Kind = "last"
 ) -> dict[str, Any]:
-    """Only from the worker that holds the trial, and only all of it: a body that is cut short raises."""
+    """Accepts it only from the worker that holds the trial, and only whole: a truncated body raises."""
     with tempfile.NamedTemporaryFile() as file:
         async for part in request.stream():
             file.write(part)

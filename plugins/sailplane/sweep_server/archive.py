@@ -1,5 +1,5 @@
-"""The worker as one file that Python runs, `python worker.pyz URL --train model.py:train`: what of this package needs
-nothing but Python."""
+"""The worker as one executable Python file, `python worker.pyz URL --train model.py:train`: the modules of this package
+that need only Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES: Final = (
     *(f"sweep_worker/{name}.py" for name in ("__init__", "client", "command", "worker")),
 )
 _MAIN: Final = "import sys\n\nfrom sailplane.sweep_worker.command import main\n\nsys.exit(main())\n"
-# Equal sources, equal bytes.
+# Equal sources give equal bytes.
 _TIME: Final = (2026, 1, 1, 0, 0, 0)
 
 

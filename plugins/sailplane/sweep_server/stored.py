@@ -1,4 +1,4 @@
-"""What of a shared sweep lies on the store: the data of its trials, and the checkpoints of its remote workers."""
+"""The stored files of a shared sweep: the data of its trials and the checkpoints of its remote workers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stored:
         return StoreShelf(self._storage, folder_of(self._sweep, number))
 
     def keep_the_best(self, ledger: Ledger, finished: int) -> None:
-        """Of trials that finished elsewhere only the best one's checkpoints stay: its model is made from them."""
+        """Keeps the checkpoints of only the best trial finished elsewhere, because its model is made from them."""
         config = results.read(ledger, self._sweep).config
         leaders = results.ranked(config, results.trials(ledger, self._sweep))
         beaten = leaders[1:2] if leaders[0].number == finished else [t for t in leaders if t.number == finished]
@@ -44,5 +44,5 @@ class Stored:
 
     def _found(self, path: str) -> Iterator[bytes]:
         if not self._storage.exists(path):
-            raise ServiceError("read", path, got="the store has none", remedy="Ask first whether there is one.")
+            raise ServiceError("read", path, got="the store has none", remedy="Check first whether it exists.")
         return self._storage.stream(path)

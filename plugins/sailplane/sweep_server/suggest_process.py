@@ -1,4 +1,4 @@
-"""Suggests the next trial of a sweep to a worker that asks over HTTP, in a process of its own.
+"""Suggests the next trial to a remote worker, in a separate process.
 
 `python -m sailplane.sweep_server.suggest_process SWEEP WORKER SECONDS` prints the trial.
 """
@@ -19,7 +19,7 @@ from sailplane.sweeps import queue, results
 
 
 def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float) -> Trial | None:
-    """The one that this worker holds already if it does: the answer that said so was lost."""
+    """Returns the trial that this worker already holds, if any, because the previous response was lost."""
     if (held := results.held_by(ledger, sweep, worker)) is not None:
         return held
     if results.read(ledger, sweep).config.method == "bayes":
@@ -28,7 +28,8 @@ def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float) -> Trial 
 
 
 def _asked_elsewhere(sweep: str, worker: str, lease_seconds: float) -> Trial | None:
-    """In a process of its own: a Gaussian process takes torch, and seconds, which the UI's server has none to spare."""
+    """Runs in a separate process: a Gaussian process needs torch and takes seconds, which would block the UI's
+    server."""
     command = [sys.executable, "-m", "sailplane.sweep_server.suggest_process", sweep, worker, str(lease_seconds)]
     ended = subprocess.run(command, capture_output=True, text=True, env=with_package())
     if ended.returncode:

@@ -1,4 +1,4 @@
-"""One token a sweep, on the ledger: only its digest is kept, and who shares the sweep again revokes the one before."""
+"""One token a sweep, in the ledger. Only its digest is kept; sharing the sweep again revokes the old token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREFIX: Final = "sweep-"
 
 @persistent
 def share(ledger: Ledger, sweep: str) -> tuple[str, str]:
-    """The name that the sweep has for its workers, which stays, and a new token. ConfigurationError if there is no such
+    """Returns the sweep's permanent share name for its workers and a new token. ConfigurationError for an unknown
     sweep."""
     results.read(ledger, sweep)
     token = PREFIX + secrets.token_urlsafe(32)
@@ -32,7 +32,7 @@ def share(ledger: Ledger, sweep: str) -> tuple[str, str]:
 
 
 def unshare(ledger: Ledger, sweep: str) -> bool:
-    """Whether it was shared. From now on its token opens nothing."""
+    """Revokes the token. Returns whether the sweep was shared."""
     with ledger.begin() as connection:
         return connection.execute(sa.delete(table).where(table.c.sweep == sweep)).rowcount == 1
 
@@ -45,7 +45,7 @@ def is_shared(ledger: Ledger, sweep: str) -> bool:
 
 @persistent
 def opened(ledger: Ledger, share: str, token: str) -> str | None:
-    """The sweep that the token opens by that name."""
+    """The sweep with this share name and token."""
     with ledger.begin() as connection:
         row = connection.execute(sa.select(table.c.sweep, table.c.digest).where(table.c.id == share)).one_or_none()
     return row.sweep if row and hmac.compare_digest(row.digest, _digest(token)) else None

@@ -1,4 +1,4 @@
-"""A worker of a shared sweep, on any machine: it needs Python and the train function, nothing else.
+"""A worker of a shared sweep on any machine. It needs only Python and the train function.
 
 In a notebook: `join("http://localhost:8080/sailplane/sweeps/1a2b3c4d", train, token="...")`.
 """

@@ -1,4 +1,4 @@
-"""What a worker asks of a shared sweep over HTTP, with Python's own library."""
+"""The HTTP client of a shared sweep, written with Python's standard library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sailplane.errors import AccessError, ConfigurationError, ServiceError
 
-# How long a server that is away is asked again: a laptop that sleeps, a tunnel that is made anew.
+# How long to retry an unreachable server: a laptop may sleep, or a tunnel restart.
 AWAY_SECONDS: Final = 300.0
 TIMEOUT_SECONDS: Final = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
@@ -22,13 +22,13 @@ _BUSY: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class Client:
-    """Each call is repeated while the server is away. Raises AccessError where the token is not known, or no more;
-    ServiceError where the server stays away, or refuses."""
+    """Repeats each call while the server is unreachable. Raises AccessError for an unknown or revoked token;
+    ServiceError if the server stays unreachable or refuses."""
 
     def __init__(self, url: str, token: str, *, away_seconds: float = AWAY_SECONDS) -> None:
         if not url.startswith(("http://", "https://")):
-            expected = "http://... or https://..., as `sailplane sweep share` shows it"
-            raise ConfigurationError("join sweep", url, got="no such address", expected=expected)
+            expected = "http://... or https://..., as shown by `sailplane sweep share`"
+            raise ConfigurationError("join sweep", url, got="an invalid address", expected=expected)
         self.url = url.rstrip("/")
         self._token, self._away_seconds = token.strip(), away_seconds
         self._opener = urllib.request.build_opener(_NoRedirect)
@@ -44,7 +44,7 @@ class Client:
         return self._json(self._request("PUT", path, file, {"Content-Type": "application/octet-stream"}))
 
     def download(self, path: str, file: Path) -> None:
-        """All of it, or nothing."""
+        """Downloads the whole file or nothing."""
         half = file.with_suffix(".half")
         half.write_bytes(self._request("GET", path))
         half.replace(file)
@@ -53,8 +53,8 @@ class Client:
         try:
             return dict(json.loads(answer))
         except ValueError as error:
-            remedy = "Is there something between this machine and Airflow, a page of a tunnel perhaps?"
-            raise ServiceError("join sweep", self.url, got="an answer that is no JSON", remedy=remedy) from error
+            remedy = "Check for a proxy or a tunnel's page between this machine and Airflow."
+            raise ServiceError("join sweep", self.url, got="a response other than JSON", remedy=remedy) from error
 
     def _request(
         self, method: str, path: str, data: bytes | Path | None = None, headers: Mapping[str, str] | None = None
@@ -68,7 +68,7 @@ class Client:
                 if time.monotonic() + pause > deadline:
                     raise self._gone(error) from error
                 if pause == FIRST_PAUSE:
-                    print(f"{self.url} is away ({_reason(error)}); asking again.", flush=True)  # noqa: T201
+                    print(f"{self.url} is unreachable ({_reason(error)}); retrying.", flush=True)  # noqa: T201
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -85,24 +85,24 @@ class Client:
             return bytes(answer.read())
 
     def _check(self, error: Exception) -> None:
-        """Raises for what to ask again would not change."""
+        """Raises errors that a retry would not fix."""
         if not isinstance(error, urllib.error.HTTPError) or error.code >= 500 or error.code in _BUSY:
             return
         if error.code == HTTPStatus.UNAUTHORIZED:
-            got, remedy = "its token is not known, or no more", "`sailplane sweep share` makes a new one."
+            got, remedy = "its token is unknown or revoked", "`sailplane sweep share` makes a new one."
             raise AccessError("join sweep", self.url, got=got, remedy=remedy) from error
         raise self._gone(error) from error
 
     def _gone(self, error: Exception) -> ServiceError:
         if isinstance(error, urllib.error.HTTPError) and error.headers.get("Location"):
-            remedy = f"Use the address that it names: {error.headers['Location']}"
+            remedy = f"Use the redirect address: {error.headers['Location']}"
             return ServiceError("join sweep", self.url, got=_reason(error), remedy=remedy)
-        remedy = "Start this worker again when it is back: its trial is given again meanwhile."
+        remedy = "Restart this worker when the server is back; another worker may take its trial."
         return ServiceError("join sweep", self.url, got=_reason(error), remedy=remedy)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The token would go along, and a POST would become a GET."""
+    """Redirects would forward the token, and turn a POST into a GET."""
 
     def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""`sailplane sweep-worker URL --train model.py:train`, which is `python worker.pyz URL ...` where only Python is."""
+"""`sailplane sweep-worker URL --train model.py:train`, or `python worker.pyz URL ...` on machines with only Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKEN: Final = "SAILPLANE_SWEEP_TOKEN"  # noqa: S105
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 1 with one line on stderr, or if no trial finished."""
+    """Returns the exit code: 0, or 1 if no trial finished, or after an error, with one line on stderr."""
     arguments = _parser().parse_args(argv)
     try:
         count = join(arguments.url, load(arguments.train), token=_token(), name=arguments.name)
@@ -27,22 +27,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"sailplane: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("sailplane: interrupted; the trial is given to another worker.\n")
+        sys.stderr.write("sailplane: interrupted; another worker will get the trial.\n")
         return 130
     sys.stdout.write(f"The sweep has no more trials: {count['finished']} finished here, {count['failed']} failed.\n")
     return 1 if count["failed"] and not count["finished"] else 0
 
 
 def _token() -> str:
-    """A command line is seen by everybody on the machine."""
+    """Not an argument, because everyone on the machine can see command lines."""
     if not (token := os.environ.get(TOKEN)) and not sys.stdin.isatty():
-        remedy = f"Set {TOKEN} to what `sailplane sweep share` showed."
-        raise ConfigurationError("join sweep", got="no token, and no terminal to ask for it", remedy=remedy)
+        remedy = f"Set {TOKEN} to the token from `sailplane sweep share`."
+        raise ConfigurationError("join sweep", got="no token, and no terminal to enter it", remedy=remedy)
     return token or getpass.getpass("The sweep's token: ")
 
 
 def load(path: str) -> Train:
-    """The function that `folder/model.py:train` or `package.module:train` names."""
+    """Loads the function at `folder/model.py:train` or `package.module:train`."""
     where, _, name = path.rpartition(":")
     if not where or not name:
         raise ConfigurationError("load train function", path, expected="FILE.py:FUNCTION, or MODULE:FUNCTION")
@@ -61,11 +61,11 @@ def load(path: str) -> Train:
 def _from_file(file: Path) -> Any:
     if not file.is_file():
         raise ConfigurationError("load train function", file, got="no such file")
-    # For what lies beside it.
+    # For modules in the same folder.
     sys.path.insert(0, str(file.resolve().parent))
     specification = importlib.util.spec_from_file_location(file.stem, file)
     if specification is None or specification.loader is None:
-        raise ConfigurationError("load train function", file, got="a file that Python does not import")
+        raise ConfigurationError("load train function", file, got="a file that Python cannot import")
     module = importlib.util.module_from_spec(specification)
     sys.modules[file.stem] = module
     specification.loader.exec_module(module)
@@ -83,11 +83,11 @@ def _from_name(name: str) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    told = f"Train trials of a shared sweep. Its token is in {TOKEN}, or asked for."
+    told = f"Train trials of a shared sweep. The token is read from {TOKEN} or prompted for."
     parser = argparse.ArgumentParser(prog="sailplane sweep-worker", description=told)
-    parser.add_argument("url", help="as `sailplane sweep share` shows it")
+    parser.add_argument("url", help="the address from `sailplane sweep share`")
     parser.add_argument("--train", required=True, help="FILE.py:FUNCTION or MODULE:FUNCTION, train(config, data, run)")
-    parser.add_argument("--name", help="what the sweep calls this worker; the machine's name without it")
+    parser.add_argument("--name", help="the worker's name in the sweep; default: the machine's name")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A sweep's worker on any machine: asks, trains, reports, and tells the result, all over HTTP."""
+"""A sweep worker on any machine: gets trials, trains them, and reports values and results over HTTP."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from sailplane.training.limits import Limits
 from sailplane.training.run import RunHandle
 
 POLL_SECONDS: Final = 2.0
-# A train function may log more often than a network should be asked.
+# A train function may log more often than the server should be called.
 REPORT_SECONDS: Final = 1.0
 Train = Callable[[dict[str, Any], Any, RunHandle], Any]
 
 
 def join(url: str, train: Train, *, token: str, name: str | None = None) -> dict[str, int]:
-    """Train trials of a shared sweep until it has no more to give; how many finished, and how many failed.
+    """Trains trials of a shared sweep until none are left. Returns how many finished and how many failed.
 
-    `train(config, data, run)` is what a DAG names: `data` has the arrays of the DAG's train step, and is None where
-    the sweep was shared without, or numpy is not installed. A trial's score is what it returns if that is a number,
-    else the last value that it logged of the sweep's metric. What it keeps with `run.checkpoint` goes to the sweep's
-    store: from there another worker goes on if this one dies, and the best trial's model is made. Raises AccessError
-    for a wrong token, ServiceError where the server stays away.
+    `train(config, data, run)` is the train function of a DAG. `data` has the arrays of the DAG's train step; it is None
+    if the sweep was shared without data, or numpy is not installed. A trial's score is the returned number, otherwise
+    the last logged value of the sweep's metric. Checkpoints from `run.checkpoint` go to the sweep's store: another
+    worker resumes from them if this one dies, and the best trial's model is made from them. Raises AccessError for a
+    wrong token, ServiceError if the server stays unreachable.
     """
     worker = _Worker(Client(url, token), train, name or platform.node())
     count = {"finished": 0, "failed": 0}
@@ -48,7 +48,7 @@ def join(url: str, train: Train, *, token: str, name: str | None = None) -> dict
         if asked["trial"]:
             count["finished" if worker.attempt(asked["trial"]) else "failed"] += 1
         elif asked["open"]:
-            # Somebody else's trial may be given again.
+            # The trial of another worker may become available.
             time.sleep(POLL_SECONDS)
         else:
             return count
@@ -64,12 +64,12 @@ class _Worker:
         print(f"joined sweep {self._about['sweep']}, to {self._about['goal']} {self._about['metric']}", flush=True)  # noqa: T201
 
     def ask(self) -> dict[str, Any]:
-        # A name for each ask: one whose answer was lost gives the same trial again.
+        # Each request has its own name: if a response is lost, a retry gets the same trial.
         self._asked += 1
         return self._client.post("/ask", {"worker": self._name})
 
     def attempt(self, trial: Mapping[str, Any]) -> bool:
-        """Whether it finished. A trial that fails costs itself only."""
+        """Whether it finished. A failing trial fails alone."""
         limits, began = Limits.of(self._about["max_trial_time"], self._longest), time.monotonic()
         held = _Held(self._client, trial["number"], self._name, self._about, limits)
         try:
@@ -92,7 +92,7 @@ class _Worker:
         return f"{self._id} {self._asked}"
 
     def _tracked(self, trial: Mapping[str, Any], folder: Path) -> AbstractContextManager[_Tracked]:
-        """At W&B, live, under the sweep, where this machine has the client and a key; else the sweep has its values."""
+        """Logs live to W&B, under the sweep, if this machine has the client and a key; otherwise only to the sweep."""
         if not (os.environ.get("WANDB_API_KEY") and find_spec("wandb")):
             return nullcontext(_Untracked())
         sweep, about = self._about["sweep"], {**trial["config"], "seed": trial["seed"]}
@@ -130,7 +130,7 @@ class _Worker:
     def _checked(self, returned: Any, run: RunHandle) -> float:
         metric = self._about["metric"]
         if self._about["stops_early"] and metric not in run.last:
-            got = f"{metric!r} was never logged, so that no trial can be stopped early by it"
+            got = f"{metric!r} was never logged, so it cannot stop trials early"
             raise TrainingError("score the trial", got=got, remedy=f"Log it each epoch: run.log({{{metric!r}: ...}}).")
         score = float(returned) if isinstance(returned, Real) else run.last.get(metric)
         if score is None:
@@ -149,7 +149,7 @@ class _Worker:
 
 
 class _Held:
-    """A trial while it is trained here: its lease is renewed, its values are reported, its checkpoint is kept."""
+    """A trial in training: renews its lease, reports its values, and keeps its checkpoint."""
 
     def __init__(self, client: Client, number: int, worker: str, about: Mapping[str, Any], limits: Limits) -> None:
         self._client, self._path, self._worker, self._limits = client, f"/trials/{number}", worker, limits
@@ -187,7 +187,7 @@ class _Held:
             self.ended.set()
 
     def keep(self, file: Path, kind: str) -> None:
-        # What was logged before the checkpoint is not logged again by who goes on from it.
+        # A worker that resumes does not log the values before the checkpoint again.
         self.send()
         worker = self._worker.replace(" ", "%20")
         self._client.upload(f"{self._path}/checkpoint?worker={worker}&kind={kind}", file)
@@ -206,18 +206,18 @@ class _Held:
                 if self.tell("heartbeat")["stop"]:
                     self.ended.set()
             except SailplaneError:
-                # The trial's own next call says why.
+                # The trial's next own call reports the reason.
                 self.ended.set()
                 return
 
     def _is_given_up(self) -> bool:
-        """A trial that hangs is failed; to end code that does not return is for who started it."""
+        """Marks a hung trial as failed; only the user can end code that does not return."""
         now = time.monotonic()
         if self._limits.is_up(now - self._began):
             self.ended.set()
         if reason := self._limits.overstepped(now - self._began, now - self._heard):
             self.tell("fail", reason=reason)
-            print(f"{reason}. Interrupt this worker: its trial is failed.", flush=True)  # noqa: T201
+            print(f"{reason}. Interrupt this worker: its trial has failed.", flush=True)  # noqa: T201
         return bool(reason)
 
 
@@ -229,7 +229,7 @@ class _Untracked:
     told_to_stop = False
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """There is nobody to tell."""
+        """Discards metrics: there is no W&B run."""
 
 
 _Tracked = tracking.Tracked | _Untracked

@@ -58,7 +58,7 @@ def test_every_call_needs_the_token(address: Address, method: str, path: str, he
     headers = {"Authorization": header.format(token=token)} if header else {}
     answer = httpx.request(method, url + path, headers=headers, json={"worker": "w"}, trust_env=False)
     assert answer.status_code == 401
-    assert answer.json() == {"detail": "no such shared sweep, or not its token"}
+    assert answer.json() == {"detail": "unknown shared sweep, or wrong token"}
     assert results.trials(address.ledger, "toy/s") == ()
 
 

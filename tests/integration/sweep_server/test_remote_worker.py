@@ -168,7 +168,7 @@ def test_a_trial_that_hangs_is_failed_and_given_to_nobody(address: Address, else
     process = elsewhere.worker(url, token, "import time\n\ndef train(config, data, run):\n    time.sleep(600)\n")
     with process:
         assert process.stdout is not None
-        assert any("Interrupt this worker: its trial is failed." in line for line in process.stdout)
+        assert any("Interrupt this worker: its trial has failed." in line for line in process.stdout)
         assert queue.ask(address.ledger, "toy/s", "another") is None
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
@@ -179,9 +179,7 @@ def test_early_stopping_by_a_metric_that_is_never_logged_is_an_error(address: Ad
     url, token = address.share(ONE + "early_terminate: {type: hyperband, min_iter: 1}\n")
     code, said = elsewhere.work(url, token, "def train(config, data, run):\n    return 1.0\n")
     assert code == 1, said
-    assert (
-        "'loss' was never logged, so that no trial can be stopped early" in results.failures(address.ledger, "toy/s")[0]
-    )
+    assert "'loss' was never logged, so it cannot stop trials early" in results.failures(address.ledger, "toy/s")[0]
 
 
 def test_bayes_is_asked_in_a_process_of_its_own(address: Address, elsewhere: Elsewhere) -> None:
@@ -212,7 +210,7 @@ def test_a_server_that_goes_away_is_waited_for(address: Address, elsewhere: Else
     assert process.returncode == 0, said
     (trial,) = results.trials(address.ledger, "toy/away")
     assert (trial.state, len(trial.values)) == ("finished", 4)
-    assert "is away" in said
+    assert "is unreachable" in said
 
 
 def test_a_revoked_token_ends_the_worker_and_its_trial_is_given_again(address: Address, elsewhere: Elsewhere) -> None:
@@ -232,19 +230,19 @@ def train(config, data, run):
         assert tokens.unshare(address.ledger, "toy/s")
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.rstrip().endswith("its token is not known, or no more. `sailplane sweep share` makes a new one.")
+    assert said.rstrip().endswith("its token is unknown or revoked. `sailplane sweep share` makes a new one.")
     assert results.trials(address.ledger, "toy/s")[0].state == "running"
 
 
 @pytest.mark.parametrize(
     ("url", "train", "says"),
     [
-        ("ftp://example", "model.py:train", "join sweep ftp://example: no such address; expected http://..."),
+        ("ftp://example", "model.py:train", "join sweep ftp://example: an invalid address; expected http://..."),
         ("{url}", "model.py", "load train function model.py: expected FILE.py:FUNCTION, or MODULE:FUNCTION."),
         ("{url}", "other.py:train", "load train function other.py: no such file."),
         ("{url}", "model.py:fit", "load train function model.py:fit: model.py has no function 'fit'."),
         ("{url}", "nowhere.model:train", "load train function nowhere.model: no such module."),
-        ("{url}0", "model.py:train", "its token is not known, or no more"),
+        ("{url}0", "model.py:train", "its token is unknown or revoked"),
     ],
 )
 def test_what_a_careless_user_gives_is_one_line(
@@ -270,4 +268,4 @@ def test_without_a_token_and_a_terminal_it_says_so(elsewhere: Elsewhere) -> None
     with elsewhere.python("", "-S", "worker.pyz", "http://localhost:1/s", "--train", "model.py:train") as process:
         said, _ = process.communicate(timeout=60)
     assert (process.returncode, said.count("\n")) == (1, 1)
-    assert "no token, and no terminal to ask for it. Set SAILPLANE_SWEEP_TOKEN" in said
+    assert "no token, and no terminal to enter it. Set SAILPLANE_SWEEP_TOKEN" in said
