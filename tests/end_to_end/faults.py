@@ -121,7 +121,7 @@ CODE_FAULTS = (
         task="train",
         says=(
             "TrainingError: train include.tiny.model:train: it returned",
-            "expected a torch.nn.Module. Return the model",
+            "expected a torch.nn.Module. Return the trained model",
         ),
     ),
 )

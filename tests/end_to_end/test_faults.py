@@ -228,7 +228,7 @@ def test_a_killed_training_is_started_anew_and_goes_on_from_its_checkpoint(
     assert steps(training.job) == [2, 3]
     error = the_error(platform, training.run, "train", attempt=1)
     assert "JobError: run the process of train: it ended without a result (killed by SIGKILL" in error
-    assert "a retry goes on from what it kept" in error
+    assert "a retry resumes from what it kept" in error
 
 
 @pytest.mark.usefixtures("unchanged")

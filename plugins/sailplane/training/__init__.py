@@ -1,1 +1,1 @@
-"""Training in processes of its own. Modules that import torch are imported only there."""
+"""Training in separate processes. Only they import torch."""

@@ -1,4 +1,4 @@
-"""What a train function is handed as `data`, and the same as a file, for machines that have no more than numpy."""
+"""The `data` of a train function, and the same as a file for machines that have only numpy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
-    """`state` is what features.fit learned on the train rows; `outputs` name the probabilities of the model."""
+    """`state` is what features.fit learned from the train rows; `outputs` name the model's probabilities."""
 
     train: Split
     validation: Split
@@ -41,7 +41,7 @@ class Arrays:
 
 
 def pack(data: Arrays, file: Path) -> None:
-    """As one .npz file. Raises DataError for an array that holds objects: to read those would run code."""
+    """Writes one .npz file. Raises DataError for an array of objects, because reading objects would run code."""
     import numpy as np
 
     arrays: dict[str, NDArray[Any]] = {}

@@ -1,4 +1,4 @@
-"""Batches of rows as tensors on the run's device, by slicing: nothing is done row by row."""
+"""Batches of rows as tensors on the run's device, made by slicing rather than row by row."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class Stream(Protocol):
-    """Rows that are not in memory all at once."""
+    """Rows that do not all fit in memory."""
 
     def __len__(self) -> int: ...
 
     def chunks(self, seed: int) -> Iterator[Chunk]:
-        """All rows once, as features and target, in pieces, in a random order."""
+        """All rows once, in chunks of features and target, in random order."""
         ...
 
 
@@ -53,11 +53,11 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """A pass over the rows is a loop over this. Of several processes each gets its part of each batch, and all the same
-    number of them: the rows that do not divide, fewer than there are processes, are left out, others in each epoch."""
+    """Looping over it passes over the rows once. With several processes each gets its part of each batch, and all get
+    the same number of batches. The remainder, fewer rows than processes, is left out; it differs between epochs."""
 
     def __init__(self, rows: Rows, size: int, *, compute: Compute, seed: Callable[[], int]) -> None:
-        """`seed` is asked at each pass."""
+        """`seed` is called at each pass."""
         self._rows, self._compute, self._seed = rows, compute, seed
         self._size = max(1, size // compute.processes)
         self._whole: Batch | None = None
@@ -85,7 +85,7 @@ class Batches:
             return
         if self._whole is None:
             self._whole = self._tensors(self._rows.features, self._rows.target)
-        # Gathered once a pass: to gather each batch costs more.
+        # Gathered once a pass, because gathering each batch costs more.
         order = torch.randperm(len(self._whole), generator=torch.Generator().manual_seed(seed))
         yield self._whole.of(order.to(self._compute.device))
 
@@ -94,7 +94,7 @@ class Batches:
 
 
 def tensors(features: Mapping[str, NDArray[Any]], target: NDArray[np.generic], device: torch.device) -> Batch:
-    """They share the memory of the arrays, where that is the device's and may be written to."""
-    # Torch does not know read-only memory.
+    """They share the arrays' memory if the device can use it and it is writable."""
+    # Torch does not support read-only memory.
     moved = {name: torch.from_numpy(np.require(array, requirements="W")).to(device) for name, array in features.items()}
     return Batch(moved, torch.from_numpy(np.require(target, requirements="W")).to(device))

@@ -1,4 +1,4 @@
-"""Which line of user code raised."""
+"""The line of user code that raised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sailplane import code
 
 
 def last_line(error: BaseException) -> str:
-    """The deepest frame in the project's own files, else the deepest one."""
+    """The deepest frame in the project's own files, otherwise the deepest one."""
     frames = traceback.extract_tb(error.__traceback__)
     include = str(code.root() / "include")
     frame = next((frame for frame in reversed(frames) if frame.filename.startswith(include)), frames[-1])

@@ -1,5 +1,5 @@
-"""The checkpoints of a run on the store: `<folder>/<kind>-<number>-<SHA-256>.pt`, of which the newest two of a kind
-stay. The name says what the content must be: one that is damaged is passed over for the one before."""
+"""The checkpoints of a run in the store: `<folder>/<kind>-<number>-<SHA-256>.pt`. The newest two of each kind are kept.
+The name includes the content's digest: a damaged checkpoint is skipped for the previous one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME: Final = re.compile(r"(last|best)-\d{9}-[0-9a-f]{64}\.pt")
 
 
 def folder_of(sweep: str, number: int) -> str:
-    """Of a trial, whoever trains it."""
+    """The folder of a trial, for any worker that trains it."""
     return f"runs/{sweep}/trial-{number}/checkpoints"
 
 
@@ -33,12 +33,12 @@ class StoreShelf:
         self._storage.put(f"{self.folder}/{name}", file)
         names.append(name)
         while len(names) > KEPT:
-            # One that stays does no harm.
+            # A leftover checkpoint does no harm.
             with suppress(StorageError, FileNotFoundError):
                 self._storage.delete(f"{self.folder}/{names.pop(0)}")
 
     def fetch(self, file: Path, kind: str) -> bool:
-        """Puts the newest whole one there; False where there is none."""
+        """Copies the newest intact checkpoint to `file`; False if there is none."""
         self._names.pop(kind, None)
         return any(self._is_whole(name, file) for name in reversed(self._of(kind)))
 
@@ -47,14 +47,14 @@ class StoreShelf:
         return bool(self._of(kind))
 
     def clear(self) -> None:
-        """They are needed no more. What stays where the store is away does no harm."""
+        """Deletes checkpoints that are no longer needed. Leftovers do no harm if the store is unreachable."""
         self._names.clear()
         with suppress(StorageError):
             for path in self._storage.list(self.folder):
                 self._storage.delete(path)
 
     def _of(self, kind: str) -> list[str]:
-        """Oldest first."""
+        """Names, oldest first."""
         if kind not in self._names:
             found = (path.rpartition("/")[2] for path in self._storage.list(self.folder))
             self._names[kind] = sorted(name for name in found if _NAME.fullmatch(name) and name.startswith(kind))
@@ -66,13 +66,13 @@ class StoreShelf:
             with half.open("wb") as opened:
                 opened.writelines(self._storage.stream(f"{self.folder}/{name}"))
         except FileNotFoundError:
-            # Another process, which holds the trial by now, kept newer ones.
+            # Another process holds the trial now and has kept newer checkpoints.
             return False
         if (got := _digest(half)) == _digest_of(name):
             half.replace(file)
             return True
         half.unlink()
-        print(f"checkpoint {name} is damaged: its content has digest {got[:12]}; the one before is taken.", flush=True)  # noqa: T201
+        print(f"checkpoint {name} is damaged: its content has digest {got[:12]}; using the previous one.", flush=True)  # noqa: T201
         return False
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint as a file: torch's own form, or JSON where no torch is installed."""
+"""Checkpoints as files: torch's format, or JSON without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sailplane.files import room_for
 
 
 def save(content: Mapping[str, Any], file: Path) -> None:
-    """Tensors and plain values; without torch, what JSON can say. TrainingError for anything else, StorageError where
+    """Saves tensors and plain values; without torch, only JSON values. TrainingError for anything else, StorageError if
     the disk is full."""
     if find_spec("torch"):
         import torch
@@ -22,7 +22,7 @@ def save(content: Mapping[str, Any], file: Path) -> None:
             try:
                 torch.save(dict(content), opened)
             except RuntimeError as error:
-                # After a write that failed torch cannot close its archive either, and says only that.
+                # After a failed write torch cannot close its archive, and only reports that.
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from None
                 raise
@@ -35,7 +35,7 @@ def save(content: Mapping[str, Any], file: Path) -> None:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """What `save` kept, here or on another machine."""
+    """What `save` kept, on this or another machine."""
     with file.open("rb") as opened:
         is_json = opened.read(1) == b"{"
     if is_json:
@@ -45,5 +45,5 @@ def load(file: Path) -> dict[str, Any]:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # weights_only: a file is data, it must not run code.
+    # weights_only: a file is data and must not run code.
     return dict(torch.load(file, weights_only=True, map_location=device))

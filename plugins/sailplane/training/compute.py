@@ -1,4 +1,4 @@
-"""On what a run computes: its device, its precision, and the other processes that train the same model."""
+"""The computing resources of a run: its device, its precision, and the other processes that train the same model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Precision = Literal["float32", "mixed"]
 
 
 class Compute:
-    """`rank` of `processes`, which have joined one process group where there are several."""
+    """`rank` of `processes`; several processes have joined one process group."""
 
     def __init__(self, *, rank: int = 0, processes: int = 1, precision: Precision = "float32") -> None:
         self.rank, self.processes, self._precision = rank, processes, precision
@@ -26,12 +26,12 @@ class Compute:
 
     @property
     def is_first(self) -> bool:
-        """Of several processes one logs, and keeps checkpoints."""
+        """With several processes, only the first logs and keeps checkpoints."""
         return self.rank == 0
 
     @cached_property
     def device(self) -> torch.device:
-        """A GPU where there is one, each process its own."""
+        """A GPU if available; each process has its own."""
         import torch
 
         if not torch.cuda.is_available():
@@ -39,7 +39,7 @@ class Compute:
         return torch.device("cuda", self.rank % torch.cuda.device_count())
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """The model itself; of several processes one that averages the gradients of all."""
+        """The model itself; with several processes, a wrapper that averages their gradients."""
         self._is_parallel = True
         if self.processes == 1:
             return model
@@ -49,47 +49,48 @@ class Compute:
         return DistributedDataParallel(model, device_ids=devices)
 
     def check(self, path: str) -> None:
-        """Raises TrainingError if several processes trained a model each, and not one together."""
+        """Raises TrainingError if several processes each trained their own model instead of one together."""
         if self.processes > 1 and not self._is_parallel:
             remedy = "Compute the loss with `run.parallel(model)`, and take batches from `run.batches`."
             got = f"{self.processes} processes that do not share their gradients"
             raise TrainingError("train", path, got=got, remedy=remedy)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision, if the run is to use it: bfloat16 where the device knows it, else float16."""
+        """Mixed precision if the run uses it: bfloat16 if the device supports it, otherwise float16."""
         import torch
 
         return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._precision == "mixed")
 
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Gradients of the loss, and one step of the optimizer; float16's are scaled, so that small ones stay."""
+        """Gradients of the loss and one optimizer step. With float16 the gradients are scaled so that small ones
+        survive."""
         optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(optimizer)
         self._scaler.update()
 
     def mean(self, row: dict[str, float]) -> dict[str, float]:
-        """Over the processes, which must have the same names."""
+        """The mean over the processes, which must use the same names."""
         if self.processes == 1:
             return row
         import torch
         import torch.distributed as dist
 
-        # NCCL takes only what lies on a GPU.
+        # NCCL only accepts tensors on a GPU.
         values = torch.tensor(list(row.values()), dtype=torch.float64, device=self.device)
         dist.all_reduce(values)
         return dict(zip(row, (values / self.processes).tolist(), strict=True))
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true in one process."""
+        """Whether it is true in at least one process."""
         return flag if self.processes == 1 else bool(self.mean({"flag": float(flag)})["flag"])
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Waits for all processes."""
         self.any(False)
 
     def state(self) -> dict[str, Any]:
-        """Of what scales the gradients."""
+        """The state of the gradient scaler."""
         return dict(self._scaler.state_dict()) if find_spec("torch") else {}
 
     def restore(self, kept: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The arrays that a train function is handed."""
+"""The arrays passed to a train function."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Data(Arrays):
 
 
 def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream: bool = False) -> Data:
-    """Train and validation windows of the dataset; rows without a label are left out; fitted on train rows only. With
-    `stream` the train rows are read again in each epoch, and `fit` gets a sample where there are very many.
+    """The dataset's train and validation windows, without unlabelled rows; features are fitted on train rows only. With
+    `stream` the train rows are read again in each epoch, and `fit` gets a sample of large data.
 
-    Raises LabelError where a window has no labels, DataError where transform loses rows.
+    Raises LabelError if a window has no labels, DataError if transform loses rows.
     """
     target = _named(features, "TARGET")
     outputs = tuple(str(output) for output in getattr(features, "OUTPUTS", (target,)))
@@ -63,7 +63,7 @@ def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream:
     validation, validation_target = _rows(storage, dataset, windows.validation, target, outputs)
     inputs = validation.drop(columns=target)
     return Data(
-        # A Stream does for all that `run.batches` asks of a Split.
+        # A Stream has all that `run.batches` needs from a Split.
         train=train,  # type: ignore[arg-type]
         validation=Split(features=transform(inputs, state), target=validation_target),
         state=state,

@@ -1,6 +1,6 @@
-"""Several processes that train one model: torchrun starts them, each is this package's training process with a rank.
+"""Several processes train one model. Torchrun starts them; each is this package's training process with a rank.
 
-They meet in a file and talk over loopback: torchrun's own store would listen on all interfaces.
+They meet through a file and communicate over loopback, because torchrun's own store would listen on all interfaces.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.5
 MEETING: Final = "SAILPLANE_RANKS_MEET_AT"
 LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
-# One that waits for another which hangs is not to wait for ever.
+# A process must not wait forever for one that hangs.
 SILENCE: Final = timedelta(hours=1)
 
 
 class Stopped(SystemExit):
-    """SIGTERM came."""
+    """SIGTERM was received."""
 
 
 def mine(folder: Path, name: str) -> Path:
-    """The file or folder of that name: each of several processes has one of its own."""
+    """This process's own file or folder of that name."""
     file = folder / name
     return file.with_stem(f"{file.stem}-{os.environ['RANK']}") if is_one_of_several() else file
 
@@ -51,8 +51,8 @@ def is_to_be_launched(spec: TrainSpec) -> bool:
 
 
 def launch(spec: TrainSpec, folder: Path) -> dict[str, Any]:
-    """Starts the processes and waits for all; the result of the first. Raises what the one that failed first left, or
-    JobError if it left nothing; then all others are ended."""
+    """Starts the processes, waits for all, and returns the first one's result. If one fails, all others are ended and
+    the first failure's error is raised, or JobError if there is none."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
@@ -74,19 +74,19 @@ def launch(spec: TrainSpec, folder: Path) -> dict[str, Any]:
 
 
 def _cause(failures: Mapping[int, ProcessFailure], processes: int, folder: Path) -> SailplaneError:
-    """When one dies, others fail for want of it: what was killed is the cause, else what was said first."""
+    """When one process dies, others fail as a result: a killed process is the cause, otherwise the first error."""
     killed = [rank for rank, failure in failures.items() if failure.exitcode < 0]
     said = sorted(folder.glob("error-*.json"), key=lambda file: file.stat().st_mtime_ns)
     if said and not killed:
         return left_in(said[0])
     rank = (killed or list(failures))[0]
-    how = f"killed by {failures[rank].signal_name()}" if killed else f"gone with exit code {failures[rank].exitcode}"
-    remedy = "The others were ended; a retry goes on from the last checkpoint."
-    return JobError("train", folder.name, got=f"process {rank} of {processes} was {how}", remedy=remedy)
+    how = f"was killed by {failures[rank].signal_name()}" if killed else f"exited with code {failures[rank].exitcode}"
+    remedy = "The others were stopped; a retry continues from the last checkpoint."
+    return JobError("train", folder.name, got=f"process {rank} of {processes} {how}", remedy=remedy)
 
 
 def left_in(file: Path) -> SailplaneError:
-    """The error that a process left, of the class that it raised."""
+    """The error that a process left, in its original class."""
     left = json.loads(file.read_text())
     error: SailplaneError = getattr(errors, left["error"], JobError)(left["message"].removesuffix("."))
     return error
@@ -94,7 +94,7 @@ def left_in(file: Path) -> SailplaneError:
 
 @contextmanager
 def joined(spec: TrainSpec) -> Iterator[Compute]:
-    """This process as one of those that train. Raises ConfigurationError for fewer GPUs than processes."""
+    """Joins this process to the training. Raises ConfigurationError for fewer GPUs than processes."""
     if not is_one_of_several():
         yield Compute(precision=spec.precision)
         return
@@ -118,7 +118,7 @@ def joined(spec: TrainSpec) -> Iterator[Compute]:
 
 
 def _end_with_torchrun(parent: int) -> None:
-    """It ends its processes, unless it is killed itself: they would go on beside those of the next try."""
+    """Torchrun ends its processes unless it is killed itself. They would then run alongside those of the next try."""
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os._exit(1)

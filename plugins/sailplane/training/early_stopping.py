@@ -1,4 +1,4 @@
-"""The metric by which the best epoch of a run is chosen, and by which it ends early."""
+"""The metric that selects the best epoch of a run and ends the run early."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Goal = Literal["maximize", "minimize"]
 
 
 class Monitor:
-    """An epoch is better than the best if its value is; of equal ones the first stays."""
+    """An epoch is better if its value is better than the best; of equal ones the first stays."""
 
     def __init__(self, metric: str, goal: Goal, patience: int | None) -> None:
         if goal not in ("maximize", "minimize"):
@@ -22,7 +22,7 @@ class Monitor:
         self._metric, self._patience = metric, patience
         self._sign = 1 if goal == "maximize" else -1
         self._best, self._best_epoch, self._seen_epoch = -math.inf, -1, -1
-        # Of the last checkpoint, and of the last one that was kept as the best.
+        # Epochs of the last checkpoint and of the best checkpoint.
         self._kept_epoch, self._kept_best_epoch = -1, -1
 
     def see(self, row: Mapping[str, float], epoch: int) -> None:
@@ -34,23 +34,23 @@ class Monitor:
             self._best, self._best_epoch = value, epoch
 
     def keeps(self, epoch: int) -> bool:
-        """Whether the checkpoint that is made now is the best one."""
+        """Whether the current checkpoint is the best one."""
         self._kept_epoch = epoch
         if self._best_epoch == epoch:
             self._kept_best_epoch = epoch
         return self._best_epoch == epoch
 
     def check(self, epoch: int) -> None:
-        """At the end of an epoch. Raises TrainingError."""
+        """Runs at the end of an epoch. Raises TrainingError."""
         if self._seen_epoch != epoch:
             got, remedy = f"epoch {epoch} logged none", f"Log it each epoch: run.log({{{self._metric!r}: ...}})."
             raise TrainingError("monitor", self._metric, got=got, remedy=remedy)
         if self._kept_epoch == epoch == self._best_epoch != self._kept_best_epoch:
-            got, remedy = f"epoch {epoch} was kept before its value was known", "Call run.log before run.checkpoint."
+            got, remedy = f"epoch {epoch} was saved before its value was logged", "Call run.log before run.checkpoint."
             raise TrainingError("monitor", self._metric, got=got, remedy=remedy)
 
     def ends(self, epoch: int) -> bool:
-        """Whether the epochs up to this one, which ended, were enough."""
+        """Whether the run should end after this epoch."""
         return self._patience is not None and epoch >= 0 and epoch - self._best_epoch >= self._patience
 
     def state(self) -> dict[str, Any]:

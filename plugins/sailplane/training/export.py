@@ -1,4 +1,4 @@
-"""A torch module as an ONNX graph that answers with probabilities."""
+"""A torch module as an ONNX graph that returns probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class _Probability(torch.nn.Module):
-    """Takes the arrays by position, as the exporter gives them, and turns logits into probabilities [n, outputs]."""
+    """Takes the arrays by position, as the exporter passes them, and turns logits into probabilities [n, outputs]."""
 
     def __init__(self, module: torch.nn.Module, names: tuple[str, ...], outputs: int) -> None:
         super().__init__()
@@ -33,17 +33,17 @@ class _Probability(torch.nn.Module):
 
 
 def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int, path: str = "a train function") -> bytes:
-    """Inputs are named like the arrays and take any number of rows; the output is `probability` [n, outputs].
+    """Inputs have the arrays' names and take any number of rows; the output is `probability` [n, outputs].
 
-    Raises TrainingError, which names the train function's `path`, if the module does not take the arrays by name, or
-    gives another shape of logits than [n] (one output) or [n, outputs].
+    Raises TrainingError, naming the train function's `path`, if the module does not take the arrays by name, or returns
+    logits of another shape than [n] (one output) or [n, outputs].
     """
     names = tuple(features)
     examples = tuple(torch.from_numpy(np.ascontiguousarray(features[name][:2])) for name in names)
     module = module.to("cpu").eval()
     _check(module, dict(zip(names, examples, strict=True)), outputs, path)
     with temporary_folder() as scratch, warnings.catch_warnings():
-        # The exporter that is to replace this one takes seven seconds where this one takes a third of one.
+        # This exporter's replacement takes seven seconds instead of a third of a second.
         warnings.filterwarnings("ignore", message=".*legacy TorchScript-based ONNX export", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="The feature will be removed", category=DeprecationWarning)
         file = Path(scratch, "model.onnx")
@@ -60,8 +60,8 @@ def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int, path: str =
 
 
 def predicted(module: torch.nn.Module, features: Arrays, outputs: int) -> NDArray[np.floating]:
-    """Probabilities [n, outputs], by the module itself."""
-    # An export leaves it in the mode for training, with dropout.
+    """Probabilities [n, outputs] from the module itself."""
+    # The export leaves the module in training mode, with dropout.
     model = _Probability(module, tuple(features), outputs).eval()
     tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in features.values()]
     with torch.no_grad():
@@ -70,8 +70,8 @@ def predicted(module: torch.nn.Module, features: Arrays, outputs: int) -> NDArra
 
 
 def scores(onnx: bytes, features: Arrays, model: str = "the graph") -> NDArray[np.float32]:
-    """Probabilities [n, outputs], by the graph that will serve. Raises ModelError, which names `model`, if the
-    graph fails, or a score is not a number."""
+    """Probabilities [n, outputs] from the graph that will serve. Raises ModelError, naming `model`, if the graph fails
+    or a score is not a number."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -80,8 +80,8 @@ def scores(onnx: bytes, features: Arrays, model: str = "the graph") -> NDArray[n
     used = {argument.name for argument in session.get_inputs()}
     try:
         probability: NDArray[np.float32] = session.run([OUTPUT], {n: a for n, a in features.items() if n in used})[0]
-    except Exception as error:  # onnxruntime's exceptions have no common class of their own
-        remedy = "The ONNX export takes no other number of rows: forward must not depend on it."
+    except Exception as error:  # onnxruntime's exceptions share no class of their own
+        remedy = "The ONNX export is limited to one number of rows: forward must not depend on it."
         raise ModelError("score the validation window with", model, got=error, remedy=remedy) from error
     bad = int(np.count_nonzero(~np.isfinite(probability).all(axis=1)))
     if bad:
@@ -90,7 +90,7 @@ def scores(onnx: bytes, features: Arrays, model: str = "the graph") -> NDArray[n
             model,
             got=f"{bad} of {len(probability)} rows are NaN",
             expected="probabilities",
-            remedy="Look for a learning rate that is too high, or inputs that are not finite.",
+            remedy="Check for a learning rate that is too high, or inputs that are not finite.",
         )
     return probability
 
@@ -107,7 +107,7 @@ def _check(module: torch.nn.Module, examples: Mapping[str, torch.Tensor], output
                 path,
                 got=error,
                 expected=f"forward({', '.join(examples)})",
-                remedy="Its arguments have the names of the arrays that transform gives.",
+                remedy="Name its arguments after the arrays of transform.",
             ) from error
     if got not in allowed:
         raise TrainingError(
@@ -115,5 +115,5 @@ def _check(module: torch.nn.Module, examples: Mapping[str, torch.Tensor], output
             path,
             got=f"logits of shape {got} for {rows} rows",
             expected=" or ".join(map(str, allowed)),
-            remedy="Return one logit a row for each output, without sigmoid or softmax.",
+            remedy="Return one logit per row and output, without sigmoid or softmax.",
         )

@@ -41,9 +41,9 @@ GOLDEN_ROWS: Final = 32
 
 
 def fit(spec: TrainSpec, compute: Compute | None = None) -> Run | None:
-    """Train, score on the validation window, and put the bundle on the store under runs/<run>/bundle; the baseline's,
-    where one is named, under runs/<run>/baseline; what was logged in runs/<run>/history.json. Nothing is on the store
-    unless all of it succeeded. Of several processes the first does all but the training, the others return None."""
+    """Trains, scores the validation window, and writes to the store: the bundle under runs/<run>/bundle, a baseline's
+    under runs/<run>/baseline, and the logged metrics in runs/<run>/history.json. Nothing is stored unless everything
+    succeeded. With several processes all train; the first does the rest and the others return None."""
     trainer = Trainer(spec, compute or Compute(precision=spec.precision))
     if spec.until is not None:
         return trainer.run(spec, StoreShelf(trainer.storage, folder_of(spec.sweep or "", spec.trial or 0)))
@@ -59,8 +59,8 @@ def fit(spec: TrainSpec, compute: Compute | None = None) -> Run | None:
 
 @contextmanager
 def forgetting_errors(spec: TrainSpec) -> Iterator[None]:
-    """Without its checkpoints after an error that would come again from where they go on; with them after one that a
-    retry may mend."""
+    """Deletes the checkpoints after an error that resuming from them would repeat; keeps them after one that a retry
+    may fix."""
     try:
         yield
     except (StorageError, ServiceError, JobError):
@@ -71,12 +71,12 @@ def forgetting_errors(spec: TrainSpec) -> Iterator[None]:
 
 
 def forget(spec: TrainSpec) -> None:
-    """The checkpoints of a run that ended."""
+    """Deletes the checkpoints of a run that ended."""
     StoreShelf(pairing.store(Home.find()), spec.shelf).clear()
 
 
 class Trainer:
-    """User code imported once and data prepared once, for as many runs as are asked of it."""
+    """Imports user code and prepares data once, for any number of runs."""
 
     def __init__(self, spec: TrainSpec | SweepWorkerSpec, compute: Compute) -> None:
         started = time.monotonic()
@@ -96,7 +96,7 @@ class Trainer:
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
     ) -> Run:
-        """`shelf`, `stop` and `report` are the run handle's."""
+        """`shelf`, `stop` and `report` are those of the run handle."""
         started = time.monotonic()
         with self._tracked(spec) as tracked, temporary_folder() as scratch:
             made, kept = Path(scratch, "made"), Path(scratch, "checkpoint")
@@ -123,7 +123,7 @@ class Trainer:
         return {f"baseline_{name}": value for name, value in found.items()}
 
     def assist(self, spec: TrainSpec, shelf: Shelf) -> None:
-        """Train with the first process, which does all else."""
+        """Trains with the first process, which does everything else."""
         with temporary_folder() as scratch:
             handle = RunHandle(
                 Path(scratch), seed=spec.seed, tracked=_Untracked(), shelf=shelf, compute=self._compute, verbose=False
@@ -142,11 +142,11 @@ class Trainer:
         )
 
     def _upload(self, folder: Path, prefix: str) -> None:
-        """All or nothing."""
+        """Uploads everything or nothing."""
         try:
             self.storage.upload(folder, prefix)
         except BaseException:
-            # A store that is away cannot be cleaned, and why the upload failed is what matters.
+            # An unreachable store cannot be cleaned up, and the reason for the failed upload matters more.
             with suppress(StorageError):
                 for path in self.storage.list(prefix):
                     self.storage.delete(path)
@@ -172,7 +172,7 @@ class Trainer:
             train=spec.train,
             code=self._origin.code,
             environment=self._origin.environment,
-            # The steps before were another machine's.
+            # Earlier steps ran on another machine.
             device=handle.device.type if spec.until is None else "elsewhere",
             threads=torch.get_num_threads(),
             processes=spec.processes,
@@ -186,7 +186,7 @@ class Trainer:
     def _judged(
         self, spec: TrainSpec, path: str, module: torch.nn.Module, handle: RunHandle, folder: Path
     ) -> dict[str, float]:
-        """The model's metrics; its bundle lies in `folder`."""
+        """The model's metrics; its bundle is in `folder`."""
         started, validation = time.monotonic(), self._data.validation
         onnx = to_onnx(module, validation.features, len(self._data.outputs), path)
         measured = metrics(validation.target, scores(onnx, validation.features, path))
@@ -225,8 +225,8 @@ class Trainer:
 
 
 def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) -> torch.nn.Module:
-    """Call a train function. Raises TrainingError if it raises, naming the last line of user code, or if what it
-    returns is no torch module, or has weights that are no numbers."""
+    """Calls a train function. Raises TrainingError if it raises, naming the last line of user code, or if it returns
+    something other than a torch module, or weights that are not numbers."""
     function, started = code.load(path), time.monotonic()
     try:
         result = function(dict(config), data, handle)
@@ -247,14 +247,14 @@ def _code_paths(spec: TrainSpec | SweepWorkerSpec) -> tuple[str, ...]:
 
 class _Untracked:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """The baseline's curve belongs to no run of its own, and of several processes the first one tells."""
+        """Discarded: the baseline has no run of its own, and only the first of several processes logs."""
 
 
 def _describe(manifest: Manifest) -> None:
     if unread := [field.name for field in manifest.inputs if not field.required]:
-        _say(f"transform does not read {', '.join(unread)}: a request may leave them out")
+        _say(f"transform does not read {', '.join(unread)}: requests may omit them")
     if manifest.unchecked:
-        _say(f"checks of training rows that are not applied to requests: {'; '.join(manifest.unchecked)}")
+        _say(f"training checks not applied to requests: {'; '.join(manifest.unchecked)}")
 
 
 def _say(text: str, *, since: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""While a trial runs: its lease is renewed, and it is ended if it hangs."""
+"""Renews the lease of a running trial, and ends the trial if it hangs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sailplane.training.limits import Limits
 
 
 class Watch:
-    """`with Watch(...) as watch:` holds the trial meanwhile. `watch.told_to_stop` says whether it should end: it is
-    another worker's, the sweep is over, or its time is up. One that hangs is failed, and then this process is killed,
-    with a traceback in its log: nothing else ends code that does not return."""
+    """`with Watch(...) as watch:` holds the trial. `watch.told_to_stop` says whether the trial should end: another
+    worker has it, the sweep is over, or its time is up. If the trial hangs, it is marked as failed and this process is
+    killed, with a traceback in its log: nothing else ends code that does not return."""
 
     def __init__(self, ledger: Ledger, trial: Trial, worker: str, *, lease_seconds: float, limits: Limits) -> None:
         self._ledger, self._trial, self._worker = ledger, trial, worker
@@ -38,7 +38,7 @@ class Watch:
         self._thread.join()
 
     def hear(self) -> None:
-        """A sign of life."""
+        """Records a sign of life."""
         self._heard = time.monotonic()
 
     def told_to_stop(self) -> bool:
@@ -48,7 +48,7 @@ class Watch:
     def _watch(self) -> None:
         while not self._done.wait(self._lease_seconds / 3):
             if not queue.heartbeat(self._ledger, self._trial, self._worker, self._lease_seconds):
-                # It is waited for no longer than for one that is still ours.
+                # A lost trial gets no more time to end than one that is still ours.
                 self._ended.set()
             now = time.monotonic()
             if self._limits.is_up(now - self._began) or queue.is_over(self._ledger, self._trial.sweep):
@@ -59,6 +59,6 @@ class Watch:
 
 def _end(reason: str, fail: Callable[[str], bool]) -> None:
     faulthandler.dump_traceback(sys.stderr)
-    print(f"{reason}; this is where it is. The worker starts again without it.", flush=True)  # noqa: T201
+    print(f"{reason}; its traceback is above. The worker restarts without it.", flush=True)  # noqa: T201
     fail(reason)
     os.kill(os.getpid(), signal.SIGKILL)

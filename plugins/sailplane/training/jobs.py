@@ -1,4 +1,4 @@
-"""Processes that outlive whoever started them: one folder each, found again by what lies in it."""
+"""Processes that outlive their starter. Each has one folder, whose files allow others to find it again."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from sailplane.training.specs import Spec
 
 State = Literal["running", "succeeded", "failed"]
 STOP_SECONDS: Final = 10.0
-# One thread a process: two trainings on two cores with two threads each are several times slower.
+# One thread a process: on two cores, two trainings with two threads each are several times slower.
 THREADS: Final = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-# Clocks are corrected while a process runs; a process id is not used again that soon.
+# Clocks may be corrected while a process runs; a process id is not reused that soon.
 SAME_SECONDS: Final = 2.0
 
-# Our own children, so that one that ended is not left as a zombie.
+# Our own children, which must be reaped so that they do not stay as zombies.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 class Job:
-    """`job.json` what to do, `process.json` who does it, `access.json` with what the store is reached, `log.txt`, and
-    at the end `result.json` or `error.json`."""
+    """`job.json` is the task, `process.json` the process, `access.json` its store credentials, and `log.txt` its log;
+    at the end there is a `result.json` or `error.json`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,11 +47,11 @@ class Job:
         accesses: Mapping[str, Access] | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Start the process, unless it runs; returns its `pid` and when it was `created`. One that was killed at the
-        same specification before left what it had done: it goes on from there.
+        """Starts the process, unless it runs; returns its `pid` and when it was `created`. If an earlier process with
+        the same specification was killed, it continues from there.
 
-        :param accesses: with what the process reaches a store, by the store's root URI
-        :param settings: further variables of its environment; no file holds them
+        :param accesses: the store credentials of the process, by the store's root URI
+        :param settings: further environment variables; they are not written to a file
         """
         if self.state() == "running":
             return self._handle()
@@ -62,7 +62,7 @@ class Job:
         for name in ("result.json", "error.json", "process.json"):
             (self.folder / name).unlink(missing_ok=True)
         if is_full(self.folder):
-            # W&B's client waits forever for a service that finds no room to start.
+            # W&B's client waits forever for a service that has no disk space to start.
             raise no_room("start the process of", self.folder.name, disk=self.folder)
         replace_file(self.folder / "job.json", told)
         self.grant(accesses or {})
@@ -73,12 +73,12 @@ class Job:
         return handle
 
     def grant(self, accesses: Mapping[str, Access]) -> None:
-        """What the process reaches its stores with from now on."""
+        """Replaces the process's store credentials."""
         if accesses:
             access.write(self._access, accesses)
 
     def state(self) -> State:
-        # Looked at first: a process that ends in between has left its result.
+        # Checked first: a process that ends in between has left its result.
         process = self._process()
         if (self.folder / "result.json").exists():
             return self._ended("succeeded")
@@ -87,7 +87,7 @@ class Job:
         return "running"
 
     def read_log(self, offset: int = 0) -> tuple[str, int]:
-        """What the log has from `offset` (bytes) on, in whole lines while the process runs, and the next offset."""
+        """The log from `offset` (bytes), in whole lines while the process runs, and the next offset."""
         ended = self.state() != "running"
         if not self.log.exists():
             return "", offset
@@ -99,7 +99,7 @@ class Job:
         return data.decode(errors="replace"), offset + len(data)
 
     def result(self) -> dict[str, Any]:
-        """What the process gave. Raises what it failed with."""
+        """The process's result. Raises the error that it failed with."""
         state = self.state()
         if state == "failed":
             raise self.error()
@@ -109,7 +109,7 @@ class Job:
         return result
 
     def error(self) -> SailplaneError:
-        """Of the class that the process raised; JobError if it left none."""
+        """The process's error, in its original class; JobError if it left none."""
         try:
             return left_in(self.folder / "error.json")
         except FileNotFoundError:
@@ -120,11 +120,11 @@ class Job:
                 "run the process of",
                 self.folder.name,
                 got=f"it ended without a result ({self._cause()})",
-                remedy=f"See {self.log}; a retry goes on from what it kept.",
+                remedy=f"See {self.log}; a retry resumes from what it kept.",
             )
 
     def stop(self, grace: float = STOP_SECONDS) -> None:
-        """SIGTERM to the process and its children; SIGKILL to those that are left after `grace` seconds."""
+        """Sends SIGTERM to the process and its children, and SIGKILL to those left after `grace` seconds."""
         process = self._process()
         if process is None:
             return
@@ -144,7 +144,7 @@ class Job:
         variables = {**THREADS, **with_package(), "PYTHONUNBUFFERED": "1", **env}
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
-            # Inherited pipes would hold up the task's end, and a shared session would carry its signals here.
+            # Inherited pipes would delay the task's end, and a shared session would pass its signals on.
             child = subprocess.Popen(
                 [sys.executable, "-m", "sailplane.training.process", str(self.folder)],
                 stdin=subprocess.DEVNULL,
@@ -163,7 +163,7 @@ class Job:
         return handle
 
     def _process(self) -> psutil.Process | None:
-        """Our process if it runs: a zombie does not, and one that was given the same id since is not ours."""
+        """The process if it runs. A zombie does not count, nor does a later process with the same id."""
         try:
             handle = self._handle()
             process = psutil.Process(handle["pid"])
@@ -176,7 +176,7 @@ class Job:
         return process
 
     def _ended(self, state: State) -> State:
-        """`state`, after the process was reaped if it is our child: it ends right after it wrote what it leaves."""
+        """`state` after reaping the process if it is our child: it ends right after it writes its result."""
         self._access.unlink(missing_ok=True)
         if (self.folder / "process.json").exists():
             child = _children.get(self._handle()["pid"])
@@ -197,11 +197,11 @@ class Job:
 
 
 def running(root: Path) -> Iterator[Job]:
-    """The jobs under `root` whose process lives."""
+    """The jobs under `root` with a live process."""
     for folder, below, files in os.walk(root):
         below.sort()
         if "process.json" in files:
-            # What a job has in its folder comes and goes.
+            # Files in a job's folder appear and disappear.
             below.clear()
             job = Job(Path(folder))
             if job.state() == "running":

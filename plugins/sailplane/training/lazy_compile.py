@@ -1,8 +1,8 @@
-"""Torch without its compiler, until something asks for the compiler.
+"""Loads torch's compiler only when something uses it.
 
-The first step of an optimizer imports torch._dynamo, and with it sympy: it takes longer than torch itself, in every
-training process, only to say that a graph ends here and that a function is not to be compiled. Without torch.compile
-both say nothing.
+The first step of an optimizer imports torch._dynamo, and with it sympy. That takes longer than importing torch, in
+every training process, only to mark a graph break and a function as not to be compiled. Without torch.compile both
+marks do nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Postponed(ModuleType):
         return function if function is not None else lambda decorated: decorated
 
     def __getattr__(self, name: str) -> Any:
-        # Whoever looks through all modules, as inspect does, asks for no compiler; an import of a part wants the path.
+        # Code that scans all modules, like inspect, does not need the compiler; importing a submodule reads __path__.
         if name.startswith("__") and name != "__path__":
             raise AttributeError(name)
         if sys.modules.get(NAME) is self:
@@ -36,7 +36,7 @@ class _Postponed(ModuleType):
 
 
 def postpone_compiler() -> None:
-    """Call before anything uses torch. The real module takes the place of this one at its first use."""
+    """Call it before anything uses torch. The real module replaces the placeholder at its first use."""
     if NAME not in sys.modules:
         module = _Postponed(NAME)
         sys.modules[NAME] = module

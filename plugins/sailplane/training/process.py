@@ -1,4 +1,4 @@
-"""The process of a job: `python -m sailplane.training.process FOLDER` does what FOLDER/job.json says and leaves
+"""The process of a job: `python -m sailplane.training.process FOLDER` runs FOLDER/job.json and writes
 FOLDER/result.json or FOLDER/error.json."""
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _do(spec: Spec, folder: Path) -> int:
 
 
 def _use_code(spec: Spec) -> None:
-    """Load user code from the version of the job's run; from the store if this machine has no copy."""
+    """Uses the code version of the job's run; downloads it if this machine has no copy."""
     if isinstance(spec, ScoreSpec) or spec.code is None:
         return
     from sailplane import code
@@ -81,7 +81,7 @@ def _run(spec: Spec, folder: Path) -> dict[str, Any]:
     from sailplane.training.lazy_compile import postpone_compiler
 
     postpone_compiler()
-    # Trials run side by side, one a core; more threads than cores make each several times slower.
+    # Trials run in parallel, one a core; more threads than cores make each several times slower.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if isinstance(spec, TrainSpec):
         from sailplane.training.fit import fit
@@ -95,7 +95,7 @@ def _run(spec: Spec, folder: Path) -> dict[str, Any]:
 
 
 def _score(spec: ScoreSpec) -> dict[str, Any]:
-    """Without torch."""
+    """Scores without torch."""
     from sailplane import pairing
     from sailplane.home import Home
     from sailplane.predictions import score
@@ -112,7 +112,7 @@ def _score(spec: ScoreSpec) -> dict[str, Any]:
 
 
 def _forget(spec: Spec) -> None:
-    """The checkpoints, once the result is kept: killed before, the next try goes on from them."""
+    """Deletes the checkpoints once the result is written: if killed earlier, the next try resumes from them."""
     if isinstance(spec, TrainSpec) and not distributed.is_one_of_several():
         from sailplane.training.fit import forget
 
@@ -121,7 +121,7 @@ def _forget(spec: Spec) -> None:
 
 @contextmanager
 def _temporary_files(folder: Path) -> Iterator[None]:
-    """Whatever this process calls temporary, W&B's and the user's too, goes with it; after SIGKILL, at the next try."""
+    """Deletes the temporary files of this process, W&B and the user's code; after SIGKILL, the next try does."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     tempfile.tempdir = str(folder)
@@ -132,7 +132,7 @@ def _temporary_files(folder: Path) -> Iterator[None]:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    """Unwinds the stack, so that the W&B run is finished and a trial's lease is given back."""
+    """Unwinds the stack, so that the W&B run is finished and a trial's lease is returned."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stopped(128 + number)
 
@@ -146,5 +146,5 @@ def _failed(folder: Path, kind: str, message: str) -> int:
 if __name__ == "__main__":
     code = main(Path(sys.argv[1]))
     sys.stdout.flush()
-    # All is written; to take torch and onnxruntime down in order only takes time.
+    # Everything is written; an orderly shutdown of torch and onnxruntime only takes time.
     os._exit(code)

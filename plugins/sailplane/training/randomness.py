@@ -1,5 +1,4 @@
-"""All that is random in a run, by one seed; and where it stands, so that a run that is resumed draws what it would have
-drawn."""
+"""Seeds all random numbers of a run, and saves their state, so that a resumed run draws the same numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 
 
 def seed(number: int) -> None:
-    """Of Python, and of numpy and torch where they are installed."""
+    """Seeds Python, and numpy and torch if they are installed."""
     random.seed(number)
     if find_spec("numpy"):
         import numpy as np
@@ -22,7 +21,7 @@ def seed(number: int) -> None:
 
 
 def state() -> dict[str, Any]:
-    """Tensors where torch is installed, else what JSON can say."""
+    """Tensors if torch is installed, otherwise JSON values."""
     version, numbers, gauss = random.getstate()
     kept: dict[str, Any] = {"python": [version, list(numbers), gauss]}
     if find_spec("numpy"):
@@ -40,7 +39,7 @@ def state() -> dict[str, Any]:
 
 
 def restore(kept: dict[str, Any]) -> None:
-    """What `state` gave, perhaps on a machine that has more installed, or less."""
+    """Restores a `state`, which may come from a machine with other packages installed."""
     version, numbers, gauss = kept["python"]
     random.setstate((version, tuple(numbers), gauss))
     if "numpy" in kept and find_spec("numpy"):
@@ -51,7 +50,7 @@ def restore(kept: dict[str, Any]) -> None:
     if "torch" in kept and find_spec("torch"):
         import torch
 
-        # They are of the CPU wherever the checkpoint was loaded to.
+        # These stay on the CPU, whichever device the checkpoint was loaded to.
         torch.set_rng_state(kept["torch"].cpu())
         if torch.cuda.device_count() == len(kept.get("cuda", ())):
             torch.cuda.set_rng_state_all([one.cpu() for one in kept.get("cuda", ())])

@@ -1,4 +1,4 @@
-"""Runs a new bundle as the servers will, and compares it with the model that was trained."""
+"""Runs a new bundle as the servers will, and compares it with the trained model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# Rows that are scored alone, of each kind: the validation rows, and those with a null or an unseen value.
+# Rows of each kind that are scored alone: validation rows, and those with a null or an unseen value.
 MOST_ALONE: Final = {False: 8, True: 64}
 _MOST_FIELDS: Final = 12
 _LETTERS: Final = 26
 _MOST_INTEGER: Final = 2**63
 
 _EXPORTED: Final = (
-    "The ONNX export changed the model: forward must not decide by the number of rows or by values, "
+    "The ONNX export changed the model: forward must not branch on the number of rows or on values, "
     "as with `if len(x) == 1` or `x.squeeze()`."
 )
 _PLAIN: Final = "Requests with this row would fail in the same way: correct transform or the model's forward."
@@ -35,13 +35,13 @@ _UNSEEN: Final = (
     "ones in the schema with Check.isin([...]) or Check.in_range(...)."
 )
 
-#: Probabilities [n, outputs] of rows, by the model as it was trained and the project's own feature code.
+# : Probabilities [n, outputs] of rows, from the trained model and the project's own feature code.
 Trained = Callable[["pd.DataFrame"], "NDArray[Any]"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A row that a request may have; `says` names it, `varied` is whether it is a changed validation row."""
+    """A row that a request may have; `says` names it, `varied` marks a changed validation row."""
 
     says: str
     record: Mapping[str, Any]
@@ -55,10 +55,10 @@ class Case:
 
 
 def rehearse(bundle: Bundle, trained: Trained, rows: pd.DataFrame, path: str) -> None:
-    """Scores 0, 1, 2 and all of the cases, each time as the values of a request and as a frame.
+    """Scores batches of 0, 1, 2 and all cases, each as request values and as a frame.
 
-    Raises TrainingError, which names the train function's `path` and the row, if the bundle raises, or if a score is
-    not a number or differs from the trained model's by more than 1e-5.
+    Raises TrainingError, naming the train function's `path` and the row, if the bundle raises, or if a score is not a
+    number or differs from the trained model's by more than 1e-5.
     """
     found = list(cases(bundle, rows))
     alone = [[case] for varied, most in MOST_ALONE.items() for case in _first(found, varied, most)]
@@ -67,8 +67,7 @@ def rehearse(bundle: Bundle, trained: Trained, rows: pd.DataFrame, path: str) ->
 
 
 def cases(bundle: Bundle, rows: pd.DataFrame) -> Iterator[Case]:
-    """The validation rows; and the first one with a null, and with a value that training did not see, wherever the
-    schema allows that."""
+    """The validation rows, and the first one with a null and with an unseen value wherever the schema allows it."""
     inputs = bundle.manifest.inputs
     records = plain_records(rows, inputs)
     yield from (Case(f"validation row {number}", record) for number, record in enumerate(records))
@@ -128,7 +127,7 @@ _UNSEEN_OF: Final[Mapping[str, Callable[[Sequence[Any]], Iterator[Any]]]] = {
 
 
 def _shifted(sign: str, by: int) -> str:
-    """Another of the same kind: a letter for a letter, a digit for a digit."""
+    """Another character of the same kind: a letter for a letter, a digit for a digit."""
     for first, count in (("a", _LETTERS), ("A", _LETTERS), ("0", 10)):
         place = ord(sign) - ord(first)
         if 0 <= place < count:
@@ -137,7 +136,7 @@ def _shifted(sign: str, by: int) -> str:
 
 
 def _allowed(bundle: Bundle, candidates: Sequence[Case] | Iterator[Case]) -> Iterator[Case]:
-    """Those that pass the checks of the schema; of several with one name the first."""
+    """The cases that pass the schema's checks; only the first of each name."""
     named: set[str] = set()
     for case in candidates:
         if case.says not in named and not any(bundle.checks.violations(_values(bundle, [case]))):
@@ -154,7 +153,7 @@ def _check(bundle: Bundle, trained: Trained, batch: Sequence[Case], path: str) -
         expected, scored = _expected(bundle, trained, batch), _scored(bundle, batch)
     except Exception as error:
         if len(batch) > 1:
-            # One of the rows may be the cause; else it is their number.
+            # One of the rows may be the cause; otherwise their number is.
             for case in batch:
                 _check(bundle, trained, [case], path)
         raise _failed(batch, path, error) from error
@@ -207,6 +206,6 @@ def _counted(batch: Sequence[Case]) -> str:
 
 
 def _told(scores: NDArray[Any]) -> str:
-    """The error of one row, however many outputs it has."""
+    """The scores of one row, shortened for any number of outputs."""
     told = ", ".join(f"{score:.6g}" for score in scores[:5])
     return f"[{told}{', ...' if len(scores) > 5 else ''}]"

@@ -1,7 +1,7 @@
-"""A registered model, trained again from its lineage: does it come out the same?
+"""Retrains a registered model from its lineage and compares the results.
 
-In a process of its own, with the archived code as its project, in a store and with a ledger of its own that are gone
-afterwards: of the project's own store it only reads.
+It runs in a separate process with the archived code as its project, and with a temporary store and ledger. The
+project's own store is only read.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from sailplane.training.jobs import THREADS, Job
 from sailplane.training.specs import TrainSpec
 
 POLL_SECONDS: Final = 0.2
-# How far metrics may be apart where a device adds up in another order each time.
+# Tolerance of metrics on devices that add in a different order each time.
 ABSOLUTE: Final = 0.01
 RELATIVE: Final = 0.02
-# What a bundle holds that training made, besides the feature code.
+# The files of a bundle that training made, besides the feature code.
 WEIGHTS: Final = ("model.onnx", "state.json", "golden.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction(Record):
-    """`exact`: its bytes had to agree, else its metrics within tolerance. `differences` between the
-    results, `environment` between the installed packages. `then` and `now` were measured on `validation`."""
+    """`exact`: the bytes had to agree; otherwise metrics within tolerance. `differences` are between the results,
+    `environment` between the installed packages. `then` and `now` were measured on `validation`."""
 
     model: str
     version: str
@@ -59,8 +59,8 @@ class Reproduction(Record):
 def reproduce(
     home: Home, storage: Storage, model: Model, tell: Callable[[str], object] = lambda _line: None
 ) -> Reproduction:
-    """`tell` gets what the training logs. Raises ModelError for a model without lineage, or whose code or bundle is
-    gone; DataError where a partition is; and whatever the training fails with."""
+    """`tell` receives the training log. Raises ModelError for a model without lineage, or with missing code or bundle;
+    DataError for a missing partition; and any error of the training."""
     run = _lineage(model)
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=private_folder(home.root)) as scratch:
         folder = Path(scratch)
@@ -78,13 +78,14 @@ def _lineage(model: Model) -> Run:
     run = model.lineage
     if run is None or not run.code:
         got = "it was registered without its lineage"
-        remedy = "Versions that are trained from now on have one."
+        remedy = "Versions trained from now on have a lineage."
         raise ModelError("reproduce", f"{model.name} {model.version}", got=got, remedy=remedy)
     return run
 
 
 def _specification(run: Run, dataset: str) -> TrainSpec:
-    """The same run again: its name is a part of the bundle's digest. A trial that was stopped early ends there."""
+    """The same run again: its name is part of the bundle's digest. A trial that was stopped early ends at the same
+    step."""
     values = run.content()
     what = ("model", "as_of", "features", "train", "config", "seed", "processes", "precision", "stream")
     kept = {name: values[name] for name in what}
@@ -109,19 +110,19 @@ def _train(spec: TrainSpec, folder: Path, settings: Mapping[str, str], tell: Cal
 
 
 def _settings(run: Run, folder: Path) -> dict[str, str]:
-    """All that a process finds its project and its state by."""
+    """The settings that locate a process's project and state."""
     settings = {
         "SAILPLANE_PROJECT": str(folder / "project"),
         "SAILPLANE_HOME": str(folder / "home"),
         "SAILPLANE_STORE": (folder / "store").as_uri(),
         "SAILPLANE_LEDGER": _ledger(folder),
         "WANDB_MODE": "offline",
-        # The checkout's modules must not stand in for those that the archive lacks.
+        # The checkout's modules must not replace modules that the archive lacks.
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(_path_without_projects()),
         **dict.fromkeys(THREADS, str(run.threads)),
     }
-    # What was trained without a GPU is trained without one.
+    # A model trained without a GPU is retrained without one.
     return {**settings, "CUDA_VISIBLE_DEVICES": ""} if run.device == "cpu" else settings
 
 
@@ -137,19 +138,19 @@ def _path_without_projects() -> list[str]:
 def _environment(storage: Storage, run: Run) -> tuple[str, ...]:
     recorded = lineage.recorded_packages(storage, run.environment)
     if recorded is None:
-        return ("the list of packages of then is gone or damaged",)
+        return ("the original list of packages is gone or damaged",)
     return environment.differences(recorded, environment.installed())
 
 
 def _compared(
     model: Model, run: Run, before: Bundle, again: Run, after: Bundle, environment: tuple[str, ...]
 ) -> Reproduction:
-    # Several processes add up in an order that nobody promises.
+    # Several processes add in no fixed order.
     exact = run.device == "cpu" and run.processes == 1
     then, now = _validation(run), _validation(again)
     far = _far(then, now, exact=exact)
     changed = [name for name in WEIGHTS if before.manifest.files[name] != after.manifest.files[name]] if exact else []
-    # With a last step to stop at, a run says only that it may have begun elsewhere.
+    # A run with a last step to stop at only says that it may have started elsewhere.
     device = run.device if again.device == "elsewhere" else again.device
     differences = [f"{name} differs" for name in changed]
     differences += [f"{name} {then[name]:.6f} then, {now.get(name, math.nan):.6f} now" for name in far]

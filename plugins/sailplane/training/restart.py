@@ -1,4 +1,4 @@
-"""Work in a child process that is started again when something kills it: what it was at costs itself only."""
+"""Runs work in a child process and restarts it when something kills it. Only the current trial is lost."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from types import FrameType
 
 
 def guarded(work: Callable[[], int], begun: Path) -> int:
-    """The exit code of `work`, done in a forked process, anew after each that was killed: by the kernel for its memory,
-    by a fault of native code, by itself because it hung. One that dies before it made the file `begun` ends it all:
-    the next would die as well. To be called before there are threads."""
+    """The exit code of `work` in a forked process. It is restarted after each kill: by the kernel for memory, by a
+    fault in native code, or by itself because it hung. A child that dies before it creates the file `begun` is not
+    restarted, because the next one would die too. Call it before there are threads."""
     children: list[int] = []
     told: list[int] = []
 
@@ -36,7 +36,7 @@ def guarded(work: Callable[[], int], begun: Path) -> int:
 
 
 def _attempt(work: Callable[[], int], children: list[int]) -> int:
-    """Its exit code, negative for the signal that killed it."""
+    """The exit code, negative for the signal that killed the process."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -60,7 +60,7 @@ def _become(work: Callable[[], int], lifeline: int) -> None:
 
 
 def _die_with_parent(lifeline: int) -> None:
-    """The kernel closes the other end with the parent, however that ends; another worker may have the trial, and this
-    folder, from then on."""
+    """The kernel closes the other end when the parent ends in any way. After that another worker may have the trial and
+    this folder."""
     os.read(lifeline, 1)
     os.kill(os.getpid(), signal.SIGKILL)

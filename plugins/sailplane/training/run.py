@@ -1,6 +1,6 @@
-"""The run handle: what a train function is handed besides its configuration and its data.
+"""The run handle, which a train function gets along with its configuration and its data.
 
-It travels to machines that have nothing but Python and the train function: numpy and torch are used where they are.
+It also runs on machines with only Python and the train function: numpy and torch are used if installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sailplane.training.arrays import Split
     from sailplane.training.batches import Batch, Batches, Rows
 
-# Of a step and what was logged there.
+# Receives a step and the metrics logged at it.
 Report = Callable[[int, Mapping[str, float]], bool]
 Kind = Literal["last", "best"]
 
@@ -30,19 +30,19 @@ class Log(Protocol):
 
 
 class Shelf(Protocol):
-    """Where the checkpoints of a run lie, which may go on in another process, or on another machine."""
+    """Storage of a run's checkpoints; the run may continue in another process or on another machine."""
 
     def keep(self, file: Path, kind: Kind) -> None: ...
 
     def fetch(self, file: Path, kind: Kind) -> bool:
-        """Puts the newest whole one there; False where there is none."""
+        """Copies the newest intact checkpoint to `file`; False if there is none."""
         ...
 
 
 class RunHandle:
     """`for epoch in run.epochs(20): ...; run.log({"loss": loss}); run.checkpoint(state)`
 
-    To make one seeds random, and numpy and torch where they are installed.
+    Creating a handle seeds random, and numpy and torch if they are installed.
     """
 
     def __init__(
@@ -58,8 +58,9 @@ class RunHandle:
         verbose: bool = True,
         compute: Compute | None = None,
     ) -> None:
-        """`folder` is for a checkpoint on its way to the `shelf`. `stop` says whether to stop; `report` is told what is
-        logged, and may say so for good. `until` is the last step to log, where another run stopped before its end."""
+        """`folder` holds a checkpoint on its way to the `shelf`. `stop` says whether to stop. `report` gets what is
+        logged and may stop the run for good. `until` is the last step to log, for a run that was stopped early
+        elsewhere."""
         self.seed = seed
         self.history: list[dict[str, Any]] = []
         self._folder, self._shelf = folder, shelf
@@ -74,12 +75,12 @@ class RunHandle:
 
     @property
     def device(self) -> torch.device:
-        """A GPU where there is one; of several processes each has its own."""
+        """A GPU if available; with several processes each has its own."""
         return self._compute.device
 
     @property
     def processes(self) -> int:
-        """How many train this model together."""
+        """The number of processes that train this model together."""
         return self._compute.processes
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -103,13 +104,13 @@ class RunHandle:
 
     @property
     def last(self) -> dict[str, float]:
-        """The last value of everything that was logged."""
+        """The last value of each logged metric."""
         return {name: value for row in self.history for name, value in row.items() if name != "step"}
 
     def epochs(
         self, count: int, *, monitor: str | None = None, goal: Goal = "maximize", patience: int | None = None
     ) -> Iterator[int]:
-        """0, 1, ... up to `count`, from after the checkpoint that was resumed; ends early when the run should stop.
+        """0, 1, ... up to `count`, starting after a resumed checkpoint; ends early when the run should stop.
 
         :param count: how many epochs
         :param monitor: the metric, logged each epoch before `checkpoint`, by which `best` is chosen
@@ -153,7 +154,7 @@ class RunHandle:
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "checkpoint.pt"
         checkpoints.save(content, file)
-        # The best first: killed in between, the run does this epoch again, and keeps it again.
+        # The best comes first: if killed in between, the run repeats this epoch and keeps it again.
         if self._monitor is None or self._monitor.keeps(self._epoch):
             self._shelf.keep(file, "best")
         self._shelf.keep(file, "last")
@@ -172,7 +173,7 @@ class RunHandle:
         if self._compute.is_first:
             randomness.restore(kept["random"])
         else:
-            # The checkpoint has those of the first process only.
+            # The checkpoint only has the random state of the first process.
             randomness.seed(self._seed_of_epoch() + self._compute.rank)
         self._compute.restore(kept["scaler"])
         state: dict[str, Any] = kept["state"]
@@ -197,7 +198,7 @@ class RunHandle:
         """
         from sailplane.training.batches import Batches
 
-        # An order an epoch, whatever else is random: a run that is resumed goes on as it would have gone on.
+        # The order depends only on the epoch, so a resumed run continues as it would have.
         return Batches(rows, size, compute=self._compute, seed=self._seed_of_epoch)
 
     def tensors(self, rows: Split) -> Batch:

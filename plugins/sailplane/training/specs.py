@@ -1,4 +1,4 @@
-"""What a detached process is told: values only, JSON both ways."""
+"""The specifications of detached processes: values only, JSON both ways."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sailplane.training.limits import SILENCE_SECONDS
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec(Record):
-    """Train one configuration, and the baseline on the same rows. `features`, `train`, `baseline` are code paths.
+    """Trains one configuration, and the baseline on the same rows. `features`, `train`, `baseline` are code paths.
 
-    `sweep` and `trial` are those that the configuration belongs to. With `until` it was trained elsewhere, up to that
-    step of its log: what is left is done from its checkpoint on. `processes` train it together; `stream` reads the
-    train rows again in each epoch, for those that memory does not hold. `code` is the digest of the archive of user
-    code to use; without it the project's is used."""
+    `sweep` and `trial` are the origin of the configuration. With `until` it was trained elsewhere up to that logged
+    step, and the rest starts from its checkpoint. `processes` train it together; `stream` reads the train rows again in
+    each epoch, for rows that do not fit in memory. `code` is the digest of the archived user code; without it the
+    project's own code is used."""
 
     kind: Literal["train"] = "train"
     run: str
@@ -44,16 +44,16 @@ class TrainSpec(Record):
 
     @property
     def shelf(self) -> str:
-        """Where its checkpoints lie on the store: another specification of the same run must not go on from them."""
+        """The location of its checkpoints: another specification of the same run must not resume from them."""
         digest = hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
         return f"runs/{self.run}/checkpoints/{digest[:12]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepWorkerSpec(Record):
-    """Train trials of a sweep until it has no more; each is seeded by the sweep's seed and its number. A trial that is
+    """Trains trials of a sweep until none are left; each is seeded by the sweep's seed and its number. A trial that is
     silent for `hung_seconds`, and for much longer than the others took, counts as hung. `dag` is the DAG of the sweep,
-    `code` as in TrainSpec, and `sources` the digest of the part of it that `features` and `train` need."""
+    `code` as in TrainSpec, and `sources` the digest of the code that `features` and `train` need."""
 
     kind: Literal["sweep_worker"] = "sweep_worker"
     dag: str = ""
@@ -73,7 +73,7 @@ class SweepWorkerSpec(Record):
     stream: bool = False
 
     def trial(self, number: int, config: Mapping[str, Any], seed: int, attempt: str) -> TrainSpec:
-        """`attempt` is unique: a worker that lost the trial must not write over what the next one makes of it."""
+        """`attempt` is unique: a worker that lost the trial must not overwrite the next worker's files."""
         return TrainSpec(
             run=f"{self.sweep}/trial-{number}-{attempt}",
             model=self.model,
@@ -93,8 +93,8 @@ class SweepWorkerSpec(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreSpec(Record):
-    """Score the days of the interval by the bundle at that URI of the store, which has that digest, if one is known.
-    `keep` are columns of the dataset that go with the scores."""
+    """Scores the days of the interval with the bundle at this URI of the store, and checks its digest if it is known.
+    `keep` are columns of the dataset to store with the scores."""
 
     kind: Literal["score"] = "score"
     bundle: str

@@ -1,4 +1,4 @@
-"""Train rows that memory does not hold: read again from the store in each epoch."""
+"""Train rows that do not fit in memory: they are read from the store again in each epoch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Chunk = tuple[dict[str, "NDArray[Any]"], "NDArray[np.generic]"]
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """The rows of an interval that have a label, as often as they are asked for."""
+    """The labelled rows of an interval, which can be read repeatedly."""
 
     storage: Storage
     dataset: Dataset
@@ -44,7 +44,7 @@ class Labelled:
                 yield labelled(frame, self.target, self.outputs, f"{self.dataset.name} {self.interval}")
 
     def sample(self, seed: int = 0) -> tuple[pd.DataFrame, int]:
-        """At most FITTED_ROWS of them, evenly from all days, and how many there are."""
+        """At most FITTED_ROWS rows, evenly from all days, and the total number of rows."""
         import pandas as pd
 
         part, draw, rows, parts = min(1.0, FITTED_ROWS / max(1, self.dataset.rows)), np.random.default_rng(seed), 0, []
@@ -52,15 +52,15 @@ class Labelled:
             rows += len(frame)
             parts.append(frame if part == 1.0 else frame[draw.random(len(frame)) < part])
         if not parts:
-            # Which says so.
+            # This raises the error.
             labelled(pd.DataFrame({self.target: []}), self.target, self.outputs, f"{self.dataset.name} {self.interval}")
         return pd.concat(parts, ignore_index=True), rows
 
 
 class Stream:
-    """What `run.batches` reads: `len` is the rows. In a random order the days are shuffled, and the rows of days that
-    are read one after the other are mixed: MIXED_ROWS of them lie in memory, of which those that are left over wait
-    for the next ones (the shuffle buffer of tf.data, by whole pieces)."""
+    """The input of `run.batches`; `len` is the number of rows. The days are shuffled, and the rows of consecutively
+    read days are mixed: MIXED_ROWS of them are in memory, and the remaining ones wait for the next ones (the shuffle
+    buffer of tf.data, by whole chunks)."""
 
     def __init__(self, rows: Labelled, count: int, transform: Transform, state: dict[str, Any]) -> None:
         self._rows, self._count, self._transform, self._state = rows, count, transform, state
@@ -70,8 +70,8 @@ class Stream:
 
     @property
     def features(self) -> NoReturn:
-        """Raises TrainingError: they are not in memory."""
-        remedy = "Take them from `run.batches(data.train, size)`, or leave out stream=True."
+        """Raises TrainingError: the rows are not in memory."""
+        remedy = "Use `run.batches(data.train, size)`, or remove stream=True."
         raise TrainingError("read all train rows", got="they are a stream", remedy=remedy)
 
     target = features

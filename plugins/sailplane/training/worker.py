@@ -1,4 +1,4 @@
-"""A sweep's worker: trial after trial in one process, until the sweep has no more to give."""
+"""A sweep worker: trains trial after trial in one process until none are left."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ BAR_WIDTH: Final = 20
 
 
 def work(spec: SweepWorkerSpec, folder: Path) -> dict[str, int]:
-    """How many trials this worker finished, and how many failed. While other workers still hold trials it waits, to
-    take over one whose worker died."""
+    """The numbers of trials that this worker finished and that failed. While other workers hold trials it waits, to
+    take over a dead worker's trial."""
     folder.mkdir(parents=True, exist_ok=True)
     worker = _Worker(spec, folder)
     count = {"finished": 0, "failed": 0}
     while True:
         trial = worker.ask()
-        # For who starts this process again if a trial kills it.
+        # For the parent, which restarts this process if a trial kills it.
         (folder / "begun").touch()
         if trial is not None:
             count["finished" if worker.attempt(trial) else "failed"] += 1
@@ -55,12 +55,12 @@ class _Worker:
         self._sweep = results.read(self.ledger, spec.sweep)
         self._name = f"{spec.worker} {uuid.uuid4().hex[:8]}"
         self._trainer = Trainer(spec, Compute(precision=spec.precision))
-        # Of the trials that this process finished, in seconds.
+        # Seconds of the trials that this process finished.
         self._longest = 0.0
         self._succeed()
 
     def _succeed(self) -> None:
-        """The process that worked in this folder before is dead: its trial need not wait for the lease to end."""
+        """Releases the trial of the previous process in this folder, which is dead, before its lease ends."""
         file = self._folder / "worker.txt"
         before = file.read_text() if file.exists() else None
         if before and (held := results.held_by(self.ledger, self._spec.sweep, before)):
@@ -71,14 +71,14 @@ class _Worker:
         return queue.ask(self.ledger, self._spec.sweep, self._name, self._spec.lease_seconds)
 
     def attempt(self, trial: Trial) -> bool:
-        """Whether it finished. A trial that fails costs itself only: it is recorded with its reason."""
+        """Whether it finished. A failing trial fails alone: it is recorded with its reason."""
         try:
             return self._finish(trial)
         except Exception as error:
             self._fail(trial, error)
             return False
         except BaseException:
-            # This process was told to stop: whoever asks next need not wait for the lease to end.
+            # This process was stopped: the next worker need not wait for the lease to end.
             queue.release(self.ledger, trial, self._name)
             raise
 
@@ -112,14 +112,14 @@ class _Worker:
         self._say(trial, f"failed: {reason}")
 
     def _shelf(self, trial: Trial) -> StoreShelf:
-        """Whoever takes over the trial goes on from what lies there."""
+        """Any worker that takes over the trial continues from these checkpoints."""
         return StoreShelf(self._trainer.storage, folder_of(trial.sweep, trial.number))
 
     def _say(self, trial: Trial, text: str) -> None:
         print(f"trial {trial.number}: {text}; {dict(trial.config)}; {self._progress()}", flush=True)  # noqa: T201
 
     def _progress(self) -> str:
-        """Of all workers."""
+        """The progress of all workers."""
         count, size = results.ended(self.ledger, self._spec.sweep), self._sweep.config.size
         if size is None:
             return f"{count} trials ended"
@@ -128,7 +128,7 @@ class _Worker:
 
 
 class _Reports:
-    """What the train function logs of the sweep's metric goes to the ledger; it is told to stop when that says so."""
+    """Writes the train function's values of the sweep's metric to the ledger, which may stop the trial."""
 
     def __init__(self, ledger: Ledger, trial: Trial, worker: str, metric: str, watch: Watch) -> None:
         self._ledger, self._trial, self._worker, self._metric, self._watch = ledger, trial, worker, metric, watch
@@ -151,7 +151,7 @@ def _score(run: Run, config: SweepConfig, reports: _Reports) -> float:
         expected = f"the sweep's metric, one of {', '.join(run.metrics)}"
         raise TrainingError("score", run.id, got=f"no metric {metric!r}", expected=expected)
     if config.stopping and not reports.count:
-        got = f"{metric!r} was never logged, so that no trial can be stopped early by it"
-        remedy = f"Log it each epoch: run.log({{{metric!r}: ...}}); or remove early_terminate, or asha."
+        got = f"{metric!r} was never logged, so it cannot stop trials early"
+        remedy = f"Log it each epoch: run.log({{{metric!r}: ...}}); or remove early_terminate or asha."
         raise TrainingError("score", run.id, got=got, remedy=remedy)
     return run.metrics[metric]

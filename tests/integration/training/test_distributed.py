@@ -65,7 +65,9 @@ def test_a_dead_process_fails_all_and_the_next_try_goes_on(job: Job, spec: Make)
     told = spec("learns_by_batches", config={"die_in": 3}, processes=2)
     job.start(told)
     wait_for_end(job)
-    with pytest.raises(JobError, match=r"process 1 of 2 was killed by SIGKILL. The others were ended; a retry goes on"):
+    with pytest.raises(
+        JobError, match=r"process 1 of 2 was killed by SIGKILL. The others were stopped; a retry continues"
+    ):
         job.result()
     job.start(told)
     ended(job)

@@ -75,7 +75,7 @@ def test_a_stream_gives_the_model_that_memory_gives(spec: Make, home: Home) -> N
 
 
 def test_a_train_function_that_wants_all_rows_is_told_what_to_do(spec: Make) -> None:
-    with pytest.raises(TrainingError, match=r"they are a stream. Take them from `run.batches\(data.train, size\)`"):
+    with pytest.raises(TrainingError, match=r"they are a stream. Use `run.batches\(data.train, size\)`"):
         fit(spec("train", stream=True))
 
 

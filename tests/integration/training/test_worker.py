@@ -106,14 +106,14 @@ def test_a_trial_that_kills_its_process_costs_itself_only(home: Home, spec: Make
     job.start(worker(spec("kills_its_process_for_small_rates"), "worker", lease_seconds=600.0))
     run_to_the_end(job)
     assert [trial.state for trial in results.trials(ledger, "toy/s")] == ["failed", *["finished"] * 3]
-    assert results.failures(ledger, "toy/s")[0].startswith("3 workers died of it: worker ")
+    assert results.failures(ledger, "toy/s")[0].startswith("the trial killed 3 workers: worker ")
     assert job.read_log()[0].count("The worker's process was killed by SIGKILL, often for memory.") == 3
 
 
 @pytest.mark.parametrize(
     ("limit", "reason"),
     [
-        ("sailplane: {max_trial_time: 1s}\n", "longer than max_trial_time, and did not stop when told to"),
+        ("sailplane: {max_trial_time: 1s}\n", "longer than max_trial_time, and ignored its stop request"),
         ("", "it logged nothing for "),
     ],
 )

@@ -20,4 +20,4 @@ def test_a_trial_gets_a_while_to_end_with_what_it_reached(ran: float, is_up: boo
 def test_silence_is_measured_by_what_other_trials_took(longest: float, silent: float, hangs: bool) -> None:
     limits = Limits.of(None, longest)
     assert not limits.is_up(1e9)
-    assert ("is taken to hang. If it needs that long, set max_trial_time" in limits.overstepped(1e9, silent)) is hangs
+    assert ("counts as hung. If it needs that long, set max_trial_time" in limits.overstepped(1e9, silent)) is hangs

@@ -184,7 +184,7 @@ def test_a_checkpoint_before_its_metric_is_an_error(tmp_path: Path) -> None:
     next(epochs)
     run.checkpoint({})
     run.log({"auc": 0.5})
-    with pytest.raises(TrainingError, match=r"epoch 0 was kept before its value was known. Call run.log before"):
+    with pytest.raises(TrainingError, match=r"epoch 0 was saved before its value was logged. Call run.log before"):
         next(epochs)
 
 
