@@ -1,1 +1,1 @@
-"""Algorithmia: a client of its Data API, a storage backend over it, and a twin that answers for the hosted service."""
+"""Algorithmia: a client of its Data API, a storage backend on it, and a twin that replaces the hosted service."""

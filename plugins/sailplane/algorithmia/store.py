@@ -26,13 +26,11 @@ def open_backend(root: Root, access: CredentialProvider | None = None) -> DataAp
 
 
 class DataApiBackend:
-    """Files under `prefix`, a collection and perhaps folders in it, of `user`. What is missing of them is made by the
-    first put.
+    """Files under `prefix`, a collection and optional folders, of `user`. The first put creates missing folders.
 
-    The API has no verb that only creates or that replaces one version. Both ask for the file's head first, then put
-    with `If-None-Match: *` or `If-Match`. The twin keeps these: of several at a time one wins. A server that does not
-    know them keeps only what lies between head and put: two that begin in that moment both believe that they won, and
-    the last one's content stays.
+    The API cannot create without replacing, nor replace one version. Both methods read the file's head first, then put
+    with `If-None-Match: *` or `If-Match`. The twin honours these: one of several writers wins. On a server that ignores
+    them, two writers between head and put both believe that they won, and the last one's content stays.
     """
 
     def __init__(self, user: str, prefix: str, ask: CredentialProvider | None = None) -> None:
@@ -78,7 +76,7 @@ class DataApiBackend:
         return self._under_root(self._api.files.head(self._place(path)))
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        """Several directories are asked for at a time."""
+        """Lists several directories in parallel."""
         with ThreadPoolExecutor(LISTED_AT_A_TIME) as threads:
             folders = {threads.submit(self.folder, prefix): prefix}
             try:
@@ -94,7 +92,7 @@ class DataApiBackend:
                 threads.shutdown(cancel_futures=True)
 
     def folder(self, path: str) -> Folder:
-        """Also folders that hold nothing: somebody made them, or deleted what was in them."""
+        """Also lists folders that hold nothing: they were created empty, or their files were deleted."""
         try:
             found = self._api.directories.list(self._place(path))
         except FileNotFoundError:
@@ -103,7 +101,7 @@ class DataApiBackend:
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
-            # A directory of that name is not meant.
+            # Not for a directory with this name.
             self.head(path)
             self._api.files.delete(self._place(path))
 
@@ -122,7 +120,7 @@ class DataApiBackend:
             try:
                 return self._api.files.send(place, body, condition)
             except FileNotFoundError:
-                # Somebody deleted the directory.
+                # Someone deleted the directory.
                 self._made.clear()
                 self._make(above(place))
                 return self._api.files.send(place, body, condition)

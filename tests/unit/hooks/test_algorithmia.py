@@ -31,7 +31,7 @@ def test_the_connection_is_tested_by_a_request(connect: Connect, server: DataApi
     ("changes", "reason"),
     [
         ({"password": "wrong-but-secret"}, "401 Unauthorized"),
-        ({"password": "wrong\n but-secret"}, "characters that no key has"),
+        ({"password": "wrong\n but-secret"}, "characters that a key cannot have"),
         ({"password": None}, "no API key"),
         ({"host": None}, "no endpoint"),
     ],

@@ -1,7 +1,7 @@
-"""A client of Algorithmia's Data API that streams: files and directories behind names such as `user/collection/a.csv`.
+"""A streaming client of Algorithmia's Data API: files and directories under names such as `user/collection/a.csv`.
 
-The hosted service is gone; private installations live on, and the project's own twin speaks the same. Source: what the
-official client, algorithmia 2.0.5, sends and takes, and the API's documentation.
+The hosted service is gone; private installations and the project's own twin use the same API. Source: the requests of
+the official client, algorithmia 2.0.5, and the API's documentation.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ KEY_SETTING: Final = "ALGORITHMIA_API_KEY"
 
 
 def from_environment() -> Access:
-    """From the settings of the official client."""
+    """Reads the settings of the official client."""
     return Access(endpoint=os.environ.get(ENDPOINT_SETTING), secret=os.environ.get(KEY_SETTING))
 
 
 class DataApi:
-    """`files` and `directories` of the API at `access.endpoint`, for the owner of the key `access.secret`; without it,
-    as the environment says. Requests that failed are tried again where that can mend them. Threads may share it.
+    """`files` and `directories` of the API at `access.endpoint`, with the key `access.secret`; without `access`, from
+    the environment. Failed requests are retried if that may help. Safe to use from several threads.
 
-    All verbs raise AccessError where the key is refused, StorageError where the API cannot be reached or fails.
+    All methods raise AccessError for a refused key, StorageError if the API fails or cannot be reached.
     """
 
     def __init__(self, access: Access | None = None, patience: RetryPolicy | None = None) -> None:
-        """Raises AccessError for an endpoint or a key that is missing or malformed."""
+        """Raises AccessError for a missing or malformed endpoint or key."""
         access = access or from_environment()
         self._http = Exchange(_endpoint(access), _key(access), patience or RetryPolicy())
         self.directories = Directories(self._http)
@@ -54,9 +54,9 @@ def _endpoint(access: Access) -> str:
 
 def _key(access: Access) -> str:
     key = access.secret or ""
-    # Else the header's check would print it.
+    # Otherwise the header's check would print it.
     if not key.strip() or not key.isascii() or not key.isprintable():
-        got = "characters that no key has" if key.strip() else "no API key"
+        got = "characters that a key cannot have" if key.strip() else "no API key"
         remedy = f"Set {KEY_SETTING}, or the connection's password."
         raise AccessError("open the Data API", access.endpoint, got=got, expected="a key", remedy=remedy)
     return key

@@ -1,4 +1,4 @@
-"""Directories of the Data API. The first two parts of a place are a user and a collection; `.my` is the key's owner."""
+"""Directories of the Data API. A path starts with a user and a collection; `.my` is the key's owner."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sailplane.storage.retries import Attempts
 
 
 class Directories:
-    """`place` is a path as people write it, without `data://`. Those that read raise FileNotFoundError."""
+    """`place` is a path without `data://`, unescaped. Reading methods raise FileNotFoundError."""
 
     def __init__(self, http: Exchange) -> None:
         self._http = http
 
     def list(self, place: str) -> Folder:
-        """What lies right in a directory; also directories that hold nothing."""
+        """The direct content of a directory, which may be empty."""
         found = Folder([], [])
         marker = ""
         while True:
@@ -39,7 +39,7 @@ class Directories:
         return True
 
     def make(self, place: str, acl: Sequence[str] | None = None) -> None:
-        """And those above it that are missing. One that is there is no error, and keeps its ACL."""
+        """Creates the directory and missing parents. An existing directory is no error and keeps its ACL."""
         if self._make(place, acl) is None:
             return
         if "/" in above(place):
@@ -49,13 +49,13 @@ class Directories:
             raise StorageError("make directory", uri_of(place), got=refusal, remedy=remedy) from refusal
 
     def delete(self, place: str, *, force: bool = False) -> int:
-        """How many files went. With `force` it need not be empty."""
+        """Returns the number of deleted files. With `force` the directory may contain files."""
         what = f"delete directory {uri_of(place)}"
         answer = self._http.call(what, "DELETE", path_of(place), params={"force": "true"} if force else {})
         return int((document(what, answer).get("result") or {}).get("deleted", 0))
 
     def acl(self, place: str) -> Sequence[str]:
-        """Who may read it besides its owner: [] nobody, `algo://.my/*` the owner's algorithms, `user://*` everybody."""
+        """Its readers besides the owner: [] nobody, `algo://.my/*` the owner's algorithms, `user://*` everybody."""
         return list((self._page(place, {"acl": "true"}).get("acl") or {}).get("read") or ())
 
     def set_acl(self, place: str, read: Sequence[str]) -> None:
@@ -63,7 +63,7 @@ class Directories:
         document(what, self._http.call(what, "PATCH", path_of(place), **sent_json({"acl": {"read": [*read]}})))
 
     def _make(self, place: str, acl: Sequence[str] | None) -> Exception | None:
-        """Why it is not there now."""
+        """Why the directory does not exist now."""
         new = {"name": place.rpartition("/")[2], **({} if acl is None else {"acl": {"read": [*acl]}})}
         what = f"make directory {uri_of(place)}"
         try:
@@ -71,7 +71,7 @@ class Directories:
         except AccessError:
             raise
         except (FileNotFoundError, StorageError) as refusal:
-            # Servers differ in how they say that it is there, or that the one above is not.
+            # Servers report an existing directory, or a missing parent, in different ways.
             return None if self.exists(place) else refusal
         return None
 

@@ -1,4 +1,4 @@
-"""Requests to an HTTP API, tried again where that can mend it: with backoff and jitter, for a bounded time."""
+"""HTTP API requests, retried if that may help: with backoff and jitter, for a limited time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sailplane.storage.retries import Attempts, RetryPolicy
 
 log = logging.getLogger(__name__)
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-# No limit on a whole transfer, which may be of any size: only on its standing still.
+# No limit on a whole transfer, which may have any size; only on stalled transfers.
 TIMEOUT: Final = httpx.Timeout(60, connect=10)
-# More connections than threads that ask: one that waits for another's to end could wait for itself.
+# More connections than threads: a request that waits for another's connection could wait for itself.
 LIMITS: Final = httpx.Limits(max_connections=None, max_keepalive_connections=32)
 _HOPELESS: Final = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
 _MOST_BODY_BYTES: Final = 65536
@@ -30,7 +30,7 @@ _MOST_MESSAGE: Final = 1000
 
 
 class How(TypedDict, total=False):
-    """`kind`: file or directory, if it must be that."""
+    """`kind`: file or directory, if the path must be of that kind."""
 
     kind: str
     body: Body
@@ -39,7 +39,7 @@ class How(TypedDict, total=False):
 
 
 class Exchange:
-    """`key` is sent with each request, and is never part of a message. Safe to use from several threads."""
+    """`key` is sent with each request and never appears in a message. Safe to use from several threads."""
 
     def __init__(self, endpoint: str, key: str, patience: RetryPolicy) -> None:
         parts = urlsplit(endpoint)
@@ -50,7 +50,7 @@ class Exchange:
             headers={"Authorization": f"Simple {key}", "Accept-Encoding": "identity"},
             timeout=TIMEOUT,
             limits=LIMITS,
-            # A proxy that is set for the internet must not be asked for this machine.
+            # A proxy for the internet must not be used for this machine.
             trust_env=parts.hostname not in ("127.0.0.1", "::1", "localhost"),
         )
         weakref.finalize(self, self._client.close)
@@ -61,7 +61,7 @@ class Exchange:
     def call(
         self, what: str, method: str, path: str, attempts: Attempts | None = None, **how: Unpack[How]
     ) -> httpx.Response:
-        """The answer, read to its end. `what` is named in errors, as in "get data://a/b"."""
+        """The whole response. Errors name `what`, as in "get data://a/b"."""
         attempts = attempts or Attempts(self.patience)
         while True:
             answer = self.open(what, method, path, attempts, **how)
@@ -81,10 +81,10 @@ class Exchange:
         attempts: Attempts,
         **how: Unpack[How],
     ) -> httpx.Response:
-        """An answer of status 2xx whose body is still to be read, and which is to be closed.
+        """A response with status 2xx and an unread body; the caller must close it.
 
         FileNotFoundError for 404, AccessError for 401 and 403, ConflictError for 409, 412 and 416, StorageError for
-        others and where no answer comes.
+        other statuses and for no response.
         """
         while True:
             try:
@@ -107,9 +107,9 @@ class Exchange:
         return self._client.build_request(method, url, headers=headers, params=params)
 
     def broken(self, what: str, error: httpx.TransportError) -> StorageError:
-        """What to say of a connection that failed; raises it if no other try could be better."""
+        """The error for a failed connection; raises it if a retry cannot help."""
         got = self._hidden(f"{type(error).__name__}: {error}")
-        failure = StorageError(what, got=got, expected=f"an answer of {self.endpoint}", remedy="Is it reachable?")
+        failure = StorageError(what, got=got, expected=f"a response from {self.endpoint}", remedy="Is it reachable?")
         if isinstance(error, _HOPELESS) or "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise failure from error
         failure.__cause__ = error
@@ -122,7 +122,7 @@ class Exchange:
             case 404:
                 return FileNotFoundError(what)
             case 401 | 403:
-                remedy = "Check the connection's key, or ALGORITHMIA_API_KEY, and what it may do here."
+                remedy = "Check the connection's key, or ALGORITHMIA_API_KEY, and its permissions."
                 return AccessError(what, got=got, expected="access", remedy=remedy)
             case 409 | 412 | 416:
                 return ConflictError(what, got=got, remedy="It has changed meanwhile. Read it again.")
@@ -134,9 +134,9 @@ class Exchange:
 
 def _checked(endpoint: str) -> str:
     parts = urlsplit(endpoint)
-    # It is shown in errors.
+    # The endpoint appears in errors.
     if "@" in endpoint or parts.query or parts.fragment:
-        remedy = "The key is given apart."
+        remedy = "Set the key separately."
         raise ConfigurationError(
             "use endpoint", got="more than an address", expected="no user, no query", remedy=remedy
         )
@@ -148,14 +148,14 @@ def _checked(endpoint: str) -> str:
 def _of_kind(kind: str | None, what: str, answer: httpx.Response) -> httpx.Response:
     if kind and answer.headers.get("X-Data-Type", kind) != kind:
         answer.close()
-        raise FileNotFoundError(f"{what}: it is no {kind}")
+        raise FileNotFoundError(f"{what}: it is not a {kind}")
     return answer
 
 
 def _message(answer: httpx.Response) -> str:
-    """What the server says, as JSON or in its header; nothing of a page that is for people."""
+    """The server's message from JSON or its header; not from a page for people."""
     text = b""
-    # The status is told in any case.
+    # Errors always name the status.
     with suppress(httpx.TransportError), closing(answer):
         for piece in answer.iter_raw(4096):
             text += piece
@@ -167,7 +167,7 @@ def _message(answer: httpx.Response) -> str:
 
 
 def _seconds(retry_after: str) -> float:
-    """Of a Retry-After header, which has seconds or a date (RFC 9110, 10.2.3); 0 for none that can be read."""
+    """The delay of a Retry-After header, in seconds or as a date (RFC 9110, 10.2.3); 0 if unreadable."""
     if retry_after.strip().isdecimal():
         return float(retry_after)
     try:

@@ -1,4 +1,4 @@
-"""Files of the Data API, of any size, in constant memory."""
+"""Files of the Data API of any size, in constant memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOLD: Final = ("ETag", "Content-Length", "Last-Modified")
 
 
 class Files:
-    """`place` is a path as people write it, without `data://`. Those that read raise FileNotFoundError."""
+    """`place` is a path without `data://`, unescaped. Reading methods raise FileNotFoundError."""
 
     def __init__(self, http: Exchange, directories: Directories) -> None:
         self._http = http
@@ -32,8 +32,8 @@ class Files:
         return b"".join(self.stream(place))
 
     def stream(self, place: str) -> Iterator[bytes]:
-        """The content of one version, in pieces of CHUNK_BYTES. After a cut it goes on where that was, if the server
-        has ETags; ConflictError if the file is another one by then, or gone."""
+        """The content of one version, in pieces of CHUNK_BYTES. Resumes after an interruption if the server has ETags;
+        ConflictError if the file has been replaced or deleted since."""
         version, given, attempts = "", 0, Attempts(self._http.patience)
         while True:
             with closing(self._version(place, version, given, attempts)) as answer:
@@ -54,16 +54,16 @@ class Files:
                     attempts.failed(failure)
 
     def put(self, place: str, content: Content, condition: Mapping[str, str] | None = None) -> str:
-        """Create or replace; the new etag. Nothing is visible before all of it has arrived, or if the content raises.
-        FileNotFoundError if there is no such directory. See `send` for `condition`."""
+        """Creates or replaces the file and returns its new etag. It becomes visible only when complete.
+        FileNotFoundError for a missing directory. See `send` for `condition`."""
         with sendable(content) as body:
             return self.send(place, body, condition)
 
     def send(self, place: str, body: Body, condition: Mapping[str, str] | None = None) -> str:
-        """`put` under a `condition`, headers such as `If-Match`; ConflictError where that does not hold.
+        """`put` under a `condition`, headers such as `If-Match`; ConflictError if the condition fails.
 
-        If an answer was lost, and the next one is that the condition does not hold, the file's content decides whether
-        the lost one was of success.
+        If a response is lost, and the retry finds that the condition fails, the file's content shows whether the first
+        request had succeeded.
         """
         what, attempts = f"put {uri_of(place)}", Attempts(self._http.patience)
         try:
@@ -76,7 +76,7 @@ class Files:
         return str(answer.headers.get("ETag") or self.head(place).etag)
 
     def head(self, place: str) -> Entry:
-        """`etag` is made of date and size where the server has none."""
+        """`etag` is made from date and size if the server has none."""
         headers = self._http.call(f"look at {uri_of(place)}", "HEAD", path_of(place), kind="file").headers
         if not all(name in headers for name in _TOLD):
             return self._listed(place)
@@ -100,7 +100,7 @@ class Files:
             return False
 
     def _version(self, place: str, version: str, given: int, attempts: Attempts) -> httpx.Response:
-        """A file's answer, of `version` if that is known; all of it, or what comes after `given` bytes."""
+        """The response for a file, at `version` if it is known: the whole file, or the rest after `given` bytes."""
         wanted = {"Range": f"bytes={given}-", "If-Range": version} if given else {}
         try:
             answer = self._http.open(
@@ -122,9 +122,9 @@ def _wrong(place: str, version: str, given: int, answer: httpx.Response) -> Exce
         return _changed(place)
     part = answer.status_code == httpx.codes.PARTIAL_CONTENT
     if part and not headers.get("Content-Range", "").startswith(f"bytes {given}-"):
-        return StorageError("get", uri_of(place), got="another part of it", expected=f"what comes after {given} bytes")
+        return StorageError("get", uri_of(place), got="another part of it", expected=f"the part after {given} bytes")
     if "Content-Length" not in headers and "Transfer-Encoding" not in headers:
-        return StorageError("get", uri_of(place), got="an answer without a length", expected="one that can be complete")
+        return StorageError("get", uri_of(place), got="a response without a length", expected="a length")
     return None
 
 

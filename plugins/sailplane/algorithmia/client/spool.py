@@ -1,4 +1,4 @@
-"""Content of known size that can be sent again: what a retry needs, and what makes a put all or nothing."""
+"""Content of known size that can be sent repeatedly, which makes retries possible and puts atomic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE_BYTES: Final = 2**20
 
 @dataclass(frozen=True)
 class Body:
-    """`size` in bytes. `pieces()` begins anew each time; only one reading at a time."""
+    """`size` in bytes. `pieces()` starts from the beginning each time; only one reading at a time."""
 
     size: int
     pieces: Callable[[], Iterator[bytes]]
@@ -27,8 +27,8 @@ class Body:
 
 @contextmanager
 def sendable(content: Content) -> Iterator[Body]:
-    """Pieces that come one by one are all taken first, into a temporary file that has no name: what they raise is
-    raised before anything is sent. Raises StorageError where the disk has no room for them."""
+    """Spools an iterator of pieces to a temporary file first, so that its errors are raised before anything is sent.
+    Raises StorageError if the disk is full."""
     if isinstance(content, bytes):
         yield Body(len(content), lambda: _slices(content))
     elif isinstance(content, Path):

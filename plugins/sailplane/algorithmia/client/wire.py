@@ -1,4 +1,4 @@
-"""Names, documents and dates as the Data API writes them."""
+"""Names, documents and dates in the Data API's format."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def uri_of(place: str) -> str:
 
 
 def path_of(place: str) -> str:
-    """Every character that a URL gives a meaning is escaped; `/` parts directories."""
+    """Characters with a meaning in URLs are escaped; `/` separates directories."""
     return f"/v1/data/{quote(place)}"
 
 
@@ -35,19 +35,19 @@ def sent_json(value: Any) -> How:
 
 
 def document(what: str, answer: httpx.Response) -> dict[str, Any]:
-    """An answer's JSON. Errors may come with status 200."""
+    """The JSON of a response. Errors may have status 200."""
     try:
         said = orjson.loads(answer.content or b"{}")
     except orjson.JSONDecodeError as error:
-        remedy = "Is the endpoint a Data API?"
-        raise StorageError(what, got="an answer that is no JSON", expected="JSON", remedy=remedy) from error
+        remedy = "Check that the endpoint is a Data API."
+        raise StorageError(what, got="a response other than JSON", expected="JSON", remedy=remedy) from error
     if not isinstance(said, dict) or "error" in said:
         raise StorageError(what, got=str(said)[:300], expected="a result")
     return said
 
 
 def entry(folder: str, said: Mapping[str, Any]) -> Entry:
-    """Of a directory's listing. `etag` is the twin's addition; date and size stand for it where a server has none."""
+    """An entry of a directory's listing. `etag` is the twin's addition; other servers get one from date and size."""
     etag = said.get("etag") or f'"{said["last_modified"]}-{said["size"]}"'
     modified = datetime.fromisoformat(said["last_modified"])
     return Entry(path=f"{folder}/{said['filename']}", size=said["size"], modified=modified, etag=etag)

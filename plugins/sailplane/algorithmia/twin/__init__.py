@@ -1,5 +1,5 @@
-"""Algorithmia's API over the project's own store: data, algorithms and insights, for unmodified clients.
+"""Algorithmia's API on the project's own store: data, algorithms and insights, for unmodified clients.
 
-Everything but API keys and insights, which are on the ledger, is objects of the store under `algorithmia/`, so that
-several of these servers over one store agree.
+API keys and insights are in the ledger. Everything else is objects in the store under `algorithmia/`, so that several
+servers on one store agree.
 """

@@ -1,7 +1,7 @@
-"""Algorithms that users make, in the store: a record each, and the sources of its versions by their hashes.
+"""Users' algorithms in the store: a record each, and the sources of its versions by hash.
 
-A caller of the API can create one, which is Algorithmia's template then, and compile, publish and call it. What it does
-is given by the operator alone: `sailplane twin algorithmia algorithm OWNER/NAME FILE`.
+An API client can create an algorithm from Algorithmia's template, and compile, publish and call it. Only the operator
+can set its code: `sailplane twin algorithmia algorithm OWNER/NAME FILE`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Algorithms:
         self._documents = Documents(storage)
 
     def create(self, owner: str, asked: Document) -> Document:
-        """Raises ConflictError if there is one."""
+        """Raises ConflictError if the algorithm exists."""
         name, details, settings = asked.get("name"), asked.get("details") or {}, asked.get("settings") or {}
         if not isinstance(name, str) or not isinstance(details, dict) or not isinstance(settings, dict):
             raise RequestError("create algorithm", got=repr(asked)[:100], expected="name, details and settings")
@@ -35,7 +35,7 @@ class Algorithms:
         return self.record(owner, name)
 
     def put_source(self, owner: str, name: str, source: str) -> Document:
-        """What the next version is compiled of; the algorithm is made if there is none. Compiles it."""
+        """Sets and compiles the source of the next version; creates the algorithm if necessary."""
         if len(source.encode()) > MOST_SOURCE_BYTES:
             raise ConfigurationError(
                 "take the source of", f"{owner}/{name}", expected=f"at most {MOST_SOURCE_BYTES} bytes"
@@ -50,7 +50,7 @@ class Algorithms:
         return self._change(owner, name, lambda found: versions.compiled(found, source))
 
     def publish(self, owner: str, name: str, asked: Document) -> Document:
-        """Compiles the source first if that was not done."""
+        """Compiles the source first if necessary."""
         record = self.record(owner, name)
         if not any(build["commit_sha"] == record["source"] for build in record["builds"]):
             self.compile(owner, name)
@@ -63,7 +63,7 @@ class Algorithms:
         return self._change(owner, name, updated)
 
     def record(self, owner: str, name: str) -> Document:
-        """Raises Refusal, 404."""
+        """Raises Refusal 404."""
         found = self._documents.find(_path(owner, name)) if _is_name(owner) and _is_name(name) else None
         if found is None:
             raise Refusal(404, "No such algorithm", error_type="NotFoundError")
@@ -81,7 +81,7 @@ class Algorithms:
         return self._documents.create(_path(owner, name), record)
 
     def _keep(self, owner: str, name: str, source: str) -> None:
-        """Before the record says so: what a record names is there."""
+        """Stores the source before the record, so that a record only names existing sources."""
         self._storage.put_new(_source_path(owner, name, versions.digest(source)), source.encode())
 
     def _source(self, owner: str, name: str, git_hash: str) -> str:

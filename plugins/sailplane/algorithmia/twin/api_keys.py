@@ -1,4 +1,4 @@
-"""API keys on the ledger: a user each, and of the secret only its digest."""
+"""API keys in the ledger: each belongs to a user, and only the digest of its secret is stored."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import api_keys as table
 from sailplane.records import Record
 
-# How long a revoked key may still be taken, in seconds: reading the ledger for each request would hold up its writers.
+# How long a revoked key may still be accepted, in seconds: reading the ledger for each request would delay its writers.
 FRESH_SECONDS: Final = 2.0
 USER_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-# What the platform's own served models belong to.
+# The owner of the platform's own served models.
 RESERVED: Final = frozenset({"local"})
 _LETTERS: Final = string.ascii_letters + string.digits
 _SECRET: Final = re.compile(r"[!-~]{10,256}")
@@ -32,7 +32,7 @@ _SECRET: Final = re.compile(r"[!-~]{10,256}")
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey(Record):
-    """`hint` is the end of the secret, which is not kept."""
+    """`hint` is the end of the secret, which is not stored."""
 
     id: str
     user: str
@@ -41,8 +41,8 @@ class ApiKey(Record):
 
 
 def add(ledger: Ledger, user: str, secret: str | None = None) -> tuple[ApiKey, str]:
-    """The key and its secret: a new one, or the one that the user's programs have already. ConfigurationError for a
-    name that no user can have, and a secret that cannot be one or is taken."""
+    """Returns the key and its secret: a new one, or the given one that the user's programs already have.
+    ConfigurationError for an invalid user name, and for a secret that is invalid or in use."""
     checked_name(user)
     secret = secret or "sim" + "".join(secrets.choice(_LETTERS) for _ in range(32))
     if not _SECRET.fullmatch(secret):
@@ -66,7 +66,7 @@ def listed(ledger: Ledger) -> list[ApiKey]:
 
 
 def revoke(ledger: Ledger, key: str) -> ApiKey:
-    """Raises ConfigurationError if no valid key has that id."""
+    """Raises ConfigurationError if no valid key has this id."""
     found = next((one for one in listed(ledger) if one.id == key), None)
     if found is None:
         raise ConfigurationError("revoke API key", key, got="no such id", remedy="`... key list` shows them.")
@@ -76,7 +76,7 @@ def revoke(ledger: Ledger, key: str) -> ApiKey:
 
 
 def checked_name(name: str) -> str:
-    """Raises ConfigurationError for what can be neither a user's name nor an organization's."""
+    """Raises ConfigurationError for an invalid name of a user or an organization."""
     if not USER_NAME.fullmatch(name) or name in RESERVED:
         expected = "1 to 64 letters, digits, _ and -, and not " + ", ".join(sorted(RESERVED))
         raise ConfigurationError("use the name", repr(name[:100]), expected=expected)
@@ -89,7 +89,7 @@ def digest(secret: str) -> str:
 
 def presented(header: str) -> str | None:
     """The secret of an Authorization header: bare as the Python client sends it, Simple, Bearer, or the password of
-    Basic, which is what a client sends whose address is `http://user:KEY@host`."""
+    Basic, which clients send for the address `http://user:KEY@host`."""
     scheme, _, rest = header.strip().partition(" ")
     match scheme.lower():
         case "simple" | "bearer":
@@ -100,7 +100,7 @@ def presented(header: str) -> str | None:
 
 
 class Callers:
-    """Whose secret it is. Safe to use from several threads."""
+    """Finds the user of a secret. Safe to use from several threads."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -118,7 +118,7 @@ class Callers:
 
     def _find(self, secret: str) -> str | None:
         presented, found = digest(secret), None
-        # All of them, whichever is the one: how long this takes says nothing about a digest.
+        # Compares all keys, so that the time reveals nothing about a digest.
         for known, user in self._users.items():
             if hmac.compare_digest(known, presented):
                 found = user

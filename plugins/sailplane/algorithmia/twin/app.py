@@ -1,4 +1,4 @@
-"""The server as an ASGI application."""
+"""The twin as an ASGI application."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sailplane.algorithmia.twin.twin import Twin
 
 
 class WholePath(PathConvertor):
-    """With what Starlette's own leaves out, line breaks, so that they are refused for what they are."""
+    """Also matches line breaks, unlike Starlette's own, so that they are refused with a proper error."""
 
     regex = r"[\s\S]*"
 
@@ -49,15 +49,15 @@ def application(twin: Twin) -> Starlette:
         ],
         lifespan=_lifespan(twin),
     )
-    # A slash at the end is part of a path here.
+    # A trailing slash is part of a path here.
     app.router.redirect_slashes = False
     return app
 
 
 def serve(twin: Twin, host: str, port: int) -> None:
-    """Until it is told to stop."""
+    """Runs until it is stopped."""
     if not is_loopback(host):
-        logging.getLogger(__name__).warning("Listening on %s: keys and data go over the network as they are.", host)
+        logging.getLogger(__name__).warning("Listening on %s: keys and data are sent unencrypted.", host)
     uvicorn.run(
         application(twin),
         host=host,

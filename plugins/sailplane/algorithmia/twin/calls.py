@@ -1,7 +1,7 @@
 """Calls of algorithms: `POST /v1/algo/{owner}/{name}[/{version}]?timeout&stdout&output=raw|void`.
 
-An algorithm's failure is an answer with status 200, as the Python client expects it: of any other status it shows the
-number alone, and not the message. Raw output has no place for a message but the status and a header.
+An algorithm's failure has status 200, as the Python client expects: for other statuses it shows only the number, not
+the message. Raw output can report a failure only by status and header.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Calls:
         return JSONResponse({"result": found.result, "metadata": metadata, "request_id": request_id})
 
     async def _work(self, request: Request, caller: str) -> Work:
-        """What is to be done, after all that can be refused at once."""
+        """The work to do, after every check that can refuse it at once."""
         parts = request.path_params
         owner, name, version = parts["owner"], parts["name"], parts.get("version")
         seconds = _seconds(request.query_params.get("timeout"))
@@ -80,7 +80,7 @@ class Calls:
 
     def _begin(self, work: Work, request_id: str) -> Response:
         if len(self._waiting) >= _MOST_WAITING:
-            raise Refusal(429, f"{_MOST_WAITING} calls without output are under way. Try again later.")
+            raise Refusal(429, f"{_MOST_WAITING} calls without output are running. Try again later.")
 
         async def run() -> None:
             try:
@@ -95,7 +95,7 @@ class Calls:
 
 
 def _given(content_type: str, content: bytes) -> Input:
-    """Raises RequestError for text that is no UTF-8, and for JSON that is none."""
+    """Raises RequestError for text that is not UTF-8, and for invalid JSON."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/octet-stream":
         return Input("binary", base64.b64encode(content).decode())
@@ -126,7 +126,7 @@ def _raw(found: Output) -> Response:
 
 def _failed(error: SailplaneError, request_id: str, *, raw: bool) -> Response:
     answer = refusals.refused(error)
-    # A process that died is no answer of the algorithm's.
+    # A dead process is not the algorithm's own failure.
     if raw or answer.status_code == 500:
         return answer
     return JSONResponse({**refusals.document(error), "request_id": request_id}, headers=_message(answer))

@@ -1,4 +1,4 @@
-"""The Data API over HTTP: paths, bodies and headers. What they do is the matter of files.py and directories.py."""
+"""The Data API over HTTP: paths, bodies and headers. files.py and directories.py do the work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BINARY: Final = "application/octet-stream"
 
 
 class DataApi:
-    """Each method answers one HTTP method for a path that `caller` asks for."""
+    """Each method handles one HTTP method for a path requested by `caller`."""
 
     def __init__(self, twin: Twin) -> None:
         self._twin = twin
@@ -117,19 +117,19 @@ class DataApi:
 
 
 async def document(request: Request) -> dict[str, Any]:
-    """A small JSON object. Raises RequestError for what is none."""
+    """A small JSON object. Raises RequestError for anything else."""
     content = await body(request, MOST_BODY_BYTES)
     try:
         found = await asyncio.to_thread(json.loads, content)
     except ValueError as error:
-        raise RequestError("read request", got=f"no valid JSON: {error}") from error
+        raise RequestError("read request", got=f"invalid JSON: {error}") from error
     if not isinstance(found, dict):
         raise RequestError("read request", got=type(found).__name__, expected="an object")
     return found
 
 
 def _path(request: Request) -> str:
-    """What comes after `/v1/data/`, or after `/v1/connector/data/`."""
+    """The path after `/v1/data/` or `/v1/connector/data/`."""
     raw: bytes = request.scope["raw_path"].partition(b"?")[0]
     _, _, kind, rest = decoded(raw).split("/", 3)
     return connected(rest) if kind == "connector" else rest
@@ -145,7 +145,7 @@ def _about(entry: Entry) -> dict[str, str]:
 
 
 def _condition(request: Request) -> Condition:
-    """Of RFC 9110, 13.1: not Algorithmia's, but what two writers of one file need."""
+    """The condition of RFC 9110, 13.1: not part of Algorithmia's API, but needed by concurrent writers of a file."""
     new = request.headers.get("If-None-Match")
     if new not in (None, "*"):
         raise RequestError("read If-None-Match", got=repr(new), expected="*")
@@ -153,7 +153,7 @@ def _condition(request: Request) -> Condition:
 
 
 def _start(request: Request, entry: Entry) -> int:
-    """Of `Range: bytes=N-`; 0 for all of the file, which is also the answer to a range that is not understood."""
+    """The start of `Range: bytes=N-`; 0 for the whole file, also for ranges that are not understood."""
     unit, _, rest = request.headers.get("Range", "").partition("=")
     version = request.headers.get("If-Range")
     if unit != "bytes" or not rest.endswith("-") or not rest[:-1].isdecimal():

@@ -1,5 +1,4 @@
-"""Directories, and who may read what is in them. A document of the store each: that a directory is there, when it was
-made, and what its ACL says."""
+"""Directories and their readers. Each is a document in the store that records its existence, creation time and ACL."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from sailplane.storage.store import Storage
 MY_ALGORITHMS: Final = ["algo://.my/*"]
 PUBLIC: Final = ["user://*"]
 PRIVATE: Final[list[str]] = []
-# After so long a deletion that never ended is taken over by the next one.
+# After this time the next deletion takes over an unfinished one.
 _STALE: Final = timedelta(minutes=10)
 
 
@@ -29,14 +28,14 @@ def checked_acl(acl: object) -> list[str]:
 
 
 class Directories:
-    """A user's root is always there, and is nobody else's to read."""
+    """A user's root always exists, and only its owner can read it."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._documents = Documents(storage)
 
     def find(self, place: Place) -> Document | None:
-        """None also for one that is being deleted."""
+        """None if it does not exist or is being deleted."""
         if not place.parts:
             return {"read": PRIVATE}
         if not RESERVED.isdisjoint(place.parts):
@@ -45,8 +44,8 @@ class Directories:
         return None if found is None or "deleting" in found else found
 
     def create(self, place: Place, read: list[str] | None) -> None:
-        """Without an ACL of its own a directory in a collection has that of the one above it. ConflictError if it is
-        there, FileNotFoundError if the one above it is not."""
+        """Without its own ACL a directory in a collection inherits its parent's. ConflictError if it exists,
+        FileNotFoundError if its parent does not."""
         if place.parts[-1] in RESERVED:
             raise RequestError("create directory", place.uri, got="a name that is taken", expected="another one")
         self._check_parent(place)
@@ -55,7 +54,7 @@ class Directories:
         if not self._documents.create(_path(place), {"created": _now().isoformat(), "read": read}):
             raise ConflictError("create directory", place.uri, got="it exists already, or is being deleted")
         try:
-            # The one above may have been deleted meanwhile.
+            # The parent may have been deleted meanwhile.
             self._check_parent(place)
         except FileNotFoundError:
             self._documents.delete(_path(place))
@@ -66,7 +65,7 @@ class Directories:
         self._change(place, lambda found: {**found, "read": read})
 
     def readers(self, place: Place) -> list[str] | None:
-        """What the ACL of the directory says, or that of the first one above it that has one; None if there is none."""
+        """The ACL of the directory, or of its nearest ancestor with one; None without any."""
         while place.parts:
             found = self.find(place)
             if found and found["read"] is not None:
@@ -75,16 +74,15 @@ class Directories:
         return None
 
     def children(self, place: Place, after: str = "") -> Iterator[str]:
-        """The names of the directories right in it that come after that one, in order. Those that are being deleted are
-        not told apart."""
+        """The names of its subdirectories after `after`, in order. Those that are being deleted are included."""
         folder = _folder(place)
         names = self._storage.folder(folder).folders
-        # On some stores an empty folder remains of a directory.
+        # Some stores keep an empty folder of a deleted directory.
         return (name for name in names if name > after and self._storage.exists(f"{folder}/{name}/{RECORD}"))
 
     def delete(self, place: Place, check: Callable[[], None], clear: Callable[[], int]) -> int:
-        """Nothing can be put into the directory any more while `check` looks at it, and `clear` removes what is in it
-        and says how many files that were. If `check` raises, the directory stays."""
+        """Blocks puts into the directory while `check` inspects it and `clear` deletes its files and returns their
+        number. If `check` raises, the directory stays."""
         self._change(place, _marked)
         try:
             check()
@@ -97,7 +95,7 @@ class Directories:
         return removed
 
     def _delete_below(self, place: Place) -> None:
-        """Those within, until there are none: of two that are made and deleted at a time the made one may come late."""
+        """Deletes subdirectories until there are none, because one may still be created concurrently."""
         folder = _folder(place)
         while below := [path for path in self._storage.list(folder) if path != _path(place)]:
             for path in below:
@@ -127,7 +125,7 @@ def _path(place: Place) -> str:
 def _marked(found: Document) -> Document:
     since = found.get("deleting")
     if since and _now() - datetime.fromisoformat(since) < _STALE:
-        raise ConflictError("delete directory", got="somebody else is deleting it")
+        raise ConflictError("delete directory", got="another request is deleting it")
     return {**found, "deleting": _now().isoformat()}
 
 

@@ -1,4 +1,4 @@
-"""Small JSON objects of the store that several servers change at a time: no change is lost."""
+"""Small JSON objects of the store that several servers can change concurrently without losing changes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Documents:
             return None
 
     def create(self, path: str, document: Document) -> bool:
-        """False, and nothing changed, if there is one."""
+        """False, without a change, if the document exists."""
         return self._storage.put_new(path, _written(document))
 
     def change(self, path: str, how: Callable[[Document], Document]) -> Document:
-        """`how` makes the new document of the old one, and is asked again if that was changed meanwhile; what it
-        raises leaves the old one. Raises FileNotFoundError; DataError for a damaged document; ConflictError
-        if others are faster each time."""
+        """`how` maps the old document to the new one, and is called again if another writer was faster; if it raises,
+        the old document stays. Raises FileNotFoundError; DataError for a damaged document; ConflictError if others are
+        faster each time."""
         for attempt in range(MOST_ATTEMPTS):
-            # Before the content: the etag of a later version would let this one replace it.
+            # Read before the content: the etag of a later version would let this one replace it.
             etag = self._storage.head(path).etag
             changed = how(self._storage.read_json(path, dict))
             try:

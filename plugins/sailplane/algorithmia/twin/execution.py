@@ -1,4 +1,4 @@
-"""A call of an algorithm: a process, in a folder that goes away with it, without this server's environment."""
+"""Runs an algorithm in a process with a temporary folder, and without this server's environment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RUNNER: Final = Path(__file__).with_name("runner.py")
 
 @dataclass(frozen=True)
 class Input:
-    """`value` is text, what JSON holds, or Base64 text, by the content type: text, json, binary."""
+    """`value` is text, a JSON value or Base64 text, by the content type: text, json, binary."""
 
     content_type: str
     value: Any
@@ -35,7 +35,7 @@ class Output:
 
 
 class Executions:
-    """At most AT_A_TIME processes; who comes later waits."""
+    """Runs at most AT_A_TIME processes; later calls wait."""
 
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(AT_A_TIME)
@@ -56,7 +56,7 @@ class Executions:
 
 
 async def _ended(folder: Path) -> int:
-    """The exit status. What it started is killed with it."""
+    """The exit status. Kills all processes that it started."""
     with (folder / "stdout").open("wb") as stdout:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", str(_RUNNER), str(folder)),

@@ -1,4 +1,4 @@
-"""Files in directories, and the pages of a directory's list."""
+"""Files in directories, and the pages of a directory's listing."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from sailplane.storage.store import Storage
 
 PAGE_ITEMS: Final = 1000
 _MOST_OPENINGS: Final = 5
-# Where the files begin in a directory's list.
+# Position of the files in a directory's listing.
 _FILES: Final = (1, "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """Of a put: only if there is no such file, or only over the version with that etag."""
+    """The condition of a put: only if the file does not exist, or only over the version with this etag."""
 
     new: bool = False
     etag: str | None = None
 
 
 class Files:
-    """What `caller` may do: all in his own directories, and read in those of others that are public."""
+    """The operations allowed to `caller`: all in their own directories, and reading in the public ones of others."""
 
     def __init__(self, storage: Storage, directories: Directories) -> None:
         self._storage = storage
         self._directories = directories
 
     def check_readable(self, place: Place, caller: str) -> None:
-        """Of a directory, or of the one that a file lies in. The refusal says nothing of whether it is there."""
+        """Checks a directory, or a file's directory. The refusal does not reveal whether it exists."""
         if place.owner != caller and self._directories.readers(place) != PUBLIC:
             raise Refusal(
                 403, f"read {place.uri}: {caller} is not authorized. Its owner can make the directory public."
@@ -61,7 +61,7 @@ class Files:
             return self._storage.get(place.key)
 
     def opened(self, place: Place) -> tuple[Entry, Iterator[bytes]]:
-        """The content, and what is said of that version. ConflictError if it is replaced all the time."""
+        """One version's content and entry. ConflictError if it keeps being replaced."""
         for _ in range(_MOST_OPENINGS):
             entry = self.head(place)
             with _named(place):
@@ -69,16 +69,16 @@ class Files:
                 first = next(pieces, b"")
             if self.head(place).etag == entry.etag:
                 return entry, chain([first], pieces)
-        raise ConflictError("get", place.uri, got="it is replaced all the time")
+        raise ConflictError("get", place.uri, got="it keeps being replaced")
 
     def put(self, place: Place, pieces: Iterator[bytes], condition: Condition) -> str:
-        """The new etag. Raises FileNotFoundError without its directory, ConflictError where the condition is not met;
-        what is there then stays as it is."""
+        """Returns the new etag. Raises FileNotFoundError for a missing directory, ConflictError if the condition fails;
+        then the file stays unchanged."""
         self._check_file(place)
         self._check_parent(place)
         etag = self._put(place, pieces, condition)
         try:
-            # The directory may have been deleted meanwhile, and what was in it before this came.
+            # The directory may have been deleted before this file arrived.
             self._check_parent(place)
         except (FileNotFoundError, RequestError):
             self._storage.delete(place.key)
@@ -95,13 +95,13 @@ class Files:
         self._directories.create(place, read)
 
     def delete_directory(self, place: Place, *, force: bool) -> int:
-        """How many files were deleted. Without `force` only an empty directory is deleted."""
+        """Returns the number of deleted files. Without `force` only an empty directory is deleted."""
         return self._directories.delete(
             place, lambda: None if force else self._check_empty(place), lambda: self._clear(place)
         )
 
     def page(self, place: Place, marker: str) -> dict[str, Any]:
-        """Directories first, then files, by name, from what comes after the marker."""
+        """Directories first, then files, by name, starting after the marker."""
         after = _position(marker)
         found = list(islice(self._items(place, after), PAGE_ITEMS + 1))
         shown = found[:PAGE_ITEMS]
@@ -115,7 +115,7 @@ class Files:
         return page
 
     def _items(self, place: Place, after: tuple[int, str]) -> Iterator[tuple[int, str, Entry | None]]:
-        """In order."""
+        """Yields the items in order."""
         if after < _FILES:
             yield from ((0, name, None) for name in self._directories.children(place, after[1]))
         for entry in self._storage.folder(place.files).entries if place.parts else ():
@@ -133,10 +133,10 @@ class Files:
         try:
             known = self.head(place).etag
             if bare(known) != bare(condition.etag):
-                raise ConflictError("put", place.uri, got="another version by now")
+                raise ConflictError("put", place.uri, got="another version now")
             return self._storage.replace(place.key, pieces, known)
         except (FileNotFoundError, ConflictError) as error:
-            raise Refusal(412, f"put {place.uri}: it is not the version that If-Match says, or gone.") from error
+            raise Refusal(412, f"put {place.uri}: its version differs from If-Match, or it is gone.") from error
 
     def _check_file(self, place: Place) -> None:
         if len(place.parts) < 2:
@@ -144,7 +144,7 @@ class Files:
             raise RequestError("use", place.uri, got=f"{got}, not a file", expected="data://user/collection/file")
 
     def _check_parent(self, place: Place) -> None:
-        """And that no directory has the file's name."""
+        """Also checks that no directory has the file's name."""
         if self._directories.find(place.parent) is None:
             raise FileNotFoundError(place.parent.uri)
         if self._directories.find(place) is not None:
@@ -152,7 +152,7 @@ class Files:
 
     def _check_empty(self, place: Place) -> None:
         if any(True for _ in self._items(place, _position(""))):
-            remedy = "Delete what is in it, or delete it with force=true."
+            remedy = "Delete its content, or delete it with force=true."
             raise RequestError("delete directory", place.uri, got="it is not empty", remedy=remedy)
 
     def _clear(self, place: Place) -> int:
@@ -163,13 +163,13 @@ class Files:
 
 
 def bare(etag: str) -> str:
-    """As stores have it, with or without quotation marks."""
+    """The etag as stores write it, with or without quotation marks."""
     return etag.removeprefix("W/").strip('"')
 
 
 @contextmanager
 def _named(place: Place) -> Iterator[None]:
-    """A file that is not there, by the name that the caller knows."""
+    """Names a missing file as the caller knows it."""
     try:
         yield
     except FileNotFoundError as error:
@@ -177,13 +177,13 @@ def _named(place: Place) -> Iterator[None]:
 
 
 def root_page(caller: str) -> dict[str, Any]:
-    """What a caller sees of all users: himself."""
+    """The users that a caller can see: only themselves."""
     return {"folders": [{"name": caller}]}
 
 
 def _file(name: str, entry: Entry) -> dict[str, Any]:
     modified = entry.modified.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    # The etag is none of Algorithmia's, as in the headers of a file.
+    # The etag is not part of Algorithmia's API, as in the headers of a file.
     return {"filename": name, "size": entry.size, "last_modified": modified, "etag": f'"{bare(entry.etag)}"'}
 
 
@@ -192,7 +192,7 @@ def _marker(kind: int, name: str) -> str:
 
 
 def _position(marker: str) -> tuple[int, str]:
-    """Raises RequestError for a marker that no page gave."""
+    """Raises RequestError for an invalid marker."""
     if not marker:
         return -1, ""
     try:
@@ -200,5 +200,5 @@ def _position(marker: str) -> tuple[int, str]:
         return int(text[:1]), text[1:]
     except (binascii.Error, ValueError) as error:
         raise RequestError(
-            "read marker", repr(marker[:100]), got="no marker", expected="one that a page gave"
+            "read marker", repr(marker[:100]), got="an invalid marker", expected="a marker from a page"
         ) from error

@@ -1,4 +1,4 @@
-"""Between the routes and what answers them: who calls, and the API's form for what is refused."""
+"""Wraps handlers: authenticates the caller, and turns errors into the API's format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Guard:
         self._twin = twin
 
     def route(self, path: str, **handlers: Handler) -> Route:
-        """A handler by method; each is called with the request and the user whose key it has."""
+        """A handler by method; each is called with the request and the key's user."""
 
         async def answer(request: Request) -> Response:
             caller = await self._twin.caller(request)
@@ -36,13 +36,13 @@ class Guard:
 
 
 def told(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """With what is raised as an answer in the API's form."""
+    """Converts exceptions to responses in the API's format."""
 
     async def answered(request: Request) -> Response:
         try:
             return await answer(request)
         except ClientDisconnect:
-            # Nobody is there to read it.
+            # The client has disconnected.
             return Response(status_code=400)
         except Exception as error:
             return refused(error)
@@ -51,7 +51,7 @@ def told(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request]
 
 
 def is_loopback(host: str) -> bool:
-    """Of an address, or a name."""
+    """Whether an address or a name is loopback."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

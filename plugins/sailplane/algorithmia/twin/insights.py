@@ -1,4 +1,4 @@
-"""Insights: what an algorithm says of its calls, a number or a word by a name, in a table of the ledger."""
+"""Insights: named numbers or words that an algorithm reports about its calls, in a table of the ledger."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _MOST_KEY_CHARACTERS: Final = 255
 
 @dataclass(frozen=True, kw_only=True)
 class Insight(Record):
-    """`report` is what came together; `algorithm` (owner/name) and `user` are None where nothing said so."""
+    """`report` identifies insights sent together; `algorithm` (owner/name) and `user` are None if unknown."""
 
     report: str
     time: datetime
@@ -57,7 +57,7 @@ def checked(content: bytes) -> list[tuple[str, Any]]:
     try:
         metrics = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise RequestError("take insights", got=f"no valid JSON: {error}") from error
+        raise RequestError("take insights", got=f"invalid JSON: {error}") from error
     if not isinstance(metrics, list) or not 1 <= len(metrics) <= MOST_METRICS:
         got = f"{len(metrics)} metrics" if isinstance(metrics, list) else type(metrics).__name__
         raise RequestError("take insights", got=got, expected=f"a list of 1 to {MOST_METRICS} metrics")
@@ -65,7 +65,7 @@ def checked(content: bytes) -> list[tuple[str, Any]]:
 
 
 def report(ledger: Ledger, metrics: Sequence[tuple[str, Any]], *, user: str | None, algorithm: str | None) -> str:
-    """Records them together; the report's id."""
+    """Records the metrics together and returns the report's id."""
     about = {"report": uuid4().hex, "time": time.time(), "user": user, "algorithm": algorithm}
     with ledger.begin() as connection:
         connection.execute(sa.insert(table), [{**about, "key": key, "value": value} for key, value in metrics])
@@ -74,7 +74,7 @@ def report(ledger: Ledger, metrics: Sequence[tuple[str, Any]], *, user: str | No
 
 @persistent
 def insights(ledger: Ledger, *, algorithm: str | None = None, most: int | None = None) -> list[Insight]:
-    """The newest first."""
+    """Newest first."""
     query = sa.select(table).order_by(table.c.id.desc())
     if algorithm is not None:
         query = query.where(table.c.algorithm == algorithm)
@@ -83,11 +83,11 @@ def insights(ledger: Ledger, *, algorithm: str | None = None, most: int | None =
 
 
 class Insights:
-    """`POST /v1/insights`, or `/algorithms/{owner}/{name}/v1/insights`: an algorithm whose ALGORITHMIA_API is that
-    address says by it who it is.
+    """`POST /v1/insights`, or `/algorithms/{owner}/{name}/v1/insights`: an algorithm identifies itself by using that
+    address as its ALGORITHMIA_API.
 
-    The Python client sends no key here, because on Algorithmia it spoke to its own container. So from this machine none
-    is needed; its content type is one that a page in a browser cannot send.
+    The Python client sends no key here, because on Algorithmia it called its own container. So requests from this
+    machine need none; their content type is one that a page in a browser cannot send.
     """
 
     def __init__(self, twin: Twin) -> None:
@@ -106,7 +106,7 @@ def _is_algorithm_here(request: Request) -> bool:
     if "Authorization" in request.headers or request.client is None:
         return False
     is_json = request.headers.get("Content-Type", "").partition(";")[0].strip() == "application/json"
-    # The name as well: a page can give one of its own this machine's address.
+    # Also checks the host name, because a page can point its own name to this machine's address.
     return is_json and is_loopback(request.client.host) and is_loopback(request.url.hostname or "")
 
 

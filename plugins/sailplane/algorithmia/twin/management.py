@@ -1,5 +1,5 @@
-"""The management API, as far as it has a meaning here: algorithms, their versions and builds, organizations, users, and
-what this server runs algorithms with."""
+"""The management API, as far as it makes sense here: algorithms, versions, builds, organizations, users, and the
+environment for algorithms."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ENVIRONMENT: Final = {
 
 
 class AlgorithmApi:
-    """Who may not call an algorithm learns nothing of it; only its owner, or a member of it, changes it."""
+    """Callers without access learn nothing of an algorithm; only its owner, or a member of the owner, can change it."""
 
     def __init__(self, twin: Twin) -> None:
         self._twin = twin
@@ -64,7 +64,7 @@ class AlgorithmApi:
         return JSONResponse(versions.shown(record, None))
 
     async def update(self, request: Request, caller: str) -> Response:
-        """The Python client's `update` sends a form that has lost the values: refused, rather than half done."""
+        """Refused, because the Python client's `update` sends a form without the values."""
         asked = await document(request)
         record = await self._change(request, caller, self._algorithms.update, asked)
         return JSONResponse(_shown_newest(record))
@@ -106,13 +106,13 @@ class AlgorithmApi:
         return JSONResponse({"logs": (await self._build(request, caller))["logs"]})
 
     async def scm_status(self, request: Request, caller: str) -> Response:
-        """The source is read from the store: an error if that fails."""
+        """Reads the source from the store, which may fail."""
         record = await self._record(request, caller)
         await self._twin.do(self._algorithms.source, record, {"git_hash": record["source"]})
         return JSONResponse({"scm_connection_status": "active"})
 
     async def _views(self, request: Request, caller: str) -> list[Document]:
-        """Of each version, the newest first."""
+        """The view of each version, newest first."""
         if request.path_params["owner"] == served.OWNER:
             found = await self._twin.do(deployments, self._twin.ledger)
             views = [served.shown(one) for one in found if one.name == request.path_params["name"]]
@@ -214,7 +214,7 @@ def _without_logs(build: Document) -> Document:
 
 
 def _page(request: Request, found: list[Document]) -> Document:
-    """From `marker`, which is how many were before, `limit` of them."""
+    """`limit` items after the first `marker` ones."""
     limit, marker = (request.query_params.get(name) for name in ("limit", "marker"))
     if any(value and not value.isdecimal() for value in (limit, marker)):
         raise RequestError("read limit and marker", got=f"{limit!r} and {marker!r}", expected="numbers")

@@ -1,4 +1,4 @@
-"""Users and organizations, as documents of the store. An organization owns algorithms for its members."""
+"""Users and organizations as documents in the store. An organization owns algorithms for its members."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sailplane.algorithmia.twin.documents import Document, Documents
 from sailplane.errors import ConflictError, RequestError
 from sailplane.storage.store import Storage
 
-# There is one kind: its members may do all that it may.
+# The only kind: its members have all its permissions.
 TYPES: Final = [{"id": str(uuid5(NAMESPACE_URL, "algorithmia:organization:basic")), "name": "basic"}]
 _EDITABLE: Final = ("org_label", "org_contact_name", "org_email", "org_url", "type_id")
 
@@ -25,7 +25,7 @@ class Organizations:
         return list(found["members"]) if found else []
 
     def create(self, caller: str, asked: Document, users: set[str]) -> Document:
-        """With the caller as its first member. ConflictError for the name of a user or of another organization."""
+        """The caller becomes its first member. ConflictError for the name of a user or of another organization."""
         name = _name(asked, "org_name")
         about = {key: asked.get(key) for key in _EDITABLE}
         _check_type(about["type_id"])
@@ -55,13 +55,13 @@ class Organizations:
         self._change(caller, name, about)
 
     def invite(self, caller: str, name: str, user: str, users: set[str]) -> None:
-        """Makes a user a member. Raises FileNotFoundError if there is no such user."""
+        """Makes a user a member. Raises FileNotFoundError for an unknown user."""
         if user not in users and self._documents.find(_user(checked_name(user))) is None:
             raise FileNotFoundError(f"User {user}")
         self._change(caller, name, {}, member=user)
 
     def create_user(self, asked: Document) -> Document:
-        """A name that can be a member. Without an API key, which only the operator gives, it can do nothing."""
+        """A name that can be a member. It can do nothing without an API key, which only the operator creates."""
         name = _name(asked, "username")
         found = {"id": str(uuid4()), "username": name, "email": asked.get("email"), "fullname": name}
         taken = self._documents.find(_organization(name)) is not None

@@ -1,4 +1,4 @@
-"""What a path of the Data API names: `user/collection/directory/file`, of which `.my` is the caller."""
+"""Paths of the Data API: `user/collection/directory/file`, where `.my` is the caller."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from sailplane.storage.keys import checked
 
 ROOT: Final = "algorithmia/data"
 DIRECTORIES: Final = "algorithmia/directories"
-# In the folder of each directory, so that no directory can have these names. A file is never where a directory was: on
-# some stores an empty folder remains of that.
+# In each directory's folder, so no directory can have these names. A file never replaces a directory, because some
+# stores keep its empty folder.
 RECORD: Final = ".directory"
 FILES: Final = ".files"
 RESERVED: Final = frozenset({RECORD, FILES})
-# What the longest path has around it in the store.
+# The longest path's prefix and suffix in the store.
 _AROUND: Final = f"{DIRECTORIES}/{RECORD}"
 _SUPPORTED: Final = "data://user/collection/file, as /v1/data/{path} or /v1/connector/data/{path}"
 
 
 @dataclass(frozen=True)
 class Place:
-    """A user's root (no parts), a collection (one part), or what lies in it."""
+    """A user's root (no parts), a collection (one part), or a path in it."""
 
     owner: str
     parts: tuple[str, ...] = ()
@@ -35,17 +35,17 @@ class Place:
 
     @property
     def key(self) -> str:
-        """Of the file, in the store."""
+        """The file's key in the store."""
         return f"{self.parent.files}/{self.parts[-1]}"
 
     @property
     def files(self) -> str:
-        """The folder of a directory's files."""
+        """The folder for a directory's files."""
         return f"{self.folder}/{FILES}"
 
     @property
     def folder(self) -> str:
-        """Of all files that are anywhere in a directory."""
+        """The folder for all files in a directory and below it."""
         return "/".join((ROOT, self.owner, *self.parts))
 
     @property
@@ -57,16 +57,16 @@ class Place:
 
 
 def decoded(path: bytes) -> str:
-    """Of a request's path as it was sent. Raises RequestError for what is no UTF-8."""
+    """The path of a request as sent. Raises RequestError if it is not UTF-8."""
     try:
         return unquote_to_bytes(path).decode()
     except UnicodeDecodeError as error:
-        raise RequestError("read path", repr(path[:100]), got="bytes that are no UTF-8") from error
+        raise RequestError("read path", repr(path[:100]), got="bytes that are not UTF-8") from error
 
 
 def place_of(path: str, caller: str) -> Place | None:
-    """None for the root, which holds the users. Raises ConfigurationError for what the store cannot hold, RequestError
-    for what this API has not."""
+    """None for the root, which holds the users. Raises ConfigurationError for paths that the store cannot hold,
+    RequestError for paths outside this API."""
     path = path.removeprefix("data://")
     scheme, separator, _ = path.partition("://")
     if separator:
@@ -78,7 +78,7 @@ def place_of(path: str, caller: str) -> Place | None:
     if owner == ".my":
         owner = caller
     if not USER_NAME.fullmatch(owner):
-        raise RequestError("use", repr(owner[:100]), got="no user's name", expected=".my, or letters, digits, _ and -")
+        raise RequestError("use", repr(owner[:100]), got="an invalid user", expected=".my, or letters, digits, _ and -")
     return Place(owner, tuple(parts))
 
 
@@ -93,10 +93,10 @@ def connected(path: str) -> str:
 def checked_part(name: object) -> str:
     if not isinstance(name, str) or "/" in name:
         got = repr(name)[:100]
-        raise RequestError("use the name", got, expected="one name, without /")
+        raise RequestError("use the name", got, expected="a name without /")
     return checked(name)
 
 
 def _no_connector(name: str) -> RequestError:
-    remedy = "Copy the object into a collection; or set SAILPLANE_STORE to the bucket, and collections lie there."
+    remedy = "Copy the object into a collection, or set SAILPLANE_STORE to the bucket to keep collections there."
     return RequestError("use connector", repr(name[:100]), got="not connected", expected=_SUPPORTED, remedy=remedy)

@@ -1,5 +1,5 @@
-"""What Algorithmia's API says when it does not do what was asked: `{"error": {"message", "code"}}`, and the message
-again as a header, because an answer to HEAD has no body."""
+"""Errors in Algorithmia's format: `{"error": {"message", "code"}}`. A header repeats the message, because a response to
+HEAD has no body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 
 
 class Refusal(RequestError):
-    """`message` as it is, where clients look for words of the API's own. `details` stand beside it in the answer."""
+    """`message` is sent unchanged, because clients look for the API's own words. `details` are added to the
+    response."""
 
     def __init__(self, status: int, message: str, **details: object) -> None:
         Exception.__init__(self, message)
@@ -39,13 +40,13 @@ def status_of(error: Exception) -> int:
 
 
 def document(error: Exception) -> dict[str, Any]:
-    """The answer's body. What nobody foresaw goes to the log, not to the caller."""
+    """The response body. Unexpected errors are logged, not sent to the caller."""
     status, message = status_of(error), str(error)
     if isinstance(error, FileNotFoundError):
         message = f"{error} does not exist."
     if status == 500 and not isinstance(error, RequestError):
         _log.error("A request failed", exc_info=error)
-        message = "The server failed on this request. The reason is in its log."
+        message = "The server failed on this request. See its log."
     return {"error": {"message": message, "code": status, **getattr(error, "details", {})}}
 
 
@@ -56,5 +57,5 @@ def refused(error: Exception) -> JSONResponse:
 
 
 def header_text(message: str) -> str:
-    """One line of ASCII: what else there is in a message would end the header, or not be allowed in it."""
+    """The message as one line of ASCII; other characters would end the header or are not allowed in it."""
     return " ".join(message.split()).encode("ascii", "backslashreplace").decode()

@@ -1,6 +1,6 @@
-"""`python runner.py FOLDER`: one call of an algorithm, in a process of its own.
+"""`python runner.py FOLDER`: one call of an algorithm, in its own process.
 
-Takes FOLDER/source.py, which defines `apply(input)`, and FOLDER/call.json; leaves FOLDER/answer.json.
+Reads FOLDER/source.py, which defines `apply(input)`, and FOLDER/call.json; writes FOLDER/answer.json.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _given(content_type: str, value: Any) -> Any:
 def _answer(result: Any) -> dict[str, Any]:
     if isinstance(result, (bytes, bytearray)):
         return {"content_type": "binary", "result": base64.b64encode(result).decode()}
-    # Here, so that what is no JSON is the algorithm's error.
+    # Encoded here, so that a value without JSON is the algorithm's error.
     json.dumps(result, allow_nan=False)
     return {"content_type": "text" if isinstance(result, str) else "json", "result": result}
 

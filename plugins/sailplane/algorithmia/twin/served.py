@@ -1,4 +1,4 @@
-"""The models that the project serves, as algorithms of the owner `local`."""
+"""The project's served models as algorithms of the owner `local`."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _EXPECTED: Final = 'a record {field: value}, a list of records, or {"data": {"na
 
 
 def answer(home: Home, model: str, version: str | None, given: Input, seconds: float) -> Output:
-    """A score by output for a record, a list of such for a list, and for a request in Seldon's form an answer in it.
+    """Scores by output: a record for a record, a list for a list, and a Seldon response for a request in Seldon's form.
 
-    Raises Refusal with the model's own reason, or the router's, and for another version than the one that is served.
+    Raises Refusal with the model's or the router's own reason, and for a version that is not served.
     """
     asked = records(given)
     path = urlsplit(endpoint(home, model)).path
     reply = call(home.router_port, "POST", path, message(asked), headers=authorization(home), seconds=seconds)
     _check(reply, model, home)
     if version not in (None, reply.version):
-        found = f"No such algorithm: of {OWNER}/{model} version {reply.version} is served, not {version}."
+        found = f"No such algorithm: {OWNER}/{model} serves version {reply.version}, not {version}."
         raise Refusal(404, found, error_type="NotFoundError")
     return Output("json", scores(asked, orjson.loads(reply.body)))
 
 
 def records(given: Input) -> Any:
-    """What the input holds; text is JSON, because that is how the client's command line sends it. Raises Refusal."""
+    """The input's value. Text is read as JSON, because the client's command line sends JSON as text. Raises Refusal."""
     value = given.value
     if given.content_type == "text":
         try:
             value = orjson.loads(given.value)
         except orjson.JSONDecodeError as error:
-            raise _no_record(f"text that is no JSON ({error})") from error
+            raise _no_record(f"text that is not JSON ({error})") from error
     if given.content_type == "binary":
         raise _no_record("binary input")
     if not isinstance(value, (dict, list)):
@@ -51,12 +51,12 @@ def records(given: Input) -> Any:
 
 
 def message(asked: Any) -> dict[str, Any]:
-    """As Seldon's protocol has it."""
+    """The request in Seldon's protocol."""
     return dict(asked) if _is_message(asked) else {"jsonData": asked}
 
 
 def scores(asked: Any, reply: Mapping[str, Any]) -> Any:
-    """In the form of what was asked."""
+    """The scores in the form of the request."""
     if _is_message(asked):
         return reply
     rows = [dict(zip(reply["data"]["names"], row, strict=True)) for row in reply["data"]["ndarray"]]
@@ -64,7 +64,7 @@ def scores(asked: Any, reply: Mapping[str, Any]) -> Any:
 
 
 def shown(deployment: Deployment) -> dict[str, Any]:
-    """A served model as the management API has algorithms."""
+    """A served model in the management API's form of an algorithm."""
     name = f"{OWNER}/{deployment.name}"
     return {
         "id": name,
@@ -78,7 +78,7 @@ def shown(deployment: Deployment) -> dict[str, Any]:
 
 
 def _is_message(asked: Any) -> bool:
-    """A record's values are scalars, so that none has one of these with an object, or a list, in it."""
+    """A record's values are scalars, so it cannot hold an object or a list under these names."""
     if not isinstance(asked, dict):
         return False
     return isinstance(asked.get("data"), dict) or isinstance(asked.get("jsonData"), (dict, list))

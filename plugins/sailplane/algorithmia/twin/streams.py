@@ -1,4 +1,4 @@
-"""Bodies that pass between the server's event loop and the store's threads, a piece at a time."""
+"""Passes bodies between the server's event loop and the store's threads, piece by piece."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sailplane.errors import RequestError
 
 T = TypeVar("T")
 PIECE_BYTES: Final = 2**20
-# A client that sends nothing for so long holds a thread no longer.
+# A silent client does not hold a thread for longer than this.
 IDLE_SECONDS: Final = 60
 
 
 async def body(request: Request, most_bytes: int) -> bytes:
-    """All of a small body. Raises RequestError for a larger one."""
+    """The whole of a small body. Raises RequestError for a larger one."""
     gathered = bytearray()
     async for chunk in request.stream():
         gathered += chunk
@@ -28,7 +28,7 @@ async def body(request: Request, most_bytes: int) -> bytes:
 
 
 async def taken_in(request: Request, threads: Executor, put: Callable[[Iterator[bytes]], T]) -> T:
-    """`put` runs in a thread, with the body's pieces as they come; they raise if the client goes away."""
+    """Runs `put` in a thread with the body's pieces as they arrive; they raise if the client disconnects."""
     loop = asyncio.get_running_loop()
     chunks = aiter(request.stream())
 
@@ -40,7 +40,7 @@ async def taken_in(request: Request, threads: Executor, put: Callable[[Iterator[
 
 
 async def given_out(pieces: Iterator[bytes], threads: Executor, skip: int = 0) -> AsyncIterator[bytes]:
-    """The pieces, made in a thread, without the first `skip` bytes."""
+    """The pieces, read in a thread, without the first `skip` bytes."""
     loop = asyncio.get_running_loop()
     while piece := await loop.run_in_executor(threads, next, pieces, b""):
         if rest := piece[skip:]:

@@ -1,4 +1,4 @@
-"""What the server's parts share: the store, the ledger, and the threads in which both are used."""
+"""Shared parts of the server: the store, the ledger, and the threads that use both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sailplane.storage.store import Storage
 P = ParamSpec("P")
 T = TypeVar("T")
 THREADS: Final = 16
-# An upload holds its thread for as long as it lasts.
+# An upload occupies its thread until it ends.
 UPLOADS: Final = 64
 
 
@@ -42,11 +42,11 @@ class Twin:
         self.uploads = ThreadPoolExecutor(UPLOADS, thread_name_prefix="upload")
 
     async def do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """In a thread: the store and the ledger may take their time."""
+        """Runs in a thread, because the store and the ledger may be slow."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(work, *args, **kwargs))
 
     async def caller(self, request: Request) -> str:
-        """The user whose key the request has. Raises Refusal, 401."""
+        """The user of the request's key. Raises Refusal 401."""
         secret = presented(request.headers.get("Authorization", ""))
         if secret is None:
             raise Refusal(401, "authorization required")
@@ -56,5 +56,5 @@ class Twin:
         return user
 
     def acts_for(self, caller: str, owner: str) -> bool:
-        """Whether what belongs to `owner`, a user or an organization, is the caller's too."""
+        """Whether the caller owns what belongs to `owner`, a user or an organization."""
         return caller == owner or caller in self.organizations.members(owner)

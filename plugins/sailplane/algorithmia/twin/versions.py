@@ -1,5 +1,5 @@
-"""An algorithm's record: its versions and builds, values in, values out. A version is a source that was compiled; it is
-published when it has a semantic version."""
+"""An algorithm's record with its versions and builds: values in, values out. A version is a compiled source; it is
+published once it has a semantic version."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sailplane.algorithmia.twin.documents import Document
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.errors import ConflictError, RequestError
 
-# What Algorithmia's own template for a new Python algorithm does.
+# The code of Algorithmia's own template for a new Python algorithm.
 TEMPLATE: Final = 'def apply(input):\n    return "hello {}".format(input)\n'
 _STEPS: Final = {"major": 0, "minor": 1, "revision": 2}
 _DETAILS: Final = ("summary", "label", "tagline")
 
 
 def new(owner: str, name: str, details: Document, settings: Document, source: str) -> Document:
-    """`source` is the digest of what its next version will be compiled of."""
+    """`source` is the digest of the source for its next version."""
     return {
         "id": str(uuid4()),
         "owner": owner,
@@ -35,13 +35,13 @@ def new(owner: str, name: str, details: Document, settings: Document, source: st
 
 
 def digest(source: str) -> str:
-    """As git names a file's content, which is what clients call a version's hash."""
+    """The hash that git gives a file's content; clients call it a version's hash."""
     content = source.encode()
     return sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
 
 
 def compiled(record: Document, source: str) -> Document:
-    """With a build of the source, and a version of it unless that failed, or was there."""
+    """The record with a build of the source, and with a version of it unless that failed or exists."""
     started, output = now(), ""
     try:
         compile(source, f"{record['name']}.py", "exec", dont_inherit=True)
@@ -64,15 +64,15 @@ def compiled(record: Document, source: str) -> Document:
 
 
 def published(record: Document, asked: Document) -> Document:
-    """With a semantic version for the source, one step after the last: major, minor (if nothing is said) or revision.
-    Raises RequestError where the source's build failed; ConflictError where it has one."""
+    """The record with a semantic version for the source, one step after the last: major, minor (the default) or
+    revision. Raises RequestError if the source's build failed; ConflictError if it has a semantic version."""
     info = asked.get("version_info") or {}
     kind = info.get("version_type") or "minor"
     if kind not in _STEPS:
         raise RequestError("read version_type", got=repr(kind)[:100], expected=" or ".join(_STEPS))
     position = next((n for n, one in enumerate(record["versions"]) if one["git_hash"] == record["source"]), None)
     if position is None:
-        raise RequestError("publish", _name(record), got=record["builds"][-1]["logs"], remedy="Mend its source.")
+        raise RequestError("publish", _name(record), got=record["builds"][-1]["logs"], remedy="Fix its source.")
     version = record["versions"][position]
     if "semantic_version" in version:
         got = f"this source is version {version['semantic_version']}"
@@ -93,8 +93,8 @@ def published(record: Document, asked: Document) -> Document:
 
 
 def chosen(record: Document, asked: str | None, *, owned: bool) -> Document:
-    """The version that a call means: a hash, a semantic version or the start of one (`1`, `1.2`); without one the
-    newest that is published, for its owner else the newest. Raises Refusal, 404."""
+    """The version for a call: by hash, by semantic version or its start (`1`, `1.2`); otherwise the newest published
+    one, or, for the owner, the newest if none is published. Raises Refusal 404."""
     known = [version for version in record["versions"] if owned or "semantic_version" in version]
     if asked is None:
         known = [version for version in known if "semantic_version" in version] or known
@@ -107,7 +107,7 @@ def chosen(record: Document, asked: str | None, *, owned: bool) -> Document:
 
 
 def shown(record: Document, version: Document | None) -> Document:
-    """As clients get it; without a version, what was only created."""
+    """The view for clients; without a version, of an algorithm that was only created."""
     about: Document = {
         "id": record["id"],
         "name": record["name"],
@@ -133,7 +133,7 @@ def newest_first(record: Document) -> list[Document]:
     return sorted(record["versions"], key=_order, reverse=True)
 
 
-# Where sources lie: in the store.
+# The location of sources: the store.
 SCM: Final = {"id": "internal", "provider": "internal", "name": "", "default": True, "enabled": True}
 
 
@@ -148,7 +148,7 @@ def _means(asked: str, version: Document) -> bool:
 
 def _order(version: Document) -> tuple[Any, ...]:
     semantic = version.get("semantic_version")
-    # What is not published is newer than all that is, while it was compiled later.
+    # An unpublished version is newer than a published one if it was compiled after the publication.
     return (version.get("published_at") or version["created_at"], _numbers(semantic) if semantic else ())
 
 

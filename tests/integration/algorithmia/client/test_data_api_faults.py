@@ -143,7 +143,7 @@ def test_a_server_that_says_nothing_is_asked_again(api, server, monkeypatch):
 def test_an_endpoint_that_is_not_there_is_one_clear_error():
     api = DataApi(Access(endpoint=f"http://127.0.0.1:{free_port()}", secret=KEY), RetryPolicy(**QUICK))
     with pytest.raises(
-        StorageError, match=r"look at data://ada/c/a: ConnectError: .*; expected an answer of http://127"
+        StorageError, match=r"look at data://ada/c/a: ConnectError: .*; expected a response from http://127"
     ):
         api.files.head("ada/c/a")
 
@@ -158,7 +158,7 @@ def test_time_is_bounded_too():
 
 def test_what_is_no_data_api_is_named(api, server):
     server.fail("GET", page)
-    with pytest.raises(StorageError, match="Is the endpoint a Data API"):
+    with pytest.raises(StorageError, match="Check that the endpoint is a Data API"):
         api.directories.list("ada/c")
 
 

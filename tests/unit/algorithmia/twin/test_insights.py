@@ -24,8 +24,8 @@ def test_a_report_has_up_to_25_metrics_of_any_json_value() -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "no valid JSON"),
-        (b"[NaN]", "no valid JSON"),
+        (b"", "invalid JSON"),
+        (b"[NaN]", "invalid JSON"),
         (b"{}", "dict"),
         (b"[]", "0 metrics"),
         (body(*[("m", 1)] * 26), "26 metrics"),

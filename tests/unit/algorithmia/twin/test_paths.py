@@ -31,7 +31,7 @@ def test_what_the_store_cannot_hold_is_refused(path: str) -> None:
 
 @pytest.mark.parametrize("path", [".session/x", ".algo/x", "ä/x"])
 def test_what_is_no_user_is_refused(path: str) -> None:
-    with pytest.raises(RequestError, match="no user's name"):
+    with pytest.raises(RequestError, match="an invalid user"):
         place_of(path, "alice")
 
 
