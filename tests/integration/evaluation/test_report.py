@@ -158,7 +158,7 @@ def test_a_sweep_whose_rungs_rank_trials_otherwise_than_the_end_is_shown_with_a_
             queue.report(toy.ledger, trial, "w", step, float(score))
         queue.finish(toy.ledger, trial, "w", float(number))
     page = published(toy, toy.train("new", sweep="toy/s", trial=1))
-    told = "After 1 value trial ranks correlate weakly with the final ranks: -1.00 (Spearman, 6 trials"
+    told = "After 1 value trial ranks correlate weakly with the final ranks: -1.00 (Spearman, 6 full trials"
     assert told in page.words
 
 

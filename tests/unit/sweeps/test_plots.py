@@ -239,7 +239,7 @@ def test_weak_rungs_are_a_warning_on_the_page(config: SweepConfig) -> None:
     chosen = {"rate": 0.01, "net": {"layers": 1, "kind": "dense"}}
     whole = [Trial(sweep="s", number=n, config=chosen, state="finished", score=n, values=(0, -n, n)) for n in range(6)]
     early = replace(whole[0], number=6, values=(0, -9), score=-9.0)
-    told = "After 2 values trial ranks correlate weakly with the final ranks: -1.00 (Spearman, 6 trials"
+    told = "After 2 values trial ranks correlate weakly with the final ranks: -1.00 (Spearman, 6 full trials"
     assert f'<p class="warning">{told}' in drawn(config, [*whole, early])
     assert '<p class="warning">' not in drawn(config, whole)
 

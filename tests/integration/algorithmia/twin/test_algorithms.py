@@ -70,7 +70,7 @@ out += [begun.async_protocol, bool(begun.request_id)]
     assert "distance" in _failure(twin, key, "local/flights", "{'distance': 'far'}")
     assert "is not served" in _failure(twin, key, "local/nothing", "{}")
     assert "flights" in _failure(twin, key, "local/nothing", "{}")
-    assert f"version {model.version} is served" in _failure(twin, key, "local/flights/0.1.0", repr(records[0]))
+    assert f"serves version {model.version}" in _failure(twin, key, "local/flights/0.1.0", repr(records[0]))
     assert "expected a record" in _failure(twin, key, "local/flights", "b'bytes'")
 
 

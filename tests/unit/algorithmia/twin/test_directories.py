@@ -70,7 +70,7 @@ def test_nothing_is_put_into_a_directory_that_is_being_deleted(directories: Dire
             directories.create(place.child("d"), None)
         with pytest.raises(ConflictError):
             directories.create(place, None)
-        with pytest.raises(ConflictError, match="somebody else"):
+        with pytest.raises(ConflictError, match="another request"):
             directories.delete(place, lambda: None, lambda: 0)
 
     assert directories.delete(place, look, lambda: 7) == 7
