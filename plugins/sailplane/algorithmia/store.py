@@ -40,10 +40,10 @@ class DataApiBackend:
         self._turn = Lock()
 
     def get(self, path: str) -> bytes:
-        return self._api.files.get(self._place(path))
+        return self._api.files.get(self._full_path(path))
 
     def stream(self, path: str) -> Iterator[bytes]:
-        return self._api.files.stream(self._place(path))
+        return self._api.files.stream(self._full_path(path))
 
     def content(self, path: str) -> Content:
         return self.stream(path)
@@ -68,12 +68,12 @@ class DataApiBackend:
             found = "it is gone"
         if found != etag:
             raise ConflictError(
-                "replace", f"data://{self._place(path)}", got=found, expected=etag, remedy="Read it again."
+                "replace", f"data://{self._full_path(path)}", got=found, expected=etag, remedy="Read it again."
             )
         return self._put(path, content, {"If-Match": etag})
 
     def head(self, path: str) -> Entry:
-        return self._under_root(self._api.files.head(self._place(path)))
+        return self._under_root(self._api.files.head(self._full_path(path)))
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Lists several directories in parallel."""
@@ -94,7 +94,7 @@ class DataApiBackend:
     def folder(self, path: str) -> Folder:
         """Also lists folders that hold nothing: they were created empty, or their files were deleted."""
         try:
-            found = self._api.directories.list(self._place(path))
+            found = self._api.directories.list(self._full_path(path))
         except FileNotFoundError:
             return Folder([], [])
         return Folder([self._under_root(entry) for entry in found.entries], found.folders)
@@ -103,27 +103,27 @@ class DataApiBackend:
         with suppress(FileNotFoundError):
             # Not for a directory with this name.
             self.head(path)
-            self._api.files.delete(self._place(path))
+            self._api.files.delete(self._full_path(path))
 
     def sign(self, path: str, seconds: int) -> str:
         raise StorageError(
             f"sign a URL of {seconds} s for",
-            f"data://{self._place(path)}",
+            f"data://{self._full_path(path)}",
             got="a Data API",
             expected="a store with URLs",
         )
 
     def _put(self, path: str, content: Content, condition: Mapping[str, str]) -> str:
-        place = self._place(path)
+        full_path = self._full_path(path)
         with sendable(content) as body:
-            self._make(above(place))
+            self._make(above(full_path))
             try:
-                return self._api.files.send(place, body, condition)
+                return self._api.files.send(full_path, body, condition)
             except FileNotFoundError:
                 # Someone deleted the directory.
                 self._made.clear()
-                self._make(above(place))
-                return self._api.files.send(place, body, condition)
+                self._make(above(full_path))
+                return self._api.files.send(full_path, body, condition)
 
     def _make(self, folder: str) -> None:
         with self._turn:
@@ -131,7 +131,7 @@ class DataApiBackend:
                 self._api.directories.make(folder)
                 self._made.add(folder)
 
-    def _place(self, path: str) -> str:
+    def _full_path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
     def _under_root(self, entry: Entry) -> Entry:

@@ -33,12 +33,12 @@ class Batch:
 
 def split(checked: Checked, interval: Interval, time: str, columns: Sequence[Field]) -> Batch:
     """All times must lie within `interval` or be null."""
-    place = ((checked.times - interval.start) // DAY).fillna(0).to_numpy("int64")
+    day_numbers = ((checked.times - interval.start) // DAY).fillna(0).to_numpy("int64")
     good = checked.good.sort_values(time, kind="stable")
-    bad = checked.bad.iloc[np.argsort(place[checked.bad.index], kind="stable")]
+    bad = checked.bad.iloc[np.argsort(day_numbers[checked.bad.index], kind="stable")]
     good_table = pa.Table.from_pandas(good, _schema(columns), preserve_index=False)
     bad_table = pa.Table.from_pandas(bad, pa.schema([(name, pa.string()) for name in bad]), preserve_index=False)
-    good_cuts, bad_cuts = _cuts(place[good.index], interval), _cuts(place[bad.index], interval)
+    good_cuts, bad_cuts = _cuts(day_numbers[good.index], interval), _cuts(day_numbers[bad.index], interval)
     whole, empty, rejected = {}, [], {}
     for day, good_rows, bad_rows in zip(interval.days, good_cuts, bad_cuts, strict=True):
         if good_rows.stop > good_rows.start:
@@ -54,9 +54,9 @@ def _schema(columns: Sequence[Field]) -> pa.Schema:
     return pa.schema([(field.name, ARROW[field.kind]) for field in columns])
 
 
-def _cuts(places: NDArray[np.integer[Any]], interval: Interval) -> list[slice]:
+def _cuts(ascending: NDArray[np.integer[Any]], interval: Interval) -> list[slice]:
     """The rows of each day; `places` [n] are day numbers in ascending order."""
-    bounds = np.searchsorted(places, np.arange(len(interval.days) + 1)).tolist()
+    bounds = np.searchsorted(ascending, np.arange(len(interval.days) + 1)).tolist()
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 

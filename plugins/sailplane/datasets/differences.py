@@ -66,15 +66,15 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, key: Sequence[str], samples: 
     others = [name for name in old if name != _COUNT and name not in key]
     unequal = {name: _unequal(old[name], new[name]) for name in others}
     any_of = np.logical_or.reduce([*unequal.values(), np.zeros(len(both), bool)])
-    places = np.flatnonzero(any_of)[:samples]
+    positions = np.flatnonzero(any_of)[:samples]
     shown = [
-        {name: _plain(old[name].iloc[place]) for name in key}
+        {name: _plain(old[name].iloc[position]) for name in key}
         | {
-            name: f"{_plain(old[name].iloc[place])} -> {_plain(new[name].iloc[place])}"
+            name: f"{_plain(old[name].iloc[position])} -> {_plain(new[name].iloc[position])}"
             for name in others
-            if unequal[name][place]
+            if unequal[name][position]
         }
-        for place in places
+        for position in positions
     ]
     columns = {name: int(rows.sum()) for name, rows in unequal.items() if rows.any()}
     return {"changed": int(any_of.sum()), "columns": columns, "changed_rows": tuple(shown)}

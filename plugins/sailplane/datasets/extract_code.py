@@ -49,9 +49,9 @@ def parts(module: str, project: Path) -> dict[str, Part]:
         for file in _files(waiting.pop(), project):
             if file not in found:
                 found[file] = None
-                names, beside = _read(file, project)
+                names, data_files = _read(file, project)
                 waiting += names
-                found |= dict.fromkeys(beside)
+                found |= dict.fromkeys(data_files)
     if not found:
         return _installed(module)
     return {file.relative_to(project).as_posix(): _part(file) for file in sorted(found)}
@@ -74,10 +74,10 @@ def _installed(module: str) -> dict[str, Part]:
 
 def _files(module: str, project: Path) -> Iterator[Path]:
     """The project files that an import of `module` runs, including its parent packages."""
-    place = project
+    parent = project
     for name in filter(None, module.split(".")):
-        place = place / name
-        for file in (place / "__init__.py", place.with_name(f"{name}.py")):
+        parent = parent / name
+        for file in (parent / "__init__.py", parent.with_name(f"{name}.py")):
             if file.is_file():
                 yield file
 
@@ -85,7 +85,7 @@ def _files(module: str, project: Path) -> Iterator[Path]:
 def _read(file: Path, project: Path) -> tuple[list[str], list[Path]]:
     """The modules that a file imports, and the files in its folder that it names."""
     names: list[str] = []
-    beside: list[Path] = []
+    data_files: list[Path] = []
     # A module with a syntax error imports nothing.
     with suppress(SyntaxError, ValueError):
         for node in ast.walk(ast.parse(file.read_bytes())):
@@ -95,8 +95,8 @@ def _read(file: Path, project: Path) -> tuple[list[str], list[Path]]:
                 base = _base(node, file, project)
                 names += [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                beside += _named(node.value, file.parent)
-    return names, beside
+                data_files += _named(node.value, file.parent)
+    return names, data_files
 
 
 def _base(node: ast.ImportFrom, file: Path, project: Path) -> str:

@@ -106,13 +106,13 @@ def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple
     wanted: dict[str, list[datetime]] = {}
     for day in days:
         wanted.setdefault(pattern.on(day), []).append(day)
-    places: dict[str, list[str]] = {}
+    listings: dict[str, list[str]] = {}
     for path in wanted:
-        places.setdefault(folder(path) if has_glob(path) else path, []).append(path)
+        listings.setdefault(folder(path) if has_glob(path) else path, []).append(path)
     found: dict[str, Found] = {}
     missed = set(wanted)
     with ThreadPoolExecutor(THREADS) as threads:
-        for matches in threads.map(lambda place: _matches(storage, place, places[place]), places):
+        for matches in threads.map(lambda path: _matches(storage, path, listings[path]), listings):
             for entry, meant in matches:
                 known = found.get(entry.path, Found(entry, ()))
                 found[entry.path] = Found(entry, (*known.days, *wanted[meant]))
@@ -120,16 +120,16 @@ def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple
     return dict(sorted(found.items())), missed
 
 
-def _matches(storage: Storage, place: str, patterns: Sequence[str]) -> list[tuple[Entry, str]]:
+def _matches(storage: Storage, path: str, patterns: Sequence[str]) -> list[tuple[Entry, str]]:
     """Each matching file with its pattern."""
     if not has_glob(patterns[0]):
         try:
-            return [(storage.head(place), place)]
+            return [(storage.head(path), path)]
         except FileNotFoundError:
             return []
     tests = [(matcher(pattern), pattern) for pattern in patterns]
     return [
-        (entry, pattern) for entry in storage.entries(place) for test, pattern in tests if test.fullmatch(entry.path)
+        (entry, pattern) for entry in storage.entries(path) for test, pattern in tests if test.fullmatch(entry.path)
     ]
 
 

@@ -91,10 +91,10 @@ def _check_arguments(name: str, interval: Interval, columns: Sequence[Field], ti
 def _gaps(missing: Sequence[datetime]) -> Iterator[Interval]:
     """Runs of consecutive days, oldest first."""
     start = 0
-    for place, day in enumerate(missing):
-        if place + 1 == len(missing) or missing[place + 1] != day + DAY:
+    for position, day in enumerate(missing):
+        if position + 1 == len(missing) or missing[position + 1] != day + DAY:
             yield Interval(start=missing[start], end=day + DAY)
-            start = place + 1
+            start = position + 1
 
 
 def _extract(name: str, extract: Extract, schema: DataFrameSchema, time: str, gap: Interval) -> Batch:
@@ -155,9 +155,9 @@ def _revised(markers: Sequence[Marker]) -> tuple[str, ...]:
 def _alike(days: Sequence[tuple[datetime, str]]) -> Iterator[tuple[list[datetime], str]]:
     """Group days with equal texts, in the order of the texts."""
     found: dict[str, list[datetime]] = {}
-    for day, said in days:
-        found.setdefault(said, []).append(day)
-    return ((alike, said) for said, alike in found.items())
+    for day, text in days:
+        found.setdefault(text, []).append(day)
+    return ((alike, text) for text, alike in found.items())
 
 
 def _unusable(name: str, batches: Sequence[Batch], plan: Plan, days: Sequence[datetime]) -> DataError:

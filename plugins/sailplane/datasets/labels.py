@@ -39,20 +39,20 @@ def labelled(
             remedy="Check what extract gives for these days. Once there are labels, read the days again: "
             "`sailplane datasets refresh`, or IngestDatasetOperator(revise_days=...) for every run.",
         )
-    places = _places(outputs)
+    indices = _indices(outputs)
     values, inverse = np.unique(rows[target].astype(object).map(_name).to_numpy(dtype=str), return_inverse=True)
-    unknown = [value for value in values.tolist() if value not in places]
+    unknown = [value for value in values.tolist() if value not in indices]
     if unknown:
         got = f"{target!r} is {', '.join(map(repr, unknown[:5]))}"
-        raise LabelError("read labels of", where, got=got, expected=f"one of {', '.join(places)}")
+        raise LabelError("read labels of", where, got=got, expected=f"one of {', '.join(indices)}")
     kind = np.float32 if len(outputs) == 1 else np.int64
-    return rows, np.asarray([places[value] for value in values.tolist()], dtype=kind)[inverse]
+    return rows, np.asarray([indices[value] for value in values.tolist()], dtype=kind)[inverse]
 
 
-def _places(outputs: Sequence[str]) -> dict[str, int]:
+def _indices(outputs: Sequence[str]) -> dict[str, int]:
     if len(outputs) == 1:
         return {"0": 0, "1": 1}
-    return {_name(output): place for place, output in enumerate(outputs)}
+    return {_name(output): index for index, output in enumerate(outputs)}
 
 
 def _name(value: Any) -> str:

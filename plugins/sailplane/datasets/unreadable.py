@@ -21,11 +21,11 @@ def check_columns(uri: str, found: Sequence[str], columns: Sequence[Field]) -> N
     times = Counter(found)
     for field in columns:
         if times[field.name] != 1:
-            there = ", ".join(map(repr, found[:50])) or "no columns"
+            known = ", ".join(map(repr, found[:50])) or "no columns"
             raise SchemaError(
                 "read",
                 uri,
                 got=f"the column {field.name!r} {f'{times[field.name]} times' if times[field.name] else 'is missing'}",
-                expected=f"the column once; it has {there}",
+                expected=f"the column once; it has {known}",
                 remedy="Correct the file, or change the schema.",
             )

@@ -67,10 +67,8 @@ class _Scoring:
         partitions = partitions_of(self._storage, self._dataset, interval)
         with ThreadPoolExecutor(THREADS) as threads:
             found = list(threads.map(self._done.find, partitions))
-        there = len(partitions) - found.count(None)
-        _say(
-            f"{self._model} {self._version} on {self._dataset.name} {interval}: {there} of {len(partitions)} days done"
-        )
+        done = len(partitions) - found.count(None)
+        _say(f"{self._model} {self._version} on {self._dataset.name} {interval}: {done} of {len(partitions)} days done")
         days = [known or self._score(partition) for partition, known in zip(partitions, found, strict=True)]
         self._check_any(days, interval)
         made = publish(

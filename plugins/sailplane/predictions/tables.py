@@ -24,26 +24,26 @@ class Batch:
     found: Scored
 
     def scores(self, columns: Columns, version: str) -> pa.Table:
-        places = self.found.places.tolist()
-        values = self._identity(columns, places)
+        positions = self.found.places.tolist()
+        values = self._identity(columns, positions)
         values |= {name: self.found.scores[:, number] for number, name in enumerate(columns.outputs)}
-        return pa.table({**values, VERSION: [version] * len(places)}, schema=columns.scores)
+        return pa.table({**values, VERSION: [version] * len(positions)}, schema=columns.scores)
 
     def rejected(self, columns: Columns, version: str) -> pa.Table:
-        places = sorted(self.found.reasons)
-        requests = plain_records(self.frame.iloc[places], columns.of_inputs)
+        positions = sorted(self.found.reasons)
+        requests = plain_records(self.frame.iloc[positions], columns.of_inputs)
         values = {
-            **self._identity(columns, places),
-            VERSION: [version] * len(places),
-            REASON: [self.found.reasons[place] for place in places],
+            **self._identity(columns, positions),
+            VERSION: [version] * len(positions),
+            REASON: [self.found.reasons[position] for position in positions],
             INPUTS: [json.dumps(request) for request in requests],
         }
         return pa.table(values, schema=columns.rejected)
 
-    def _identity(self, columns: Columns, places: list[int]) -> dict[str, object]:
+    def _identity(self, columns: Columns, positions: list[int]) -> dict[str, object]:
         names = [field.name for field in columns.carried]
         schema = pa.schema([(field.name, ARROW[field.kind]) for field in columns.carried])
-        carried = pa.Table.from_pandas(self.frame[names].iloc[places], schema, preserve_index=False)
-        numbers = [self.first + place for place in places]
+        carried = pa.Table.from_pandas(self.frame[names].iloc[positions], schema, preserve_index=False)
+        numbers = [self.first + position for position in positions]
         known = dict(zip(names, carried.columns, strict=True))
-        return {PARTITION: [self.day] * len(places), ROW: numbers, **known}
+        return {PARTITION: [self.day] * len(positions), ROW: numbers, **known}

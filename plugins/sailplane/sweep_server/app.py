@@ -84,7 +84,7 @@ class Failure(By):
 def make_app() -> FastAPI:
     # No API page, because nothing is public without a token.
     app = FastAPI(title="Shared sweeps", openapi_url=None)
-    app.add_exception_handler(SailplaneError, _told)
+    app.add_exception_handler(SailplaneError, _error_response)
     app.add_exception_handler(RequestValidationError, _malformed)
     routes: dict[tuple[str, str], Any] = {
         ("GET", ""): _about,
@@ -105,7 +105,7 @@ def make_app() -> FastAPI:
     return app
 
 
-def _told(_request: Request, error: Exception) -> JSONResponse:
+def _error_response(_request: Request, error: Exception) -> JSONResponse:
     """Reports errors of the store as temporary, so that the worker retries."""
     return JSONResponse({"detail": str(error)}, status_code=503 if isinstance(error, StorageError) else 409)
 
@@ -118,13 +118,13 @@ def _malformed(_request: Request, error: Exception) -> JSONResponse:
 
 def _about(shared: Opened) -> dict[str, Any]:
     config = results.read(shared.ledger, shared.sweep).config
-    told: dict[str, Any] = {"sweep": shared.sweep, "metric": config.metric, "goal": config.goal, "size": config.size}
+    reply: dict[str, Any] = {"sweep": shared.sweep, "metric": config.metric, "goal": config.goal, "size": config.size}
     job = results.job(shared.ledger, shared.sweep) or {}
-    told["model"] = job.get("model", shared.sweep.partition("/")[0])
-    told["wandb_sweep"] = find_wandb_sweep(shared.ledger, shared.sweep)
-    told["precision"] = job.get("precision", "float32")
-    told |= {"stops_early": config.stopping is not None, "max_trial_time": config.max_trial_time}
-    return {**told, "lease_seconds": LEASE_SECONDS, "data": shared.stored.has_data()}
+    reply["model"] = job.get("model", shared.sweep.partition("/")[0])
+    reply["wandb_sweep"] = find_wandb_sweep(shared.ledger, shared.sweep)
+    reply["precision"] = job.get("precision", "float32")
+    reply |= {"stops_early": config.stopping is not None, "max_trial_time": config.max_trial_time}
+    return {**reply, "lease_seconds": LEASE_SECONDS, "data": shared.stored.has_data()}
 
 
 def _worker(_shared: Opened) -> Response:
@@ -141,8 +141,8 @@ def _ask(shared: Opened, by: By) -> dict[str, Any]:
         return {"trial": None, "open": results.is_open(shared.ledger, shared.sweep)}
     sweep = results.read(shared.ledger, shared.sweep)
     fixed = (results.job(shared.ledger, shared.sweep) or {}).get("config", {})
-    told = {"number": trial.number, "config": {**fixed, **trial.config}, "seed": sweep.seed + trial.number}
-    return {"trial": told, "open": True}
+    content = {"number": trial.number, "config": {**fixed, **trial.config}, "seed": sweep.seed + trial.number}
+    return {"trial": content, "open": True}
 
 
 def _heartbeat(shared: Opened, number: int, by: By) -> dict[str, Any]:
@@ -152,11 +152,11 @@ def _heartbeat(shared: Opened, number: int, by: By) -> dict[str, Any]:
 
 def _report(shared: Opened, number: int, report: Report) -> dict[str, Any]:
     trial = shared.trial(number)
-    told = [
+    stops = [
         queue.report(shared.ledger, trial, report.worker, step, math.nan if value is None else value)
         for step, value in report.rows
     ]
-    return {"stop": any(told)}
+    return {"stop": any(stops)}
 
 
 def _finish(shared: Opened, number: int, finish: Finish) -> dict[str, Any]:

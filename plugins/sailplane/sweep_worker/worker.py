@@ -193,10 +193,10 @@ class _Held:
         self._client.upload(f"{self._path}/checkpoint?worker={worker}&kind={kind}", file)
 
     def fetch(self, file: Path, kind: str) -> bool:
-        there = self._client.get(f"{self._path}/checkpoint/exists?kind={kind}")["exists"]
-        if there:
+        exists = self._client.get(f"{self._path}/checkpoint/exists?kind={kind}")["exists"]
+        if exists:
             self._client.download(f"{self._path}/checkpoint?kind={kind}", file)
-        return bool(there)
+        return bool(exists)
 
     def _renew(self) -> None:
         while not self._done.wait(self._seconds):

@@ -92,7 +92,7 @@ def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
     scores = [_score(trial) for trial in leaders]
     axes = [parameter_axis(parameter, [parameter.of(trial.config) for trial in leaders]) for parameter in free]
     axes.append(number_axis(config.metric, scores, log=is_wide(scores)))
-    told = [_told(config, trial) for trial in leaders]
+    hover = [_hover_text(config, trial) for trial in leaders]
     layout = laid_out(
         xaxis={"visible": False, "range": [-0.1, len(axes) - 0.9], "fixedrange": True},
         yaxis={"visible": False, "range": [-0.03, 1.03], "fixedrange": True},
@@ -103,7 +103,7 @@ def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
     layout["legend"] = {"x": 0, "y": -0.03, "yanchor": "top"}
     if len(axes) > 7:
         layout["width"] = len(axes) * AXIS_WIDTH
-    return {"data": [*_lines(config, axes, told), _ends(config, axes[-1], len(axes) - 1, told)], "layout": layout}
+    return {"data": [*_lines(config, axes, hover), _ends(config, axes[-1], len(axes) - 1, hover)], "layout": layout}
 
 
 def bars(importances: Mapping[str, Importance]) -> Figure:
@@ -147,8 +147,8 @@ def stopped_early(config: SweepConfig, trials: Sequence[Trial]) -> frozenset[int
 
 def _scores(config: SweepConfig, name: str, found: Sequence[Trial], marker: Mapping[str, Any]) -> dict[str, Any]:
     points = {"x": [trial.number for trial in found], "y": [_score(trial) for trial in found]}
-    told = {"hovertext": [_told(config, trial) for trial in found], "hoverinfo": "text"}
-    return {"type": "scatter", "mode": "markers", "name": name, "marker": dict(marker), **points, **told}
+    hover = {"hovertext": [_hover_text(config, trial) for trial in found], "hoverinfo": "text"}
+    return {"type": "scatter", "mode": "markers", "name": name, "marker": dict(marker), **points, **hover}
 
 
 def _best_so_far(config: SweepConfig, finished: Sequence[Trial], last: int) -> dict[str, Any]:
@@ -161,52 +161,52 @@ def _best_so_far(config: SweepConfig, finished: Sequence[Trial], last: int) -> d
 
 
 def _failed(numbers: Sequence[int], failures: Mapping[int, str]) -> dict[str, Any]:
-    told = [f"trial {number} failed<br>{escape(cut(text(failures.get(number) or ''), 120))}" for number in numbers]
-    points = {"x": list(numbers), "y": [0.03] * len(numbers), "yaxis": "y2", "hovertext": told, "hoverinfo": "text"}
+    hover = [f"trial {number} failed<br>{escape(cut(text(failures.get(number) or ''), 120))}" for number in numbers]
+    points = {"x": list(numbers), "y": [0.03] * len(numbers), "yaxis": "y2", "hovertext": hover, "hoverinfo": "text"}
     return {"type": "scatter", "mode": "markers", "name": "failed", "marker": _marker(RED, "x"), **points}
 
 
 def _curves(kind: str, colour: str, found: Sequence[Trial]) -> dict[str, Any]:
     """One trace with gaps: a trace for each of a thousand trials would take a browser minutes."""
-    x, y, told = list[int | None](), list[float | None](), list[str | None]()
+    x, y, hover = list[int | None](), list[float | None](), list[str | None]()
     for trial in (trial for trial in found if trial.values):
         x += [*range(1, len(trial.values) + 1), None]
         y += [*trial.values, None]
-        told += [*(f"trial {trial.number}, value {n}: {v:.5g}" for n, v in enumerate(trial.values, 1)), None]
+        hover += [*(f"trial {trial.number}, value {n}: {v:.5g}" for n, v in enumerate(trial.values, 1)), None]
     look = {"line": {"color": colour, "width": 3 if kind == "best" else 1.2}, "marker": {"size": 4}}
     look |= {"mode": "lines+markers" if len(x) < _MANY_POINTS else "lines", "opacity": 1 if kind == "best" else 0.7}
-    return {"type": "scatter", "name": kind, "x": x, "y": y, "hovertext": told, "hoverinfo": "text", **look}
+    return {"type": "scatter", "name": kind, "x": x, "y": y, "hovertext": hover, "hoverinfo": "text", **look}
 
 
-def _lines(config: SweepConfig, axes: Sequence[Axis], told: Sequence[str]) -> list[dict[str, Any]]:
+def _lines(config: SweepConfig, axes: Sequence[Axis], hover: Sequence[str]) -> list[dict[str, Any]]:
     """A trace a shade, with the best trial's on top."""
     shades: dict[int, list[int]] = {shade: [] for shade in range(len(_SHADES))}
     for n, place in enumerate(axes[-1].places[1:], 1):
         good = place if config.maximize else 1 - place
         shades[min(int(good * len(_SHADES)), len(_SHADES) - 1)].append(n)
-    lines = [_line(axes, found, told, _SHADES[shade]) for shade, found in shades.items() if found]
-    best = _line(axes, [0], told, GREEN) | {"name": f"best: {told[0].split('<br>')[0]}", "showlegend": True}
+    lines = [_line(axes, found, hover, _SHADES[shade]) for shade, found in shades.items() if found]
+    best = _line(axes, [0], hover, GREEN) | {"name": f"best: {hover[0].split('<br>')[0]}", "showlegend": True}
     return [*lines, best | {"line": {"color": GREEN, "width": 4}}]
 
 
-def _line(axes: Sequence[Axis], found: Iterable[int], told: Sequence[str], colour: str) -> dict[str, Any]:
+def _line(axes: Sequence[Axis], found: Iterable[int], hover: Sequence[str], colour: str) -> dict[str, Any]:
     x, y, texts = list[int | None](), list[float | None](), list[str | None]()
     for n in found:
         x += [*range(len(axes)), None]
         y += [*(axis.places[n] for axis in axes), None]
-        texts += [*[told[n]] * len(axes), None]
+        texts += [*[hover[n]] * len(axes), None]
     look = {"mode": "lines", "line": {"color": colour, "width": 1.8}, "opacity": 0.85, "showlegend": False}
     return {"type": "scatter", "x": x, "y": y, "hovertext": texts, "hoverinfo": "text", **look}
 
 
-def _ends(config: SweepConfig, scores: Axis, x: int, told: Sequence[str]) -> dict[str, Any]:
+def _ends(config: SweepConfig, scores: Axis, x: int, hover: Sequence[str]) -> dict[str, Any]:
     """Points on the metric's axis, which also provide the colour scale."""
     last = len(_SHADES) - 1
     scale = [[n / last, shade] for n, shade in enumerate(_SHADES if config.maximize else _SHADES[::-1])]
     bar = {"thickness": 12, "outlinewidth": 0, "title": {"text": escape(cut(scores.name)), "side": "right"}}
     bar |= {"tickvals": [place for place, _ in scores.ticks], "ticktext": [label for _, label in scores.ticks]}
     marker = {"color": list(scores.places), "colorscale": scale, "cmin": 0, "cmax": 1, "size": 7, "colorbar": bar}
-    points = {"x": [x] * len(told), "y": list(scores.places), "hovertext": list(told), "hoverinfo": "text"}
+    points = {"x": [x] * len(hover), "y": list(scores.places), "hovertext": list(hover), "hoverinfo": "text"}
     return {"type": "scatter", "mode": "markers", "marker": marker, "showlegend": False, **points}
 
 
@@ -230,7 +230,7 @@ def _words(x: int, axis: Axis) -> list[dict[str, Any]]:
     return [name | {"hovertext": escape(axis.name)}, *ticks]
 
 
-def _told(config: SweepConfig, trial: Trial) -> str:
+def _hover_text(config: SweepConfig, trial: Trial) -> str:
     free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
     parts = [f"trial {trial.number}", f"{config.metric}: {_score(trial):.5g}"]
     parts += [f"{parameter.name}: {text(parameter.of(trial.config))}" for parameter in free]

@@ -41,9 +41,9 @@ def notes(path: Path) -> tuple[str, ...]:
 
 
 def _notes(document: Section) -> Iterator[str]:
-    for key, (_, who) in DECIDED.items():
+    for key, (_, reason) in DECIDED.items():
         if key in document:
-            yield f"{document.file}:{document.line_of(key)}: {key!r} is not used: {who}."
+            yield f"{document.file}:{document.line_of(key)}: {key!r} is not used: {reason}."
     if document.get("method") == "custom":
         yield f"{document.file}:{document.line_of('method')}: method 'custom' runs as `bayes` here."
     if "metrics" in document:
@@ -51,17 +51,17 @@ def _notes(document: Section) -> Iterator[str]:
         yield f"{document.file}:{document.line_of('metrics')}: only the first metric counts, {name!r}."
     elif "metric" not in document:
         yield f"{document.file}: it names no metric: the best trial has the highest {METRIC['name']}."
-    for place, value in _choices(document.get("parameters", {})):
+    for name_path, value in _choices(document.get("parameters", {})):
         if _is_scientific(value):
-            yield f"{document.file}: {place} has the text {value!r}; to make it a number, write it like 1.0e-5."
+            yield f"{document.file}: {name_path} has the text {value!r}; to make it a number, write it like 1.0e-5."
 
 
-def _choices(parameters: dict[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+def _choices(parameters: dict[str, Any], name_path: str = "") -> Iterator[tuple[str, Any]]:
     for name, about in parameters.items():
         if "parameters" in about:
-            yield from _choices(about["parameters"], f"{place}{name}.")
+            yield from _choices(about["parameters"], f"{name_path}{name}.")
         for value in [*about.get("values", []), about.get("value")]:
-            yield f"{place}{name}", value
+            yield f"{name_path}{name}", value
 
 
 def _is_scientific(value: object) -> bool:

@@ -70,7 +70,7 @@ def _is_constant(config: SweepConfig) -> bool:
     return all(parameter.distribution == "constant" for parameter in config.parameters)
 
 
-def _drawn(place: str, figure: charts.Figure) -> str:
+def _drawn(div: str, figure: charts.Figure) -> str:
     from plotly.io import to_html
 
     options = {"displaylogo": False, "responsive": True}

@@ -51,14 +51,14 @@ def read_parameters(section: Section, path: tuple[str, ...] = ()) -> tuple[Param
         if not _NAME.fullmatch(name):
             expected = "letters, digits, _ . and -, starting with a letter or _"
             raise section.wrong(name, f"the parameter name {name!r}", expected=expected)
-        place = (*path, name)
-        entry = section.section(name, f"parameter {'.'.join(place)!r}")
+        full_path = (*path, name)
+        entry = section.section(name, f"parameter {'.'.join(full_path)!r}")
         entry.allow(KEYS)
         if "parameters" in entry:
             entry.allow(("parameters",))
-            found += read_parameters(entry.section("parameters"), place)
+            found += read_parameters(entry.section("parameters"), full_path)
         else:
-            found.append(_read(entry, place))
+            found.append(_read(entry, full_path))
     return tuple(found)
 
 

@@ -58,9 +58,9 @@ def _nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     """`{("optimizer", "lr"): 0.1}` -> `{"optimizer": {"lr": 0.1}}`, in JSON types, as the ledger returns it."""
     config: dict[str, Any] = {}
     for path, value in values.items():
-        place = config
+        section = config
         for key in path[:-1]:
-            place = place.setdefault(key, {})
-        place[path[-1]] = value
+            section = section.setdefault(key, {})
+        section[path[-1]] = value
     plain: dict[str, Any] = json.loads(json.dumps(config))
     return plain

@@ -62,10 +62,10 @@ def launch(spec: TrainSpec, folder: Path) -> dict[str, Any]:
     meeting = folder / "scratch" / uuid.uuid4().hex
     os.environ |= {MEETING: str(meeting), "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     os.environ |= {"GLOO_SOCKET_IFNAME": LOOPBACK, "NCCL_SOCKET_IFNAME": LOOPBACK}
-    told = ["--nnodes=1", f"--nproc-per-node={spec.processes}", "--max-restarts=0", "--local-addr=127.0.0.1"]
-    told += ["--rdzv-backend=c10d", f"--rdzv-endpoint={meeting}.torchrun", "--rdzv-conf=store_type=file"]
+    arguments = ["--nnodes=1", f"--nproc-per-node={spec.processes}", "--max-restarts=0", "--local-addr=127.0.0.1"]
+    arguments += ["--rdzv-backend=c10d", f"--rdzv-endpoint={meeting}.torchrun", "--rdzv-conf=store_type=file"]
     try:
-        run(parse_args([*told, "--module", "sailplane.training.process", str(folder)]))  # type: ignore[no-untyped-call]
+        run(parse_args([*arguments, "--module", "sailplane.training.process", str(folder)]))  # type: ignore[no-untyped-call]
     except SignalException as stopped:
         raise Stopped(128 + stopped.sigval) from stopped
     except ChildFailedError as error:
@@ -76,9 +76,9 @@ def launch(spec: TrainSpec, folder: Path) -> dict[str, Any]:
 def _cause(failures: Mapping[int, ProcessFailure], processes: int, folder: Path) -> SailplaneError:
     """When one process dies, others fail as a result: a killed process is the cause, otherwise the first error."""
     killed = [rank for rank, failure in failures.items() if failure.exitcode < 0]
-    said = sorted(folder.glob("error-*.json"), key=lambda file: file.stat().st_mtime_ns)
-    if said and not killed:
-        return left_in(said[0])
+    error_files = sorted(folder.glob("error-*.json"), key=lambda file: file.stat().st_mtime_ns)
+    if error_files and not killed:
+        return left_in(error_files[0])
     rank = (killed or list(failures))[0]
     how = f"was killed by {failures[rank].signal_name()}" if killed else f"exited with code {failures[rank].exitcode}"
     remedy = "The others were stopped; a retry continues from the last checkpoint."

@@ -192,8 +192,8 @@ class Trainer:
         measured = metrics(validation.target, scores(onnx, validation.features, path))
         bundle = self._write(spec, folder, onnx)
         rehearse(bundle, lambda rows: self._predicted(spec, module, rows), self._data.examples, path)
-        told = ", ".join(f"validation {name} {value:.4f}" for name, value in measured.items())
-        _say(f"{path}: {told}; exported and scored", since=started)
+        message = ", ".join(f"validation {name} {value:.4f}" for name, value in measured.items())
+        _say(f"{path}: {message}; exported and scored", since=started)
         return {**handle.last, **{f"validation_{name}": value for name, value in measured.items()}}
 
     def _predicted(self, spec: TrainSpec, module: torch.nn.Module, rows: pd.DataFrame) -> NDArray[Any]:
@@ -203,7 +203,7 @@ class Trainer:
 
     def _write(self, spec: TrainSpec, folder: Path, onnx: bytes) -> Bundle:
         data = self._data
-        unchecked = tuple(told for told in spec.dataset.unchecked if not told.startswith(f"{data.target}: "))
+        unchecked = tuple(check for check in spec.dataset.unchecked if not check.startswith(f"{data.target}: "))
         written = writing.write(
             folder,
             model=spec.model,

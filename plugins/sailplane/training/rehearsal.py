@@ -49,9 +49,9 @@ class Case:
     varied: bool = False
 
     def __str__(self) -> str:
-        told = [f"{name}: {shown(value)}" for name, value in list(self.record.items())[:_MOST_FIELDS]]
-        more = len(self.record) - len(told)
-        return f"{self.says} ({', '.join(told)}{f' and {more} more' if more > 0 else ''})"
+        fields = [f"{name}: {shown(value)}" for name, value in list(self.record.items())[:_MOST_FIELDS]]
+        more = len(self.record) - len(fields)
+        return f"{self.says} ({', '.join(fields)}{f' and {more} more' if more > 0 else ''})"
 
 
 def rehearse(bundle: Bundle, trained: Trained, rows: pd.DataFrame, path: str) -> None:
@@ -188,16 +188,16 @@ def _compare(got: NDArray[Any], expected: NDArray[Any], batch: Sequence[Case], p
     off = np.nan_to_num(np.abs(got - expected).max(axis=1), nan=np.inf)
     row = int(off.argmax())
     if off[row] > TOLERANCE:
-        told = f"{_told(got[row])} for {batch[row]}, in {_counted(batch)}"
-        wanted = f"{_told(expected[row])} from the trained model, within {TOLERANCE}"
-        raise TrainingError("check the bundle of", path, got=told, expected=wanted, remedy=_EXPORTED)
+        text = f"{_short(got[row])} for {batch[row]}, in {_counted(batch)}"
+        wanted = f"{_short(expected[row])} from the trained model, within {TOLERANCE}"
+        raise TrainingError("check the bundle of", path, got=text, expected=wanted, remedy=_EXPORTED)
 
 
 def _failed(batch: Sequence[Case], path: str, error: Exception) -> TrainingError:
-    told = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error} ({last_line(error)})"
+    text = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error} ({last_line(error)})"
     which = f" for {batch[0]}" if len(batch) == 1 else ""
     remedy = batch[0].remedy if len(batch) == 1 else _EXPORTED
-    got = f"{told.rstrip('.')}{which}, in {_counted(batch)}"
+    got = f"{text.rstrip('.')}{which}, in {_counted(batch)}"
     return TrainingError("check the bundle of", path, got=got, expected="scores", remedy=remedy)
 
 
@@ -205,7 +205,7 @@ def _counted(batch: Sequence[Case]) -> str:
     return f"a batch of {len(batch)} row{'' if len(batch) == 1 else 's'}"
 
 
-def _told(scores: NDArray[Any]) -> str:
+def _short(scores: NDArray[Any]) -> str:
     """The scores of one row, shortened for any number of outputs."""
-    told = ", ".join(f"{score:.6g}" for score in scores[:5])
-    return f"[{told}{', ...' if len(scores) > 5 else ''}]"
+    text = ", ".join(f"{score:.6g}" for score in scores[:5])
+    return f"[{text}{', ...' if len(scores) > 5 else ''}]"

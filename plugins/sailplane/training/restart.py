@@ -15,15 +15,15 @@ def guarded(work: Callable[[], int], begun: Path) -> int:
     fault in native code, or by itself because it hung. A child that dies before it creates the file `begun` is not
     restarted, because the next one would die too. Call it before there are threads."""
     children: list[int] = []
-    told: list[int] = []
+    exit_codes: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        told.append(128 + number)
+        exit_codes.append(128 + number)
         for child in children:
             os.kill(child, number)
 
     signal.signal(signal.SIGTERM, stop)
-    while not told:
+    while not exit_codes:
         begun.unlink(missing_ok=True)
         code = _attempt(work, children)
         if code >= 0:
@@ -32,7 +32,7 @@ def guarded(work: Callable[[], int], begun: Path) -> int:
         print(f"The worker's process was killed by {name}{', often for memory' * (name == 'SIGKILL')}.", flush=True)  # noqa: T201
         if not begun.exists():
             return 128 - code
-    return told[0]
+    return exit_codes[0]
 
 
 def _attempt(work: Callable[[], int], children: list[int]) -> int:

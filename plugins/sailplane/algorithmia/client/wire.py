@@ -37,17 +37,17 @@ def sent_json(value: Any) -> How:
 def document(what: str, answer: httpx.Response) -> dict[str, Any]:
     """The JSON of a response. Errors may have status 200."""
     try:
-        said = orjson.loads(answer.content or b"{}")
+        values = orjson.loads(answer.content or b"{}")
     except orjson.JSONDecodeError as error:
         remedy = "Check that the endpoint is a Data API."
         raise StorageError(what, got="a response other than JSON", expected="JSON", remedy=remedy) from error
-    if not isinstance(said, dict) or "error" in said:
-        raise StorageError(what, got=str(said)[:300], expected="a result")
-    return said
+    if not isinstance(values, dict) or "error" in values:
+        raise StorageError(what, got=str(values)[:300], expected="a result")
+    return values
 
 
-def entry(folder: str, said: Mapping[str, Any]) -> Entry:
+def entry(folder: str, values: Mapping[str, Any]) -> Entry:
     """An entry of a directory's listing. `etag` is the twin's addition; other servers get one from date and size."""
-    etag = said.get("etag") or f'"{said["last_modified"]}-{said["size"]}"'
-    modified = datetime.fromisoformat(said["last_modified"])
-    return Entry(path=f"{folder}/{said['filename']}", size=said["size"], modified=modified, etag=etag)
+    etag = values.get("etag") or f'"{values["last_modified"]}-{values["size"]}"'
+    modified = datetime.fromisoformat(values["last_modified"])
+    return Entry(path=f"{folder}/{values['filename']}", size=values["size"], modified=modified, etag=etag)
