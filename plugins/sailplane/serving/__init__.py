@@ -1,4 +1,4 @@
-"""The process that answers: the model server, its protocols, its batcher, its metrics and its request log."""
+"""The model server: its protocols, its batcher, its metrics and its request log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["SeldonModel"]
 
 
 def __getattr__(name: str) -> Any:
-    # Seldon's server looks for the class here. Everyone else can do without its imports.
+    # Seldon's server imports the class from here. Lazy, because its imports are slow.
     if name == "SeldonModel":
         from sailplane.serving.seldon.model import SeldonModel
 

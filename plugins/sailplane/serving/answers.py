@@ -24,8 +24,8 @@ _SENT_AT_ONCE: Final = 256 * 2**10
 
 @dataclass(slots=True)
 class Request:
-    """With what the log says of it: the `id`, by which feedback and labels join, and the `scores` that it got. `held`:
-    its bytes that count as in flight."""
+    """`id`: joins feedback and labels to it. `scores`: the model's, for the request log. `held`: its bytes that count
+    as in flight."""
 
     headers: Mapping[bytes, bytes]
     body: bytes | bytearray = b""
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`unread`: it comes before all of the request's body."""
+    """`unread`: sent before the whole request body has arrived."""
 
     status: int
     body: bytes
@@ -61,7 +61,7 @@ def failure(status: int, reason: str, *headers: tuple[bytes, bytes]) -> Answer:
 async def send_answer(
     answer: Answer, more: tuple[tuple[bytes, bytes], ...], send: Send, linger: Callable[[], Awaitable[object]]
 ) -> None:
-    """With `more` headers. `linger` reads on where the body is not read yet."""
+    """Sends with `more` headers. Calls `linger` to keep reading if the body is unread."""
     headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode()), *more]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     if answer.unread:
@@ -75,10 +75,10 @@ async def send_answer(
 
 
 async def _slowly(body: bytes, send: Send) -> None:
-    """No faster than the client takes it: what is written waits in memory."""
+    """Sends no faster than the client reads, because unsent bytes stay in memory."""
     text = memoryview(body)
     for start in range(0, len(text), _SENT_AT_ONCE):
         piece, more = bytes(text[start : start + _SENT_AT_ONCE]), start + _SENT_AT_ONCE < len(text)
         await send({"type": "http.response.body", "body": piece, "more_body": more})
-        # The connection writes at the next turn of the loop, and only then knows whether the client keeps up.
+        # The connection writes on the next turn of the loop. Only then does it know whether the client keeps up.
         await asyncio.sleep(0)

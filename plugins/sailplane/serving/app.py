@@ -1,4 +1,4 @@
-"""The model server as an ASGI application: routes, bodies, statuses. What a message means is the protocols' matter."""
+"""The model server as an ASGI application: routes, bodies, statuses. The protocol modules interpret messages."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from sailplane.serving.turns import Turns
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-# Envoy says with it how long the caller waits.
+# Envoy sends the caller's timeout in this header.
 _PATIENCE: Final = b"x-envoy-expected-rq-timeout-ms"
 
 _log = logging.getLogger(__name__)
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
-# A long body, its headers, the model's inputs, and how many rows at a time: the message, and these rows.
+# Takes a long body, its headers, the model's inputs and the rows per part. Returns the message and its parts.
 Split = Callable[[Buffer, Mapping[bytes, bytes], Sequence[Field], int], tuple[Mapping[str, Any], Iterator[Part]]]
 
 
 class ModelServer:
-    """Serves one version. Every answer is valid JSON, but for the ping's, the metrics' and tensors that were asked for
-    as bytes, and carries `x-sailplane-version`; that of a prediction also its id, as `seldon-puid`. With a `token` all
-    but the health checks want it (RFC 6750)."""
+    """Serves one version. Every answer is valid JSON, except the ping, the metrics and tensors requested as bytes. It
+    carries `x-sailplane-version`; a prediction also carries its id as `seldon-puid`. With a `token`, all paths except
+    the health checks require it (RFC 6750)."""
 
     def __init__(self, scorer: Scorer, token: str | None = None) -> None:
         self._scorer = scorer
@@ -91,7 +91,7 @@ class ModelServer:
         told = ((b"x-sailplane-version", self._version), *request_id.told(request.id))
         try:
             await send_answer(answer, told, send, lambda: linger(receive, self._scorer.limits.body, self._turns))
-        finally:  # a client may leave before it has read all of it
+        finally:  # a client may disconnect before it has read the answer
             self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, seconds)
             if kind is not None:
                 self._record(kind, request, answer, seconds)
@@ -109,7 +109,7 @@ class ModelServer:
             given = headers.get(b"authorization", b"")
             if not hmac.compare_digest(given, self._authorization):
                 return failure(
-                    401, "This server wants `Authorization: Bearer TOKEN`.", (b"www-authenticate", b"Bearer")
+                    401, "This server requires `Authorization: Bearer TOKEN`.", (b"www-authenticate", b"Bearer")
                 )
         limit = feedback.MOST_BYTES if path in feedback.PATHS else self._scorer.limits.body
         try:
@@ -129,7 +129,7 @@ class ModelServer:
         request.held += size
 
     def _hold(self, request: Request, size: int) -> None:
-        """Counts a reply as held, whatever the limit."""
+        """Counts a reply as held, even over the limit."""
         self._scorer.in_flight.add(size)
         request.held += size
 
@@ -137,7 +137,7 @@ class ModelServer:
         log, status = self._scorer.log, answer.status
         if log is None or request.id == request_id.SMOKE_TEST:
             return
-        # What is fed back reaches a shadow as well.
+        # Feedback is also copied to a shadow.
         if kind == spool.FEEDBACK and (status != 200 or is_shadow(request.headers)):
             return
         told = answer.body if status != 200 else b"" if request.scores is None else request.scores
@@ -163,7 +163,7 @@ class ModelServer:
             "/api/v1.0/health/status": health,
             "/metrics": {"GET": self._counted},
             "/openapi.json": described,
-            # As Seldon's own server calls it.
+            # The name that Seldon's own server uses.
             "/seldon.json": described,
             "/v2": {"GET": _says(open_inference.server())},
             "/v2/health/live": {"GET": _says({"live": True})},
@@ -176,7 +176,7 @@ class ModelServer:
         return table
 
     def _logged(self) -> Mapping[str, int]:
-        """What a request to such a path is, for the log."""
+        """The kind of log entry for each path."""
         infer = (path for path in self._routes if path.endswith("/infer"))
         return {
             **dict.fromkeys(seldon.PREDICTIONS, spool.SELDON),
@@ -227,7 +227,7 @@ class ModelServer:
             async with self._scorer.long.turn(self._scorer.patience(_seconds(request.headers))) as work:
                 given = await work.aside(read)
         request.id = given.puid
-        # The copy that a shadow gets must not count twice.
+        # The copy sent to a shadow must not count twice.
         if given.reward is not None and not is_shadow(request.headers):
             self._scorer.metrics.rewarded(given.answered, given.reward)
         return Answer(200, orjson.dumps(feedback.reply(given, model, version)))

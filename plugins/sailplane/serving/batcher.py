@@ -1,9 +1,9 @@
-"""Requests that wait at the same time are one call of the model.
+"""Scores waiting requests together in one model call.
 
-Those that arrive while the event loop is at work are scored together at its next turn, so that a lone request waits for
-nobody (micro-batching without a delay; Clipper, Crankshaw et al. 2017, waits instead). A model that answers within
-INLINE_SECONDS is called on the loop, because a hand-over to a thread costs more than that; a slower one in a thread,
-so that health checks go on."""
+Requests that arrive while the event loop is busy are scored together on its next turn, so a single request is not
+delayed (micro-batching without a delay; Clipper, Crankshaw et al. 2017, adds one). A model that answers within
+INLINE_SECONDS is called on the loop, because a switch to a thread costs more than that. A slower model is called in a
+thread, so that health checks still get answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 INLINE_SECONDS: Final = 0.002
 MOST_ROWS: Final = 256
 MOST_WAITING: Final = 2_000
-# Rows beyond what takes so long, or as long as the call itself, would win little, and those before them would wait.
+# More rows than fit into this time, or into the call's own overhead, gain little and delay the rows before them.
 _BATCH_SECONDS: Final = 0.05
 _WEIGHT: Final = 0.2
 Values = Mapping[str, Sequence[Any]]
@@ -34,7 +34,7 @@ Predict = Callable[[Values], "np.ndarray"]
 
 @dataclass(frozen=True)
 class Pace:
-    """What the model takes, in seconds: `call` of a call, and `row` of each row in it."""
+    """The model's time in seconds: `call` per call, plus `row` per row."""
 
     call: float
     row: float
@@ -44,20 +44,20 @@ class Pace:
 
     @property
     def most_rows(self) -> int:
-        """Rows of one call while other calls wait."""
+        """The most rows of one call while other calls wait."""
         worth = max(self.call, _BATCH_SECONDS)
         return MOST_ROWS if self.row * MOST_ROWS <= worth else max(1, int(worth / self.row))
 
     @classmethod
     def measured(cls, predict: Predict, one: Values, many: Values, rows: int) -> Pace:
-        """The quickest of a few calls with one row, and with `rows`."""
+        """From the fastest of a few calls with one row, and with `rows` rows."""
         alone, together = _quickest(predict, one), _quickest(predict, many)
         row = max(0.0, together - alone) / max(1, rows - 1)
         return cls(call=alone, row=row)
 
     def after(self, rows: int, seconds: float) -> Pace:
-        """Corrected by a call that took so long: an exponentially weighted mean, since what is asked may take longer
-        than what was measured at the start."""
+        """Updated by one call's duration: an exponentially weighted mean, because real requests may be slower than the
+        initial measurement."""
         return Pace(max(0.0, self.call + _WEIGHT * (seconds - self(rows))), self.row)
 
 
@@ -73,7 +73,7 @@ class _Waiting:
 
 
 class Batcher:
-    """`scored` is told the rows, the scores and the seconds of each call that went well."""
+    """Calls `scored` with the rows, scores and seconds of each successful call."""
 
     def __init__(
         self, predict: Predict, pace: Pace, scored: Callable[[int, np.ndarray, float], None], most: int = MOST_WAITING
@@ -83,21 +83,21 @@ class Batcher:
         self._busy = False
         self._rows = 0
         self._busy_until = 0.0
-        # One thread: two would only take turns.
+        # One thread: two would only compete.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
 
     @property
     def waiting(self) -> int:
-        """Requests."""
+        """The number of waiting requests."""
         return len(self._queue)
 
     @property
     def most_rows(self) -> int:
-        """Rows of one call while other calls wait."""
+        """The most rows of one call while other calls wait."""
         return self._pace.most_rows
 
     async def score(self, values: Values, rows: int, seconds: float) -> np.ndarray:
-        """Raises OverloadError at once if it would take longer than `seconds`, and after them if it did."""
+        """Raises OverloadError at once if scoring would take longer than `seconds`, or after `seconds` if it did."""
         self._admit(rows, seconds)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(values, rows, time.monotonic() + seconds, loop.create_future())
@@ -117,7 +117,7 @@ class Batcher:
         needed = pace.row * behind + pace.call * math.ceil(behind / pace.most_rows)
         needed += max(0.0, self._busy_until - time.monotonic())
         if len(self._queue) >= self._most or (self._queue and needed > seconds):
-            got = f"{len(self._queue)} requests wait already"
+            got = f"{len(self._queue)} requests are already waiting"
             raise OverloadError("score", got=got, remedy="Send it again later.", retry_after=math.ceil(min(needed, 60)))
 
     def _next(self) -> None:
@@ -135,7 +135,8 @@ class Batcher:
             called.add_done_callback(lambda done: self._answer(batch, done.result()))
 
     def _batch(self) -> list[_Waiting]:
-        """The oldest that somebody still waits for; one that has more rows than a call should goes alone."""
+        """The oldest requests that still have a waiting client. A request with more rows than a call allows is scored
+        alone."""
         batch: list[_Waiting] = []
         rows, most = 0, self._pace.most_rows
         while self._queue and (not batch or rows + self._queue[0].rows <= most):
@@ -162,7 +163,7 @@ class Batcher:
         except Exception as error:
             if len(batch) == 1:
                 return [error]
-            # One of them is to blame, and the others get their answers.
+            # One request caused the failure; score each alone so that the others get their answers.
             return [result for waiting in batch for result in self._results([waiting])]
         places = _places([waiting.rows for waiting in batch])
         return [scores[start:end] for start, end in places]

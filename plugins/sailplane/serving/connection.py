@@ -1,4 +1,4 @@
-"""A connection of the model server: uvicorn's HTTP/1.1, that refuses in JSON and that nobody holds for ever."""
+"""A connection of the model server: uvicorn's HTTP/1.1 with JSON errors and deadlines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Connection(HttpToolsProtocol):
     _upgrade = False
     _silence: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
-    # The request that is being answered. If others wait behind it, `cycle` is the last of those.
+    # The request being answered. If more are queued, `cycle` is the last of them.
     _task: asyncio.Task[None] | None = None
     _answering: Any = None
 
@@ -37,14 +37,14 @@ class Connection(HttpToolsProtocol):
         self._forget_silence()
         self._forget_unread()
         super().connection_lost(exc)
-        # Nobody waits for the answer any more. Requests that came behind it on this connection never begin.
+        # The client no longer waits for the answer. Requests queued on this connection never start.
         self.pipeline.clear()
         if self._task is not None:
             self._answering.disconnected = True
             self._task.cancel()
 
     def pause_writing(self) -> None:
-        """The client does not take what is sent, or not as fast."""
+        """The client reads too slowly, or not at all."""
         super().pause_writing()
         if self._unread is None:
             self._unread = self.loop.call_later(TRANSFER_SECONDS, self.transport.abort)
@@ -58,7 +58,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # The last piece is written after this. If the client does not take it, a new deadline begins.
+        # The last piece is written after this. If the client does not read it, a new deadline starts.
         if not self.flow.write_paused:
             self._forget_unread()
 
@@ -67,18 +67,18 @@ class Connection(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self._refuse(400, "This is no valid HTTP request.")
+            self._refuse(400, "This is not a valid HTTP request.")
         if self._silence is not None:
             self._forget_silence()
         cycle = self.cycle
-        # Most requests come whole.
+        # Most requests arrive whole.
         if cycle is None or cycle.more_body or cycle.scope is not self.scope:
             self._wait_for_the_rest(len(data))
-        elif cycle.response_complete:  # before all of the request had come
+        elif cycle.response_complete:  # before the whole request had arrived
             self._wait_for_a_request()
 
     def on_headers_complete(self) -> None:
-        # What CONNECT asks for is no path, and is refused for that.
+        # CONNECT's target is not a path, so it is refused.
         self._upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if not self._upgrade:
             super().on_headers_complete()
@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
         if not self._upgrade:
             super().on_message_complete()
             self.cycle.more_body = False
-            if not self.pipeline:  # else a client that leaves is noticed only when all is answered
+            if not self.pipeline:  # else a disconnect is noticed only when all requests are answered
                 self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -104,8 +104,8 @@ class Connection(HttpToolsProtocol):
         self.tasks.add(task)
 
     def _feed(self, data: bytes) -> None:
-        """An Upgrade is ignored, as RFC 9110 lets a server. The parser takes the body for what comes after it, so it
-        gets the head once more without. Java's client asks for HTTP/2 by it, with its first POST."""
+        """Ignores an Upgrade, as RFC 9110 allows. The parser would take the body for the upgraded protocol, so it gets
+        the head again without the header. Java's client requests HTTP/2 this way in its first POST."""
         while data:
             try:
                 self.parser.feed_data(data)
@@ -119,13 +119,13 @@ class Connection(HttpToolsProtocol):
         return b"".join([self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n", *kept, b"\r\n"])
 
     def _wait_for_a_request(self) -> None:
-        """Not for ever, as uvicorn would."""
+        """Sets a deadline; uvicorn would wait for ever."""
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _wait_for_the_rest(self, size: int) -> None:
         if self.transport.is_closing():
             return
-        # Not what came before the head in the same piece.
+        # Excludes bytes before the head in the same piece.
         self._head_bytes = self._head_bytes + size if self._head is self.scope else 0
         self._head = self.scope
         if self._in_head() and self._head_bytes > MOST_HEAD_BYTES:
@@ -137,10 +137,10 @@ class Connection(HttpToolsProtocol):
         if self.flow.read_paused:  # by us
             self._silence = self.loop.call_later(MOST_SILENT_SECONDS, self._silent)
         else:
-            self._refuse(408, f"The rest of the request did not come within {MOST_SILENT_SECONDS:g} s.")
+            self._refuse(408, f"The rest of the request did not arrive within {MOST_SILENT_SECONDS:g} s.")
 
     def _refuse(self, status: int, reason: str) -> None:
-        """And closes. A request before it that is not answered yet gets its answer first."""
+        """Closes the connection too. An earlier unanswered request gets its answer first."""
         cycle = self.cycle
         if self._in_head() and cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False
@@ -162,7 +162,7 @@ class Connection(HttpToolsProtocol):
         return b"".join([status_line, *map(_line, headers), b"\r\n", body])
 
     def _in_head(self) -> bool:
-        """Of a request of which there is no more yet."""
+        """Whether only part of the head has arrived."""
         return self.scope is not None and (self.cycle is None or self.cycle.scope is not self.scope)
 
     def _forget_unread(self) -> None:

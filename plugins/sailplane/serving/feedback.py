@@ -1,4 +1,4 @@
-"""Seldon's feedback (Core v1): what an answer was worth, and what the truth was, by the puid of the answer.
+"""Seldon's feedback (Core v1): the reward and the truth for an answer, found by its puid.
 
 https://docs.seldon.ai/seldon-core-1/development-and-reference/apis/external-prediction
 """
@@ -16,17 +16,17 @@ from sailplane.bundles.columns import LARGEST_NUMBER, shown
 from sailplane.errors import RequestError
 from sailplane.serving.bodies.json import parsed
 
-# Longer feedback would find no place in the log of requests.
+# Longer feedback would not fit into the request log.
 MOST_BYTES: Final = 4 * 2**20
 PATHS: Final = frozenset({"/api/v1.0/feedback", "/api/v0.1/feedback", "/send-feedback"})
 _SIDES: Final = ("request", "response", "truth")
 _PAYLOADS: Final = ("data", "jsonData", "strData", "binData")
-_REMEDY: Final = 'Send {"response": what was answered, "reward": a number, "truth": {"data": {"ndarray": [[...]]}}}.'
+_REMEDY: Final = 'Send {"response": the reply, "reward": a number, "truth": {"data": {"ndarray": [[...]]}}}.'
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """`answered`: the version that gave the answer, as far as that is said; `truth`: what its payload holds."""
+    """`answered`: the version that gave the answer, if known. `truth`: the payload's value."""
 
     puid: str
     reward: float | None
@@ -71,7 +71,7 @@ def _meta(message: Mapping[str, Any], side: str) -> Mapping[str, Any]:
 
 
 def _part(message: Mapping[str, Any], name: str, which: str) -> Mapping[str, Any]:
-    """An object in it; null is none."""
+    """An object in the message; empty for null."""
     part = message.get(name)
     if part is not None and not isinstance(part, dict):
         raise RequestError(f"read {which} of the feedback", got=shown(part), expected="an object")
@@ -85,7 +85,7 @@ def _path(meta: Mapping[str, Any]) -> Mapping[str, str]:
 def _puid(metas: list[Mapping[str, Any]]) -> str:
     given = [meta["puid"] for meta in metas if meta.get("puid")]
     if not given:
-        expected = "the puid of the reply that it is about"
+        expected = "the puid of the reply"
         raise RequestError("read response.meta.puid of the feedback", got="nothing", expected=expected)
     return str(given[0])
 
@@ -102,12 +102,12 @@ def _reward(reward: object) -> float | None:
 def _check_depth(held: object) -> None:
     try:
         orjson.dumps(held)
-    except orjson.JSONEncodeError as error:  # nobody could write it down
+    except orjson.JSONEncodeError as error:  # nothing could write it again
         raise RequestError("read truth of the feedback", got=error, remedy="Nest it less deeply.") from error
 
 
 def _truth(truth: Mapping[str, Any]) -> Any:
-    """The rows of an ndarray or a tensor, or the value that another payload is; None of none."""
+    """The rows of an ndarray or tensor, or the value of another payload; None without a payload."""
     payloads = [key for key in truth if key != "meta"]
     if not payloads:
         return None
@@ -127,7 +127,7 @@ def _truth(truth: Mapping[str, Any]) -> Any:
 
 
 def _rows(tensor: Mapping[str, Any]) -> Any:
-    """Of several columns a list each. Without a shape there is one."""
+    """A list per row if there are several columns. Without a shape there is one column."""
     values, shape = tensor.get("values"), tensor.get("shape")
     if shape is None or not isinstance(values, list):
         return values

@@ -1,7 +1,7 @@
-"""The model server over gRPC: its services, who may call them, how much is read at a time, what is recorded.
+"""The model server over gRPC: its services, access control, read limits and logging.
 
-Each method is declared as a stream of messages, which is the same on the wire as the one message that it takes. So a
-call starts before its message is read, and waits while there is no room for it."""
+Each method is declared as a stream of messages; on the wire that equals a single message. So a call starts before its
+message is read, and can wait for memory."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from sailplane.serving.scorer import Scorer
 if TYPE_CHECKING:
     import numpy as np
 
-# Messages read at the same time. The length of one may be known only when all of it has arrived.
+# Messages read at the same time. A message's length may be unknown until all of it has arrived.
 _READ_AT_ONCE: Final = 8
-# A message that takes longer makes way for one that waits.
+# A message that takes longer is dropped if another waits.
 _SLOW_SECONDS: Final = 3.0
-# By the HTTP status that says the same.
+# By the equivalent HTTP status.
 _STATUSES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Call:
-    """`headers`: the metadata. `id`, `body` and `told` are what the log gets: its kind says how they are read."""
+    """`headers`: the metadata. `id`, `body` and `told` go to the log; the entry's kind says how to read them."""
 
     headers: Mapping[bytes, bytes]
     seconds: float | None
@@ -59,8 +59,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Method:
-    """`answer` gets the message and gives the reply. `protocol`: as the metrics call it. `logged`: the kind of its log
-    entries, None for a method without any. A `public` one needs no token."""
+    """`answer` turns the message into the reply. `protocol`: its name in the metrics. `logged`: the kind of its log
+    entries, None for none. `public`: needs no token."""
 
     answer: Callable[[bytes, Call], Awaitable[bytes]]
     protocol: str = "other"
@@ -70,21 +70,21 @@ class Method:
 
 @dataclass
 class _Reading:
-    """Bounds how many messages are read at a time. When all places are taken by slow ones, the oldest makes way."""
+    """Bounds how many messages are read at a time. When slow messages hold all slots, the oldest is dropped."""
 
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
     _limits: dict[asyncio.Timeout, float] = field(default_factory=dict)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Raises RequestError, a 408, for a message that does not come in time."""
+        """Raises RequestError (408) for a message that does not arrive in time."""
         await self._take()
         try:
             async with asyncio.timeout(TRANSFER_SECONDS) as limit:
                 self._limits[limit] = time.monotonic()
                 yield
         except TimeoutError as error:
-            got = "not all of the message came in time"
+            got = "the message did not arrive in time"
             raise RequestError("read request", status=408, got=got, remedy="Send it again, or fewer rows.") from error
         finally:
             self._limits.pop(limit, None)
@@ -104,16 +104,16 @@ class _Reading:
 
 
 def server(scorer: Scorer, services: Mapping[str, Mapping[str, Method]], token: str | None = None) -> grpc.aio.Server:
-    """Not started, and without a port. `services`: the methods by their names. With a `token` all methods but the
-    public ones want it, as metadata `authorization`."""
+    """Returns a server that is not started and has no port. `services`: the methods by name. With a `token`, all
+    methods except the public ones require it in the metadata `authorization`."""
     size = scorer.limits.body
     made = grpc.aio.server(
         options=[
-            # A compressed message counts as inflated, and inflation stops at the limit.
+            # The limit applies to the inflated message; inflation stops there.
             ("grpc.max_receive_message_length", size),
             ("grpc.max_send_message_length", 2 * size),
             ("grpc.so_reuseport", 0),
-            # Without this the window of unread bytes grows to megabytes a call.
+            # Without this the window of unread bytes grows to megabytes per call.
             ("grpc.http2.bdp_probe", 0),
         ]
     )
@@ -174,7 +174,7 @@ class _Calls:
         return reply
 
     def _release_when_sent(self, call: Call, size: int) -> None:
-        """The task goes on until the client has taken the reply; one that takes it too slowly does not get it."""
+        """The task lasts until the client has read the reply. It is cancelled if the client is too slow."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._scorer.in_flight.add(size)
         late = asyncio.get_running_loop().call_later(TRANSFER_SECONDS, task.cancel)
@@ -194,7 +194,7 @@ class _Calls:
             if body is None:
                 self._scorer.in_flight.discarded()
         if body is grpc.aio.EOF:
-            raise RequestError("read request", got="no message", expected="one")
+            raise RequestError("read request", got="no message", expected="one message")
         self._scorer.in_flight.hold(len(body), of=len(body))
         call.held = len(body)
         return bytes(body)
@@ -216,7 +216,7 @@ class _Calls:
 
 
 async def _end(context: Any, status: grpc.StatusCode, said: str) -> None:
-    """With that status, unless grpc has ended the call with its own, as it does for a message that is too long."""
+    """Ends the call with that status, unless grpc has already ended it, as it does for too long a message."""
     try:
         await context.abort(status, said)
     except grpc.aio.InternalError as error:

@@ -1,5 +1,5 @@
-"""Refuses foreign hosts and pages at a model server without a token: pages that are open in a browser on this machine
-can reach its port. `guard.lua` does the same for the router, which then calls the server by a local name."""
+"""Refuses requests from foreign hosts and web pages at a model server without a token: a page in a browser on this
+machine can reach its port. `guard.lua` does the same for the router, which then calls the server by a local name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Envoy sends copies for a shadow under the second name.
 _ORIGINS: Final = Origins((*LOCAL, "localhost-shadow"))
 _LOCAL: Final = frozenset(name.encode() for name in LOCAL)
-# Envoy and Kubernetes ask them without a token, and by hosts of their own.
+# Envoy and Kubernetes call these without a token, and with their own host names.
 HEALTH: Final = frozenset(
     {"/health/ping", "/health/status", "/api/v1.0/health/status", "/v2/health/live", "/v2/health/ready"}
 )
@@ -24,7 +24,7 @@ _OF_A_BROWSER: Final = frozenset({b"origin", b"sec-fetch-site"})
 
 
 class Guard:
-    """Wraps the server. Health checks pass, as they do without a token."""
+    """Wraps the server. Health checks always pass."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -40,7 +40,7 @@ class Guard:
 
 
 def _is_a_programs(headers: list[tuple[bytes, bytes]]) -> bool:
-    """A fast check that nearly all requests pass: those of the router and of programs on this machine."""
+    """A fast check that passes nearly all requests: those from the router and from local programs."""
     hosts = [value for name, value in headers if name == b"host"]
     return len(hosts) == 1 and hosts[0].partition(b":")[0] in _LOCAL and not any(n in _OF_A_BROWSER for n, _ in headers)
 

@@ -1,4 +1,4 @@
-"""How many bytes of requests and replies a server holds at a time, and their return to the system."""
+"""Limits the bytes of requests and replies in memory, and returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sailplane.errors import OverloadError
 # A longer body is read in parts, one request at a time.
 LONG_BODY: Final = 64 * 2**10
 MOST_BYTES: Final = 64 * 2**20
-# Room on top for short requests, so that they are answered while long ones fill theirs.
+# Extra room for short requests, so that they are answered while long ones use up the rest.
 _FOR_SHORT: Final = 32 * 2**20
 _WORTH_A_TRIM: Final = 4 * 2**20
-# Bytes a second that a server reads and scores, roughly. Sets Retry-After.
+# Bytes per second that a server reads and scores, roughly. Sets Retry-After.
 _PACE: Final = 10 * 2**20
 # https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 class InFlight:
-    """Calls `idle` when large bodies were held and the last one is gone."""
+    """Calls `idle` after the last large body is released."""
 
     def __init__(self, most: int = MOST_BYTES, idle: Callable[[], None] = lambda: None) -> None:
         self._most, self._idle = most, idle
@@ -34,7 +34,7 @@ class InFlight:
         return self._held
 
     def hold(self, size: int, *, of: int) -> None:
-        """Counts `size` more bytes of a body that has `of` by then. Raises OverloadError if there is no room."""
+        """Counts `size` more bytes of a body, `of` bytes in total so far. Raises OverloadError if there is no room."""
         most = self._most if of > LONG_BODY else self._most + _FOR_SHORT
         if self._held + size > most:
             got, wait = f"{self._held} bytes of other requests are being answered", 1 + self._held // _PACE
@@ -42,12 +42,12 @@ class InFlight:
         self.add(size)
 
     def add(self, size: int) -> None:
-        """Counts bytes that exist already: those of a reply, or of a message that came whole."""
+        """Counts bytes already in memory: a reply, or a message that arrived whole."""
         self._held += size
         self._highest = max(self._highest, self._held)
 
     def discarded(self) -> None:
-        """A message was given up before it was held, and its memory is free."""
+        """A message was dropped before it was counted, and its memory is free."""
         self._highest = max(self._highest, _WORTH_A_TRIM + 1)
         self.release(0)
 
@@ -59,8 +59,8 @@ class InFlight:
 
 
 def return_early() -> None:
-    """Has the allocator give large blocks back as they are freed. glibc's own limits grow with the blocks it has seen,
-    so that the memory of a few large bodies would stay with the process."""
+    """Makes the allocator return large blocks when they are freed. By default glibc's thresholds grow with the blocks
+    it has seen, so the process would keep the memory of a few large bodies."""
     libc = _glibc()
     if libc is not None:
         libc.mallopt(_MMAP_THRESHOLD, 128 * 2**10)
@@ -69,8 +69,8 @@ def return_early() -> None:
 
 
 def trim() -> None:
-    """Gives free memory back to the system. An exception and the frames that it went through hold each other, with the
-    body that they were about, until the collector comes."""
+    """Returns free memory to the system. Collects garbage first: an exception and its frames hold each other, and the
+    request body, in a cycle."""
     gc.collect()
     libc = _glibc()
     if libc is not None:

@@ -1,5 +1,5 @@
 """Long requests, one at a time and part by part: each part is read and checked in a thread, then scored among the short
-requests. Whatever ends a request (its client, its time, its first bad row) ends it before the next part."""
+requests. A disconnect, a timeout or the first bad row ends the request before the next part."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ T = TypeVar("T")
 
 
 class Part(NamedTuple):
-    """Rows of a request by field; `first` is the number of the first of them."""
+    """Rows of a request by field; `first` is the first row's number."""
 
     first: int
     columns: dict[str, list[Any]]
 
 
 class Abandoned(Exception):
-    """Nobody waits for the work any more."""
+    """The client no longer waits for the work."""
 
 
 @dataclass
 class Work:
-    """On one request, while it has its turn. `most_scores`: of a reply."""
+    """The work on one request during its turn. `most_scores`: the most scores in a reply."""
 
     _thread: ThreadPoolExecutor
     _read: Callable[[dict[str, list[Any]], Violations, int], Values]
@@ -44,12 +44,12 @@ class Work:
     violations: Violations = field(default_factory=Violations)
 
     def check(self) -> None:
-        """Raises Abandoned if nobody waits any more."""
+        """Raises Abandoned if the client no longer waits."""
         if self._over:
             raise Abandoned
 
     async def aside(self, work: Callable[[], T]) -> T:
-        """In the thread. It should not take longer than a few milliseconds at a time."""
+        """Runs `work` in the thread. It should take at most a few milliseconds."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def scores(self, parts: Iterator[Part]) -> np.ndarray:
@@ -61,7 +61,7 @@ class Work:
             first, values = part
             try:
                 found.append(await self._score(values))
-            except ModelError as error:  # it numbers the rows of the part
+            except ModelError as error:  # its row numbers are relative to the part
                 raise ModelError("score", f"the rows from {first} on", got=error) from error
             count += found[-1].size
             if count > self._most_scores:
@@ -87,13 +87,13 @@ class LongRequests:
         self._turn = asyncio.Semaphore(1)
 
     def later(self, work: Callable[[], object], seconds: Sequence[float]) -> list[asyncio.TimerHandle]:
-        """In the thread, after each of these times."""
+        """Runs `work` in the thread after each of these delays."""
         loop = asyncio.get_running_loop()
         return [loop.call_later(one, self._thread.submit, work) for one in seconds]
 
     @asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[Work]:
-        """Waits for it. Raises OverloadError when the work is not done within `seconds`."""
+        """Waits for a turn. Raises OverloadError if the work takes longer than `seconds`."""
         work = Work(self._thread, self._read, self._score, self._most_scores)
         try:
             async with asyncio.timeout(seconds), self._turn:

@@ -1,4 +1,4 @@
-"""What a model server counts, for Prometheus. https://prometheus.io/docs/practices/naming/"""
+"""The Prometheus metrics of a model server. https://prometheus.io/docs/practices/naming/"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 
-# Whose reward it is; a client says that, so that there must be an end to it.
+# Clients name the versions that they reward, so their number must be bounded.
 _MOST_ANSWERED: Final = 100
 
 
@@ -44,26 +44,26 @@ class Metrics:
         def histogram(name: str, what: str, bounds: tuple[float, ...]) -> Histogram:
             return Histogram(name, what, names, buckets=bounds, registry=registry).labels(*values)
 
-        started = Gauge(STARTED, "When this server began to count, since 1970", names, registry=registry)
+        started = Gauge(STARTED, "Start of counting, in seconds since 1970", names, registry=registry)
         started.labels(*values).set(time.time())
-        queue = Gauge("sailplane_queue_requests", "Requests that wait", names, registry=registry)
+        queue = Gauge("sailplane_queue_requests", "Waiting requests", names, registry=registry)
         queue.labels(*values).set_function(waiting)
         requests = Counter(
-            REQUESTS, "Requests by HTTP status, or its like", (*names, "protocol", "code"), registry=registry
+            REQUESTS, "Requests by HTTP status or its gRPC equivalent", (*names, "protocol", "code"), registry=registry
         )
         self._requests: Callable[[str, int], Counter] = lambda protocol, code: requests.labels(*values, protocol, code)
         self._counts: dict[tuple[str, int], Counter] = {}
-        self._seconds = histogram(LATENCY, "From a request's head to its answer, predictions alone", LATENCY_BOUNDS)
-        self._rows = histogram("sailplane_batch_rows", "Rows of a model call", _ROWS)
-        self._calls = histogram("sailplane_batch_seconds", "A model call", LATENCY_BOUNDS)
+        self._seconds = histogram(LATENCY, "From a request's head to its answer; predictions only", LATENCY_BOUNDS)
+        self._rows = histogram("sailplane_batch_rows", "Rows per model call", _ROWS)
+        self._calls = histogram("sailplane_batch_seconds", "Seconds per model call", LATENCY_BOUNDS)
         self._scores = _Scores(labels)
         registry.register(self._scores)
         self._rewards = _Rewards(labels)
         registry.register(self._rewards)
-        lost = "What the log of the requests lacks, by the reason"
+        lost = "Entries missing from the request log, by reason"
         dropped = Counter("sailplane_request_log_dropped", lost, (*names, "reason"), registry=registry)
         self._dropped: Callable[[str], Counter] = lambda reason: dropped.labels(*values, reason)
-        broken = "Values of requests that fail a check of the training rows; of a refused request the first"
+        broken = "Request values that fail a check of the training schema; only the first of a refused request"
         violations = Counter(VIOLATIONS, broken, (*names, "field", "check"), registry=registry)
         self._violations: Callable[[str, str], Counter] = lambda *which: violations.labels(*values, *which)
 
@@ -76,13 +76,13 @@ class Metrics:
             self._seconds.observe(seconds)
 
     def scored(self, rows: int, scores: np.ndarray, seconds: float) -> None:
-        """Of one model call; `scores` [rows, outputs]. Not from two threads at once."""
+        """Counts one model call; `scores` [rows, outputs]. Not thread-safe."""
         self._rows.observe(rows)
         self._calls.observe(seconds)
         self._scores.add(scores)
 
     def dropped(self, reason: str, count: int) -> None:
-        """Of the log of the requests."""
+        """Counts entries missing from the request log."""
         self._dropped(reason).inc(count)
 
     def violated(self, violations: Sequence[Violation]) -> None:
@@ -90,7 +90,7 @@ class Metrics:
             self._violations(field, check).inc(count)
 
     def rewarded(self, answered: str | None, reward: float) -> None:
-        """`answered`: the version that it is about, None where nobody says."""
+        """`answered`: the rewarded version, None if unknown."""
         self._rewards.add(answered or "unknown", reward)
 
     def text(self) -> bytes:
@@ -98,7 +98,7 @@ class Metrics:
 
 
 class _Scores(Collector):
-    """Of one output its probability, of several classes the largest one. Counted by whole arrays."""
+    """The probability of a single output, the largest of several classes. Counts whole arrays."""
 
     def __init__(self, labels: dict[str, str]) -> None:
         import numpy as np
@@ -115,7 +115,7 @@ class _Scores(Collector):
         self._sum += float(score.sum())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        what = "Of one output its probability, of several classes the largest one"
+        what = "The probability of a single output; the largest of several classes"
         family = HistogramMetricFamily(SCORE, what, labels=list(self._labels))
         bounds = [*(str(bound) for bound in PREDICTION_BOUNDS), "+Inf"]
         buckets = [(bound, int(count)) for bound, count in zip(bounds, self._counts.cumsum(), strict=True)]
@@ -124,7 +124,7 @@ class _Scores(Collector):
 
 
 class _Rewards(Collector):
-    """Of what is fed back, by the version that it is about."""
+    """Rewards by the version that they are for."""
 
     def __init__(self, labels: dict[str, str]) -> None:
         self._labels = labels
@@ -138,10 +138,10 @@ class _Rewards(Collector):
 
     def collect(self) -> Iterator[Metric]:
         names, values = [*self._labels, "answered"], list(self._labels.values())
-        family = SummaryMetricFamily(REWARD, "What was fed back on the answers of a version", labels=names)
-        low = GaugeMetricFamily(f"{REWARD}_low", "The least of them", labels=names)
-        high = GaugeMetricFamily(f"{REWARD}_high", "The largest of them", labels=names)
-        squares = GaugeMetricFamily(f"{REWARD}_squares", "The sum of their squares", labels=names)
+        family = SummaryMetricFamily(REWARD, "Rewards for the answers of a version", labels=names)
+        low = GaugeMetricFamily(f"{REWARD}_low", "The smallest reward", labels=names)
+        high = GaugeMetricFamily(f"{REWARD}_high", "The largest reward", labels=names)
+        squares = GaugeMetricFamily(f"{REWARD}_squares", "The sum of the squared rewards", labels=names)
         for answered, found in self._found.items():
             family.add_metric([*values, answered], count_value=found.count, sum_value=found.total)
             low.add_metric([*values, answered], found.low)

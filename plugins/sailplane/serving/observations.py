@@ -1,4 +1,4 @@
-"""What was seen of a version's answers, as counts that add up."""
+"""Observations of a version's answers, as counts that add up."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final, Protocol, Self
 
 from sailplane.records import Record
 
-# Seconds. Ten a decade (ISO 3, R10), so that a limit that a person names is one of them.
+# Seconds. Ten per decade (ISO 3, R10), so that a limit that a person chooses is one of them.
 _DECADE: Final = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
 LATENCY_BOUNDS: Final = (*(float(f"{part}e{power}") for power in range(-4, 1) for part in _DECADE), 10.0)
 PREDICTION_BOUNDS: Final = tuple(part / 20 for part in range(1, 20))
 
-# What a model server calls them.
+# The model server's metric names.
 STARTED: Final = "sailplane_started_seconds"
 REQUESTS: Final = "sailplane_requests"
 LATENCY: Final = "sailplane_request_seconds"
@@ -23,8 +23,8 @@ REWARD: Final = "sailplane_reward"
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram(Record):
-    """`counts` of the values up to each of the `bounds` and above the one before; the last one is of those above all.
-    Without bounds it is of nothing."""
+    """`counts[i]`: the values above `bounds[i - 1]` and at most `bounds[i]`; the last counts those above all bounds.
+    Empty without bounds."""
 
     bounds: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
@@ -34,16 +34,17 @@ class Histogram(Record):
         return sum(self.counts)
 
     def above(self, limit: float) -> int:
-        """How many values are certainly above the limit: those above the first bound that is not below it."""
+        """How many values are certainly above the limit: those above the first bound that reaches it."""
         first = next((place for place, bound in enumerate(self.bounds) if bound >= limit), len(self.bounds))
         return sum(self.counts[first + 1 :])
 
     def up_to(self, place: int) -> int:
-        """How many values are at most the bound at that place."""
+        """How many values are at most the bound at that index."""
         return sum(self.counts[: place + 1])
 
     def quantile(self, share: float) -> float | None:
-        """The first bound that at least that share of the values does not exceed; None above all bounds, or of none."""
+        """The first bound that at least `share` of the values do not exceed; None if no bound does, or without
+        values."""
         reached = 0
         for bound, count in zip(self.bounds, self.counts, strict=False):
             reached += count
@@ -58,7 +59,7 @@ class Histogram(Record):
         return self._with(other, -1)
 
     def _with(self, other: Self, sign: int) -> Self:
-        """Of other bounds, the newer ones count alone: a version's bounds change with its server only."""
+        """If the bounds differ, only the newer counts stay: a version's bounds change only with its server."""
         if not other.bounds or (self.bounds and self.bounds != other.bounds):
             return self
         mine = self.counts or (0,) * len(other.counts)
@@ -68,8 +69,8 @@ class Histogram(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback(Record):
-    """The values of one metric that came back: their number, what they and their squares add up to, the least and the
-    largest so far. `squares` is 0 where a server of an earlier release counts."""
+    """The fed-back values of one metric: their count, their sum, the sum of their squares, the smallest and the largest
+    so far. `squares` is 0 if a server of an earlier release counts."""
 
     count: int = 0
     total: float = 0.0
@@ -89,8 +90,8 @@ class Feedback(Record):
         )
 
     def since(self, earlier: Self) -> Self:
-        """What came after `earlier`. It is counted by whichever server it reaches: where there is less than before, one
-        of them counts from 0 again, and what the others have was seen already."""
+        """The feedback after `earlier`. Each server counts the feedback that it receives. If the count fell, one server
+        restarted from 0, and the counts of the others were already seen."""
         if self.count < earlier.count:
             return type(self)()
         count, total = self.count - earlier.count, self.total - earlier.total
@@ -100,12 +101,12 @@ class Feedback(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Observations(Record):
-    """:param started: when the server that counts began, in seconds since 1970: with another one it counts from 0 again
-    :param requests: that the version answered, but for those that were wrong themselves (4xx)
-    :param errors: those of them to which the answer was no prediction: 5xx, no answer, a score that is no number
-    :param latency: seconds that an answer took, of all requests
-    :param predictions: scores, of a yes/no target the probability, of several classes the largest one
-    :param feedback: by metric: rewards, and late labels against what was predicted, joined by the request's id
+    """:param started: start of counting, in seconds since 1970. Another value means that the counts restarted from 0
+    :param requests: answered requests, except client errors (4xx)
+    :param errors: requests without a prediction: 5xx, no answer, or a score that is not a number
+    :param latency: seconds per answer, of all requests
+    :param predictions: scores: the probability for a yes/no target, the largest of several classes
+    :param feedback: by metric: rewards, and late labels compared with predictions, joined by the request's id
     """
 
     started: float = 0.0
@@ -116,7 +117,7 @@ class Observations(Record):
     feedback: Mapping[str, Feedback] = field(default_factory=dict)
 
     def __add__(self, other: Self) -> Self:
-        """Of several servers, or of one after the other."""
+        """Adds several servers, or successive ones."""
         names = {*self.feedback, *other.feedback}
         none = Feedback()
         return type(self)(
@@ -129,7 +130,7 @@ class Observations(Record):
         )
 
     def since(self, earlier: Self) -> Self:
-        """What came after `earlier`, of the same totals. All of it where the server counts from 0 again."""
+        """The observations after `earlier`. All of them if the server restarted from 0."""
         feedback = {name: one.since(earlier.feedback.get(name, Feedback())) for name, one in self.feedback.items()}
         if self.started != earlier.started or self.requests < earlier.requests:
             return replace(self, feedback=feedback)
@@ -144,8 +145,8 @@ class Observations(Record):
 
 
 class Source(Protocol):
-    """Where a rollout reads what its versions do."""
+    """The source of a rollout's observations."""
 
     def observed(self, version: str) -> Observations:
-        """Totals since the version's server began to count, none of them less than before unless `started` changed.
-        Empty for a version that answered nothing yet. Raises ServiceError where nobody answers."""
+        """Totals since the version's server began to count; they never decrease unless `started` changes. Empty for a
+        version without answers. Raises ServiceError if no server responds."""

@@ -1,4 +1,4 @@
-"""What this very model takes and gives, as an OpenAPI 3.1 document: its fields, their types, a golden row.
+"""This model's requests and replies as an OpenAPI 3.1 document: its fields, their types, a golden row.
 
 https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -13,14 +13,14 @@ from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.openapi_schemas import ANY, TEXT, Schema, reference, schemas
 
 _NULLS = (
-    "A field that may be null is null if it is left out, null, or NaN in a tensor. Tensors of an integer may be FP64, "
-    "and of a boolean that may be null FP64 with 0, 1 and NaN; in binary tensors and over gRPC, empty bytes are a null "
-    "string or time. What breaks a field's description is refused, unless the deployment flags or answers it."
+    "A nullable field is null if it is missing, null, or NaN in a tensor. Tensors of an integer may be FP64, "
+    "and those of a nullable boolean FP64 with 0, 1 and NaN; in binary tensors and over gRPC, empty bytes are a null "
+    "string or time. A value that breaks a field's description is refused, unless the deployment flags or answers it."
 )
 
 
 def document(bundle: Bundle, *, token: bool) -> dict[str, Any]:
-    """`token`: whether all but the health checks want one."""
+    """`token`: whether all paths except the health checks require one."""
     manifest = bundle.manifest
     written: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -29,7 +29,7 @@ def document(bundle: Bundle, *, token: bool) -> dict[str, Any]:
             "version": bundle.version,
             "description": f"Predicts `{manifest.target}`: {', '.join(manifest.outputs)}. {_NULLS}",
         },
-        # Where the document lies, the paths lie too: behind a router under its prefix.
+        # The paths are relative to the document: behind a router they share its prefix.
         "servers": [{"url": "."}],
         "paths": _paths(bundle),
         "components": {"schemas": schemas(manifest)},
@@ -46,15 +46,15 @@ def _paths(bundle: Bundle) -> dict[str, Any]:
         "/api/v1.0/predictions": {"post": _predict(bundle)},
         f"{model}/infer": {"post": _infer(bundle)},
         "/api/v1.0/feedback": {"post": _feed_back(bundle)},
-        "/metadata": {"get": _get("metadata", "The model, in Seldon's words", ANY)},
-        model: {"get": _get("modelMetadata", "The model, in the Open Inference Protocol's words", ANY)},
-        f"{model}/ready": {"get": _get("modelReady", "Whether the model can be asked", ANY)},
-        "/v2": {"get": _get("serverMetadata", "The server", ANY)},
+        "/metadata": {"get": _get("metadata", "The model's metadata, in Seldon's protocol", ANY)},
+        model: {"get": _get("modelMetadata", "The model's metadata, in the Open Inference Protocol", ANY)},
+        f"{model}/ready": {"get": _get("modelReady", "Whether the model is ready", ANY)},
+        "/v2": {"get": _get("serverMetadata", "The server's metadata", ANY)},
         "/v2/health/live": {"get": _health("live")},
         "/v2/health/ready": {"get": _health("ready")},
         "/health/status": {"get": _health("status")},
         "/health/ping": {"get": _health("ping", "text/plain")},
-        "/metrics": {"get": _get("metrics", "What is counted, for Prometheus", TEXT, "text/plain")},
+        "/metrics": {"get": _get("metrics", "Prometheus metrics", TEXT, "text/plain")},
     }
 
 
@@ -80,9 +80,9 @@ def _infer(bundle: Bundle) -> dict[str, Any]:
 
 
 def _feed_back(bundle: Bundle) -> dict[str, Any]:
-    answer = {"meta": {"puid": "of the prediction", "requestPath": {bundle.manifest.model: bundle.version}}}
+    answer = {"meta": {"puid": "the puid of the prediction", "requestPath": {bundle.manifest.model: bundle.version}}}
     fed_back = {"response": answer, "reward": 1.0, "truth": {"data": {"ndarray": [[1]]}}}
-    return _post("feedBack", "Say what an answer was worth, or the truth", "Feedback", {"both": fed_back})
+    return _post("feedBack", "Send the reward or the truth for an answer", "Feedback", {"both": fed_back})
 
 
 def _post(name: str, summary: str, noun: str, examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _post(name: str, summary: str, noun: str, examples: Mapping[str, Any]) -> di
         "operationId": name,
         "summary": summary,
         "requestBody": {"required": True, "content": content},
-        "responses": {**_responses(reference(noun)), "503": _failed("There is no time for it now.")},
+        "responses": {**_responses(reference(noun)), "503": _failed("The server is overloaded.")},
     }
 
 
@@ -102,14 +102,14 @@ def _get(name: str, summary: str, schema: Schema, kind: str = "application/json"
 
 
 def _health(name: str, kind: str = "application/json") -> dict[str, Any]:
-    """Never asks for a token."""
+    """Never requires a token."""
     schema = ANY if kind == "application/json" else TEXT
     return {**_get(name, "A health check", schema, kind), "security": []}
 
 
 def _responses(schema: Schema, kind: str = "application/json") -> dict[str, Any]:
     right = {"description": "The answer.", "content": {kind: {"schema": schema}}}
-    return {"200": right, "4XX": _failed("The request is wrong, and this says where.")}
+    return {"200": right, "4XX": _failed("The request is wrong; the message says where.")}
 
 
 def _failed(why: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the messages of a model look like, as JSON schemas by name; for the OpenAPI document.
+"""JSON schemas of a model's messages by name, for the OpenAPI document.
 
 https://json-schema.org/draft/2020-12
 """
@@ -23,7 +23,7 @@ _TYPES: Final[dict[FieldKind, Schema]] = {
 }
 ANY: Final[Schema] = {"type": "object"}
 TEXT: Final[Schema] = {"type": "string"}
-# Some clients send null for what they do not set.
+# Some clients send null for members that they do not set.
 _MAYBE: Final[Schema] = {"type": ["object", "null"]}
 _MAYBE_TEXT: Final[Schema] = {"type": ["string", "null"]}
 
@@ -56,7 +56,7 @@ _FAILURE: Final[Schema] = _object(
 
 
 def _feedback() -> dict[str, Schema]:
-    """On a prediction, by the puid that either side says."""
+    """Feedback on a prediction, identified by the puid of its response or request."""
     path = {"type": ["object", "null"], "additionalProperties": TEXT}
     meta = {"type": ["object", "null"], "properties": {"puid": _MAYBE_TEXT, "requestPath": path}}
     side = {"type": ["object", "null"], "properties": {"meta": meta}}
@@ -86,7 +86,7 @@ def _value(field: Field) -> Schema:
 
 
 def _constraint(check: Check, kind: FieldKind) -> Schema:
-    """The check as a constraint of JSON Schema, or nothing if there is no such; the description lists all checks."""
+    """The check as a JSON Schema constraint; empty if JSON Schema has none. The description lists all checks."""
     arguments = check.arguments
     if check.name == "isin" and kind in ("string", "boolean", "integer"):
         return {"enum": arguments["allowed_values"]}
@@ -110,9 +110,7 @@ def _constraint(check: Check, kind: FieldKind) -> Schema:
 def _seldon(manifest: Manifest) -> dict[str, Schema]:
     inputs = manifest.inputs
     names, values = [field.name for field in inputs], [_value(field) for field in inputs]
-    same = (
-        "In another order too, and without fields that may be null or that the model does not read: as the values are."
-    )
+    same = "In the order of the values. Nullable fields and fields that the model ignores may be missing."
     named = {"enum": [names, [], None], "description": same}
     rows = _object({"ndarray": _list(reference("Row"), minItems=1)}, names=named)
     shape = {"type": "array", "prefixItems": [_COUNT, {"const": len(names)}], "minItems": 2, "maxItems": 2}
@@ -141,7 +139,7 @@ _SCORES: Final[Schema] = _list({"type": "number"})
 
 
 def _scores(manifest: Manifest) -> Schema:
-    """As rows, or as a tensor if the request was one."""
+    """Scores as rows, or as a tensor if the request had one."""
     tensor = _object({"shape": _list(_COUNT), "values": _SCORES})
     return _object({"names": {"const": list(manifest.outputs)}}, ndarray=_list(_SCORES), tensor=tensor)
 
@@ -186,7 +184,7 @@ def _tensor(field: Field) -> Schema:
             "name": {"const": field.name},
             "shape": _list(_COUNT, minItems=1, maxItems=2),
             "datatype": {"enum": list(open_inference.datatypes(field))},
-            # Flat, or nested as the shape is.
+            # Flat, or nested like the shape.
             "data": _list({"anyOf": [value, _list(value)]}, minItems=1),
         },
         parameters=_MAYBE,

@@ -1,5 +1,5 @@
-"""The id of a request, by which feedback and late labels find it: the message's own (Seldon's `meta.puid`, v2's `id`),
-else that of a header, else one that is made. The answer carries it as the header that Seldon's own servers use."""
+"""The id of a request, by which feedback and late labels are joined to it: the message's own (Seldon's `meta.puid`,
+v2's `id`), else a header's, else a new one. The answer carries it in the header that Seldon's own servers use."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Mapping
 from typing import Final
 
 PUID: Final = "seldon-puid"
-# Envoy gives each request one, the same to who is asked again.
+# Envoy gives each request an id, and retries keep it.
 _HEADERS: Final = (PUID.encode(), b"x-request-id")
-# One that is longer, or does not fit into a header, is in the answer's body only.
+# An id that is longer, or invalid in a header, is only in the answer's body.
 _LONGEST: Final = 200
-# The router gives it to the copy of a request that a shadow gets, and takes it from all others.
+# The router adds this header to copies for a shadow, and removes it from all other requests.
 SHADOW: Final = "x-sailplane-shadow"
-# Of a deployment's own request, which belongs into no log.
+# The id of a deployment's own request, which is not logged.
 SMOKE_TEST: Final = "sailplane-smoke-test"
 
-# It is no secret, and the system's own random numbers take ten times as long.
+# The id is not secret, and the system's random numbers are ten times slower.
 _random = random.Random()  # noqa: S311
 
 
 def of(headers: Mapping[bytes, bytes]) -> str:
-    """What a header says, or a new one."""
+    """The id in a header, or a new one."""
     for name in _HEADERS:
         given = headers.get(name)
         if given and len(given) <= _LONGEST and given.isascii():
@@ -31,7 +31,7 @@ def of(headers: Mapping[bytes, bytes]) -> str:
 
 
 def told(identity: str) -> tuple[tuple[bytes, bytes], ...]:
-    """As a header, where it can be one."""
+    """The id as a header; empty if it is invalid there."""
     if 0 < len(identity) <= _LONGEST and identity.isascii() and identity.isprintable():
         return ((PUID.encode(), identity.encode()),)
     return ()

@@ -1,5 +1,5 @@
-"""What a model server answered, for the log of its requests. It never slows a request: what finds no place in the
-queue, or no room on the disk, is dropped and counted, by its reason."""
+"""A model server's log of requests and answers. It never slows a request: entries that do not fit into the queue or on
+the disk are dropped and counted by reason."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sailplane.serving.spool import LOST, Entry, Limits, Writer
 if TYPE_CHECKING:
     import numpy as np
 
-# A server that is killed loses what came within this time.
+# A killed server loses the entries of this period.
 FLUSH_SECONDS: Final = 0.25
 MOST_WAITING: Final = 20_000
 MOST_WAITING_BYTES: Final = 16 * 2**20
 MOST_BYTES: Final = 4 * 2**20
-# So many are written at a time that answering goes on meanwhile.
+# Entries per write: few enough that the server keeps answering.
 _TOGETHER: Final = 128
 _SHADOW: Final = SHADOW.encode()
 _ROOM: Final = {errno.ENOSPC: "disk", errno.EFBIG: "disk", errno.EDQUOT: "space"}
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 
 
 class RequestLog:
-    """`dropped` is told the reason and how many: the queue was full, the entry too large, the disk full, the space that
-    the log may take used up, or a fault of the disk."""
+    """Calls `dropped` with the reason and the number of lost entries. Reasons: the queue was full, the entry too large,
+    the disk full, the log's space limit reached, or a disk error."""
 
     def __init__(
         self, folder: Path, bundle: Bundle, dropped: Callable[[str, int], None], limits: Limits | None = None
@@ -49,9 +49,9 @@ class RequestLog:
         head = {"model": manifest.model, "version": bundle.version, "inputs": inputs, "outputs": manifest.outputs}
         self._writer, self._dropped = Writer(folder, head, limits), dropped
         self._queue: deque[Waiting] = deque()
-        # Each is counted by one thread alone.
+        # Each is written by only one thread.
         self._added = self._taken = 0
-        # What was dropped, and what of it the files say already.
+        # The dropped entries, and those of them already noted in the files.
         self._lost: Counter[str] = Counter()
         self._noted: Counter[str] = Counter()
         self._wake, self._ended, self._well = threading.Event(), False, True
@@ -68,7 +68,7 @@ class RequestLog:
         content: bytes | np.ndarray,
         headers: Headers,
     ) -> None:
-        """From the event loop, after the answer. `content` are the scores, or the answer's body."""
+        """Called from the event loop after the answer. `content`: the scores, or the answer's body."""
         size = len(body) + (len(content) if isinstance(content, bytes) else content.nbytes)
         waiting = self._added - self._taken + size
         if size > MOST_BYTES:
@@ -82,7 +82,7 @@ class RequestLog:
                 self._wake.set()
 
     def close(self) -> None:
-        """Writes what waits."""
+        """Writes the waiting entries and stops."""
         self._ended = True
         self._wake.set()
         self._thread.join(5)
@@ -121,7 +121,7 @@ class RequestLog:
 
     def _say(self, error: Exception | None) -> None:
         if self._well and error is not None:
-            _log.warning("Requests are answered, and not logged: %s", error)
+            _log.warning("Requests are answered but not logged: %s", error)
         elif not self._well and error is None:
             _log.warning("Requests are logged again")
         self._well = error is None

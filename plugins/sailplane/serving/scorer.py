@@ -1,4 +1,4 @@
-"""A model with what surrounds it in a server, whatever the protocol: the queue, the time, the counts."""
+"""A model in a server, independent of the protocol: with its queue, deadlines and metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sailplane.serving.batcher import Values
 
 
-# After the last large body; gRPC frees a message some time after its call has ended.
+# After the last large body; gRPC frees a message some time after its call ends.
 _TRIM_SECONDS: Final = (1.0, 4.0)
 # While large bodies come and go.
 _BETWEEN_TRIMS: Final = 1.0
@@ -33,8 +33,8 @@ _BETWEEN_TRIMS: Final = 1.0
 
 @dataclass(frozen=True)
 class Limits:
-    """`body`: bytes of one. `in_flight`: bytes of all that are read or answered at a time. `seconds`: within which a
-    request is answered, or refused; a caller may ask for less."""
+    """`body`: bytes of one body. `in_flight`: bytes of all requests and replies in progress. `seconds`: the deadline
+    for an answer or a refusal; a caller may set a shorter one. `waiting`: requests in the queue."""
 
     body: int = 16 * 2**20
     in_flight: int = MOST_BYTES
@@ -43,8 +43,8 @@ class Limits:
 
 
 class Scorer:
-    """`log`: the folder in which what is answered is left, for the shipment to the store. `on_violation`: what becomes
-    of values that fail a check."""
+    """`log`: the folder of the request log, for the log exporter. `on_violation`: what to do with values that fail a
+    check."""
 
     def __init__(
         self, bundle: Bundle, limits: Limits | None = None, log: Path | None = None, on_violation: Policy | None = None
@@ -55,7 +55,7 @@ class Scorer:
         self.metrics = Metrics(manifest.model, bundle.version, lambda: self._batcher.waiting)
         self._batcher = Batcher(bundle.predict_values, _pace(bundle), self.metrics.scored, self.limits.waiting)
         self.log = RequestLog(log, bundle, self.metrics.dropped) if log else None
-        # A score takes at most 16 bytes of a reply in JSON, which so is no longer than a request may be.
+        # A score takes at most 16 bytes in a JSON reply, so a reply is no longer than the longest request.
         self.long = LongRequests(self.read, self.score, self.limits.body // 16)
         self.in_flight = InFlight(self.limits.in_flight, self._trim)
         self._trims: list[asyncio.TimerHandle] = []
@@ -63,17 +63,16 @@ class Scorer:
 
     @property
     def most_rows(self) -> int:
-        """Rows that are scored at a time."""
+        """The most rows of one model call."""
         return self._batcher.most_rows
 
     def patience(self, seconds: float | None) -> float:
-        """How long a caller waits that says `seconds`."""
+        """The deadline of a caller that sets `seconds`."""
         return self.limits.seconds if seconds is None else min(seconds, self.limits.seconds)
 
     def read(self, columns: dict[str, list[Any]], violations: Violations | None = None, first: int = 0) -> Values:
-        """Columns of JSON values, checked. Raises RequestError that names the field and the row; `first` is the number
-        of the first one. `violations` gets the values that fail a check of the schema, where the reply is to tell of
-        them."""
+        """Checks columns of JSON values. Raises RequestError that names the field and the row; `first` is the first
+        row's number. Adds the values that fail a check of the schema to `violations`, for the reply."""
         values = read(columns, self.bundle.manifest.inputs, first)
         found = judged(_after(first, self._checks.violations(values)), self._on_violation, self.metrics.violated)
         if violations is not None:
@@ -87,8 +86,8 @@ class Scorer:
         return await self._batcher.score(values, rows, self.patience(seconds))
 
     def _trim(self) -> None:
-        """Trims at once, unless it did so within the last second, and again some seconds later. Trims that were planned
-        before are cancelled."""
+        """Trims at once, unless it did within the last second, and again some seconds later. Cancels trims planned
+        earlier."""
         for planned in self._trims:
             planned.cancel()
         if (now := time.monotonic()) >= self._next_trim:
@@ -98,7 +97,7 @@ class Scorer:
 
 
 def _after(first: int, violations: Iterator[Violation]) -> Iterator[Violation]:
-    """By the rows' own numbers, of rows from `first` on."""
+    """Renumbers the rows to start at `first`."""
     return (replace(one, row=first + one.row) for one in violations) if first else violations
 
 

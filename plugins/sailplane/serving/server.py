@@ -33,10 +33,10 @@ _DRAIN_SECONDS: Final = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The golden rows have to get their scores before a port is opened."""
+    """Checks the scores of the golden rows before it opens a port."""
     options = _options(arguments)
     return_early()
-    # A broken form is its sender's fault, and is reported to the sender.
+    # A broken form is the sender's fault, and is reported to the sender.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SailplaneError, OSError) as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
-    # What is there now stays: without this the collector looks through all of it time and again, for milliseconds.
+    # These objects live for ever. Without this the garbage collector scans them again and again, for milliseconds.
     gc.collect()
     gc.freeze()
     limits = Limits(body=options.body_limit, in_flight=options.in_flight_limit, seconds=options.deadline)
@@ -67,7 +67,7 @@ async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None)
         access_log=False,
         log_config=None,
         server_header=False,
-        # Longer than the router keeps an idle connection, so that it never sends into one that is being closed.
+        # Longer than the router keeps an idle connection, so that it never uses one that is closing.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
@@ -77,7 +77,7 @@ async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None)
 async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -> grpc.aio.Server | None:
     if options.grpc_port is None:
         return None
-    # It is 15 MB that many do without.
+    # Imported only if used: it takes 15 MB.
     from sailplane.serving.grpc_server import server
     from sailplane.serving.open_inference import grpc as open_inference_grpc
     from sailplane.serving.seldon import grpc as seldon_grpc
@@ -91,8 +91,8 @@ async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -
 
 
 class _Server(uvicorn.Server):
-    """Drains gRPC with HTTP, and writes the rest of the log: at a signal uvicorn ends the process as soon as its own
-    connections are closed."""
+    """Drains gRPC with HTTP, and writes the rest of the log: on a signal uvicorn exits as soon as its own connections
+    are closed."""
 
     def __init__(self, config: uvicorn.Config, rpc: grpc.aio.Server | None, log: RequestLog | None) -> None:
         super().__init__(config)
@@ -121,17 +121,26 @@ def _parser() -> argparse.ArgumentParser:
     limits = Limits()
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on")
-    parser.add_argument("--grpc-port", type=int, help="also answer the Open Inference Protocol and Seldon's over gRPC")
-    parser.add_argument("--token-file", type=Path, help="a file with the bearer token that every request has to bring")
-    parser.add_argument("--deadline", type=float, default=limits.seconds, help="seconds until a request is given up")
-    parser.add_argument("--body-limit", type=int, default=limits.body, help="bytes of a request")
     parser.add_argument(
-        "--in-flight-limit", type=int, default=limits.in_flight, help="bytes of all requests and replies at a time"
+        "--grpc-port",
+        type=int,
+        help="also serve the Open Inference Protocol and Seldon's protocol over gRPC on this port",
     )
-    parser.add_argument("--request-log", type=Path, metavar="FOLDER", help="leave there what is answered")
-    parser.add_argument("--on-violation", choices=CHOICES, default=DEFAULT, help="of values that fail a schema's check")
-    parser.add_argument("--on-violation-file", type=Path, help="a file that says it, while it is there")
-    # The last, where who starts it looks for it.
+    parser.add_argument("--token-file", type=Path, help="a file with the bearer token that every request must send")
+    parser.add_argument("--deadline", type=float, default=limits.seconds, help="seconds until a request fails")
+    parser.add_argument("--body-limit", type=int, default=limits.body, help="the most bytes of a request")
+    parser.add_argument(
+        "--in-flight-limit",
+        type=int,
+        default=limits.in_flight,
+        help="the most bytes of all requests and replies in progress",
+    )
+    parser.add_argument("--request-log", type=Path, metavar="FOLDER", help="log requests and answers there")
+    parser.add_argument(
+        "--on-violation", choices=CHOICES, default=DEFAULT, help="how to handle values that fail a check of the schema"
+    )
+    parser.add_argument("--on-violation-file", type=Path, help="a file that overrides --on-violation while it exists")
+    # Last in the usage, where callers look for it.
     parser.add_argument("--port", type=int, required=True)
     return parser
 

@@ -1,8 +1,8 @@
-"""Files in which a model server leaves what it answered, for who ships them to the store.
+"""The files of a model server's request log, for the log exporter to send to the store.
 
-A file is a row of blocks, each whole or passed over: 4 letters, the length, a CRC, the content. The first one is the
-head, in JSON: all that is needed to read the others when the version is gone. The others hold entries, the bodies as
-they came. Who writes a file holds a lock on it, so that a file without one is complete, whatever ended its writer.
+A file is a sequence of blocks: 4 letters, the length, a CRC, the content. Broken blocks are skipped. The first block is
+the head, in JSON: all that is needed to read the others after the version is deleted. The others hold entries with the
+bodies as received. The writer of a file holds a lock on it, so an unlocked file is complete, however its writer ended.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from typing import Any, Final, NamedTuple
 from sailplane.files import private_folder
 
 SUFFIX: Final = ".spool"
-# Of one that is set aside, for a person to look at.
+# The suffix of a file that is set aside for inspection.
 UNREADABLE: Final = ".unreadable"
-# In the folder above all: why the last try to ship failed.
+# In the top folder: why the last export failed.
 FAILURE: Final = "failure.json"
 FORMAT: Final = 1
 _MAGIC: Final = b"SPL1"
 _BLOCK: Final = struct.Struct("<4sII")
 _ENTRY: Final = struct.Struct("<ddHBBIIIi")
-# The kinds of entries: the protocols, feedback, and how many entries were lost before this one.
+# The kinds of entries: the protocols, feedback, and the number of entries lost before this one.
 SELDON, OPEN_INFERENCE, OPEN_INFERENCE_GRPC, FEEDBACK, LOST, SELDON_GRPC = range(6)
 
 _log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """`content` of an answer with scores are these, as float32, but gRPC's, which is the answer's body; else it is the
-    reason. `json`: how much of the body is JSON, -1 for all of it."""
+    """`content`: the scores as float32, or the answer's body over gRPC; the reason for an error. `json`: how many bytes
+    of the body are JSON, -1 for all."""
 
     time: float
     seconds: float
@@ -57,8 +57,8 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """`seconds`, `bytes`: after which a file is closed. `total`: bytes of all files in the folder. `free`: so many
-    stay free on the disk, or a twentieth of it if that is less."""
+    """`seconds`, `bytes`: after which a file is closed. `total`: bytes of all files in the folder. `free`: bytes to
+    keep free on the disk, at most a twentieth of it."""
 
     seconds: float = 300.0
     bytes: int = 32 * 2**20
@@ -67,7 +67,7 @@ class Limits:
 
 
 class Writer:
-    """Of one process: one file after the other, each made with its first entries. Of one thread."""
+    """Writes one file after another for one process, each created with its first entries. Not thread-safe."""
 
     def __init__(self, folder: Path, head: Mapping[str, Any], limits: Limits | None = None) -> None:
         self._folder, self._limits = folder, limits or Limits()
@@ -76,7 +76,7 @@ class Writer:
         self._size, self._others, self._ends = 0, 0, 0.0
 
     def write(self, entries: list[Entry]) -> None:
-        """All of them or none. OSError or StorageError where there is no room."""
+        """Writes all entries or none. Raises OSError or StorageError if there is no room."""
         block = _block(b"".join(part for entry in entries for part in _packed(entry)))
         if self._file is None:
             private_folder(self._folder)
@@ -86,7 +86,7 @@ class Writer:
             self.close()
 
     def rotate(self) -> None:
-        """Closes a file whose time is over."""
+        """Closes a file after its time limit."""
         if self._file is not None and time.monotonic() >= self._ends:
             self.close()
 
@@ -97,15 +97,15 @@ class Writer:
         try:
             os.close(file)
         except OSError as error:
-            # A disk on the network may say only now what it did not take.
-            _log.warning("A file of the request log in %s may lack its end: %s", self._folder, error)
+            # A network disk may report failed writes only on close.
+            _log.warning("A file of the request log in %s may be truncated: %s", self._folder, error)
 
     def _open(self) -> int:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{secrets.token_hex(4)}{SUFFIX}"
         draft = self._folder / f".{name}"
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
-            # Before it has its name, so that nobody takes it for one that is complete.
+            # Locked before it has its name, so that nobody mistakes it for a complete file.
             fcntl.flock(file, fcntl.LOCK_EX)
             _write(file, self._head)
             draft.rename(self._folder / name)
@@ -121,7 +121,7 @@ class Writer:
         try:
             _write(file, block)
         except OSError:
-            # What was written of it would hide what comes after.
+            # A partial block would hide the blocks after it.
             os.ftruncate(file, self._size)
             raise
         self._size += len(block)
@@ -134,19 +134,19 @@ class Writer:
         if self._file is None or self._others + self._size + size > self._limits.total:
             self._others = held_bytes(self._folder) - self._size
         if self._others + self._size + size > self._limits.total:
-            raise OSError(errno.EDQUOT, "the request log has all the space that it may take", str(self._folder))
+            raise OSError(errno.EDQUOT, "the request log has reached its space limit", str(self._folder))
 
 
 def files(folder: Path) -> list[Path]:
-    """In it and below, the oldest first."""
+    """The files in the folder and below, oldest first."""
     return sorted(folder.rglob(f"[!.]*{SUFFIX}"), key=lambda path: path.name) if folder.exists() else []
 
 
 def held_bytes(folder: Path) -> int:
-    """Bytes of all of these files."""
+    """Bytes of all files in the folder and below."""
     found = 0
     for path in files(folder):
-        # Who ships it may remove it just now.
+        # The log exporter may have just removed it.
         with suppress(FileNotFoundError):
             found += path.stat().st_size
     return found
@@ -154,7 +154,7 @@ def held_bytes(folder: Path) -> int:
 
 @contextmanager
 def taken(path: Path) -> Iterator[bool]:
-    """Whether the file is complete, and for now this process's alone."""
+    """Locks the file for this process if it is complete. Yields whether it did."""
     try:
         file = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -166,14 +166,14 @@ def taken(path: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
-            # Somebody else may have shipped and removed it just now.
+            # Another process may have just exported and removed it.
             yield os.fstat(file).st_nlink > 0
     finally:
         os.close(file)
 
 
 def read(path: Path) -> tuple[dict[str, Any] | None, Iterator[Entry]]:
-    """The head and the entries, up to the first block that is not whole. The head of a file without one is None."""
+    """The head and the entries up to the first broken block. The head is None if the file has none."""
     blocks = _blocks(path)
     head = next(blocks, None)
     return (None if head is None else json.loads(head)), (entry for block in blocks for entry in _entries(block))
@@ -190,7 +190,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             whole = file.tell()
             yield content
         if rest := os.fstat(file.fileno()).st_size - whole:
-            _log.info("%s: %d bytes at its end are no whole block", path, rest)
+            _log.info("%s: the last %d bytes are not a complete block", path, rest)
 
 
 def _entries(block: bytes) -> Iterator[Entry]:

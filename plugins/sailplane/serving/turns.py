@@ -1,6 +1,6 @@
-"""Turns of the event loop, given one by one.
+"""Gives out turns of the event loop one by one.
 
-A turn in which forty connections bring 256 KB each takes 30 ms, and libuv accepts one connection a turn: anyone who
+A turn in which forty connections send 256 KB each takes 30 ms, and libuv accepts one connection per turn. A client that
 connects behind forty senders of large bodies would wait for more than a second."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import deque
 
 
 class Turns:
-    """Those who wait get a turn each, in the order in which they came."""
+    """Waiting tasks get a turn each, in order of arrival."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()

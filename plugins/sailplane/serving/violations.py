@@ -19,7 +19,7 @@ CHOICES: Final[tuple[OnViolation, ...]] = get_args(OnViolation)
 DEFAULT: Final[OnViolation] = "refuse"
 # The counter in /metrics, by field and check.
 VIOLATIONS: Final = "sailplane_schema_violations"
-# In a reply, and kept until then: each one holds a value of its row. The log of the requests has the rows.
+# The most violations kept for a reply, because each holds a value of its row. The request log has the rows.
 MOST_TOLD: Final = 100
 _LOOK_SECONDS: Final = 1.0
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def chosen(value: object, where: str = "") -> OnViolation:
-    """Raises ConfigurationError for what is no choice."""
+    """Raises ConfigurationError for an invalid choice."""
     for choice in CHOICES:
         if value == choice:
             return choice
@@ -35,7 +35,7 @@ def chosen(value: object, where: str = "") -> OnViolation:
 
 
 class Violations:
-    """The first violations of one request, for its reply, and how many there are in all."""
+    """The first violations of one request, for its reply, and the total number."""
 
     def __init__(self, found: Sequence[Violation] = ()) -> None:
         self.first: list[Violation] = []
@@ -48,8 +48,8 @@ class Violations:
 
 
 class Policy:
-    """The choice of today: that of a file, in which it may change while the server runs. Without the file it is the
-    fixed one."""
+    """The current choice, read from a file so that it can change while the server runs. Without the file it is the
+    fixed choice."""
 
     def __init__(self, choice: OnViolation = DEFAULT, file: Path | None = None) -> None:
         self._fixed = self._choice = choice
@@ -70,13 +70,13 @@ class Policy:
 
 
 def declare(file: Path, choice: OnViolation) -> None:
-    """The servers that were given the file follow within a second."""
+    """Servers started with this file follow within a second."""
     private_folder(file.parent)
     replace_file(file, json.dumps({"on_violation": choice}))
 
 
 def declared(file: Path, missing: OnViolation = DEFAULT) -> OnViolation:
-    """`missing` without the file. Raises ConfigurationError for a file that does not say it."""
+    """The choice in the file; `missing` without the file. Raises ConfigurationError for an invalid file."""
     try:
         values = json.loads(file.read_bytes())
     except FileNotFoundError:
@@ -89,8 +89,8 @@ def declared(file: Path, missing: OnViolation = DEFAULT) -> OnViolation:
 def judged(
     found: Iterator[Violation], policy: Policy, count: Callable[[Sequence[Violation]], None]
 ) -> tuple[Violation, ...]:
-    """Those that the reply tells of. Raises RequestError for the first one if such a request is refused. `count` gets
-    all that were looked at."""
+    """The violations that the reply lists. Raises RequestError for the first one if the policy refuses the request.
+    Calls `count` with all examined violations."""
     first = next(found, None)
     if first is None:
         return ()
@@ -103,12 +103,12 @@ def judged(
 
 
 def counted(violations: Sequence[Violation]) -> Counter[tuple[str, str]]:
-    """By field and name of the check."""
+    """Counts by field and check name."""
     return Counter((violation.field, violation.check.name) for violation in violations)
 
 
 def told(violations: Violations | None) -> dict[str, Any]:
-    """For a reply; empty without violations."""
+    """The violations as members of a reply; empty without any."""
     if violations is None or not violations.count:
         return {}
     listed = [violation.to_dict() for violation in violations.first]

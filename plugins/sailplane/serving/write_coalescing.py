@@ -1,4 +1,4 @@
-"""What is written in one turn of the event loop as one system call, and one packet: an answer's head and its body."""
+"""Joins the writes of one event loop turn into one system call and one packet: an answer's head and its body."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class OneWrite:
-    """An `asyncio.Transport` in front of another one. Of its own it has what writes."""
+    """Wraps an `asyncio.Transport`. Only writing and closing are its own."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop

@@ -139,7 +139,7 @@ def test_over_the_most_that_may_wait_is_refused_at_once() -> None:
         await turns()
         waiting = [asyncio.ensure_future(batcher.score({"x": [n]}, 1, 60)) for n in range(3)]
         await turns()
-        with pytest.raises(OverloadError, match="3 requests wait already") as refused:
+        with pytest.raises(OverloadError, match="3 requests are already waiting") as refused:
             await batcher.score({"x": [1]}, 1, 60)
         assert refused.value.retry_after >= 1
         model.go.set()

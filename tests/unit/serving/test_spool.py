@@ -64,7 +64,7 @@ def test_a_torn_end_is_passed_over(tmp_path: Path, left: int, caplog: pytest.Log
     writer.close()
     os.truncate(path, whole + left)
     assert held(path) == ["1", "2"]
-    assert f"{left} bytes at its end are no whole block" in caplog.text
+    assert f"the last {left} bytes are not a complete block" in caplog.text
     os.truncate(path, left)
     assert read(path)[0] is None
 
@@ -108,14 +108,14 @@ def test_a_file_that_the_disk_refuses_when_it_is_closed_is_followed_by_another_o
     writer.write([entry("2")])
     writer.close()
     assert [held(one) for one in files(tmp_path)] == [["1"], ["2"]]
-    assert "may lack its end: [Errno 9]" in caplog.text
+    assert "may be truncated: [Errno 9]" in caplog.text
 
 
 def test_the_folder_holds_no_more_than_it_may_and_takes_more_once_something_is_shipped(tmp_path: Path) -> None:
     writer = Writer(tmp_path, HEAD, Limits(bytes=1000, total=3000))
     for _ in range(4):
         writer.write([entry("x", size=500)])
-    with pytest.raises(OSError, match="all the space that it may take") as refused:
+    with pytest.raises(OSError, match="reached its space limit") as refused:
         writer.write([entry("x", size=500)])
     assert refused.value.errno == errno.EDQUOT
     assert 2000 < sum(path.stat().st_size for path in files(tmp_path)) <= 3000

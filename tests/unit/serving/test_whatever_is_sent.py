@@ -29,7 +29,7 @@ def test_a_value_that_is_as_deep_as_is_read_is_told_too(bundle: Bundle) -> None:
 def test_what_is_no_json_is_a_400(bundle: Bundle, body: bytes) -> None:
     response = ask(bundle, "POST", "/predict", body=body)
     assert response.status_code == 400
-    assert "no valid JSON" in response.json()["error"]
+    assert "invalid JSON" in response.json()["error"]
 
 
 def test_a_body_over_the_limit_is_a_413_when_it_has_come_on_a_connection_that_stays(bundle: Bundle) -> None:
@@ -102,4 +102,4 @@ def test_one_field_that_is_wrong_is_the_one_that_is_named(bundle: Bundle, data: 
     value = data.draw(JSON.filter(wrong[field]).filter(lambda v: "NaN" not in json.dumps(v)))
     response = predict(bundle, {"jsonData": {**tiny.RECORD, field: value}})
     assert response.status_code == 400
-    assert field in response.json()["error"] or "no valid JSON" in response.json()["error"]
+    assert field in response.json()["error"] or "invalid JSON" in response.json()["error"]

@@ -1,1 +1,1 @@
-"""Bodies of requests: read within limits, decoded, and parsed in pieces where they are long."""
+"""Request bodies: read within limits, decoded, and parsed in pieces if they are long."""

@@ -1,4 +1,4 @@
-"""Bodies in gzip and deflate, inflated as they come and never beyond what a body may have.
+"""Bodies in gzip and deflate, inflated as they arrive, up to the limit of a body.
 
 https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1
 """
@@ -13,13 +13,13 @@ from sailplane.bundles.columns import shown
 from sailplane.errors import RequestError
 
 ACCEPTED: Final = "gzip, deflate, identity"
-# Inflated at a time, which takes less than a millisecond.
+# Bytes inflated at a time, which takes less than a millisecond.
 _PIECE: Final = 128 * 2**10
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
 def decoder(coding: bytes) -> Decoder | None:
-    """None for a body that comes as it is. Raises RequestError, a 415, for another coding."""
+    """None for an uncompressed body. Raises RequestError (415) for an unknown coding."""
     name = coding.strip().lower()
     if name in (b"", b"identity"):
         return None
@@ -40,12 +40,12 @@ class Decoder:
             part = yield from self._member(part)
 
     def end(self) -> None:
-        """Raises RequestError for a body that is not complete."""
+        """Raises RequestError for an incomplete body."""
         if self._stream is None or not self._stream.eof:
             raise self._broken("a stream that ends too early")
 
     def _member(self, part: bytes) -> Generator[bytes, None, bytes]:
-        """Gives what comes after the end of a gzip member: the next one."""
+        """Returns the bytes after the end of a gzip member: the next member."""
         if self._stream is None:
             self._stream = zlib.decompressobj(_window(part[0]))
         if self._stream.eof:
@@ -53,7 +53,7 @@ class Decoder:
                 raise self._broken("more bytes after the stream's end")
             self._stream = zlib.decompressobj(_GZIP)
         piece = bytes(_PIECE)
-        # A full piece may not be all that came of the input, though no input is left.
+        # After a full piece there may be more output, though no input is left.
         while not self._stream.eof and (part or len(piece) == _PIECE):
             try:
                 piece = self._stream.decompress(part, _PIECE)
@@ -64,9 +64,11 @@ class Decoder:
         return self._stream.unused_data
 
     def _broken(self, got: str) -> RequestError:
-        return RequestError(f"read {self._coding} body", got=got, expected="a whole one", remedy="Compress it again.")
+        return RequestError(
+            f"read {self._coding} body", got=got, expected="a complete one", remedy="Compress it again."
+        )
 
 
 def _window(first: int) -> int:
-    """By the first byte: many clients send deflate without the zlib header that the specification asks for."""
+    """Chosen by the first byte: many clients send deflate without the zlib header that the specification requires."""
     return _ZLIB if first & 0x0F == 8 and first >> 4 <= 7 else _RAW

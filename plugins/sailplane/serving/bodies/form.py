@@ -1,4 +1,4 @@
-"""A message in the field of a form, as `curl -F json=...` sends it and Seldon's own server takes it.
+"""A message in a form field, as `curl -F json=...` sends it and Seldon's own server accepts it.
 
 https://www.rfc-editor.org/rfc/rfc7578
 """
@@ -17,19 +17,19 @@ from sailplane.serving.bodies.json_pieces import located
 
 _URLENCODED: Final = b"application/x-www-form-urlencoded"
 _WHOLE: Final = "json"
-# In Seldon's protocol. Each may also be a field of its own.
+# The members of a message in Seldon's protocol. Each may also be a form field of its own.
 _PARTS: Final = ("meta", "data", "jsonData", "request", "response", "truth", "reward")
 _FIELDS: Final = (_WHOLE, *_PARTS)
 _LONGEST_NAME: Final = 60
-# Bytes that are unquoted at a time.
+# Bytes unquoted at a time.
 _PIECE: Final = 16 * 2**10
 _REMEDY: Final = "Send the whole message in the field json."
-# A body has been bounded before it comes here.
+# The body's size is already checked.
 _LIMITS: Final[dict[str, Any]] = {"MAX_MEMORY_FILE_SIZE": 2**30, "MAX_FIELD_SIZE": 2**30, "MAX_BODY_SIZE": 2**30}
 
 
 def is_form(headers: Mapping[bytes, bytes], body: bytes | bytearray) -> bool:
-    """`curl -d` says that its body is a form whatever it is, so there the body itself tells."""
+    """`curl -d` labels every body as a form, so its content decides."""
     kind = headers.get(b"content-type", b"")
     if not kind or kind == b"application/json":
         return False
@@ -39,8 +39,8 @@ def is_form(headers: Mapping[bytes, bytes], body: bytes | bytearray) -> bool:
 
 
 def message_of_form(headers: Mapping[bytes, bytes], body: bytes | bytearray) -> bytes:
-    """The JSON of the field `json`, or of one field for each part of a message. Raises RequestError for a form that is
-    broken, or has other fields, or one twice."""
+    """The JSON of the field `json`, or of one field for each part of a message. Raises RequestError for a broken form,
+    an unknown field or a repeated field."""
     kind, options = _kind(headers[b"content-type"])
     text = bytes(body)
     fields = _urlencoded(text) if kind == _URLENCODED else _multipart(kind, options.get(b"boundary"), text)
@@ -67,7 +67,8 @@ def _urlencoded(body: bytes) -> dict[str, bytes]:
 
 
 def _unquoted(text: bytes) -> bytes:
-    """In pieces: `unquote_to_bytes` takes eighty times the memory of its text. No piece ends within an escape."""
+    """Unquotes in pieces, because `unquote_to_bytes` takes eighty times the memory of its text. No piece ends within an
+    escape."""
     text, found, place = text.replace(b"+", b" "), bytearray(), 0
     while place < len(text):
         end = place + _PIECE
@@ -96,16 +97,18 @@ def _multipart(kind: bytes, boundary: bytes | None, body: bytes) -> dict[str, by
         parser.write(body)
         parser.finalize()
     except (FormParserError, ValueError) as error:
-        raise RequestError("read form", got=f"no valid form, so no JSON: {error}", remedy=_REMEDY) from error
+        raise RequestError("read form", got=f"not a valid form, so no JSON: {error}", remedy=_REMEDY) from error
     return fields
 
 
 def _add(fields: dict[str, bytes], given: bytes | None, value: bytes) -> None:
-    """Refuses a field as soon as it is read, so that thousands of them cost nothing."""
+    """Refuses a bad field as soon as it is read, so that thousands of fields cost nothing."""
     name = (given or b"")[:_LONGEST_NAME].decode(errors="replace")
     if name not in _FIELDS:
         expected = f"json, or {', '.join(_PARTS)}"
-        raise RequestError("read form", got=f"field {name!r}, no JSON", expected=expected, remedy=_REMEDY)
+        raise RequestError("read form", got=f"field {name!r}, not JSON", expected=expected, remedy=_REMEDY)
     if name in fields:
-        raise RequestError("read form", got=f"field {name!r} twice, so no JSON", expected="it once", remedy=_REMEDY)
+        raise RequestError(
+            "read form", got=f"field {name!r} twice, so no JSON", expected="each field once", remedy=_REMEDY
+        )
     fields[name] = value

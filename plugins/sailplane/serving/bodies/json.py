@@ -1,4 +1,4 @@
-"""JSON in and out of a request's body."""
+"""Reads and writes the JSON of requests and replies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Headers = tuple[tuple[bytes, bytes], ...]
-# Numbers that are written at a time, which takes a millisecond or two.
+# Numbers written at a time, which takes a millisecond or two.
 _SOME: Final = 16_384
 
 
@@ -26,19 +26,20 @@ def parsed(body: bytes | bytearray | memoryview) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(
-            "read request", got=f"no valid JSON: {error}", remedy="NaN and Infinity are none."
+            "read request", got=f"invalid JSON: {error}", remedy="NaN and Infinity are not JSON."
         ) from error
 
 
 def written(value: object) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-    except orjson.JSONEncodeError as error:  # what comes back of a request may be too deep to be written again
+    except orjson.JSONEncodeError as error:  # echoed members may be nested too deeply to write
         raise RequestError("answer with meta.tags", got=error, remedy="Nest them less deeply.") from error
 
 
 def numbers(values: np.ndarray, check: Callable[[], None] = go_on) -> np.ndarray | orjson.Fragment:
-    """Values to be written; many are written here already. `check` is called now and then, and ends it by raising."""
+    """Values for `written`; many are serialised here, in pieces. `check` is called between pieces and may raise to
+    stop."""
     if values.size <= _SOME:
         return values
     texts, step = [], max(1, _SOME * len(values) // values.size)

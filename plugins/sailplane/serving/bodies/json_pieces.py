@@ -1,8 +1,8 @@
-"""JSON of many megabytes in pieces: a tree of Python's objects takes up to twenty times the memory of its text, and
-while it is built no other thread runs.
+"""Reads many megabytes of JSON in pieces: a tree of Python objects takes up to twenty times the memory of its text, and
+building it blocks all other threads.
 
-msgspec checks the whole text, and says where each value of an object lies without reading it; the elements of a long
-array are then read some at a time."""
+msgspec checks the whole text and locates each value of an object without decoding it. The elements of a long array are
+then decoded some at a time."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from sailplane.serving.bodies.json import parsed
 Buffer = bytes | bytearray | memoryview
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
-# Bytes of a message without its rows, and of one piece of the rows.
+# The most bytes of a message without its rows, and of one piece of the rows.
 LONGEST: Final = 2**20
-# Characters of an error.
+# Characters of msgspec's error message.
 _LONGEST_TOLD: Final = 200
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
 _FLAT: Final = rb'[\[{](?:[^\[\]{}"]++|' + _STRING + rb")*+[\]}]"
-# A scalar, or a list or object of scalars. The quantifiers are possessive: no text makes it look twice.
+# A scalar, or a list or object of scalars. The quantifiers are possessive, so it never backtracks.
 _ELEMENT: Final = rb"\s*+(?:" + _FLAT + rb"|" + _STRING + rb'|[^\s\[\]{},"]++)\s*+'
 _WITH_COMMA: Final = _ELEMENT + b","
 _LAST_TOO: Final = _ELEMENT + rb"(?:,|\Z)"
@@ -35,8 +35,8 @@ _LAST_TOO: Final = _ELEMENT + rb"(?:,|\Z)"
 def members(
     text: Buffer, names: tuple[str, ...], which: str = "request", *, only: str | None = None
 ) -> dict[str, memoryview]:
-    """The values with these names in an object, each as it is written. The rest is skipped; with `only`, which says
-    what is expected, it is refused. Raises RequestError for a text that is no object in JSON."""
+    """The members of an object with these names, undecoded. Other members are skipped; with `only`, the text of the
+    error, they are refused. Raises RequestError for text that is not a JSON object."""
     found = located(text, _object(names, strict=only is not None), which, only)
     given = ((name, getattr(found, name)) for name in names)
     return {name: memoryview(value) for name, value in given if value is not msgspec.UNSET}
@@ -49,7 +49,7 @@ def _object(names: tuple[str, ...], *, strict: bool) -> type[msgspec.Struct]:
 
 
 def first_of(text: Buffer, kind: type[S], most: int, which: str) -> list[S]:
-    """Up to `most` elements of an array. The rest is skipped."""
+    """The first `most` elements of an array."""
     found = located(text, _array(kind, most), which)
     given = (getattr(found, name) for name in found.__struct_fields__)
     return [one for one in given if one is not msgspec.UNSET]
@@ -65,24 +65,24 @@ def located(text: Buffer, kind: type[T], which: str = "request", expected: str |
     try:
         return _located(text, kind, which, expected)
     except RecursionError as error:
-        raise RequestError("read request", got="no valid JSON: it is nested too deeply") from error
+        raise RequestError("read request", got="invalid JSON: it is nested too deeply") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        remedy = "NaN and Infinity are none."
-        raise RequestError("read request", got=f"no valid JSON: {_plain(error)}", remedy=remedy) from error
+        remedy = "NaN and Infinity are not JSON."
+        raise RequestError("read request", got=f"invalid JSON: {_plain(error)}", remedy=remedy) from error
 
 
 def _located(text: Buffer, kind: type[T], which: str, expected: str | None) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        # It looks no further than the first value that is of another type.
+        # It stops at the first value of a wrong type, so check the rest of the text.
         msgspec.json.decode(text, type=msgspec.Raw)
-        got, remedy = str(error)[:_LONGEST_TOLD], "See /openapi.json for what is expected."
+        got, remedy = str(error)[:_LONGEST_TOLD], "See /openapi.json for the expected format."
         raise RequestError("read", which, got=got, expected=expected, remedy=remedy) from error
 
 
 def whole(text: memoryview, which: str) -> Any:
-    """A value that is short; RequestError, a 413, for a long one."""
+    """Decodes a short value. Raises RequestError (413) for a long one."""
     if len(text) > LONGEST:
         got, limit = f"{len(text)} bytes", f"at most {LONGEST} bytes beside the rows"
         raise RequestError("read", which, status=413, got=got, expected=limit)
@@ -98,8 +98,8 @@ def is_object(text: memoryview) -> bool:
 
 
 def elements(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
-    """Cuts an array that is valid JSON into pieces of up to `most` elements. Raises RequestError for an element that
-    nests deeper than a row does, or has more than LONGEST bytes."""
+    """Cuts an array of valid JSON into pieces of up to `most` elements. Raises RequestError for an element that is
+    nested deeper than a row, or longer than LONGEST bytes."""
     inside, place, count = text[1:-1], 0, 0
     if not bytes(inside[:64]).strip() and not bytes(inside).strip():
         return
@@ -112,8 +112,8 @@ def elements(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
 
 
 def _end(text: memoryview, place: int, most: int, which: str) -> int:
-    """The end of the next piece, which has fewer elements if they are long. At most LONGEST bytes are read: long
-    elements would otherwise be read again for each piece."""
+    """The end of the next piece, which has fewer elements if they are long. Reads at most LONGEST bytes; otherwise long
+    elements would be read again for each piece."""
     limit = place + LONGEST
     found = _some(_WITH_COMMA if limit < len(text) else _LAST_TOO, most).match(text, place, limit)
     if found is None:
@@ -136,4 +136,4 @@ def _some(element: bytes, most: int) -> re.Pattern[bytes]:
 
 
 def _plain(error: Exception) -> str:
-    return str(error) if isinstance(error, msgspec.DecodeError) else "bytes that are no UTF-8"
+    return str(error) if isinstance(error, msgspec.DecodeError) else "bytes that are not UTF-8"

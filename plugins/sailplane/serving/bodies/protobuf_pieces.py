@@ -1,5 +1,5 @@
-"""Protobuf messages of many megabytes in pieces: a parsed message takes up to 120 times its bytes, and while it is
-parsed no other thread runs.
+"""Reads protobuf messages of many megabytes in pieces: a parsed message takes up to 120 times its bytes, and parsing it
+blocks all other threads.
 
 https://protobuf.dev/programming-guides/encoding/
 """
@@ -18,10 +18,10 @@ from sailplane.errors import RequestError
 VARINT, WIDE, LENGTH, NARROW = 0, 1, 2, 5
 _WIDTHS: Final = {WIDE: 8, NARROW: 4}
 _LONGEST_VARINT: Final = 10
-# Fields of one message, and those bytes of it that are kept.
+# The most fields of one message, and the most of its bytes that are kept.
 _MOST_FIELDS: Final = 10_000
 _MOST_KEPT: Final = 64 * 2**10
-# Bytes of a piece, roughly; a multiple of all widths.
+# Approximate bytes per piece; a multiple of all widths.
 _PIECE: Final = 64 * 2**10
 
 
@@ -30,20 +30,20 @@ class Span(NamedTuple):
     end: int
 
 
-# One field of a message: its number, its wire type, and where its tag and its value start and where it ends.
+# One field of a message: number, wire type, start of the tag, start of the value, end.
 Item = tuple[int, int, int, int, int]
 
 
 def parsed(kind: type[Message], body: bytes) -> Any:
-    """Raises RequestError for bytes that are no such message, which grpc would call an internal error."""
+    """Parses a message. Raises RequestError for broken bytes, which grpc would report as an internal error."""
     try:
         return kind.FromString(body)
     except DecodeError as error:
-        raise RequestError("read request", got=f"no {kind.DESCRIPTOR.name}: its bytes are broken") from error
+        raise RequestError("read request", got=f"an invalid {kind.DESCRIPTOR.name}: its bytes are broken") from error
 
 
 def items(body: bytes, span: Span) -> Iterator[Item]:
-    """Raises RequestError where the bytes are broken. Groups, which nobody uses any more, count as broken."""
+    """The fields in `span`. Raises RequestError for broken bytes. Groups are obsolete and count as broken."""
     place, limit = span
     while place < limit:
         start = place
@@ -65,7 +65,7 @@ def items(body: bytes, span: Span) -> Iterator[Item]:
 def split(
     body: bytes, span: Span, kept: Collection[int], apart: Collection[int], which: str
 ) -> tuple[bytes, Mapping[int, list[Span]]]:
-    """A message with the fields `kept` only, and the places of those `apart`. The rest is skipped."""
+    """A message with only the fields `kept`, and the spans of the fields `apart`. Other fields are skipped."""
     rest, found = bytearray(), defaultdict[int, list[Span]](list)
     for count, (number, kind, start, value, end) in enumerate(items(body, span)):
         if count == _MOST_FIELDS:
@@ -80,7 +80,7 @@ def split(
 
 
 def pieces(body: bytes, spans: Sequence[Span], number: int, kind: int, which: str) -> Iterator[bytes]:
-    """The repeated field `number` of a message that lies in `spans`, as messages with some of its values each. `kind`:
+    """Splits the repeated field `number` of the message in `spans` into messages with some of its values each. `kind`:
     the wire type of one value."""
     others = 0
     for span in spans:
@@ -103,7 +103,7 @@ def pieces(body: bytes, spans: Sequence[Span], number: int, kind: int, which: st
 
 
 def _packed(body: bytes, span: Span, number: int, kind: int) -> Iterator[bytes]:
-    """No piece ends within a value."""
+    """Splits packed values; no piece ends within a value."""
     place, tag = span.start, _encoded(number << 3 | LENGTH)
     while place < span.end:
         end = min(place + _PIECE, span.end)
@@ -115,7 +115,7 @@ def _packed(body: bytes, span: Span, number: int, kind: int) -> Iterator[bytes]:
 
 
 def _varint(body: bytes, place: int, limit: int) -> tuple[int, int]:
-    """The number, and where it ends."""
+    """The number and its end."""
     if place < limit and body[place] < 128:
         return body[place], place + 1
     found = 0
@@ -136,8 +136,8 @@ def _encoded(number: int) -> bytes:
 
 
 def _broken() -> RequestError:
-    return RequestError("read request", got="no message: its bytes are broken")
+    return RequestError("read request", got="an invalid message: its bytes are broken")
 
 
 def _too_much(which: str, got: str) -> RequestError:
-    return RequestError("read", which, status=413, got=got, remedy="Send only what the protocol has.")
+    return RequestError("read", which, status=413, got=got, remedy="Send only the protocol's fields.")

@@ -1,4 +1,4 @@
-"""The body of a request, as far as it is read."""
+"""Reads the body of a request, up to its limits."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sailplane.serving.turns import Turns
 if TYPE_CHECKING:
     from starlette.types import Receive
 
-# A body has to come, and a reply has to be taken, within this time.
+# The deadline for receiving a body or sending a reply.
 TRANSFER_SECONDS: Final = 30.0
-# A body whose length has at most this many digits most probably arrives in one piece.
+# A body whose length has at most this many digits probably arrives in one piece.
 _FEW_DIGITS: Final = 5
 # Before it refuses a body, the server reads the rest for at most 20 s, and stops after 2 s of silence. If the rest did
-# not come, it reads on for a second after the answer.
+# not arrive, it reads for another second after the answer.
 _REST_SECONDS: Final = 20.0
 _MOMENT: Final = 2.0
 _LINGER_SECONDS: Final = 1.0
@@ -32,7 +32,7 @@ class ClientGone(Exception):
 
 
 class Unread(Exception):
-    """The body is refused before all of it came: `error` says why."""
+    """The body is refused before all of it has arrived: `error` says why."""
 
     def __init__(self, error: RequestError) -> None:
         super().__init__(str(error))
@@ -40,7 +40,7 @@ class Unread(Exception):
 
     async def rest_heard(self, headers: Mapping[bytes, bytes], receive: Receive, limit: int, turns: Turns) -> bool:
         """Reads the rest before the answer, because a proxy drops a sender that is answered too early. Returns False at
-        once for a sender that waits for the answer, is slow, or has far too much."""
+        once if the sender waits for the answer, is slow, or sends far too much."""
         most, announced = _MOST_OF_REFUSED * limit, headers.get(b"content-length", b"0")
         endless = announced.isdigit() and int(announced) > most
         if endless or b"expect" in headers or self.error.status == 408:
@@ -51,9 +51,9 @@ class Unread(Exception):
 async def read_body(
     headers: Mapping[bytes, bytes], receive: Receive, limit: int, hold: Callable[[int, int], None], turns: Turns
 ) -> bytes | bytearray:
-    """Reads a body, and inflates it if it is compressed. Raises Unread as soon as the body announces or has more than
-    `limit` bytes, RequestError if it came whole and is broken, and ClientGone. Calls `hold(size, of)` before it keeps
-    `size` more bytes of a body that has `of` bytes by then."""
+    """Reads a body, and inflates it if it is compressed. Raises Unread as soon as the body announces or exceeds `limit`
+    bytes, RequestError if it arrived whole but is broken, and ClientGone. Calls `hold(size, of)` before it keeps `size`
+    more bytes of a body, `of` bytes in total so far."""
     event = None
     if b"content-encoding" not in headers and len(headers.get(b"content-length", b"")) <= _FEW_DIGITS:
         event = await _next(receive)
@@ -68,7 +68,7 @@ async def read_body(
         async with asyncio.timeout(TRANSFER_SECONDS):
             return await reading.all(event, headers, receive)
     except TimeoutError as error:
-        got = f"not all of it within {TRANSFER_SECONDS:g} s"
+        got = f"an incomplete body after {TRANSFER_SECONDS:g} s"
         raise Unread(RequestError("read request", status=408, got=got, remedy="Send fewer rows.")) from error
     except RequestError as error:
         if reading.complete:
@@ -78,7 +78,7 @@ async def read_body(
 
 class _Reading:
     def __init__(self, limit: int, hold: Callable[[int, int], None], turns: Turns) -> None:
-        # It grows in place, so there is never a second copy.
+        # Grows in place, so there is never a second copy.
         self._body = bytearray()
         self._limit, self._hold, self._turns, self._room = limit, hold, turns, 0
         self.complete = False
@@ -86,7 +86,7 @@ class _Reading:
     async def all(
         self, event: MutableMapping[str, Any] | None, headers: Mapping[bytes, bytes], receive: Receive
     ) -> bytearray:
-        """`event`: the first one, if it came already. Room for a body that says how long it is, is held at once."""
+        """`event`: the first one, if already received. Holds room at once for a body that announces its length."""
         coding, length = headers.get(b"content-encoding"), headers.get(b"content-length", b"0")
         decode, announced = decoder(coding) if coding else None, int(length) if length.isdigit() else 0
         _check_size(announced, self._limit)
@@ -99,7 +99,7 @@ class _Reading:
             _check_size(came, self._limit)
             for piece in decode.decoded(part) if decode else (part,):
                 self._add(piece)
-                if decode:  # others have their turn
+                if decode:  # let other tasks run
                     await asyncio.sleep(0)
             if self.complete:
                 break
@@ -126,13 +126,13 @@ async def _next(receive: Receive) -> MutableMapping[str, Any]:
 
 
 async def linger(receive: Receive, most: int, turns: Turns) -> None:
-    """Reads on for a moment, at most `most` bytes, after the answer to a body that was not read whole: closed while the
-    sender still sends, a connection is reset, and the answer may be lost. Raises ClientGone."""
+    """Keeps reading for a moment, at most `most` bytes, after the answer to an unread body. Closing a connection while
+    the client sends resets it, and the answer may be lost. Raises ClientGone."""
     await _heard(receive, most, turns, _LINGER_SECONDS)
 
 
 async def _heard(receive: Receive, most: int, turns: Turns, seconds: float) -> bool:
-    """Whether the rest of a body came, within `most` bytes."""
+    """Whether the rest of a body arrived within `most` bytes."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""The binary tensor data extension of the Open Inference Protocol: tensors as raw bytes behind the JSON.
+"""The binary tensor data extension of the Open Inference Protocol: tensors as raw bytes after the JSON.
 
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 LENGTH: Final = b"inference-header-content-length"
 _SIZE: Final = "binary_data_size"
-# A key of tensors whose data were bytes; no JSON has it.
+# Marks tensors whose data were bytes; no JSON key equals it.
 FILLED: Final = object()
 _NUMPY: Final = {
     **{f"{sign}INT{bits}": f"<{kind}{bits // 8}" for sign, kind in (("", "i"), ("U", "u")) for bits in (8, 16, 32, 64)},
@@ -30,11 +30,11 @@ _NUMPY: Final = {
 
 
 def split(body: Buffer, length: bytes) -> tuple[Buffer, Buffer]:
-    """The JSON, and what follows it. `length`: the value of the header LENGTH."""
-    # Of a number of thousands of digits Python makes no int.
+    """The JSON and the bytes after it. `length`: the value of the header LENGTH."""
+    # Python refuses to parse an int of thousands of digits.
     size = int(length) if length.isdigit() and len(length) < 20 else -1
     if not 0 <= size <= len(body):
-        expected = f"a number of bytes, at most the body's {len(body)}"
+        expected = f"a number of bytes, at most {len(body)}, the body's length"
         got = shown(length.decode("latin-1"))
         raise RequestError("read Inference-Header-Content-Length", got=got, expected=expected)
     return body[:size], body[size:]
@@ -58,7 +58,7 @@ def filled(message: Any, raw: Buffer) -> Any:
 
 
 def part(tensor: Mapping[str, Any], raw: Buffer, place: int, length: int) -> Buffer:
-    """The bytes of one tensor. Raises RequestError if there are not as many."""
+    """The bytes of one tensor. Raises RequestError if there are too few."""
     found = raw[place : place + length]
     if len(found) < length:
         raise RequestError("read binary data of", _which(tensor), got=f"{len(found)} bytes", expected=length)
@@ -66,14 +66,14 @@ def part(tensor: Mapping[str, Any], raw: Buffer, place: int, length: int) -> Buf
 
 
 def check_all_read(raw: Buffer, place: int) -> None:
-    """Raises RequestError unless the tensors end where the bytes do."""
+    """Raises RequestError if bytes are left after the last tensor."""
     if place != len(raw):
         got = f"{len(raw)} bytes after the JSON"
         raise RequestError("read binary data", got=got, expected=f"{place}, the sum of the inputs' {_SIZE}")
 
 
 def chunks(tensor: Mapping[str, Any], raw: Buffer, most: int) -> Iterator[list[Any]]:
-    """The same as `values`, up to `most` at a time."""
+    """Like `values`, but up to `most` at a time."""
     import numpy as np
 
     datatype = tensor.get("datatype")
@@ -91,7 +91,7 @@ def chunks(tensor: Mapping[str, Any], raw: Buffer, most: int) -> Iterator[list[A
 
 
 def values(tensor: Mapping[str, Any], raw: Buffer) -> list[Any]:
-    """All that the bytes hold, by the tensor's datatype."""
+    """The values in the bytes, by the tensor's datatype."""
     import numpy as np
 
     datatype = tensor.get("datatype")
@@ -102,7 +102,7 @@ def values(tensor: Mapping[str, Any], raw: Buffer) -> list[Any]:
         expected = f"BYTES, {', '.join(_NUMPY)}"
         raise RequestError("read datatype of", _which(tensor), got=shown(datatype), expected=expected)
     if len(raw) % np.dtype(kind).itemsize:
-        expected = f"a multiple of {np.dtype(kind).itemsize}, as {datatype} is"
+        expected = f"a multiple of {np.dtype(kind).itemsize} for {datatype}"
         raise RequestError("read binary data of", _which(tensor), got=f"{len(raw)} bytes", expected=expected)
     return list(np.frombuffer(raw, dtype=kind).tolist())
 
@@ -112,11 +112,11 @@ def texts(pieces: Sequence[bytes], name: object) -> list[str]:
         return [piece.decode() for piece in pieces]
     except UnicodeDecodeError as error:
         which = _which({"name": name})
-        raise RequestError("read binary data of", which, got="bytes that are no UTF-8", expected="text") from error
+        raise RequestError("read binary data of", which, got="bytes that are not UTF-8", expected="text") from error
 
 
 def wanted(message: Mapping[str, Any]) -> bool:
-    """Whether the request asks for the output's data as bytes."""
+    """Whether the request wants the output as bytes."""
     asked = _flag(message, "the request", "binary_data_output")
     for output in message.get("outputs") or []:
         asked = _flag(output, f"output {output['name']!r}", "binary_data", otherwise=asked)
@@ -124,7 +124,7 @@ def wanted(message: Mapping[str, Any]) -> bool:
 
 
 def joined(answer: dict[str, Any], scores: np.ndarray) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
-    """The body with the one output's data, float32 [n, outputs], behind the JSON; and the headers that say so."""
+    """The body, with the output's data, float32 [n, outputs], after the JSON, and its headers."""
     raw = scores.astype("<f4").tobytes()
     [output] = answer["outputs"]
     described = {name: value for name, value in output.items() if name != "data"} | {"parameters": {_SIZE: len(raw)}}
@@ -134,7 +134,7 @@ def joined(answer: dict[str, Any], scores: np.ndarray) -> tuple[bytes, tuple[tup
 
 
 def parameters(part: Mapping[str, Any], which: str) -> Mapping[str, Any]:
-    """Of the request, an input or an output."""
+    """The parameters of the request, an input or an output."""
     found = part.get("parameters")
     if found is None:
         return {}
@@ -163,7 +163,7 @@ def size(tensor: object) -> int | None:
 
 def check_alone(tensor: Mapping[str, Any]) -> None:
     if tensor.get("data") is not None:
-        raise RequestError("read", _which(tensor), got=f"data and {_SIZE}", expected="one of the two")
+        raise RequestError("read", _which(tensor), got=f"data and {_SIZE}", expected="only one of them")
 
 
 def _which(tensor: Mapping[str, Any]) -> str:
@@ -171,7 +171,7 @@ def _which(tensor: Mapping[str, Any]) -> str:
 
 
 def _pieces(raw: Buffer, which: str) -> Iterator[bytes]:
-    """Each with its length, 4 bytes, the lowest first, before it."""
+    """Strings, each preceded by its length in 4 bytes, little-endian."""
     place = 0
     while place < len(raw):
         start = place + 4

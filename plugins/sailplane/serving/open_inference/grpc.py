@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC: its messages become those of the REST form, so that both say the same.
+"""The Open Inference Protocol over gRPC: converts messages to their REST form, so that both give the same answers.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
 """
@@ -106,12 +106,12 @@ class Methods:
 
 
 def request_columns(body: bytes, inputs: Sequence[Field]) -> dict[str, list[object]]:
-    """Of a ModelInferRequest: its rows, by field."""
+    """The rows of a ModelInferRequest, by field."""
     return open_inference.columns(grpc_parts.message(parsed(messages.ModelInferRequest, body), inputs), inputs)
 
 
 def answer_scores(reply: bytes) -> np.ndarray:
-    """Of a ModelInferResponse: its one output, float32 [n]."""
+    """The output of a ModelInferResponse, float32 [n]."""
     import numpy as np
 
     response = messages.ModelInferResponse.FromString(reply)
@@ -125,7 +125,7 @@ def _written(message: Message) -> bytes:
 
 
 def _response(answer: Mapping[str, Any], scores: np.ndarray, *, raw: bool) -> Message:
-    """In the form in which the request gave its tensors."""
+    """The response, with the tensor in the request's form."""
     [described] = answer["outputs"]
     output = messages.ModelInferResponse.InferOutputTensor(
         name=described["name"], datatype=described["datatype"], shape=described["shape"]

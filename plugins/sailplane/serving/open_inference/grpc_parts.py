@@ -1,4 +1,4 @@
-"""A ModelInferRequest as a message of the REST form: a short one whole, a long one some rows at a time.
+"""Converts a ModelInferRequest to a REST message: a short one whole, a long one some rows at a time.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
 """
@@ -17,7 +17,7 @@ from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.open_inference import messages_pb2 as open_inference_pb2
 from sailplane.serving.open_inference.parts import Tensor
 
-# Its classes are made when it is imported.
+# protobuf creates the classes at import, so type checkers do not see them.
 messages: Any = open_inference_pb2
 _NAMES: Final = {
     "BOOL": "bool_contents",
@@ -30,7 +30,7 @@ _NAMES: Final = {
     "BYTES": "bytes_contents",
 }
 _KINDS: Final = {"fp32_contents": NARROW, "fp64_contents": WIDE, "bytes_contents": LENGTH}
-# Sizes of a shape that are read. The protocol takes two, so the first eight are enough to refuse the rest.
+# Sizes read per shape. The protocol allows two, so the first eight are enough to refuse the rest.
 _MOST_SIZES: Final = 8
 
 
@@ -38,7 +38,7 @@ def _numbers(message: Any, *names: str) -> tuple[int, ...]:
     return tuple(message.DESCRIPTOR.fields_by_name[name].number for name in names)
 
 
-# The numbers of the fields that are read. Parameters are not.
+# The numbers of the fields that are read. Parameters are ignored.
 _REQUEST: Final = _numbers(messages.ModelInferRequest, "model_name", "model_version", "id", "outputs")
 _INPUTS, _RAW = _numbers(messages.ModelInferRequest, "inputs", "raw_input_contents")
 _DESCRIBED: Final = _numbers(messages.ModelInferRequest.InferInputTensor, "name", "datatype", "shape")
@@ -46,7 +46,7 @@ _DESCRIBED: Final = _numbers(messages.ModelInferRequest.InferInputTensor, "name"
 
 
 def head(request: Any) -> dict[str, Any]:
-    """All but the tensors. Two outputs are enough to refuse the rest."""
+    """The request without its tensors. Two outputs are enough to refuse the rest."""
     outputs = [{"name": output.name} for output in request.outputs[:2]]
     return {"outputs": outputs} | ({"id": request.id} if request.id else {})
 
@@ -71,7 +71,7 @@ class LongRequest:
         return bool(self._found.get(_RAW))
 
     def tensors(self, inputs: Sequence[Field], most: int) -> list[Tensor]:
-        """Each with some values at a time, raw ones up to `most`."""
+        """The tensors, each with some values at a time; raw ones with up to `most`."""
         spans, raw = self._found.get(_INPUTS, []), self._found.get(_RAW, [])
         open_inference.check_count(len(spans), inputs)
         read = [self._read(span) for span in spans]
@@ -85,7 +85,7 @@ class LongRequest:
         ]
 
     def _read(self, span: Span) -> tuple[dict[Any, Any], list[Span]]:
-        """A tensor's description, and where its contents are."""
+        """A tensor's description, and the spans of its contents."""
         rest, found = split(self._body, span, _DESCRIBED, (_CONTENTS,), "input")
         tensor = parsed(messages.ModelInferRequest.InferInputTensor, rest)
         return _described(tensor), found.get(_CONTENTS, [])
@@ -118,10 +118,10 @@ def _plain(values: Any, described: Mapping[Any, Any]) -> list[Any]:
 
 
 def _check_raw(count: int, inputs: int, with_contents: Sequence[str]) -> None:
-    """`count`: of the raw contents. `with_contents`: the inputs that have others."""
+    """`count`: the number of raw contents. `with_contents`: the inputs that also have typed contents."""
     if count and count != inputs:
-        expected = "one of each input, or none"
+        expected = "one for each input, or none"
         raise RequestError("read raw_input_contents", got=f"{count} for {inputs} inputs", expected=expected)
     if count and with_contents:
         got = f"contents of input {shown(with_contents[0])} too"
-        raise RequestError("read raw_input_contents", got=got, expected="one of the two")
+        raise RequestError("read raw_input_contents", got=got, expected="only one of them")

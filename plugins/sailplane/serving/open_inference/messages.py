@@ -1,4 +1,4 @@
-"""The Open Inference Protocol (v2) over REST: each raw input field is a tensor of its own name.
+"""The Open Inference Protocol (v2) over REST: each raw input field is a tensor with the field's name.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
@@ -26,7 +26,7 @@ OUTPUT = "probability"
 _REMEDY = 'Send {"inputs": [{"name": ..., "shape": [rows], "datatype": ..., "data": [...]}, ...]}.'
 _INTEGERS = tuple(f"{sign}INT{bits}" for bits in (64, 32, 16, 8) for sign in ("", "U"))
 
-# What is announced comes first.
+# The metadata names the first one.
 DATATYPES: dict[FieldKind, tuple[str, ...]] = {
     "number": ("FP64", "FP32", "FP16", *_INTEGERS),
     "integer": (*_INTEGERS, "FP64", "FP32"),
@@ -35,7 +35,7 @@ DATATYPES: dict[FieldKind, tuple[str, ...]] = {
     "timestamp": ("BYTES",),
 }
 
-# The datatypes of a boolean that may be null.
+# The extra datatypes of a nullable boolean.
 _FLAGS: Final = ("FP64", "FP32")
 _BOOLEANS: Final[Mapping[float, bool]] = {0.0: False, 1.0: True}
 
@@ -49,40 +49,40 @@ def message(body: bytes, headers: Mapping[bytes, bytes]) -> Any:
 
 
 def identity(message: object) -> str | None:
-    """The id that it has, right or wrong as it may be else."""
+    """The message's id, even if the rest is invalid."""
     found = message.get("id") if isinstance(message, dict) else None
     return found if isinstance(found, str) else None
 
 
 def most_inputs(inputs: Sequence[Field]) -> int:
-    """How many a request may have to be read at all. A few too many are refused by name."""
+    """The most inputs that are read. If there are only a few too many, the error names them."""
     return 2 * len(inputs)
 
 
 def check_count(count: int, inputs: Sequence[Field]) -> None:
-    """Raises RequestError for more inputs than are read, before each of them costs time and memory."""
+    """Raises RequestError for too many inputs, before each of them costs time and memory."""
     if count > most_inputs(inputs):
         got = f"at least {most_inputs(inputs) + 1} of them"
         raise RequestError("read inputs", got=got, expected=f"at most {len(inputs)}, one for each field")
 
 
 def flat(data: list[Any]) -> list[Any]:
-    """The specification lets a client nest the data as the shape says, or not."""
+    """The data without nesting. The specification allows it flat or nested like the shape."""
     return [item for row in data for item in (row if isinstance(row, list) else [row])]
 
 
 def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]:
-    """The request's rows, by the fields that it gives."""
+    """The request's rows, by the fields in it."""
     tensors = message.get("inputs") if isinstance(message, Mapping) else None
     if not isinstance(tensors, list) or not all(isinstance(t, Mapping) for t in tensors):
         raise RequestError("read inputs", got=shown(tensors), expected="a list of objects", remedy=_REMEDY)
     names = [tensor.get("name") for tensor in tensors]
     if nameless := [place for place, name in enumerate(names) if not isinstance(name, str)]:
-        raise RequestError("read inputs", got=f"number {nameless[0]} is without a name", remedy=_REMEDY)
+        raise RequestError("read inputs", got=f"number {nameless[0]} without a name", remedy=_REMEDY)
     check_names(names, inputs, "inputs")
     _check_rest(message)
     if not tensors:
-        raise RequestError("read inputs", got="none", expected="at least one, or the number of rows is unknown")
+        raise RequestError("read inputs", got="none", expected="at least one, to give the number of rows")
     given = {tensor["name"]: tensor for tensor in tensors}
     fields = [field for field in inputs if field.name in given]
     for field in fields:
@@ -92,9 +92,7 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     rows = len(read[first])
     for name, values in read.items():
         if len(values) != rows:
-            raise RequestError(
-                "read input", repr(name), got=f"{len(values)} rows", expected=f"{rows}, as {first!r} has"
-            )
+            raise RequestError("read input", repr(name), got=f"{len(values)} rows", expected=f"{rows}, like {first!r}")
     return read
 
 
@@ -107,8 +105,7 @@ def reply(
     violations: Violations | None = None,
     check: Callable[[], None] = go_on,
 ) -> tuple[bytes, Headers]:
-    """The body, which has an id if the request has one, and the headers that say what it is. `check` ends it by
-    raising."""
+    """The body, with an id if the request has one, and its headers. `check` may raise to stop."""
     answered = answer(message, manifest, version, scores, violations)
     if binary.wanted(message):
         return binary.joined(answered, scores)
@@ -123,8 +120,8 @@ def answer(
     scores: np.ndarray,
     violations: Violations | None = None,
 ) -> dict[str, Any]:
-    """`scores` is float32 [n, len(outputs)]; the data is flat, row by row. A parameter may be no list: violations are
-    JSON in a string."""
+    """`scores` is float32 [n, len(outputs)]; the data is flat, row by row. A parameter must not be a list, so
+    violations are JSON in a string."""
     flagged = {name: json.dumps(value) if name == "violations" else value for name, value in told(violations).items()}
     answered = {
         "model_name": manifest.model,
@@ -160,13 +157,15 @@ def _values(tensor: Mapping[str, Any]) -> list[object]:
         raise RequestError("read data of", which, got=shown(data), expected="a list", remedy=_REMEDY)
     values = flat(data)
     if len(values) != sizes[0]:
-        raise RequestError("read data of", which, got=f"{len(values)} values", expected=f"{sizes[0]}, as shape says")
+        raise RequestError(
+            "read data of", which, got=f"{len(values)} values", expected=f"{sizes[0]}, the rows of its shape"
+        )
     return values
 
 
 def _with_nulls(values: list[object], tensor: Mapping[Any, Any], field: Field) -> list[object]:
-    """Tensors have no null but NaN, which `columns.read` knows. So 1, 0 and NaN may stand for booleans; and behind
-    the JSON, or in gRPC, empty bytes for a string or a time, as an empty cell of a CSV file does."""
+    """Converts nulls. The only null in tensors is NaN, which `columns.read` handles. So 1, 0 and NaN may stand for
+    booleans. In binary data and gRPC, empty bytes are a null string or time, like an empty cell of a CSV file."""
     if not field.optional:
         return values
     if field.kind == "boolean" and tensor.get("datatype") in _FLAGS:
@@ -188,7 +187,7 @@ def _check_datatype(tensor: Mapping[str, Any], field: Field) -> None:
 
 
 def _check_rest(message: Any) -> None:
-    """What is asked for, and how. Some clients send null for what they do not set."""
+    """Checks outputs, id and parameters. Some clients send null for members that they do not set."""
     outputs = message.get("outputs") if message.get("outputs") is not None else []
     known = isinstance(outputs, list) and all(isinstance(o, Mapping) and o.get("name") == OUTPUT for o in outputs)
     if not known or len(outputs) > 1:

@@ -1,4 +1,4 @@
-"""A long request of the Open Inference Protocol, some rows of all its tensors at a time."""
+"""Reads a long request of the Open Inference Protocol, some rows of all its tensors at a time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _DESCRIBED: Final = ("datatype", "shape", "parameters")
 
 @dataclass
 class Tensor:
-    """`described`: its name, datatype, shape and parameters. `values`: some at a time, any number of them."""
+    """`described`: its name, datatype, shape and parameters. `values`: in pieces of any length."""
 
     described: dict[Any, Any]
     values: Iterator[list[Any]]
 
     @property
     def rows(self) -> int | None:
-        """As its shape says; None for a shape that is wrong."""
+        """The rows of its shape; None for an invalid shape."""
         shape = self.described.get("shape")
         return shape[0] if isinstance(shape, list) and shape and type(shape[0]) is int else None
 
@@ -41,7 +41,7 @@ class Tensor:
 
 
 class _Written(msgspec.Struct):
-    """A tensor as it is written. Its values are not read yet."""
+    """A tensor whose values are not decoded yet."""
 
     name: str
     datatype: msgspec.Raw = msgspec.Raw(b"null")
@@ -53,7 +53,7 @@ class _Written(msgspec.Struct):
 def split(
     text: Buffer, headers: Mapping[bytes, bytes], inputs: Sequence[Field], most: int
 ) -> tuple[dict[str, Any], Iterator[Part]]:
-    """The message without its tensors, and their rows, up to `most` at a time, checked as they are asked for."""
+    """The message without its tensors, and their rows, up to `most` at a time. Rows are checked when they are read."""
     length, raw = headers.get(binary.LENGTH), memoryview(b"")
     if length is not None:
         text, rest = binary.split(memoryview(text), length)
@@ -71,7 +71,7 @@ def split(
 
 
 def parts(head: Mapping[str, Any], tensors: Sequence[Tensor], inputs: Sequence[Field], most: int) -> Iterator[Part]:
-    """Raises RequestError where the tensors do not have as many rows as their shapes say, or not equally many."""
+    """The rows in parts. Raises RequestError if a tensor's rows differ from its shape or from another tensor's."""
     _check_rows(tensors)
     evenly = [_evenly(tensor.values, most) for tensor in tensors]
     first, pieces = 0, [next(one) for one in evenly]
@@ -113,7 +113,7 @@ def _values(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
 
 
 def _evenly(values: Iterator[list[Any]], most: int) -> Iterator[list[Any]]:
-    """`most` at a time, then the rest, then empty lists for ever."""
+    """Lists of `most` values, then the rest, then empty lists for ever."""
     held: list[Any] = []
     for piece in values:
         held += piece
@@ -137,11 +137,11 @@ def _check_rows(tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         if tensor.rows is not None and tensors[0].rows is not None and tensor.rows != tensors[0].rows:
             which, other = repr(tensor.described["name"]), tensors[0].described["name"]
-            expected = f"{tensors[0].rows}, as {other!r} has"
+            expected = f"{tensors[0].rows}, like {other!r}"
             raise RequestError("read input", which, got=f"{tensor.rows} rows", expected=expected)
 
 
 def _check_count(tensor: Tensor, count: int) -> None:
     if tensor.rows is not None and tensor.rows != count:
-        which, expected = f"input {tensor.described['name']!r}", f"{tensor.rows}, as shape says"
+        which, expected = f"input {tensor.described['name']!r}", f"{tensor.rows}, the rows of its shape"
         raise RequestError("read data of", which, got=f"{count} values", expected=expected)

@@ -1,5 +1,5 @@
-"""What `SeldonModel` counts, whichever process of Seldon's server answers: in memory that all of them share, as they
-are forked from the one that makes the class. By the names, and with the bounds, of our own server."""
+"""The metrics of `SeldonModel`, in memory that all processes of Seldon's server share: they are forked from the one
+that creates the class. Names and bounds are those of our own server."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SCORES: Final = len(PREDICTION_BOUNDS) + 1
 
 
 class SharedCounts:
-    """Of one version, from now on."""
+    """The counts of one version since the server's start."""
 
     def __init__(self, model: str, version: str, checks: Sequence[tuple[str, str]] = ()) -> None:
-        """`checks`: by field and name, those that a value may fail."""
+        """`checks`: the checks that a value may fail, by field and name."""
         import numpy as np
 
         self._checks = {which: place for place, which in enumerate(checks)}
@@ -42,7 +42,8 @@ class SharedCounts:
         self._bounds = np.array(LATENCY_BOUNDS), np.array(PREDICTION_BOUNDS)
 
     def answered(self, status: int, seconds: float, scores: np.ndarray | None) -> None:
-        """`scores` [rows, outputs] of a prediction; of one output its probability counts, of several the largest."""
+        """`scores` [rows, outputs] of a prediction. Counts the probability of a single output, the largest of
+        several."""
         import numpy as np
 
         highest = np.empty(0) if scores is None else scores.max(axis=1)
@@ -60,7 +61,7 @@ class SharedCounts:
                 self._parts[-1][self._checks[which]] += count
 
     def text(self) -> str:
-        """In Prometheus' form: the prometheus_client of Seldon's environment is too old for ours."""
+        """In Prometheus' text format, written by hand: the prometheus_client in Seldon's environment is too old."""
         with self._alone():
             statuses, latencies, distribution, sums, violations = (part.copy() for part in self._parts)
         of = self._labels
@@ -74,7 +75,7 @@ class SharedCounts:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Among the threads of this process, and among the processes; one that is killed holds nobody up."""
+        """Excludes all other threads and processes. A killed process releases the lock."""
         with self._turn:
             fcntl.lockf(self._file, fcntl.LOCK_EX)
             try:

@@ -1,5 +1,4 @@
-"""What Seldon's own Python server answers before it asks the model, in the words of our server. Flask is in its
-environment only."""
+"""Makes errors of Seldon's own Python server equal to our server's. Flask exists only in its environment."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ _PROMETHEUS: Final = "text/plain; version=0.0.4"
 
 
 def error_handler(version: str, metrics: Callable[[], str]) -> Any:
-    """A Flask blueprint. Without it what is not found, not allowed or no JSON is a 500, or a 400 without a reason."""
+    """A Flask blueprint. Without it, a wrong path or method or invalid JSON is a 500, or a 400 without a reason."""
     from flask import Blueprint, Response  # type: ignore[import-not-found]
     from werkzeug.exceptions import HTTPException
 
@@ -35,7 +34,7 @@ def error_handler(version: str, metrics: Callable[[], str]) -> Any:
 
 
 def _check_body() -> None:
-    """The server reads the body a second time, from what is kept of this one; whatever its content type says."""
+    """Checks the body, whatever its content type. The server reads it again from Flask's cache."""
     from flask import request
 
     _check_size(request.content_length or 0)
@@ -59,7 +58,7 @@ def _refused(error: Any) -> Any:
     answer = error.get_response()
     if answer.status_code < 400:
         return answer
-    # For the server it is a file that does not exist.
+    # The server treats a wrong method as a missing file.
     if answer.status_code == 404 and request.path in seldon.PREDICTIONS:
         failure = _failure(405, f"{request.path} takes POST, not {request.method}.")
         failure.headers["Allow"] = "POST"

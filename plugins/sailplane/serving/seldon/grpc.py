@@ -1,4 +1,4 @@
-"""Seldon's protocol (Core v1) over gRPC: its messages become those of the REST form, so that both say the same.
+"""Seldon's protocol (Core v1) over gRPC: converts messages to their REST form, so that both give the same answers.
 
 https://github.com/SeldonIO/seldon-core/blob/v1.17.1/proto/prediction.proto
 """
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-# Its classes are made when it is imported.
+# protobuf creates the classes at import, so type checkers do not see them.
 messages: Any = seldon_pb2
-# A deployment answers as the first service, a model of its graph as the second one.
+# A deployment serves the first name, a model of its graph the second.
 SERVICES: Final = ("seldon.protos.Seldon", "seldon.protos.Model")
-# Sizes of a shape that are read: enough to refuse a longer one.
+# Sizes read per shape: enough to refuse a longer one.
 _MOST_SIZES: Final = 8
 _MOST_NAMES: Final = 100_000
 _REMEDY: Final = "Send data with names and ndarray or tensor, or jsonData."
-# Rows of a reply that are written at a time.
+# Rows of a reply written at a time.
 _SOME: Final = 4096
 
 
@@ -96,7 +96,7 @@ class Methods:
 
         def read() -> feedback.Feedback:
             message = _feedback(body)
-            # The log has feedback in its REST form alone, which may be longer.
+            # The log keeps feedback only in its REST form, which may be longer.
             call.body = orjson.dumps(message)
             _check_size(len(call.body), "bytes as JSON")
             return feedback.feedback_of(message, model)
@@ -120,7 +120,7 @@ def request_columns(body: bytes, inputs: Sequence[Field]) -> dict[str, list[obje
 
 
 def _split(body: bytes, inputs: Sequence[Field], most: int | None) -> tuple[dict[str, Any], Iterator[Part]]:
-    """The message in its REST form without its rows, and these, up to `most` at a time; without it, all at once."""
+    """The message in its REST form without its rows, and the rows: up to `most` at a time, or all at once for None."""
     message = parsed(messages.SeldonMessage, body)
     head, kind = {"meta": _meta(message.meta)}, message.WhichOneof("data_oneof")
     if kind == "json_data":
@@ -195,14 +195,14 @@ def _row(scores: list[float]) -> bytes:
 
 
 def _check_size(size: int, unit: str) -> None:
-    """Longer feedback would find no place in the log of requests."""
+    """Longer feedback would not fit into the request log."""
     if size > feedback.MOST_BYTES:
         expected = f"at most {feedback.MOST_BYTES}"
         raise RequestError("read feedback", status=413, got=f"{size} {unit}", expected=expected)
 
 
 def _feedback(body: bytes) -> dict[str, Any]:
-    """In its REST form. A reward of 0 is not on the wire: of feedback with a truth it means that there is none."""
+    """Feedback in its REST form. A reward of 0 is not on the wire, so with a truth it means that there is no reward."""
     message = parsed(messages.Feedback, body)
     sides = {side: {"meta": _meta(getattr(message, side).meta)} for side in ("request", "response")}
     truth = _truth(message.truth) if message.HasField("truth") else None
@@ -216,7 +216,7 @@ def _truth(message: Any) -> dict[str, Any] | None:
         return None
     if kind == "data" and message.data.HasField("tensor"):
         tensor = message.data.tensor
-        # The tensor of a single column may have a single size.
+        # A tensor with one column may have one size.
         return {"data": {"tensor": {"shape": list(tensor.shape[:_MOST_SIZES]), "values": list(tensor.values)}}}
     if kind in ("data", "json_data"):
         payloads = _data(message.data, None) if kind == "data" else _json_data(message.json_data, None)

@@ -1,7 +1,7 @@
-"""Seldon's protobuf messages in their REST form. NaN, which JSON does not have, stays a number.
+"""Seldon's protobuf messages in their REST form. NaN stays a number, though JSON has none.
 
-protobuf's own `MessageToDict` makes a text of it or, in newer releases and outside tensors, raises ValueError. No class
-of protobuf is imported: a message brings those of the server that got it."""
+protobuf's own `MessageToDict` turns NaN into a string or, in newer releases and outside tensors, raises ValueError. No
+protobuf class is imported, because a message uses the classes of the server that received it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIST: Final = "google.protobuf.ListValue"
 
 
 def as_json(message: Any) -> Any:
-    """The fields that are set."""
+    """The message's set fields."""
     kind = message.DESCRIPTOR.full_name
     if kind == _VALUE:
         return plain(message)
@@ -27,7 +27,7 @@ def as_json(message: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A google.protobuf.Value as JSON has it."""
+    """A google.protobuf.Value as a JSON value."""
     kind = value.WhichOneof("kind")
     if kind == "list_value":
         return [plain(one) for one in value.list_value.values]
@@ -37,7 +37,7 @@ def plain(value: Any) -> Any:
 
 
 def shortest(number: float) -> float:
-    """The shortest number that is the same float32, so that 0.9 does not become 0.89999998."""
+    """The shortest decimal number with the same float32, so that 0.9 does not become 0.89999998."""
     import numpy as np
 
     return float(str(np.float32(number)))
@@ -49,6 +49,6 @@ def _held(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _held(one) for name, one in value.items()}
     if isinstance(value, MutableSequence):
-        # A tensor has many numbers: they are not looked at one by one.
+        # A tensor has many numbers, so they are not converted one by one.
         return [_held(one) for one in value] if hasattr(value[0], "DESCRIPTOR") else list(value)
     return b64encode(value).decode() if isinstance(value, bytes) else value

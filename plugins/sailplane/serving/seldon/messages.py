@@ -30,7 +30,7 @@ def message(body: bytes, _headers: Mapping[bytes, bytes]) -> Any:
 
 
 def identity(message: object) -> str | None:
-    """The puid that it has, right or wrong as it may be else."""
+    """The message's puid, even if the rest is invalid."""
     meta = message.get("meta") if isinstance(message, dict) else None
     puid = meta.get("puid") if isinstance(meta, dict) else None
     return puid if isinstance(puid, str) else None
@@ -60,8 +60,8 @@ def reply(
     violations: Violations | None = None,
     check: Callable[[], None] = go_on,
 ) -> tuple[bytes, Headers]:
-    """`tensor` for a tensor, `ndarray` for all else; `scores` is float32 [n, len(outputs)]. `check` ends it by
-    raising."""
+    """Answers a tensor with `tensor`, all else with `ndarray`; `scores` is float32 [n, len(outputs)]. `check` may raise
+    to stop."""
     data = message.get("data") or {}
     if "tensor" in data:
         values: dict[str, Any] = {"tensor": {"shape": scores.shape, "values": numbers(scores.reshape(-1), check)}}
@@ -107,7 +107,7 @@ def health(manifest: Manifest, version: str) -> dict[str, Any]:
 
 
 def failure(status: int, reason: str) -> dict[str, Any]:
-    """`status` is what Seldon's protocol says, `error` what the Open Inference Protocol does."""
+    """A failure in both protocols: `status` is Seldon's, `error` the Open Inference Protocol's."""
     code = HTTPStatus(status).name
     return {"error": reason, "status": {"code": status, "info": reason, "reason": code, "status": "FAILURE"}}
 
@@ -143,7 +143,7 @@ def _tensor(tensor: object) -> list[list[object]]:
         raise RequestError("read data.tensor.shape", got=shown(shape), expected="[rows, fields], both positive")
     if not isinstance(values, list) or len(values) != math.prod(shape):
         got = f"{len(values)} values" if isinstance(values, list) else _kind(values)
-        raise RequestError("read data.tensor.values", got=got, expected=f"{math.prod(shape)} values, as shape says")
+        raise RequestError("read data.tensor.values", got=got, expected=f"{math.prod(shape)} values for its shape")
     return [values[start : start + shape[1]] for start in range(0, len(values), shape[1])]
 
 

@@ -3,7 +3,7 @@
     seldon-core-microservice sailplane.serving.SeldonModel --service-type MODEL \\
       --parameters '[{"name": "model_uri", "value": "s3://bucket/models/churn/0123", "type": "STRING"}]'
 
-What it answers is what our own model server answers.
+It gives the same answers as our own model server.
 https://docs.seldon.ai/seldon-core-1/tutorials/python-language-wrapper/python_component
 """
 
@@ -39,7 +39,7 @@ from sailplane.storage.roots import Root
 if TYPE_CHECKING:
     import numpy as np
 
-# Where Seldon's init container puts what a graph node's modelUri names.
+# Seldon's init container downloads a graph node's modelUri to this folder.
 MOUNTED: Final = "/mnt/models"
 _FAILED: Final = "The model failed on this request. The reason is in the model server's log."
 
@@ -53,15 +53,15 @@ class SeldonModel:
     def __init__(self, model_uri: str = MOUNTED, on_violation: str = DEFAULT) -> None:
         self._bundle = Bundle.open(_folder(model_uri))
         self._on_violation = Policy(chosen(on_violation))
-        # The server's threads take turns: a bundle is promised one prediction at a time.
+        # Serialises the server's threads: a bundle makes one prediction at a time.
         self._turn = Lock()
         self._counts = SharedCounts(self._bundle.manifest.model, self._bundle.version, self._bundle.checks.known)
-        # The server reads metrics from the reply, and unless it is told otherwise leaves them in it.
+        # The server reads metrics from the reply, and by default leaves them in it.
         self._measures = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "").lower() == "false"
 
     def load(self) -> None:
-        """In each of the server's processes. The golden rows have to get their scores: ModelError ends the server. It
-        is never an AttributeError, which the server would take for a class without `load`, and serve."""
+        """Checks the scores of the golden rows in each of the server's processes. ModelError stops the server. Never
+        raises AttributeError, which the server would take for a class without `load`, and serve."""
         try:
             self._bundle.check()
         except SailplaneError:
@@ -70,14 +70,15 @@ class SeldonModel:
             raise ModelError("load", self._bundle.folder, got=f"{type(error).__name__}: {error}") from error
 
     def predict_raw(self, message: Any) -> Any:
-        """A REST request's JSON in, the reply's out; or one SeldonMessage for another. A bad request gets its status
-        and its reason in the reply."""
+        """Answers a REST request's JSON with JSON, or a SeldonMessage with a SeldonMessage. The reply to a bad request
+        has its status and reason."""
         if hasattr(message, "DESCRIPTOR"):
             return _as_proto(self._answer(lambda: as_json(message)), type(message))
         return self._answer(lambda: message)
 
     def send_feedback_raw(self, feedback: Any) -> Any:
-        """One line of the log, by the request's puid; the server itself counts rewards. RequestError without a puid."""
+        """Logs one line with the request's puid; the server itself counts rewards. Raises RequestError without a
+        puid."""
         told = as_json(feedback)
         puid = _puid(told)
         line = {"puid": puid, "reward": shortest(feedback.reward), "truth": told.get("truth")}
@@ -93,14 +94,14 @@ class SeldonModel:
 
     @property
     def model_error_handler(self) -> Any:
-        """A Flask blueprint: what the server makes of a wrong path, a wrong method or too large a body. And `/metrics`
-        beside the predictions: the server's own know no scores, and forget what a process that ended has counted."""
+        """A Flask blueprint that answers a wrong path, a wrong method or too large a body. It also serves `/metrics`,
+        because the server's own metrics lack scores and lose the counts of ended processes."""
         from sailplane.serving.seldon.errors import error_handler
 
         return error_handler(self._bundle.version, self.metrics_text)
 
     def metrics_text(self) -> str:
-        """Of all processes of this server, in Prometheus' form."""
+        """The metrics of all processes of this server, in Prometheus' text format."""
         return self._counts.text()
 
     def _answer(self, read: Callable[[], Any]) -> dict[str, Any]:
@@ -136,7 +137,7 @@ class SeldonModel:
         return reply, scores
 
     def _metrics(self, rows: int, seconds: float) -> list[dict[str, Any]]:
-        """As our own server calls them. The unit of a timer is the millisecond; what is shown is in seconds."""
+        """Metrics with our own server's names. A timer takes milliseconds; the server exports seconds."""
         labels = {"model": self._bundle.manifest.model, "version": self._bundle.version}
         return [
             {"type": "COUNTER", "key": "sailplane_rows", "value": rows, "tags": {**labels}},
@@ -148,13 +149,13 @@ def _puid(feedback: dict[str, Any]) -> str:
     metas = [feedback.get(side, {}).get("meta", {}) for side in ("response", "request")]
     given = [str(meta["puid"]) for meta in metas if meta.get("puid")]
     if not given:
-        expected = "the puid of the reply that it is about"
+        expected = "the puid of the reply"
         raise RequestError("read response.meta.puid of the feedback", got="nothing", expected=expected)
     return given[0]
 
 
 def _folder(uri: str) -> Path:
-    """In place, if it lies on this machine; else of a copy, which goes with this process."""
+    """The bundle's folder if it is on this machine; else of a copy, which is removed when this process ends."""
     if "://" not in uri:
         return Path(uri)
     if Root.parse(uri).scheme == "file":
@@ -164,12 +165,12 @@ def _folder(uri: str) -> Path:
     try:
         Storage(uri).download("", folder)
     except FileNotFoundError as error:
-        raise ModelError("fetch bundle", uri, got="nothing there", expected="a folder with manifest.json") from error
+        raise ModelError("fetch bundle", uri, got="no such folder", expected="a folder with manifest.json") from error
     return folder
 
 
 def _at_exit_of_this_process(act: Callable[[], None]) -> None:
-    """Not of the workers that are forked from it, which end before it and are started again."""
+    """Not at the exit of its forked workers, which end earlier and are restarted."""
     pid = os.getpid()
     atexit.register(lambda: act() if os.getpid() == pid else None)
 

@@ -1,4 +1,4 @@
-"""A long request in Seldon's protocol, some rows at a time."""
+"""Reads a long request in Seldon's protocol, some rows at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROWS: Final = ("ndarray", "tensor")
 def split(
     text: Buffer, _headers: Mapping[bytes, bytes], inputs: Sequence[Field], most: int
 ) -> tuple[dict[str, Any], Iterator[Part]]:
-    """The message without its rows, and these, up to `most` at a time, checked as they are asked for."""
+    """The message without its rows, and the rows, up to `most` at a time. Rows are checked when they are read."""
     found = members(text, ("meta", *_PAYLOADS), only="either data or jsonData")
     head = {"meta": whole(found["meta"], "meta")} if "meta" in found else {}
     payloads = [name for name in _PAYLOADS if name in found]
@@ -33,7 +33,7 @@ def split(
 
 
 def parts(head: Payload, payloads: Iterator[tuple[int, Payload]], inputs: Sequence[Field]) -> Iterator[Part]:
-    """`payloads`: how many rows, and the message that holds them."""
+    """`payloads`: the number of rows, and the message with them."""
     first = 0
     for count, payload in payloads:
         yield Part(first, seldon.columns({**head, **payload}, inputs, first))
@@ -41,7 +41,7 @@ def parts(head: Payload, payloads: Iterator[tuple[int, Payload]], inputs: Sequen
 
 
 def rows_of_tensor(shape: Any, values: Iterator[list[Any]]) -> Iterator[tuple[int, Payload]]:
-    """Raises RequestError at the end if there are not as many values as the shape says."""
+    """The rows in parts. Raises RequestError at the end if the number of values differs from the shape."""
     sized = isinstance(shape, list) and len(shape) == 2 and all(type(n) is int and n > 0 for n in shape)
     width, total, rest = shape[1] if sized else 0, 0, list[Any]()
     for piece in values if sized else ():
@@ -53,7 +53,7 @@ def rows_of_tensor(shape: Any, values: Iterator[list[Any]]) -> Iterator[tuple[in
     if not sized:
         yield 0, {"tensor": {"shape": shape, "values": None}}
     elif total != shape[0] * width:
-        expected = f"{shape[0] * width} values, as shape says"
+        expected = f"{shape[0] * width} values for its shape"
         raise RequestError("read data.tensor.values", got=f"{total} values", expected=expected)
 
 

@@ -101,6 +101,6 @@ def test_who_sends_half_a_request_is_told_so_and_let_go(target: Target, half_sen
         if what == "half a body for a wrong path":
             assert response.status == 404
         else:
-            assert (response.status, reason.startswith("The rest of the request did not come")) == (408, True)
+            assert (response.status, reason.startswith("The rest of the request did not arrive")) == (408, True)
         assert connection.recv(1) == b""
     target.answers()

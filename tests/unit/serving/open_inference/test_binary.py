@@ -97,12 +97,12 @@ def broken(case: str) -> tuple[dict[str, Any], bytes, str | None]:
         ("length beyond the body", "Inference-Header-Content-Length: '99999'"),
         ("length that is no number", "Inference-Header-Content-Length: 'many'"),
         ("length of too many digits", "Inference-Header-Content-Length: '999"),
-        ("data as well", "read input 'distance': data and binary_data_size; expected one of the two"),
+        ("data as well", "read input 'distance': data and binary_data_size; expected only one of them"),
         ("size that is no number", "binary_data_size of input 'distance': '8'"),
         ("size that does not divide", "read binary data of input 'distance': 7 bytes; expected a multiple of 8"),
         ("datatype that is none", "read datatype of input 'distance': 'FP7'"),
         ("string that is too long", "read binary data of input 'carrier': a string that ends after the data"),
-        ("text that is no UTF-8", "read binary data of input 'carrier': bytes that are no UTF-8"),
+        ("text that is no UTF-8", "read binary data of input 'carrier': bytes that are not UTF-8"),
     ],
 )
 def test_what_does_not_fit_is_a_400_that_names_the_tensor(bundle: Bundle, case: str, said: str) -> None:

@@ -89,7 +89,7 @@ def test_the_server_is_live_and_ready(bundle: Bundle) -> None:
         ({"data": [[[1]]]}, "'distance' of row 0"),
         ({"name": "typo"}, "'distance' is missing"),
         ({"name": "wind"}, "'distance' is missing"),
-        ({"name": 5}, "number 0 is without a name"),
+        ({"name": 5}, "number 0 without a name"),
     ],
 )
 def test_a_wrong_tensor_gets_a_400_that_names_it(bundle: Bundle, changes: dict[str, Any], reason: str) -> None:
