@@ -1,5 +1,6 @@
-"""supervisord, and a client of it: it owns every embedded service, outlives who started it, and is reached only through
-a private unix socket. Programs are files under `supervisor/conf.d/`, so that a boot brings back what ran before."""
+"""supervisord and its client. supervisord runs every embedded service, outlives the process that started it, and
+listens only on a private unix socket. Programs are files under `supervisor/conf.d/`, so a boot restarts the programs
+that ran before."""
 
 from __future__ import annotations
 
@@ -31,9 +32,9 @@ from sailplane.supervisor.program_files import ProgramFiles
 
 __all__ = ["Program", "ProgramState", "Supervisor", "socket_folder"]
 
-# Faults of supervisord.
+# supervisord's fault codes.
 _ALREADY_STARTED, _NOT_RUNNING = 60, 70
-# sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name that is longer by its pid.
+# sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name with its pid appended.
 _SOCKET_PATH_BYTES = 90
 # The variable in supervisord's own environment that names its release.
 _RELEASE = "SUPERVISORD_RELEASE"
@@ -53,7 +54,7 @@ class Supervisor(ProgramFiles):
 
     @property
     def pid(self) -> int | None:
-        """supervisord's process, as its pid file says: also after it died."""
+        """supervisord's process id from its pid file, which remains after it died."""
         try:
             return int((self.home.supervisor / "supervisord.pid").read_text())
         except (FileNotFoundError, ValueError):
@@ -67,7 +68,7 @@ class Supervisor(ProgramFiles):
             return False
 
     def other_release(self) -> str | None:
-        """The release of the running supervisord, if a boot would start another one now."""
+        """The release of the running supervisord, if a boot would now start a different one."""
         try:
             running = psutil.Process(self.pid).environ().get(_RELEASE, "an earlier release") if self.pid else None
         except psutil.Error:
@@ -75,27 +76,26 @@ class Supervisor(ProgramFiles):
         return running if running != _release() else None
 
     def boot(self, environment: Mapping[str, str] | None = None) -> None:
-        """Starts supervisord, detached, and with it every program that starts by itself. A second boot does nothing.
+        """Starts supervisord, detached, and every program with autostart. A second boot does nothing.
 
-        All of them get `environment` besides their own; by default it is this process's."""
+        Each program gets `environment` in addition to its own; the default is this process's environment."""
         folders = (self.home.root, self.home.supervisor, self.folder, self.home.logs, self.sockets)
         for folder in folders:
             private_folder(folder)
         with locked(self.home.supervisor / "lock"):
             if not self.running():
-                # Whoever else outlives supervisord holds ports that this boot needs.
+                # Any other process that outlived supervisord holds ports that this boot needs.
                 self._processes.end(self.pid, spared=self.outliving())
                 self._spawn(environment)
 
     def living(self) -> set[str]:
-        """The programs that have a process now, even if supervisord died."""
+        """The programs with a running process, even if supervisord died."""
         if self.running():
             return {name for name, state in self.states().items() if state.pid}
         return self._processes.outlived(self.pid, self.outliving())
 
     def update(self) -> None:
-        """Makes what runs equal to the programs' files: stops what was removed, restarts what changed, starts what is
-        new; leaves the rest alone."""
+        """Applies the programs' files: stops removed programs, restarts changed ones and starts new ones."""
         with locked(self.home.supervisor / "lock"), self._rpc() as rpc:
             added, changed, removed = rpc.reloadConfig()[0]
             for name in (*removed, *changed):
@@ -106,14 +106,14 @@ class Supervisor(ProgramFiles):
                 rpc.addProcessGroup(name)
 
     def start(self, name: str) -> None:
-        """Returns once the program has stayed up for its start_seconds."""
+        """Returns after the program has run for its start_seconds."""
         if self._state(name).state not in {"RUNNING", "STARTING"}:
-            # supervisord itself may have started it meanwhile, after a crash.
+            # supervisord may have restarted it meanwhile, after a crash.
             with self._rpc() as rpc, _unless(_ALREADY_STARTED):
                 rpc.startProcess(name)
 
     def stop(self, name: str) -> None:
-        """Returns once the program has ended."""
+        """Returns after the program has ended."""
         if self._state(name).state in _STARTED:
             with self._rpc() as rpc, _unless(_NOT_RUNNING):
                 rpc.stopProcess(name)
@@ -124,8 +124,8 @@ class Supervisor(ProgramFiles):
             return {info["name"]: state_of(info) for info in rpc.getAllProcessInfo() if info["name"] != _GUARD}
 
     def shutdown(self, seconds: float = 90) -> None:
-        """Stops every program and supervisord; returns when all have ended. What is still there after `seconds` is
-        killed."""
+        """Stops every program and supervisord; returns when all have ended. Kills those still running after
+        `seconds`."""
         session = self.pid
         if self.running():
             with self._rpc() as rpc:
@@ -141,7 +141,7 @@ class Supervisor(ProgramFiles):
             link.symlink_to(self.folder)
         replace_file(self.sockets / "supervisord.conf", self._configuration())
         command = [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(self.sockets / "supervisord.conf")]
-        # It forks and returns once it listens; what it says before that is the reason if it does not.
+        # It forks and returns once it listens. If it fails, its output is the reason.
         ended = subprocess.run(
             command,
             cwd=self.home.root,
@@ -214,7 +214,7 @@ class Supervisor(ProgramFiles):
 
 @contextmanager
 def _unless(code: int) -> Iterator[None]:
-    """Suppresses that fault of supervisord."""
+    """Suppresses the supervisord fault with this code."""
     try:
         yield
     except xmlrpc.client.Fault as fault:
@@ -227,11 +227,11 @@ def _release() -> str:
 
 
 def socket_folder(home: Home) -> Path:
-    """Where unix sockets go: in the home, or, where its path is too long for a socket's name or holds characters that
-    supervisord's files cannot, in a private folder whose name is a digest of the home's path."""
+    """The folder of unix sockets: in the home. If the home's path is too long for a socket or has characters that
+    supervisord's files cannot hold, it is a private folder named by a digest of that path."""
     path = str(home.supervisor)
     if len(os.fsencode(path)) + len("/supervisor.sock") <= _SOCKET_PATH_BYTES and re.fullmatch(r"[\w/.+@,=:-]+", path):
         return home.supervisor
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    # Not $TMPDIR: every process that looks for this home has to find the same folder.
+    # Not $TMPDIR: every process of this home must find the same folder.
     return Path("/tmp") / f"sailplane-{os.geteuid()}-{digest}"  # noqa: S108

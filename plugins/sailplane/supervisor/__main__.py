@@ -1,4 +1,4 @@
-"""`python -m sailplane.supervisor`: boots supervisord for the home that the environment names."""
+"""`python -m sailplane.supervisor`: boots supervisord for the home in the environment."""
 
 from sailplane.home import Home
 from sailplane.supervisor import Supervisor

@@ -1,9 +1,8 @@
-"""`adopt.py SECONDS COMMAND...`: becomes the command, or adopts the process that an earlier supervisord started with
-it.
+"""`adopt.py SECONDS COMMAND...`: executes the command, or adopts its process from an earlier supervisord.
 
-An adopted process goes on answering; this process passes SIGTERM on to it and ends with it. The file `outlived.json`
-beside supervisord's socket names such processes. SECONDS: from SIGTERM to SIGKILL. It imports nothing of this package,
-to be a small process.
+An adopted process keeps running; this process forwards SIGTERM to it and ends with it. The file `outlived.json` beside
+supervisord's socket lists such processes. SECONDS: from SIGTERM to SIGKILL. Imports nothing of this package, to stay a
+small process.
 """
 
 import json
@@ -38,7 +37,7 @@ def _runs(pid: int, command: tuple[str, ...]) -> bool:
 
 
 def _adopt(pid: int, seconds: float) -> None:
-    """Until that process ends."""
+    """Waits until that process ends."""
     ended = select.poll()
     ended.register(os.pidfd_open(pid))
 

@@ -28,7 +28,7 @@ class UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> HTTPConnection:
-        # As the standard library's own does: one connection, which `close` finds.
+        # Like the standard library: keeps one connection, for `close`.
         kept = self._connection[1] or UnixConnection(self._path, timeout=600)
         self._connection = host, kept
         return kept

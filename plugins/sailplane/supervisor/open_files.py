@@ -1,4 +1,4 @@
-"""How many files a process may open."""
+"""The limit on a process's open files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 
 from sailplane.errors import ServiceError
 
-# supervisord has to be able to open this many files; its own message is unclear.
+# supervisord must be able to open this many files; its own error message is unclear.
 _FILES: Final = 1024
-# The limit of its programs, as far as the hard limit allows: the router accepts 10,000 connections, and opens some.
+# The limit of its programs, up to the hard limit: the router accepts 10,000 connections and opens some itself.
 _MANY_FILES: Final = 20_480
 
 
 def raise_file_limit() -> None:
-    """Raises the soft limit. ServiceError if the hard limit is too low for supervisord."""
+    """Raises the soft limit. Raises ServiceError if the hard limit is too low for supervisord."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
     if most < _FILES:

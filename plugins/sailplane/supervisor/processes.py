@@ -1,4 +1,4 @@
-"""The processes that a supervisord has started, also after it died."""
+"""The processes that a supervisord started, even after it died."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from sailplane.supervisor.program import DIGEST, written_command, written_digest
 
 
 class Processes:
-    """Of the supervisord with that socket. Who made a session of its own (a training job) is none of them."""
+    """The processes of the supervisord with that socket. Excludes processes with a session of their own (training
+    jobs)."""
 
     def __init__(self, socket: Path) -> None:
         self._url = f"unix://{socket}"
-        # What goes on though the supervisord that started it died: pids by program, also for adopt.py.
+        # Processes whose supervisord died: pids by program, also for adopt.py.
         self._outlived = socket.with_name("outlived.json")
 
     def of(self, session: int | None) -> list[psutil.Process]:
-        """supervisord, whose session that is, what runs in it, and what it took over."""
+        """supervisord, the leader of that session, the processes in it, and adopted processes."""
         before = self._read().values()
         return [process for process in psutil.process_iter() if self._belongs(process, session, before)]
 
     def end(self, session: int | None, spared: Mapping[str, str]) -> None:
-        """Kills them all, but for those that one of these programs' files speaks of, by name."""
+        """Kills all of them except the programs in `spared`: the texts of their files, by name."""
         members = self.of(session)
         outlived = _outlived(members, spared)
         if outlived != self._read():
             replace_file(self._outlived, json.dumps(outlived))
         others = [process for process in members if process.pid not in outlived.values()]
-        # supervisord as the last one: its guard would start it again.
+        # supervisord last: its watchdog would restart it.
         for process in sorted(others, key=lambda process: process.pid == session):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -44,7 +45,7 @@ class Processes:
 
     def end_outlived(self, name: str, seconds: float) -> None:
         """Ends the program's process that outlived its supervisord, if it still runs: SIGTERM, then SIGKILL after
-        `seconds`. Nothing stands in for it while supervisord waits to start that again."""
+        `seconds`. Needed while supervisord waits to restart adopt.py, which would otherwise forward SIGTERM."""
         pid = self._read().get(name)
         members = [process for process in psutil.process_iter() if process.pid == pid]
         for process in members:
@@ -55,11 +56,11 @@ class Processes:
                     process.kill()
 
     def outlived(self, session: int | None, files: Mapping[str, str]) -> set[str]:
-        """Which of these programs still run after their supervisord died."""
+        """The programs that still run after their supervisord died."""
         return set(_outlived(self.of(session), files))
 
     def _belongs(self, process: psutil.Process, session: int | None, outlived: Collection[int]) -> bool:
-        """After a reboot the number may be another session's, so the environment, or the command, has to prove it."""
+        """After a reboot another session may have this number, so the environment or the command must match too."""
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
@@ -76,7 +77,7 @@ class Processes:
 
 
 def _wait_for_the_end_of(processes: list[psutil.Process], seconds: float) -> None:
-    """One that has ended holds nothing any more, though its parent may take a while to notice."""
+    """Zombies count as ended: they hold nothing, though their parents may take a while to reap them."""
     deadline = time.monotonic() + seconds
     while not all(map(_ended, processes)) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -104,7 +105,7 @@ def _program(process: psutil.Process, files: Mapping[str, str]) -> str | None:
     try:
         environment = process.environ()
         name = environment.get("SUPERVISOR_PROCESS_NAME", "")
-        # Elsewhere a process cannot be waited for by who did not start it.
+        # Only Linux lets a process wait for one that it did not start.
         if sys.platform != "linux" or name not in files:
             return None
         started = tuple(process.cmdline()), environment.get(DIGEST)

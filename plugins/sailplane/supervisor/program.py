@@ -1,4 +1,4 @@
-"""What supervisord is told about a process, and what it tells."""
+"""supervisord's files for a program, and its state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sailplane.errors import ConfigurationError
 
-# The variable that says what a process was started as.
+# The variable with the digest of a process's program file.
 DIGEST: Final = "PROGRAM_DIGEST"
 _SETTING: Final = re.compile(r"""(\w+)=(?:"([^"]*)"|'([^']*)')""")
 _STAND_IN: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("adopt.py")))
@@ -22,7 +22,7 @@ _STAND_IN: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("ad
 @dataclass(frozen=True)
 class Program:
     """One supervised process. `stop_seconds` pass between SIGTERM to the process and SIGKILL to its group. With
-    `outlives` it goes on if supervisord dies, and the next supervisord has it (Linux)."""
+    `outlives` it keeps running if supervisord dies, and the next supervisord adopts it (Linux)."""
 
     name: str
     command: tuple[str, ...]
@@ -37,7 +37,7 @@ class Program:
 
 @dataclass(frozen=True)
 class ProgramState:
-    """`state`: STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL. `pid` is None where there is no process."""
+    """`state`: STOPPED STARTING RUNNING BACKOFF STOPPING EXITED FATAL. `pid` is None without a process."""
 
     state: str
     pid: int | None
@@ -53,7 +53,7 @@ def state_of(info: Mapping[str, Any]) -> ProgramState:
 def program_file(program: Program, log: Path) -> str:
     given = {**program.environment, **({DIGEST: _digest(program)} if program.outlives else {})}
     environment = ",".join(f"{name}={_quoted(name, value)}" for name, value in sorted(given.items()))
-    # A second before supervisord would kill the one that stands in.
+    # A second before supervisord would kill adopt.py.
     started = (*_STAND_IN, str(program.stop_seconds - 1)) if program.outlives else ()
     lines = [
         f"[program:{program.name}]",
@@ -66,7 +66,7 @@ def program_file(program: Program, log: Path) -> str:
         f"startsecs={program.start_seconds}",
         "startretries=100",
         f"stopwaitsecs={program.stop_seconds}",
-        # SIGTERM goes to the process alone, which knows how to stop its children; SIGKILL goes to all of them.
+        # SIGTERM goes only to the process, which stops its children itself; SIGKILL goes to the whole group.
         "stopasgroup=false",
         "killasgroup=true",
         "redirect_stderr=true",
@@ -79,25 +79,25 @@ def program_file(program: Program, log: Path) -> str:
 
 
 def written_command(text: str) -> tuple[str, ...]:
-    """The command in the text that `program_file` gave."""
+    """The command in a text from `program_file`."""
     command = _written(text)
     return command[len(_STAND_IN) + 1 :] if outlives(text) else command
 
 
 def written_digest(text: str) -> str | None:
-    """What the process of a program that outlives supervisord carries."""
+    """The digest in the environment of a program that outlives supervisord."""
     found = re.search(rf'\b{DIGEST}="(\w+)"', text)
     return found[1] if found else None
 
 
 def written_environment(text: str) -> dict[str, str]:
-    """The environment in the text that `program_file` gave."""
+    """The environment in a text from `program_file`."""
     line = next((line for line in text.splitlines() if line.startswith("environment=")), "")
     return {name: double or single for name, double, single in _SETTING.findall(line.replace("%%", "%"))}
 
 
 def changed_settings(before: str, after: str) -> list[str]:
-    """The names of the differences between two such texts: `command`, or variables; never their values."""
+    """The names of what differs between two such texts: `command` or variables; never their values."""
     then, now = written_environment(before), written_environment(after)
     names = (then.keys() | now.keys()) - {DIGEST}
     differing = sorted(name for name in names if then.get(name) != now.get(name))
@@ -120,7 +120,9 @@ def _digest(program: Program) -> str:
 def _quoted(name: str, value: str) -> str:
     quote = '"' if '"' not in value else "'"
     if quote in value or value != value.strip("'\""):
-        raise ConfigurationError("pass", name, got="both kinds of quotes, or one at an end", expected="a plainer value")
+        raise ConfigurationError(
+            "pass", name, got="both kinds of quotes, or one at an end", expected="at most one kind, inside"
+        )
     return f"{quote}{value}{quote}"
 
 

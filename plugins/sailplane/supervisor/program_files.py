@@ -1,4 +1,4 @@
-"""The programs of a home's supervisord, a file each in `supervisor/conf.d/`, and their logs."""
+"""The programs of a home's supervisord, one file each in `supervisor/conf.d/`, and their logs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class ProgramFiles:
         self._logs = home.logs
 
     def put(self, program: Program) -> None:
-        """Writes or replaces a program; it takes effect with `update` or at the next boot."""
+        """Writes or replaces a program; takes effect with `update` or at the next boot."""
         private_folder(self.folder)
         replace_file(self._file(program.name), program_file(program, self._log(program.name)))
 
     def changes(self, program: Program) -> list[str] | None:
-        """Names the differences from the program's file: `command`, or variables. None if there is no file."""
+        """The names of what differs from the program's file: `command` or variables. None if there is no file."""
         file = self._file(program.name)
         if not file.exists():
             return None
         return changed_settings(file.read_text(), program_file(program, self._log(program.name)))
 
     def remove(self, name: str) -> None:
-        """Forgets a program; `update` stops it."""
+        """Deletes a program's file; `update` stops the program."""
         self._file(name).unlink(missing_ok=True)
 
     def programs(self) -> list[str]:
@@ -53,7 +53,7 @@ class ProgramFiles:
         return written_environment(file.read_text()) if file.exists() else {}
 
     def log(self, name: str, lines: int = 20) -> str:
-        """The end of what a program wrote."""
+        """The last lines of a program's log."""
         path = self._log(name)
         if not path.exists():
             return ""
