@@ -36,7 +36,7 @@ class Ledger:
     """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other.
 
     Opens a ledger that exists; `create` makes one. LedgerError if it is missing, damaged, or of another revision than
-    this code. StorageError, and nothing changed, where SQLite's disk is full; ServiceError where a server stays away,
+    this code. StorageError, with nothing changed, if SQLite's disk is full; ServiceError if a server stays unreachable
     or another transaction does not end.
     """
 
@@ -52,7 +52,7 @@ class Ledger:
 
     @classmethod
     def create(cls, url: str) -> Ledger:
-        """Makes the tables, or brings those of an earlier release up to date. Changes nothing in a current ledger."""
+        """Creates the tables, or upgrades those of an earlier release. Changes nothing in a current ledger."""
         engine = engine_of(url)
         if file := file_of(engine):
             _make_empty(file)
@@ -67,13 +67,13 @@ class Ledger:
     @cached_property
     @persistent
     def id(self) -> str:
-        """Made with the ledger; the store that belongs to it has the same id."""
+        """The ledger's id, created with it; its store has the same id."""
         with self.begin() as connection:
             return str(connection.execute(sa.select(identity.c.id)).scalar_one())
 
     @persistent
     def take_id(self, found: str) -> None:
-        """Gives a new ledger the id of a store whose ledger was lost."""
+        """Gives a new ledger the id of a store that lost its ledger."""
         with self.begin() as connection:
             connection.execute(sa.update(identity).values(id=found))
         self.__dict__.pop("id", None)

@@ -10,12 +10,12 @@ from sailplane.ledger.tables import metadata
 
 
 def missing(connection: sa.Connection) -> list[str]:
-    """As `column trials.score`, `index trials_by_lease`, `table insights`. Empty where nothing is missing."""
+    """Missing tables, columns and indexes, as `column trials.score`, `index trials_by_lease`, `table insights`."""
     return sorted(_name(change) for change in _changes(connection) if change[0] in _NAMES)
 
 
 def make_indexes(connection: sa.Connection) -> list[str]:
-    """Makes the missing indexes of tables that have all their columns, and gives their names."""
+    """Creates the missing indexes of tables that have all their columns, and returns their names."""
     absent = missing(connection)
     made = []
     for change in _changes(connection):
@@ -43,6 +43,6 @@ def _changes(connection: sa.Connection) -> list[tuple[Any, ...]]:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    # A change of a column's type or nullability comes as a list.
+    # Alembic gives a change of a column's type or nullability as a list.
     found = compare_metadata(MigrationContext.configure(connection), metadata)
     return [change for change in found if isinstance(change, tuple)]

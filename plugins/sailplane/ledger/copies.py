@@ -1,4 +1,4 @@
-"""An SQLite ledger as a file: copied while it is in use, verified, and put in the place of another one."""
+"""Copies an SQLite ledger's file while it is in use, verifies it, and replaces a ledger with it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 from sailplane.errors import LedgerError
 from sailplane.files import no_room
 
-# What SQLite keeps beside a file that is open, or was not closed well.
+# SQLite's files beside a database that is open or was not closed properly.
 BESIDE: Final = ("-wal", "-shm")
 
 
 def copy(source: Path, target: Path) -> None:
-    """By SQLite's online backup, in one consistent state; writers go on meanwhile. LedgerError for a damaged source,
-    StorageError where there is no room."""
+    """Copies one consistent state with SQLite's online backup, without blocking writers. Raises LedgerError for a
+    damaged source, StorageError if there is no room."""
     target.unlink(missing_ok=True)
     try:
         with (
@@ -34,8 +34,8 @@ def copy(source: Path, target: Path) -> None:
 
 
 def verify(file: Path, said: object = None, remedy: str = "") -> None:
-    """Raises LedgerError unless every page of the file is whole, and it is a ledger. The error names `said`, or the
-    file, and has the remedy, or that of a lost ledger."""
+    """Raises LedgerError unless the file is an undamaged ledger. The error names `said`, by default the file, and has
+    `remedy`, by default that for a lost ledger."""
     name = str(said or file)
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
@@ -46,12 +46,12 @@ def verify(file: Path, said: object = None, remedy: str = "") -> None:
     if found != ["ok"]:
         raise LedgerError(name, "damaged", got=f"the file is damaged ({'; '.join(found)})", remedy=remedy)
     if not {"models", "trials"} <= tables:
-        raise LedgerError(name, "damaged", got="the file holds no ledger", remedy=remedy)
+        raise LedgerError(name, "damaged", got="the file is not a ledger", remedy=remedy)
 
 
 def put_in_place(new: Path, file: Path) -> Path | None:
-    """Renames `new` to `file`; what was there is kept beside it, under the name that is returned. Killed in between,
-    there is no file or the new one, and a second call goes on."""
+    """Renames `new` to `file`, and keeps the old file beside it under the returned name. If killed in between, `file`
+    is missing or new, and a second call continues."""
     aside = file.with_name(f"{file.name}.replaced-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}")
     kept = file.exists()
     for suffix in ("", *BESIDE):

@@ -18,13 +18,13 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 from sailplane.errors import ConfigurationError, LedgerError, ServiceError
 from sailplane.files import no_room
 
-# How long SQLite waits for another writer.
+# Seconds that SQLite waits for another writer.
 TURN_SECONDS: Final = 30.0
 # How often a server that is starting is tried.
 POLL_SECONDS: Final = 0.2
 # PostgreSQL's transactions take turns by a lock of this number, as SQLite's do by their own.
 TURN: Final = crc32(b"sailplane.ledger")
-# Messages of a server that was killed, or is starting.
+# Messages of a server that was killed or is starting.
 COMES_BACK: Final = (
     *("Connection refused", "Connection reset", "closed the connection", "terminating connection"),
     *("is starting up", "is shutting down", "in recovery mode", "not yet accepting connections"),
@@ -35,10 +35,10 @@ COMES_BACK: Final = (
 
 @cache
 def engine_of(url: str) -> sa.Engine:
-    """Opens no connection yet. ConfigurationError for a URL of another kind of database."""
+    """An engine without a connection yet. Raises ConfigurationError for a URL of another kind of database."""
     parsed = _parsed(url)
     engine = sa.create_engine(parsed, **_options(parsed))
-    # A connection never crosses a fork.
+    # A connection must not cross a fork.
     os.register_at_fork(after_in_child=partial(engine.dispose, close=False))
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "do_connect", _open_existing)
@@ -50,14 +50,14 @@ def engine_of(url: str) -> sa.Engine:
 
 
 def file_of(engine: sa.Engine) -> Path | None:
-    """The file of an SQLite ledger; None for PostgreSQL, and for SQLite in memory."""
+    """The file of an SQLite ledger; None for PostgreSQL and for SQLite in memory."""
     database = engine.url.database
     on_disk = engine.dialect.name == "sqlite" and database and database != ":memory:"
     return Path(str(database)) if on_disk else None
 
 
 def is_starting(error: sa.exc.DBAPIError) -> bool:
-    """Whether the server was killed or is starting. Time does not mend a wrong name or password."""
+    """Whether the server was killed or is starting. Waiting does not fix a wrong name or password."""
     return error.connection_invalidated or any(words in str(error.orig) for words in COMES_BACK)
 
 
@@ -81,7 +81,7 @@ def away(url: sa.URL, error: sa.exc.DBAPIError) -> ServiceError:
 
 
 def place_of(url: sa.URL) -> str:
-    """The file of an SQLite ledger, else the URL without its password."""
+    """The file of an SQLite ledger, or the URL without its password."""
     on_disk = url.get_backend_name() == "sqlite" and url.database
     return str(on_disk or url.render_as_string(hide_password=True))
 
@@ -95,13 +95,14 @@ def explained(url: sa.URL) -> Iterator[None]:
     except sa.exc.DatabaseError as error:
         reason = getattr(error.orig, "sqlite_errorname", "")
         if reason.startswith("SQLITE_BUSY"):
-            got = f"others have been writing for {TURN_SECONDS:g} s"
-            raise ServiceError("use the ledger", url.database, got=got, remedy="A retry may mend it.") from error
+            got = f"other processes have been writing for {TURN_SECONDS:g} s"
+            raise ServiceError("use the ledger", url.database, got=got, remedy="Try again.") from error
         if reason.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
             raise LedgerError(place_of(url), "damaged", got=f"the file is damaged ({error.orig})") from error
         if reason.startswith("SQLITE_CANTOPEN"):
             raise LedgerError(place_of(url), "missing", got=f"the file cannot be opened ({error.orig})") from error
-        # SQLite reports a full disk only for a failed write; a journal that cannot be opened or grow is an I/O error.
+        # SQLite reports a full disk only for a failed write. If a journal cannot be created or grow, it reports an I/O
+        # error.
         if not url.database or not reason.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
             raise
         raise no_room("use the ledger", url.database, disk=Path(url.database), got=str(error.orig)) from error
@@ -124,21 +125,21 @@ def _parsed(url: str) -> sa.URL:
 
 def _options(url: sa.URL) -> dict[str, object]:
     if url.get_backend_name() == "sqlite":
-        # Connections are kept: the last one to close writes all of the log into the file. Waiting for another writer
-        # beats failing.
+        # Keeps connections open: closing the last one writes the whole log into the file. Waits for another writer
+        # instead of failing.
         return {"connect_args": {"timeout": TURN_SECONDS}}
     return {"poolclass": sa.NullPool}
 
 
 def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
-    """SQLite itself would create a file that is missing."""
+    """Without this SQLite would create a missing file."""
     if arguments[0] == ":memory:":
         return None
     return sqlite3.connect(f"file:{quote(arguments[0])}?mode=rw", uri=True, **options)
 
 
 def _take_turn(connection: sa.Connection) -> None:
-    # Serializable transactions would fail where they meet, and each would have to be done again.
+    # Serializable transactions would fail on conflicts, and each would have to be repeated.
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN})")
 
 
@@ -149,5 +150,5 @@ def _configure_sqlite(connection: object, _record: object) -> None:
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    # A deferred transaction that reads first cannot be upgraded while another one writes.
+    # A deferred transaction that reads first cannot start to write while another one writes.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

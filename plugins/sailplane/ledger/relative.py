@@ -1,4 +1,4 @@
-"""The ledger keeps URIs of the store relative to it (`store:///models/churn/0`), so that the store can be moved."""
+"""Keeps URIs of the store relative to it (`store:///models/churn/0`), so that the store can be moved."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _roots: Final[WeakKeyDictionary[sa.Dialect, str]] = WeakKeyDictionary()
 
 
 def resolve_against(engine: sa.Engine, root: str) -> None:
-    """Records that this engine reads and writes name objects of the store at `root`."""
+    """Records of this engine get URIs of the store at `root`."""
     _roots[engine.dialect] = root
 
 
 def replaced(value: Any, old: str, new: str) -> Any:
-    """A JSON value in which every URI under the root `old` is one under `new`."""
+    """A copy of a JSON value with the root `new` for `old` in every URI."""
     if isinstance(value, str):
         return new + value[len(old) :] if value.startswith(f"{old}/") else value
     if isinstance(value, Mapping):
@@ -30,7 +30,7 @@ def replaced(value: Any, old: str, new: str) -> Any:
 
 
 class StoreRecord(sa.TypeDecorator[Any]):
-    """JSON with URIs of the store: absolute for the code, relative in the database."""
+    """JSON with URIs of the store: absolute in the code, relative in the database."""
 
     impl = sa.JSON
     cache_ok = True

@@ -1,4 +1,4 @@
-"""Rewrites records of releases that kept absolute URIs of the store."""
+"""Rewrites records of releases that stored absolute URIs of the store."""
 
 from __future__ import annotations
 

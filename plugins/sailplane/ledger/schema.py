@@ -1,7 +1,7 @@
-"""The revision of a ledger's tables: checked when the ledger is opened, brought up to date by `upgrade`.
+"""The revision of a ledger's tables: checked when the ledger is opened, updated by `upgrade`.
 
-The migrations are Alembic's, in migrations/versions/. Their current revision is in a table of our own, so that a
-database may hold another Alembic project beside the ledger, Airflow's for one.
+Alembic's migrations are in migrations/versions/. The current revision is in a table of our own, so that a database may
+also hold another Alembic project, such as Airflow.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sailplane.ledger.comparison import make_indexes, missing
 from sailplane.ledger.engines import away, engine_of, explained, file_of, place_of, while_starting
 from sailplane.ledger.tables import identity
 
-# All revisions in migrations/versions/, the oldest first.
+# All revisions in migrations/versions/, oldest first.
 REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
 REVISION: Final = REVISIONS[-1]
-# Revisions without an id.
+# Revisions before ledgers had an id.
 WITHOUT_ID: Final = ("", "0001")
 VERSION_TABLE: Final = "ledger_revision"
 OPENING_SECONDS: Final = 10.0
@@ -29,7 +29,7 @@ _good: dict[sa.Engine, tuple[int, int] | None] = {}
 
 
 def require(engine: sa.Engine) -> None:
-    """Raises LedgerError unless there is a ledger of this code's revision. Reads it once. Later calls only check
+    """Raises LedgerError unless the ledger has this code's revision. Reads the revision once. Later calls only check
     that an SQLite file is still the same: writes to a deleted file would be lost."""
     file = _file(engine)
     if engine in _good:
@@ -43,8 +43,8 @@ def require(engine: sa.Engine) -> None:
 
 
 def upgrade(engine: sa.Engine) -> None:
-    """Makes or migrates the tables, and makes an index that is missing, in one transaction. LedgerError for a ledger
-    of a newer release, and for one that lacks a column."""
+    """Creates or migrates the tables and creates missing indexes, in one transaction. Raises LedgerError for a ledger
+    of a newer release, or one that lacks a column."""
     found = _revision(engine)
     if found and found not in REVISIONS:
         raise _refusal(engine, found)
@@ -67,15 +67,15 @@ def _migrate(engine: sa.Engine, connection: sa.Connection) -> None:
     try:
         command.upgrade(config, REVISION)
     except sa.exc.DBAPIError as error:
-        # The migration builds on a table or column that is missing.
+        # The migration needs a table or column that is missing.
         if lost := missing(connection):
             raise _damage(engine, lost) from error
         raise
 
 
 def revision(url: str) -> str | None:
-    """The revision of the ledger at that URL; "" for one of the release before there were revisions, None where there
-    are no tables. LedgerError if it is missing or damaged."""
+    """The revision of the ledger at that URL; "" for a release before revisions, None without tables. Raises
+    LedgerError if it is missing or damaged."""
     return _revision(engine_of(url))
 
 
@@ -112,7 +112,7 @@ def _looked_up(engine: sa.Engine) -> str | None:
 def _read(connection: sa.Connection) -> str | None:
     tables = sa.inspect(connection)
     if tables.has_table(VERSION_TABLE):
-        # No row: an upgrade to the first revision did not end.
+        # No row: an upgrade to the first revision did not finish.
         return str(connection.execute(sa.select(_version.c.version_num)).scalar() or "")
     return "" if tables.has_table("models") and tables.has_table("trials") else None
 

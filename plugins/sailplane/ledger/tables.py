@@ -1,4 +1,4 @@
-"""The tables. Times are UTC seconds since 1970, so that both databases compare them alike."""
+"""The tables. Times are UTC seconds since 1970, so that both databases compare them the same way."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ trials = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("worker", sa.String(128), nullable=False),
     sa.Column("lease_until", sa.Float, nullable=False),
-    # For an ask, which looks for leases that ended.
+    # For the search for expired leases when a worker asks for a trial.
     sa.Index("trials_by_lease", "sweep", "state", "lease_until"),
 )
 
-# What trials reported of the sweep's metric on their way.
+# The values of the sweep's metric that trials reported while running.
 reports = sa.Table(
     "reports",
     metadata,
@@ -43,7 +43,7 @@ reports = sa.Table(
     sa.Column("value", sa.Float, nullable=False),
 )
 
-# Sweeps that are to end before all trials are given.
+# Sweeps to end before all trials have been handed out.
 stops = sa.Table(
     "stops",
     metadata,
@@ -52,7 +52,7 @@ stops = sa.Table(
     sa.Column("time", sa.Float, nullable=False),
 )
 
-# Those that are at W&B too: `path` is entity/project/id.
+# Sweeps that also exist at W&B: `path` is entity/project/id.
 wandb_sweeps = sa.Table(
     "wandb_sweeps",
     metadata,
@@ -61,7 +61,7 @@ wandb_sweeps = sa.Table(
     sa.Column("ended", sa.Boolean, nullable=False),
 )
 
-# What the trials of a sweep are trained with: a SweepWorkerSpec.
+# How the trials of a sweep are trained: a SweepWorkerSpec.
 sweep_jobs = sa.Table(
     "sweep_jobs",
     metadata,
@@ -69,7 +69,7 @@ sweep_jobs = sa.Table(
     sa.Column("spec", StoreRecord, nullable=False),
 )
 
-# Sweeps that workers elsewhere may join, by the name `id`; `digest` is the SHA-256 of the token, in hexadecimal.
+# Sweeps that remote workers may join, by the name `id`; `digest` is the SHA-256 of the token, in hexadecimal.
 shares = sa.Table(
     "shares",
     metadata,
@@ -97,7 +97,7 @@ aliases = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
-# The versions that have been the champion. A later one has a greater `number`.
+# The versions that have been champion. A later one has a greater `number`.
 served = sa.Table(
     "served",
     metadata,
@@ -106,7 +106,7 @@ served = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
 )
 
-# The versions that a person, or a check of a rollout, took out of service.
+# The versions that a person or a check of a rollout took out of service.
 rolled_back = sa.Table(
     "rolled_back",
     metadata,
@@ -116,7 +116,7 @@ rolled_back = sa.Table(
     sa.Column("by", sa.Text, nullable=False),
 )
 
-# Models that no task deploys until a person says so: `version` was rolled back, and `serves` took its place.
+# Models that no task deploys until a person allows it: `version` was rolled back, and `serves` replaced it.
 holds = sa.Table(
     "holds",
     metadata,
@@ -135,7 +135,7 @@ deployments = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
-# What is served on clusters: there, in a namespace that an Airflow connection leads to, with that workload.
+# Models served on clusters: an Airflow connection, a namespace, and the workload.
 cluster_deployments = sa.Table(
     "cluster_deployments",
     metadata,
@@ -148,7 +148,7 @@ cluster_deployments = sa.Table(
 )
 
 # The rollout of a version: a Subject, a Rollout and a State of sailplane.deployment.rollout. `driver` holds it until
-# `lease_until`, and each change increments `revision`.
+# `lease_until`; each change increments `revision`.
 rollouts = sa.Table(
     "rollouts",
     metadata,
@@ -166,7 +166,7 @@ rollouts = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
-# Each step that a rollout took, and what it was decided on: the findings of the checks, as JSON.
+# Each step of a rollout, and the check results behind it, as JSON.
 rollout_decisions = sa.Table(
     "rollout_decisions",
     metadata,
@@ -183,8 +183,8 @@ rollout_decisions = sa.Table(
     sa.Index("rollout_decisions_by_version", "name", "version"),
 )
 
-# The verdict that each DAG run gave on a model, and what it was judged by. `day` is the first of the run's interval,
-# `kind` the run's type: backfill, scheduled, manual, ...
+# Each DAG run's verdict on a model, and its evaluation. `day` is the first day of the run's interval, `kind` the run's
+# type: backfill, scheduled, manual, ...
 evaluations = sa.Table(
     "evaluations",
     metadata,
@@ -200,7 +200,7 @@ evaluations = sa.Table(
     sa.Index("evaluations_by_day", "dag", "day"),
 )
 
-# The archive of user code that a task of a DAG run uses: see sailplane.registry.pins.
+# The archive of user code that a task of a DAG run uses. See sailplane.registry.pins.
 pins = sa.Table(
     "pins",
     metadata,
@@ -238,7 +238,7 @@ insights = sa.Table(
     sa.Column("value", sa.JSON),
 )
 
-# One row: the id that the store has too, and the version of sailplane that last changed the tables.
+# One row: the id shared with the store, and the version of sailplane that last changed the tables.
 identity = sa.Table(
     "identity",
     metadata,

@@ -53,7 +53,7 @@ def test_a_ledger_that_somebody_else_holds_for_too_long_is_a_service_that_does_n
     sa.event.listen(ledger.engine, "connect", lambda opened, _: opened.execute("PRAGMA busy_timeout=20"))
     with (
         ledger.begin(),
-        pytest.raises(ServiceError, match=r"ledger\.db: others have been writing for 30 s"),
+        pytest.raises(ServiceError, match=r"ledger\.db: other processes have been writing for 30 s"),
         ledger.begin(),
     ):
         raise AssertionError("two at a time")

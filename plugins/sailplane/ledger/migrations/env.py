@@ -1,4 +1,4 @@
-"""Run by Alembic, in the transaction that `sailplane.ledger.schema.upgrade` hands over."""
+"""Run by Alembic, in the transaction of `sailplane.ledger.schema.upgrade`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     version_table=VERSION_TABLE,
-    # SQLite changes a column only by copying the table.
+    # SQLite can change a column only by copying the table.
     render_as_batch=True,
 )
 with context.begin_transaction():

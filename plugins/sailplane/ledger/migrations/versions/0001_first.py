@@ -1,6 +1,6 @@
-"""Make the tables of 23 November 2026.
+"""Create the tables of 23 November 2026.
 
-A ledger of that day has them already: then only what is missing is made, a dropped index for one.
+A ledger of that day already has them: then only missing parts are created, such as a dropped index.
 """
 
 from __future__ import annotations

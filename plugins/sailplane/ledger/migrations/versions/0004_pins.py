@@ -1,4 +1,4 @@
-"""Keep which version of the user's code each task of a DAG run uses."""
+"""Record the version of the user's code that each task of a DAG run uses."""
 
 from __future__ import annotations
 

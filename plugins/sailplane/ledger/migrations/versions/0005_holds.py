@@ -1,6 +1,6 @@
-"""Keep the versions that have served in their order, those that were rolled back, and holds on automatic deployments.
+"""Record former champions in order, versions that were rolled back, and holds on automatic deployments.
 
-The order of earlier releases is read from the rollouts that succeeded, and from the aliases.
+For earlier releases the order comes from successful rollouts and the aliases.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def upgrade() -> None:
 
 
 def _in_order() -> dict[str, list[str]]:
-    """The versions that served, the newest last, by model."""
+    """The versions that served, newest last, by model."""
     decisions = sa.table("rollout_decisions", *map(sa.column, ("id", "name", "version", "after")))
     aliases = sa.table("aliases", *map(sa.column, ("name", "version", "alias")))
     succeeded = sa.select(decisions).where(decisions.c.after == "succeeded").order_by(decisions.c.id)
-    # "previous" comes after "champion" in the alphabet.
+    # "previous" sorts after "champion".
     named = sa.select(aliases).where(aliases.c.alias.in_(("previous", "champion"))).order_by(aliases.c.alias.desc())
     found: dict[str, list[str]] = {}
     for query in (succeeded, named):
