@@ -1,4 +1,4 @@
-"""What the served models did: the log of their requests on the store, and what came late, by the requests' ids."""
+"""Monitoring of served models: their request logs in the store, joined with late labels by request id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came late, by the id of the request: feedback, and labels."""
+"""Late labels and feedback, by request id."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import pandas as pd
 from sailplane.errors import LabelError
 
 TRUTH: Final = "truth"
-# A label of all rows of a request, which has one row as a rule.
+# The row of a label for all rows of a request. Most requests have one row.
 _EVERY_ROW: Final = -1
 Labels = pd.DataFrame | Path | str
 
 
 def read_labels(labels: Labels) -> pd.DataFrame:
-    """A frame, or a Parquet or a CSV file, with `id` and `truth`; `row` where a request has several, `time` where the
-    newest is not the last one."""
+    """Reads a frame, or a Parquet or CSV file, with `id` and `truth`; `row` if requests have several rows, `time` if
+    the newest label is not the last. Raises LabelError."""
     frame = labels if isinstance(labels, pd.DataFrame) else _read(Path(labels))
     if missing := [name for name in ("id", TRUTH) if name not in frame]:
-        expected = "id and truth, and perhaps row and time"
+        expected = "id and truth, optionally row and time"
         raise LabelError("read labels", got=f"no column {missing[0]!r} of {list(frame)[:8]}", expected=expected)
     if "time" in frame:
-        # One without a time is older than all that have one.
+        # A label without a time is older than all labels with one.
         frame = frame.sort_values("time", key=_times, kind="stable", na_position="first")
     columns = {name: frame[name] for name in ("id", "row", TRUTH) if name in frame}
     if "row" in columns:
@@ -35,7 +35,7 @@ def read_labels(labels: Labels) -> pd.DataFrame:
 
 
 def _times(times: pd.Series[Any]) -> pd.Series[Any]:
-    """As text, 9:00 would come after 10:00, and each zone would be a time of its own."""
+    """Parses times: as text, 9:00 would sort after 10:00, and time zones would not compare."""
     if pd.api.types.is_numeric_dtype(times) or pd.api.types.is_datetime64_any_dtype(times):
         return times
     try:
@@ -62,7 +62,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 @dataclass
 class Late:
-    """By (id, row); the newest of several. `matched` are the ids that some request has."""
+    """Late values by (id, row); the newest of several. `matched`: the ids with a known request."""
 
     values: dict[tuple[str, int], Any]
     count: int
@@ -71,7 +71,7 @@ class Late:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, column: str) -> Self:
-        """With `id`, and `row` where the value is not that of all rows."""
+        """From a frame with `id`, and with `row` if a value is not for all rows."""
         rows = frame["row"].fillna(_EVERY_ROW).astype("int64").tolist() if "row" in frame else [_EVERY_ROW] * len(frame)
         keys = zip(frame["id"].tolist(), rows, strict=True)
         return cls(dict(zip(keys, frame[column].tolist(), strict=True)), len(frame), set(frame["id"]))
@@ -82,7 +82,7 @@ class Late:
 
     @property
     def unknown(self) -> int:
-        """Of how many ids no request is known."""
+        """The number of ids without a known request."""
         return len(self.ids - self.matched)
 
     def match(self, ids: Sequence[str]) -> None:
@@ -96,18 +96,18 @@ class Late:
 
 
 def truths(feedback: pd.DataFrame) -> Late:
-    """Of what was fed back: a truth with a row for each row of the request, or one for all of it."""
+    """The truths in feedback: one per row of the request, or one for all rows."""
     found = [
         {"id": name, "row": row, TRUTH: value}
         for name, text in zip(feedback["id"], feedback[TRUTH], strict=True)
         for row, value in _truths(text)
     ]
-    # As objects: a missing row would make floats of whole numbers.
+    # As objects: a missing row would turn integers into floats.
     return Late.of(pd.DataFrame(found, columns=["id", "row", TRUTH], dtype="object"), TRUTH)
 
 
 def alike(values: pd.Series[Any]) -> pd.Series[Any]:
-    """In their one type, or, of several types, as text."""
+    """The values unchanged if they have one type, else as text."""
     found: pd.Series[Any] = values.convert_dtypes()
     if found.dtype != "object":
         return found

@@ -1,10 +1,10 @@
-"""Exports the files that the model servers leave, to Parquet on the store.
+"""Exports the model servers' request log files to Parquet in the store.
 
-    requests/<model>/<version>/<day>/<file>.parquet    a row for each row of a request; its metadata: what was lost
-    feedback/<model>/<day>/<file>.parquet              what was fed back, on whichever version's answers
+    requests/<model>/<version>/<day>/<file>.parquet    one row per row of a request; its metadata: lost entries
+    feedback/<model>/<day>/<file>.parquet              feedback on the answers of all versions
 
-The day is that of the request, or of the feedback, in UTC. The objects have the file's own name. The file is
-removed when all of them are in the store: after a kill the next export puts the same objects again.
+The day is that of the request or the feedback, in UTC. The objects have the file's own name. The file is removed when
+all its objects are in the store: after a kill the next export writes the same objects again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sailplane.serving import spool
 from sailplane.serving.spool import Entry, files, read, taken
 from sailplane.storage import Storage
 
-# In the metadata of a file: how many entries were dropped before they were written, by the reason.
+# In a file's metadata: the number of entries dropped before they were written, by reason.
 DROPPED: Final = b"sailplane.dropped"
 _TOGETHER: Final = 8192
 _log = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ class Exported:
 
 
 def export(folder: Path, storage: Storage) -> Exported:
-    """Exports all complete files in the folder and below, the oldest first. Several processes may do that at a time.
-    Raises StorageError if the store does not take them; the next call exports what is left."""
+    """Exports all complete files in the folder and below, oldest first. Several processes may do so at once. Raises
+    StorageError if the store fails; the next call exports the rest."""
     exported = Exported()
     for path in files(folder):
         with taken(path) as mine:
@@ -55,7 +55,7 @@ def _export(path: Path, storage: Storage, exported: Exported) -> None:
     try:
         found = days(path)
     except (OSError, MemoryError):
-        # This machine is at fault, not the file.
+        # The fault is this machine's, not the file's.
         raise
     except Exception:
         # One bad file must not hold up the others.
@@ -73,7 +73,7 @@ def _export(path: Path, storage: Storage, exported: Exported) -> None:
 
 @dataclass
 class Day:
-    """One day of one file. `parts` are whole tables; `requests` are the rows after them, until it is closed."""
+    """One day of one file. `parts`: complete tables; `requests`: the rows after them, until `close`."""
 
     name: str
     date: str
@@ -115,13 +115,13 @@ def days(path: Path) -> Iterable[Day]:
     """The content of the file by day."""
     head, entries = read(path)
     if head is None:
-        _log.warning("%s: nothing in it can be read", path)
+        _log.warning("%s is unreadable", path)
         return ()
     return _by_day(path.stem, Head.of(head), entries).values()
 
 
 def fed_back(path: Path) -> list[dict[str, Any]]:
-    """The feedback alone, which is much less to read."""
+    """Reads only the feedback, which is much smaller."""
     head, entries = read(path)
     return [] if head is None else [feedback_row(one, Head.of(head)) for one in entries if one.kind == spool.FEEDBACK]
 
@@ -139,7 +139,7 @@ def _by_day(name: str, head: Head, entries: Iterator[Entry]) -> dict[str, Day]:
 
 
 def _file(table: pa.Table) -> bytes:
-    # In memory: a full disk is emptied by this.
+    # In memory, because this export must work on a full disk.
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()

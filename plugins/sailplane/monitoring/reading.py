@@ -1,4 +1,4 @@
-"""The log of requests as frames, with what came late."""
+"""The request log as frames, joined with late labels and feedback."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _FILE: Final = re.compile(r".*/(?P<day>\d{4}-\d\d-\d\d)/(?P<name>[^/]+)\.parquet
 
 @dataclass
 class Counts:
-    """`rows` by (version, status, shadow); `dropped` by the reason. Of labels and of feedback with a truth: how many
-    there were, how many were of a row that has a newer one, and how many ids no request has."""
+    """`rows` by (version, status, shadow); `dropped` by reason. For labels, and for feedback with a truth: the total,
+    those replaced by a newer one for the same row, and the ids without a request."""
 
     requests: int = 0
     rows: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
@@ -45,13 +45,13 @@ class Counts:
 
 
 class Asked(TypedDict, total=False):
-    """Which rows, and what is told of them.
+    """Which rows to read.
 
     :param since: the first day, in UTC
-    :param until: the last one
-    :param labels: what came late
-    :param spool: the folder of what is not shipped yet
-    :param counts: it is told what there was
+    :param until: the last day, in UTC
+    :param labels: late labels
+    :param spool: the folder of log files not exported yet
+    :param counts: filled with the counts of what was read
     """
 
     since: date | None
@@ -63,22 +63,22 @@ class Asked(TypedDict, total=False):
 
 
 def requests(storage: Storage, model: str, **asked: Unpack[Asked]) -> pd.DataFrame:
-    """The rows of the requests, the oldest first, each with the `reward` and the `truth` that came for its id; of a
-    label and a truth that was fed back the label, and else the newest. DataError if there are none."""
+    """The rows of the requests, oldest first, each with the `reward` and `truth` for its id. A label takes precedence
+    over a truth in feedback; otherwise the newest wins. Raises DataError if there are no rows."""
     found = list(scan(storage, model, **asked))
     if not found:
         raise DataError(
             "read requests of",
             model,
             got=f"none from {asked.get('since') or 'the first day'} to {asked.get('until') or 'today'}",
-            remedy="A server's log is on the store some minutes later; `sailplane status` says what waits.",
+            remedy="A server's log reaches the store after some minutes; `sailplane status` shows the backlog.",
         )
     frame = pd.concat(found).sort_values("time", kind="stable", ignore_index=True)
     return frame.assign(**{TRUTH: alike(frame[TRUTH])})
 
 
 def scan(storage: Storage, model: str, **asked: Unpack[Asked]) -> Iterator[pd.DataFrame]:
-    """As `requests`, in no order, a file at a time. In memory are some of these, and what came late."""
+    """Like `requests`, but unordered, one file at a time. Keeps a few files and all late values in memory."""
     counts = asked.get("counts") or Counts()
     late = _Late(_feedback(storage, model, asked), asked.get("labels"))
     for table in _tables(storage, model, asked):
@@ -114,7 +114,7 @@ class _Late:
 
 
 def _tables(storage: Storage, model: str, asked: Asked) -> Iterator[pa.Table]:
-    """What is not shipped yet comes first, so that what is shipped meanwhile is found on the store."""
+    """Reads the spool first, so that files exported meanwhile are found in the store."""
     read: set[str] = set()
     for path in _waiting(model, asked):
         with suppress(FileNotFoundError):
@@ -128,7 +128,7 @@ def _tables(storage: Storage, model: str, asked: Asked) -> Iterator[pa.Table]:
 
 
 def _feedback(storage: Storage, model: str, asked: Asked) -> pd.DataFrame:
-    """The oldest first. It may come long after the request."""
+    """The feedback, oldest first. It may come long after the request."""
     read: set[str] = set()
     waiting: list[dict[str, Any]] = []
     for path in _waiting(model, asked):
@@ -156,7 +156,7 @@ def _of_day(asked: Asked, text: str, *, late: bool = False) -> bool:
 
 
 def _paths(storage: Storage, folder: str, asked: Asked, read: Collection[str], *, late: bool = False) -> list[str]:
-    """In the order of the days."""
+    """The paths, ordered by day."""
     found = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
     kept = [one for one in found if _of_day(asked, one["day"], late=late) and one["name"] not in read]
     return [one.string for one in sorted(kept, key=lambda one: (one["day"], one["name"]))]
@@ -174,12 +174,12 @@ def _table(storage: Storage, path: str) -> pa.Table:
         return pq.read_table(pa.BufferReader(storage.get(path)))
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         got = "it is damaged" if isinstance(error, pa.ArrowInvalid) else "it is gone"
-        remedy = "Restore it from a backup, or remove it; and run this again."
+        remedy = "Restore it from a backup or remove it, then run this again."
         raise DataError("read requests in", storage.uri(path), got=got, remedy=remedy) from error
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    # Else integers with nulls would come back as rounded floats.
+    # Otherwise integers with nulls would become rounded floats.
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
     return frame

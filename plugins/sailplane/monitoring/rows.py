@@ -1,6 +1,6 @@
-"""What a model server left in a file, as tables: a row for each row of a request, and a row for each feedback.
+"""A model server's log file as tables: one row per row of a request, and one per feedback.
 
-Names of the model's own columns begin with `input.` and `prediction.`, so that no field may hide another column.
+The model's own columns begin with `input.` or `prediction.`, so that no field hides another column.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Head:
-    """Of a file: the version that wrote it, and what it takes and gives."""
+    """The head of a file: the version that wrote it, with its inputs and outputs."""
 
     model: str
     version: str
@@ -97,7 +97,7 @@ class Head:
 
 @dataclass
 class Rows:
-    """Of requests, column by column."""
+    """Rows of requests, column by column."""
 
     head: Head
     columns: dict[str, list[Any]] = field(default_factory=dict)
@@ -147,13 +147,13 @@ def moment(entry: Entry) -> datetime:
 
 
 def _inputs(entry: Entry, head: Head) -> dict[str, list[Any]]:
-    """As the server read them; of a request that it could not read, nothing."""
+    """The inputs as the server read them; empty for an unreadable request."""
     try:
         return read(_COLUMNS[entry.kind](entry, head.inputs), head.inputs)
     except RequestError:
         return {one.name: [] for one in head.inputs}
     except Exception:
-        # What the server answered 500 to must not hold up all that comes after it.
+        # A request that made the server fail (500) must not block those after it.
         _log.exception("request %s", entry.id)
         return {one.name: [] for one in head.inputs}
 
@@ -166,7 +166,7 @@ def _violations(values: Mapping[str, list[Any]], head: Head, rows: int) -> list[
 
 
 def _scores(entry: Entry, head: Head) -> np.ndarray:
-    """[rows, outputs]; of an answer without scores, no rows."""
+    """Scores [rows, outputs]; no rows for an answer without scores."""
     if entry.status != 200:
         return np.empty((0, len(head.outputs)), "float32")
     if entry.kind == spool.OPEN_INFERENCE_GRPC:
@@ -194,7 +194,7 @@ def _of_open_inference(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[
 
 
 def _of_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
-    # It is 15 MB that many do without.
+    # Imported only if used: it takes 15 MB.
     from sailplane.serving.open_inference.grpc import request_columns
 
     return request_columns(entry.body, inputs)
