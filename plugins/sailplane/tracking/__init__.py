@@ -1,4 +1,4 @@
-"""Every training run and trial is a real W&B run: a file under the home folder, and at W&B too when there is a key."""
+"""Records every training run and trial as a W&B run: in a file under the home folder, and at W&B if there is a key."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from sailplane.errors import ConfigurationError
 if TYPE_CHECKING:
     import wandb
 
-# A network that is away must not hold up a training; `wandb sync` sends later what is on disk.
+# A broken network must not delay training; `wandb sync` sends the file later.
 INIT_SECONDS: Final = 20.0
-# Less than a job that is told to stop gets before it is killed: a trial's lease is given back after this.
+# Less than a job gets between the stop signal and the kill: a trial's lease is released after this.
 FINISH_SECONDS: Final = 8.0
 ARTIFACT_SECONDS: Final = 60
-# A sweep's worker must not wait at each of its trials for a server that is not there.
+# A sweep worker must not wait for an unreachable server in every trial.
 AWAY_SECONDS: Final = 300.0
 
-# Until when (by the monotonic clock) a server is not asked, by its address.
+# By server address: the time, on the monotonic clock, until which the server is not contacted.
 _away: dict[str | None, float] = {}
 
 
@@ -42,21 +42,21 @@ class Tracked:
 
     @property
     def told_to_stop(self) -> bool:
-        """Somebody stopped this trial, or its sweep, at W&B."""
+        """Whether somebody stopped this trial or its sweep at W&B."""
         return self._stopped.is_set()
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         self._run.log(dict(metrics), step=step)
 
     def summarise(self, metrics: Mapping[str, Any]) -> None:
-        """What a table of runs shows for this one."""
+        """Sets the metrics that a table of runs shows for this one."""
         self._run.summary.update(dict(metrics))
 
     def refer(
         self, name: str, kind: str, references: Mapping[str, str], metadata: Mapping[str, Any], *, alias: str
     ) -> bool:
-        """An artifact that has no files of its own: only where they lie. False: this run is recorded offline, and the
-        artifact is at W&B once that is synced. Raises what W&B refuses it with."""
+        """Logs an artifact that only refers to files elsewhere. Returns False if this run is offline, so that the
+        artifact reaches W&B with the sync. Raises W&B's error if it refuses."""
         import wandb
 
         artifact = wandb.Artifact(name, kind, metadata=dict(metadata))
@@ -73,17 +73,17 @@ class Tracked:
 def run(
     *, project: str, name: str, group: str, config: Mapping[str, Any], folder: Path, sweep: str | None = None
 ) -> Iterator[Tracked]:
-    """A W&B run under `folder`/wandb, at W&B too with a WANDB_API_KEY, unless WANDB_MODE says otherwise; under the W&B
-    sweep of that id, there and when it is synced later.
+    """Records a W&B run under `folder`/wandb, and at W&B with a WANDB_API_KEY, unless WANDB_MODE forbids it. It belongs
+    to the W&B sweep of that id, also if it is synced later.
 
-    It is finished on every way out, with exit code 1 after an exception: SystemExit too, which is how a process leaves
-    on SIGTERM. What is not finished loses its last rows and reads as running. A server that is away or refuses the key
-    costs one line and a wait, never the run. Raises ConfigurationError if W&B refuses its settings.
+    It is always finished, with exit code 1 after an exception, including SystemExit, which SIGTERM raises. An
+    unfinished run loses its last rows and appears as running. If the server is unreachable or refuses the key, the run
+    continues after a wait and one line of log. Raises ConfigurationError if W&B refuses its settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _check_settings()
     stopped = threading.Event()
-    # A trial ends early with what it reached; otherwise the client interrupts the process.
+    # A stopped trial ends early with its results so far. Without this the client interrupts the process.
     belongs = {"sweep_id": sweep, "stop_fn": stopped.set} if sweep else {}
     about = {"project": project, "name": name, "group": group, "config": dict(config), "dir": str(folder)}
     about |= {"settings": belongs}
@@ -97,11 +97,11 @@ def run(
 
 
 def _check_settings() -> None:
-    """Before a run is begun, so that what is wrong with the environment is said as such."""
-    # A run that is recorded offline must talk to nobody, and the client reports on itself in every mode.
+    """Checked before a run starts, so that the error names the environment."""
+    # An offline run must not use the network, and the client sends error reports in every mode.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     if "WANDB_API_KEY" in os.environ:
-        # A key out of a file ends in a newline, for which the client would refuse offline runs too.
+        # A key read from a file ends in a newline, with which the client would refuse even offline runs.
         os.environ["WANDB_API_KEY"] = os.environ["WANDB_API_KEY"].strip()
     import wandb
 
@@ -117,29 +117,29 @@ def _check_settings() -> None:
 
 
 def may_send(environment: Mapping[str, str]) -> bool:
-    """WANDB_MODE is the user's own switch; anything but online keeps the data here."""
+    """Whether WANDB_MODE allows sending: any value but online keeps the data on this machine."""
     return bool(environment.get("WANDB_API_KEY", "").strip()) and environment.get("WANDB_MODE", "online") == "online"
 
 
 def may_ask() -> bool:
-    """Not a server that was away a moment ago."""
+    """Whether to contact the server: not if it was unreachable a moment ago."""
     return may_send(os.environ) and time.monotonic() >= _away.get(os.environ.get("WANDB_BASE_URL"), 0.0)
 
 
 def _online(about: Mapping[str, Any]) -> wandb.Run | None:
-    """None, after one line that says so, if W&B does not take the run."""
+    """None, after logging one line, if W&B does not accept the run."""
     import wandb
 
     run, records = uuid.uuid4().hex[:8], Path(about["dir"], "wandb")
     try:
         return _init("online", {**about, "id": run})
     except (wandb.errors.Error, TimeoutError) as error:
-        # An empty run, which `wandb sync --include-online` would send.
+        # Remove the empty run, which `wandb sync --include-online` would send.
         for left in records.glob(f"run-*-{run}"):
             shutil.rmtree(left)
         _say_away(
-            f"start W&B run {about['name']}: {str(error).partition(chr(10))[0]}; expected a server that can be reached "
-            f"and that knows the WANDB_API_KEY. It is recorded offline: send it later with `wandb sync {records}`."
+            f"start W&B run {about['name']}: {str(error).partition(chr(10))[0]}; expected a reachable server "
+            f"that accepts the WANDB_API_KEY. The run is recorded offline: send it later with `wandb sync {records}`."
         )
     return None
 
@@ -149,13 +149,13 @@ def _finish(run: wandb.Run, *, exit_code: int) -> None:
         run.finish(exit_code=exit_code)
     except TimeoutError:
         _say_away(
-            f"finish W&B run {run.name}: not all of it is at the server after {FINISH_SECONDS:.0f} s, all of it is on "
-            f"disk. Send it later with `wandb sync --include-online {Path(run.settings.sync_file).parent}`."
+            f"finish W&B run {run.name}: the upload did not finish within {FINISH_SECONDS:.0f} s. All of it is on "
+            f"disk: send it later with `wandb sync --include-online {Path(run.settings.sync_file).parent}`."
         )
 
 
 def _finish_failed(run: wandb.Run) -> None:
-    """Keeps the error that ended the run, even if W&B's own process was stopped together with this one."""
+    """Finishes a failed run and preserves its error, even if W&B's own process was stopped too."""
     try:
         _finish(run, exit_code=1)
     except Exception as error:
@@ -165,13 +165,14 @@ def _finish_failed(run: wandb.Run) -> None:
 
 def _say_away(line: str) -> None:
     _away[os.environ.get("WANDB_BASE_URL")] = time.monotonic() + AWAY_SECONDS
-    print(f"{line} Runs of the next {AWAY_SECONDS / 60:.0f} minutes are recorded offline too.", flush=True)  # noqa: T201
+    print(f"{line} Runs in the next {AWAY_SECONDS / 60:.0f} minutes are also recorded offline.", flush=True)  # noqa: T201
 
 
 def _init(mode: str, about: Mapping[str, Any]) -> wandb.Run:
     import wandb
 
-    # What a training needs none of and which costs time at its start: console capture, git, system statistics.
+    # Turns off features that slow down the start and that training does not need: console capture, git, system
+    # statistics.
     settings = wandb.Settings(
         mode=mode,  # type: ignore[arg-type]
         silent=True,

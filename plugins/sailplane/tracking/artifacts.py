@@ -1,7 +1,7 @@
-"""A registered model at W&B: an artifact that refers to where the model lies, beside its runs.
+"""A registered model at W&B: an artifact, beside the runs, that refers to the model's location.
 
-`python -m sailplane.tracking.artifacts` reads one as JSON and logs it: in a process of its own, because W&B's client
-keeps its settings, and a service, for as long as a process lives.
+`python -m sailplane.tracking.artifacts` reads an artifact as JSON and logs it, in a separate process, because W&B's
+client keeps its settings and a service for the life of a process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECONDS: Final = 180
 
 @dataclass(frozen=True, kw_only=True)
 class ModelArtifact:
-    """`references`: what lies where, by name. Equal references make no second version of it."""
+    """`references`: locations by name. Equal references do not create a second version."""
 
     project: str
     name: str
@@ -35,10 +35,10 @@ class ModelArtifact:
 
 
 def link(model: Model, url: str, folder: Path, settings: Mapping[str, str]) -> str:
-    """Where there is a key: an artifact of type model with the version as its alias, that refers to the store and to
-    `url`. What there is to say of it; that W&B is away or refuses is said, and raises nothing.
+    """If there is a key, logs an artifact of type model, with the version as alias, that refers to the store and to
+    `url`. Returns a message, also if W&B fails or refuses; raises nothing.
 
-    :param settings: what the environment lacks of W&B's variables
+    :param settings: W&B's variables to add to the environment
     """
     if not tracking.may_send({**environ, **settings}):
         return ""
@@ -58,7 +58,7 @@ def link(model: Model, url: str, folder: Path, settings: Mapping[str, str]) -> s
     except subprocess.TimeoutExpired:
         return f"W&B has no artifact of {model.name} {model.version}: no answer within {SECONDS} s"
     if ended.returncode:
-        # The last line of a traceback that is not indented.
+        # The last line of a traceback that is not indented is the error.
         reason = next((line for line in reversed(ended.stderr.splitlines()) if line[:1].strip()), "no reason given")
         return f"W&B has no artifact of {model.name} {model.version}: {reason}"
     return ended.stdout.strip()

@@ -1,5 +1,5 @@
-"""A sweep's counterpart at W&B, under which its trials appear. W&B's own command makes it, in a process that can be
-ended: its client asks for minutes a server that is away, and the task that makes a sweep need not hold that client."""
+"""A sweep at W&B that groups its trials. W&B's own command creates it in a process that can be killed, because the
+client retries an unreachable server for minutes, and the task should not load that client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sailplane import tracking
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import wandb_sweeps as table
 
-# A server that is away must hold up neither a sweep's start nor its end.
+# An unreachable server must not delay a sweep's start or end.
 SECONDS = 20.0
 _STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
 _AGENT: Final = re.compile(r"wandb agent '?([^'\s]+)")
@@ -27,17 +27,17 @@ _ADDRESS: Final = re.compile(r"View sweep at: (\S+)")
 
 
 class _Refused(Exception):
-    """Why W&B's command did not do it, in a line."""
+    """The reason why W&B's command failed, in one line."""
 
 
 def create(
     ledger: Ledger, sweep: str, *, project: str, document: Mapping[str, Any], settings: Mapping[str, str]
 ) -> None:
-    """Make it at W&B, if there is a key, and once: a retry finds it on the ledger. What keeps that from being done
-    costs one line and at most `SECONDS`, never the sweep.
+    """Create the sweep at W&B once if there is a key; a retry finds it in the ledger. A failure costs one line of log
+    and at most `SECONDS`, never the sweep.
 
-    :param document: a sweep file's content, as W&B knows it
-    :param settings: variables beside those of the environment; no file and no log holds them
+    :param document: a sweep file's content, in W&B's format
+    :param settings: variables to add to the environment; kept out of files and logs
     """
     environment = {**os.environ, **settings}
     if not tracking.may_send(environment) or _path(ledger, sweep):
@@ -50,7 +50,7 @@ def create(
         if not (found := _AGENT.search(said)):
             raise _Refused(_last_line(said))
     except (_Refused, OSError, yaml.YAMLError) as error:
-        _say(f"create W&B sweep {sweep}: {error} Its trials are W&B runs of the group {sweep}, and go on.")
+        _say(f"create W&B sweep {sweep}: {error} Its trials continue, as W&B runs of the group {sweep}.")
         return
     _keep(ledger, sweep, found[1])
     address = _ADDRESS.search(said)
@@ -58,39 +58,38 @@ def create(
 
 
 def find(ledger: Ledger, sweep: str) -> str | None:
-    """W&B's id of it; None if it is not there."""
+    """The sweep's id at W&B; None if it does not exist there."""
     path = _path(ledger, sweep)
     return path.rpartition("/")[2] if path else None
 
 
 def finish(ledger: Ledger, sweep: str) -> None:
-    """Say at W&B that no more trials come; the first of the sweep's workers to ask does it. What keeps that from being
-    done costs one line."""
+    """Stop the sweep at W&B; only the first worker to call this does so. A failure costs one line of log."""
     if not (path := _end(ledger, sweep)):
         return
     try:
         if not tracking.may_ask():
-            raise _Refused("its server is not asked now.")
+            raise _Refused("its server was unreachable a moment ago.")
         _wandb_sweep(os.environ, "--stop", path)
     except (_Refused, OSError) as error:
-        _say(f"finish W&B sweep {sweep}: {error} It reads as running until `wandb sweep --stop {path}`.")
+        _say(f"finish W&B sweep {sweep}: {error} It appears as running until you run `wandb sweep --stop {path}`.")
 
 
 def _wandb_sweep(environment: Mapping[str, str], *arguments: str) -> str:
-    """What W&B's command said."""
+    """The output of W&B's command."""
     key = environment["WANDB_API_KEY"].strip()
-    # Half of the time, so that it says itself what was wrong.
+    # Half of the time, so that the command itself can report the error.
     own = {"WANDB_API_KEY": key, "WANDB_HTTP_TIMEOUT": f"{SECONDS / 2:.0f}"}
-    # What it says is read here.
+    # Its output is parsed here.
     own |= {"WANDB_SILENT": "false", "WANDB_ERROR_REPORTING": "false"}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         try:
             ended = subprocess.run(
                 [sys.executable, "-m", "wandb", "sweep", *arguments],
                 env={**environment, **own},
-                cwd=folder,  # it leaves a log where it runs
+                cwd=folder,  # it writes a log to its working directory
                 stdin=subprocess.DEVNULL,
-                # No pipe: its service would hold that open after it was ended.
+                # No pipe: W&B's service would keep it open after the command is killed.
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=SECONDS,
@@ -105,8 +104,8 @@ def _wandb_sweep(environment: Mapping[str, str], *arguments: str) -> str:
 
 
 def _last_line(said: str) -> str:
-    """As a sentence."""
-    line = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "W&B's command said nothing")
+    """The last line of the output, as a sentence."""
+    line = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "W&B's command printed nothing")
     return f"{line.removeprefix('Error: ')[:300].rstrip('.')}."
 
 
@@ -126,7 +125,7 @@ def _keep(ledger: Ledger, sweep: str, path: str) -> None:
 
 @persistent
 def _end(ledger: Ledger, sweep: str) -> str | None:
-    """Its path, for who ends it."""
+    """Marks the sweep as ended. Returns its path to the first caller, else None."""
     running = sa.and_(table.c.sweep == sweep, table.c.ended.is_(False))
     with ledger.begin() as connection:
         path = connection.execute(sa.select(table.c.path).where(running)).scalar_one_or_none()

@@ -41,10 +41,10 @@ def test_the_key_is_tried_at_the_server(connect):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"password": WRONG}, "a key that its server knows"),
+        ({"password": WRONG}, "a key that its server accepts"),
         ({"password": ""}, "no password; expected an API key"),
         ({"host": "wandb.example.com"}, "host 'wandb.example.com'; expected http://"),
-        ({"host": f"http://127.0.0.1:{free_port()}"}, "Correct its API key, or its host."),
+        ({"host": f"http://127.0.0.1:{free_port()}"}, "Correct its API key or its host."),
     ],
     ids=["wrong key", "no key", "no address", "away"],
 )

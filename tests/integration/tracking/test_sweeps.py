@@ -175,7 +175,7 @@ def test_trials_of_a_server_that_went_away_come_under_their_sweep_by_a_later_syn
     assert server.runs == {}
     run_told_command(said, home.root)
     assert sorted(len(logged(run)) for run in server.runs_of(only(server))) == [20, 20, 20]
-    assert f"finish W&B sweep {NAME}: its server is not asked now. It reads as running until" in said
+    assert f"finish W&B sweep {NAME}: its server was unreachable a moment ago. It appears as running until" in said
     told = re.search(r"until `wandb (sweep --stop gliders/toy/\w+)`", said)
     assert told, said
     subprocess.run([sys.executable, "-m", "wandb", *told[1].split()], cwd=home.root, check=True)
@@ -222,7 +222,7 @@ def test_what_keeps_a_sweep_from_wandb_costs_a_line_and_a_bounded_wait(
     said = capfd.readouterr()
     assert (said.out.count("\n"), said.err) == (1, "")
     assert said.out.startswith(f"create W&B sweep {NAME}: ")
-    assert said.out.endswith(f" Its trials are W&B runs of the group {NAME}, and go on.\n")
+    assert said.out.endswith(f" Its trials continue, as W&B runs of the group {NAME}.\n")
     assert any(reason in said.out for reason in SAID[kind])
     assert "too-short" not in said.out
     assert_no_key(tmp_path, said.out)

@@ -103,7 +103,7 @@ def test_without_a_network_a_run_with_a_key_goes_on_offline_and_says_so(
     with start(tmp_path) as tracked:
         tracked.log({"loss": 0.5}, step=0)
     said = capsys.readouterr()
-    assert "connection refused; expected a server that can be reached" in said.out
+    assert "connection refused; expected a reachable server" in said.out
     assert said.out.count("\n") == 1
     assert key not in said.out + said.err
     assert read(tracked.file)["summary"]["loss"] == 0.5
