@@ -1,4 +1,4 @@
-"""Objects behind one kind of name, wherever they lie: `file://`, `s3://`, `data://` (Algorithmia) and `hf://`."""
+"""Objects by URI, on any backend: `file://`, `s3://`, `data://` (Algorithmia) and `hf://`."""
 
 from __future__ import annotations
 

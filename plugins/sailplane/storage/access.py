@@ -1,7 +1,7 @@
-"""With what a store is reached: found in the file that an operator wrote for this process, or as boto3 finds it.
+"""Credentials of a store, from the file that an operator wrote for this process, or from boto3.
 
-The platform's processes get a file, because only Airflow knows its connections and only tasks may ask it. It is
-private, and read again before what it says runs out: a training may last longer than a token.
+The platform's processes get a file, because only tasks can read Airflow's connections. It is private, and read again
+before its token expires: training may last longer than a token.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sailplane.files import replace_file
 from sailplane.records import Record
 
 SETTING: Final = "SAILPLANE_STORE_ACCESS"
-# Where boto3 and pyarrow look for S3.
+# The variables in which boto3 and pyarrow look for S3's endpoint.
 ENDPOINT: Final = "AWS_ENDPOINT_URL_S3"
-# How long a session's token is taken as good; boto3 renews it long before its end.
+# How long to reuse a session token; boto3 renews it long before it expires.
 TOKEN_SECONDS: Final = 900
 
 
@@ -40,19 +40,19 @@ CredentialProvider = Callable[[], Access]
 
 
 def write(file: Path, accesses: Mapping[str, Access]) -> None:
-    """The file for a process, by the root URI that each is for."""
+    """Writes the file for a process. `accesses`: by root URI."""
     replace_file(file, json.dumps({root: access.to_dict() for root, access in accesses.items()}))
 
 
 def find(root: str, env: Mapping[str, str] = os.environ) -> CredentialProvider | None:
-    """How to ask for the access to `root`, if this process was given a file that knows it, or a folder above it."""
+    """The credentials of `root`, or of a folder above it, from this process's file; None if it has neither."""
     file = env.get(SETTING)
     known = next((known for known in _read(Path(file)) if f"{root}/".startswith(f"{known}/")), None) if file else None
     return from_file(Path(file), known) if file and known else None
 
 
 def from_file(file: Path, root: str) -> CredentialProvider:
-    """It is read each time."""
+    """Reads the file on each call."""
     return lambda: Access.from_dict(_read(file)[root])
 
 
@@ -61,7 +61,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def from_boto3(session: Any = None, client: Any = None) -> CredentialProvider:
-    """From a boto3 session and its S3 client; without them, from the environment, ~/.aws, or the machine's role."""
+    """From a boto3 session and its S3 client; by default from the environment, ~/.aws or the machine's role."""
     import boto3
 
     session = session or boto3.session.Session()

@@ -1,4 +1,4 @@
-"""What every backend of the store can do, and what is said of an object."""
+"""The interface of the store's backends, and the description of an object."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Protocol
 
 
 class Scattered(ABC, Iterable[bytes]):
-    """An object's pieces in their order; or, which is faster, each written where it belongs in a file."""
+    """An object's pieces, in order or, faster, written to a file at their offsets."""
 
     @abstractmethod
     def write(self, descriptor: int) -> None:
-        """All of it, into a file that is open and empty. OSError where that takes no more."""
+        """Writes the object to an open, empty file. Raises OSError if the write fails."""
 
 
-# Bytes at hand, a file to be read, or pieces that come one by one.
+# Bytes, a file, or an iterator of pieces.
 Content = bytes | Path | Iterable[bytes]
 CHUNK_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An object: `path` under the root, `size` in bytes. `etag` changes with the content; it is no checksum."""
+    """An object: `path` under the root, `size` in bytes. `etag` changes with the content; it is not a checksum."""
 
     path: str
     size: int
@@ -35,58 +35,58 @@ class Entry:
 
 @dataclass(frozen=True)
 class Folder:
-    """What lies right in a folder: its objects, and the names of the folders in it, both in order."""
+    """The direct content of a folder: its objects and the names of its subfolders, both sorted."""
 
     entries: list[Entry]
     folders: list[str]
 
 
 class Backend(Protocol):
-    """Whole-object verbs. Paths are relative to the root and checked (keys.py). A reader sees the object before a put
-    or after it, never a part of it, whatever happens to the one who puts.
+    """Whole-object operations. Paths are relative to the root and checked (keys.py). A reader sees the object before or
+    after a put, never in part, even if the writer is killed.
 
-    All raise StorageError where the store cannot be reached or refuses, AccessError where the credentials are wrong;
-    those that read an object FileNotFoundError where there is none.
+    All raise StorageError if the store is unreachable or refuses, and AccessError for wrong credentials. Those that
+    read an object raise FileNotFoundError if it is missing.
     """
 
     def get(self, path: str) -> bytes: ...
 
     def stream(self, path: str) -> Iterator[bytes]:
-        """The content of one version, in pieces of about CHUNK_BYTES. ConflictError if it is replaced meanwhile and the
-        rest of the old version is not to be had."""
+        """The content of one version, in pieces of about CHUNK_BYTES. Raises ConflictError if it is replaced meanwhile
+        and the rest of the old version is gone."""
         ...
 
     def put(self, path: str, content: Content) -> str:
-        """Create or replace; the new etag."""
+        """Create or replace. Returns the new etag."""
         ...
 
     def content(self, path: str) -> Content:
-        """The object as something that another backend can put."""
+        """The object in a form that another backend can put."""
         ...
 
     def put_new(self, path: str, content: Content) -> bool:
-        """Create; False, and nothing changed, if the object exists."""
+        """Create. Returns False, and changes nothing, if the object exists."""
         ...
 
     def replace(self, path: str, content: Content, etag: str) -> str:
-        """Replace that version; ConflictError, and nothing changed, if it is another one by now, or gone."""
+        """Replace that version. Raises ConflictError, and changes nothing, if it was replaced or deleted."""
         ...
 
     def head(self, path: str) -> Entry: ...
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        """All objects under the folder `prefix` ("" for the root), in no order."""
+        """All objects under the folder `prefix` ("" for the root), unordered."""
         ...
 
     def folder(self, path: str) -> Folder:
-        """What lies right in the folder `path` ("" for the root), without what is below that. A folder that is not
-        there holds nothing."""
+        """The direct content of the folder `path` ("" for the root). A missing folder is empty."""
         ...
 
     def delete(self, path: str) -> None:
-        """An object that is not there is no error."""
+        """A missing object is not an error."""
         ...
 
     def sign(self, path: str, seconds: int) -> str:
-        """A URL that gives the object to whoever has it, for that time. StorageError where the store has no such."""
+        """A URL that lets anyone download the object for that time. Raises StorageError if the store cannot sign
+        URLs."""
         ...

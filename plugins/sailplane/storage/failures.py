@@ -1,5 +1,5 @@
-"""What obstore says of a failure, in one line: it prints the request, the answer's XML and its own state. And what is
-asked again by ourselves, where obstore would not, or would go on wrongly."""
+"""obstore's failures in one line, because it prints the request, the answer's XML and its own state. Also our own
+retries, for requests that obstore would not retry, or would resume incorrectly."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DENIED = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, Pe
 
 
 def failure(verb: str, which: str, error: Exception, disk: Path | None = None) -> StorageError:
-    """AccessError where other credentials are needed, else StorageError; of a full `disk` with what is free there."""
+    """AccessError for wrong credentials, else StorageError; for a full `disk` with its free space."""
     text = str(error)
     number = number_of(error)
     if disk and number in FULL:
@@ -34,10 +34,10 @@ def failure(verb: str, which: str, error: Exception, disk: Path | None = None) -
     status = _found(rf"{_STATUS} [\w ]+)", text)
     got = ": ".join(filter(None, (status, code, message))) or _short(text)
     if code in ACCESS_CODES or isinstance(error, _DENIED):
-        return AccessError(verb, which, got=got, remedy="Check the credentials and what they may do here.")
+        return AccessError(verb, which, got=got, remedy="Check the credentials and their permissions.")
     if code == "NoSuchBucket":
         return StorageError(verb, which, got="there is no such bucket", remedy="Create it, or correct the URI.")
-    return StorageError(verb, which, got=got, remedy="Check that the store is reachable; a retry may mend it.")
+    return StorageError(verb, which, got=got, remedy="Check that the store is reachable, then try again.")
 
 
 def attempts() -> Attempts:
@@ -45,7 +45,7 @@ def attempts() -> Attempts:
 
 
 def tried(verb: str, which: str, ask: Callable[[], T], tries: Attempts | None = None) -> T:
-    """What it gives, asked again where that can mend it."""
+    """The result of `ask`, retried if that can help."""
     tries = tries or attempts()
     while True:
         try:
@@ -57,17 +57,17 @@ def tried(verb: str, which: str, ask: Callable[[], T], tries: Attempts | None = 
 
 
 def number_of(error: Exception) -> int:
-    """The operating system's; obstore gives it in words alone. 0 if it is none of its errors."""
+    """The operating system's error number, which obstore gives only in its text; 0 for other errors."""
     return int(getattr(error, "errno", None) or _found(r"\(os error (\d+)\)", str(error)) or 0)
 
 
 def status_of(error: Exception) -> int:
-    """Of the answer; 0 if there was none."""
+    """The HTTP status of the answer; 0 without an answer."""
     return int(_found(rf"{_STATUS})", str(error)) or 0)
 
 
 def may_be_mended(error: Exception) -> bool:
-    """By the same request again."""
+    """Whether the same request may succeed later."""
     status = status_of(error)
     return not isinstance(error, _DENIED) and (status in (0, *_BUSY) or status >= 500)
 

@@ -1,13 +1,13 @@
-"""Storage as an fsspec filesystem: what pandas, pyarrow and Airflow's ObjectStoragePath open by URI.
+"""Storage as an fsspec filesystem, for pandas, pyarrow and Airflow's ObjectStoragePath.
 
-A file that is written is spooled here and put when it is closed; if its `with` body raises, nothing is put. A file that
-is read is fetched as a whole when it is opened: one version of the object, whatever happens to it meanwhile.
+A file opened for writing is spooled locally and put when it is closed; if its `with` body raises, nothing is put. A
+file opened for reading is fetched whole, so it is one version of the object, even if that changes.
 
-`ls`, `walk` and a `glob` of one level ask for one folder at a time; `find` and other globs for all that lies below the
-path: on S3 one request a thousand objects.
+`ls`, `walk` and a `glob` of one level list one folder at a time; `find` and other globs list everything below the path:
+on S3 one request per thousand objects.
 
-pandas asks pyarrow first for Parquet by URI, and that has an `s3://` and an `hf://` of its own, without Airflow's
-connections: `pd.read_parquet(uri, storage_options={})` asks here.
+For Parquet by URI pandas first uses pyarrow's own `s3://` and `hf://`, without Airflow's connections.
+`pd.read_parquet(uri, storage_options={})` uses this filesystem.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sailplane.storage.spooled import Written, opened
 from sailplane.storage.store import Storage
 
 Open = Callable[[str], Storage]
-# They change nothing here; others would be taken for credentials that are then not used.
+# Options without effect here. Others are refused: they may be credentials that would not be used.
 FSSPECS_OWN: Final = frozenset({"asynchronous", "batch_size", "loop", "skip_instance_cache", "use_listings_cache"})
 
 
 class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """Paths are what follows `scheme://`. `depth` parts of them name a store's root: a bucket, a collection."""
+    """Paths are the part after `scheme://`. Their first `depth` parts name a store's root: a bucket, a collection."""
 
     cachable = False
     root_marker: ClassVar[str] = ""
@@ -58,7 +58,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         listed = self._right_in(path)
         if not listed:
-            # FileNotFoundError, unless it is an object, or a store that holds nothing.
+            # FileNotFoundError, unless it is an object or an empty store.
             about = self.info(path)
             listed = [about] if about["type"] == "file" else []
         return listed if detail else [about["name"] for about in listed]
@@ -75,7 +75,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return _folder(path)
 
     def exists(self, path: str, **_: Any) -> bool:
-        """Raises StorageError where the store cannot say."""
+        """Raises StorageError if the store fails."""
         try:
             self.info(path)
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return super().open(path, mode, *args, **kwargs)
 
     def expand_path(self, path: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> list[str]:
-        """An object that has a `*`, a `?` or a `[` in its name is meant before what such a pattern would match."""
+        """A path with `*`, `?` or `[` first means the object of that exact name, then the pattern."""
         if kwargs.pop("assume_literal", False) or not isinstance(path, str):
             return list(super().expand_path(path, recursive, maxdepth, **kwargs))
         literal = _is_pattern(path) and self.exists(path)
@@ -125,7 +125,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
         super().copy(path1, path2, recursive=recursive, **kwargs)
 
     def rm(self, path: str | Sequence[str], recursive: bool = False, maxdepth: int | None = None) -> None:
-        """Raises FileNotFoundError, and IsADirectoryError for a folder if not `recursive`."""
+        """Raises FileNotFoundError, and IsADirectoryError for a folder without `recursive`."""
         for one in [path] if isinstance(path, str) else path:
             for name in self.expand_path(one):
                 kind = self.info(name)["type"]
@@ -159,7 +159,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return store.presign(key, expiration)
 
     def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
-        """Folders come and go with what lies in them."""
+        """Does nothing: folders exist only through their objects."""
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """As `mkdir`."""
@@ -192,7 +192,7 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _place(self, path: str) -> tuple[Storage, str]:
         parts = path.strip("/").split("/")
         if len(parts) < self.depth or not all(parts[: self.depth]):
-            # A secret may stand before the @.
+            # The part before the @ may be a secret.
             which = f"{self._scheme}://{path.rpartition('@')[2]}"
             expected = f"{self._scheme}:// and at least {self.depth} part(s)"
             raise ConfigurationError("open", which, got="no store", expected=expected)
@@ -234,7 +234,7 @@ def _folder(path: str) -> dict[str, Any]:
 
 
 def _on_the_way(path: str, about: dict[str, Any], maxdepth: int | None, folders: bool) -> Iterator[tuple[str, Any]]:
-    """From a folder to a file in it: the file and, where they are asked for, the folders between."""
+    """A file below a folder and, with `folders`, the folders between them."""
     parts = about["name"][len(path) + 1 :].split("/")
     deepest = min(maxdepth or len(parts), len(parts))
     for depth in range(1 if folders else deepest, deepest + 1):

@@ -1,4 +1,4 @@
-"""What HTTP clients say of each request is not for a task's log."""
+"""Keeps HTTP clients' lines about each request out of task logs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CLIENTS: Final = ("httpx", "httpx2")
 
 
 def hush() -> None:
-    """Below WARNING, unless somebody has set another level."""
+    """Hides their messages below WARNING, unless another level is set."""
     for name in CLIENTS:
         client = logging.getLogger(name)
         if client.level == logging.NOTSET:

@@ -1,7 +1,7 @@
-"""The Hugging Face Hub as a store: repositories, where a put is one commit, and Storage Buckets, which speak S3.
+"""The Hugging Face Hub as a store: repositories, in which a put is one commit, and Storage Buckets, which use S3's API.
 
-A commit is there as a whole or not at all. The Hub counts them, some hundred an hour for a free account: what is
-written often, or in many small objects, belongs in a bucket.
+A commit is atomic. The Hub limits commits, for a free account to a few hundred per hour: use a bucket for objects that
+are many, small or often written.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from sailplane.storage.retries import Attempts, RetryPolicy
 from sailplane.storage.roots import Root
 
 T = TypeVar("T")
-# Whether that which lies there, or None, may be put over.
+# Whether the existing file, or None, may be replaced.
 Allowed = Callable[[RepoFile | None], bool]
 PATIENCE: Final = RetryPolicy()
 PIECE_BYTES: Final = 2**20
-# The Hub makes it with each repository and needs it there: no object of the store.
+# The Hub creates this file in each repository and needs it, so it is not an object of the store.
 HUBS_OWN: Final = ".gitattributes"
 FORBIDDEN: Final = frozenset({".git", ".cache"})
 GATEWAY: Final = "https://s3.hf.co"
@@ -47,8 +47,8 @@ def bucket_backend(
 ) -> Backend:
     """`hf://buckets/owner/name[/prefix]` through the Hub's S3 gateway.
 
-    The key pair is made from a token, by "Generate S3 credentials" in its menu: `key` and `secret` of the access, else
-    HF_S3_ACCESS_KEY_ID and HF_S3_SECRET_ACCESS_KEY. An endpoint of the access stands for the gateway and the owner.
+    Create the key pair from a token with "Generate S3 credentials" in its menu. It is `key` and `secret` of the access,
+    else HF_S3_ACCESS_KEY_ID and HF_S3_SECRET_ACCESS_KEY. An endpoint in the access replaces the gateway and the owner.
     Raises AccessError without a key pair. Source: https://huggingface.co/docs/hub/storage-buckets-s3
     """
     from sailplane.storage.s3 import S3Backend
@@ -61,17 +61,17 @@ def bucket_backend(
         given = access() if access else found
         if not given.key or not given.secret:
             remedy = "Generate S3 credentials from a token; set HF_S3_ACCESS_KEY_ID and HF_S3_SECRET_ACCESS_KEY."
-            raise AccessError("open storage", root.uri, got="no key pair", expected="one", remedy=remedy)
+            raise AccessError("open storage", root.uri, got="no credentials", expected="a key pair", remedy=remedy)
         return replace(given, endpoint=given.endpoint or f"{GATEWAY}/{owner}", region=given.region or "us-east-1")
 
     return S3Backend(name, place.path_in_repo, ask)
 
 
 class HubBackend:
-    """Objects under a folder of one revision of a repository, which the first put creates, private.
+    """Objects under a folder of one revision of a repository. The first put creates a private repository.
 
-    `ask` says token (`secret`) and endpoint; without it huggingface_hub finds them (`hf auth login`, HF_TOKEN,
-    HF_ENDPOINT). The etag is the file's git id, or the SHA-256 of a large one.
+    `ask` gives the token (`secret`) and the endpoint; without it huggingface_hub finds them (`hf auth login`, HF_TOKEN,
+    HF_ENDPOINT). The etag is the file's git id, or the SHA-256 of a large file.
     """
 
     def __init__(self, uri: str, ask: CredentialProvider | None = None, patience: RetryPolicy = PATIENCE) -> None:
@@ -80,7 +80,7 @@ class HubBackend:
         self._folder = f"{place.path_in_repo}/" if place.path_in_repo else ""
         self._repository = HubRepository(place, ask)
         self._patience = patience
-        # The Hub refuses commits that meet: those of one process take turns.
+        # The Hub refuses concurrent commits, so those of one process are serialised.
         self._turn = Lock()
 
     def get(self, path: str) -> bytes:
@@ -151,7 +151,7 @@ class HubBackend:
 
     def _tree(self, folder: str, *, recursive: bool) -> Iterator[RepoFile | RepoFolder]:
         try:
-            # One commit for all pages.
+            # Use one commit for all pages.
             commit = self._again("list", folder, self._repository.head)
             with self._told("list", folder):
                 found = self._repository.tree((self._folder + folder).rstrip("/"), commit, recursive=recursive)
@@ -160,7 +160,7 @@ class HubBackend:
             return
 
     def _put(self, verb: str, path: str, content: Content, allowed: Allowed | None) -> str | None:
-        """The new etag; None, and no commit, where it is not allowed."""
+        """The new etag; None, without a commit, if `allowed` refuses."""
         full = self._writable(verb, path)
         revision = self._repository.revision
         with _readable(content) as given:
@@ -169,7 +169,7 @@ class HubBackend:
             return self._again(verb, path, lambda: self._attempt(full, given, allowed), RETRIED | MOVED)
 
     def _attempt(self, full: str, content: bytes | Path, allowed: Allowed | None) -> str | None:
-        """The Hub takes the commit only on top of the very one that was looked at."""
+        """Commits only on top of the commit that was checked; the Hub refuses otherwise."""
         addition = self._repository.upload(full, content)
         with self._turn:
             parent = self._repository.head() if allowed else None
@@ -180,7 +180,7 @@ class HubBackend:
                 if found and _etag(found) == addition._local_oid:
                     return _etag(found)
             self._repository.commit(addition, parent)
-        # huggingface_hub sends none for what lay there when it uploaded: another put it, and took it away.
+        # huggingface_hub sends no file that existed at the upload: another process put it and deleted it.
         if allowed and not addition._is_committed:
             return self._attempt(full, content, allowed)
         return addition._local_oid
@@ -188,7 +188,7 @@ class HubBackend:
     def _writable(self, verb: str, path: str) -> str:
         full = self._folder + path
         if FORBIDDEN.intersection(full.split("/")):
-            expected = "a path that the Hub takes"
+            expected = "a path that the Hub accepts"
             raise ConfigurationError(verb, self._called(path), got="a part .git or .cache", expected=expected)
         return full
 
@@ -201,7 +201,7 @@ class HubBackend:
                 self._wait(verb, path, error, statuses, attempts)
 
     def _wait(self, verb: str, path: str, error: Exception, statuses: frozenset[int], attempts: Attempts) -> None:
-        """For the next try; raises what is to be said if there is none."""
+        """Waits for the next attempt; raises the error if there is none."""
         said = explained(verb, self._called(path), error, self._repository.token())
         said.__cause__ = error
         if isinstance(said, FileNotFoundError) or not mendable(error, statuses):
@@ -217,7 +217,7 @@ class HubBackend:
 
     def _entry(self, found: RepoFile) -> Entry:
         if found.last_commit is None:
-            raise StorageError("look at", found.path, got="no date", expected="that of its last commit")
+            raise StorageError("look at", found.path, got="no date", expected="the date of its last commit")
         path = found.path.removeprefix(self._folder)
         return Entry(path=path, size=found.size, modified=found.last_commit.date, etag=_etag(found))
 
@@ -231,8 +231,8 @@ def _etag(found: RepoFile) -> str:
 
 @contextmanager
 def _readable(content: Content) -> Iterator[bytes | Path]:
-    """Pieces that come one by one are all taken first: what they raise is raised before anything is sent. StorageError
-    where the disk has no room for them."""
+    """Reads an iterator to its end first, so that its errors are raised before anything is sent. Raises StorageError if
+    the disk has no room."""
     if isinstance(content, bytes):
         yield content
     elif isinstance(content, Path):
@@ -240,7 +240,7 @@ def _readable(content: Content) -> Iterator[bytes | Path]:
         # huggingface_hub would expand a ~.
         yield content.absolute()
     else:
-        # It has a name, because huggingface_hub gives only files with one to Xet.
+        # A named file, because huggingface_hub uploads only those through Xet.
         with room_for(Path(tempfile.gettempdir())), tempfile.NamedTemporaryFile(prefix="sailplane-put-") as file:
             file.writelines(content)
             file.flush()

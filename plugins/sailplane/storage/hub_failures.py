@@ -1,4 +1,4 @@
-"""What huggingface_hub says of a failure, in one line: it prints the request, the address and much advice."""
+"""huggingface_hub's failures in one line, because it prints the request, the address and much advice."""
 
 from __future__ import annotations
 
@@ -18,59 +18,59 @@ from huggingface_hub.errors import (
 from sailplane.errors import AccessError, StorageError
 from sailplane.storage.failures import failure
 
-# Everything that huggingface_hub raises; ValueError and RuntimeError for an answer or an upload that went wrong.
+# All errors of huggingface_hub; ValueError and RuntimeError for a bad answer or a failed upload.
 ERRORS: Final = (httpx2.HTTPError, RuntimeError, ValueError, OSError)
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
-# Another commit came first.
+# The statuses after another commit came first.
 MOVED: Final = frozenset({409, 412})
 _HOPELESS: Final = (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.ProxyError)
 
 
 def status(error: Exception) -> int | None:
-    """The HTTP status that the Hub refused with; None where it did not answer."""
+    """The HTTP status of the Hub's refusal; None without an answer."""
     error = _cause(error)
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
 def mendable(error: Exception, statuses: frozenset[int]) -> bool:
-    """Whether another try could be better: for these statuses, and where the connection failed."""
+    """Whether another attempt may succeed: for these statuses and for a failed connection."""
     error = _cause(error)
     if isinstance(error, HfHubHTTPError):
         return status(error) in statuses
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return False
-    # A server that is overloaded answers with a page where huggingface_hub expects JSON.
+    # An overloaded server sends a web page instead of JSON.
     connection = isinstance(error, httpx2.TransportError) and not isinstance(error, _HOPELESS)
     return connection or isinstance(error, json.JSONDecodeError)
 
 
 def pause(error: Exception) -> float:
-    """Seconds that the server asks to wait; 0 where it does not say."""
+    """Seconds that the server asks to wait; 0 without a request."""
     error = _cause(error)
     asked = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
     return float(asked) if asked.isdecimal() else 0
 
 
 def explained(verb: str, which: str, error: Exception, secret: str | None) -> StorageError | FileNotFoundError:
-    """AccessError where another token is needed; FileNotFoundError where the object or the repository is not there."""
+    """AccessError for a wrong token, FileNotFoundError for a missing object or repository, else StorageError."""
     error = _cause(error)
     if isinstance(error, HfHubHTTPError):
         return _refused(verb, which, error, secret)
     if isinstance(error, OfflineModeIsEnabled):
-        return StorageError(verb, which, got="HF_HUB_OFFLINE is set", remedy="Unset it, and run again.")
+        return StorageError(verb, which, got="HF_HUB_OFFLINE is set", remedy="Unset it and run again.")
     if isinstance(error, OSError):
         return failure(verb, which, error)
     got = _hidden(f"{type(error).__name__}: {error}", secret)
-    remedy = "Is the Hub reachable? A retry may mend it." if isinstance(error, httpx2.HTTPError) else ""
-    return StorageError(verb, which, got=got, expected="an answer of the Hub", remedy=remedy)
+    remedy = "Check that the Hub is reachable, then try again." if isinstance(error, httpx2.HTTPError) else ""
+    return StorageError(verb, which, got=got, expected="an answer from the Hub", remedy=remedy)
 
 
 def _refused(verb: str, which: str, error: HfHubHTTPError, secret: str | None) -> StorageError | FileNotFoundError:
     code = error.response.status_code
     if code in (401, 403):
-        remedy = "Check the token and what it may do here. A repository that is not there can look like this, too."
+        remedy = "Check the token and its permissions. A missing repository can also look like this."
         if isinstance(error, GatedRepoError):
-            remedy = "Ask for access on the repository's page."
+            remedy = "Request access on the repository's page."
         return AccessError(verb, which, got=_said(error, secret), expected="access", remedy=remedy)
     if isinstance(error, EntryNotFoundError | RepositoryNotFoundError):
         return FileNotFoundError(which)
@@ -78,7 +78,7 @@ def _refused(verb: str, which: str, error: HfHubHTTPError, secret: str | None) -
         return StorageError(
             verb, which, got="there is no such revision", remedy="Create the branch, or correct the URI."
         )
-    return StorageError(verb, which, got=_said(error, secret), expected="an answer of status 2xx")
+    return StorageError(verb, which, got=_said(error, secret), expected="status 2xx")
 
 
 def _said(error: HfHubHTTPError, secret: str | None) -> str:
@@ -86,12 +86,12 @@ def _said(error: HfHubHTTPError, secret: str | None) -> str:
 
 
 def _hidden(text: str, secret: str | None) -> str:
-    """The first line, without the token. An address may be signed."""
+    """The first line, without the token and a URL's signature."""
     line = text.strip().partition("\n")[0]
     line = " ".join(word.partition("?")[0] if "://" in word else word for word in line.split(" "))
     return (line.replace(secret, "***") if secret else line)[:300]
 
 
 def _cause(error: Exception) -> Exception:
-    """Of an upload that failed huggingface_hub says only that it did."""
+    """The cause of a failed upload, which huggingface_hub's own message lacks."""
     return error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception) else error

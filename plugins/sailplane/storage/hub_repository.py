@@ -1,6 +1,7 @@
-"""One revision of a repository of the Hugging Face Hub, over huggingface_hub: each method is one request, or few.
+"""One revision of a repository of the Hugging Face Hub, through huggingface_hub: each method makes one or a few
+requests.
 
-They raise what huggingface_hub raises (hub_failures.py), and wait for a server that stands still for a bounded time.
+They raise huggingface_hub's errors (hub_failures.py), and wait only a bounded time for a stalled server.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ from sailplane.storage.access import CredentialProvider
 from sailplane.storage.hub_failures import status
 from sailplane.storage.keys import checked
 
-# No limit on a whole transfer, which may be of any size: only on its standing still.
+# Limits stalls, not whole transfers, which may be of any size.
 TIMEOUT: Final = httpx2.Timeout(120, connect=10)
-# Without such a text the Hub takes the repository's .gitignore, and leaves out what it names.
+# Without this text the Hub applies the repository's .gitignore and omits files.
 KEEP_ALL: Final = "# everything is kept\n"
 
 
 class HubRepository:
-    """Paths are the repository's. `ask` says token and endpoint; without it huggingface_hub finds them."""
+    """Paths are relative to the repository. `ask` gives the token and the endpoint; without it huggingface_hub finds
+    them."""
 
     def __init__(self, place: HfUri, ask: CredentialProvider | None) -> None:
         self.revision = place.revision or "main"
@@ -58,7 +60,7 @@ class HubRepository:
         return str(self._api().repo_info(**self._names, revision=self.revision, timeout=TIMEOUT.read).sha)
 
     def find(self, path: str, revision: str, *, dated: bool = False) -> RepoFile | None:
-        """None where there is no such file, or no repository."""
+        """None if the file or the repository is missing."""
         how: dict[str, Any] = {**self._names, "revision": revision, "expand": dated}
         try:
             found = self._api().get_paths_info(paths=[path], **how)
@@ -69,7 +71,7 @@ class HubRepository:
         return next((one for one in found if isinstance(one, RepoFile)), None)
 
     def tree(self, folder: str, commit: str, *, recursive: bool = True) -> Iterator[RepoFile | RepoFolder]:
-        """All under a folder ("" for the repository), or what is right in it, with dates, page by page."""
+        """Everything under a folder ("" for the repository), or only its direct content, with dates, page by page."""
         url = f"{self._api().endpoint}/api/{self._kind}s/{self._id}/tree/{commit}"
         url += f"/{quote(folder, safe='')}" if folder else ""
         params = {"recursive": recursive, "expand": True}
@@ -81,22 +83,22 @@ class HubRepository:
 
     @contextmanager
     def opened(self, path: str, revision: str, start: int) -> Iterator[tuple[httpx2.Response, str]]:
-        """The content from byte `start` on, and the commit that it is of."""
+        """The content from byte `start` on, and its commit."""
         headers = {**self._headers(), "Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
         with get_session().stream("GET", self.url(path, revision), headers=headers, timeout=TIMEOUT) as answer:
             hf_raise_for_status(answer)
             if start and answer.status_code != httpx2.codes.PARTIAL_CONTENT:
-                raise ValueError(f"status {answer.status_code} for a part")
-            # A large file comes from elsewhere, after a redirect.
+                raise ValueError(f"status {answer.status_code} for a range")
+            # A large file comes from another server, after a redirect.
             commits = [step.headers.get("X-Repo-Commit", "") for step in (*answer.history, answer)]
             if not any(commits):
                 raise ValueError("no X-Repo-Commit")
             yield answer, next(filter(None, commits))
 
     def upload(self, path: str, content: bytes | Path) -> CommitOperationAdd:
-        """Stores a large file; nobody sees it before the commit. Creates a missing repository, private."""
+        """Uploads a large file, which stays invisible until the commit. Creates a missing repository, private."""
         addition = CommitOperationAdd(path, content)
         try:
             self._preupload(addition)
@@ -108,7 +110,7 @@ class HubRepository:
         return addition
 
     def commit(self, operation: CommitOperationAdd | CommitOperationDelete, parent: str | None = None) -> None:
-        """Refused with status 412 where `parent` is not the last commit."""
+        """Refused with status 412 if `parent` is not the last commit."""
         verb = "Put" if isinstance(operation, CommitOperationAdd) else "Delete"
         how: dict[str, Any] = {**self._names, "revision": self.revision, "parent_commit": parent}
         self._api().create_commit(operations=[operation], commit_message=f"{verb} {operation.path_in_repo}", **how)
@@ -126,12 +128,12 @@ class HubRepository:
 
 
 def client(ask: CredentialProvider | None) -> HfApi:
-    """huggingface_hub's own, with the token and the endpoint that `ask` says, or that it finds itself."""
+    """huggingface_hub's client, with the token and the endpoint from `ask`, or those that it finds itself."""
     session = get_session()
-    # It would wait for ever. What a user's own client says stays.
+    # Without this it would wait for ever. A user's own client keeps its settings.
     if session.timeout == httpx2.Timeout(None):
         session.timeout = TIMEOUT
-    # A bar is for a terminal.
+    # Progress bars belong in a terminal.
     if not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
         disable_progress_bars()
     if ask is None:
@@ -145,10 +147,11 @@ def token_of(api: HfApi) -> str | None:
 
 
 def parsed(uri: str) -> HfUri:
-    """`hf://models|datasets|buckets/owner/name[@revision][/folder]`; a / in the revision is %2F. ConfigurationError."""
+    """`hf://models|datasets|buckets/owner/name[@revision][/folder]`; write a / in the revision as %2F. Raises
+    ConfigurationError."""
     expected = "hf://models/owner/name[@revision][/folder], or datasets or buckets"
     if not uri.startswith(("hf://models/", "hf://datasets/", "hf://buckets/")):
-        raise ConfigurationError("open storage", uri, got="another kind of place", expected=expected)
+        raise ConfigurationError("open storage", uri, got="an unsupported kind", expected=expected)
     try:
         place = parse_hf_uri(uri)
     except HfUriError as error:

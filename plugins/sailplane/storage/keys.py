@@ -1,4 +1,4 @@
-"""Which paths an object may have: those that every backend can hold, and that cannot leave the store's root."""
+"""Checks object paths: every backend can hold them, and they stay under the store's root."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Final
 
 from sailplane.errors import ConfigurationError
 
-# S3's own limit for a key; the root's prefix counts.
+# S3's limit for a key, including the root's prefix.
 MOST_BYTES: Final = 1024
-# A file name has 255 bytes, of which some go to the name that an unfinished upload has.
+# A file name has at most 255 bytes; an unfinished upload needs some for its suffix.
 MOST_SEGMENT_BYTES: Final = 240
 
 
 def checked(path: str, prefix: str = "") -> str:
-    """`path`, which may hold spaces, `? # %` and any other character that is no control character or backslash.
+    """Returns `path`. It may hold spaces, `? # %` and all characters except control characters and backslashes.
 
-    Raises ConfigurationError for a path that is empty, leads elsewhere, or that some backend could not hold.
+    Raises ConfigurationError for a path that is empty, leaves the root, or is invalid in some backend.
     """
     if wrong := _wrong(path, prefix):
         raise ConfigurationError("use path", repr(path[:100]), got=wrong[0], expected=wrong[1])
@@ -26,13 +26,13 @@ def checked(path: str, prefix: str = "") -> str:
 def _wrong(path: str, prefix: str) -> tuple[str, str] | None:
     segments = path.split("/")
     if not path or "" in segments:
-        return "an empty part", "parts with one / between them, none before or after"
+        return "an empty part", "parts separated by a single /, with none before or after"
     if "." in segments or ".." in segments:
-        return "a part that is . or ..", "a path under the root"
+        return "a part . or ..", "a path under the root"
     if re.search(r"[\x00-\x1f\x7f\\]", path):
-        return "a control character or a backslash", "parts with / between them"
+        return "a control character or a backslash", "parts separated by /"
     if any(re.search(r"#\d+$", segment) for segment in segments):
-        return "a part that ends in # and a number", "another name: it stands for an unfinished upload"
+        return "a part that ends in # and a number", "another name; this one means an unfinished upload"
     return _too_long(path, segments, prefix)
 
 
@@ -43,7 +43,7 @@ def _too_long(path: str, segments: list[str], prefix: str) -> tuple[str, str] | 
     except UnicodeEncodeError:
         return "a lone surrogate", "text that UTF-8 can hold"
     if size > MOST_BYTES:
-        return f"{size} bytes", f"at most {MOST_BYTES}, with the store's own prefix"
+        return f"{size} bytes", f"at most {MOST_BYTES}, including the store's prefix"
     if longest > MOST_SEGMENT_BYTES:
-        return f"a part of {longest} bytes", f"at most {MOST_SEGMENT_BYTES} bytes between two /"
+        return f"a part of {longest} bytes", f"at most {MOST_SEGMENT_BYTES} bytes per part"
     return None

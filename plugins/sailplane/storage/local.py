@@ -1,4 +1,4 @@
-"""A folder of this machine."""
+"""A folder on this machine as a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sailplane.storage.failures import failure
 from sailplane.storage.objects import ObjectBackend
 from sailplane.storage.roots import Root, local_folder
 
-# Linux takes three times the CPU for a file that is written by megabytes.
+# Writing a file in megabytes takes three times the CPU on Linux.
 WRITE_BYTES: Final = 2**17
 
 
@@ -40,14 +40,14 @@ class LocalBackend(ObjectBackend):
         return self._folder / path
 
     def replace(self, path: str, content: Content, etag: str) -> str:
-        """Of several that replace at a time one wins: they take turns. Who puts without a condition does not wait."""
+        """Concurrent replacements are serialised, so one wins. An unconditional put does not wait."""
         with self._told("replace", path), self._turn():
             if self._etag(path) != etag:
                 raise PreconditionError(path)
             return self._put(path, content)
 
     def delete(self, path: str) -> None:
-        # S3 knows no folders: what is none of its objects is not there.
+        # Like S3, which has no folders: a path that is not an object does not exist.
         if not (self._folder / path).is_dir():
             super().delete(path)
 
@@ -55,7 +55,7 @@ class LocalBackend(ObjectBackend):
         raise StorageError("sign a URL of", f"{self._where}/{path}", got="a local folder", expected="a store with URLs")
 
     def _put(self, path: str, content: Content, **how: Any) -> str:
-        """Pieces are written here: obstore would take them through a thread. Its own name for what is unfinished."""
+        """Writes pieces here, because obstore would need another thread. The temporary name is obstore's."""
         if isinstance(content, (bytes, Path)):
             return super()._put(path, content, **how)
         target = self._folder / path

@@ -51,15 +51,15 @@ class Copy:
             self._source.delete(MARKER)
             self._target.put(MARKER, json.dumps({"from": self._source.root}).encode())
         if self._source.exists(MARKER):
-            # Two names of one place.
+            # Two names of one folder.
             self._target.delete(MARKER)
-            raise _refusal(self._target.root, "it is the store itself, by another name")
-        remedy = "Delete what is in that place, and run the command again."
+            raise _refusal(self._target.root, "it is the store itself under another name")
+        remedy = "Empty that location and run the command again."
         if (begun := self._target.read_json(MARKER, lambda said: said["from"], remedy)) != self._source.root:
-            raise _refusal(self._target.root, f"a copy of {begun} was begun there")
+            raise _refusal(self._target.root, f"it holds an unfinished copy of {begun}")
 
     def run(self, tell: Tell) -> Progress:
-        """Copies until the target holds what the source holds. Raises StorageError for a copy that cannot be verified,
+        """Copies until the target equals the source. Raises StorageError for a copy that cannot be verified,
         ConflictError for a source that keeps changing."""
         for _ in range(_ROUNDS):
             there = self._entries(self._source)
@@ -73,7 +73,7 @@ class Copy:
         )
 
     def publish(self) -> None:
-        """Makes the target ready to be the store: writes the store's earlier roots to it."""
+        """Prepares the target to be the store: writes the store's earlier roots to it."""
         about = self._source.read_json(IDENTITY, dict) if self._source.exists(IDENTITY) else {}
         earlier = [root for root in (*about.get(EARLIER, ()), self._source.root) if root != self._target.root]
         self._target.put(IDENTITY, json.dumps({**about, EARLIER: list(dict.fromkeys(earlier))}).encode())
@@ -144,7 +144,7 @@ class Copy:
             self._target.uri(path),
             got=f"SHA-256 {found[:12]} after {_TRIES} copies",
             expected=read[:12],
-            remedy="Check the target, and run the command again: it continues. The store has not moved.",
+            remedy="Check the target and run the command again: it continues. The store has not moved.",
         )
 
     def _etag(self, path: str) -> str | None:
@@ -192,13 +192,13 @@ def _through(digest: _Digest, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def require_apart(source: str, target: str) -> None:
-    """ConfigurationError unless these two roots are two places, none inside the other."""
+    """Raises ConfigurationError if these roots are equal, or one is inside the other."""
     inner, outer = f"{place(target)}/", f"{place(source)}/"
     if inner == outer:
         raise _refusal(target, "it is the store itself")
     if inner.startswith(outer) or outer.startswith(inner):
-        raise _refusal(target, f"one of the two is inside the other: the store is {source}")
+        raise _refusal(target, f"it is inside the store or around it: the store is {source}")
 
 
 def _refusal(target: str, got: str) -> ConfigurationError:
-    return ConfigurationError("move the store to", target, got=got, expected="an empty place outside the store")
+    return ConfigurationError("move the store to", target, got=got, expected="an empty location outside the store")

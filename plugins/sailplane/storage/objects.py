@@ -1,5 +1,5 @@
-"""What a local folder and S3 have in common: obstore (Rust's object_store). It writes to a temporary name, or in parts
-that nobody sees, and publishes at once."""
+"""The common part of local folders and S3: obstore (Rust's object_store). It writes to a temporary name or in invisible
+parts, then publishes atomically."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import LocalStore, S3Store
 
-# What is under way of an object that goes up in parts; S3 takes at most 10,000 of them.
+# Concurrent parts of an upload; S3 allows at most 10,000 parts.
 PARTS_BYTES: Final = 64 * 2**20
 PART_BYTES: Final = 8 * 2**20
 MOST_PARTS: Final = 10_000
@@ -30,7 +30,7 @@ READS: Final = ("get", "look at", "list")
 
 
 class ObjectBackend:
-    """`where` is what errors call the store; `disk` the one that it lies on, if that is this machine's."""
+    """`where`: the store's name in errors. `disk`: its folder, if it is on this machine."""
 
     def __init__(self, store: LocalStore | S3Store, where: str, disk: Path | None = None) -> None:
         self._store = store
@@ -94,13 +94,13 @@ class ObjectBackend:
         given = content if isinstance(content, (bytes, Path)) else handed_over(content)
         part = _part_bytes(content)
         most = max(1, PARTS_BYTES // part)
-        # Without a mode of its own a large object goes up in parts.
+        # Without a mode obstore uploads a large object in parts.
         result = obstore.put(self._store, path, given, chunk_size=part, max_concurrency=most, **how)
         return result["e_tag"] or ""
 
     @contextmanager
     def _told(self, verb: str, path: str) -> Iterator[None]:
-        """obstore's errors as ours. FileNotFoundError stays what it is, with the object's name."""
+        """Translates obstore's errors. FileNotFoundError stays, with the object's name."""
         which = f"{self._where}/{path}" if path else self._where
         try:
             yield
@@ -117,13 +117,13 @@ class ObjectBackend:
 
 
 def there(content: Content) -> None:
-    """FileNotFoundError with the name of what is to be put: later it would be taken for the object."""
+    """Raises FileNotFoundError for a missing source file now; later it would be taken for the object."""
     if isinstance(content, Path) and not content.is_file():
         raise FileNotFoundError(content)
 
 
 def _part_bytes(content: Content) -> int:
-    """Of pieces nobody knows yet how many they are: 160 GB fit."""
+    """The bytes per part. An iterator's length is unknown: 160 GB fit."""
     if not isinstance(content, (bytes, Path)):
         return 2 * PART_BYTES
     size = len(content) if isinstance(content, bytes) else content.stat().st_size

@@ -1,4 +1,4 @@
-"""An object's pieces between threads: those that are fetched several at a time, and those that obstore takes."""
+"""Moves an object's pieces between threads: to fetch several at a time, and to feed obstore."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def in_order(fetches: Iterable[Callable[[], T]], at_a_time: int) -> Iterator[T]:
-    """What they give, in their order, of which at most `at_a_time` run or wait to be taken."""
+    """The results of `fetches` in order. At most `at_a_time` run or wait to be consumed."""
     rest = iter(fetches)
     threads = ThreadPoolExecutor(at_a_time, thread_name_prefix="pieces")
     try:
@@ -25,12 +25,13 @@ def in_order(fetches: Iterable[Callable[[], T]], at_a_time: int) -> Iterator[T]:
             yield fetched
             del fetched
     finally:
-        # Who takes no more does not wait for what is under way.
+        # A consumer that stops does not wait for running fetches.
         threads.shutdown(wait=False, cancel_futures=True)
 
 
 def all_done(calls: Iterable[Callable[[], object]], at_a_time: int, ended: Event) -> None:
-    """After the first failure, of which `ended` tells those that run, no more are begun; it is raised once they end."""
+    """Runs all calls. After the first failure sets `ended` for the running ones, starts no more, and raises it once
+    they end."""
     with ThreadPoolExecutor(at_a_time, thread_name_prefix="pieces") as threads:
         running = [threads.submit(call) for call in calls]
         try:
@@ -44,7 +45,7 @@ def all_done(calls: Iterable[Callable[[], object]], at_a_time: int, ended: Event
 
 
 def handed_over(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same pieces, made in a thread of their own: while obstore takes them it panics if they come from itself."""
+    """The same pieces, produced in a separate thread, because obstore panics if its input comes from obstore."""
     line: Queue[bytes | BaseException | None] = Queue(maxsize=1)
     gone = Event()
 
@@ -69,7 +70,7 @@ def handed_over(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _queued(line: Queue[bytes | BaseException | None], piece: bytes | BaseException | None, gone: Event) -> bool:
-    """False if nobody takes any more."""
+    """False if the consumer has stopped."""
     while not gone.is_set():
         try:
             line.put(piece, timeout=0.2)

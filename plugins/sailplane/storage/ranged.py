@@ -1,5 +1,5 @@
-"""An object of S3, read in ranges of one version, several at a time. One answer for all of it would be slower, and some
-servers slow down with its length (SeaweedFS with a reader cache: 25 MiB/s for 1 GiB)."""
+"""Reads an S3 object in ranges of one version, several at a time. A single request is slower, and some servers slow
+down with its length (SeaweedFS with a reader cache: 25 MiB/s for 1 GiB)."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import S3Store
 
-# Held in memory, of an object whose pieces are taken in order.
+# Ranges in memory if the pieces are read in order.
 RANGE_BYTES: Final = 4 * 2**20
 RANGES_AT_A_TIME: Final = 6
-# Of an object that is written into a file: no memory, and long answers cost less CPU.
+# For writing to a file: needs no memory, and long answers cost less CPU.
 STRETCH_BYTES: Final = 32 * 2**20
 STRETCHES_AT_A_TIME: Final = 4
-# Linux takes more CPU for larger ones, and obstore for smaller ones.
+# Larger pieces cost more CPU in Linux, smaller ones in obstore.
 PIECE_BYTES: Final = 2**17
 _EMPTY: Final = 416
 
 
 @dataclass(frozen=True)
 class RangedObject(Scattered):
-    """`which` is what errors call it; `told` makes obstore's errors ours. `store` does not ask again by itself: an
-    answer that is cut obstore goes on with wrongly where it was one of a range.
+    """`which`: its name in errors. `told` translates obstore's errors. `store` must not retry by itself: obstore
+    resumes truncated range responses incorrectly.
 
-    Reading raises ConflictError where the object is replaced meanwhile.
+    Reading raises ConflictError if the object is replaced meanwhile.
     """
 
     store: S3Store
@@ -48,7 +48,7 @@ class RangedObject(Scattered):
     told: Callable[[], AbstractContextManager[None]]
 
     def __iter__(self) -> Iterator[bytes]:
-        """In obstore's own buffers, which need no copy to be written."""
+        """Yields obstore's own buffers, which can be written without a copy."""
         with self.told():
             first, meta = self._range(0)
             yield first
@@ -72,7 +72,7 @@ class RangedObject(Scattered):
         all_done((partial(fill, start) for start in range(len(first), size, long)), STRETCHES_AT_A_TIME, ended)
 
     def _stretch(self, start: int, end: int, version: str | None) -> Iterator[tuple[int, bytes]]:
-        """Pieces, each with its place. After a cut it goes on where that was."""
+        """Pieces with their offsets. Resumes after a truncated response."""
         tries = attempts()
         with self._of_version():
             while start < end:

@@ -1,4 +1,4 @@
-"""How often and how long a service is asked again: with backoff and jitter, for a bounded time."""
+"""Retries with backoff and jitter, for a bounded time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """At most `tries`, the last one begun at most `seconds` after the first failure. The waits between them double
-    from `first` to `longest` seconds, less up to a half by chance."""
+    """At most `tries` attempts, the last one at most `seconds` after the first failure. The waits double from `first`
+    to `longest` seconds, each reduced at random by up to a half."""
 
     tries: int = 8
     seconds: float = 90
@@ -24,7 +24,7 @@ class RetryPolicy:
 
 
 class Attempts:
-    """How often one thing was tried, in vain, since it last made progress."""
+    """Counts failed attempts since the last progress."""
 
     def __init__(self, patience: RetryPolicy) -> None:
         self._patience = patience
@@ -35,8 +35,8 @@ class Attempts:
         self._waits = self.failures = 0
 
     def failed(self, error: StorageError, least: float = 0, *, overtaken: bool = False) -> None:
-        """Waits, at least `least` seconds, for the next try; raises `error` if there is none. To be overtaken by
-        somebody who succeeded is no failure: then only the time counts."""
+        """Waits at least `least` seconds for the next attempt; raises `error` if there is none. With `overtaken`,
+        another writer succeeded first: that is not a failed attempt, and only the time counts."""
         patience, now = self._patience, time.monotonic()
         self._until = self._until if self._waits else now + patience.seconds
         wait = min(patience.longest, patience.first * 2**self._waits) * random.uniform(0.5, 1)  # noqa: S311

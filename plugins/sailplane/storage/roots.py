@@ -1,12 +1,12 @@
-"""The root URI of a store: which backend, where in it.
+"""The root URI of a store: its backend and the location there.
 
-    file:///folder                                       a folder of this machine
-    s3://bucket[/prefix]                                 S3, and whatever speaks it
+    file:///folder                                       a folder on this machine
+    s3://bucket[/prefix]                                 S3, or a compatible service
     data://user/collection[/folder]                      an Algorithmia Data API; `.my` is the owner of the key
     hf://models|datasets/owner/name[@revision][/folder]  a repository of the Hugging Face Hub
     hf://buckets/owner/name[/prefix]                     a Storage Bucket there, through its S3 gateway
 
-`s3://connection@bucket` names an Airflow connection; it is no part of the name of what lies there.
+`s3://connection@bucket` names an Airflow connection, which is not part of the objects' URIs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sailplane.errors import ConfigurationError
 from sailplane.storage.access import CredentialProvider, find
 from sailplane.storage.backend import Backend
 
-# The form of a root, what one of another form lacks, and how it is written.
+# The form of a root, the part that an invalid one lacks, and the expected text.
 _FORMS: Final = {
     "file": (r"file:///.*", "absolute path", "file:///folder"),
     "s3": (r"s3://[^/]+(/.*)?", "bucket", "s3://bucket[/prefix]"),
@@ -36,22 +36,22 @@ _FORMS: Final = {
 }
 SCHEMES: Final = tuple(_FORMS)
 # The module of each scheme's backend, with `open_backend(root, access)`. It is imported when a store is opened, because
-# each one brings its own client; and by name, because a room above this one has a backend too.
+# each has its own client, and by name, because a higher room also has a backend.
 _BACKENDS: Final = {
     "file": "sailplane.storage.local",
     "s3": "sailplane.storage.s3",
     "data": "sailplane.algorithmia.store",
     "hf": "sailplane.storage.hub",
 }
-# Airflow's connections for stores whose URI names none.
+# The default Airflow connections, for URIs without one.
 DEFAULTS: Final = {"s3": "aws_default", "data": "algorithmia_default", "hf": "huggingface_default"}
-# Stands for the root of the project's store in URIs that stay valid when the store is moved.
+# Replaces the root of the project's store in URIs that stay valid when the store is moved.
 RELATIVE: Final = "store://"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Root:
-    """`uri` without the connection; `host` is a bucket, a user or a kind of repository, `prefix` what comes after."""
+    """`uri`: without the connection. `host`: a bucket, a user or a kind of repository. `prefix`: the rest."""
 
     uri: str
     scheme: str
@@ -63,14 +63,14 @@ class Root:
     def parse(cls, uri: str) -> Self:
         """Raises ConfigurationError."""
         scheme, separator, rest = uri.partition("://")
-        # What stands before an @ may be a secret: it is not shown.
+        # Hide the part before an @, which may be a secret.
         shown = f"...@{uri.rpartition('@')[2]}" if "@" in uri else uri
         if not separator or scheme not in SCHEMES or not rest.strip("/"):
             expected = " or ".join(f"{name}://..." for name in SCHEMES)
-            got = f"scheme {scheme!r}" if separator and scheme not in SCHEMES else "no place"
+            got = f"scheme {scheme!r}" if separator and scheme not in SCHEMES else "no root"
             raise ConfigurationError("open storage", shown, got=got, expected=expected)
         if scheme != "file" and ":" in rest.partition("/")[0]:
-            remedy = "A key and its secret belong into an Airflow connection: write its name before the @."
+            remedy = "Put a key and its secret into an Airflow connection, and write its name before the @."
             raise ConfigurationError("open storage", shown, got="a colon before the first /", remedy=remedy)
         connection, at, place = rest.partition("@")
         if not at or "/" in connection:
@@ -83,18 +83,18 @@ class Root:
         return cls(uri=whole, scheme=scheme, host=host, prefix=prefix, connection=connection or None)
 
     def open(self, access: CredentialProvider | None = None) -> Backend:
-        """`access` is how this store is reached; else what this process was given, or what the environment says."""
+        """`access`: the store's credentials; by default this process's file or the environment."""
         module = importlib.import_module(_BACKENDS[self.scheme])
         backend: Backend = module.open_backend(self, access or find(self.uri))
         return backend
 
 
 def local_folder(uri: str) -> Path:
-    """The folder that a URI with the scheme file names."""
+    """The folder of a file URI."""
     return Path(url2pathname(urlsplit(uri).path))
 
 
 def place(uri: str) -> str:
-    """The same text for two URIs of one folder, such as one through a link."""
+    """A canonical text, equal for two URIs of one folder, such as one through a symbolic link."""
     root = Root.parse(uri)
     return local_folder(root.uri).resolve().as_uri() if root.scheme == "file" else root.uri

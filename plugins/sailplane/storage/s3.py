@@ -1,8 +1,8 @@
-"""S3, and whatever speaks it. Requests are retried where that can mend them, with backoff and jitter.
+"""S3 and compatible services. Requests are retried with backoff and jitter if that can help.
 
-A large object is read in ranges (ranged.py), and written in parts. Nobody sees the parts of a process that was killed,
-but they fill the bucket: set the lifecycle rule AbortIncompleteMultipartUpload on it. Those who only create or replace
-one version send the object as one request, from memory: obstore knows no conditions for parts.
+A large object is read in ranges (ranged.py) and written in parts. The parts of a killed process are invisible but fill
+the bucket: set the lifecycle rule AbortIncompleteMultipartUpload on it. Conditional writes send the object from memory
+in one request, because obstore has no conditions for parts.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from sailplane.storage.roots import Root
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
 
-# No limit on a whole transfer, which may be of any size: only on its standing still.
+# Limits stalls, not whole transfers, which may be of any size.
 CLIENT: Final[ClientConfig] = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "1day"}
 RETRIES: Final[RetryConfig] = {"max_retries": 8, "retry_timeout": timedelta(seconds=90)}
 NO_RETRIES: Final[RetryConfig] = {"max_retries": 0}
-# How often a large object that is replaced while it is read is begun anew.
+# How often reading a large object restarts if it is replaced meanwhile.
 VERSIONS: Final = 3
 
 
@@ -43,11 +43,11 @@ def open_backend(root: Root, access: CredentialProvider | None = None) -> S3Back
 
 
 class S3Backend(ObjectBackend):
-    """Objects under `prefix` of a bucket, with what `ask` says, and says again when a token ends."""
+    """Objects under `prefix` of a bucket. `ask` gives the credentials, again when a token expires."""
 
     def __init__(self, bucket: str, prefix: str, ask: CredentialProvider) -> None:
         self._s3 = _opened(bucket, prefix, ask, RETRIES)
-        # Of a condition that does not hold one must know whether it is the first answer.
+        # After a failed precondition we must know whether the request was retried.
         self._once = _opened(bucket, prefix, ask, NO_RETRIES)
         super().__init__(self._s3, "/".join(filter(None, (f"s3://{bucket}", prefix))))
 
@@ -71,7 +71,7 @@ class S3Backend(ObjectBackend):
             try:
                 return self._put(path, content)
             except FileNotFoundError as error:
-                # The answer that the parts are joined was lost, and the next one was that there are none to join.
+                # The answer to the request that joins the parts was lost, and the retry found no parts to join.
                 if "NoSuchUpload" not in str(error) or not isinstance(content, (bytes, Path)):
                     raise
                 return self._put(path, content)
@@ -97,7 +97,7 @@ class S3Backend(ObjectBackend):
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError), self._told("delete", path):
-            # For obstore this is a POST, which it does not ask again where no answer came.
+            # obstore sends a POST here, which it does not retry without an answer.
             tried("delete", f"{self._where}/{path}", partial(obstore.delete, self._once, path))
 
     def sign(self, path: str, seconds: int) -> str:
@@ -105,8 +105,8 @@ class S3Backend(ObjectBackend):
             return str(obstore.sign(self._s3, "GET", path, timedelta(seconds=seconds)))
 
     def _put_if(self, path: str, content: bytes, mode: Any) -> str:
-        """If an answer was lost, and the next one is that the condition does not hold, the object's content decides
-        whether the lost one was of success."""
+        """If an answer was lost and the retry fails the precondition, the object's content decides whether the first
+        request succeeded."""
         tries = attempts()
 
         def put() -> str:
@@ -145,7 +145,7 @@ def _at_hand(content: Content) -> bytes:
 
 
 def _config(access: Access) -> S3Config:
-    # On this machine's own network nobody is between: to sign each byte would be half of the CPU of a put.
+    # The loopback network needs no signed payload, which would take half of a put's CPU.
     config: S3Config = {"skip_signature": not access.key, "unsigned_payload": _is_here(access.endpoint)}
     if access.endpoint:
         config["endpoint"] = access.endpoint

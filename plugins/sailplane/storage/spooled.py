@@ -1,4 +1,4 @@
-"""Files over objects: what is read is one version, what is written is put as a whole."""
+"""Objects as files: reads see one version, writes are put whole."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sailplane.files import room_for
 from sailplane.storage.backend import CHUNK_BYTES
 from sailplane.storage.store import Storage
 
-# What stays in memory of an open file; the rest is on disk.
+# Bytes of an open file in memory; a larger file is on disk.
 SPOOL_BYTES: Final = 64 * 2**20
 
 log = logging.getLogger(__name__)
 
 
 def opened(store: Storage, key: str, compression: str | None = None) -> IO[bytes]:
-    """The object as a file that can seek. Raises FileNotFoundError; StorageError where the disk has no room for it."""
+    """The object as a seekable file. Raises FileNotFoundError, and StorageError if the disk has no room."""
     file = _Read(SPOOL_BYTES)
     try:
         with _room():
@@ -38,7 +38,7 @@ def opened(store: Storage, key: str, compression: str | None = None) -> IO[bytes
 
 
 class Written:
-    """A file that is put when it is closed, and forgotten where its `with` body raises."""
+    """A file that is put when it is closed, and discarded if its `with` body raises."""
 
     def __init__(self, store: Storage, key: str, *, new: bool, compression: str | None = None) -> None:
         self._store, self._key, self._new, self._compression = store, key, new, compression
@@ -59,15 +59,15 @@ class Written:
         self.close()
 
     def close(self) -> None:
-        """Puts it. FileExistsError if it was to be new and is not."""
+        """Puts the file. Raises FileExistsError if it must be new and exists."""
         if self._file.closed:
             return
         try:
-            # Text, compression and fsspec's OpenFile only close what they wrap, also where their `with` body raises.
+            # Text, compression and fsspec's OpenFile only close the wrapped file, even if their `with` body raises.
             if (raised := sys.exc_info()[1]) is None or raised is self._before:
                 self._put()
             else:
-                log.warning("%s was not put, because of %s", self._store.uri(self._key), type(raised).__name__)
+                log.warning("%s was not written because of %s", self._store.uri(self._key), type(raised).__name__)
         finally:
             self._file.close()
 
@@ -83,12 +83,12 @@ class Written:
 
 class _Read(tempfile.SpooledTemporaryFile[bytes]):
     def __del__(self) -> None:
-        # pyarrow does not close what it has read; that it warns of such files helps nobody.
+        # pyarrow does not close files after reading, and its warnings about them help nobody.
         self.close()
 
 
 class _KeptOpen:
-    """Some compressors close what they write to."""
+    """Keeps a file open, because some compressors close their output."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -97,7 +97,7 @@ class _KeptOpen:
         return getattr(self._file, name)
 
     def close(self) -> None:
-        """It is read next."""
+        """Only rewinds: the file is read next."""
 
 
 def _unpacked(packed: IO[bytes], compression: str) -> IO[bytes]:

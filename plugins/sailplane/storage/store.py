@@ -1,4 +1,4 @@
-"""The store as the rest of the platform uses it: checked paths under a root URI, over the backend of its scheme."""
+"""The store for the rest of the platform: checked paths under a root URI, on the backend of its scheme."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sailplane.storage.transfer import Progress, Tell, transfer
 
 T = TypeVar("T")
 FRESH: Final = timedelta(days=1)
-# The object that describes the store, and the key in it of the store's earlier roots.
+# The object that describes the store, and its key for the store's earlier roots.
 IDENTITY: Final = "sailplane.json"
 EARLIER: Final = "earlier"
 RESTORE: Final = "Restore it from a backup of the store."
@@ -26,16 +26,17 @@ NOT_MOVED: Final = "If SAILPLANE_STORE was changed, set it back, and run `sailpl
 
 
 class Storage:
-    """Whole-object verbs under a root URI. Paths are relative, with `/`; ConfigurationError for one that leads away.
+    """Whole-object operations under a root URI. Paths are relative, with `/`; one that leaves the root raises
+    ConfigurationError.
 
-    `access` says how the store is reached; without it, what this process was given, or the environment. A put is
-    atomic. StorageError where the store fails for longer than the retries last, AccessError where it refuses.
+    `access`: the credentials; by default this process's file or the environment. A put is atomic. Raises StorageError
+    if the store fails for longer than the retries, AccessError if it refuses access.
     """
 
     def __init__(self, root: str, access: CredentialProvider | None = None) -> None:
         place = Root.parse(root)
         self.root = place.uri
-        # The parts of a key that count to its length, besides the path.
+        # The parts of a key that count towards its length, besides the path.
         self._prefix = "" if place.scheme == "file" else place.prefix
         self._backend: Backend = place.open(access)
 
@@ -77,7 +78,7 @@ class Storage:
 
     def read_json(self, path: str, parse: Callable[[Any], T], remedy: str = RESTORE) -> T:
         """The result of `parse` for the object's JSON. Raises FileNotFoundError; DataError, with the remedy, for a
-        damaged object: one that is not JSON, or not of the shape that `parse` takes."""
+        damaged object: not JSON, or not in the form that `parse` accepts."""
         content = self.get(path)
         try:
             return parse(json.loads(content))
@@ -91,16 +92,16 @@ class Storage:
         return self._backend.stream(self._key(path))
 
     def put(self, path: str, content: Content) -> str:
-        """Create or replace; the new etag. An iterator that raises leaves what was there."""
+        """Create or replace. Returns the new etag. If an iterator raises, the object stays unchanged."""
         return self._backend.put(self._key(path), content)
 
     def put_new(self, path: str, content: Content) -> bool:
-        """Create only: False, and nothing written, if the object exists."""
+        """Create. Returns False, and writes nothing, if the object exists."""
         return self._backend.put_new(self._key(path), content)
 
     def keep(self, path: str, content: bytes) -> None:
-        """An object whose name says what it holds: put if it is not there, and again if it is older than a day, or cut
-        short. Garbage collection takes young objects for used ones; on the Hub equal content stays as old as it is."""
+        """Put a content-addressed object if it is missing, older than a day, or truncated. Garbage collection spares
+        young objects; on the Hub, equal content keeps its age."""
         try:
             there = self.head(path)
         except FileNotFoundError:
@@ -110,7 +111,8 @@ class Storage:
                 self.put(path, content)
 
     def replace(self, path: str, content: Content, etag: str) -> str:
-        """Replace that version of the object; the new etag. ConflictError, and nothing changed, if it has changed."""
+        """Replace that version of the object. Returns the new etag. Raises ConflictError, and changes nothing, if it
+        has changed."""
         return self._backend.replace(self._key(path), content, etag)
 
     def head(self, path: str) -> Entry:
@@ -125,19 +127,19 @@ class Storage:
         return True
 
     def entries(self, prefix: str = "") -> Iterator[Entry]:
-        """The objects under a folder, in no order."""
+        """The objects under a folder, unordered."""
         return self._backend.list(self._key(prefix) if prefix else "")
 
     def folder(self, path: str = "") -> Folder:
-        """What lies right in a folder; nothing where there is no such folder."""
+        """The direct content of a folder; a missing folder is empty."""
         return self._backend.folder(self._key(path) if path else "")
 
     def list(self, prefix: str = "") -> list[str]:
-        """Their paths, sorted."""
+        """The paths of the objects under a folder, sorted."""
         return sorted(entry.path for entry in self.entries(prefix))
 
     def delete(self, path: str) -> None:
-        """An object that is not there is no error."""
+        """A missing object is not an error."""
         self._backend.delete(self._key(path))
 
     def checksum(self, path: str) -> str:
@@ -148,24 +150,25 @@ class Storage:
         return digest.hexdigest()
 
     def presign(self, path: str, seconds: int = 3600) -> str:
-        """A URL that gives the object to whoever has it, for that time. StorageError where the store has no such."""
+        """A URL that lets anyone download the object for that time. Raises StorageError if the store cannot sign
+        URLs."""
         return self._backend.sign(self._key(path), seconds)
 
     def upload(self, folder: Path, prefix: str) -> Progress:
-        """All files under a local folder, several at a time."""
+        """Uploads all files under a local folder, several at a time."""
         return self._take(Storage(folder.as_uri()), "", prefix)
 
     def download(self, prefix: str, folder: Path) -> Progress:
-        """All objects under `prefix`, several at a time. Raises FileNotFoundError if there are none."""
+        """Downloads all objects under `prefix`, several at a time. Raises FileNotFoundError if there are none."""
         moved = Storage(folder.as_uri())._take(self, prefix, "")
         if not moved.objects:
             raise FileNotFoundError(self.uri(prefix))
         return moved
 
     def sync(self, source: Storage, *, delete: bool = False, tell: Tell | None = None) -> Progress:
-        """Makes this store hold what `source` holds: what is missing here, of another size, or older than there.
+        """Copies from `source` the objects that are missing here, differ in size, or are older here.
 
-        `delete` removes what `source` does not hold. `tell` is called with the progress, from one thread at a time.
+        `delete` removes objects that `source` lacks. `tell` is called with the progress, from one thread at a time.
         """
         here = {entry.path: entry for entry in self.entries()}
         there = {entry.path: entry for entry in source.entries()}

@@ -1,4 +1,4 @@
-"""Objects from one backend to another, several at a time."""
+"""Copies objects from one backend to another, several at a time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sailplane.errors import ConflictError
 from sailplane.records import Record
 from sailplane.storage.backend import Backend
 
-# Small objects go through memory whole; of large ones each has pieces under way, and takes tens of megabytes.
+# Small objects pass through memory whole; each large one has several pieces in transit, tens of megabytes.
 SMALL_BYTES: Final = 2**20
 SMALL_AT_A_TIME: Final = 16
 LARGE_AT_A_TIME: Final = 2
-# How often an object that is replaced while it is read is begun anew.
+# How often a copy restarts if the object is replaced meanwhile.
 VERSIONS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Record):
-    """What was moved, of what is to be moved."""
+    """The copied part of all that is to be copied."""
 
     objects: int = 0
     bytes: int = 0
@@ -35,8 +35,8 @@ Move = tuple[str, str, int]
 
 
 def transfer(source: Backend, target: Backend, moves: Sequence[Move], tell: Tell | None) -> Progress:
-    """`moves`: the path there, the path here, the size in bytes. After the first failure nothing more is begun, and
-    that failure is raised once what was begun has ended."""
+    """`moves`: the source path, the target path, the size in bytes. After the first failure no more copies start; it is
+    raised once the running ones end."""
     progress = Progress(all_objects=len(moves), all_bytes=sum(size for _, _, size in moves))
     turn = Lock()
 
@@ -48,7 +48,7 @@ def transfer(source: Backend, target: Backend, moves: Sequence[Move], tell: Tell
             if tell:
                 tell(progress)
 
-    # The largest first: the last one to end is then a small one.
+    # Largest first, so that the last one to end is small.
     with ThreadPoolExecutor(LARGE_AT_A_TIME) as large, ThreadPoolExecutor(SMALL_AT_A_TIME) as small:
         running = [
             (small if one[2] <= SMALL_BYTES else large).submit(move, *one)

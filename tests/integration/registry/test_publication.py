@@ -192,7 +192,7 @@ def test_a_hub_that_is_away_or_refuses_is_one_clear_error(
         with pytest.raises(ConfigurationError):
             publish(storage, model, repo, private=True, ask=None)
     away = lambda: Access(endpoint=f"http://127.0.0.1:{free_port()}", secret=TOKEN)  # noqa: E731
-    with pytest.raises(StorageError, match=r"Is the Hub reachable\? A retry may mend it"):
+    with pytest.raises(StorageError, match=r"Check that the Hub is reachable, then try again"):
         publish(storage, model, REPO, private=True, ask=away, patience=FAST)
     hub.faults.append(Fault(".*", times=999, status=502))
     with pytest.raises(StorageError, match="publish flights to someone/flights: 502"):

@@ -216,7 +216,7 @@ def test_a_token_that_the_server_says_again_is_hidden(hub, store):
 def test_a_gated_repository_says_where_to_ask(hub, store):
     hub.repositories["datasets/someone/things"].gated = True
     for use in (opened(hub, token=READER).get, opened(hub, token=READER).head):
-        with pytest.raises(AccessError, match=r"restricted and you are not in the authorized list.* Ask for access"):
+        with pytest.raises(AccessError, match=r"restricted and you are not in the authorized list.* Request access"):
             use("a")
 
 
@@ -237,7 +237,7 @@ def test_a_server_that_stands_still_is_given_up(hub, store, monkeypatch):
 
 def test_a_server_that_is_gone_is_a_storage_error(hub, store):
     hub.stop()
-    with pytest.raises(StorageError, match=r"ConnectError: .*Is the Hub reachable\?"):
+    with pytest.raises(StorageError, match=r"ConnectError: .*Check that the Hub is reachable"):
         store.get("a")
 
 

@@ -95,7 +95,7 @@ def test_a_path_has_the_connection_that_it_names(named: Mapping[str, str], roots
     assert (frame, xcom) == (FRAMES, XCOM)
     assert "nobody" in fails["errors"][0]
     assert "before the @; expected the name of a connection" in fails["errors"][1]
-    assert "was not put, because of Broken" in said, "the log is there"
+    assert "was not written because of Broken" in said, "the log is there"
     for unwanted in ("hidden", "Overriding", "HTTP Request"):
         assert unwanted not in said
 

@@ -219,7 +219,7 @@ def test_a_move_and_an_up_exclude_each_other(home: Home, champion: Model, target
 
 
 def test_a_place_inside_the_store_is_refused_before_it_is_made(home: Home, champion: Model) -> None:
-    with pytest.raises(ConfigurationError, match="one of the two is inside the other"):
+    with pytest.raises(ConfigurationError, match="it is inside the store or around it"):
         move(home, f"{home.store}/inside", Console())
     assert not (local_folder(home.store) / "inside").exists()
 

@@ -198,8 +198,8 @@ def test_a_full_disk_leaves_the_store_where_it_is_and_the_next_call_goes_on(
         ("source", "it is the store itself"),
         ("source/", "it is the store itself"),
         ("link", "it is the store itself"),
-        ("source/inside", "one of the two is inside the other"),
-        ("", "one of the two is inside the other"),
+        ("source/inside", "it is inside the store or around it"),
+        ("", "it is inside the store or around it"),
     ],
 )
 def test_a_target_that_is_no_other_place_is_refused(
@@ -207,7 +207,7 @@ def test_a_target_that_is_no_other_place_is_refused(
 ) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "source")
     before = contents(source)
-    with pytest.raises(ConfigurationError, match=f"{reason}.*expected an empty place outside the store"):
+    with pytest.raises(ConfigurationError, match=f"{reason}.*expected an empty location outside the store"):
         moved(source, Storage(f"{tmp_path.as_uri()}/{place}"), journal)
     assert contents(source) == before
 
@@ -249,5 +249,5 @@ def test_a_target_to_which_another_store_is_being_copied_is_refused(
     source: Storage, target: Storage, journal: Path
 ) -> None:
     target.put(MARKER, json.dumps({"from": "file:///other"}).encode())
-    with pytest.raises(ConfigurationError, match="a copy of file:///other was begun there"):
+    with pytest.raises(ConfigurationError, match="it holds an unfinished copy of file:///other"):
         moved(source, target, journal)

@@ -60,7 +60,7 @@ def test_a_body_that_raises_puts_nothing(
         file.write(content)
         raise Broken
     assert fs.find("bucket") == []
-    assert "bucket/a was not put, because of Broken" in caplog.text
+    assert "bucket/a was not written because of Broken" in caplog.text
     with opened(fs, "bucket/a", mode, **how) as file:
         file.write(content)
     with opened(fs, "bucket/a", mode.replace("w", "r"), **how) as file:

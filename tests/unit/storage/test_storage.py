@@ -69,8 +69,8 @@ def test_a_scheme_that_is_not_built_yet_is_refused():
         ("hf://models/name", "no repository"),
         ("hf://spaces/owner/name", "no repository"),
         ("s3:///prefix", "no bucket; expected s3://bucket"),
-        ("s3:/bucket", "no place"),
-        ("/folder", "no place"),
+        ("s3:/bucket", "no root"),
+        ("/folder", "no root"),
     ],
 )
 def test_a_root_that_lacks_a_part_is_refused_before_anything_is_opened(root, reason):
