@@ -1,1 +1,1 @@
-"""Deployment through Airflow's connections: clusters and stores that only Airflow knows how to reach."""
+"""Deployment through Airflow's connections, to clusters and stores that only Airflow can reach."""

@@ -1,4 +1,4 @@
-"""The end of `sailplane deploy` for a model on a cluster: a process that reads Airflow's connections.
+"""Runs `sailplane deploy` for a model on a cluster, in a process that reads Airflow's connections.
 
 python -m sailplane.connections.deploy PERSON MODEL [--run RUN]
 """

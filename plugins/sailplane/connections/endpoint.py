@@ -1,4 +1,4 @@
-"""Where a model is served, reached with what Airflow's connections say."""
+"""The endpoint of a model, reached through Airflow's connections."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sailplane.hooks.kubernetes import KubernetesHook
 from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.ledger import Ledger
 
-# A driver looks again each second: it waits for no cluster for long.
+# Short, because a driver looks every second.
 _PATIENCE: Final = 5.0
 
 
 def serving(ledger: Ledger, name: str, place: Place | None) -> ModelEndpoint:
-    """On this machine, where there is no place on a cluster."""
+    """The endpoint on the cluster at `place`, or on this machine without one."""
     storage = SailplaneStorageHook().get_conn()
     if place is None:
         return ModelEndpoint.local(Home.find(), ledger, storage, name)
@@ -32,9 +32,9 @@ def serving(ledger: Ledger, name: str, place: Place | None) -> ModelEndpoint:
 
 
 def where_it_serves(ledger: Ledger, name: str, doing: str) -> ModelEndpoint:
-    """For a command of a person. Raises ServiceError if Airflow does not know the cluster's connection."""
+    """The endpoint for a command. Raises ServiceError if Airflow does not know the cluster's connection."""
     try:
         return serving(ledger, name, place_of(ledger, name))
     except AirflowNotFoundException as error:
-        remedy = "Add it, or run this where Airflow runs, with its settings."
+        remedy = "Add it, or run this on Airflow's machine with its settings."
         raise ServiceError(doing, name, got=error, remedy=remedy) from error

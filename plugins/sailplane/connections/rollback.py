@@ -1,4 +1,4 @@
-"""The end of `sailplane rollback` for a model on a cluster: a process that reads Airflow's connections.
+"""Runs `sailplane rollback` for a model on a cluster, in a process that reads Airflow's connections.
 
 python -m sailplane.connections.rollback PERSON MODEL [--to VERSION] [--no-hold]
 """

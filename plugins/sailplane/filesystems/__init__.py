@@ -1,2 +1,2 @@
-"""The store's backends as Airflow's filesystems: `ObjectStoragePath("s3://...")`, `data://` and `hf://` in any DAG,
-with the connection that a path names."""
+"""The store's backends as Airflow filesystems: `ObjectStoragePath("s3://...")`, `data://` and `hf://` in any DAG, with
+the connection in the path."""

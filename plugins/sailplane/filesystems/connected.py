@@ -1,5 +1,5 @@
-"""The store's filesystems, reached through Airflow's connections: the one that is named, that which stands in the path
-(`s3://connection@bucket`), or the default one of the scheme."""
+"""The store's filesystems, reached through an Airflow connection: the given one, the one in the path
+(`s3://connection@bucket`), or the scheme's default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sailplane.storage.filesystem import DataFileSystem, HubFileSystem, S3FileSy
 class Connected(StorageFileSystem):
     def __init__(self, conn_id: str | None = None, **options: Any) -> None:
         super().__init__(partial(_opened, conn_id), **options)
-        # What fsspec makes another one from, in another process.
+        # fsspec recreates the filesystem from this in another process.
         self.storage_args = (conn_id,)
 
 
@@ -32,7 +32,7 @@ class ConnectedHub(Connected, HubFileSystem):
 
 
 def _opened(conn_id: str | None, uri: str) -> Storage:
-    # Airflow takes all before the @ for a connection's name.
+    # Airflow takes the whole part before the @ as a connection's name.
     if conn_id and ":" in conn_id:
         got = "a key and its secret before the @"
         raise ConfigurationError("open", uri, got=got, expected="the name of a connection")

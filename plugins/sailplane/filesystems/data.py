@@ -9,5 +9,5 @@ schemes = ["data"]
 
 
 def get_fs(conn_id: str | None, storage_options: Mapping[str, Any] | None = None) -> ConnectedData:
-    """Airflow asks for it by this name."""
+    """Airflow calls it by this name."""
     return ConnectedData(conn_id, **(storage_options or {}))

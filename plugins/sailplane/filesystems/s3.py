@@ -10,7 +10,8 @@ schemes = ["s3"]
 
 
 def _not_told(record: logging.LogRecord) -> bool:
-    """The Amazon provider's own wants s3fs, which pins botocore. That ours takes its place is no news in each task."""
+    """Hides the message that ours replaces the Amazon provider's filesystem, which needs s3fs and so a pinned
+    botocore."""
     return record.args != ("s3", __name__)
 
 
@@ -18,5 +19,5 @@ logging.getLogger("airflow.sdk.io.fs").addFilter(_not_told)
 
 
 def get_fs(conn_id: str | None, storage_options: Mapping[str, Any] | None = None) -> ConnectedS3:
-    """Airflow asks for it by this name."""
+    """Airflow calls it by this name."""
     return ConnectedS3(conn_id, **(storage_options or {}))

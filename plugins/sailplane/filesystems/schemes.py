@@ -1,6 +1,6 @@
-"""Makes `s3://`, `data://` and `hf://` the store's, for fsspec and for universal-pathlib. It has to be imported before
-the first such path is made, in anybody's DAG: Airflow does so when it starts, for the sake of its `airflow.policy`
-entry point, and plugins come too late for a path at the top of a DAG file. So it imports nothing of the project."""
+"""Registers the store's filesystems for `s3://`, `data://` and `hf://` with fsspec and universal-pathlib. It must be
+imported before any DAG creates such a path. Airflow imports it at its start through the `airflow.policy` entry point;
+plugins load too late for a path at the top of a DAG file. To be fast, it imports nothing of the project."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import fsspec
 from upath.registry import register_implementation
 
 CONNECTED = {"data": "ConnectedData", "hf": "ConnectedHub", "s3": "ConnectedS3"}
-# universal-pathlib's own take the one for a data URL, and only read the other.
+# universal-pathlib's own `data` is for data URLs, and its own `hf` is read-only.
 PATHS = {"data": "DataPath", "hf": "HubPath"}
 
 if find_spec("s3fs"):
-    # Who has installed it calls it by this name, with options of its own.
+    # Users of s3fs call it by this name, with options of its own.
     del CONNECTED["s3"]
 for scheme, filesystem in CONNECTED.items():
     fsspec.register_implementation(scheme, f"sailplane.filesystems.connected.{filesystem}", clobber=True)

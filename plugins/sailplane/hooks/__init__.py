@@ -1,1 +1,1 @@
-"""Airflow's connections as clients of the services that they name."""
+"""Turns Airflow's connections into clients of their services."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sailplane.deployment.kubernetes.cluster import Cluster
 
-# As Airflow's own provider of Kubernetes names them; what it knows besides is none of ours.
+# The fields of Airflow's own Kubernetes provider; its other fields are ignored.
 PLACES: Final = ("in_cluster", "kube_config_path", "kube_config")
 EXTRAS: Final = (*PLACES, "cluster_context", "namespace", "disable_verify_ssl")
 
@@ -23,9 +23,8 @@ _TEST_SECONDS: Final = 5
 
 
 class KubernetesHook(BaseHook):
-    """A cluster, reached as a connection of the type `kubernetes` says: from inside, with the kubeconfig in a file, or
-    with one in the connection itself. Without any of them from inside where this is a pod, else with `KUBECONFIG` or
-    `~/.kube/config`.
+    """A cluster, reached with a connection of type `kubernetes`: from inside, with a kubeconfig file, or with a
+    kubeconfig in the connection. Without any of them: from inside in a pod, else with `KUBECONFIG` or `~/.kube/config`.
 
     :param kubernetes_conn_id: the connection
     """
@@ -40,11 +39,12 @@ class KubernetesHook(BaseHook):
         self.kubernetes_conn_id = kubernetes_conn_id
 
     def get_conn(self) -> ApiClient:
-        """Raises ConfigurationError for a kubeconfig that cannot be read."""
+        """Raises ConfigurationError for an unreadable kubeconfig."""
         return self._client(self._extras())
 
     def cluster(self, namespace: str | None = None, *, patience: float = 30) -> Cluster:
-        """In that namespace, else in the connection's, else in that of the kubeconfig's context, else in `default`."""
+        """The cluster, in `namespace`, else the connection's namespace, else that of the kubeconfig's context, else
+        `default`."""
         from sailplane.deployment.kubernetes.cluster import Cluster
 
         extras = self._extras()
@@ -63,12 +63,12 @@ class KubernetesHook(BaseHook):
             except SailplaneError as error:
                 said = said or str(error)
             else:
-                return True, f"{kind.package.rpartition('.')[0]} answers in namespace {cluster.namespace}."
+                return True, f"{kind.package.rpartition('.')[0]} responds in namespace {cluster.namespace}."
         return False, said
 
     def _extras(self) -> dict[str, Any]:
         given = self.get_connection(self.kubernetes_conn_id).extra_dejson
-        # Connections of older versions of the provider have its own prefix.
+        # Connections of older provider versions have its prefix.
         found = {name: given.get(name, given.get(f"extra__kubernetes__{name}")) for name in EXTRAS}
         places = [name for name in PLACES if found[name]]
         if len(places) > 1:
@@ -82,7 +82,7 @@ class KubernetesHook(BaseHook):
         from kubernetes import client, config
 
         configuration = client.Configuration()
-        # Else urllib3 asks four times over before it says that nobody is there.
+        # Without this urllib3 tries four times before it reports a missing server.
         configuration.retries = False
         try:
             self._load(extras, configuration)
@@ -116,7 +116,7 @@ class KubernetesHook(BaseHook):
             try:
                 contexts, active = list_kube_config_contexts(extras["kube_config_path"] or None)
                 current = active["name"]
-            except ConfigException:  # from inside
+            except ConfigException:  # inside a pod
                 return _NAMESPACE.read_text().strip() if _NAMESPACE.exists() else "default"
         wanted = extras["cluster_context"] or current
         return next((one["context"].get("namespace") for one in contexts if one["name"] == wanted), None) or "default"

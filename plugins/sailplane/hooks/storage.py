@@ -15,17 +15,17 @@ from sailplane.storage.access import ENDPOINT, find, from_boto3
 from sailplane.storage.http_logging import hush
 from sailplane.storage.roots import DEFAULTS, Root
 
-# Where a connection, the environment and ~/.aws name none.
+# The region if a connection, the environment and ~/.aws have none.
 REGION: Final = "us-east-1"
 
 
 class SailplaneStorageHook(BaseHook):
-    """The project's store, or another one, reached with what Airflow's connections say.
+    """The project's store, or another one, reached through Airflow's connections.
 
     :param uri: root of the store; the project's own by default
-    :param storage_conn_id: the connection. By default the one that the URI names (`s3://connection@bucket`); else, as
-        far as it exists, `aws_default` for s3, `algorithmia_default` for data, `huggingface_default` for hf; else what
-        the environment says.
+    :param storage_conn_id: the connection. By default the one in the URI (`s3://connection@bucket`); else, if it
+        exists, `aws_default` for s3, `algorithmia_default` for data, `huggingface_default` for hf; else the
+        environment.
     """
 
     conn_name_attr = "storage_conn_id"
@@ -43,15 +43,15 @@ class SailplaneStorageHook(BaseHook):
         return storage
 
     def reading(self) -> Storage:
-        """A store that the caller only reads; needs no ledger."""
+        """A store that the caller only reads. Needs no ledger."""
         hush()
         return Storage(self.root.uri, self.access())
 
     def access(self) -> CredentialProvider | None:
-        """How to ask, each time anew, for what the store is reached with. None: the environment says it."""
+        """The provider of the store's credentials; None for the environment's."""
         if self.root.scheme == "file":
             return None
-        # This process may have been given the key of the embedded S3.
+        # This process may hold the key of the embedded S3.
         if self.storage_conn_id is None and (given := find(self.root.uri)):
             return given
         if self.root.scheme == "s3":
@@ -68,20 +68,20 @@ class SailplaneStorageHook(BaseHook):
     def _aws(self) -> CredentialProvider:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-        # S3Hook itself only warns of a connection that is not there, and goes on without.
+        # S3Hook itself only warns of a missing connection and continues without it.
         connection = self._existing()
         conn_id = connection.conn_id if connection else None
         hook = S3Hook(aws_conn_id=conn_id)
-        # Not the hook's own client: it would assume a role a second time.
+        # Not the hook's own client, which would assume a role a second time.
         session = hook.get_session()
         endpoint = hook.conn_config.get_service_endpoint_url(service_name="s3")
-        # Without one boto3 has said aws-global, which no signature may have.
+        # Without a region boto3 gives aws-global, which is invalid in a signature.
         region = session.region_name or REGION
         config = _without_embedded(hook.config) if connection else hook.config
         return from_boto3(session, session.client("s3", region, endpoint_url=endpoint, config=config))
 
     def _by_password(self) -> CredentialProvider | None:
-        """An endpoint as host, and a key or a token as password."""
+        """The endpoint is the host, the key or token the password."""
         connection = self._existing()
         if connection is None:
             return None
@@ -89,7 +89,7 @@ class SailplaneStorageHook(BaseHook):
         return lambda: access
 
     def _existing(self) -> Connection | None:
-        """The connection; None if it is the scheme's default one and not there."""
+        """The connection; None if it is the scheme's default and does not exist."""
         try:
             return self.get_connection(self.storage_conn_id or DEFAULTS[self.root.scheme])
         except AirflowNotFoundException:
@@ -104,7 +104,7 @@ def opened() -> tuple[Ledger, Storage]:
 
 
 def _without_embedded(config: Any) -> Any:
-    """A connection without an endpoint means AWS, even if the environment's default is the embedded S3."""
+    """A connection without an endpoint means AWS, even if the environment points to the embedded S3."""
     from botocore.config import Config
 
     embedded = find(f"s3://{EMBEDDED_S3}")

@@ -15,10 +15,10 @@ TIMEOUT_SECONDS: Final = 20
 
 
 class WandbHook(BaseHook):
-    """W&B, its own server or another one, for who may use it by a connection.
+    """W&B's own server or another one, reached through a connection.
 
-    :param wandb_conn_id: the connection: the API key as password; the server as host, W&B's own without one; the entity
-        that runs belong to as login, the key's own without one
+    :param wandb_conn_id: the connection. Password: the API key. Host: the server, by default W&B's own. Login: the
+        entity of the runs, by default the key's own
     """
 
     conn_name_attr = "wandb_conn_id"
@@ -31,7 +31,7 @@ class WandbHook(BaseHook):
         self.wandb_conn_id = wandb_conn_id
 
     def get_conn(self) -> wandb.Api:
-        """W&B's own client. Raises AccessError where the server does not know the key, or cannot be reached."""
+        """W&B's own client. Raises AccessError if the server rejects the key or is unreachable."""
         settings = self.settings()
         import wandb
 
@@ -42,8 +42,8 @@ class WandbHook(BaseHook):
             raise self._refused(error) from error
 
     def settings(self) -> dict[str, str]:
-        """As the environment of a process has them. ConfigurationError for a connection without a key, or whose host is
-        no address."""
+        """The environment variables of a process. Raises ConfigurationError for a connection without a key or with an
+        invalid host."""
         connection = self.get_connection(self.wandb_conn_id)
         if not (key := (connection.password or "").strip()):
             raise ConfigurationError("use connection", self.wandb_conn_id, got="no password", expected="an API key")
@@ -59,20 +59,19 @@ class WandbHook(BaseHook):
             viewer = self.get_conn().viewer
         except (AccessError, ConfigurationError) as error:
             return False, str(error)
-        except Exception as error:  # whatever else its client makes of a server's answer
+        except Exception as error:  # the client raises many other errors for a server's answer
             return False, str(self._refused(error))
         return True, f"The key is {viewer.username}'s."
 
     def _refused(self, error: Exception) -> AccessError:
         key = self.get_connection(self.wandb_conn_id).password or ""
         said = " ".join(str(error).split()).replace(key.strip() or "\0", "***")[:300]
-        expected, remedy = "a key that its server knows", "Correct its API key, or its host."
+        expected, remedy = "a key that its server accepts", "Correct its API key or its host."
         return AccessError("use connection", self.wandb_conn_id, got=said, expected=expected, remedy=remedy)
 
 
 def tracking_settings() -> dict[str, str]:
-    """What a training's process is given to be tracked with, if the environment has no key and the default connection
-    is there."""
+    """W&B's variables for a training process, if the environment has no key and the default connection exists."""
     if os.environ.get("WANDB_API_KEY"):
         return {}
     try:

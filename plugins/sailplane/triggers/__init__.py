@@ -1,1 +1,1 @@
-"""What waits for something in Airflow's triggerer, while no worker does."""
+"""Triggers: they wait in Airflow's triggerer without occupying a worker."""

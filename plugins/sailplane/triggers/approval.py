@@ -13,19 +13,19 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import TriggerEvent
 
 _BACKFILL: Final = "backfill"
-# States of another run's question, in which a person can answer it.
+# States in which a person can answer another run's question.
 _ASKS: Final = ("deferred", "awaiting_input")
 
 
 class ApprovalTrigger(HITLTrigger):
-    """Waits for a person's answer, for the deadline, or for a newer run that takes this question's place.
+    """Waits for a person's answer, the deadline, or a newer run that supersedes this question.
 
-    A newer run does so if it is queued at two looks, since the run that waits may occupy the only place
-    (`max_active_runs`), or if it asks the same question itself. The answer is then `rejection`, and the event names the
-    run as `superseded_by`. Runs of a backfill ask nothing and supersede nothing.
+    A newer run supersedes it if it asks the same question, or is queued at two polls in a row, because this run may
+    occupy the only slot (`max_active_runs`). The answer is then `rejection`, and the event names the run as
+    `superseded_by`. Runs of a backfill neither ask nor supersede.
 
-    :param question: `dag_id`, `task_id`, `run_id`, and `earlier`: the runs whose question was there before
-    :param rejection: the option that a superseded question is answered with
+    :param question: `dag_id`, `task_id`, `run_id`, and `earlier`: the runs that asked before
+    :param rejection: the answer to a superseded question
     """
 
     def __init__(self, *, question: Mapping[str, Any], rejection: str, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class ApprovalTrigger(HITLTrigger):
             answered.cancel()
 
     def _superseded(self) -> TriggerEvent | None:
-        """Answers the question if a newer run is there; None if a person was faster."""
+        """Answers the question if a newer run supersedes it; None if a person was faster."""
         newer = self._newer()
         if newer is None:
             return None
@@ -70,7 +70,7 @@ class ApprovalTrigger(HITLTrigger):
         return None
 
     def _newer(self) -> str | None:
-        """The run that takes this one's place."""
+        """The run that supersedes this one."""
         waiting = self._waiting()
         found, self._seen = waiting & self._seen, waiting
         return min(found | self._asking(), default=None)
@@ -90,7 +90,7 @@ class ApprovalTrigger(HITLTrigger):
         }
 
     def _asking(self) -> set[str]:
-        """The runs that ask the same question, and began to after this one."""
+        """The runs that asked the same question after this one."""
         dag, task = self.question["dag_id"], self.question["task_id"]
         if RuntimeTaskInstance.get_ti_count(dag, task_ids=[task], states=list(_ASKS)) < 2:
             return set()
@@ -99,6 +99,6 @@ class ApprovalTrigger(HITLTrigger):
 
 
 def asked_by(dag_id: str, task_id: str) -> dict[str, str | None]:
-    """The state of the task by run; None before it began."""
+    """The state of the task by run; None before it starts."""
     states = RuntimeTaskInstance.get_task_states(dag_id, task_ids=[task_id])
     return {run: tasks.get(task_id) for run, tasks in states.items()}

@@ -21,21 +21,21 @@ from sailplane.errors import LeaseError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 
-# So many looks in a row that find nobody are a failure of the task; a retry goes on.
+# The task fails after this many polls in a row without an answer; a retry continues.
 MOST_FAILED: Final = 60
-# The triggerer waits for 30 s.
+# Less than the 30 s for which the triggerer waits.
 KILL_SECONDS: Final = 20.0
 
 
 class RolloutTrigger(BaseTrigger):
-    """Drives a rollout that was begun, a look a second, to its end; fires one event: model, version
-    and phase, or an `error`.
+    """Drives a started rollout to its end, one poll per second. Fires one event: model, version and phase, or an
+    `error`.
 
-    All that it needs is on the ledger, and in the connection of a cluster: the triggerer, or all of Airflow, may die at
-    any moment, and who comes after goes on at the step where it was. Past the `deadline` the rollout goes back. So it
-    does when somebody marks the task, or clears it.
+    Its state is in the ledger and in the connection of a cluster. If the triggerer or all of Airflow dies, the next one
+    continues at the same step. After the `deadline` the rollout rolls back. Marking or clearing the task also rolls
+    back.
 
-    :param subject: which rollout, a `Subject`
+    :param subject: the rollout's `Subject`
     :param deadline: ISO 8601
     """
 
@@ -53,7 +53,7 @@ class RolloutTrigger(BaseTrigger):
         failed = 0
         while failed < MOST_FAILED:
             try:
-                # In a thread: whatever asks a cluster, a store or Airflow there keeps no other trigger waiting.
+                # In a thread, so that calls of a cluster, a store or Airflow do not block other triggers.
                 state = await asyncio.to_thread(self._look)
                 failed = 0
             except LeaseError:
@@ -73,7 +73,7 @@ class RolloutTrigger(BaseTrigger):
 
     def _look(self) -> State | None:
         if datetime.now(UTC) > datetime.fromisoformat(self.deadline):
-            self._abort(f"it did not end until {self.deadline}", "the deadline")
+            self._abort(f"it did not end by {self.deadline}", "the deadline")
         return self._driving().tick()
 
     def _take_back(self) -> None:
@@ -81,7 +81,7 @@ class RolloutTrigger(BaseTrigger):
             return
         until = time.monotonic() + KILL_SECONDS
         while time.monotonic() < until:
-            # A look that had begun before; a cluster that does not answer at this moment, or a disk that is full.
+            # An earlier poll is still running, the cluster does not respond, or the disk is full.
             with suppress(ServiceError, StorageError):
                 state = self._driving().tick()
                 if state is not None and state.ended:
@@ -89,18 +89,18 @@ class RolloutTrigger(BaseTrigger):
             time.sleep(self.poll_seconds / 10)
 
     def _abort(self, reason: str, by: str) -> Entry | None:
-        """This one: what was begun after it is not this trigger's."""
+        """Aborts only this rollout; a later one belongs to another trigger."""
         return repository.abort(self._ledger, self.subject.name, reason, by, only=self.subject)
 
     def _driving(self) -> Driver:
-        """Always the same one: what it holds it takes again at once."""
+        """Always the same driver, so that it can renew its lease at once."""
         if self._driver is None:
             there = serving(self._ledger, self.subject.name, self.subject.place)
             self._driver = there.driver(self.subject.version)
         return self._driver
 
     def _forget(self) -> None:
-        """Of a cluster the connection is read again, where somebody may have put another token."""
+        """Reads a cluster's connection again next time: its token may have changed."""
         if self.subject.place is None or self._driver is None:
             return
         driver, self._driver = self._driver, None

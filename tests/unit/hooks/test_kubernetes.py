@@ -118,7 +118,7 @@ def test_what_is_wrong_with_a_connection_is_said(connect: Connect, extra: dict[s
 
 def test_the_connection_is_tested_by_a_request(connect: Connect, cluster: KubernetesServer) -> None:
     connect("mine", **KIND, extra={"kube_config": cluster.config()})
-    assert KubernetesHook("mine").test_connection() == (True, f"Seldon Core 1.17 answers in namespace {NAMESPACE}.")
+    assert KubernetesHook("mine").test_connection() == (True, f"Seldon Core 1.17 responds in namespace {NAMESPACE}.")
     connect("mine", **KIND, extra={"kube_config": cluster.config("wrong-but-secret")})
     good, said = KubernetesHook("mine").test_connection()
     assert (good, "401" in said, "but-secret" in said) == (False, True, False)

@@ -145,7 +145,7 @@ def test_past_its_deadline_it_goes_back(running: Running) -> None:
     past = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
     (event,) = events(running.trigger(deadline=past))
     assert event["phase"] == "failed"
-    assert running.serving.entry(CANARY).state.reason == f"it did not end until {past}"
+    assert running.serving.entry(CANARY).state.reason == f"it did not end by {past}"
     assert running.place.split() == Split({CHAMPION: 100})
 
 

@@ -321,4 +321,4 @@ def test_where_the_command_has_no_connection_the_triggerer_carries_it_out(
     assert ended[0]["phase"] == "failed"
     assert served.champion == bundles[0].version
     assert rollback.main(["ada", NAME]) == 1
-    assert "Add it, or run this where Airflow runs" in capsys.readouterr().err
+    assert "Add it, or run this on Airflow's machine" in capsys.readouterr().err
