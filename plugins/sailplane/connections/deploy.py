@@ -26,8 +26,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     hush()
     try:
-        there = where_it_serves(pairing.ledger(Home.find()), given.model, "deploy the baseline of")
-        tell(deploy(there, SailplaneStorageHook().get_conn(), given.person, given.run))
+        endpoint = where_it_serves(pairing.ledger(Home.find()), given.model, "deploy the baseline of")
+        tell(deploy(endpoint, SailplaneStorageHook().get_conn(), given.person, given.run))
     except SailplaneError as error:
         sys.stderr.write(f"sailplane: {error}\n")
         return 1

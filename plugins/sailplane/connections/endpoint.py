@@ -25,10 +25,10 @@ def serving(ledger: Ledger, name: str, place: Place | None) -> ModelEndpoint:
     storage = SailplaneStorageHook().get_conn()
     if place is None:
         return ModelEndpoint.local(Home.find(), ledger, storage, name)
-    from sailplane.deployment.kubernetes.endpoint import serving as there
+    from sailplane.deployment.kubernetes.endpoint import serving as on_cluster
 
     cluster = KubernetesHook(place.connection).cluster(place.namespace, patience=_PATIENCE)
-    return there(cluster, name, workloads.from_dict(place.workload), ledger, storage)
+    return on_cluster(cluster, name, workloads.from_dict(place.workload), ledger, storage)
 
 
 def where_it_serves(ledger: Ledger, name: str, doing: str) -> ModelEndpoint:

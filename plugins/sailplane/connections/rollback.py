@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def back(ledger: Ledger, name: str, by: str, to: str | None, *, hold: bool = True) -> None:
     try:
-        there = where_it_serves(ledger, name, "roll back")
+        endpoint = where_it_serves(ledger, name, "roll back")
     except SailplaneError as unreachable:
         if records.active(ledger, name) is None:
             raise
@@ -49,7 +49,7 @@ def back(ledger: Ledger, name: str, by: str, to: str | None, *, hold: bool = Tru
         if not leave_to_driver(ledger, name, by, hold=hold) or to is not None:
             raise
         return
-    roll_back(there, by, to=to, hold=hold)
+    roll_back(endpoint, by, to=to, hold=hold)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ from sailplane.filesystems.connected import ConnectedS3
 schemes = ["s3"]
 
 
-def _not_told(record: logging.LogRecord) -> bool:
+def _is_other_message(record: logging.LogRecord) -> bool:
     """Hides the message that ours replaces the Amazon provider's filesystem, which needs s3fs and so a pinned
     botocore."""
     return record.args != ("s3", __name__)
 
 
-logging.getLogger("airflow.sdk.io.fs").addFilter(_not_told)
+logging.getLogger("airflow.sdk.io.fs").addFilter(_is_other_message)
 
 
 def get_fs(conn_id: str | None, storage_options: Mapping[str, Any] | None = None) -> ConnectedS3:

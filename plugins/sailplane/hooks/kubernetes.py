@@ -55,16 +55,16 @@ class KubernetesHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         from sailplane.deployment.kubernetes.cluster import MODEL, SELDON_DEPLOYMENT
 
-        said = ""
+        reason = ""
         for kind in (SELDON_DEPLOYMENT, MODEL):
             try:
                 cluster = self.cluster(patience=_TEST_SECONDS)
                 cluster.list(kind, "")
             except SailplaneError as error:
-                said = said or str(error)
+                reason = reason or str(error)
             else:
                 return True, f"{kind.package.rpartition('.')[0]} responds in namespace {cluster.namespace}."
-        return False, said
+        return False, reason
 
     def _extras(self) -> dict[str, Any]:
         given = self.get_connection(self.kubernetes_conn_id).extra_dejson
@@ -87,9 +87,9 @@ class KubernetesHook(BaseHook):
         try:
             self._load(extras, configuration)
         except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
-            told = "no kubeconfig" if isinstance(error, json.JSONDecodeError) else error
+            got = "no kubeconfig" if isinstance(error, json.JSONDecodeError) else error
             expected = f"a kubeconfig {extras['kube_config_path'] or ''}".strip()
-            raise ConfigurationError("use connection", self.kubernetes_conn_id, got=told, expected=expected) from error
+            raise ConfigurationError("use connection", self.kubernetes_conn_id, got=got, expected=expected) from error
         configuration.verify_ssl = not extras["disable_verify_ssl"] and configuration.verify_ssl
         return client.ApiClient(configuration)
 

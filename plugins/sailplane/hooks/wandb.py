@@ -65,9 +65,9 @@ class WandbHook(BaseHook):
 
     def _refused(self, error: Exception) -> AccessError:
         key = self.get_connection(self.wandb_conn_id).password or ""
-        said = " ".join(str(error).split()).replace(key.strip() or "\0", "***")[:300]
+        reason = " ".join(str(error).split()).replace(key.strip() or "\0", "***")[:300]
         expected, remedy = "a key that its server accepts", "Correct its API key or its host."
-        return AccessError("use connection", self.wandb_conn_id, got=said, expected=expected, remedy=remedy)
+        return AccessError("use connection", self.wandb_conn_id, got=reason, expected=expected, remedy=remedy)
 
 
 def tracking_settings() -> dict[str, str]:

@@ -82,19 +82,19 @@ class Ledger:
     def begin(self) -> Iterator[sa.Connection]:
         schema.require(self.engine)
         with explained(self.engine.url):
-            connection, transaction = self._begun()
+            connection, transaction = self._start()
             with connection, transaction:
                 yield connection
 
-    def _begun(self) -> tuple[sa.Connection, sa.RootTransaction]:
+    def _start(self) -> tuple[sa.Connection, sa.RootTransaction]:
         try:
-            return while_starting(AWAY_SECONDS)(self._begun_once)
+            return while_starting(AWAY_SECONDS)(self._start_once)
         except sa.exc.OperationalError as error:
             if self.engine.dialect.name == "sqlite":
                 raise
             raise away(self.engine.url, error) from error
 
-    def _begun_once(self) -> tuple[sa.Connection, sa.RootTransaction]:
+    def _start_once(self) -> tuple[sa.Connection, sa.RootTransaction]:
         connection = self.engine.connect()
         try:
             return connection, connection.begin()

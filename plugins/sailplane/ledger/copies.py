@@ -53,10 +53,10 @@ def put_in_place(new: Path, file: Path) -> Path | None:
     """Renames `new` to `file`, and keeps the old file beside it under the returned name. If killed in between, `file`
     is missing or new, and a second call continues."""
     aside = file.with_name(f"{file.name}.replaced-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}")
-    kept = file.exists()
+    exists = file.exists()
     for suffix in ("", *BESIDE):
         part = file.with_name(f"{file.name}{suffix}")
         if part.exists():
             part.rename(aside.with_name(f"{aside.name}{suffix}"))
     new.rename(file)
-    return aside if kept else None
+    return aside if exists else None

@@ -62,26 +62,26 @@ class Asked(TypedDict, total=False):
     counts: Counts | None
 
 
-def requests(storage: Storage, model: str, **asked: Unpack[Asked]) -> pd.DataFrame:
+def requests(storage: Storage, model: str, **options: Unpack[Asked]) -> pd.DataFrame:
     """The rows of the requests, oldest first, each with the `reward` and `truth` for its id. A label takes precedence
     over a truth in feedback; otherwise the newest wins. Raises DataError if there are no rows."""
-    found = list(scan(storage, model, **asked))
+    found = list(scan(storage, model, **options))
     if not found:
         raise DataError(
             "read requests of",
             model,
-            got=f"none from {asked.get('since') or 'the first day'} to {asked.get('until') or 'today'}",
+            got=f"none from {options.get('since') or 'the first day'} to {options.get('until') or 'today'}",
             remedy="A server's log reaches the store after some minutes; `sailplane status` shows the backlog.",
         )
     frame = pd.concat(found).sort_values("time", kind="stable", ignore_index=True)
     return frame.assign(**{TRUTH: alike(frame[TRUTH])})
 
 
-def scan(storage: Storage, model: str, **asked: Unpack[Asked]) -> Iterator[pd.DataFrame]:
+def scan(storage: Storage, model: str, **options: Unpack[Asked]) -> Iterator[pd.DataFrame]:
     """Like `requests`, but unordered, one file at a time. Keeps a few files and all late values in memory."""
-    counts = asked.get("counts") or Counts()
-    late = _Late(_feedback(storage, model, asked), asked.get("labels"))
-    for table in _tables(storage, model, asked):
+    counts = options.get("counts") or Counts()
+    late = _Late(_feedback(storage, model, options), options.get("labels"))
+    for table in _tables(storage, model, options):
         _count(table, counts)
         frame = late.joined(table.replace_schema_metadata(None))
         counts.labelled += int(frame[TRUTH].notna().sum())
@@ -113,53 +113,53 @@ class _Late:
         counts.labels_unknown = self._labels.unknown
 
 
-def _tables(storage: Storage, model: str, asked: Asked) -> Iterator[pa.Table]:
+def _tables(storage: Storage, model: str, options: Asked) -> Iterator[pa.Table]:
     """Reads the spool first, so that files exported meanwhile are found in the store."""
     read: set[str] = set()
-    for path in _waiting(model, asked):
+    for path in _waiting(model, options):
         with suppress(FileNotFoundError):
             found = list(days(path))
             read.add(path.stem)
             yield from (
-                day.table() for day in found if _of_day(asked, day.date) and _of_version(asked, day.head.version)
+                day.table() for day in found if _of_day(options, day.date) and _of_version(options, day.head.version)
             )
-    paths = _paths(storage, f"requests/{model}", asked, read)
-    yield from _read(storage, [path for path in paths if _of_version(asked, path.split("/")[-3])])
+    paths = _paths(storage, f"requests/{model}", options, read)
+    yield from _read(storage, [path for path in paths if _of_version(options, path.split("/")[-3])])
 
 
-def _feedback(storage: Storage, model: str, asked: Asked) -> pd.DataFrame:
+def _feedback(storage: Storage, model: str, options: Asked) -> pd.DataFrame:
     """The feedback, oldest first. It may come long after the request."""
     read: set[str] = set()
     waiting: list[dict[str, Any]] = []
-    for path in _waiting(model, asked):
+    for path in _waiting(model, options):
         with suppress(FileNotFoundError):
             waiting += fed_back(path)
             read.add(path.stem)
-    tables = [*_read(storage, _paths(storage, f"feedback/{model}", asked, read, late=True))]
+    tables = [*_read(storage, _paths(storage, f"feedback/{model}", options, read, late=True))]
     tables.append(pa.Table.from_pylist(waiting, schema=FEEDBACK))
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     return frame.sort_values("time", kind="stable")
 
 
-def _waiting(model: str, asked: Asked) -> list[Path]:
-    spool = asked.get("spool")
+def _waiting(model: str, options: Asked) -> list[Path]:
+    spool = options.get("spool")
     return files(spool / model) if spool else []
 
 
-def _of_version(asked: Asked, version: str) -> bool:
-    return asked.get("version") in (None, version)
+def _of_version(options: Asked, version: str) -> bool:
+    return options.get("version") in (None, version)
 
 
-def _of_day(asked: Asked, text: str, *, late: bool = False) -> bool:
-    day, since, until = date.fromisoformat(text), asked.get("since"), asked.get("until")
+def _of_day(options: Asked, text: str, *, late: bool = False) -> bool:
+    day, since, until = date.fromisoformat(text), options.get("since"), options.get("until")
     return (since is None or day >= since) and (late or until is None or day <= until)
 
 
-def _paths(storage: Storage, folder: str, asked: Asked, read: Collection[str], *, late: bool = False) -> list[str]:
+def _paths(storage: Storage, folder: str, options: Asked, read: Collection[str], *, late: bool = False) -> list[str]:
     """The paths, ordered by day."""
     found = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
-    kept = [one for one in found if _of_day(asked, one["day"], late=late) and one["name"] not in read]
-    return [one.string for one in sorted(kept, key=lambda one: (one["day"], one["name"]))]
+    selected = [one for one in found if _of_day(options, one["day"], late=late) and one["name"] not in read]
+    return [one.string for one in sorted(selected, key=lambda one: (one["day"], one["name"]))]
 
 
 def _read(storage: Storage, paths: Sequence[str]) -> Iterator[pa.Table]:

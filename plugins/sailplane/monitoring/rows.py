@@ -87,8 +87,8 @@ class Head:
     def schema(self) -> pa.Schema:
         inputs = [(f"{INPUT}{field.name}", ARROW[field.kind]) for field in self.inputs]
         outputs = [(f"{PREDICTION}{name}", pa.float32()) for name in self.outputs]
-        said = [(_ERROR, pa.string()), (VIOLATIONS, pa.list_(pa.string()))]
-        return pa.schema([*_REQUEST.items(), *inputs, *outputs, *said])
+        others = [(_ERROR, pa.string()), (VIOLATIONS, pa.list_(pa.string()))]
+        return pa.schema([*_REQUEST.items(), *inputs, *outputs, *others])
 
     @cached_property
     def checks(self) -> Checks:
@@ -111,7 +111,7 @@ class Rows:
     def add(self, entry: Entry) -> None:
         values, scores = _inputs(entry, self.head), _scores(entry, self.head)
         rows = max(1, *(len(column) for column in values.values()), len(scores))
-        said = {
+        about = {
             "id": entry.id,
             "time": moment(entry),
             "model": self.head.model,
@@ -122,7 +122,7 @@ class Rows:
             "seconds": entry.seconds,
             _ERROR: _reason(entry),
         }
-        for name, value in said.items():
+        for name, value in about.items():
             self.columns[name] += [value] * rows
         self.columns["row"] += range(rows)
         for one in self.head.inputs:
@@ -138,8 +138,8 @@ class Rows:
 def feedback_row(entry: Entry, head: Head) -> dict[str, Any]:
     found = read_feedback(entry.body, head.model)
     truth = None if found.truth is None else json.dumps(found.truth)
-    said = {"id": found.puid, "time": moment(entry), "model": head.model, "version": found.answered}
-    return {**said, "reward": found.reward, "truth": truth}
+    about = {"id": found.puid, "time": moment(entry), "model": head.model, "version": found.answered}
+    return {**about, "reward": found.reward, "truth": truth}
 
 
 def moment(entry: Entry) -> datetime:

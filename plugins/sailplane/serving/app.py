@@ -88,9 +88,9 @@ class ModelServer:
         seconds = time.perf_counter() - start
         if len(answer.body) > LONG_BODY:
             self._hold(request, len(answer.body))
-        told = ((b"x-sailplane-version", self._version), *request_id.told(request.id))
+        extra = ((b"x-sailplane-version", self._version), *request_id.told(request.id))
         try:
-            await send_answer(answer, told, send, lambda: linger(receive, self._scorer.limits.body, self._turns))
+            await send_answer(answer, extra, send, lambda: linger(receive, self._scorer.limits.body, self._turns))
         finally:  # a client may disconnect before it has read the answer
             self._scorer.metrics.answered(_protocol(scope["path"]), answer.status, seconds)
             if kind is not None:
@@ -140,8 +140,8 @@ class ModelServer:
         # Feedback is also copied to a shadow.
         if kind == spool.FEEDBACK and (status != 200 or is_shadow(request.headers)):
             return
-        told = answer.body if status != 200 else b"" if request.scores is None else request.scores
-        log.add(kind, request.id, status, seconds, request.body, told, request.headers)
+        content = answer.body if status != 200 else b"" if request.scores is None else request.scores
+        log.add(kind, request.id, status, seconds, request.body, content, request.headers)
 
     def _table(self) -> Mapping[str, Mapping[str, Handler]]:
         manifest, version = self._scorer.bundle.manifest, self._scorer.bundle.version

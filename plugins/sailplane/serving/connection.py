@@ -115,8 +115,8 @@ class Connection(HttpToolsProtocol):
                 return
 
     def _head_without_upgrade(self) -> bytes:
-        kept = [_line(header) for header in self.headers if header[0] not in _OF_AN_UPGRADE]
-        return b"".join([self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n", *kept, b"\r\n"])
+        headers = [_line(header) for header in self.headers if header[0] not in _OF_AN_UPGRADE]
+        return b"".join([self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n", *headers, b"\r\n"])
 
     def _wait_for_a_request(self) -> None:
         """Sets a deadline; uvicorn would wait for ever."""

@@ -148,29 +148,29 @@ class _Calls:
 
     async def _handle(self, name: str, method: Method, call: Call, context: Any) -> bytes:
         start, trailers = time.perf_counter(), list[tuple[str, str]]()
-        status, said, reply = 200, "", b""
+        status, reason, reply = 200, "", b""
         try:
             self._check_token(name, method, call)
             call.body = await self._message(call, context)
             reply = await method.answer(call.body, call)
         except RequestError as error:
-            status, said = error.status, str(error)
+            status, reason = error.status, str(error)
             if isinstance(error, OverloadError):
                 trailers.append(("retry-after", str(error.retry_after)))
         except ModelError as error:
-            status, said = 422, str(error)
+            status, reason = 422, str(error)
         except Exception:
             _log.exception("%s", name)
-            status, said = 500, _FAILED
+            status, reason = 500, _FAILED
         seconds = time.perf_counter() - start
         self._scorer.metrics.answered(method.protocol, status, seconds)
         if method.logged is not None:
             call.id = call.id or request_id.of(call.headers)
             trailers += [(key.decode(), value.decode()) for key, value in request_id.told(call.id)]
-            self._record(method.logged, call, status, seconds, said)
+            self._record(method.logged, call, status, seconds, reason)
         context.set_trailing_metadata(trailers)
         if status != 200:
-            await _end(context, _STATUSES.get(status, grpc.StatusCode.INVALID_ARGUMENT), said)
+            await _end(context, _STATUSES.get(status, grpc.StatusCode.INVALID_ARGUMENT), reason)
         return reply
 
     def _release_when_sent(self, call: Call, size: int) -> None:
@@ -207,18 +207,18 @@ class _Calls:
                 "call", name, status=401, got="no token", expected="the metadata authorization: Bearer TOKEN"
             )
 
-    def _record(self, kind: int, call: Call, status: int, seconds: float, said: str) -> None:
+    def _record(self, kind: int, call: Call, status: int, seconds: float, reason: str) -> None:
         if kind == spool.FEEDBACK and (status != 200 or is_shadow(call.headers)):
             return
         if self._scorer.log:
-            told = call.told if status == 200 else said.encode()
-            self._scorer.log.add(kind, call.id, status, seconds, call.body, told, call.headers)
+            content = call.told if status == 200 else reason.encode()
+            self._scorer.log.add(kind, call.id, status, seconds, call.body, content, call.headers)
 
 
-async def _end(context: Any, status: grpc.StatusCode, said: str) -> None:
+async def _end(context: Any, status: grpc.StatusCode, reason: str) -> None:
     """Ends the call with that status, unless grpc has already ended it, as it does for too long a message."""
     try:
-        await context.abort(status, said)
+        await context.abort(status, reason)
     except grpc.aio.InternalError as error:
         raise asyncio.CancelledError from error
 

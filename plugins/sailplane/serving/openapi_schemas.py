@@ -73,10 +73,10 @@ def _feedback() -> dict[str, Schema]:
 
 
 def _value(field: Field) -> Schema:
-    said = [EXPECTED[field.kind], *(check.says for check in field.checks)]
+    sentences = [EXPECTED[field.kind], *(check.says for check in field.checks)]
     if not field.required:
-        said.append("the model does not read it")
-    schema = {**_TYPES[field.kind], "description": "; ".join(said)}
+        sentences.append("the model does not read it")
+    schema = {**_TYPES[field.kind], "description": "; ".join(sentences)}
     for check in field.checks:
         schema |= _constraint(check, field.kind)
     if not field.optional or not all(check.null for check in field.checks if field.nullable):

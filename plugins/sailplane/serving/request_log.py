@@ -108,10 +108,10 @@ class RequestLog:
             self._writer.write([_note(lost - self._noted), *entries] if lost != self._noted else entries)
         except Exception as error:
             self._drop(_reason(error), len(waiting))
-            self._say(error)
+            self._report(error)
         else:
             self._noted = lost
-            self._say(None)
+            self._report(None)
         self._taken += sum(one[0] for one in waiting)
 
     def _drop(self, reason: str, count: int) -> None:
@@ -119,7 +119,7 @@ class RequestLog:
             self._lost[reason] += count
             self._dropped(reason, count)
 
-    def _say(self, error: Exception | None) -> None:
+    def _report(self, error: Exception | None) -> None:
         if self._well and error is not None:
             _log.warning("Requests are answered but not logged: %s", error)
         elif not self._well and error is None:
@@ -138,10 +138,10 @@ def _entry(
     body: bytes | bytearray,
     content: bytes | np.ndarray,
 ) -> Entry:
-    told = content if isinstance(content, bytes) else content.tobytes()
+    data = content if isinstance(content, bytes) else content.tobytes()
     length = headers.get(JSON_LENGTH, b"")
     json_bytes = int(length) if length.isdigit() and len(length) < 10 else -1
-    return Entry(moment - seconds, seconds, status, kind, is_shadow(headers), identity, bytes(body), told, json_bytes)
+    return Entry(moment - seconds, seconds, status, kind, is_shadow(headers), identity, bytes(body), data, json_bytes)
 
 
 def is_shadow(headers: Headers) -> bool:

@@ -135,11 +135,11 @@ class HubBackend:
         return Folder([self._entry(one) for one in files], sorted(names))
 
     def delete(self, path: str) -> None:
-        gone = CommitOperationDelete(self._writable("delete", path), is_folder=False)
+        deletion = CommitOperationDelete(self._writable("delete", path), is_folder=False)
 
         def attempt() -> None:
             with self._turn:
-                self._repository.commit(gone)
+                self._repository.commit(deletion)
 
         with suppress(FileNotFoundError):
             self._again("delete", path, attempt, RETRIED | MOVED)
@@ -153,7 +153,7 @@ class HubBackend:
         try:
             # Use one commit for all pages.
             commit = self._again("list", folder, self._repository.head)
-            with self._told("list", folder):
+            with self._translated("list", folder):
                 found = self._repository.tree((self._folder + folder).rstrip("/"), commit, recursive=recursive)
                 yield from (one for one in found if one.path != HUBS_OWN)
         except FileNotFoundError:
@@ -202,14 +202,14 @@ class HubBackend:
 
     def _wait(self, verb: str, path: str, error: Exception, statuses: frozenset[int], attempts: Attempts) -> None:
         """Waits for the next attempt; raises the error if there is none."""
-        said = explained(verb, self._called(path), error, self._repository.token())
-        said.__cause__ = error
-        if isinstance(said, FileNotFoundError) or not mendable(error, statuses):
-            raise said
-        attempts.failed(said, pause(error), overtaken=status(error) in MOVED)
+        failure = explained(verb, self._called(path), error, self._repository.token())
+        failure.__cause__ = error
+        if isinstance(failure, FileNotFoundError) or not mendable(error, statuses):
+            raise failure
+        attempts.failed(failure, pause(error), overtaken=status(error) in MOVED)
 
     @contextmanager
-    def _told(self, verb: str, path: str) -> Iterator[None]:
+    def _translated(self, verb: str, path: str) -> Iterator[None]:
         try:
             yield
         except ERRORS as error:

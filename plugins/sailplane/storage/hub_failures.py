@@ -47,8 +47,8 @@ def mendable(error: Exception, statuses: frozenset[int]) -> bool:
 def pause(error: Exception) -> float:
     """Seconds that the server asks to wait; 0 without a request."""
     error = _cause(error)
-    asked = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
-    return float(asked) if asked.isdecimal() else 0
+    seconds = error.response.headers.get("Retry-After", "") if isinstance(error, HfHubHTTPError) else ""
+    return float(seconds) if seconds.isdecimal() else 0
 
 
 def explained(verb: str, which: str, error: Exception, secret: str | None) -> StorageError | FileNotFoundError:
@@ -71,17 +71,17 @@ def _refused(verb: str, which: str, error: HfHubHTTPError, secret: str | None) -
         remedy = "Check the token and its permissions. A missing repository can also look like this."
         if isinstance(error, GatedRepoError):
             remedy = "Request access on the repository's page."
-        return AccessError(verb, which, got=_said(error, secret), expected="access", remedy=remedy)
+        return AccessError(verb, which, got=_message(error, secret), expected="access", remedy=remedy)
     if isinstance(error, EntryNotFoundError | RepositoryNotFoundError):
         return FileNotFoundError(which)
     if isinstance(error, RevisionNotFoundError):
         return StorageError(
             verb, which, got="there is no such revision", remedy="Create the branch, or correct the URI."
         )
-    return StorageError(verb, which, got=_said(error, secret), expected="status 2xx")
+    return StorageError(verb, which, got=_message(error, secret), expected="status 2xx")
 
 
-def _said(error: HfHubHTTPError, secret: str | None) -> str:
+def _message(error: HfHubHTTPError, secret: str | None) -> str:
     return _hidden(f"{error.response.status_code} {error.server_message or error.response.reason_phrase}", secret)
 
 

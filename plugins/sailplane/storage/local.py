@@ -41,7 +41,7 @@ class LocalBackend(ObjectBackend):
 
     def replace(self, path: str, content: Content, etag: str) -> str:
         """Concurrent replacements are serialised, so one wins. An unconditional put does not wait."""
-        with self._told("replace", path), self._turn():
+        with self._translated("replace", path), self._turn():
             if self._etag(path) != etag:
                 raise PreconditionError(path)
             return self._put(path, content)

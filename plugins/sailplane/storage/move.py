@@ -55,18 +55,18 @@ class Copy:
             self._target.delete(MARKER)
             raise _refusal(self._target.root, "it is the store itself under another name")
         remedy = "Empty that location and run the command again."
-        if (begun := self._target.read_json(MARKER, lambda said: said["from"], remedy)) != self._source.root:
-            raise _refusal(self._target.root, f"it holds an unfinished copy of {begun}")
+        if (other := self._target.read_json(MARKER, lambda marker: marker["from"], remedy)) != self._source.root:
+            raise _refusal(self._target.root, f"it holds an unfinished copy of {other}")
 
     def run(self, tell: Tell) -> Progress:
         """Copies until the target equals the source. Raises StorageError for a copy that cannot be verified,
         ConflictError for a source that keeps changing."""
         for _ in range(_ROUNDS):
-            there = self._entries(self._source)
-            progress = self._copy(list(there.values()), tell)
-            for path in self._entries(self._target).keys() - there.keys():
+            entries = self._entries(self._source)
+            progress = self._copy(list(entries.values()), tell)
+            for path in self._entries(self._target).keys() - entries.keys():
                 self._target.delete(path)
-            if self._entries(self._source) == there:
+            if self._entries(self._source) == entries:
                 return progress
         raise ConflictError(
             "copy", self._source.root, got="it keeps changing", remedy="Stop the processes that write to it."

@@ -38,11 +38,11 @@ class ObjectBackend:
         self._disk = disk
 
     def get(self, path: str) -> bytes:
-        with self._told("get", path):
+        with self._translated("get", path):
             return bytes(obstore.get(self._store, path).bytes())
 
     def stream(self, path: str) -> Iterator[bytes]:
-        with self._told("get", path):
+        with self._translated("get", path):
             yield from obstore.get(self._store, path).stream(CHUNK_BYTES)
 
     def content(self, path: str) -> Content:
@@ -50,12 +50,12 @@ class ObjectBackend:
 
     def put(self, path: str, content: Content) -> str:
         there(content)
-        with self._told("put", path):
+        with self._translated("put", path):
             return self._put(path, content)
 
     def put_new(self, path: str, content: Content) -> bool:
         there(content)
-        with self._told("put", path):
+        with self._translated("put", path):
             try:
                 self._put(path, content, mode="create")
             except (exceptions.AlreadyExistsError, FileExistsError):
@@ -64,27 +64,27 @@ class ObjectBackend:
 
     def replace(self, path: str, content: Content, etag: str) -> str:
         there(content)
-        with self._told("replace", path):
+        with self._translated("replace", path):
             return self._put(path, content, mode={"e_tag": etag})
 
     def head(self, path: str) -> Entry:
-        with self._told("look at", path):
+        with self._translated("look at", path):
             return _entry(obstore.head(self._store, path))
 
     def list(self, prefix: str) -> Iterator[Entry]:
-        with suppress(FileNotFoundError), self._told("list", prefix):
+        with suppress(FileNotFoundError), self._translated("list", prefix):
             for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
                 yield from map(_entry, batch)
 
     def folder(self, path: str) -> Folder:
-        with suppress(FileNotFoundError), self._told("list", path):
+        with suppress(FileNotFoundError), self._translated("list", path):
             found = obstore.list_with_delimiter(self._store, path or None)
             names = sorted(folder.rpartition("/")[2] for folder in found["common_prefixes"])
             return Folder(sorted(map(_entry, found["objects"]), key=attrgetter("path")), names)
         return Folder([], [])
 
     def delete(self, path: str) -> None:
-        with self._told("delete", path):
+        with self._translated("delete", path):
             try:
                 obstore.delete(self._store, path)
             except FileNotFoundError:
@@ -99,7 +99,7 @@ class ObjectBackend:
         return result["e_tag"] or ""
 
     @contextmanager
-    def _told(self, verb: str, path: str) -> Iterator[None]:
+    def _translated(self, verb: str, path: str) -> Iterator[None]:
         """Translates obstore's errors. FileNotFoundError stays, with the object's name."""
         which = f"{self._where}/{path}" if path else self._where
         try:

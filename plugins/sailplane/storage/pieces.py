@@ -47,17 +47,17 @@ def all_done(calls: Iterable[Callable[[], object]], at_a_time: int, ended: Event
 def handed_over(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The same pieces, produced in a separate thread, because obstore panics if its input comes from obstore."""
     line: Queue[bytes | BaseException | None] = Queue(maxsize=1)
-    gone = Event()
+    stopped = Event()
 
     def make() -> None:
         last: BaseException | None = None
         try:
             for piece in pieces:
-                if not _queued(line, piece, gone):
+                if not _queued(line, piece, stopped):
                     return
         except BaseException as error:
             last = error
-        _queued(line, last, gone)
+        _queued(line, last, stopped)
 
     Thread(target=make, daemon=True, name="pieces").start()
     try:
@@ -66,12 +66,12 @@ def handed_over(pieces: Iterable[bytes]) -> Iterator[bytes]:
                 raise piece
             yield piece
     finally:
-        gone.set()
+        stopped.set()
 
 
-def _queued(line: Queue[bytes | BaseException | None], piece: bytes | BaseException | None, gone: Event) -> bool:
+def _queued(line: Queue[bytes | BaseException | None], piece: bytes | BaseException | None, stopped: Event) -> bool:
     """False if the consumer has stopped."""
-    while not gone.is_set():
+    while not stopped.is_set():
         try:
             line.put(piece, timeout=0.2)
         except Full:

@@ -36,7 +36,7 @@ _EMPTY: Final = 416
 
 @dataclass(frozen=True)
 class RangedObject(Scattered):
-    """`which`: its name in errors. `told` translates obstore's errors. `store` must not retry by itself: obstore
+    """`which`: its name in errors. `translated` translates obstore's errors. `store` must not retry by itself: obstore
     resumes truncated range responses incorrectly.
 
     Reading raises ConflictError if the object is replaced meanwhile.
@@ -45,11 +45,11 @@ class RangedObject(Scattered):
     store: S3Store
     path: str
     which: str
-    told: Callable[[], AbstractContextManager[None]]
+    translated: Callable[[], AbstractContextManager[None]]
 
     def __iter__(self) -> Iterator[bytes]:
         """Yields obstore's own buffers, which can be written without a copy."""
-        with self.told():
+        with self.translated():
             first, meta = self._range(0)
             yield first
             starts = range(RANGE_BYTES, meta["size"], RANGE_BYTES)
@@ -57,7 +57,7 @@ class RangedObject(Scattered):
             yield from in_order(asks, RANGES_AT_A_TIME)
 
     def write(self, descriptor: int) -> None:
-        with self.told():
+        with self.translated():
             first, meta = self._range(0)
         size, ended = meta["size"], Event()
         _write(descriptor, 0, first)
@@ -93,7 +93,7 @@ class RangedObject(Scattered):
     @contextmanager
     def _of_version(self) -> Iterator[None]:
         try:
-            with self.told():
+            with self.translated():
                 yield
         except FileNotFoundError as error:
             raise ConflictError("get", self.which, got="it was deleted meanwhile") from error
@@ -104,7 +104,7 @@ class RangedObject(Scattered):
 
 def _ranged(store: S3Store, path: str, start: int, version: str | None) -> tuple[bytes, ObjectMeta]:
     try:
-        answer = _asked(store, path, start, start + RANGE_BYTES, version)
+        answer = _request(store, path, start, start + RANGE_BYTES, version)
     except exceptions.BaseError as error:
         if status_of(error) != _EMPTY:
             raise
@@ -116,7 +116,7 @@ def _ranged(store: S3Store, path: str, start: int, version: str | None) -> tuple
 
 
 def _streamed(store: S3Store, path: str, start: int, end: int, version: str | None) -> Iterator[bytes]:
-    for piece in _asked(store, path, start, end, version).stream(PIECE_BYTES):
+    for piece in _request(store, path, start, end, version).stream(PIECE_BYTES):
         start += len(piece)
         if start > end:
             break
@@ -125,7 +125,7 @@ def _streamed(store: S3Store, path: str, start: int, end: int, version: str | No
         raise exceptions.GenericError(f"{abs(end - start)} bytes too {'few' if start < end else 'many'} of a range")
 
 
-def _asked(store: S3Store, path: str, start: int, end: int, version: str | None) -> GetResult:
+def _request(store: S3Store, path: str, start: int, end: int, version: str | None) -> GetResult:
     options: GetOptions = {"range": (start, end)}
     return obstore.get(store, path, options={**options, "if_match": version} if version else options)
 

@@ -63,11 +63,11 @@ class S3Backend(ObjectBackend):
         return map(bytes, self.content(path))
 
     def content(self, path: str) -> RangedObject:
-        return RangedObject(self._once, path, f"{self._where}/{path}", partial(self._told, "get", path))
+        return RangedObject(self._once, path, f"{self._where}/{path}", partial(self._translated, "get", path))
 
     def put(self, path: str, content: Content) -> str:
         there(content)
-        with self._told("put", path):
+        with self._translated("put", path):
             try:
                 return self._put(path, content)
             except FileNotFoundError as error:
@@ -78,7 +78,7 @@ class S3Backend(ObjectBackend):
 
     def put_new(self, path: str, content: Content) -> bool:
         given = _at_hand(content)
-        with self._told("put", path):
+        with self._translated("put", path):
             try:
                 self._put_if(path, given, "create")
             except exceptions.AlreadyExistsError:
@@ -87,7 +87,7 @@ class S3Backend(ObjectBackend):
 
     def replace(self, path: str, content: Content, etag: str) -> str:
         given = _at_hand(content)
-        with self._told("replace", path):
+        with self._translated("replace", path):
             try:
                 return self._put_if(path, given, {"e_tag": etag})
             except (exceptions.AlreadyExistsError, FileNotFoundError) as error:
@@ -96,12 +96,12 @@ class S3Backend(ObjectBackend):
                 raise exceptions.PreconditionError(str(error)) from error
 
     def delete(self, path: str) -> None:
-        with suppress(FileNotFoundError), self._told("delete", path):
+        with suppress(FileNotFoundError), self._translated("delete", path):
             # obstore sends a POST here, which it does not retry without an answer.
             tried("delete", f"{self._where}/{path}", partial(obstore.delete, self._once, path))
 
     def sign(self, path: str, seconds: int) -> str:
-        with self._told("sign a URL of", path):
+        with self._translated("sign a URL of", path):
             return str(obstore.sign(self._s3, "GET", path, timedelta(seconds=seconds)))
 
     def _put_if(self, path: str, content: bytes, mode: Any) -> str:

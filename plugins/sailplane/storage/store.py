@@ -103,11 +103,11 @@ class Storage:
         """Put a content-addressed object if it is missing, older than a day, or truncated. Garbage collection spares
         young objects; on the Hub, equal content keeps its age."""
         try:
-            there = self.head(path)
+            existing = self.head(path)
         except FileNotFoundError:
             self.put_new(path, content)
         else:
-            if there.size != len(content) or datetime.now(UTC) - there.modified > FRESH:
+            if existing.size != len(content) or datetime.now(UTC) - existing.modified > FRESH:
                 self.put(path, content)
 
     def replace(self, path: str, content: Content, etag: str) -> str:
@@ -170,11 +170,11 @@ class Storage:
 
         `delete` removes objects that `source` lacks. `tell` is called with the progress, from one thread at a time.
         """
-        here = {entry.path: entry for entry in self.entries()}
-        there = {entry.path: entry for entry in source.entries()}
-        moves = [(path, path, entry.size) for path, entry in there.items() if not _same(entry, here.get(path))]
+        ours = {entry.path: entry for entry in self.entries()}
+        theirs = {entry.path: entry for entry in source.entries()}
+        moves = [(path, path, entry.size) for path, entry in theirs.items() if not _same(entry, ours.get(path))]
         moved = transfer(source._backend, self._backend, moves, tell)
-        for path in here.keys() - there.keys() if delete else ():
+        for path in ours.keys() - theirs.keys() if delete else ():
             self.delete(path)
         return moved
 
@@ -192,5 +192,5 @@ class Storage:
         return checked(path, self._prefix)
 
 
-def _same(there: Entry, here: Entry | None) -> bool:
-    return here is not None and here.size == there.size and here.modified >= there.modified
+def _same(source: Entry, target: Entry | None) -> bool:
+    return target is not None and target.size == source.size and target.modified >= source.modified

@@ -156,8 +156,8 @@ class Supervisor(ProgramFiles):
         deadline = time.monotonic() + 20
         while not self.running():
             if ended.returncode or time.monotonic() > deadline:
-                said = (ended.stderr + ended.stdout).strip() or self.log("supervisord")
-                raise ServiceError("start", "supervisord", got=said, remedy=f"See {self.home.logs}/supervisord.log.")
+                output = (ended.stderr + ended.stdout).strip() or self.log("supervisord")
+                raise ServiceError("start", "supervisord", got=output, remedy=f"See {self.home.logs}/supervisord.log.")
             time.sleep(0.02)
 
     def _configuration(self) -> str:

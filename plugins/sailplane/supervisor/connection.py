@@ -29,6 +29,6 @@ class UnixTransport(xmlrpc.client.Transport):
 
     def make_connection(self, host: Any) -> HTTPConnection:
         # Like the standard library: keeps one connection, for `close`.
-        kept = self._connection[1] or UnixConnection(self._path, timeout=600)
-        self._connection = host, kept
-        return kept
+        connection = self._connection[1] or UnixConnection(self._path, timeout=600)
+        self._connection = host, connection
+        return connection

@@ -20,8 +20,8 @@ def main(log: str, *command: str) -> None:
         time.sleep(_LOOK_SECONDS)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SUPERVISOR_")}
     # Leaves the dead supervisord's session, which the command ends, and its pipes.
-    with Path(log).open("ab") as said:
-        subprocess.Popen(command, env=environment, start_new_session=True, stdout=said, stderr=said)
+    with Path(log).open("ab") as output:
+        subprocess.Popen(command, env=environment, start_new_session=True, stdout=output, stderr=output)
 
 
 if __name__ == "__main__":

@@ -74,5 +74,5 @@ def _drawn(div: str, figure: charts.Figure) -> str:
     from plotly.io import to_html
 
     options = {"displaylogo": False, "responsive": True}
-    drawn: str = to_html(figure, config=options, include_plotlyjs=False, full_html=False, validate=False, div_id=place)
+    drawn: str = to_html(figure, config=options, include_plotlyjs=False, full_html=False, validate=False, div_id=div)
     return drawn

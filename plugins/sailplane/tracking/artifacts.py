@@ -67,8 +67,8 @@ def link(model: Model, url: str, folder: Path, settings: Mapping[str, str]) -> s
 def _log(artifact: ModelArtifact) -> None:
     about = {"project": artifact.project, "name": f"publish {artifact.version}", "group": "publish"}
     with tracking.run(**about, config={"version": artifact.version}, folder=Path(artifact.folder)) as tracked:
-        there = tracked.refer(artifact.name, "model", artifact.references, artifact.metadata, alias=artifact.version)
-    if there:
+        online = tracked.refer(artifact.name, "model", artifact.references, artifact.metadata, alias=artifact.version)
+    if online:
         print(f"W&B: {artifact.project}/{artifact.name}:{artifact.version} refers to it")  # noqa: T201
 
 

@@ -46,15 +46,15 @@ def create(
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "sweep.yaml")
             file.write_text(yaml.safe_dump(dict(document)), encoding="utf-8")
-            said = _wandb_sweep(environment, "--project", project, str(file))
-        if not (found := _AGENT.search(said)):
-            raise _Refused(_last_line(said))
+            text = _wandb_sweep(environment, "--project", project, str(file))
+        if not (found := _AGENT.search(text)):
+            raise _Refused(_last_line(text))
     except (_Refused, OSError, yaml.YAMLError) as error:
-        _say(f"create W&B sweep {sweep}: {error} Its trials continue, as W&B runs of the group {sweep}.")
+        _print(f"create W&B sweep {sweep}: {error} Its trials continue, as W&B runs of the group {sweep}.")
         return
     _keep(ledger, sweep, found[1])
-    address = _ADDRESS.search(said)
-    _say(f"W&B sweep {sweep}: {address[1] if address else found[1]}")
+    address = _ADDRESS.search(text)
+    _print(f"W&B sweep {sweep}: {address[1] if address else found[1]}")
 
 
 def find(ledger: Ledger, sweep: str) -> str | None:
@@ -72,7 +72,7 @@ def finish(ledger: Ledger, sweep: str) -> None:
             raise _Refused("its server was unreachable a moment ago.")
         _wandb_sweep(os.environ, "--stop", path)
     except (_Refused, OSError) as error:
-        _say(f"finish W&B sweep {sweep}: {error} It appears as running until you run `wandb sweep --stop {path}`.")
+        _print(f"finish W&B sweep {sweep}: {error} It appears as running until you run `wandb sweep --stop {path}`.")
 
 
 def _wandb_sweep(environment: Mapping[str, str], *arguments: str) -> str:
@@ -97,15 +97,15 @@ def _wandb_sweep(environment: Mapping[str, str], *arguments: str) -> str:
         except subprocess.TimeoutExpired as error:
             raise _Refused(f"W&B did not answer in {SECONDS:g} s.") from error
         output.seek(0)
-        said = _STYLE.sub("", output.read().decode(errors="replace")).replace(key, "***")
+        text = _STYLE.sub("", output.read().decode(errors="replace")).replace(key, "***")
     if ended.returncode:
-        raise _Refused(_last_line(said))
-    return said
+        raise _Refused(_last_line(text))
+    return text
 
 
-def _last_line(said: str) -> str:
+def _last_line(text: str) -> str:
     """The last line of the output, as a sentence."""
-    line = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "W&B's command printed nothing")
+    line = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "W&B's command printed nothing")
     return f"{line.removeprefix('Error: ')[:300].rstrip('.')}."
 
 
@@ -133,5 +133,5 @@ def _end(ledger: Ledger, sweep: str) -> str | None:
     return path
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)  # noqa: T201

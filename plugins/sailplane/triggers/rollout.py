@@ -54,29 +54,29 @@ class RolloutTrigger(BaseTrigger):
         while failed < MOST_FAILED:
             try:
                 # In a thread, so that calls of a cluster, a store or Airflow do not block other triggers.
-                state = await asyncio.to_thread(self._look)
+                state = await asyncio.to_thread(self._poll)
                 failed = 0
             except LeaseError:
                 state = None
             except (ServiceError, StorageError, AirflowNotFoundException) as error:
-                failed, state, told = failed + 1, None, str(error)
-                self.log.warning("%s", told)
+                failed, state, reason = failed + 1, None, str(error)
+                self.log.warning("%s", reason)
                 await asyncio.to_thread(self._forget)
             if state is not None and state.ended:
                 yield _event(model=self.subject.name, version=self.subject.version, phase=state.phase)
                 return
             await asyncio.sleep(self.poll_seconds)
-        yield _event(error=told)
+        yield _event(error=reason)
 
     async def on_kill(self) -> None:
-        await asyncio.to_thread(self._take_back)
+        await asyncio.to_thread(self._roll_back)
 
-    def _look(self) -> State | None:
+    def _poll(self) -> State | None:
         if datetime.now(UTC) > datetime.fromisoformat(self.deadline):
             self._abort(f"it did not end by {self.deadline}", "the deadline")
         return self._driving().tick()
 
-    def _take_back(self) -> None:
+    def _roll_back(self) -> None:
         if self._abort("its task was marked or cleared", "Airflow") is None:
             return
         until = time.monotonic() + KILL_SECONDS
@@ -95,8 +95,8 @@ class RolloutTrigger(BaseTrigger):
     def _driving(self) -> Driver:
         """Always the same driver, so that it can renew its lease at once."""
         if self._driver is None:
-            there = serving(self._ledger, self.subject.name, self.subject.place)
-            self._driver = there.driver(self.subject.version)
+            endpoint = serving(self._ledger, self.subject.name, self.subject.place)
+            self._driver = endpoint.driver(self.subject.version)
         return self._driver
 
     def _forget(self) -> None:

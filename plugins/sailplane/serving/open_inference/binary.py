@@ -117,10 +117,10 @@ def texts(pieces: Sequence[bytes], name: object) -> list[str]:
 
 def wanted(message: Mapping[str, Any]) -> bool:
     """Whether the request wants the output as bytes."""
-    asked = _flag(message, "the request", "binary_data_output")
+    as_bytes = _flag(message, "the request", "binary_data_output")
     for output in message.get("outputs") or []:
-        asked = _flag(output, f"output {output['name']!r}", "binary_data", otherwise=asked)
-    return asked
+        as_bytes = _flag(output, f"output {output['name']!r}", "binary_data", otherwise=as_bytes)
+    return as_bytes
 
 
 def joined(answer: dict[str, Any], scores: np.ndarray) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:

@@ -79,9 +79,9 @@ class SeldonModel:
     def send_feedback_raw(self, feedback: Any) -> Any:
         """Logs one line with the request's puid; the server itself counts rewards. Raises RequestError without a
         puid."""
-        told = as_json(feedback)
-        puid = _puid(told)
-        line = {"puid": puid, "reward": shortest(feedback.reward), "truth": told.get("truth")}
+        message = as_json(feedback)
+        puid = _puid(message)
+        line = {"puid": puid, "reward": shortest(feedback.reward), "truth": message.get("truth")}
         _log.info("feedback %s", written(line).decode())
         reply = {"meta": {"puid": puid, "requestPath": {self._bundle.manifest.model: self._bundle.version}}}
         return _as_proto(reply, type(feedback.request))
