@@ -18,7 +18,7 @@ import httpx
 from sailplane.files import private_folder
 from sailplane.home import Home
 from sailplane.services import daily, logins
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 from sailplane.services.summary import log_lines
 from tests.ports import free_port
 
@@ -69,33 +69,35 @@ class Platform:
         """The folder that the default store is."""
         return Path(self.home.store.removeprefix("file://"))
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: datetime | None = None) -> Run:
+    def trigger(
+        self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: datetime | None = None
+    ) -> DagRun:
         """Unpauses the DAG, once it is parsed, and starts a run of it."""
         until(lambda: self._known(dag_id), 120, f"the DAG {dag_id}")
         self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
         date = logical_date.isoformat() if logical_date else None
         run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": date, "conf": dict(conf or {})})
-        return Run(dag_id, run["dag_run_id"])
+        return DagRun(dag_id, run["dag_run_id"])
 
-    def wait(self, run: Run, seconds: float = 300) -> str:
+    def wait(self, run: DagRun, seconds: float = 300) -> str:
         """The state in which the run ended, `success` or `failed`. The logs of failed tasks are printed."""
         state = str(until(lambda: self._ended(run), seconds, f"the end of {run.id}"))
         if state != "success":
             print(self.task_logs(run))
         return state
 
-    def tasks(self, run: Run) -> dict[str, list[str]]:
+    def tasks(self, run: DagRun) -> dict[str, list[str]]:
         """The states of each task's instances, by task id."""
         states: dict[str, list[str]] = {}
         for instance in self.api("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]:
             states.setdefault(instance["task_id"], []).append(instance["state"])
         return states
 
-    def xcom(self, run: Run, task: str, map_index: int = -1) -> Any:
+    def xcom(self, run: DagRun, task: str, map_index: int = -1) -> Any:
         with AirflowApi(self.home) as api:
             return api.xcom(run, task, map_index)
 
-    def task_logs(self, run: Run, state: str = "failed") -> str:
+    def task_logs(self, run: DagRun, state: str = "failed") -> str:
         with AirflowApi(self.home) as api:
             instances = api.call("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]
             chosen = [i for i in instances if i["state"] == state]
@@ -109,7 +111,7 @@ class Platform:
         with AirflowApi(self.home) as api:
             return True if api.find(f"/dags/{dag_id}") else None
 
-    def _ended(self, run: Run) -> str | None:
+    def _ended(self, run: DagRun) -> str | None:
         state = self.api("GET", run.path)["state"]
         return state if state in ("success", "failed") else None
 
@@ -147,7 +149,7 @@ def new_platform(root: Path, project: Path, **settings: str) -> Platform:
 def _put_off_housekeeping(home: Home) -> None:
     """Otherwise it would run five minutes after the first start, beside the tests of some platforms only."""
     now = time.time()
-    done = {" ".join(command): daily.Record(started=now, ended=now, succeeded=now) for command in daily.COMMANDS}
+    done = {" ".join(command): daily.CommandRecord(started=now, ended=now, succeeded=now) for command in daily.COMMANDS}
     private_folder(home.root)
     daily.write(home.daily, done)
 

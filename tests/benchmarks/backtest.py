@@ -17,7 +17,7 @@ from rich.console import Console
 from sailplane.ledger import Ledger
 from sailplane.records import Interval
 from sailplane.records import Run as TrainingRun
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 from sailplane.services.backfill import Backfill
 from sailplane.sweeps import results
 from tests.benchmarks import verified
@@ -69,21 +69,21 @@ def _unpause(platform: Platform, dag: str) -> None:
         api.call("PATCH", f"/dags/{dag}", {"is_paused": False})
 
 
-def _backtest(platform: Platform) -> tuple[float, list[float], Run]:
+def _backtest(platform: Platform) -> tuple[float, list[float], DagRun]:
     """Its seconds, those of each of its trainings, and its last run."""
     days = ("--from", f"{FIRST:%Y-%m-%d}", "--to", f"{PERIOD.days[-1]:%Y-%m-%d}", "--max-active", str(AT_A_TIME))
     begun = time.monotonic()
     ended = platform.sailplane("backtest", "flights", *days, "--json", seconds=3 * HOUR)
     seconds = time.monotonic() - begun
     assert ended.returncode == 0, ended.stderr
-    runs = [Run("flights", day["dag_run"]) for day in json.loads(ended.stdout)["days"]]
+    runs = [DagRun("flights", day["dag_run"]) for day in json.loads(ended.stdout)["days"]]
     assert len(runs) == DAYS
     trainings = [training for run in runs for training in _trainings(platform, run)]
     assert len(trainings) == DAYS * (1 + TRIALS), f"{len(trainings)} trainings"
     return seconds, trainings, runs[-1]
 
 
-def _trainings(platform: Platform, run: Run) -> Iterator[float]:
+def _trainings(platform: Platform, run: DagRun) -> Iterator[float]:
     yield TrainingRun.from_dict(platform.xcom(run, "train")).seconds
     best = TrainingRun.from_dict(platform.xcom(run, "sweep.best"))
     assert best.sweep
@@ -92,7 +92,7 @@ def _trainings(platform: Platform, run: Run) -> Iterator[float]:
             yield trial.run.seconds
 
 
-def _floor(platform: Platform, ours: Run) -> float:
+def _floor(platform: Platform, ours: DagRun) -> float:
     """With as many runs as ours, of the same tasks."""
     with AirflowApi(platform.home) as api:
         backfill = Backfill(api, "floor", PERIOD)
@@ -102,7 +102,7 @@ def _floor(platform: Platform, ours: Run) -> float:
         assert failed == []
         seconds = time.monotonic() - begun
         runs = [
-            Run("floor", run["dag_run_id"]) for run in api.call("GET", "/dags/floor/dagRuns", limit=100)["dag_runs"]
+            DagRun("floor", run["dag_run_id"]) for run in api.call("GET", "/dags/floor/dagRuns", limit=100)["dag_runs"]
         ]
     assert len(runs) == DAYS
     for run in runs:

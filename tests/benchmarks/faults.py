@@ -21,7 +21,7 @@ from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.check_specs import ErrorRate, Latency
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.run import AT_ONCE, POLL_SECONDS, ModelEndpoint
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
@@ -171,7 +171,7 @@ def _killed(place: Place) -> Iterator[Row]:
     canary = place.registered("third", bias=0.002)
     place.serving.target.begin(canary)
     assert wait_until(lambda: place.serving.target.progress(canary.version).state == "ready", seconds=60)
-    place.serving.target.move(Split({alone: 90, canary.version: 10}))
+    place.serving.target.move(TrafficSplit({alone: 90, canary.version: 10}))
     yield from _strike(place, "kill -9 the champion", lambda: place.kill(f"model-flights-{alone}"), "counted")
     yield from _strike(place, "kill -9 the canary", lambda: place.kill(f"model-flights-{canary.version}"), "counted")
     yield from _strike(place, "kill -9 the router", lambda: place.kill("router"), "counted")
@@ -224,7 +224,7 @@ def _full_disk(place: Place) -> Iterator[Row]:
 def _overloaded(place: Place) -> Iterator[Row]:
     """Five times what the model can do, which is 100 rows a second."""
     for version in place.serving.target.split().weights:
-        place.serving.target.move(Split({version: 100}))
+        place.serving.target.move(TrafficSplit({version: 100}))
     features = ASKED.replace("    known =", '    import time; time.sleep(0.01 * len(columns["distance"]))\n    known =')
     assert place.rolled_out(place.registered("slow", features=features), AT_ONCE) == "succeeded"
     with place.load() as load:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from sailplane.records import Deployment
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from tests.benchmarks import verified
 from tests.benchmarks.memory import pss_megabytes
 from tests.benchmarks.row import Row
@@ -77,7 +77,7 @@ def rows() -> Iterator[Row]:
         yield Row(f"memory, {name} served", memory, empty, "MB PSS", "the same services before", "at most 1300")
 
 
-def _seconds_to_served(platform: Platform) -> tuple[float, Run]:
+def _seconds_to_served(platform: Platform) -> tuple[float, DagRun]:
     begun = time.monotonic()
     run = platform.trigger("flights")
     assert platform.wait(run) == "success"
@@ -86,7 +86,7 @@ def _seconds_to_served(platform: Platform) -> tuple[float, Run]:
     return time.monotonic() - begun, run
 
 
-def _seconds(platform: Platform, run: Run) -> float:
+def _seconds(platform: Platform, run: DagRun) -> float:
     begun = time.monotonic()
     assert platform.wait(run) == "success"
     return time.monotonic() - begun

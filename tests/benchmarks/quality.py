@@ -28,7 +28,7 @@ from sailplane.evaluation.metrics import metric
 from sailplane.files import temporary_folder
 from sailplane.records import Evaluation
 from sailplane.registry.models import fetch_bundle
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from sailplane.storage import Storage
 from sailplane.training.arrays import Split
 from sailplane.training.data import prepare
@@ -64,7 +64,7 @@ def _measured(platform: Platform) -> dict[datetime, Mapping[str, Estimate]]:
     return {as_of: _contenders(platform, run) for as_of, run in runs.items()}
 
 
-def _contenders(platform: Platform, run: Run) -> dict[str, Estimate]:
+def _contenders(platform: Platform, run: DagRun) -> dict[str, Estimate]:
     storage = Storage(platform.home.store)
     judged = Evaluation.from_dict(platform.xcom(run, "evaluate"))
     details = json.loads(storage.get(details_path(judged.run.id)))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from sailplane.records import Deployment
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 from sailplane.storage import Storage
 from sailplane.training.jobs import Job, running
 from tests.platform import Platform, until
@@ -156,22 +156,22 @@ def spoil(platform: Platform, as_of: datetime, fault: str | None) -> None:
         file.write_text(fault)
 
 
-def trigger(platform: Platform, as_of: datetime, **params: int) -> Run:
+def trigger(platform: Platform, as_of: datetime, **params: int) -> DagRun:
     return platform.trigger("tiny", {"as_of": f"{as_of:%Y-%m-%d}", "window": WINDOW, **params})
 
 
-def clear(platform: Platform, run: Run) -> Run:
+def clear(platform: Platform, run: DagRun) -> DagRun:
     """What failed, and what did not start because of that, is to run again."""
     body = {"dry_run": False, "dag_run_id": run.id, "only_failed": True}
     platform.api("POST", f"/dags/{run.dag}/clearTaskInstances", body)
     return run
 
 
-def instance(platform: Platform, run: Run, task: str) -> dict[str, Any]:
+def instance(platform: Platform, run: DagRun, task: str) -> dict[str, Any]:
     return dict(platform.api("GET", f"{run.path}/taskInstances/{task}"))
 
 
-def log_entries(platform: Platform, run: Run, task: str, attempt: int) -> list[dict[str, Any]]:
+def log_entries(platform: Platform, run: DagRun, task: str, attempt: int) -> list[dict[str, Any]]:
     """Empty, as long as there is no such attempt."""
     path = f"{run.path}/taskInstances/{task}/logs/{attempt}"
     with AirflowApi(platform.home) as api:
@@ -179,11 +179,11 @@ def log_entries(platform: Platform, run: Run, task: str, attempt: int) -> list[d
     return [entry for entry in found["content"] if isinstance(entry, dict)]
 
 
-def log(platform: Platform, run: Run, task: str, attempt: int) -> str:
+def log(platform: Platform, run: DagRun, task: str, attempt: int) -> str:
     return "\n".join(str(entry["event"]) for entry in log_entries(platform, run, task, attempt))
 
 
-def the_error(platform: Platform, run: Run, task: str, attempt: int | None = None) -> str:
+def the_error(platform: Platform, run: DagRun, task: str, attempt: int | None = None) -> str:
     """Class and text of the one exception in the log of the task's last attempt, or of that one."""
     entries = log_entries(platform, run, task, attempt or instance(platform, run, task)["try_number"])
     errors = [entry["error_detail"] for entry in entries if entry.get("error_detail")]
@@ -213,7 +213,7 @@ def waiting_job(platform: Platform, as_of: datetime, task: str) -> Job:
     return until(found, 120, f"{task} of {as_of:%Y-%m-%d}")
 
 
-def asking(platform: Platform, as_of: datetime) -> Run:
+def asking(platform: Platform, as_of: datetime) -> DagRun:
     """A run of the DAG `asked` that waits for a person."""
     run = platform.trigger("asked", {"as_of": f"{as_of:%Y-%m-%d}"})
     # Of a task that is answered sooner, Airflow's scheduler takes the end of the process that asked for its end.

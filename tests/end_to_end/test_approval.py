@@ -25,7 +25,7 @@ from sailplane.ledger import Ledger
 from sailplane.predictions import load
 from sailplane.records import Deployment, Evaluation, Interval, Predictions
 from sailplane.registry.models import alias
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 from sailplane.storage import Storage
 from tests.end_to_end.faults import FAULTY, ask, asking, instance, spoil
 from tests.platform import Platform, started, until
@@ -46,32 +46,34 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         yield running
 
 
-def question(run: Run) -> str:
+def question(run: DagRun) -> str:
     return f"{run.path}/taskInstances/approve/-1/hitlDetails"
 
 
-def answer(platform: Platform, run: Run, chosen: str, note: str) -> None:
+def answer(platform: Platform, run: DagRun, chosen: str, note: str) -> None:
     """As the UI does it."""
     platform.api("PATCH", question(run), {"chosen_options": [chosen], "params_input": {"note": note}})
 
 
-def judged(platform: Platform, run: Run, as_of: datetime) -> Judged:
+def judged(platform: Platform, run: DagRun, as_of: datetime) -> Judged:
     day = Interval(start=as_of - DAY, end=as_of)
     (found,) = (one for one in of(Ledger.at(platform.home), run.dag, day) if one.dag_run == run.id)
     return found
 
 
-def reasons(platform: Platform, run: Run, task: str) -> list[str]:
+def reasons(platform: Platform, run: DagRun, task: str) -> list[str]:
     return list(platform.api("GET", f"{run.path}/taskInstances/{task}/xcomEntries/reasons")["value"])
 
 
 @pytest.fixture(scope="module")
-def questions(platform: Platform) -> tuple[Run, Run]:
+def questions(platform: Platform) -> tuple[DagRun, DagRun]:
     """The DAG runs one at a time, so the newer run is queued until the older question is gone."""
     return asking(platform, AS_OF - DAY), asking(platform, AS_OF)
 
 
-def test_a_newer_run_takes_the_place_of_the_question_and_starts(platform: Platform, questions: tuple[Run, Run]) -> None:
+def test_a_newer_run_takes_the_place_of_the_question_and_starts(
+    platform: Platform, questions: tuple[DagRun, DagRun]
+) -> None:
     run, newer = questions
     assert platform.wait(run) == "success"
     assert platform.tasks(run)["deploy"] == ["skipped"]
@@ -81,7 +83,7 @@ def test_a_newer_run_takes_the_place_of_the_question_and_starts(platform: Platfo
 
 
 def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(
-    platform: Platform, questions: tuple[Run, Run]
+    platform: Platform, questions: tuple[DagRun, DagRun]
 ) -> None:
     _, run = questions
     pool = platform.api("GET", "/pools/default_pool")
@@ -190,9 +192,9 @@ def backtested(platform: Platform, served: Deployment) -> dict[str, Any]:
     return dict(json.loads(ended.stdout))
 
 
-def backfilled(platform: Platform) -> list[Run]:
+def backfilled(platform: Platform) -> list[DagRun]:
     found = platform.api("GET", "/dags/asked/dagRuns", run_type="backfill", order_by="logical_date")["dag_runs"]
-    return [Run("asked", run["dag_run_id"]) for run in found]
+    return [DagRun("asked", run["dag_run_id"]) for run in found]
 
 
 def test_a_backtest_judges_each_day_by_what_was_known_then(platform: Platform, backtested: dict[str, Any]) -> None:

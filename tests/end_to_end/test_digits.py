@@ -14,7 +14,7 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 
 from sailplane.records import Deployment, Evaluation
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 from sailplane.services.summary import show_summary
 from tests.browser.chromium import OPTIONS
 from tests.platform import Platform
@@ -22,13 +22,13 @@ from tests.programs import find
 
 
 @pytest.fixture(scope="module")
-def run(platform: Platform) -> Run:
+def run(platform: Platform) -> DagRun:
     run = platform.trigger("digits")
     assert platform.wait(run) == "success"
     return run
 
 
-def test_digits_are_recognised_by_the_served_model(platform: Platform, run: Run) -> None:
+def test_digits_are_recognised_by_the_served_model(platform: Platform, run: DagRun) -> None:
     evaluation = Evaluation.from_dict(platform.xcom(run, "evaluate"))
     assert evaluation.metrics["challenger"]["auc"] > 0.95
     deployment = Deployment.from_dict(platform.xcom(run, "deploy"))
@@ -57,7 +57,7 @@ def assert_reproduced(platform: Platform, version: str) -> None:
     assert (result["agrees"], result["exact"], result["differences"]) == (True, True, [])
 
 
-def test_the_task_links_to_the_report_of_its_run(platform: Platform, run: Run) -> None:
+def test_the_task_links_to_the_report_of_its_run(platform: Platform, run: DagRun) -> None:
     links = platform.api("GET", f"{run.path}/taskInstances/evaluate/links")["extra_links"]
     assert list(links) == ["Report"]
     with platform.http() as client:
@@ -67,7 +67,7 @@ def test_the_task_links_to_the_report_of_its_run(platform: Platform, run: Run) -
     assert "digits: passed" in answer.text
 
 
-def test_what_up_prints_of_a_run_names_its_report(platform: Platform, run: Run) -> None:
+def test_what_up_prints_of_a_run_names_its_report(platform: Platform, run: DagRun) -> None:
     said = io.StringIO()
     with AirflowApi(platform.home) as api:
         show_summary(platform.home, api, run, Console(file=said, width=400))
@@ -77,7 +77,7 @@ def test_what_up_prints_of_a_run_names_its_report(platform: Platform, run: Run) 
 
 
 @pytest.mark.needs("chromium")
-def test_the_report_opens_from_airflows_ui_and_asks_no_one(platform: Platform, run: Run) -> None:
+def test_the_report_opens_from_airflows_ui_and_asks_no_one(platform: Platform, run: DagRun) -> None:
     asked: list[str] = []
     errors: list[str] = []
     with sync_playwright() as playwright:

@@ -23,7 +23,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.tables import pins
 from sailplane.records import Dataset, Deployment
 from sailplane.registry.lineage import code_path
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from sailplane.sweeps.results import trials
@@ -88,7 +88,7 @@ def unchanged(platform: Platform, served: Deployment) -> Iterator[None]:
 class Broken:
     """The runs that failed, and what they added to the store."""
 
-    runs: Mapping[str, Run]
+    runs: Mapping[str, DagRun]
     added: frozenset[str]
 
 
@@ -152,7 +152,7 @@ def pinned_codes(platform: Platform, broken: Broken) -> set[str]:
 class Struck:
     """A run whose training process, which had this pid, waited in the second of its four epochs when it was struck."""
 
-    run: Run
+    run: DagRun
     job: Job
     pid: int
 
@@ -182,7 +182,7 @@ def struck(platform: Platform, broken: Broken) -> dict[str, Struck]:
 
 
 @pytest.fixture(scope="module")
-def mended(platform: Platform, broken: Broken, struck: dict[str, Struck]) -> dict[str, Run]:
+def mended(platform: Platform, broken: Broken, struck: dict[str, Struck]) -> dict[str, DagRun]:
     """Causes are removed. One new run over all days that had bad data; failed runs are cleared, as in the UI."""
     for fault in (*DATA_FAULTS, *CODE_FAULTS):
         spoil(platform, fault.as_of, None)
@@ -194,7 +194,7 @@ def mended(platform: Platform, broken: Broken, struck: dict[str, Struck]) -> dic
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_once_the_data_are_mended_a_run_over_the_same_days_works(platform: Platform, mended: dict[str, Run]) -> None:
+def test_once_the_data_are_mended_a_run_over_the_same_days_works(platform: Platform, mended: dict[str, DagRun]) -> None:
     assert platform.wait(mended["data"]) == "success"
     dataset = Dataset.from_dict(platform.xcom(mended["data"], "ingest"))
     assert (dataset.rows, dataset.quarantined) == (60 * WINDOW * len(DATA_FAULTS), 0)
@@ -203,7 +203,7 @@ def test_once_the_data_are_mended_a_run_over_the_same_days_works(platform: Platf
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("fault", [*CODE_FAULTS, TYPO], ids=lambda fault: fault.name)
 def test_once_the_code_is_mended_the_failed_task_can_be_cleared(
-    platform: Platform, mended: dict[str, Run], fault: Fault
+    platform: Platform, mended: dict[str, DagRun], fault: Fault
 ) -> None:
     assert platform.wait(mended[fault.name]) == "success"
 

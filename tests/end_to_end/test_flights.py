@@ -22,7 +22,7 @@ from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Deployment, Evaluation, Windows
 from sailplane.records import Run as TrainingRun
 from sailplane.registry.models import alias
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from sailplane.services.orphans import marked
 from sailplane.storage import Storage
 from tests.platform import Platform, until
@@ -35,7 +35,7 @@ SMALL = {"window": 28, "trials": 2, "workers": 2}
 class Flight:
     """A run that went well, and what its tasks returned."""
 
-    run: Run
+    run: DagRun
     dataset: Dataset
     best: TrainingRun
     evaluation: Evaluation
@@ -191,7 +191,7 @@ def test_a_backfill_of_ten_days_trains_and_judges_and_deploys_nothing(platform: 
     runs = until(lambda: ended_backfills(platform), 900, "ten backfilled runs")
     assert [run["state"] for run in runs] == ["success"] * 10
     for entry in runs:
-        run = Run("flights", entry["dag_run_id"])
+        run = DagRun("flights", entry["dag_run_id"])
         assert platform.tasks(run)["deploy"] == ["skipped"]
         end = datetime.fromisoformat(entry["data_interval_end"])
         assert Evaluation.from_dict(platform.xcom(run, "evaluate")).window.end == end, "judged as of its own date"

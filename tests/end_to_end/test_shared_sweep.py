@@ -62,7 +62,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 class Joined:
     """A run whose own worker waits at trial 0, and the worker elsewhere, which is at trial 2."""
 
-    run: airflow_api.Run
+    run: airflow_api.DagRun
     sweep: str
     url: str
     token: str
@@ -153,7 +153,7 @@ def _clear_sweep(platform: Platform, joined: Joined) -> None:
     _clear(platform, joined.run, ["sweep.create", "sweep.worker", "sweep.best"])
 
 
-def _clear(platform: Platform, run: airflow_api.Run, tasks: list[str]) -> None:
+def _clear(platform: Platform, run: airflow_api.DagRun, tasks: list[str]) -> None:
     body = {"dry_run": False, "dag_run_id": run.id, "only_failed": False, "task_ids": tasks}
     platform.api("POST", f"/dags/{run.dag}/clearTaskInstances", body)
     assert platform.wait(run, seconds=600) == "success"

@@ -14,7 +14,7 @@ import pytest
 
 from sailplane.records import Dataset, Deployment
 from sailplane.records import Run as TrainingRun
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from tests.integration.storage.twin import twin_server
 from tests.platform import Platform, started
 from tests.ports import free_port
@@ -46,7 +46,7 @@ def on_algorithmia(folder: Path) -> Iterator[Platform]:
             yield platform
 
 
-def answer(platform: Platform, run: Run) -> httpx.Response:
+def answer(platform: Platform, run: DagRun) -> httpx.Response:
     deployment = Deployment.from_dict(platform.xcom(run, "deploy"))
     shown = platform.sailplane("predict", deployment.name)
     assert shown.returncode == 0, shown.stderr

@@ -14,7 +14,7 @@ import pytest
 
 from sailplane import records
 from sailplane.ledger import Ledger
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from sailplane.services.orphans import marked
 from sailplane.storage import Storage
 from sailplane.sweeps import results
@@ -72,7 +72,7 @@ def platform(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def sweep(platform: Platform, server: PostgreSQL, ledger: Ledger) -> tuple[Run, str]:
+def sweep(platform: Platform, server: PostgreSQL, ledger: Ledger) -> tuple[DagRun, str]:
     """The DAG run, which has succeeded although all kills struck, and the name of its sweep."""
     run = platform.trigger("struck", {"as_of": "2026-01-22", "trials": CAP})
     name = until(lambda: next(iter(results.names(ledger)), None), 120, "the sweep")
@@ -84,7 +84,7 @@ def sweep(platform: Platform, server: PostgreSQL, ledger: Ledger) -> tuple[Run, 
     return run, name
 
 
-def test_every_trial_finishes_exactly_once(ledger: Ledger, sweep: tuple[Run, str]) -> None:
+def test_every_trial_finishes_exactly_once(ledger: Ledger, sweep: tuple[DagRun, str]) -> None:
     found = results.trials(ledger, sweep[1])
     assert results.failures(ledger, sweep[1]) == {}
     assert [(trial.number, trial.state) for trial in found] == [(number, "finished") for number in range(CAP)]
@@ -95,7 +95,7 @@ def test_every_trial_finishes_exactly_once(ledger: Ledger, sweep: tuple[Run, str
     assert len(notes) - len(ends) >= 3, "kills have to strike trials"
 
 
-def test_every_trial_has_its_model(platform: Platform, ledger: Ledger, sweep: tuple[Run, str]) -> None:
+def test_every_trial_has_its_model(platform: Platform, ledger: Ledger, sweep: tuple[DagRun, str]) -> None:
     store = Storage(platform.home.store)
     for trial in results.trials(ledger, sweep[1]):
         assert trial.run
@@ -103,7 +103,7 @@ def test_every_trial_has_its_model(platform: Platform, ledger: Ledger, sweep: tu
         assert f"{store.path(trial.run.bundle)}/model.onnx" in store.list(store.path(trial.run.bundle))
 
 
-def test_the_best_trial_is_the_runs_result(platform: Platform, ledger: Ledger, sweep: tuple[Run, str]) -> None:
+def test_the_best_trial_is_the_runs_result(platform: Platform, ledger: Ledger, sweep: tuple[DagRun, str]) -> None:
     run, name = sweep
     assert platform.tasks(run)["sweep.worker"] == ["success", "success"]
     best = results.best(Ledger.at(platform.home), name)

@@ -23,7 +23,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.schema import REVISION
 from sailplane.records import Evaluation, Trial
 from sailplane.registry.models import alias, versions
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from sailplane.services.served import all_served
 from sailplane.sweeps import results
 from tests.background_load import asked_all_the_time
@@ -32,8 +32,8 @@ from tests.platform import Platform, new_platform, until
 
 HOME = Path(__file__).parent / "homes" / "2026-11-23.tar.xz"
 PLACE = b"/tmp/home-of-23-november"
-ROLLING = Run("rolled", "manual__2026-11-23T19:39:15.783054+00:00")
-SWEEPING = Run("tiny", "manual__2026-11-23T19:39:43.424022+00:00")
+ROLLING = DagRun("rolled", "manual__2026-11-23T19:39:15.783054+00:00")
+SWEEPING = DagRun("tiny", "manual__2026-11-23T19:39:43.424022+00:00")
 SWEPT, SWEEP = "tiny/manual__2026-11-23T19-38-31.877847", "tiny/manual__2026-11-23T19-39-43.424022"
 AS_OF = datetime(2026, 5, 3, tzinfo=UTC)
 FIRST, SECOND = "afc2195c3b61", "38eb56110fe8"

@@ -14,7 +14,7 @@ from sailplane.algorithmia.client.spool import sendable
 from sailplane.algorithmia.client.wire import above
 from sailplane.errors import ConflictError, StorageError
 from sailplane.storage.access import CredentialProvider
-from sailplane.storage.backend import Content, Entry, Folder
+from sailplane.storage.backend import Content, Folder, ObjectInfo
 from sailplane.storage.keys import checked
 from sailplane.storage.roots import Root
 
@@ -72,10 +72,10 @@ class DataApiBackend:
             )
         return self._put(path, content, {"If-Match": etag})
 
-    def head(self, path: str) -> Entry:
+    def head(self, path: str) -> ObjectInfo:
         return self._under_root(self._api.files.head(self._full_path(path)))
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Lists several directories in parallel."""
         with ThreadPoolExecutor(LISTED_AT_A_TIME) as threads:
             folders = {threads.submit(self.folder, prefix): prefix}
@@ -134,5 +134,5 @@ class DataApiBackend:
     def _full_path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
-    def _under_root(self, entry: Entry) -> Entry:
+    def _under_root(self, entry: ObjectInfo) -> ObjectInfo:
         return replace(entry, path=entry.path.removeprefix(f"{self._root}/"))

@@ -22,7 +22,7 @@ from sailplane.services.airflow_api import AirflowApi
 from sailplane.services.backfill import Backfill
 
 if TYPE_CHECKING:
-    from sailplane.evaluation.backtested import Backtest, Day
+    from sailplane.evaluation.backtested import Backtest, BacktestedDay
     from sailplane.evaluation.history import Judged
 
 DAY = timedelta(days=1)
@@ -97,7 +97,7 @@ def rows(backtest: Backtest) -> list[list[str]]:
     return [titles, *(_row(day, backtest.metric) for day in backtest.days)]
 
 
-def _row(day: Day, metric: str) -> list[str]:
+def _row(day: BacktestedDay, metric: str) -> list[str]:
     from sailplane.evaluation.daily import shown
 
     measured = [day.pipeline, day.frozen, day.baseline, day.champion]

@@ -37,7 +37,7 @@ _DAY: Final = 86400.0
 
 
 @dataclass(frozen=True)
-class Found:
+class ExpiredKind:
     """`kept` in days; None is for ever. `note` says why this kind was not searched."""
 
     kind: Kind
@@ -78,19 +78,19 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def find(home: Home) -> list[Found]:
+def find(home: Home) -> list[ExpiredKind]:
     """Deletes nothing."""
     return [_found(home, kind) for kind in _FIND]
 
 
-def _found(home: Home, kind: Kind) -> Found:
+def _found(home: Home, kind: Kind) -> ExpiredKind:
     kept = kind.kept()
     if kept is None:
-        return Found(kind, None)
+        return ExpiredKind(kind, None)
     try:
-        return Found(kind, kept, tuple(_FIND[kind](home, time.time() - kept * _DAY)))
+        return ExpiredKind(kind, kept, tuple(_FIND[kind](home, time.time() - kept * _DAY)))
     except AccessError:
-        return Found(kind, kept, note="the key of the store is in a connection, which only Airflow knows")
+        return ExpiredKind(kind, kept, note="the key of the store is in a connection, which only Airflow knows")
 
 
 def finished_before(home: Home, before: float) -> float | str:
@@ -141,7 +141,7 @@ def _delete(items: Iterable[Expired]) -> None:
         raise ServiceError("delete", f"{first.name}{more}", got=cause) from cause
 
 
-def _print(found: Iterable[Found], history: float | str, *, each: bool) -> None:
+def _print(found: Iterable[ExpiredKind], history: float | str, *, each: bool) -> None:
     if each:
         for one in found:
             for item in one.items:
@@ -152,7 +152,7 @@ def _print(found: Iterable[Found], history: float | str, *, each: bool) -> None:
     print_columns(rows)
 
 
-def _row(one: Found) -> tuple[str, str, str, str, str]:
+def _row(one: ExpiredKind) -> tuple[str, str, str, str, str]:
     number = one.note or ("kept" if one.kept is None else str(len(one.items)))
     return one.kind.name, _days(one.kept), number, _size(one.bytes) if one.items else "", one.kind.setting or ""
 

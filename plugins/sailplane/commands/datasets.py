@@ -17,8 +17,8 @@ from sailplane.home import Home
 from sailplane.services.terminal import print_columns, require_order
 
 if TYPE_CHECKING:
-    from sailplane.datasets.catalogue import Listed
-    from sailplane.datasets.differences import Difference
+    from sailplane.datasets.catalogue import ListedDataset
+    from sailplane.datasets.differences import RowDifference
     from sailplane.datasets.markers import Marker
     from sailplane.datasets.partitions import Partition
     from sailplane.storage import Storage
@@ -126,7 +126,7 @@ def _days(days: Sequence[str], name: str) -> str:
 COMMANDS: Final = {"list": _list, "show": _show, "diff": _diff, "refresh": _refresh}
 
 
-def _differences(storage: Storage, arguments: argparse.Namespace) -> Iterator[Difference]:
+def _differences(storage: Storage, arguments: argparse.Namespace) -> Iterator[RowDifference]:
     from sailplane.datasets.catalogue import version
 
     name, before, after = arguments.name, arguments.before, arguments.after
@@ -168,7 +168,7 @@ def _numbered(known: dict[int, Marker], day: str, number: int) -> Partition:
 
 def _day_difference(
     storage: Storage, arguments: argparse.Namespace, day: str, old: Partition | None, new: Partition | None
-) -> Difference:
+) -> RowDifference:
     from sailplane.datasets.catalogue import history
     from sailplane.datasets.differences import difference
     from sailplane.datasets.partitions import read
@@ -183,11 +183,11 @@ def _day_difference(
     return difference(day, before, after, key, arguments.rows)
 
 
-def _differ(one: Difference) -> bool:
+def _differ(one: RowDifference) -> bool:
     return bool(one.added or one.removed or one.changed or one.schema)
 
 
-def _told(one: Difference) -> Iterator[str]:
+def _told(one: RowDifference) -> Iterator[str]:
     counts = f"{one.added:,} rows added, {one.removed:,} removed, {one.changed:,} changed"
     yield f"{one.day}: {one.before:,} -> {one.after:,} rows: {counts}"
     if one.columns:
@@ -197,7 +197,7 @@ def _told(one: Difference) -> Iterator[str]:
         yield from (f"  {sign} " + ", ".join(f"{name} {value}" for name, value in row.items()) for row in rows)
 
 
-def _listed_row(dataset: Listed) -> tuple[str, ...]:
+def _listed_row(dataset: ListedDataset) -> tuple[str, ...]:
     days = dataset.days
     first, last = (days[0], days[-1]) if days else ("-", "-")
     return dataset.name, str(len(days)), first, last, str(len(dataset.versions))

@@ -15,7 +15,7 @@ from sailplane.home import Home
 from sailplane.records import Model
 from sailplane.registry.card import CARD
 from sailplane.registry.garbage import KEEP, Collector, Garbage
-from sailplane.registry.models import Version, find, measured_on, versions
+from sailplane.registry.models import RegisteredVersion, find, measured_on, versions
 from sailplane.registry.trash import TRASH, restore
 from sailplane.services.terminal import confirm, print_columns
 
@@ -126,7 +126,7 @@ def _card(home: Home, model: Model) -> str:
         return json.dumps(model.content(), indent=2)
 
 
-def _row(version: Version) -> tuple[str, ...]:
+def _row(version: RegisteredVersion) -> tuple[str, ...]:
     model = version.model
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(model.metrics.items())[:2])
     named = ", ".join([*version.aliases, *(["rolled back"] if version.rolled_back else [])]) or "-"
@@ -134,14 +134,14 @@ def _row(version: Version) -> tuple[str, ...]:
     return model.name, model.version, f"{model.as_of:%Y-%m-%d}", _date(version), named, metrics or "-", measured
 
 
-def _plain(version: Version) -> dict[str, Any]:
+def _plain(version: RegisteredVersion) -> dict[str, Any]:
     measured = {"measured_on": measured_on(version.model)}
     bad = version.rolled_back
     told = {"aliases": list(version.aliases), "rolled_back": {"since": _iso(bad.since), "by": bad.by} if bad else None}
     return {**version.model.content(), **measured, **told, "registered": _iso(version.created)}
 
 
-def _date(version: Version) -> str:
+def _date(version: RegisteredVersion) -> str:
     return f"{datetime.fromtimestamp(version.created, UTC):%Y-%m-%d %H:%M}"
 
 

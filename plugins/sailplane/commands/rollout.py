@@ -14,7 +14,7 @@ from typing import Any, Final
 from sailplane import pairing
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.engine import findings, least_seconds_left
-from sailplane.deployment.rollout.records import Decision, Entry
+from sailplane.deployment.rollout.records import Decision, RolloutRecord
 from sailplane.deployment.rollout.state import split
 from sailplane.errors import ModelError
 from sailplane.home import Home
@@ -59,7 +59,7 @@ def show(home: Home, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(entry: Entry) -> dict[str, Any]:
+def _summary(entry: RolloutRecord) -> dict[str, Any]:
     subject, state, plan = entry.subject, entry.state, entry.plan
     wanted, found = split(plan, subject, state), findings(plan, state)
     return {
@@ -98,7 +98,7 @@ def _lines(one: dict[str, Any]) -> Iterator[str]:
     yield f"  Begun by {one['begun_by']}. `{one['end']}` ends it."
 
 
-def _stalled(entry: Entry) -> str | None:
+def _stalled(entry: RolloutRecord) -> str | None:
     """The reason why it does not go on by itself; None for one that is driven."""
     silent, name = time.time() - entry.changed, entry.subject.name
     if silent < STALLED_SECONDS:
@@ -108,7 +108,7 @@ def _stalled(entry: Entry) -> str | None:
     return f"no look at it has succeeded for {silent:.0f} s. Is Airflow's triggerer running? `sailplane up` starts it."
 
 
-def _told(entry: Entry, made: list[Decision]) -> Iterator[str]:
+def _told(entry: RolloutRecord, made: list[Decision]) -> Iterator[str]:
     for decision in made:
         way = f"{decision.before} -> {decision.after}" if decision.before else decision.after
         reason = f": {decision.reason}" if decision.reason else ""
@@ -122,7 +122,7 @@ def _told(entry: Entry, made: list[Decision]) -> Iterator[str]:
         yield from _lines(_summary(entry))
 
 
-def _plain(entry: Entry, made: list[Decision]) -> dict[str, Any]:
+def _plain(entry: RolloutRecord, made: list[Decision]) -> dict[str, Any]:
     told = [{**asdict(one), "time": _time(one.time), "findings": [f.content() for f in one.findings]} for one in made]
     return {**_summary(entry), "decisions": told}
 

@@ -79,7 +79,7 @@ def request_log(home: Home) -> dict[str, Any]:
 def daily_commands(home: Home) -> list[dict[str, Any]]:
     """The commands that the platform runs once a day. Times are ISO 8601, or None if there is none yet."""
     known = daily.read(home.daily)
-    records = {" ".join(command): known.get(" ".join(command), daily.Record()) for command in daily.COMMANDS}
+    records = {" ".join(command): known.get(" ".join(command), daily.CommandRecord()) for command in daily.COMMANDS}
     return [
         {
             "command": f"sailplane {name}",

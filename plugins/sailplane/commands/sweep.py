@@ -24,7 +24,7 @@ from sailplane.services.sharing import share, unshare
 from sailplane.sweeps import queue, results
 from sailplane.sweeps.charts import told_importance
 from sailplane.sweeps.elsewhere import notes
-from sailplane.sweeps.importance import Importance, importances, no_importance
+from sailplane.sweeps.importance import ParameterImportance, importances, no_importance
 from sailplane.sweeps.names import newest, only
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.rungs import warning
@@ -103,7 +103,9 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _plot(path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], known: dict[str, Importance]) -> int:
+def _plot(
+    path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], known: dict[str, ParameterImportance]
+) -> int:
     """Raises ConfigurationError where no page can be."""
     from sailplane.sweeps.plots import page
 
@@ -188,7 +190,7 @@ def _rows(config: SweepConfig, leaders: Sequence[Trial]) -> list[list[str]]:
     return rows
 
 
-def _importance(config: SweepConfig, found: Sequence[Trial], known: Mapping[str, Importance]) -> str:
+def _importance(config: SweepConfig, found: Sequence[Trial], known: Mapping[str, ParameterImportance]) -> str:
     if not known:
         return no_importance(config, found) or ""
     told = "; ".join(f"{name} {told_importance(one)}" for name, one in known.items())

@@ -7,7 +7,7 @@ from typing import Final
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from sailplane.deployment.kubernetes import workloads
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.rollout.rollback import place_of
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.errors import ServiceError
@@ -20,7 +20,7 @@ from sailplane.ledger import Ledger
 _PATIENCE: Final = 5.0
 
 
-def serving(ledger: Ledger, name: str, place: Place | None) -> ModelEndpoint:
+def serving(ledger: Ledger, name: str, place: ClusterLocation | None) -> ModelEndpoint:
     """The endpoint on the cluster at `place`, or on this machine without one."""
     storage = SailplaneStorageHook().get_conn()
     if place is None:

@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class ExtractedRows:
     """`whole`: for each day with good rows, these in order of time, and the bad rows. `empty`: days without rows.
     `rejected`: for each day with bad rows only, the most frequent reason."""
 
@@ -31,7 +31,7 @@ class Batch:
     rejected: Mapping[datetime, str]
 
 
-def split(checked: Checked, interval: Interval, time: str, columns: Sequence[Field]) -> Batch:
+def split(checked: Checked, interval: Interval, time: str, columns: Sequence[Field]) -> ExtractedRows:
     """All times must lie within `interval` or be null."""
     day_numbers = ((checked.times - interval.start) // DAY).fillna(0).to_numpy("int64")
     good = checked.good.sort_values(time, kind="stable")
@@ -47,7 +47,7 @@ def split(checked: Checked, interval: Interval, time: str, columns: Sequence[Fie
             rejected[day] = _most_frequent(bad[REASON].iloc[bad_rows])
         else:
             empty.append(day)
-    return Batch(whole=whole, empty=empty, rejected=rejected)
+    return ExtractedRows(whole=whole, empty=empty, rejected=rejected)
 
 
 def _schema(columns: Sequence[Field]) -> pa.Schema:

@@ -23,7 +23,7 @@ DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ListedDataset:
     """A dataset with its `days` in order and its `versions`."""
 
     name: str
@@ -32,14 +32,14 @@ class Listed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Version:
+class DatasetVersion:
     """A dataset's columns and its partitions by day."""
 
     fields: tuple[Field, ...]
     partitions: Mapping[str, Partition]
 
 
-def datasets(storage: Storage) -> list[Listed]:
+def datasets(storage: Storage) -> list[ListedDataset]:
     days: dict[str, set[str]] = {}
     versions: dict[str, set[str]] = {}
     for entry in storage.entries("datasets"):
@@ -47,12 +47,12 @@ def datasets(storage: Storage) -> list[Listed]:
             kept, what = (days, found["day"]) if found["day"] else (versions, found["version"])
             kept.setdefault(found["name"], set()).add(what)
     return [
-        Listed(name=name, days=tuple(sorted(days.get(name, ()))), versions=tuple(sorted(versions.get(name, ()))))
+        ListedDataset(name=name, days=tuple(sorted(days.get(name, ()))), versions=tuple(sorted(versions.get(name, ()))))
         for name in sorted({*days, *versions})
     ]
 
 
-def dataset(storage: Storage, name: str) -> Listed:
+def dataset(storage: Storage, name: str) -> ListedDataset:
     """Raises DataError if the store holds no such dataset."""
     found = {one.name: one for one in datasets(storage)}
     if name not in found:
@@ -96,7 +96,7 @@ def _latest(storage: Storage, name: str, day: str) -> Marker | None:
     return max(newest, key=lambda marker: marker.made, default=None)
 
 
-def version(storage: Storage, name: str, start: str) -> Version:
+def version(storage: Storage, name: str, start: str) -> DatasetVersion:
     """The version whose name begins with `start`. Raises DataError if none or several do."""
     found = [one for one in dataset(storage, name).versions if one.startswith(start)]
     if len(found) != 1:
@@ -105,9 +105,9 @@ def version(storage: Storage, name: str, start: str) -> Version:
     return storage.read_json(f"datasets/{name}/versions/{found[0]}.json", _version, MAKE_AGAIN)
 
 
-def _version(manifest: Any) -> Version:
+def _version(manifest: Any) -> DatasetVersion:
     fields = tuple(Field.from_dict(one) for one in manifest["schema"])
-    return Version(fields=fields, partitions={one.day: one for one in listed_in(manifest)})
+    return DatasetVersion(fields=fields, partitions={one.day: one for one in listed_in(manifest)})
 
 
 def within(days: tuple[str, ...], first: datetime | None, last: datetime | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ _COUNT = "\0count"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(Record):
+class RowDifference(Record):
     """Numbers of rows `added`, `removed` and `changed`; without a key a changed row counts as removed and added.
     `columns` counts the changed rows by column; `schema` describes how the columns differ. Samples are rows as {column:
     value}; those of `changed_rows` are {column: "before -> after"}."""
@@ -35,7 +35,7 @@ class Difference(Record):
     changed_rows: tuple[Mapping[str, Any], ...] = ()
 
 
-def difference(day: str, before: pa.Table, after: pa.Table, key: Sequence[str], samples: int) -> Difference:
+def difference(day: str, before: pa.Table, after: pa.Table, key: Sequence[str], samples: int) -> RowDifference:
     """Compares rows by the `key` columns if both tables have them. Rows with equal keys are compared in order. The
     result holds at most `samples` rows of each kind."""
     shared = [name for name in before.column_names if name in after.column_names]
@@ -46,7 +46,7 @@ def difference(day: str, before: pa.Table, after: pa.Table, key: Sequence[str], 
     old_keys, new_keys = _digests(old[index]), _digests(new[index])
     removed, added = old[~old_keys.isin(new_keys)], new[~new_keys.isin(old_keys)]
     changes = _changes(old.set_index(old_keys), new.set_index(new_keys), by, samples) if by != shared else {}
-    return Difference(
+    return RowDifference(
         day=day,
         before=len(old),
         after=len(new),

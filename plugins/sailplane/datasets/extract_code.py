@@ -15,7 +15,7 @@ from typing import Final
 
 import pandas as pd
 
-from sailplane.datasets.fingerprints import Fingerprint, Part
+from sailplane.datasets.fingerprints import Fingerprint, SourcePart
 
 # Data files that code may read from its own folder.
 SUFFIXES: Final = frozenset({".sql", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".txt", ".csv"})
@@ -40,7 +40,7 @@ class Code:
         return dict.fromkeys(days, self._fingerprint)
 
 
-def parts(module: str, project: Path) -> dict[str, Part]:
+def parts(module: str, project: Path) -> dict[str, SourcePart]:
     """Digest and size of each file of `module`, by its path in the project; only its own file if the module is an
     installed one. Imports by a computed name are not found."""
     found: dict[Path, None] = {}
@@ -57,14 +57,14 @@ def parts(module: str, project: Path) -> dict[str, Part]:
     return {file.relative_to(project).as_posix(): _part(file) for file in sorted(found)}
 
 
-def _part(file: Path) -> Part:
+def _part(file: Path) -> SourcePart:
     # Read in pieces: a table in this folder may be larger than the memory.
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256")
-        return Part(mark=digest.hexdigest()[:16], size=opened.tell())
+        return SourcePart(mark=digest.hexdigest()[:16], size=opened.tell())
 
 
-def _installed(module: str) -> dict[str, Part]:
+def _installed(module: str) -> dict[str, SourcePart]:
     with suppress(ModuleNotFoundError, ValueError):
         spec = find_spec(module)
         if spec and spec.origin and Path(spec.origin).is_file():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
-from sailplane.datasets.fingerprints import Fingerprint, Part
+from sailplane.datasets.fingerprints import Fingerprint, SourcePart
 from sailplane.datasets.formats import check_suffix, frames
 from sailplane.datasets.patterns import Pattern, folder, has_glob, matcher
 from sailplane.datasets.schema import fields
@@ -19,7 +19,7 @@ from sailplane.datasets.types import timestamps
 from sailplane.datasets.versions import THREADS
 from sailplane.errors import StorageError
 from sailplane.records import Field
-from sailplane.storage import Entry
+from sailplane.storage import ObjectInfo
 from sailplane.storage.roots import local_folder
 from sailplane.storage.store import Storage
 
@@ -34,10 +34,10 @@ DAY: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Found:
+class DatedFile:
     """A file and the days whose rows it may hold."""
 
-    entry: Entry
+    entry: ObjectInfo
     days: tuple[datetime, ...]
 
 
@@ -83,12 +83,12 @@ class Files:
         """The files of each day with size and etag; a local file's etag combines inode, time and size. Reads listings
         only."""
         storage = _opened(self._pattern.root, self._open)
-        parts: dict[datetime, dict[str, Part]] = {day: {} for day in days}
+        parts: dict[datetime, dict[str, SourcePart]] = {day: {} for day in days}
         for path, file in _find(storage, self._pattern, days)[0].items():
             entry = file.entry
             mark = entry.etag or entry.modified.isoformat()
             for day in file.days:
-                parts[day][path] = Part(mark=mark, size=entry.size, modified=entry.modified)
+                parts[day][path] = SourcePart(mark=mark, size=entry.size, modified=entry.modified)
         about = f"files under {storage.root} by {self._time}"
         return {day: Fingerprint(about=about, parts=parts[day], expires=self._expires) for day in days}
 
@@ -101,7 +101,7 @@ def _opened(root: str, open_storage: OpenStorage) -> Storage:
     return open_storage(root)
 
 
-def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple[dict[str, Found], set[str]]:
+def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple[dict[str, DatedFile], set[str]]:
     """The files by path, sorted, and the patterns without a match. Each folder is listed once for all days."""
     wanted: dict[str, list[datetime]] = {}
     for day in days:
@@ -109,18 +109,18 @@ def _find(storage: Storage, pattern: Pattern, days: Sequence[datetime]) -> tuple
     listings: dict[str, list[str]] = {}
     for path in wanted:
         listings.setdefault(folder(path) if has_glob(path) else path, []).append(path)
-    found: dict[str, Found] = {}
+    found: dict[str, DatedFile] = {}
     missed = set(wanted)
     with ThreadPoolExecutor(THREADS) as threads:
         for matches in threads.map(lambda path: _matches(storage, path, listings[path]), listings):
             for entry, meant in matches:
-                known = found.get(entry.path, Found(entry, ()))
-                found[entry.path] = Found(entry, (*known.days, *wanted[meant]))
+                known = found.get(entry.path, DatedFile(entry, ()))
+                found[entry.path] = DatedFile(entry, (*known.days, *wanted[meant]))
                 missed.discard(meant)
     return dict(sorted(found.items())), missed
 
 
-def _matches(storage: Storage, path: str, patterns: Sequence[str]) -> list[tuple[Entry, str]]:
+def _matches(storage: Storage, path: str, patterns: Sequence[str]) -> list[tuple[ObjectInfo, str]]:
     """Each matching file with its pattern."""
     if not has_glob(patterns[0]):
         try:

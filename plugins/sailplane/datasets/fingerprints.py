@@ -12,7 +12,7 @@ NAMED: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class SourcePart:
     """A data file or a module. `mark` changes with its content, `size` is in bytes; `modified` is not compared."""
 
     mark: str
@@ -26,12 +26,12 @@ class Fingerprint:
     parts."""
 
     about: str
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    parts: Mapping[str, SourcePart] = field(default_factory=dict)
     expires: bool = field(default=False, compare=False)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        parts = {name: Part(mark=part["mark"], size=part["size"]) for name, part in values["parts"].items()}
+        parts = {name: SourcePart(mark=part["mark"], size=part["size"]) for name, part in values["parts"].items()}
         return cls(about=values["about"], parts=parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def newer(now: Fingerprint, made: datetime) -> str:
     return f"{', '.join(names[:NAMED])}{more} changed after {made:%Y-%m-%d %H:%M}" if names else ""
 
 
-def _changes(before: Mapping[str, Part], now: Mapping[str, Part]) -> Iterator[str]:
+def _changes(before: Mapping[str, SourcePart], now: Mapping[str, SourcePart]) -> Iterator[str]:
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)
         if new is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sailplane.datasets.batch import DAY, Batch, split
+from sailplane.datasets.batch import DAY, ExtractedRows, split
 from sailplane.datasets.markers import Marker, Partitions
 from sailplane.datasets.plan import Plan, planned
 from sailplane.datasets.schema import fields, fingerprint, key, unchecked
@@ -97,12 +97,12 @@ def _gaps(missing: Sequence[datetime]) -> Iterator[Interval]:
             start = position + 1
 
 
-def _extract(name: str, extract: Extract, schema: DataFrameSchema, time: str, gap: Interval) -> Batch:
+def _extract(name: str, extract: Extract, schema: DataFrameSchema, time: str, gap: Interval) -> ExtractedRows:
     frame = extract(gap.start, gap.end)
     if not isinstance(frame, pd.DataFrame):
         raise SchemaError("extract", f"{name} {gap}", got=type(frame).__name__, expected="a pandas DataFrame")
     if frame.empty:
-        return Batch(whole={}, empty=gap.days, rejected={})
+        return ExtractedRows(whole={}, empty=gap.days, rejected={})
     checked = check(frame, schema, time)
     outside = checked.times[(checked.times < gap.start) | (checked.times >= gap.end)]
     if len(outside):
@@ -123,7 +123,9 @@ def _adopted(threads: ThreadPoolExecutor, partitions: Partitions, plan: Plan, te
     return dict(zip(plan.adopted, made, strict=True))
 
 
-def _write(threads: ThreadPoolExecutor, partitions: Partitions, batch: Batch, plan: Plan) -> dict[datetime, Marker]:
+def _write(
+    threads: ThreadPoolExecutor, partitions: Partitions, batch: ExtractedRows, plan: Plan
+) -> dict[datetime, Marker]:
     def write(day: datetime) -> Marker:
         source, before = plan.sources.get(day), plan.known.get(day)
         return partitions.write(day, batch.whole[day], source=source, before=before, why=plan.reasons[day])
@@ -160,7 +162,7 @@ def _alike(days: Sequence[tuple[datetime, str]]) -> Iterator[tuple[list[datetime
     return ((alike, text) for text, alike in found.items())
 
 
-def _unusable(name: str, batches: Sequence[Batch], plan: Plan, days: Sequence[datetime]) -> DataError:
+def _unusable(name: str, batches: Sequence[ExtractedRows], plan: Plan, days: Sequence[datetime]) -> DataError:
     reasons = {day: plan.reasons[day] for day in days}
     empty = [day for batch in batches for day in batch.empty]
     rejected = {day: reasons for batch in batches for day, reasons in batch.rejected.items()}

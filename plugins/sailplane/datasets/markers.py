@@ -15,7 +15,7 @@ import pyarrow as pa
 from sailplane.datasets.fingerprints import Fingerprint
 from sailplane.datasets.partitions import Partition, data_path, digest_of, parquet, remedy_for
 from sailplane.errors import ConflictError, DataError
-from sailplane.storage import Entry, Storage
+from sailplane.storage import ObjectInfo, Storage
 
 NAME: Final = re.compile(r"(?P<schema>[0-9a-f]+)(?:_(?P<number>\d{6,}))?\.json")
 # How often other writers may win before this one gives up.
@@ -39,12 +39,12 @@ class Marker:
     key: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, storage: Storage, entry: Entry) -> Marker:
+    def read(cls, storage: Storage, entry: ObjectInfo) -> Marker:
         """Raises FileNotFoundError; DataError for a damaged marker."""
         return storage.read_json(entry.path, partial(cls._of, entry), remedy_for(entry.path))
 
     @classmethod
-    def _of(cls, entry: Entry, values: Any) -> Marker:
+    def _of(cls, entry: ObjectInfo, values: Any) -> Marker:
         """Markers of earlier releases have no source."""
         schema, number = _place(entry)
         return cls(
@@ -77,14 +77,14 @@ def folder(name: str, day: str) -> str:
     return f"datasets/{name}/partitions/{day}"
 
 
-def chains(storage: Storage, name: str, day: str) -> dict[str, list[Entry]]:
+def chains(storage: Storage, name: str, day: str) -> dict[str, list[ObjectInfo]]:
     """The markers of a day by schema fingerprint, each chain in order."""
     return chained(storage.folder(folder(name, day)).entries)
 
 
-def chained(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+def chained(entries: Iterable[ObjectInfo]) -> dict[str, list[ObjectInfo]]:
     """The markers among the entries of a day."""
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[ObjectInfo]] = {}
     for entry in entries:
         if NAME.fullmatch(entry.path.rpartition("/")[2]):
             found.setdefault(_place(entry)[0], []).append(entry)
@@ -212,7 +212,7 @@ def _version(made: Partition, before: Marker | None) -> int:
     return before.version + (made.digest != before.partition.digest)
 
 
-def _place(entry: Entry) -> tuple[str, int]:
+def _place(entry: ObjectInfo) -> tuple[str, int]:
     found = NAME.fullmatch(entry.path.rpartition("/")[2])
     return (found["schema"], int(found["number"] or 1)) if found else ("", 0)
 

@@ -6,7 +6,16 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from sailplane.serving.observations import LATENCY, REQUESTS, REWARD, SCORE, STARTED, Feedback, Histogram, Observations
+from sailplane.serving.observations import (
+    LATENCY,
+    REQUESTS,
+    REWARD,
+    SCORE,
+    STARTED,
+    FeedbackTotals,
+    Histogram,
+    Observations,
+)
 
 if TYPE_CHECKING:
     from prometheus_client.samples import Sample
@@ -35,11 +44,11 @@ def observations(text: str, version: str) -> Observations:
     )
 
 
-def reward(text: str, version: str) -> Feedback:
+def reward(text: str, version: str) -> FeedbackTotals:
     """What was fed back to a server on the answers of that version."""
     found = {one.name: one.value for one in parsed(text) if one.labels.get("answered") == version}
     squares = found.get(f"{REWARD}_squares", 0.0)
-    return Feedback(
+    return FeedbackTotals(
         count=int(found.get(f"{REWARD}_count", 0)),
         total=found.get(f"{REWARD}_sum", 0.0),
         low=found.get(f"{REWARD}_low", 0.0),

@@ -11,7 +11,7 @@ from sailplane.records import Model
 
 
 @dataclass(frozen=True)
-class Progress:
+class VersionProgress:
     """How far a version is. `reason`: why it failed, or what it waits for."""
 
     state: Literal["starting", "ready", "failed"]
@@ -19,7 +19,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Split:
+class TrafficSplit:
     """`weights`: percent of the traffic by version, 100 in all. `shadow`: the version that gets a copy of each request,
     and whose answers nobody sees. `sticky`: the field by which requests stay with their version, on this machine."""
 
@@ -40,13 +40,13 @@ class Target(Protocol):
     def begin(self, model: Model) -> None:
         """Has the version started, without traffic; does not wait for it."""
 
-    def progress(self, version: str) -> Progress:
+    def progress(self, version: str) -> VersionProgress:
         """`ready` means that it gave the golden rows their scores."""
 
-    def split(self) -> Split:
+    def split(self) -> TrafficSplit:
         """As it is now; no weights where nothing is served."""
 
-    def move(self, split: Split) -> None:
+    def move(self, split: TrafficSplit) -> None:
         """All at once. No request fails for it."""
 
     def stop(self, version: str) -> None:

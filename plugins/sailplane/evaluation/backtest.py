@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sailplane.bundles.bundle import Bundle
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation import slices
-from sailplane.evaluation.backtested import Backtest, Day, Metrics
+from sailplane.evaluation.backtested import Backtest, BacktestedDay, Metrics
 from sailplane.evaluation.contenders import rows_of
 from sailplane.evaluation.daily import DailyEvidence, day_gains, expected_false_promotions, limit_said, needed
 from sailplane.evaluation.gate import WITHOUT_INTERVAL, Gate
@@ -116,7 +116,7 @@ class _Past:
         self._champion: _Contender | None = None
         self._gains: dict[str, float] = {}
 
-    def day(self, run: Judged) -> Day:
+    def day(self, run: Judged) -> BacktestedDay:
         evaluation, gate, champion = run.evaluation, _gate(run), self._champion
         own = self._contender(run)
         if "challenger" not in evaluation.metrics:
@@ -135,7 +135,7 @@ class _Past:
         rules = _rules(gate, evidence, evaluation)
         if ships := all(rule.passed for rule in rules):
             self._champion, self._gains = own, {}
-        return Day(
+        return BacktestedDay(
             day=run.day,
             as_of=evaluation.run.as_of,
             dag_run=run.dag_run,
@@ -153,10 +153,10 @@ class _Past:
             counted=daily.days if daily else 0,
         )
 
-    def _day_without_model(self, own: _Contender, dag_run: str) -> Day:
+    def _day_without_model(self, own: _Contender, dag_run: str) -> BacktestedDay:
         """Its bundle does not score the rows: the champion stays."""
         evaluation, rows, champion = own.evaluation, self._rows(own), self._champion
-        return Day(
+        return BacktestedDay(
             day=own.day,
             as_of=evaluation.run.as_of,
             dag_run=dag_run,

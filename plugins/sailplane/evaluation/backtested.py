@@ -15,7 +15,7 @@ CURVES: Final = ("pipeline", "frozen", "baseline")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Day(Record):
+class BacktestedDay(Record):
     """One run of the pipeline, and every model on the rows that it was judged on.
 
     `pipeline` is the model of the day, `frozen` the first day's, `champion` the one that the gate had shipped last
@@ -51,7 +51,7 @@ class Backtest(Record):
 
     model: str
     metric: str
-    days: tuple[Day, ...]
+    days: tuple[BacktestedDay, ...]
     false_promotions: float | None = None
     needed: float | None = None
     limit: str = ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from sailplane.evaluation.details import CalibrationPoint, Details, Estimate, Importance, Slice, Threshold
+from sailplane.evaluation.details import CalibrationPoint, Details, Estimate, FeatureImportance, Slice, Threshold
 from sailplane.sweeps.axes import cut
 from sailplane.sweeps.charts import BLUE, GREEN, GREY, INK, ORANGE, RED, RULE, Figure, laid_out
 
@@ -66,7 +66,7 @@ def thresholds(listed: Sequence[Threshold], best: Threshold | None) -> Figure:
     return {"data": data, "layout": _by_threshold("cost per row", rangemode="tozero")}
 
 
-def importance(metric: str, found: Sequence[Importance]) -> Figure:
+def importance(metric: str, found: Sequence[FeatureImportance]) -> Figure:
     """How much worse the metric gets without each column's values, the largest on top."""
     shown = found[:MOST_BARS]
     names = [_label(one.column) for one in shown]

@@ -40,7 +40,7 @@ class Contenders:
 
 
 @dataclass(frozen=True)
-class Tested:
+class ScoredContenders:
     """Labelled rows without their labels, the labels, the day of each row, and each contender's scores and metrics.
     `unscored`: why a contender has none."""
 
@@ -120,7 +120,9 @@ def rows_of(
     return rows.drop(columns=target), labels, day[found[target].notna().to_numpy()]
 
 
-def tested(found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic], days: NDArray[np.generic]) -> Tested:
+def tested(
+    found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic], days: NDArray[np.generic]
+) -> ScoredContenders:
     """Raises DataError where all labels are equal, ModelError for a champion that does not score the rows."""
     scores, measured, unscored = {}, {}, {}
     for name, bundle in found.bundles.items():
@@ -134,4 +136,4 @@ def tested(found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic], d
             continue
         scores[name] = got
         measured[name] = metrics(target, got)
-    return Tested(rows, target, days, scores, measured, unscored)
+    return ScoredContenders(rows, target, days, scores, measured, unscored)

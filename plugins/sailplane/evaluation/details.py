@@ -35,7 +35,7 @@ class Measured(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference(Record):
+class MetricDifference(Record):
     """A metric of the challenger minus that of another, on the same rows."""
 
     against: str
@@ -87,7 +87,7 @@ class Threshold(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Importance(Record):
+class FeatureImportance(Record):
     """How much the gate's metric gets worse when the column's values change rows: mean and deviation of the repeats."""
 
     column: str
@@ -104,12 +104,12 @@ class Details(Record):
 
     gate: Mapping[str, Any]
     metrics: tuple[Measured, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[MetricDifference, ...]
     slices: tuple[Slice, ...]
     calibration: tuple[CalibrationPoint, ...]
     thresholds: tuple[Threshold, ...]
     best_threshold: Threshold | None
-    importance: tuple[Importance, ...]
+    importance: tuple[FeatureImportance, ...]
     latency_ms: float | None
     notes: tuple[str, ...] = ()
     clusters: int = field(default=0, metadata=SPARSE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sailplane.evaluation.calibration import BINS
-from sailplane.evaluation.details import CalibrationPoint, Importance, Threshold
+from sailplane.evaluation.details import CalibrationPoint, FeatureImportance, Threshold
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.metrics import certainty, checked, metric
 from sailplane.evaluation.unscored import why
@@ -88,7 +88,7 @@ def _threshold(
 
 def importance(
     gate: Gate, bundle: Bundle, rows: pd.DataFrame, target: NDArray[np.generic]
-) -> tuple[tuple[Importance, ...], str]:
+) -> tuple[tuple[FeatureImportance, ...], str]:
     """Permutation importance (Breiman 2001) of each input of the bundle, the largest first, on at most 5,000 rows; and
     why there is none, where the model does not answer for rows whose values are mixed."""
     from sklearn.inspection import permutation_importance
@@ -110,7 +110,7 @@ def importance(
     except Exception as error:  # feature code may not know such rows
         return (), f"importance: {why(error)}"
     figures = zip(names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
-    listed = [Importance(column=name, mean=mean, deviation=deviation) for name, mean, deviation in figures]
+    listed = [FeatureImportance(column=name, mean=mean, deviation=deviation) for name, mean, deviation in figures]
     return tuple(sorted(listed, key=lambda one: (-one.mean, one.column))), ""
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.evaluation import diagnostics, offers, slices, unscored
-from sailplane.evaluation.contenders import Tested, contenders, rows_of, tested
+from sailplane.evaluation.contenders import ScoredContenders, contenders, rows_of, tested
 from sailplane.evaluation.daily import DailyEvidence, day_gains
-from sailplane.evaluation.details import Details, Difference, Measured, details_path
+from sailplane.evaluation.details import Details, Measured, MetricDifference, details_path
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.history import counted
 from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
@@ -106,7 +106,7 @@ def _offer(
     trained: Run,
     champion: Model | None,
     baseline: Bundle,
-    test: Tested,
+    test: ScoredContenders,
     known: Intervals,
     groups: list[slices.Group],
     days: NDArray[np.generic],
@@ -137,7 +137,7 @@ def _evidence(
     run: Run,
     champion: Model | None,
     challenger: Bundle,
-    test: Tested,
+    test: ScoredContenders,
     known: Intervals,
     groups: list[slices.Group],
     daily: DailyEvidence | None,
@@ -174,7 +174,7 @@ def _gain(gate: Gate, metrics: Mapping[str, Mapping[str, float]], other: str) ->
     return gate.gain(metrics["challenger"][gate.metric] - metrics[other][gate.metric])
 
 
-def _details(gate: Gate, challenger: Bundle, test: Tested, known: Intervals, evidence: Evidence) -> Details:
+def _details(gate: Gate, challenger: Bundle, test: ScoredContenders, known: Intervals, evidence: Evidence) -> Details:
     listed, cheapest = diagnostics.thresholds(test.target, test.scores["challenger"], gate.costs)
     importance, note = diagnostics.importance(gate, challenger, test.rows, test.target)
     return Details(
@@ -193,7 +193,7 @@ def _details(gate: Gate, challenger: Bundle, test: Tested, known: Intervals, evi
     )
 
 
-def _unscored_details(gate: Gate, challenger: Bundle, test: Tested, known: Intervals) -> Details:
+def _unscored_details(gate: Gate, challenger: Bundle, test: ScoredContenders, known: Intervals) -> Details:
     """The figures of the other contenders."""
     return Details(
         gate=asdict(gate),
@@ -211,7 +211,7 @@ def _unscored_details(gate: Gate, challenger: Bundle, test: Tested, known: Inter
     )
 
 
-def _measured(test: Tested, known: Intervals) -> tuple[Measured, ...]:
+def _measured(test: ScoredContenders, known: Intervals) -> tuple[Measured, ...]:
     return tuple(
         Measured(contender=name, metric=metric, estimate=known.estimate(name, metric, value))
         for name, values in test.metrics.items()
@@ -219,11 +219,11 @@ def _measured(test: Tested, known: Intervals) -> tuple[Measured, ...]:
     )
 
 
-def _differences(test: Tested, known: Intervals) -> tuple[Difference, ...]:
+def _differences(test: ScoredContenders, known: Intervals) -> tuple[MetricDifference, ...]:
     """Of the challenger to each of the others."""
     mine = test.metrics["challenger"]
     return tuple(
-        Difference(
+        MetricDifference(
             against=name,
             metric=metric,
             estimate=known.difference("challenger", name, metric, mine[metric] - value),

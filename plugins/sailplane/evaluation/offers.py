@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sailplane.bundles.bundle import Bundle
-from sailplane.evaluation.contenders import Tested
+from sailplane.evaluation.contenders import ScoredContenders
 from sailplane.evaluation.gate import Gate
 from sailplane.records import Offer, Rule, Run
 
@@ -41,7 +41,7 @@ def run_of(trained: Run, baseline: Bundle) -> Run:
     )
 
 
-def as_challenger(test: Tested) -> Tested:
+def as_challenger(test: ScoredContenders) -> ScoredContenders:
     """The same rows, with the baseline in the challenger's place."""
     names = {"baseline": "challenger", "champion": "champion"}
     return replace(
@@ -52,7 +52,7 @@ def as_challenger(test: Tested) -> Tested:
     )
 
 
-def reason(gate: Gate, test: Tested) -> str:
+def reason(gate: Gate, test: ScoredContenders) -> str:
     """As `The baseline is better: auc 0.7100 against 0.6800.`"""
     its, challengers = (test.metrics[name][gate.metric] for name in ("baseline", "challenger"))
     return f"The baseline is better: {gate.metric} {its:.4f} against {challengers:.4f}."

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from sailplane.monitoring.rows import FEEDBACK, Head, Rows, feedback_row, moment
 from sailplane.serving import spool
-from sailplane.serving.spool import Entry, files, read, taken
+from sailplane.serving.spool import LogEntry, files, read, taken
 from sailplane.storage import Storage
 
 # In a file's metadata: the number of entries dropped before they were written, by reason.
@@ -72,7 +72,7 @@ def _export(path: Path, storage: Storage, exported: Exported) -> None:
 
 
 @dataclass
-class Day:
+class LoggedDay:
     """One day of one file. `parts`: complete tables; `requests`: the rows after them, until `close`."""
 
     name: str
@@ -84,7 +84,7 @@ class Day:
     dropped: Counter[str] = field(default_factory=Counter)
     rows: int = 0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LogEntry) -> None:
         if entry.kind == spool.LOST:
             self.dropped.update(json.loads(entry.content))
         elif entry.kind == spool.FEEDBACK:
@@ -111,7 +111,7 @@ class Day:
             storage.put(f"feedback/{self.head.model}/{self.date}/{self.name}.parquet", _file(fed_back))
 
 
-def days(path: Path) -> Iterable[Day]:
+def days(path: Path) -> Iterable[LoggedDay]:
     """The content of the file by day."""
     head, entries = read(path)
     if head is None:
@@ -126,12 +126,12 @@ def fed_back(path: Path) -> list[dict[str, Any]]:
     return [] if head is None else [feedback_row(one, Head.of(head)) for one in entries if one.kind == spool.FEEDBACK]
 
 
-def _by_day(name: str, head: Head, entries: Iterator[Entry]) -> dict[str, Day]:
-    found: dict[str, Day] = {}
+def _by_day(name: str, head: Head, entries: Iterator[LogEntry]) -> dict[str, LoggedDay]:
+    found: dict[str, LoggedDay] = {}
     for entry in entries:
         date = f"{moment(entry):%Y-%m-%d}"
         if date not in found:
-            found[date] = Day(name, date, head, Rows(head))
+            found[date] = LoggedDay(name, date, head, Rows(head))
         found[date].add(entry)
     for day in found.values():
         day.close()

@@ -25,7 +25,7 @@ from sailplane.serving.feedback import read_feedback
 from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.open_inference.binary import LENGTH
 from sailplane.serving.seldon import messages as seldon
-from sailplane.serving.spool import Entry
+from sailplane.serving.spool import LogEntry
 
 TIME: Final = pa.timestamp("us", tz="UTC")
 ARROW: Final[Mapping[FieldKind, Any]] = {
@@ -108,7 +108,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.columns["id"])
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LogEntry) -> None:
         values, scores = _inputs(entry, self.head), _scores(entry, self.head)
         rows = max(1, *(len(column) for column in values.values()), len(scores))
         about = {
@@ -135,18 +135,18 @@ class Rows:
         return pa.table(self.columns, schema=self.head.schema)
 
 
-def feedback_row(entry: Entry, head: Head) -> dict[str, Any]:
+def feedback_row(entry: LogEntry, head: Head) -> dict[str, Any]:
     found = read_feedback(entry.body, head.model)
     truth = None if found.truth is None else json.dumps(found.truth)
     about = {"id": found.puid, "time": moment(entry), "model": head.model, "version": found.answered}
     return {**about, "reward": found.reward, "truth": truth}
 
 
-def moment(entry: Entry) -> datetime:
+def moment(entry: LogEntry) -> datetime:
     return datetime.fromtimestamp(entry.time, UTC)
 
 
-def _inputs(entry: Entry, head: Head) -> dict[str, list[Any]]:
+def _inputs(entry: LogEntry, head: Head) -> dict[str, list[Any]]:
     """The inputs as the server read them; empty for an unreadable request."""
     try:
         return read(_COLUMNS[entry.kind](entry, head.inputs), head.inputs)
@@ -165,7 +165,7 @@ def _violations(values: Mapping[str, list[Any]], head: Head, rows: int) -> list[
     return found
 
 
-def _scores(entry: Entry, head: Head) -> np.ndarray:
+def _scores(entry: LogEntry, head: Head) -> np.ndarray:
     """Scores [rows, outputs]; no rows for an answer without scores."""
     if entry.status != 200:
         return np.empty((0, len(head.outputs)), "float32")
@@ -176,7 +176,7 @@ def _scores(entry: Entry, head: Head) -> np.ndarray:
     return np.frombuffer(entry.content, "float32").reshape(-1, len(head.outputs))
 
 
-def _reason(entry: Entry) -> str | None:
+def _reason(entry: LogEntry) -> str | None:
     if entry.status == 200:
         return None
     text = entry.content.decode(errors="replace")
@@ -184,29 +184,29 @@ def _reason(entry: Entry) -> str | None:
     return text if spoken else str(json.loads(text).get("error", text))
 
 
-def _of_seldon(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _of_seldon(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     return seldon.columns(seldon.message(entry.body, {}), inputs)
 
 
-def _of_open_inference(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _of_open_inference(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     headers = {} if entry.json < 0 else {LENGTH: str(entry.json).encode()}
     return open_inference.columns(open_inference.message(entry.body, headers), inputs)
 
 
-def _of_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _of_grpc(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     # Imported only if used: it takes 15 MB.
     from sailplane.serving.open_inference.grpc import request_columns
 
     return request_columns(entry.body, inputs)
 
 
-def _of_seldon_grpc(entry: Entry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _of_seldon_grpc(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     from sailplane.serving.seldon.grpc import request_columns
 
     return request_columns(entry.body, inputs)
 
 
-_COLUMNS: Final[Mapping[int, Callable[[Entry, Sequence[Field]], dict[str, list[object]]]]] = {
+_COLUMNS: Final[Mapping[int, Callable[[LogEntry, Sequence[Field]], dict[str, list[object]]]]] = {
     spool.SELDON: _of_seldon,
     spool.OPEN_INFERENCE: _of_open_inference,
     spool.OPEN_INFERENCE_GRPC: _of_grpc,

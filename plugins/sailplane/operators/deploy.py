@@ -24,7 +24,7 @@ from sailplane.records import Approval, Deployment, Evaluation, Model
 from sailplane.serving.violations import DEFAULT, OnViolation, chosen
 
 if TYPE_CHECKING:
-    from sailplane.deployment.rollout.records import Entry
+    from sailplane.deployment.rollout.records import RolloutRecord
     from sailplane.deployment.rollout.run import ModelEndpoint
     from sailplane.storage import Storage
 
@@ -222,7 +222,7 @@ class DeployModelOperator(BaseOperator):
 
         return serving(KubernetesHook(self.conn_id).cluster(), name, self.seldon, ledger, storage)
 
-    def _wait(self, entry: Entry) -> NoReturn:
+    def _wait(self, entry: RolloutRecord) -> NoReturn:
         from sailplane.triggers.rollout import RolloutTrigger
 
         deadline = datetime.now(UTC) + timedelta(seconds=entry.plan.longest_seconds) + _DEADLINE
@@ -230,7 +230,7 @@ class DeployModelOperator(BaseOperator):
         trigger = RolloutTrigger(subject=subject.to_dict(), deadline=deadline.isoformat())
         self.defer(trigger=trigger, method_name="execute_complete")
 
-    def _ended(self, context: Context, entry: Entry) -> dict[str, Any]:
+    def _ended(self, context: Context, entry: RolloutRecord) -> dict[str, Any]:
         subject = entry.subject
         if entry.state.phase == "failed":
             context["ti"].xcom_push(key="reasons", value=[entry.state.reason])

@@ -8,7 +8,7 @@ from airflow.sdk import BaseOperator, Context
 
 from sailplane.hooks.storage import SailplaneStorageHook
 from sailplane.operators.retries import USER_ERRORS_FAIL
-from sailplane.storage import Progress
+from sailplane.storage import TransferProgress
 
 LOG_SECONDS = 2.0
 
@@ -61,7 +61,7 @@ class SyncStorageOperator(BaseOperator):
         self.log.info("%s holds what %s holds; %d objects were moved", target.root, source.root, moved.objects)
         return moved.content()
 
-    def _tell(self, progress: Progress) -> None:
+    def _tell(self, progress: TransferProgress) -> None:
         if progress.objects < progress.all_objects and time.monotonic() < self._told + LOG_SECONDS:
             return
         self._told = time.monotonic()

@@ -46,7 +46,7 @@ def publish(
     )
 
 
-class Listed:
+class PredictionsManifest:
     """The content of a predictions manifest. Raises DataError if it is gone or damaged."""
 
     def __init__(self, storage: Storage, predictions: Predictions) -> None:

@@ -12,20 +12,20 @@ from sailplane.datasets.partitions import read_file, scan_file
 from sailplane.datasets.schema import PANDAS
 from sailplane.datasets.versions import THREADS
 from sailplane.predictions.columns import ROW, Columns
-from sailplane.predictions.manifest import Listed
+from sailplane.predictions.manifest import PredictionsManifest
 from sailplane.records import Field, Predictions
 from sailplane.storage import Storage
 
 
 def load(storage: Storage, predictions: Predictions) -> pd.DataFrame:
     """The rows with a score, by day and in the order of the dataset. Raises DataError for missing or damaged files."""
-    listed = Listed(storage, predictions)
+    listed = PredictionsManifest(storage, predictions)
     return _read(storage, [(day.scores, day.digest) for day in listed.days], listed.carried)
 
 
 def scan(storage: Storage, predictions: Predictions, rows: int) -> Iterator[pd.DataFrame]:
     """The rows of `load`, in frames of at most `rows`."""
-    listed = Listed(storage, predictions)
+    listed = PredictionsManifest(storage, predictions)
     for day in listed.days:
         for table in scan_file(storage, day.scores, day.digest, rows):
             yield _frame([table], listed.carried)
@@ -33,7 +33,7 @@ def scan(storage: Storage, predictions: Predictions, rows: int) -> Iterator[pd.D
 
 def rejected(storage: Storage, predictions: Predictions) -> pd.DataFrame:
     """The rows without a score, each with its `reason`, and the refused request in `inputs`."""
-    listed = Listed(storage, predictions)
+    listed = PredictionsManifest(storage, predictions)
     files = [(day.rejected, day.rejected_digest) for day in listed.days if day.rejected and day.rejected_digest]
     none = Columns(inputs=(), carried=tuple(listed.carried), read=(), outputs=()).rejected.empty_table()
     return _read(storage, files, listed.carried) if files else _frame([none], listed.carried)

@@ -19,7 +19,7 @@ from sailplane.predictions.columns import Columns
 from sailplane.predictions.manifest import publish
 from sailplane.predictions.partitions import ScoredPartition, ScoredPartitions
 from sailplane.predictions.rows import scored
-from sailplane.predictions.tables import Batch
+from sailplane.predictions.tables import ScoredRows
 from sailplane.records import Dataset, Interval, Predictions
 from sailplane.registry.models import fetch_bundle
 from sailplane.storage import Storage
@@ -86,7 +86,7 @@ class _Scoring:
     def _tables(self, partition: Partition) -> Iterator[tuple[pa.Table, pa.Table]]:
         first, read = 0, replace(self._dataset, schema=self._columns.read)
         for frame in frames(self._storage, read, partition, ROWS):
-            batch = Batch(day=partition.day, first=first, frame=frame, found=scored(self._bundle, frame))
+            batch = ScoredRows(day=partition.day, first=first, frame=frame, found=scored(self._bundle, frame))
             yield batch.scores(self._columns, self._version), batch.rejected(self._columns, self._version)
             first += len(frame)
 

@@ -15,7 +15,7 @@ from sailplane.predictions.rows import Scored
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class ScoredRows:
     """Rows of a partition with the model's results; `first` is the position of the first row in the partition."""
 
     day: str

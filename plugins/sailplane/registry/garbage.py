@@ -30,7 +30,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
 from sailplane.registry import trash, version_records
 from sailplane.registry.references import FOLDERS, Key, References, read, unused_versions
-from sailplane.storage import Entry, Storage
+from sailplane.storage import ObjectInfo, Storage
 from sailplane.storage.store import FRESH
 
 KEEP: Final = 5
@@ -40,7 +40,7 @@ BATCH: Final = 20
 _MANIFEST: Final = re.compile(r"datasets/(?P<name>.+)/versions/(?P<version>[^/]+)\.json")
 _DAY: Final = re.compile(r"(?P<day>datasets/.+/(?:partitions|quarantine)/\d{4}-\d\d-\d\d)/[^/]+\.(?:parquet|json)")
 _BUNDLE: Final = re.compile(r"/(?:bundle|baseline)/")
-ReadJson = Callable[[Entry], Mapping[str, Any]]
+ReadJson = Callable[[ObjectInfo], Mapping[str, Any]]
 # The specifications of the processes that train now.
 Live = Callable[[], Iterable[Mapping[str, Any]]]
 
@@ -50,8 +50,8 @@ class Garbage:
     """`versions` of models as (name, version), `objects` with their sizes, and `expired` objects of the trash."""
 
     versions: tuple[Key, ...]
-    objects: tuple[Entry, ...]
-    expired: tuple[Entry, ...] = ()
+    objects: tuple[ObjectInfo, ...]
+    expired: tuple[ObjectInfo, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -78,7 +78,7 @@ class Collector:
             raise ConfigurationError("collect garbage", got=f"keep {keep}", expected="1 version or more")
         self._ledger, self._storage, self._live, self._keep = ledger, storage, live, keep
         self._grace = grace_seconds
-        self._known: dict[Entry, dict[str, Any]] = {}
+        self._known: dict[ObjectInfo, dict[str, Any]] = {}
 
     def find(self) -> Garbage:
         """Deletes nothing. Raises LedgerError if the store holds models that the ledger does not know."""
@@ -100,7 +100,7 @@ class Collector:
         versions = self._forget(found.versions)
         # The marker of a partition goes before what it names: without one the day is ingested again.
         objects = sorted(found.objects, key=lambda entry: (not entry.path.endswith(".json"), entry.path))
-        deleted: list[Entry] = []
+        deleted: list[ObjectInfo] = []
         for start in range(0, len(objects), BATCH):
             deleted += self._delete(objects[start : start + BATCH])
         for entry in found.expired:
@@ -120,7 +120,7 @@ class Collector:
             trash.unmark(self._storage, name, version)
         return tuple(sorted(still))
 
-    def _delete(self, entries: Sequence[Entry]) -> list[Entry]:
+    def _delete(self, entries: Sequence[ObjectInfo]) -> list[ObjectInfo]:
         since, today = time.time() - self._grace, datetime.now(UTC).date()
         copies = {entry: trash.copy(self._storage, entry.path, today) for entry in entries}
         with self._ledger.begin() as connection:
@@ -138,7 +138,7 @@ class Collector:
                 self._storage.delete(copy)
         return deleted
 
-    def _entries(self, *folders: str) -> list[Entry]:
+    def _entries(self, *folders: str) -> list[ObjectInfo]:
         return [entry for folder in folders for entry in self._storage.entries(folder)]
 
     def _is_young(self, group: str, since: float) -> bool:
@@ -147,7 +147,7 @@ class Collector:
             _is_young(entry, since) for entry in self._storage.entries(group)
         )
 
-    def _unchanged(self, entry: Entry) -> bool:
+    def _unchanged(self, entry: ObjectInfo) -> bool:
         try:
             there = self._storage.head(entry.path)
         except FileNotFoundError:
@@ -155,7 +155,7 @@ class Collector:
         # S3 lists times to the millisecond, and tells them of one object to the second.
         return there.etag == entry.etag and there.modified - entry.modified < timedelta(seconds=2)
 
-    def _json(self, entry: Entry) -> dict[str, Any]:
+    def _json(self, entry: ObjectInfo) -> dict[str, Any]:
         """Empty where it is gone, or none. Read once as long as it does not change."""
         if entry not in self._known:
             try:
@@ -166,7 +166,7 @@ class Collector:
         return self._known[entry]
 
 
-def _is_young(entry: Entry, since: float) -> bool:
+def _is_young(entry: ObjectInfo, since: float) -> bool:
     """What Storage.keep keeps may have been in use for a day longer than it is young."""
     kept = entry.path.startswith(("code/", "environments/", "datasets/"))
     return entry.modified.timestamp() >= since - (FRESH.total_seconds() if kept else 0.0)
@@ -182,11 +182,11 @@ def _group(path: str) -> str:
     return found["day"] if found else path
 
 
-def _hold_datasets(held: References, entries: Sequence[Entry], read_json: ReadJson, since: float) -> None:
+def _hold_datasets(held: References, entries: Sequence[ObjectInfo], read_json: ReadJson, since: float) -> None:
     """All partitions of the manifests that are referenced or young. Of what is none of a dataset's known objects, and
     of a dataset with a manifest that cannot be read, everything."""
     _hold_those_of_runs(held, [entry for entry in entries if entry.path.startswith("runs/")], read_json, since)
-    days: dict[str, list[Entry]] = defaultdict(list)
+    days: dict[str, list[ObjectInfo]] = defaultdict(list)
     for entry in entries:
         if found := _MANIFEST.fullmatch(entry.path):
             if found["version"] in held.versions or held.hold(entry.path) or _is_young(entry, since):
@@ -201,7 +201,7 @@ def _hold_datasets(held: References, entries: Sequence[Entry], read_json: ReadJs
         _hold_day(held, day, days, read_json, since)
 
 
-def _hold_those_of_runs(held: References, runs: Sequence[Entry], read_json: ReadJson, since: float) -> None:
+def _hold_those_of_runs(held: References, runs: Sequence[ObjectInfo], read_json: ReadJson, since: float) -> None:
     """A run that stays keeps its dataset, though nothing on the ledger may say which that is."""
     young = {_group(entry.path) for entry in runs if _is_young(entry, since)}
     for entry in runs:
@@ -220,7 +220,7 @@ def _hold_partitions(held: References, name: str, manifest: Mapping[str, Any]) -
 
 
 def _hold_day(
-    held: References, day: str, days: Mapping[str, Sequence[Entry]], read_json: ReadJson, since: float
+    held: References, day: str, days: Mapping[str, Sequence[ObjectInfo]], read_json: ReadJson, since: float
 ) -> None:
     """A marker stays with what it names, and what it names with a marker that is young. Rows in quarantine stay for as
     long as a partition of the day does."""

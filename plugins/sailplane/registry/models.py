@@ -122,7 +122,7 @@ def known_at(ledger: Ledger, name: str, as_of: datetime) -> Model:
 
 
 @dataclass(frozen=True)
-class Version:
+class RegisteredVersion:
     """`created` in seconds since 1970."""
 
     model: Model
@@ -141,7 +141,7 @@ def measured_on(model: Model) -> str:
 
 
 @persistent
-def versions(ledger: Ledger, name: str | None = None) -> list[Version]:
+def versions(ledger: Ledger, name: str | None = None) -> list[RegisteredVersion]:
     """By name, the newest first."""
     with ledger.begin() as connection:
         return _versions(connection, name)
@@ -225,7 +225,7 @@ def _get(connection: sa.Connection, name: str, version: str) -> Model:
     return Model.from_dict(record)
 
 
-def _versions(connection: sa.Connection, name: str | None) -> list[Version]:
+def _versions(connection: sa.Connection, name: str | None) -> list[RegisteredVersion]:
     query = sa.select(models.c.record, models.c.created).order_by(models.c.name, models.c.created.desc())
     found = connection.execute(query if name is None else query.where(models.c.name == name)).all()
     known = [(Model.from_dict(row.record), row.created) for row in found]
@@ -233,7 +233,7 @@ def _versions(connection: sa.Connection, name: str | None) -> list[Version]:
     named = {one: aliases_of(connection, one) for one in names}
     bad = {one: rolled_back_of(connection, one) for one in names}
     return [
-        Version(
+        RegisteredVersion(
             model,
             created,
             tuple(sorted(a for a, to in named[model.name].items() if to == model.version)),

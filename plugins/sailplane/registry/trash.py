@@ -14,7 +14,7 @@ from typing import Final
 
 from sailplane.bundles.manifest import MANIFEST, RECORD
 from sailplane.errors import StorageError
-from sailplane.storage import Entry, Storage
+from sailplane.storage import ObjectInfo, Storage
 
 TRASH: Final = "trash"
 FORGOTTEN: Final = f"{TRASH}/forgotten"
@@ -41,7 +41,7 @@ def copy(storage: Storage, path: str, today: date) -> str | None:
     return place
 
 
-def expired(storage: Storage, now: float | None = None) -> list[Entry]:
+def expired(storage: Storage, now: float | None = None) -> list[ObjectInfo]:
     """The objects that have been in the trash for a week."""
     last = datetime.fromtimestamp(time.time() if now is None else now, UTC).date() - KEPT
     old = [day for day in storage.folder(TRASH).folders if (found := _day(day)) and found <= last]

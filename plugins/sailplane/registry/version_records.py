@@ -14,7 +14,7 @@ from sailplane.ledger.tables import models
 from sailplane.records import Model
 from sailplane.registry import trash
 from sailplane.registry.card import CARD
-from sailplane.storage import Entry, Storage
+from sailplane.storage import ObjectInfo, Storage
 from sailplane.storage.roots import RELATIVE
 
 Key = tuple[str, str]
@@ -27,7 +27,7 @@ def keep(storage: Storage, model: Model, created: float) -> None:
     trash.unmark(storage, model.name, model.version)
 
 
-def registered(entries: Iterable[Entry]) -> set[Key]:
+def registered(entries: Iterable[ObjectInfo]) -> set[Key]:
     """(model, version) of each registered version among the objects of models/. Earlier releases left only a card."""
     found = set()
     for entry in entries:
@@ -63,7 +63,7 @@ def complete(ledger: Ledger, storage: Storage) -> None:
 
 
 @persistent
-def refuse_unknown(ledger: Ledger, storage: Storage, entries: Iterable[Entry]) -> None:
+def refuse_unknown(ledger: Ledger, storage: Storage, entries: Iterable[ObjectInfo]) -> None:
     """Raises LedgerError if the store holds registered versions that the ledger does not know. It belongs to another
     store then, or has lost them, and everything that they need looks like garbage."""
     with ledger.begin() as connection:

@@ -101,7 +101,7 @@ class AirflowApi:
         except ServiceError:
             return None
 
-    def xcom(self, run: Run, task: str, map_index: int = -1, key: str = "return_value") -> Any:
+    def xcom(self, run: DagRun, task: str, map_index: int = -1, key: str = "return_value") -> Any:
         """The value that a task returned, or left under `key`; None if there is none."""
         path = f"{run.path}/taskInstances/{task}/xcomEntries/{key}"
         entry = self.find(path, map_index=map_index)
@@ -114,7 +114,7 @@ def _url(home: Home, env: Mapping[str, str]) -> str:
     return f"{execution.scheme}://{execution.netloc}" if execution.netloc else f"http://127.0.0.1:{home.ui_port}"
 
 
-class Run:
+class DagRun:
     """One run of a DAG, by its two ids."""
 
     def __init__(self, dag: str, run: str) -> None:

@@ -13,7 +13,7 @@ from sailplane.errors import ServiceError
 from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 
 # A backfill deploys nothing, and the person who started it looks at its runs.
 RUN_TYPES: Final = ("scheduled", "manual", "operator_triggered", "asset_triggered", "asset_materialization")
@@ -122,10 +122,10 @@ def _failed_runs(home: Home, api: AirflowApi) -> Iterator[dict[str, Any]]:
         since = {"end_date_gt": last} if last else {}
         failed = api.call("GET", path, state="failed", limit=1, **asked, **since)
         if failed["dag_runs"]:
-            yield _failed(home, api, Run(dag, failed["dag_runs"][0]["dag_run_id"]), failed, last)
+            yield _failed(home, api, DagRun(dag, failed["dag_runs"][0]["dag_run_id"]), failed, last)
 
 
-def _failed(home: Home, api: AirflowApi, run: Run, found: dict[str, Any], last: str | None) -> dict[str, Any]:
+def _failed(home: Home, api: AirflowApi, run: DagRun, found: dict[str, Any], last: str | None) -> dict[str, Any]:
     instances = api.call("GET", f"{run.path}/taskInstances", state="failed", limit=_PAGE)["task_instances"]
     return {
         "dag": run.dag,
@@ -150,7 +150,7 @@ def _approvals(home: Home, api: AirflowApi) -> Iterator[dict[str, Any]]:
         # A task that was marked or cleared leaves its question unanswered.
         if task["state"] not in WAITING:
             continue
-        run = Run(task["dag_id"], task["dag_run_id"])
+        run = DagRun(task["dag_id"], task["dag_run_id"])
         yield {
             "dag": run.dag,
             "run": run.id,

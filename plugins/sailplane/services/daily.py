@@ -34,7 +34,7 @@ VERSION: Final = 1
 
 
 @dataclass(frozen=True)
-class Record:
+class CommandRecord:
     """One command's past. Times are seconds since the epoch; `failures` counts those since the last success."""
 
     started: float = 0.0
@@ -64,10 +64,10 @@ def main(file: Path, commands: Sequence[tuple[str, ...]] = COMMANDS) -> None:
         file.touch()
 
 
-def read(file: Path) -> dict[str, Record]:
+def read(file: Path) -> dict[str, CommandRecord]:
     """By the command's words. Empty if the file is missing or damaged: every command is then due."""
     try:
-        return {name: Record(**fields) for name, fields in json.loads(file.read_text())["commands"].items()}
+        return {name: CommandRecord(**fields) for name, fields in json.loads(file.read_text())["commands"].items()}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -75,7 +75,7 @@ def read(file: Path) -> dict[str, Record]:
         return {}
 
 
-def write(file: Path, records: dict[str, Record]) -> None:
+def write(file: Path, records: dict[str, CommandRecord]) -> None:
     """On a full disk, only the next start lacks these times."""
     text = json.dumps({"version": VERSION, "commands": {name: asdict(one) for name, one in records.items()}})
     draft = file.with_name(f".{file.name}.{os.getpid()}")
@@ -87,9 +87,9 @@ def write(file: Path, records: dict[str, Record]) -> None:
         sys.stderr.write(f"write {file}: {error}\n")
 
 
-def _run_if_due(file: Path, command: tuple[str, ...], records: dict[str, Record]) -> None:
+def _run_if_due(file: Path, command: tuple[str, ...], records: dict[str, CommandRecord]) -> None:
     name, now = " ".join(command), time.time()
-    last = records.get(name, Record())
+    last = records.get(name, CommandRecord())
     # A clock that was set back would otherwise postpone a command by as much.
     if last.ended <= now < last.due():
         return
@@ -97,7 +97,7 @@ def _run_if_due(file: Path, command: tuple[str, ...], records: dict[str, Record]
     write(file, records)
     reason = run(command)
     if reason is None:
-        records[name] = Record(started=now, ended=time.time(), succeeded=now)
+        records[name] = CommandRecord(started=now, ended=time.time(), succeeded=now)
     else:
         records[name] = replace(records[name], ended=time.time(), failures=last.failures + 1, reason=reason)
     write(file, records)

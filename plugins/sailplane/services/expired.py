@@ -26,7 +26,7 @@ from sailplane.files import locked
 from sailplane.home import Home
 from sailplane.registry.references import at_work
 from sailplane.serving.spool import UNREADABLE
-from sailplane.storage import Entry, Storage
+from sailplane.storage import ObjectInfo, Storage
 from sailplane.storage.roots import Root, local_folder
 from sailplane.supervisor import Supervisor
 
@@ -153,7 +153,7 @@ def reports(home: Home, _before: float) -> Iterator[Expired]:
             yield Expired(entry.path, entry.size, partial(library.share, storage, entry.path))
 
 
-def _stored(storage: Storage, entry: Entry) -> Expired:
+def _stored(storage: Storage, entry: ObjectInfo) -> Expired:
     return Expired(entry.path, entry.size, partial(storage.delete, entry.path))
 
 

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from sailplane.errors import ServiceError
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 RUN_SECONDS = 6 * 3600
@@ -34,7 +34,7 @@ class Line:
         return f"{self.task}: {self.state}" + (f" ({self.seconds:.0f} s)" if self.seconds is not None else "")
 
 
-def follow(api: AirflowApi, run: Run, console: Console) -> str:
+def follow(api: AirflowApi, run: DagRun, console: Console) -> str:
     """The state in which the run ended. Without a terminal: one line for each change of a task's state."""
     order = task_order(api.call("GET", f"/dags/{run.dag}/tasks")["tasks"])
     shown: dict[str, str] = {}

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sailplane.errors import ConfigurationError, ServiceError
 from sailplane.home import Home
-from sailplane.services.airflow_api import AirflowApi, Run, poll
+from sailplane.services.airflow_api import AirflowApi, DagRun, poll
 
 GOES_ON = {"queued", "running"}
 
@@ -44,12 +44,12 @@ def main_dag(home: Home) -> str | None:
     return str(main) if main else None
 
 
-def find_run(api: AirflowApi, name: str) -> Run:
+def find_run(api: AirflowApi, name: str) -> DagRun:
     """The latest run if it goes on or went well; a new one if there is none, or if it failed."""
     dag = _parsed(api, name)
     latest = latest_run(api, name)
     if latest and latest["state"] == "success":
-        return Run(name, latest["dag_run_id"])
+        return DagRun(name, latest["dag_run_id"])
     if dag["is_paused"]:
         api.call("PATCH", f"/dags/{name}", {"is_paused": False})
     if latest is None and dag["timetable_summary"]:
@@ -58,7 +58,7 @@ def find_run(api: AirflowApi, name: str) -> Run:
     if latest is None or latest["state"] not in GOES_ON | {"success"}:
         # Without a logical date, so that it cannot collide with another run's: it is as of the last midnight.
         latest = api.call("POST", f"/dags/{name}/dagRuns", {"logical_date": None})
-    return Run(name, latest["dag_run_id"])
+    return DagRun(name, latest["dag_run_id"])
 
 
 def latest_run(api: AirflowApi, name: str) -> dict[str, Any] | None:

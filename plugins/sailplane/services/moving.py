@@ -29,7 +29,7 @@ from sailplane.ledger.tables import rollouts, trials
 from sailplane.services import object_store
 from sailplane.services.orphans import marked
 from sailplane.services.store_check import MOVED, moved, open_store, require_current
-from sailplane.storage import Progress, Storage
+from sailplane.storage import Storage, TransferProgress
 from sailplane.storage.move import Copy, require_apart
 from sailplane.storage.roots import Root
 from sailplane.supervisor import Supervisor
@@ -165,7 +165,7 @@ class _Shown:
         if self._status:
             self._status.stop()
 
-    def tell(self, progress: Progress) -> None:
+    def tell(self, progress: TransferProgress) -> None:
         line = f"{progress.objects} of {progress.all_objects} objects, {progress.bytes / 1e6:.1f} of "
         line += f"{progress.all_bytes / 1e6:.1f} MB"
         if self._status:

@@ -32,7 +32,7 @@ from sailplane.registry.aliases import CHAMPION
 from sailplane.registry.models import promote_within
 from sailplane.services.backups import is_file, ledger_file, refuse_while_running
 from sailplane.services.installation import create
-from sailplane.storage import Entry, Storage
+from sailplane.storage import ObjectInfo, Storage
 
 # Each with what a user does about it.
 LOST: Final = (
@@ -158,7 +158,7 @@ def _models(storage: Storage, unreadable: list[str]) -> dict[tuple[str, str], di
     return rows
 
 
-def _model(storage: Storage, entries: dict[str, Entry], prefix: str) -> tuple[Model, float]:
+def _model(storage: Storage, entries: dict[str, ObjectInfo], prefix: str) -> tuple[Model, float]:
     if f"{prefix}/{RECORD}" in entries:
         return storage.read_json(f"{prefix}/{RECORD}", lambda content: _kept(storage, content, prefix))
     # Registered by an earlier release: without its metrics and its lineage.

@@ -17,7 +17,7 @@ from sailplane.ledger import Ledger
 from sailplane.ledger.rewriting import make_relative
 from sailplane.ledger.tables import evaluations, models, trials
 from sailplane.registry.aliases import CHAMPION
-from sailplane.registry.models import Version, versions
+from sailplane.registry.models import RegisteredVersion, versions
 from sailplane.services import installation, object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.storage import Storage
@@ -66,9 +66,9 @@ def _is_absent(root: Root) -> bool:
     return root.scheme == "file" and not local_folder(root.uri).exists()
 
 
-def _expected(newest_first: Sequence[Version]) -> dict[str, Version]:
+def _expected(newest_first: Sequence[RegisteredVersion]) -> dict[str, RegisteredVersion]:
     """By model: its champion, else its newest version."""
-    found: dict[str, Version] = {}
+    found: dict[str, RegisteredVersion] = {}
     for version in newest_first:
         if CHAMPION in version.aliases:
             found[version.model.name] = version
@@ -76,7 +76,7 @@ def _expected(newest_first: Sequence[Version]) -> dict[str, Version]:
     return found
 
 
-def _require_models(home: Home, expected: Mapping[str, Version], files: Sequence[str]) -> None:
+def _require_models(home: Home, expected: Mapping[str, RegisteredVersion], files: Sequence[str]) -> None:
     root = Root.parse(home.store)
     for name, version in expected.items():
         named = f"the {'champion' if CHAMPION in version.aliases else 'newest version'} of {name} in the ledger"

@@ -13,14 +13,14 @@ from sailplane.evaluation.details import report_link
 from sailplane.home import Home
 from sailplane.records import Dataset, Evaluation
 from sailplane.records import Run as TrainingRun
-from sailplane.services.airflow_api import AirflowApi, Run
+from sailplane.services.airflow_api import AirflowApi, DagRun
 from sailplane.services.served import ask, curl, example, served
 
 LOG_LINES = 15
 NOISE = ("::group::", "::endgroup::")
 
 
-def show_summary(home: Home, api: AirflowApi, run: Run, console: Console) -> None:
+def show_summary(home: Home, api: AirflowApi, run: DagRun, console: Console) -> None:
     console.print()
     evaluation = api.xcom(run, "evaluate")
     for name, value in (*summary_lines(api, run), *_report(home, evaluation), ("UI", run.page(home))):
@@ -28,7 +28,7 @@ def show_summary(home: Home, api: AirflowApi, run: Run, console: Console) -> Non
     _show_answer(home, evaluation["model"] if evaluation else run.dag, console)
 
 
-def summary_lines(api: AirflowApi, run: Run) -> Iterator[tuple[str, str]]:
+def summary_lines(api: AirflowApi, run: DagRun) -> Iterator[tuple[str, str]]:
     """Name and text of each line. A DAG without one of the tasks has no line for it."""
     ingested, tuned, judged = (api.xcom(run, task) for task in ("ingest", "sweep.best", "evaluate"))
     if ingested:
@@ -53,7 +53,7 @@ def _report(home: Home, evaluation: Any) -> Iterator[tuple[str, str]]:
         yield "Report", f"http://localhost:{home.ui_port}{report_link(evaluation['run']['id'])}"
 
 
-def show_failure(home: Home, api: AirflowApi, run: Run, console: Console) -> None:
+def show_failure(home: Home, api: AirflowApi, run: DagRun, console: Console) -> None:
     instances = api.call("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]
     for instance in [i for i in instances if i["state"] == "failed"]:
         console.print(f"\n[red]Task {instance['task_id']} failed.[/] The end of its log:")
@@ -62,7 +62,7 @@ def show_failure(home: Home, api: AirflowApi, run: Run, console: Console) -> Non
     console.print(f"\nThe run failed: {run.page(home)}\nMend the cause, then `sailplane up` runs it again.")
 
 
-def log_lines(api: AirflowApi, run: Run, instance: dict[str, Any]) -> list[str]:
+def log_lines(api: AirflowApi, run: DagRun, instance: dict[str, Any]) -> list[str]:
     path = f"{run.path}/taskInstances/{instance['task_id']}/logs/{max(instance['try_number'], 1)}"
     content = (api.find(path, map_index=instance["map_index"], full_content=True) or {}).get("content") or []
     lines = [line if isinstance(line, str) else _logged(line) for line in content]

@@ -22,7 +22,7 @@ from sailplane.serving.bodies.json_pieces import Buffer
 from sailplane.serving.bodies.request import ClientGone, Unread, linger, read_body
 from sailplane.serving.guard import HEALTH
 from sailplane.serving.in_flight import LONG_BODY
-from sailplane.serving.long_requests import Part
+from sailplane.serving.long_requests import RowsPart
 from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.open_inference import parts as open_inference_parts
 from sailplane.serving.request_log import is_shadow
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Answer]]
 # Takes a long body, its headers, the model's inputs and the rows per part. Returns the message and its parts.
-Split = Callable[[Buffer, Mapping[bytes, bytes], Sequence[Field], int], tuple[Mapping[str, Any], Iterator[Part]]]
+Split = Callable[[Buffer, Mapping[bytes, bytes], Sequence[Field], int], tuple[Mapping[str, Any], Iterator[RowsPart]]]
 
 
 class ModelServer:

@@ -23,7 +23,7 @@ HEALTH: Final = frozenset(
 _OF_A_BROWSER: Final = frozenset({b"origin", b"sec-fetch-site"})
 
 
-class Guard:
+class ServerGuard:
     """Wraps the server. Health checks always pass."""
 
     def __init__(self, app: ASGIApp) -> None:

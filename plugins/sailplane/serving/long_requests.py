@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Part(NamedTuple):
+class RowsPart(NamedTuple):
     """Rows of a request by field; `first` is the first row's number."""
 
     first: int
@@ -52,7 +52,7 @@ class Work:
         """Runs `work` in the thread. It should take at most a few milliseconds."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def scores(self, parts: Iterator[Part]) -> np.ndarray:
+    async def scores(self, parts: Iterator[RowsPart]) -> np.ndarray:
         import numpy as np
 
         found: list[np.ndarray] = []
@@ -69,7 +69,7 @@ class Work:
                 raise RequestError("score", status=413, got=got, expected=expected, remedy="Send fewer rows.")
         return np.concatenate(found)
 
-    def _next(self, parts: Iterator[Part]) -> tuple[int, Values] | None:
+    def _next(self, parts: Iterator[RowsPart]) -> tuple[int, Values] | None:
         self.check()
         part = next(parts, None)
         return None if part is None else (part.first, self._read(part.columns, self.violations, part.first))

@@ -19,7 +19,7 @@ from sailplane.serving.observations import (
     REWARD,
     SCORE,
     STARTED,
-    Feedback,
+    FeedbackTotals,
 )
 from sailplane.serving.violations import VIOLATIONS, counted
 
@@ -128,13 +128,13 @@ class _Rewards(Collector):
 
     def __init__(self, labels: dict[str, str]) -> None:
         self._labels = labels
-        self._found: dict[str, Feedback] = {}
+        self._found: dict[str, FeedbackTotals] = {}
 
     def add(self, answered: str, reward: float) -> None:
         known = answered in self._found or len(self._found) < _MOST_ANSWERED
         name = answered if known else "unknown"
-        one = Feedback(count=1, total=reward, low=reward, high=reward, squares=reward * reward)
-        self._found[name] = self._found.get(name, Feedback()) + one
+        one = FeedbackTotals(count=1, total=reward, low=reward, high=reward, squares=reward * reward)
+        self._found[name] = self._found.get(name, FeedbackTotals()) + one
 
     def collect(self) -> Iterator[Metric]:
         names, values = [*self._labels, "answered"], list(self._labels.values())

@@ -68,7 +68,7 @@ class Histogram(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Feedback(Record):
+class FeedbackTotals(Record):
     """The fed-back values of one metric: their count, their sum, the sum of their squares, the smallest and the largest
     so far. `squares` is 0 if a server of an earlier release counts."""
 
@@ -114,12 +114,12 @@ class Observations(Record):
     errors: int = 0
     latency: Histogram = field(default_factory=Histogram)
     predictions: Histogram = field(default_factory=Histogram)
-    feedback: Mapping[str, Feedback] = field(default_factory=dict)
+    feedback: Mapping[str, FeedbackTotals] = field(default_factory=dict)
 
     def __add__(self, other: Self) -> Self:
         """Adds several servers, or successive ones."""
         names = {*self.feedback, *other.feedback}
-        none = Feedback()
+        none = FeedbackTotals()
         return type(self)(
             started=max(self.started, other.started),
             requests=self.requests + other.requests,
@@ -131,7 +131,9 @@ class Observations(Record):
 
     def since(self, earlier: Self) -> Self:
         """The observations after `earlier`. All of them if the server restarted from 0."""
-        feedback = {name: one.since(earlier.feedback.get(name, Feedback())) for name, one in self.feedback.items()}
+        feedback = {
+            name: one.since(earlier.feedback.get(name, FeedbackTotals())) for name, one in self.feedback.items()
+        }
         if self.started != earlier.started or self.requests < earlier.requests:
             return replace(self, feedback=feedback)
         return type(self)(

@@ -17,7 +17,7 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.errors import StorageError
 from sailplane.serving.open_inference.binary import LENGTH as JSON_LENGTH
 from sailplane.serving.request_id import SHADOW
-from sailplane.serving.spool import LOST, Entry, Limits, Writer
+from sailplane.serving.spool import LOST, LogEntry, SpoolLimits, Writer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class RequestLog:
     the disk full, the log's space limit reached, or a disk error."""
 
     def __init__(
-        self, folder: Path, bundle: Bundle, dropped: Callable[[str, int], None], limits: Limits | None = None
+        self, folder: Path, bundle: Bundle, dropped: Callable[[str, int], None], limits: SpoolLimits | None = None
     ) -> None:
         manifest = bundle.manifest
         inputs = [field.content() for field in manifest.inputs]
@@ -137,19 +137,21 @@ def _entry(
     identity: str,
     body: bytes | bytearray,
     content: bytes | np.ndarray,
-) -> Entry:
+) -> LogEntry:
     data = content if isinstance(content, bytes) else content.tobytes()
     length = headers.get(JSON_LENGTH, b"")
     json_bytes = int(length) if length.isdigit() and len(length) < 10 else -1
-    return Entry(moment - seconds, seconds, status, kind, is_shadow(headers), identity, bytes(body), data, json_bytes)
+    return LogEntry(
+        moment - seconds, seconds, status, kind, is_shadow(headers), identity, bytes(body), data, json_bytes
+    )
 
 
 def is_shadow(headers: Headers) -> bool:
     return _SHADOW in headers
 
 
-def _note(lost: Counter[str]) -> Entry:
-    return Entry(time.time(), 0.0, 0, LOST, False, "", b"", json.dumps(lost).encode())
+def _note(lost: Counter[str]) -> LogEntry:
+    return LogEntry(time.time(), 0.0, 0, LOST, False, "", b"", json.dumps(lost).encode())
 
 
 def _reason(error: Exception) -> str:

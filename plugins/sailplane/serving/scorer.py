@@ -32,7 +32,7 @@ _BETWEEN_TRIMS: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """`body`: bytes of one body. `in_flight`: bytes of all requests and replies in progress. `seconds`: the deadline
     for an answer or a refusal; a caller may set a shorter one. `waiting`: requests in the queue."""
 
@@ -47,9 +47,13 @@ class Scorer:
     check."""
 
     def __init__(
-        self, bundle: Bundle, limits: Limits | None = None, log: Path | None = None, on_violation: Policy | None = None
+        self,
+        bundle: Bundle,
+        limits: RequestLimits | None = None,
+        log: Path | None = None,
+        on_violation: Policy | None = None,
     ) -> None:
-        self.bundle, self.limits = bundle, limits or Limits()
+        self.bundle, self.limits = bundle, limits or RequestLimits()
         self._checks, self._on_violation = bundle.checks, on_violation or Policy()
         manifest = bundle.manifest
         self.metrics = Metrics(manifest.model, bundle.version, lambda: self._batcher.waiting)

@@ -19,10 +19,10 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.errors import SailplaneError
 from sailplane.serving.app import ModelServer
 from sailplane.serving.connection import Connection
-from sailplane.serving.guard import Guard
+from sailplane.serving.guard import ServerGuard
 from sailplane.serving.in_flight import return_early
 from sailplane.serving.request_log import RequestLog
-from sailplane.serving.scorer import Limits, Scorer
+from sailplane.serving.scorer import RequestLimits, Scorer
 from sailplane.serving.violations import CHOICES, DEFAULT, Policy
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # These objects live for ever. Without this the garbage collector scans them again and again, for milliseconds.
     gc.collect()
     gc.freeze()
-    limits = Limits(body=options.body_limit, in_flight=options.in_flight_limit, seconds=options.deadline)
+    limits = RequestLimits(body=options.body_limit, in_flight=options.in_flight_limit, seconds=options.deadline)
     scorer = Scorer(bundle, limits, options.request_log, Policy(options.on_violation, options.on_violation_file))
     uvloop.run(_serve(scorer, options, token))
     return 0
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _serve(scorer: Scorer, options: argparse.Namespace, token: str | None) -> None:
     config = uvicorn.Config(
-        Guard(ModelServer(scorer)) if token is None else ModelServer(scorer, token),
+        ServerGuard(ModelServer(scorer)) if token is None else ModelServer(scorer, token),
         host=options.host,
         port=options.port,
         http=Connection,
@@ -82,8 +82,8 @@ async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -
     from sailplane.serving.open_inference import grpc as open_inference_grpc
     from sailplane.serving.seldon import grpc as seldon_grpc
 
-    seldon = seldon_grpc.Methods(scorer).table()
-    services = {open_inference_grpc.SERVICE: open_inference_grpc.Methods(scorer).table()}
+    seldon = seldon_grpc.SeldonMethods(scorer).table()
+    services = {open_inference_grpc.SERVICE: open_inference_grpc.OpenInferenceMethods(scorer).table()}
     rpc = server(scorer, services | dict.fromkeys(seldon_grpc.SERVICES, seldon), token)
     rpc.add_insecure_port(f"{options.host}:{options.grpc_port}")
     await rpc.start()
@@ -118,7 +118,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sailplane.serving.server", description=__doc__)
-    limits = Limits()
+    limits = RequestLimits()
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--host", default=LOOPBACK, help="the address to listen on")
     parser.add_argument(

@@ -40,7 +40,7 @@ SELDON, OPEN_INFERENCE, OPEN_INFERENCE_GRPC, FEEDBACK, LOST, SELDON_GRPC = range
 _log = logging.getLogger(__name__)
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """`content`: the scores as float32, or the answer's body over gRPC; the reason for an error. `json`: how many bytes
     of the body are JSON, -1 for all."""
 
@@ -56,7 +56,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Limits:
+class SpoolLimits:
     """`seconds`, `bytes`: after which a file is closed. `total`: bytes of all files in the folder. `free`: bytes to
     keep free on the disk, at most a twentieth of it."""
 
@@ -69,13 +69,13 @@ class Limits:
 class Writer:
     """Writes one file after another for one process, each created with its first entries. Not thread-safe."""
 
-    def __init__(self, folder: Path, head: Mapping[str, Any], limits: Limits | None = None) -> None:
-        self._folder, self._limits = folder, limits or Limits()
+    def __init__(self, folder: Path, head: Mapping[str, Any], limits: SpoolLimits | None = None) -> None:
+        self._folder, self._limits = folder, limits or SpoolLimits()
         self._head = _block(json.dumps({"format": FORMAT, **head}).encode())
         self._file: int | None = None
         self._size, self._others, self._ends = 0, 0, 0.0
 
-    def write(self, entries: list[Entry]) -> None:
+    def write(self, entries: list[LogEntry]) -> None:
         """Writes all entries or none. Raises OSError or StorageError if there is no room."""
         block = _block(b"".join(part for entry in entries for part in _packed(entry)))
         if self._file is None:
@@ -172,7 +172,7 @@ def taken(path: Path) -> Iterator[bool]:
         os.close(file)
 
 
-def read(path: Path) -> tuple[dict[str, Any] | None, Iterator[Entry]]:
+def read(path: Path) -> tuple[dict[str, Any] | None, Iterator[LogEntry]]:
     """The head and the entries up to the first broken block. The head is None if the file has none."""
     blocks = _blocks(path)
     head = next(blocks, None)
@@ -193,7 +193,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             _log.info("%s: the last %d bytes are not a complete block", path, rest)
 
 
-def _entries(block: bytes) -> Iterator[Entry]:
+def _entries(block: bytes) -> Iterator[LogEntry]:
     place = 0
     while place < len(block):
         moment, seconds, status, kind, shadow, *sizes, length = _ENTRY.unpack_from(block, place)
@@ -202,10 +202,10 @@ def _entries(block: bytes) -> Iterator[Entry]:
         for size in sizes:
             parts.append(block[place : place + size])
             place += size
-        yield Entry(moment, seconds, status, kind, bool(shadow), parts[0].decode(), parts[1], parts[2], length)
+        yield LogEntry(moment, seconds, status, kind, bool(shadow), parts[0].decode(), parts[1], parts[2], length)
 
 
-def _packed(entry: Entry) -> tuple[bytes, ...]:
+def _packed(entry: LogEntry) -> tuple[bytes, ...]:
     moment, seconds, status, kind, shadow, identity, body, content, length = entry
     name = identity.encode(errors="replace")
     sizes = len(name), len(body), len(content)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sailplane.storage.access import Access, CredentialProvider
-from sailplane.storage.backend import Backend, Content, Entry, Folder
+from sailplane.storage.backend import Backend, Content, Folder, ObjectInfo
 from sailplane.storage.store import Storage
-from sailplane.storage.transfer import Progress
+from sailplane.storage.transfer import TransferProgress
 
-__all__ = ["Access", "Backend", "Content", "CredentialProvider", "Entry", "Folder", "Progress", "Storage"]
+__all__ = ["Access", "Backend", "Content", "CredentialProvider", "Folder", "ObjectInfo", "Storage", "TransferProgress"]

@@ -24,7 +24,7 @@ CHUNK_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class ObjectInfo:
     """An object: `path` under the root, `size` in bytes. `etag` changes with the content; it is not a checksum."""
 
     path: str
@@ -37,7 +37,7 @@ class Entry:
 class Folder:
     """The direct content of a folder: its objects and the names of its subfolders, both sorted."""
 
-    entries: list[Entry]
+    entries: list[ObjectInfo]
     folders: list[str]
 
 
@@ -72,9 +72,9 @@ class Backend(Protocol):
         """Replace that version. Raises ConflictError, and changes nothing, if it was replaced or deleted."""
         ...
 
-    def head(self, path: str) -> Entry: ...
+    def head(self, path: str) -> ObjectInfo: ...
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects under the folder `prefix` ("" for the root), unordered."""
         ...
 

@@ -21,7 +21,7 @@ from fsspec.spec import AbstractFileSystem
 from fsspec.utils import stringify_path
 
 from sailplane.errors import ConfigurationError
-from sailplane.storage.backend import Entry
+from sailplane.storage.backend import ObjectInfo
 from sailplane.storage.spooled import Written, opened
 from sailplane.storage.store import Storage
 
@@ -224,7 +224,7 @@ def _is_pattern(path: str) -> bool:
     return any(sign in stringify_path(path) for sign in "*?[")
 
 
-def _described(path: str, entry: Entry) -> dict[str, Any]:
+def _described(path: str, entry: ObjectInfo) -> dict[str, Any]:
     about = {"size": entry.size, "type": "file", "modified": entry.modified, "etag": entry.etag}
     return {"name": path, **about}
 

@@ -20,7 +20,7 @@ from huggingface_hub import CommitOperationDelete, RepoFile, RepoFolder
 from sailplane.errors import AccessError, ConfigurationError, ConflictError, StorageError
 from sailplane.files import room_for
 from sailplane.storage.access import Access, CredentialProvider
-from sailplane.storage.backend import Backend, Content, Entry, Folder
+from sailplane.storage.backend import Backend, Content, Folder, ObjectInfo
 from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, mendable, pause, status
 from sailplane.storage.hub_repository import HubRepository, parsed
 from sailplane.storage.retries import Attempts, RetryPolicy
@@ -117,14 +117,14 @@ class HubBackend:
             raise ConflictError("replace", self._called(path), got=got, remedy="Read it again.")
         return new
 
-    def head(self, path: str) -> Entry:
+    def head(self, path: str) -> ObjectInfo:
         revision = self._repository.revision
         found = self._again("look at", path, lambda: self._repository.find(self._folder + path, revision, dated=True))
         if found is None:
             raise FileNotFoundError(self._called(path))
         return self._entry(found)
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         found = self._tree(prefix, recursive=True)
         yield from (self._entry(one) for one in found if isinstance(one, RepoFile))
 
@@ -215,11 +215,11 @@ class HubBackend:
         except ERRORS as error:
             raise explained(verb, self._called(path), error, self._repository.token()) from error
 
-    def _entry(self, found: RepoFile) -> Entry:
+    def _entry(self, found: RepoFile) -> ObjectInfo:
         if found.last_commit is None:
             raise StorageError("look at", found.path, got="no date", expected="the date of its last commit")
         path = found.path.removeprefix(self._folder)
-        return Entry(path=path, size=found.size, modified=found.last_commit.date, etag=_etag(found))
+        return ObjectInfo(path=path, size=found.size, modified=found.last_commit.date, etag=_etag(found))
 
     def _called(self, path: str) -> str:
         return f"{self._where}/{path}" if path else self._where

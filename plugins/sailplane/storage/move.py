@@ -18,10 +18,10 @@ from typing import Final, Protocol
 
 from sailplane.errors import ConfigurationError, ConflictError, StorageError
 from sailplane.files import private_folder, room_for
-from sailplane.storage.backend import Entry
+from sailplane.storage.backend import ObjectInfo
 from sailplane.storage.roots import place
 from sailplane.storage.store import EARLIER, IDENTITY, Storage
-from sailplane.storage.transfer import Progress
+from sailplane.storage.transfer import TransferProgress
 
 MARKER: Final = "sailplane-move.json"
 # Code, environments and partitions are named by the SHA-256 of their content.
@@ -31,7 +31,7 @@ _AT_A_TIME: Final = 8
 _TRIES: Final = 3
 # How often the source is listed and copied until it stays unchanged.
 _ROUNDS: Final = 5
-Tell = Callable[[Progress], None]
+Tell = Callable[[TransferProgress], None]
 
 
 class Copy:
@@ -58,7 +58,7 @@ class Copy:
         if (other := self._target.read_json(MARKER, lambda marker: marker["from"], remedy)) != self._source.root:
             raise _refusal(self._target.root, f"it holds an unfinished copy of {other}")
 
-    def run(self, tell: Tell) -> Progress:
+    def run(self, tell: Tell) -> TransferProgress:
         """Copies until the target equals the source. Raises StorageError for a copy that cannot be verified,
         ConflictError for a source that keeps changing."""
         for _ in range(_ROUNDS):
@@ -88,18 +88,21 @@ class Copy:
         if found is not None:
             raise _refusal(self._target.root, f"it is not empty: it holds {found.path}")
 
-    def _entries(self, storage: Storage) -> dict[str, Entry]:
+    def _entries(self, storage: Storage) -> dict[str, ObjectInfo]:
         return {entry.path: entry for entry in storage.entries() if entry.path not in (MARKER, IDENTITY)}
 
-    def _copy(self, entries: list[Entry], tell: Tell) -> Progress:
-        progress, turn = Progress(all_objects=len(entries), all_bytes=sum(entry.size for entry in entries)), Lock()
+    def _copy(self, entries: list[ObjectInfo], tell: Tell) -> TransferProgress:
+        progress, turn = (
+            TransferProgress(all_objects=len(entries), all_bytes=sum(entry.size for entry in entries)),
+            Lock(),
+        )
 
-        def copied(entry: Entry) -> None:
+        def copied(entry: ObjectInfo) -> None:
             nonlocal progress
             self._copied(entry)
             with turn:
                 done, size = progress.objects + 1, progress.bytes + entry.size
-                progress = Progress(
+                progress = TransferProgress(
                     objects=done, bytes=size, all_objects=progress.all_objects, all_bytes=progress.all_bytes
                 )
                 tell(progress)
@@ -114,7 +117,7 @@ class Copy:
                 raise
         return progress
 
-    def _copied(self, entry: Entry) -> None:
+    def _copied(self, entry: ObjectInfo) -> None:
         path, found, read = entry.path, "", ""
         if self._journal.knows(entry, self._etag(path)):
             return
@@ -165,10 +168,10 @@ class _Journal:
         self._file, self._turn = file, Lock()
         self._known: dict[str, list[str | None]] = dict(self._read())
 
-    def knows(self, entry: Entry, etag: str | None) -> bool:
+    def knows(self, entry: ObjectInfo, etag: str | None) -> bool:
         return etag is not None and self._known.get(entry.path) == [entry.etag, etag]
 
-    def add(self, entry: Entry, etag: str | None) -> None:
+    def add(self, entry: ObjectInfo, etag: str | None) -> None:
         with self._turn, room_for(self._file), self._file.open("a") as file:
             file.write(json.dumps([entry.path, entry.etag, etag]) + "\n")
             self._known[entry.path] = [entry.etag, etag]

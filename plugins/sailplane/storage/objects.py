@@ -14,7 +14,7 @@ import obstore
 from obstore import exceptions
 
 from sailplane.errors import ConflictError
-from sailplane.storage.backend import CHUNK_BYTES, Content, Entry, Folder
+from sailplane.storage.backend import CHUNK_BYTES, Content, Folder, ObjectInfo
 from sailplane.storage.failures import failure, number_of
 from sailplane.storage.pieces import handed_over
 
@@ -67,11 +67,11 @@ class ObjectBackend:
         with self._translated("replace", path):
             return self._put(path, content, mode={"e_tag": etag})
 
-    def head(self, path: str) -> Entry:
+    def head(self, path: str) -> ObjectInfo:
         with self._translated("look at", path):
             return _entry(obstore.head(self._store, path))
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         with suppress(FileNotFoundError), self._translated("list", prefix):
             for batch in obstore.list(self._store, prefix or None, chunk_size=1000):
                 yield from map(_entry, batch)
@@ -130,5 +130,5 @@ def _part_bytes(content: Content) -> int:
     return max(PART_BYTES, -(-size // MOST_PARTS))
 
 
-def _entry(meta: ObjectMeta) -> Entry:
-    return Entry(path=meta["path"], size=meta["size"], modified=meta["last_modified"], etag=meta["e_tag"] or "")
+def _entry(meta: ObjectMeta) -> ObjectInfo:
+    return ObjectInfo(path=meta["path"], size=meta["size"], modified=meta["last_modified"], etag=meta["e_tag"] or "")

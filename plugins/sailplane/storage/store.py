@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar
 
 from sailplane.errors import ConfigurationError, DataError
 from sailplane.storage.access import CredentialProvider
-from sailplane.storage.backend import Backend, Content, Entry, Folder
+from sailplane.storage.backend import Backend, Content, Folder, ObjectInfo
 from sailplane.storage.keys import checked
 from sailplane.storage.roots import RELATIVE, Root
-from sailplane.storage.transfer import Progress, Tell, transfer
+from sailplane.storage.transfer import Tell, TransferProgress, transfer
 
 T = TypeVar("T")
 FRESH: Final = timedelta(days=1)
@@ -115,7 +115,7 @@ class Storage:
         has changed."""
         return self._backend.replace(self._key(path), content, etag)
 
-    def head(self, path: str) -> Entry:
+    def head(self, path: str) -> ObjectInfo:
         """Raises FileNotFoundError."""
         return self._backend.head(self._key(path))
 
@@ -126,7 +126,7 @@ class Storage:
             return False
         return True
 
-    def entries(self, prefix: str = "") -> Iterator[Entry]:
+    def entries(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """The objects under a folder, unordered."""
         return self._backend.list(self._key(prefix) if prefix else "")
 
@@ -154,18 +154,18 @@ class Storage:
         URLs."""
         return self._backend.sign(self._key(path), seconds)
 
-    def upload(self, folder: Path, prefix: str) -> Progress:
+    def upload(self, folder: Path, prefix: str) -> TransferProgress:
         """Uploads all files under a local folder, several at a time."""
         return self._take(Storage(folder.as_uri()), "", prefix)
 
-    def download(self, prefix: str, folder: Path) -> Progress:
+    def download(self, prefix: str, folder: Path) -> TransferProgress:
         """Downloads all objects under `prefix`, several at a time. Raises FileNotFoundError if there are none."""
         moved = Storage(folder.as_uri())._take(self, prefix, "")
         if not moved.objects:
             raise FileNotFoundError(self.uri(prefix))
         return moved
 
-    def sync(self, source: Storage, *, delete: bool = False, tell: Tell | None = None) -> Progress:
+    def sync(self, source: Storage, *, delete: bool = False, tell: Tell | None = None) -> TransferProgress:
         """Copies from `source` the objects that are missing here, differ in size, or are older here.
 
         `delete` removes objects that `source` lacks. `tell` is called with the progress, from one thread at a time.
@@ -178,7 +178,7 @@ class Storage:
             self.delete(path)
         return moved
 
-    def _take(self, source: Storage, prefix_there: str, prefix_here: str) -> Progress:
+    def _take(self, source: Storage, prefix_there: str, prefix_here: str) -> TransferProgress:
         moves = []
         for entry in source.entries(prefix_there):
             rest = entry.path.removeprefix(f"{prefix_there}/") if prefix_there else entry.path
@@ -192,5 +192,5 @@ class Storage:
         return checked(path, self._prefix)
 
 
-def _same(source: Entry, target: Entry | None) -> bool:
+def _same(source: ObjectInfo, target: ObjectInfo | None) -> bool:
     return target is not None and target.size == source.size and target.modified >= source.modified

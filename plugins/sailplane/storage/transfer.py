@@ -21,7 +21,7 @@ VERSIONS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress(Record):
+class TransferProgress(Record):
     """The copied part of all that is to be copied."""
 
     objects: int = 0
@@ -30,14 +30,14 @@ class Progress(Record):
     all_bytes: int
 
 
-Tell = Callable[[Progress], None]
+Tell = Callable[[TransferProgress], None]
 Move = tuple[str, str, int]
 
 
-def transfer(source: Backend, target: Backend, moves: Sequence[Move], tell: Tell | None) -> Progress:
+def transfer(source: Backend, target: Backend, moves: Sequence[Move], tell: Tell | None) -> TransferProgress:
     """`moves`: the source path, the target path, the size in bytes. After the first failure no more copies start; it is
     raised once the running ones end."""
-    progress = Progress(all_objects=len(moves), all_bytes=sum(size for _, _, size in moves))
+    progress = TransferProgress(all_objects=len(moves), all_bytes=sum(size for _, _, size in moves))
     turn = Lock()
 
     def move(path: str, to: str, size: int) -> None:

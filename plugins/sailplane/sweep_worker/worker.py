@@ -23,7 +23,7 @@ from sailplane.errors import ConfigurationError, SailplaneError, TrainingError
 from sailplane.sweep_worker.client import Client
 from sailplane.training.arrays import Arrays, unpack
 from sailplane.training.compute import Compute
-from sailplane.training.limits import Limits
+from sailplane.training.limits import TrialLimits
 from sailplane.training.run import RunHandle
 
 POLL_SECONDS: Final = 2.0
@@ -70,7 +70,7 @@ class _Worker:
 
     def attempt(self, trial: Mapping[str, Any]) -> bool:
         """Whether it finished. A failing trial fails alone."""
-        limits, began = Limits.of(self._about["max_trial_time"], self._longest), time.monotonic()
+        limits, began = TrialLimits.of(self._about["max_trial_time"], self._longest), time.monotonic()
         held = _Held(self._client, trial["number"], self._name, self._about, limits)
         try:
             with held, tempfile.TemporaryDirectory() as folder, self._tracked(trial, Path(folder)) as tracked:
@@ -151,7 +151,7 @@ class _Worker:
 class _Held:
     """A trial in training: renews its lease, reports its values, and keeps its checkpoint."""
 
-    def __init__(self, client: Client, number: int, worker: str, about: Mapping[str, Any], limits: Limits) -> None:
+    def __init__(self, client: Client, number: int, worker: str, about: Mapping[str, Any], limits: TrialLimits) -> None:
         self._client, self._path, self._worker, self._limits = client, f"/trials/{number}", worker, limits
         self._began = self._heard = time.monotonic()
         self._metric, self._seconds = about["metric"], about["lease_seconds"] / 3

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sailplane.records import Trial
 from sailplane.sweeps.axes import Axis, cut, is_wide, number_axis, parameter_axis, step, text
-from sailplane.sweeps.importance import Importance
+from sailplane.sweeps.importance import ParameterImportance
 from sailplane.sweeps.space import SweepConfig
 
 Figure = dict[str, Any]
@@ -106,7 +106,7 @@ def parallel(config: SweepConfig, leaders: Sequence[Trial]) -> Figure:
     return {"data": [*_lines(config, axes, hover), _ends(config, axes[-1], len(axes) - 1, hover)], "layout": layout}
 
 
-def bars(importances: Mapping[str, Importance]) -> Figure:
+def bars(importances: Mapping[str, ParameterImportance]) -> Figure:
     """The importance of each parameter with its range, the largest on top, and a line at the level of chance.
     `importances` must not be empty."""
     found = list(importances.values())
@@ -129,7 +129,7 @@ def bars(importances: Mapping[str, Importance]) -> Figure:
     return {"data": [bar | {"hoverinfo": "text"}], "layout": layout | height}
 
 
-def told_importance(found: Importance) -> str:
+def told_importance(found: ParameterImportance) -> str:
     """The share with its range, in percent."""
     told = f"{found.share:.0%} ({found.low:.0%} to {found.high:.0%})"
     return f"{told}, not distinguishable from noise" if found.is_noise else told

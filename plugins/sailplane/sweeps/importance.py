@@ -14,7 +14,7 @@ FEWEST: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Importance(Record):
+class ParameterImportance(Record):
     """Shares of the variance, 0 to 1. `low` to `high` covers 90% of the trees, each grown on a resample of the trials.
     In 95% of permutations of the scores no parameter explains more than `chance`."""
 
@@ -29,7 +29,7 @@ class Importance(Record):
         return self.share <= self.chance
 
 
-def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, Importance]:
+def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, ParameterImportance]:
     """The share of the scores' variance that each parameter explains alone, largest first; empty if `no_importance`
     gives a reason. On pure noise at most 5% of sweeps have a parameter above the noise."""
     if no_importance(config, trials):
@@ -45,7 +45,7 @@ def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, Impor
     shares, chance = tested(places, np.array([trial.score or 0.0 for trial in finished]))
     means, (lows, highs) = shares.mean(axis=0), np.quantile(shares, [0.05, 0.95], axis=0)
     found = {
-        parameter.name: Importance(share=float(share), low=float(low), high=float(high), chance=chance)
+        parameter.name: ParameterImportance(share=float(share), low=float(low), high=float(high), chance=chance)
         for parameter, share, low, high in zip(free, means, lows, highs, strict=True)
     }
     return dict(sorted(found.items(), key=lambda one: -one[1].share))

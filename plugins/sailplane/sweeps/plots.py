@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sailplane.records import Trial
 from sailplane.sweeps import charts
-from sailplane.sweeps.importance import Importance, no_importance
+from sailplane.sweeps.importance import ParameterImportance, no_importance
 from sailplane.sweeps.results import ranked
 from sailplane.sweeps.rungs import warning
 from sailplane.sweeps.space import SweepConfig
@@ -22,7 +22,7 @@ def page(
     trials: Sequence[Trial],
     *,
     leaderboard: Rows,
-    importances: Mapping[str, Importance],
+    importances: Mapping[str, ParameterImportance],
     failures: Mapping[int, str],
 ) -> str:
     """`state` describes how many trials finished. The first row of `leaderboard` is its header. `trials` are sorted by
@@ -52,7 +52,10 @@ def page(
 
 
 def _figures(
-    config: SweepConfig, trials: tuple[Trial, ...], importances: Mapping[str, Importance], failures: Mapping[int, str]
+    config: SweepConfig,
+    trials: tuple[Trial, ...],
+    importances: Mapping[str, ParameterImportance],
+    failures: Mapping[int, str],
 ) -> dict[str, charts.Figure]:
     leaders, made = ranked(config, trials), dict[str, charts.Figure]()
     if any(trial.state != "running" for trial in trials):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Chunk = tuple[Mapping[str, NDArray[Any]], NDArray[np.generic]]
 
 
-class Stream(Protocol):
+class RowStream(Protocol):
     """Rows that do not all fit in memory."""
 
     def __len__(self) -> int: ...
@@ -28,7 +28,7 @@ class Stream(Protocol):
         ...
 
 
-Rows = Split | Stream
+Rows = Split | RowStream
 
 
 class Batch(NamedTuple):

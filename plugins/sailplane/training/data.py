@@ -16,7 +16,7 @@ from sailplane.errors import ConfigurationError, DataError
 from sailplane.records import Dataset, Interval, Windows
 from sailplane.storage import Storage
 from sailplane.training.arrays import Arrays, Split
-from sailplane.training.stream import Labelled, Stream
+from sailplane.training.stream import Labelled, StoreStream
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,12 +50,12 @@ def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream:
     outputs = tuple(str(output) for output in getattr(features, "OUTPUTS", (target,)))
     windows = Windows.of(dataset.interval)
     transform = partial(transformed, features, dataset)
-    train: Split | Stream
+    train: Split | StoreStream
     if stream:
         rows = Labelled(storage=storage, dataset=dataset, interval=windows.train, target=target, outputs=outputs)
         sample, count = rows.sample()
         state = _fit(features, sample, dataset)
-        train = Stream(rows, count, transform, state)
+        train = StoreStream(rows, count, transform, state)
     else:
         known, train_target = _rows(storage, dataset, windows.train, target, outputs)
         state = _fit(features, known, dataset)

@@ -14,7 +14,7 @@ from typing import Self
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
 from sailplane.sweeps import queue
-from sailplane.training.limits import Limits
+from sailplane.training.limits import TrialLimits
 
 
 class Watch:
@@ -22,7 +22,7 @@ class Watch:
     worker has it, the sweep is over, or its time is up. If the trial hangs, it is marked as failed and this process is
     killed, with a traceback in its log: nothing else ends code that does not return."""
 
-    def __init__(self, ledger: Ledger, trial: Trial, worker: str, *, lease_seconds: float, limits: Limits) -> None:
+    def __init__(self, ledger: Ledger, trial: Trial, worker: str, *, lease_seconds: float, limits: TrialLimits) -> None:
         self._ledger, self._trial, self._worker = ledger, trial, worker
         self._lease_seconds, self._limits = lease_seconds, limits
         self._done, self._ended = threading.Event(), threading.Event()

@@ -14,7 +14,7 @@ SILENCE_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class TrialLimits:
     """Seconds. `total` is the sweep's max_trial_time; without it, a trial that is `silent` for that long counts as
     hung."""
 

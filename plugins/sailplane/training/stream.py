@@ -57,7 +57,7 @@ class Labelled:
         return pd.concat(parts, ignore_index=True), rows
 
 
-class Stream:
+class StoreStream:
     """The input of `run.batches`; `len` is the number of rows. The days are shuffled, and the rows of consecutively
     read days are mixed: MIXED_ROWS of them are in memory, and the remaining ones wait for the next ones (the shuffle
     buffer of tf.data, by whole chunks)."""

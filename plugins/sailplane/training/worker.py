@@ -22,7 +22,7 @@ from sailplane.training.checkpoint_store import StoreShelf, folder_of
 from sailplane.training.compute import Compute
 from sailplane.training.fit import Trainer
 from sailplane.training.heartbeat import Watch
-from sailplane.training.limits import Limits
+from sailplane.training.limits import TrialLimits
 from sailplane.training.specs import SweepWorkerSpec
 
 POLL_SECONDS: Final = 0.2
@@ -84,7 +84,7 @@ class _Worker:
 
     def _finish(self, trial: Trial) -> bool:
         config, shelf = self._sweep.config, self._shelf(trial)
-        limits = Limits.of(config.max_trial_time, self._longest, self._spec.hung_seconds)
+        limits = TrialLimits.of(config.max_trial_time, self._longest, self._spec.hung_seconds)
         with Watch(self.ledger, trial, self._name, lease_seconds=self._spec.lease_seconds, limits=limits) as watch:
             reports = _Reports(self.ledger, trial, self._name, config.metric, watch)
             run = self._trainer.run(

@@ -14,7 +14,7 @@ from sailplane import pairing
 from sailplane.connections.endpoint import serving
 from sailplane.deployment.rollout import repository
 from sailplane.deployment.rollout.drive import Driver
-from sailplane.deployment.rollout.records import Entry
+from sailplane.deployment.rollout.records import RolloutRecord
 from sailplane.deployment.rollout.run import POLL_SECONDS
 from sailplane.deployment.rollout.state import State, Subject
 from sailplane.errors import LeaseError, ServiceError, StorageError
@@ -88,7 +88,7 @@ class RolloutTrigger(BaseTrigger):
                     return
             time.sleep(self.poll_seconds / 10)
 
-    def _abort(self, reason: str, by: str) -> Entry | None:
+    def _abort(self, reason: str, by: str) -> RolloutRecord | None:
         """Aborts only this rollout; a later one belongs to another trigger."""
         return repository.abort(self._ledger, self.subject.name, reason, by, only=self.subject)
 

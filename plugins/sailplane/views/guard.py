@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sailplane.origins import Origins
 
 
-class Guard:
+class UiGuard:
     """Refuses requests that name a foreign host (400), and requests by pages of another origin (403). Paths that begin
     with `any_host_below` accept any host."""
 

@@ -35,7 +35,7 @@ SECRET_LETTERS: Final = 100
 Secret = Annotated[str, Field(max_length=SECRET_LETTERS)]
 
 
-class Exchange(BaseModel):
+class LinkExchange(BaseModel):
     secret: Secret
 
 
@@ -71,7 +71,7 @@ def _log_in(request: Request, secret: Annotated[Secret, Form()]) -> Response:
     return answer
 
 
-def _token(exchange: Exchange) -> dict[str, str]:
+def _token(exchange: LinkExchange) -> dict[str, str]:
     """A token of the REST API, for the commands, which issue links to themselves."""
     try:
         return {"access_token": _jwt(logins.redeem(Home.find(), exchange.secret))}

@@ -38,10 +38,10 @@ class SailplanePlugin(AirflowPlugin):
         from airflow.configuration import conf
 
         from sailplane.origins import Origins
-        from sailplane.views.guard import Guard
+        from sailplane.views.guard import UiGuard
 
         # Any page that a user visits can reach loopback, and the browser adds the cookie. A shared sweep has a token
         # instead, so it accepts any host, such as that of a tunnel.
         pages = conf.getlist("api", "access_control_allow_origins", fallback=[])
         options = {"origins": Origins.read(os.environ, pages), "any_host_below": f"{SHARES}/"}
-        return [{"middleware": Guard, "args": [], "kwargs": options, "name": "guard"}]
+        return [{"middleware": UiGuard, "args": [], "kwargs": options, "name": "guard"}]

@@ -11,7 +11,7 @@ import psutil
 
 from sailplane.deployment.envoy.router import Router, router_program
 from sailplane.deployment.http_client import call
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
 from sailplane.records import Model
 from sailplane.supervisor import Supervisor
@@ -39,7 +39,7 @@ def router_of(folder: Path, server: Server, version: str) -> Iterator[tuple[int,
     home = Home.find(settings)
     program, router = router_program(home), Router(home)
     router.add("flights", version, server.port, server.grpc_port)
-    router.split("flights", Split({version: 100}))
+    router.split("flights", TrafficSplit({version: 100}))
     process = subprocess.Popen(program.command, cwd=program.directory)
     try:
         until(lambda: router.version_at("flights"), 60, "the router")

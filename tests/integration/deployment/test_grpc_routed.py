@@ -16,7 +16,7 @@ import pytest
 
 from sailplane.deployment.http_client import wait_until
 from sailplane.deployment.local.target import LocalTarget
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DataError
 from sailplane.home import Home
 from sailplane.monitoring import requests
@@ -57,7 +57,7 @@ def test_calls_go_where_requests_go(
     code, said = refused(channel, "ModelInfer", inference([tiny.RECORD]))
     assert (code, "served: none" in said) == (grpc.StatusCode.NOT_FOUND, True), said
     start(target, old, new)
-    target.move(Split({old.version: 100}, shadow=new.version))
+    target.move(TrafficSplit({old.version: 100}, shadow=new.version))
     before = scored(target, new)
 
     answer = infer(channel, model="flights")
@@ -92,7 +92,7 @@ def test_calls_go_where_requests_go(
     code, said = refused(channel, "ModelInfer", inference([tiny.RECORD], inputs=[]))
     assert (code, "'distance' is missing" in said) == (grpc.StatusCode.INVALID_ARGUMENT, True), said
 
-    target.move(Split({old.version: 90, new.version: 10}))
+    target.move(TrafficSplit({old.version: 90, new.version: 10}))
     assert 3 <= versions(channel, 300)[new.version] <= 75, "a share of 10%: outside once in a billion times"
     for key in range(20):
         assert len(versions(channel, 3, **{"x-sailplane-key": str(key)})) == 1
@@ -128,11 +128,11 @@ def test_no_call_fails_while_versions_change_and_one_stands_in_for_another(
 ) -> None:
     old, new = registered("run-1"), registered("run-2", features=NO_NUMBERS)
     start(target, old)
-    target.move(Split({old.version: 100}))
+    target.move(TrafficSplit({old.version: 100}))
     with Caller(channel) as caller:
         start(target, new)
         for percent in (1, 50):
-            target.move(Split({old.version: 100 - percent, new.version: percent}))
+            target.move(TrafficSplit({old.version: 100 - percent, new.version: percent}))
         for killed in (new.version, old.version):
             pid = supervisor.states()[f"model-flights-{killed}"].pid
             assert pid
@@ -140,12 +140,12 @@ def test_no_call_fails_while_versions_change_and_one_stands_in_for_another(
             assert wait_until(lambda killed=killed: target.progress(killed).state != "ready", seconds=30)  # type: ignore[misc]
             assert wait_until(lambda killed=killed: target.progress(killed).state == "ready", seconds=60)  # type: ignore[misc]
             assert wait_until(lambda killed=killed: killed in caller.versions[-20:], seconds=30), "it is back"  # type: ignore[misc]
-        target.move(Split({new.version: 100}))
-        target.move(Split({old.version: 100}))
+        target.move(TrafficSplit({new.version: 100}))
+        target.move(TrafficSplit({old.version: 100}))
         target.stop(new.version)
         assert wait_until(lambda: caller.versions[-1] == old.version, seconds=10)
         start(target, new)
-        target.move(Split({new.version: 100}))
+        target.move(TrafficSplit({new.version: 100}))
         target.stop(old.version)
         assert wait_until(lambda: caller.versions[-1] == new.version, seconds=10)
     assert caller.failed == []
@@ -157,6 +157,6 @@ def test_a_call_that_one_version_fails_on_is_answered_by_the_other(
 ) -> None:
     old, new = registered("run-1"), registered("run-2", features=NO_NUMBERS)
     start(target, old, new)
-    target.move(Split({old.version: 50, new.version: 50}))
+    target.move(TrafficSplit({old.version: 50, new.version: 50}))
     record = {**tiny.RECORD, "distance": 1.0}
     assert {infer(channel, record).model_version for _ in range(30)} == {old.version}

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.rollout.check_specs import ErrorRate
 from sailplane.deployment.rollout.plan import Rollout
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import LeaseError
 from sailplane.ledger import Ledger, tables
 from sailplane.registry.models import alias, get
@@ -95,7 +95,7 @@ class Rollouts(RuleBasedStateMachine):
     @precondition(lambda self: CANARY in self.place.running)
     @rule(state=st.sampled_from(["starting", "starting", *["ready"] * 8, "failed"]))
     def its_server_changes(self, state: str) -> None:
-        self.place.running[CANARY] = Progress(state, "the test says so")  # type: ignore[arg-type]
+        self.place.running[CANARY] = VersionProgress(state, "the test says so")  # type: ignore[arg-type]
         self.place.starting = 3 if state == "starting" else 0
 
     @precondition(lambda self: self.begun)
@@ -120,10 +120,10 @@ class Rollouts(RuleBasedStateMachine):
     def what_ended_is_complete(self) -> None:
         match self._phase():
             case "failed":
-                assert self.place.split() == Split({CHAMPION: 100})
+                assert self.place.split() == TrafficSplit({CHAMPION: 100})
                 assert CANARY not in self.place.running
             case "succeeded":
-                assert self.place.split() == Split({CANARY: 100})
+                assert self.place.split() == TrafficSplit({CANARY: 100})
                 assert (self._named("champion"), self._named("previous")) == (CANARY, CHAMPION)
                 assert CHAMPION not in self.place.running
 
@@ -151,8 +151,8 @@ class Rollouts(RuleBasedStateMachine):
         """With a driver that lives, it ends."""
         if not self.begun:
             return
-        if self.place.running.get(CANARY) == Progress("starting", "the test says so"):
-            self.place.running[CANARY] = Progress("ready")
+        if self.place.running.get(CANARY) == VersionProgress("starting", "the test says so"):
+            self.place.running[CANARY] = VersionProgress("ready")
         driver = self.serving.driver(CANARY)
         for _ in range(100):
             self.clock.now += 1

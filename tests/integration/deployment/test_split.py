@@ -12,7 +12,7 @@ import pytest
 
 from sailplane.deployment.http_client import wait_until
 from sailplane.deployment.local.target import LocalTarget
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
@@ -61,8 +61,8 @@ def test_weights_are_kept_and_a_key_stays_with_its_version_while_a_cohort_grows(
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
     start(target, old, new)
-    target.move(Split({old.version: 90, new.version: 10}))
-    assert target.split() == Split({old.version: 90, new.version: 10})
+    target.move(TrafficSplit({old.version: 90, new.version: 10}))
+    assert target.split() == TrafficSplit({old.version: 90, new.version: 10})
     assert 3 <= versions(client, 300)[new.version] <= 75, "a share of 10%: outside once in a billion times"
 
     def cohort() -> set[int]:
@@ -70,12 +70,12 @@ def test_weights_are_kept_and_a_key_stays_with_its_version_while_a_cohort_grows(
 
     few = cohort()
     assert cohort() == few
-    target.move(Split({old.version: 50, new.version: 50}))
+    target.move(TrafficSplit({old.version: 50, new.version: 50}))
     more = cohort()
     assert few < more
     assert len(more) < 60
 
-    target.move(Split({old.version: 50, new.version: 50}, sticky="carrier"))
+    target.move(TrafficSplit({old.version: 50, new.version: 50}, sticky="carrier"))
     assert target.split().sticky == "carrier"
 
     def by_field(key: int) -> set[str]:
@@ -90,12 +90,12 @@ def test_a_shadow_sees_every_request_and_nobody_its_answers(
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
     start(target, old, new)
-    target.move(Split({old.version: 100}, shadow=new.version))
+    target.move(TrafficSplit({old.version: 100}, shadow=new.version))
     assert target.split().shadow == new.version
     before = scored(target, new)
     assert versions(client, 40) == {old.version: 40}
     assert wait_until(lambda: scored(target, new) == before + 40, seconds=10)
-    target.move(Split({old.version: 100}))
+    target.move(TrafficSplit({old.version: 100}))
     assert versions(client, 5) == {old.version: 5}
     assert scored(target, new) == before + 40
 
@@ -111,7 +111,7 @@ def test_while_one_version_is_down_the_other_answers_for_it(
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
     start(target, old, new)
-    target.move(Split({old.version: 50, new.version: 50}))
+    target.move(TrafficSplit({old.version: 50, new.version: 50}))
     for killed, other in ((new, old), (old, new)):
         pid = supervisor.states()[f"model-flights-{killed.version}"].pid
         assert pid
@@ -126,7 +126,7 @@ def test_a_request_that_one_version_fails_on_is_answered_by_the_other(
 ) -> None:
     old, new = registered("run-1"), registered("run-2", features=NO_NUMBERS)
     start(target, old, new)
-    target.move(Split({old.version: 50, new.version: 50}))
+    target.move(TrafficSplit({old.version: 50, new.version: 50}))
     record = {**tiny.RECORD, "distance": 1.0}
     answers = [ask(client, record) for _ in range(30)]
     assert {(answer.status_code, answer.headers["x-sailplane-version"]) for answer in answers} == {(200, old.version)}
@@ -139,8 +139,8 @@ def test_a_version_ends_after_it_lost_its_traffic_and_the_state_is_in_two_files(
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
     start(target, old, new)
-    target.move(Split({old.version: 100}))
-    target.move(Split({new.version: 100}))
+    target.move(TrafficSplit({old.version: 100}))
+    target.move(TrafficSplit({new.version: 100}))
     target.stop(old.version)
     assert target.others(new.version) == []
     assert versions(client, 20) == {new.version: 20}

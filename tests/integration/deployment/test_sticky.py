@@ -16,7 +16,7 @@ import pytest
 
 from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.http_client import wait_until
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
 
 SELDON = "/seldon/local/flights/api/v1.0/predictions"
@@ -91,7 +91,7 @@ def client(platform: Home) -> Iterator[httpx.Client]:
 
 
 def split(router: Router, new: int) -> None:
-    wanted = Split({"old": 100 - new, "new": new}, sticky=FIELD)
+    wanted = TrafficSplit({"old": 100 - new, "new": new}, sticky=FIELD)
     router.split("flights", wanted)
     assert wait_until(lambda: router.routed("flights") == wanted == router.splits()["flights"], seconds=10)
     # Each of Envoy's workers learns of it by itself.

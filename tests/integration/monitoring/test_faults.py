@@ -23,7 +23,7 @@ from sailplane.home import Home
 from sailplane.monitoring import Counts, export, requests
 from sailplane.operators import ShipRequestsOperator
 from sailplane.services import log_exporter
-from sailplane.serving.spool import Entry, Writer, files, read
+from sailplane.serving.spool import LogEntry, Writer, files, read
 from sailplane.storage import Storage
 from tests.homes import new_home
 from tests.integration.monitoring.conftest import SELDON, Serve
@@ -170,7 +170,7 @@ def test_a_file_that_cannot_be_read_stays_for_a_person_who_is_told_and_holds_up_
         ask(server, ["1"])
     [good] = files(home.requests)
     writer = Writer(good.parent, {"model": "flights", "version": "of a later release"})
-    writer.write([Entry(1.0, 0.0, 200, 77, False, "?", b"", b"")])
+    writer.write([LogEntry(1.0, 0.0, 200, 77, False, "?", b"", b"")])
     writer.close()
     [other] = {*files(home.requests)} - {good}
     storage, apart = Storage(home.store), other.with_suffix(".unreadable")

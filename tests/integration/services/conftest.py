@@ -10,7 +10,7 @@ import sailplane
 from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.local.endpoint import deploy
 from sailplane.deployment.local.target import LocalTarget
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.models import register
@@ -134,7 +134,7 @@ def served(platform: Platform, tmp_path: Path) -> Iterator[tuple[str, Model]]:
     try:
         yield url, model
     finally:
-        Router(home).split(model.name, Split({}))
+        Router(home).split(model.name, TrafficSplit({}))
         LocalTarget(home, storage, model.name).stop(model.version)
 
 

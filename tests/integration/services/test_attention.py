@@ -13,7 +13,7 @@ from sailplane.evaluation import history
 from sailplane.ledger import Ledger
 from sailplane.records import Rule
 from sailplane.registry import holds
-from sailplane.services.airflow_api import Run
+from sailplane.services.airflow_api import DagRun
 from tests.platform import Platform, started, until
 from tests.unit.evaluation.test_history import judged
 
@@ -95,7 +95,7 @@ def test_failed_runs_count_until_a_later_run_succeeds(platform: Platform) -> Non
     code, told, said = status(platform)
     assert (code, told["failed_runs"][0]["failures"]) == (1, 1)
     assert "; since the last success (20" in said
-    platform.api("PATCH", Run("fails", told["failed_runs"][0]["run"]).path, {"state": "success"})
+    platform.api("PATCH", DagRun("fails", told["failed_runs"][0]["run"]).path, {"state": "success"})
     assert status(platform)[0] == 0
 
 

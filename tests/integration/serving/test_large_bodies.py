@@ -18,7 +18,7 @@ from google.protobuf.struct_pb2 import ListValue
 
 from sailplane.deployment.http_client import call, wait_until
 from sailplane.serving.grpc_server import _SLOW_SECONDS
-from sailplane.serving.scorer import Limits
+from sailplane.serving.scorer import RequestLimits
 from sailplane.serving.seldon import messages_pb2 as seldon_pb2
 from tests.benchmarks.bodies import MARGIN_MB, MB, Load, Place, loaded, measured, served
 from tests.integration.deployment import flights
@@ -211,7 +211,7 @@ def test_a_compressed_message_over_grpc_is_inflated_up_to_the_limit(
     place: Place, method: str, coding: grpc.Compression
 ) -> None:
     """A longer message is inflated no further, and the log stays quiet."""
-    good, bomb = flights.inference(220), bytes(4 * Limits().body)
+    good, bomb = flights.inference(220), bytes(4 * RequestLimits().body)
     if "seldon" in method:
         good = _seldon_message()
     place.clear_peak()
@@ -226,7 +226,7 @@ def test_a_compressed_message_over_grpc_is_inflated_up_to_the_limit(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "Decompressed message larger than max",
         )
-        assert place.peak() < before + 2 * Limits().body / MB
+        assert place.peak() < before + 2 * RequestLimits().body / MB
         assert len(call(good, compression=coding, timeout=60)) > 10
 
 

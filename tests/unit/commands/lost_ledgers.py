@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sailplane import pairing
 from sailplane.deployment.envoy.router import Router
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -35,7 +35,7 @@ def made(home: Home, tmp_path: Path) -> Home:
     router = Router(home)
     router.write_bootstrap()
     router.add(found[0].name, found[0].version, 1)
-    router.split(found[0].name, Split({found[0].version: 100}))
+    router.split(found[0].name, TrafficSplit({found[0].version: 100}))
     return home
 
 

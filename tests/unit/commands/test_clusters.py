@@ -12,7 +12,7 @@ import pytest
 from sailplane.commands.predict import predict
 from sailplane.commands.status import print_on_clusters, shown
 from sailplane.deployment.kubernetes import workloads
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.kubernetes.recorded import on_clusters, record_within
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.errors import ServiceError
@@ -24,7 +24,7 @@ PATH = "/seldon/models/flights/api/v1.0/predictions"
 
 
 def record(home: Home, workload: CoreV1 | CoreV2, endpoint: str = PATH) -> None:
-    place = Place(connection="kubernetes_default", namespace="models", workload=workloads.to_dict(workload))
+    place = ClusterLocation(connection="kubernetes_default", namespace="models", workload=workloads.to_dict(workload))
     weights = {"0123456789ab": 90, "ba9876543210": 10}
     served = Deployment(name="flights", version="0123456789ab", weights=weights, endpoint=endpoint)
     with Ledger.create(home.ledger).begin() as connection:

@@ -12,7 +12,7 @@ from pandera.pandas import Column, DataFrameSchema
 
 from sailplane.cli import main
 from sailplane.datasets import ingest
-from sailplane.datasets.fingerprints import Fingerprint, Part
+from sailplane.datasets.fingerprints import Fingerprint, SourcePart
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Interval
@@ -42,7 +42,7 @@ class Table:
         return self.rows[(self.rows["time"] >= start) & (self.rows["time"] < end)]
 
     def fingerprints(self, days: tuple[datetime, ...]) -> dict[datetime, Fingerprint]:
-        parts = {"orders": Part(mark=str(pd.util.hash_pandas_object(self.rows).sum()), size=len(self.rows))}
+        parts = {"orders": SourcePart(mark=str(pd.util.hash_pandas_object(self.rows).sum()), size=len(self.rows))}
         return dict.fromkeys(days, Fingerprint(about="a table", parts=parts))
 
 

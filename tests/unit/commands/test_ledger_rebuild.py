@@ -10,7 +10,7 @@ from sailplane import pairing
 from sailplane.bundles.manifest import RECORD
 from sailplane.cli import main
 from sailplane.deployment.envoy.router import Router
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import LedgerError
 from sailplane.evaluation import history
 from sailplane.home import Home
@@ -111,7 +111,7 @@ def test_what_serves_elsewhere_is_not_known_after_a_rebuild_and_that_is_said(
 ) -> None:
     """As on another machine: the router of this one does not serve the model."""
     [name] = Router(made).weights()
-    Router(made).split(name, Split({}))
+    Router(made).split(name, TrafficSplit({}))
     spoil(made, "deleted")
     monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(made.project))

@@ -9,7 +9,7 @@ from sailplane import pairing
 from sailplane.commands.ledger import COMMANDS
 from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.local.endpoint import deployments
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.registry import models
@@ -27,7 +27,7 @@ def test_a_backup_from_before_a_deployment_says_what_serves_now(made: Home, tmp_
     newest = models.register(ledger, storage, tiny.run_of(bundle, storage))
     models.promote(ledger, newest.name, newest.version)
     Router(made).add(newest.name, newest.version, 2)
-    Router(made).split(newest.name, Split({newest.version: 100}))
+    Router(made).split(newest.name, TrafficSplit({newest.version: 100}))
     spoil(made, "deleted")
     assert COMMANDS["restore"](made, argparse.Namespace(backup="newest")) == 0
     champion = models.alias(Ledger(made.ledger), newest.name, "champion")

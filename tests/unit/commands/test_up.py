@@ -7,7 +7,7 @@ import pytest
 
 from sailplane.commands.up import starting_models, up
 from sailplane.deployment.envoy.router import Router
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.services.main_run import main_dag
@@ -34,5 +34,5 @@ def test_up_waits_for_the_models_that_have_traffic(home: Home) -> None:
     router = Router(home)
     router.add("flights", "a", 20001)
     router.add("flights", "b", 20002)
-    router.split("flights", Split({"a": 90, "b": 10}))
+    router.split("flights", TrafficSplit({"a": 90, "b": 10}))
     assert starting_models(home) == {"model-flights-a": "starting", "model-flights-b": "starting"}

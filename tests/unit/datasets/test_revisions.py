@@ -19,7 +19,7 @@ import pytest
 
 from sailplane.datasets import load
 from sailplane.datasets.catalogue import history
-from sailplane.datasets.fingerprints import Fingerprint, Part
+from sailplane.datasets.fingerprints import Fingerprint, SourcePart
 from sailplane.datasets.markers import ask_again
 from sailplane.records import Dataset, Interval
 from sailplane.storage import Storage
@@ -39,7 +39,7 @@ class Changing(Source):
         return rows.assign(distance=rows["distance"] + self.shift)
 
     def fingerprints(self, days):
-        part = Part(mark=str(self.shift), size=1)
+        part = SourcePart(mark=str(self.shift), size=1)
         return dict.fromkeys(days, Fingerprint(about="a test", parts={"shift": part}))
 
 

@@ -8,7 +8,7 @@ import pytest
 from sailplane.errors import DataError
 from sailplane.monitoring import export, log_export, requests
 from sailplane.records import Check, Field
-from sailplane.serving.spool import SELDON, Entry, Writer
+from sailplane.serving.spool import SELDON, LogEntry, Writer
 from sailplane.storage import Storage
 
 HEAD = {"model": "m", "version": "v", "inputs": [], "outputs": []}
@@ -26,7 +26,7 @@ def test_a_row_that_no_table_takes_holds_up_no_other_file(tmp_path: Path) -> Non
     spool, storage = tmp_path / "spool", Storage((tmp_path / "store").as_uri())
     for status in (40_000, 404):
         writer = Writer(spool, HEAD)
-        writer.write([Entry(1.0, 0.0, status, SELDON, False, str(status), b"", b'{"error": "no"}')])
+        writer.write([LogEntry(1.0, 0.0, status, SELDON, False, str(status), b"", b'{"error": "no"}')])
         writer.close()
     assert export(spool, storage).rows == 1
     assert requests(storage, "m")["id"].tolist() == ["404"]
@@ -36,7 +36,7 @@ def test_a_row_that_no_table_takes_holds_up_no_other_file(tmp_path: Path) -> Non
 def test_a_file_is_not_set_aside_for_lack_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool, storage = tmp_path / "spool", Storage((tmp_path / "store").as_uri())
     writer = Writer(spool, HEAD)
-    writer.write([Entry(1.0, 0.0, 404, SELDON, False, "id", b"", b'{"error": "no"}')])
+    writer.write([LogEntry(1.0, 0.0, 404, SELDON, False, "id", b"", b'{"error": "no"}')])
     writer.close()
 
     def short_of_memory(_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_each_row_of_the_log_has_the_checks_that_it_fails(tmp_path: Path) -> Non
     field = Field(name="carrier", kind="string", nullable=True, checks=(check,))
     writer = Writer(spool, {**HEAD, "inputs": [field.to_dict()]})
     body = json.dumps({"jsonData": [{"carrier": "AA"}, {"carrier": "XX"}, {}]}).encode()
-    writer.write([Entry(1.0, 0.0, 400, SELDON, False, "id", body, b'{"error": "no"}')])
+    writer.write([LogEntry(1.0, 0.0, 400, SELDON, False, "id", body, b'{"error": "no"}')])
     writer.close()
     export(spool, storage)
     frame = requests(storage, "m")

@@ -15,7 +15,7 @@ import pytest
 from sailplane.commands import status
 from sailplane.home import Home
 from sailplane.services import daily
-from sailplane.services.daily import DAY_SECONDS, Record, read
+from sailplane.services.daily import DAY_SECONDS, CommandRecord, read
 from tests.platform import until
 
 PACKAGE = Path(__file__).parents[3] / "plugins"
@@ -66,8 +66,8 @@ daily.main(Path({str(self.file)!r}), {commands!r})
         self._processes.append(process)
         return process
 
-    def record(self, name: str, when: Callable[[Record], bool]) -> Record:
-        def found() -> Record | None:
+    def record(self, name: str, when: Callable[[CommandRecord], bool]) -> CommandRecord:
+        def found() -> CommandRecord | None:
             one = read(self.file).get(name)
             return one if one and when(one) else None
 
@@ -116,7 +116,7 @@ def test_the_next_day_it_runs_again(program: Daily) -> None:
 
 def test_a_clock_that_was_set_back_postpones_nothing(program: Daily) -> None:
     tomorrow = time.time() + 10 * DAY_SECONDS
-    daily.write(program.file, {"clean": Record(tomorrow, tomorrow, tomorrow)})
+    daily.write(program.file, {"clean": CommandRecord(tomorrow, tomorrow, tomorrow)})
     program.start(("clean",))
     assert program.record("clean", lambda one: one.succeeded < tomorrow).succeeded <= time.time()
 
@@ -131,7 +131,7 @@ def test_a_failure_is_recorded_with_its_reason_and_tried_again_while_the_others_
 
 
 def test_failures_wait_ever_longer_but_are_tried_again_the_same_day() -> None:
-    waits = [Record(ended=0, failures=failures).due() / 60 for failures in (1, 2, 3, 5, 10_000)]
+    waits = [CommandRecord(ended=0, failures=failures).due() / 60 for failures in (1, 2, 3, 5, 10_000)]
     assert waits == [15, 30, 60, 240, 240]
 
 
@@ -176,7 +176,7 @@ def test_status_names_the_command_that_failed_and_why(
 ) -> None:
     home.root.mkdir()
     monkeypatch.setattr(daily, "COMMANDS", (("clean", "--yes"), ("ledger", "backup")))
-    daily.write(home.daily, {"clean --yes": Record(1e9, 1e9 + 5, 1e8, 2, "the disk is full.")})
+    daily.write(home.daily, {"clean --yes": CommandRecord(1e9, 1e9 + 5, 1e8, 2, "the disk is full.")})
     assert status.show(home, as_json=False) == 1
     assert "The daily `sailplane clean --yes` failed: the disk is full.\n" in capsys.readouterr().out
     status.show(home, as_json=True)

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.serving.app import ModelServer
-from sailplane.serving.guard import HEALTH, Guard
+from sailplane.serving.guard import HEALTH, ServerGuard
 from sailplane.serving.scorer import Scorer
 from tests.unit.bundles import tiny
 from tests.unit.serving.background_load import NAMES, ask, called, predict, server_of
@@ -94,7 +94,7 @@ def test_a_model_by_the_name_of_health_is_no_health_check(tmp_path: Path) -> Non
     health = tiny.bundle(tmp_path / "bundle", model="health")
     for method, path in (("POST", "/v2/models/health/infer"), ("GET", "/v2/models/health/ready")):
         assert ask(health, method, path, token="secret").status_code == 401
-        guarded = httpx.ASGITransport(app=Guard(server_of(health, None)))
+        guarded = httpx.ASGITransport(app=ServerGuard(server_of(health, None)))
         asked = httpx.Request(method, f"http://evil.example{path}")
         assert asyncio.run(_status(guarded, asked)) == 403
         live = httpx.Request("GET", "http://evil.example/v2/health/live")

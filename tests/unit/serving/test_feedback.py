@@ -12,7 +12,7 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.prometheus import observations, reward
 from sailplane.serving.app import ModelServer
 from sailplane.serving.feedback import read_feedback
-from sailplane.serving.observations import Feedback
+from sailplane.serving.observations import FeedbackTotals
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.spool import FEEDBACK, files, read
 from tests.unit.bundles import tiny
@@ -104,11 +104,11 @@ def test_rewards_are_counted_for_the_version_that_answered_and_not_twice_for_a_s
         feed_back(reward_of, version)
     feed_back(1, "v1", **{"x-sailplane-shadow": "true"})
     text = server._scorer.metrics.text().decode()
-    assert reward(text, "v1") == Feedback(count=2, total=1.0, low=0.0, high=1.0, squares=1.0)
+    assert reward(text, "v1") == FeedbackTotals(count=2, total=1.0, low=0.0, high=1.0, squares=1.0)
     assert reward(text, "unknown").count == 1
-    assert reward(text, "nobody") == Feedback()
+    assert reward(text, "nobody") == FeedbackTotals()
     seen = observations(text, bundle.version)
-    assert seen.feedback == {"reward": Feedback(count=1, total=-2.0, low=-2.0, high=-2.0, squares=4.0)}
+    assert seen.feedback == {"reward": FeedbackTotals(count=1, total=-2.0, low=-2.0, high=-2.0, squares=4.0)}
     # Feedback is no prediction.
     assert seen.requests == 0
 

@@ -18,10 +18,10 @@ from sailplane.serving import feedback
 from sailplane.serving.app import ModelServer
 from sailplane.serving.bodies.json_pieces import LONGEST, elements
 from sailplane.serving.in_flight import LONG_BODY, InFlight
-from sailplane.serving.long_requests import Part
+from sailplane.serving.long_requests import RowsPart
 from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.open_inference import parts as open_inference_parts
-from sailplane.serving.scorer import Limits, Scorer
+from sailplane.serving.scorer import RequestLimits, Scorer
 from sailplane.serving.seldon import messages as seldon
 from sailplane.serving.seldon import parts as seldon_parts
 from tests.unit.bundles import tiny
@@ -209,7 +209,7 @@ def test_bytes_in_flight_are_bounded_and_short_requests_have_room_of_their_own()
 
 
 def test_over_the_bytes_in_flight_is_a_503_with_retry_after(bundle: Bundle) -> None:
-    server = ModelServer(Scorer(bundle, Limits(in_flight=2 * LONG_BODY)))
+    server = ModelServer(Scorer(bundle, RequestLimits(in_flight=2 * LONG_BODY)))
     sent: list[Any] = []
 
     async def send(event: Any) -> None:
@@ -245,7 +245,7 @@ def test_feedback_that_would_not_fit_into_the_log_is_a_413(bundle: Bundle) -> No
 
 
 def test_more_scores_than_a_reply_holds_are_a_413(bundle: Bundle) -> None:
-    scorer = Scorer(bundle, Limits(body=16 * 500))
+    scorer = Scorer(bundle, RequestLimits(body=16 * 500))
 
     async def run() -> None:
         async with scorer.long.turn(10) as work:
@@ -262,10 +262,10 @@ def test_a_long_request_gives_up_at_its_deadline_and_lets_the_next_one_go_on(bun
     scorer = Scorer(bundle)
     begun: list[int] = []
 
-    def endless() -> Iterator[Part]:
+    def endless() -> Iterator[RowsPart]:
         while True:
             begun.append(1)
-            yield Part(0, seldon.columns({"jsonData": tiny.RECORD}, tiny.INPUTS))
+            yield RowsPart(0, seldon.columns({"jsonData": tiny.RECORD}, tiny.INPUTS))
 
     async def run() -> None:
         with pytest.raises(OverloadError, match=r"no answer within 0\.2 s"):

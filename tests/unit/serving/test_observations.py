@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sailplane.deployment.rollout.state import Counted
-from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, Feedback, Histogram, Observations
+from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, FeedbackTotals, Histogram, Observations
 
 BOUNDS = (0.1, 0.5)
 COUNTS = st.integers(0, 1000)
 HISTOGRAMS = st.builds(lambda a, b, c: Histogram(bounds=BOUNDS, counts=(a, b, c)), COUNTS, COUNTS, COUNTS)
-FEEDBACK = st.builds(lambda count: Feedback(count=count, total=count / 4, low=0.0, high=1.0), st.integers(1, 100))
+FEEDBACK = st.builds(lambda count: FeedbackTotals(count=count, total=count / 4, low=0.0, high=1.0), st.integers(1, 100))
 SEEN = st.builds(
     Observations,
     requests=COUNTS,
@@ -48,7 +48,7 @@ def test_a_server_that_began_anew_counts_from_0() -> None:
 
 def test_feedback_that_other_servers_count_is_seen_once_though_one_of_them_begins_anew() -> None:
     def fed_back(count: int, started: float = 1.0) -> Observations:
-        found = {"reward": Feedback(count=count, total=count / 2, low=0.0, high=1.0)} if count else {}
+        found = {"reward": FeedbackTotals(count=count, total=count / 2, low=0.0, high=1.0)} if count else {}
         return Observations(started=started, requests=1, feedback=found)
 
     counted = Counted()

@@ -10,10 +10,10 @@ import pytest
 from sailplane.bundles.bundle import Bundle
 from sailplane.serving import request_log
 from sailplane.serving.request_log import MOST_BYTES, MOST_WAITING, RequestLog
-from sailplane.serving.spool import LOST, SELDON, Entry, Limits, files, read
+from sailplane.serving.spool import LOST, SELDON, LogEntry, SpoolLimits, files, read
 
 
-def entries(folder: Path) -> list[Entry]:
+def entries(folder: Path) -> list[LogEntry]:
     return [entry for path in files(folder) for entry in read(path)[1]]
 
 
@@ -41,7 +41,7 @@ def test_a_writer_that_hangs_holds_up_nobody_and_what_is_lost_is_counted_and_sai
     free, dropped = threading.Event(), Counter[str]()
     write = request_log.Writer.write
 
-    def hangs(self: request_log.Writer, given: list[Entry]) -> None:
+    def hangs(self: request_log.Writer, given: list[LogEntry]) -> None:
         free.wait(30)
         write(self, given)
 
@@ -70,7 +70,7 @@ def test_a_body_that_is_too_large_is_counted(bundle: Bundle, tmp_path: Path) -> 
 
 def test_without_room_all_is_dropped_by_its_reason_and_nothing_raised(bundle: Bundle, tmp_path: Path) -> None:
     dropped = Counter[str]()
-    log = RequestLog(tmp_path, bundle, lambda reason, count: dropped.update({reason: count}), Limits(total=10))
+    log = RequestLog(tmp_path, bundle, lambda reason, count: dropped.update({reason: count}), SpoolLimits(total=10))
     add(log, "1")
     log.close()
     assert dropped == {"space": 1}

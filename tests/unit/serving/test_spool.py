@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sailplane.serving.spool import Entry, Limits, Writer, files, held_bytes, read, taken
+from sailplane.serving.spool import LogEntry, SpoolLimits, Writer, files, held_bytes, read, taken
 
 HEAD = {"model": "flights", "version": "v1", "inputs": [], "outputs": ["late"]}
 
 
-def entry(name: str, size: int = 20) -> Entry:
-    return Entry(1.0, 0.002, 200, 0, False, name, b"{" * size, b"\x00\x01\n", 7)
+def entry(name: str, size: int = 20) -> LogEntry:
+    return LogEntry(1.0, 0.002, 200, 0, False, name, b"{" * size, b"\x00\x01\n", 7)
 
 
 def held(path: Path) -> list[str]:
@@ -20,7 +20,7 @@ def held(path: Path) -> list[str]:
 
 
 def test_what_is_written_is_read_again_whatever_bytes_it_holds(tmp_path: Path) -> None:
-    wild = Entry(12.5, 0.25, 422, 2, True, "é\n\x00", bytes(range(256)) * 3, b"SPL1" * 9, -1)
+    wild = LogEntry(12.5, 0.25, 422, 2, True, "é\n\x00", bytes(range(256)) * 3, b"SPL1" * 9, -1)
     writer = Writer(tmp_path / "a" / "b", HEAD)
     writer.write([entry("1"), wild])
     writer.write([entry("2")])
@@ -83,7 +83,7 @@ def test_a_block_that_was_damaged_ends_the_file(tmp_path: Path) -> None:
 
 
 def test_files_are_closed_by_their_size_and_by_their_time(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, HEAD, Limits(bytes=400, seconds=0.0))
+    writer = Writer(tmp_path, HEAD, SpoolLimits(bytes=400, seconds=0.0))
     for name in "abcdef":
         writer.write([entry(name, size=200)])
     assert [held(path) for path in files(tmp_path)] == [["a", "b"], ["c", "d"], ["e", "f"]]
@@ -99,7 +99,7 @@ def test_files_are_closed_by_their_size_and_by_their_time(tmp_path: Path) -> Non
 def test_a_file_that_the_disk_refuses_when_it_is_closed_is_followed_by_another_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer = Writer(tmp_path, HEAD, Limits(seconds=0.0))
+    writer = Writer(tmp_path, HEAD, SpoolLimits(seconds=0.0))
     writer.write([entry("1")])
     [path] = files(tmp_path)
     [opened] = [file for file in Path("/proc/self/fd").iterdir() if file.resolve() == path.resolve()]
@@ -112,7 +112,7 @@ def test_a_file_that_the_disk_refuses_when_it_is_closed_is_followed_by_another_o
 
 
 def test_the_folder_holds_no_more_than_it_may_and_takes_more_once_something_is_shipped(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, HEAD, Limits(bytes=1000, total=3000))
+    writer = Writer(tmp_path, HEAD, SpoolLimits(bytes=1000, total=3000))
     for _ in range(4):
         writer.write([entry("x", size=500)])
     with pytest.raises(OSError, match="reached its space limit") as refused:
@@ -127,7 +127,7 @@ def test_the_folder_holds_no_more_than_it_may_and_takes_more_once_something_is_s
 def test_some_of_the_disk_stays_free(tmp_path: Path) -> None:
     disk = os.statvfs(tmp_path)
     # A twentieth of the disk is the most that is left free, so that a small disk can be used as well.
-    writer = Writer(tmp_path, HEAD, Limits(free=2**60))
+    writer = Writer(tmp_path, HEAD, SpoolLimits(free=2**60))
     if disk.f_bavail * disk.f_frsize > disk.f_blocks * disk.f_frsize // 20 + 10_000:
         writer.write([entry("1")])
         assert held(files(tmp_path)[0]) == ["1"]

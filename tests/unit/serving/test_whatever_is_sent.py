@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.serving.app import ModelServer
-from sailplane.serving.scorer import Limits, Scorer
+from sailplane.serving.scorer import RequestLimits, Scorer
 from tests.unit.bundles import tiny
 from tests.unit.serving.background_load import NAMES, ROW, ask, predict
 
@@ -33,7 +33,7 @@ def test_what_is_no_json_is_a_400(bundle: Bundle, body: bytes) -> None:
 
 
 def test_a_body_over_the_limit_is_a_413_when_it_has_come_on_a_connection_that_stays(bundle: Bundle) -> None:
-    response = ask(bundle, "POST", "/predict", body=b" " * (Limits().body + 1))
+    response = ask(bundle, "POST", "/predict", body=b" " * (RequestLimits().body + 1))
     assert (response.status_code, response.headers.get("connection")) == (413, None)
     assert "Send fewer rows" in response.json()["error"]
 
@@ -42,7 +42,7 @@ def test_a_body_over_the_limit_is_a_413_when_it_has_come_on_a_connection_that_st
 def test_a_sender_that_has_far_too_much_or_waits_to_be_asked_is_refused_at_once(
     bundle: Bundle, headers: dict[str, str]
 ) -> None:
-    response = ask(bundle, "POST", "/predict", body=b" " * (Limits().body + 1), headers=headers)
+    response = ask(bundle, "POST", "/predict", body=b" " * (RequestLimits().body + 1), headers=headers)
     assert (response.status_code, response.headers["connection"]) == (413, "close")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sailplane.errors import ConfigurationError, ConflictError, StorageError
-from sailplane.storage import Progress, Storage
+from sailplane.storage import Storage, TransferProgress
 from sailplane.storage.backend import Content
 from sailplane.storage.local import LocalBackend
 from sailplane.storage.move import MARKER, Copy
@@ -45,8 +45,8 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "moves" / "one.jsonl"
 
 
-def moved(source: Storage, target: Storage, journal: Path) -> list[Progress]:
-    told: list[Progress] = []
+def moved(source: Storage, target: Storage, journal: Path) -> list[TransferProgress]:
+    told: list[TransferProgress] = []
     copy = Copy(source, target, journal)
     copy.begin()
     copy.run(told.append)
@@ -150,7 +150,7 @@ def test_what_changes_while_it_is_copied_arrives_as_it_is_at_the_end(
     copy = Copy(source, target, journal)
     copy.begin()
 
-    def changes(progress: Progress) -> None:
+    def changes(progress: TransferProgress) -> None:
         if progress.objects == len(OBJECTS):
             source.put("runs/1/part-1.bin", b"changed")
             source.put("runs/new", b"new")
@@ -173,7 +173,7 @@ def test_a_source_that_keeps_changing_is_refused(source: Storage, target: Storag
     assert not target.exists(IDENTITY)
 
 
-def _write(source: Storage, progress: Progress) -> None:
+def _write(source: Storage, progress: TransferProgress) -> None:
     if progress.objects == progress.all_objects:
         source.put("runs/log", os.urandom(9))
 

@@ -11,7 +11,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.samplers import RandomSampler
 
 from sailplane.records import Trial
-from sailplane.sweeps.importance import Importance, importances, no_importance
+from sailplane.sweeps.importance import ParameterImportance, importances, no_importance
 from sailplane.sweeps.optuna_search import Study
 from sailplane.sweeps.space import SweepConfig, parse
 
@@ -103,7 +103,7 @@ def test_choices_and_whole_numbers_count_as_other_parameters_do() -> None:
 def test_the_same_trials_give_the_same_figures() -> None:
     assert importances(*swept(30, 3, strong)) == importances(*swept(30, 3, strong))
     found = importances(*swept(30, 3, strong))["x1"]
-    assert Importance.from_dict(found.to_dict()) == found
+    assert ParameterImportance.from_dict(found.to_dict()) == found
 
 
 def test_a_hundred_trials_of_eight_parameters_take_less_than_two_seconds() -> None:

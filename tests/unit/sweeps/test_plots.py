@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from sailplane.records import Trial
 from sailplane.sweeps import charts
 from sailplane.sweeps.axes import marks, number_axis, parameter_axis
-from sailplane.sweeps.importance import Importance
+from sailplane.sweeps.importance import ParameterImportance
 from sailplane.sweeps.plots import page
 from sailplane.sweeps.results import ranked
 from sailplane.sweeps.space import SweepConfig, parse
@@ -53,9 +53,12 @@ def drawn(config: SweepConfig, trials: list[Trial], name: str = "s", **more: Any
     return page(name, "state", config, trials, **facts | more)
 
 
-def shares(**known: float) -> dict[str, Importance]:
+def shares(**known: float) -> dict[str, ParameterImportance]:
     """With a chance of 0.3."""
-    return {name: Importance(share=one, low=one / 2, high=min(1, 1.1 * one), chance=0.3) for name, one in known.items()}
+    return {
+        name: ParameterImportance(share=one, low=one / 2, high=min(1, 1.1 * one), chance=0.3)
+        for name, one in known.items()
+    }
 
 
 def by_name(figure: charts.Figure) -> dict[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.check_specs import ErrorRate
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.run import ModelEndpoint
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConflictError, SailplaneError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger, tables
@@ -68,14 +68,14 @@ def events(trigger: RolloutTrigger) -> list[Any]:
 
 def test_a_rollout_is_driven_to_its_end_and_one_event_says_so(running: Running) -> None:
     assert events(running.trigger()) == [{"model": NAME, "version": CANARY, "phase": "succeeded"}]
-    assert running.place.split() == Split({CANARY: 100})
+    assert running.place.split() == TrafficSplit({CANARY: 100})
 
 
 def test_a_version_that_fails_ends_with_an_event_too(running: Running) -> None:
     running.failing = 0.9
     (event,) = events(running.trigger())
     assert event["phase"] == "failed"
-    assert running.place.split() == Split({CHAMPION: 100})
+    assert running.place.split() == TrafficSplit({CHAMPION: 100})
 
 
 def test_a_triggerer_that_dies_is_followed_by_another_one_at_the_same_step(running: Running) -> None:
@@ -146,7 +146,7 @@ def test_past_its_deadline_it_goes_back(running: Running) -> None:
     (event,) = events(running.trigger(deadline=past))
     assert event["phase"] == "failed"
     assert running.serving.entry(CANARY).state.reason == f"it did not end by {past}"
-    assert running.place.split() == Split({CHAMPION: 100})
+    assert running.place.split() == TrafficSplit({CHAMPION: 100})
 
 
 def test_who_marks_or_clears_the_task_takes_the_version_back(running: Running) -> None:
@@ -166,7 +166,7 @@ def test_who_marks_or_clears_the_task_takes_the_version_back(running: Running) -
 
     asyncio.run(kill_half_way())
     assert running.stage == "failed"
-    assert running.place.split() == Split({CHAMPION: 100})
+    assert running.place.split() == TrafficSplit({CHAMPION: 100})
     assert records.decisions(running.ledger, NAME, CANARY)[-2].by == "Airflow"
 
 

@@ -15,7 +15,7 @@ from sailplane.algorithmia.client.exchange import Exchange
 from sailplane.algorithmia.client.spool import Body, sendable
 from sailplane.algorithmia.client.wire import above, document, path_of, uri_of
 from sailplane.errors import ConflictError, StorageError
-from sailplane.storage.backend import CHUNK_BYTES, Content, Entry
+from sailplane.storage.backend import CHUNK_BYTES, Content, ObjectInfo
 from sailplane.storage.retries import Attempts
 
 _TOLD: Final = ("ETag", "Content-Length", "Last-Modified")
@@ -75,19 +75,19 @@ class Files:
         document(what, answer)
         return str(answer.headers.get("ETag") or self.head(place).etag)
 
-    def head(self, place: str) -> Entry:
+    def head(self, place: str) -> ObjectInfo:
         """`etag` is made from date and size if the server has none."""
         headers = self._http.call(f"look at {uri_of(place)}", "HEAD", path_of(place), kind="file").headers
         if not all(name in headers for name in _TOLD):
             return self._listed(place)
         modified = parsedate_to_datetime(headers["Last-Modified"])
-        return Entry(path=place, size=int(headers["Content-Length"]), modified=modified, etag=headers["ETag"])
+        return ObjectInfo(path=place, size=int(headers["Content-Length"]), modified=modified, etag=headers["ETag"])
 
     def delete(self, place: str) -> None:
         what = f"delete {uri_of(place)}"
         document(what, self._http.call(what, "DELETE", path_of(place)))
 
-    def _listed(self, place: str) -> Entry:
+    def _listed(self, place: str) -> ObjectInfo:
         for found in self._directories.list(above(place)).entries:
             if found.path == place:
                 return found

@@ -13,7 +13,7 @@ import orjson
 from sailplane.algorithmia.client.exchange import How
 from sailplane.algorithmia.client.spool import Body
 from sailplane.errors import StorageError
-from sailplane.storage.backend import Entry
+from sailplane.storage.backend import ObjectInfo
 
 
 def uri_of(place: str) -> str:
@@ -46,8 +46,8 @@ def document(what: str, answer: httpx.Response) -> dict[str, Any]:
     return values
 
 
-def entry(folder: str, values: Mapping[str, Any]) -> Entry:
+def entry(folder: str, values: Mapping[str, Any]) -> ObjectInfo:
     """An entry of a directory's listing. `etag` is the twin's addition; other servers get one from date and size."""
     etag = values.get("etag") or f'"{values["last_modified"]}-{values["size"]}"'
     modified = datetime.fromisoformat(values["last_modified"])
-    return Entry(path=f"{folder}/{values['filename']}", size=values["size"], modified=modified, etag=etag)
+    return ObjectInfo(path=f"{folder}/{values['filename']}", size=values["size"], modified=modified, etag=etag)

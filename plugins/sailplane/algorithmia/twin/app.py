@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sailplane.algorithmia.twin.calls import Calls
-from sailplane.algorithmia.twin.data_api import DataApi
-from sailplane.algorithmia.twin.guard import ALL_METHODS, Guard, is_loopback, told
+from sailplane.algorithmia.twin.data_api import DataApiRoutes
+from sailplane.algorithmia.twin.guard import ALL_METHODS, TwinGuard, is_loopback, told
 from sailplane.algorithmia.twin.insights import Insights
 from sailplane.algorithmia.twin.management import AccountApi, AlgorithmApi
 from sailplane.algorithmia.twin.refusals import Refusal
@@ -32,7 +32,7 @@ register_url_convertor("whole", WholePath())
 
 
 def application(twin: Twin) -> Starlette:
-    guard, data, calls, insights = Guard(twin), DataApi(twin), Calls(twin), told(Insights(twin).__call__)
+    guard, data, calls, insights = TwinGuard(twin), DataApiRoutes(twin), Calls(twin), told(Insights(twin).__call__)
     every = dict.fromkeys(ALL_METHODS, data)
     app = Starlette(
         routes=[

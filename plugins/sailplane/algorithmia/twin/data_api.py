@@ -13,18 +13,18 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from sailplane.algorithmia.twin.directories import checked_acl
 from sailplane.algorithmia.twin.files import Condition, bare, root_page
-from sailplane.algorithmia.twin.paths import Place, connected, decoded, place_of
+from sailplane.algorithmia.twin.paths import DataPath, connected, decoded, place_of
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.algorithmia.twin.streams import body, given_out, taken_in
 from sailplane.algorithmia.twin.twin import Twin
 from sailplane.errors import RequestError
-from sailplane.storage.backend import CHUNK_BYTES, Entry
+from sailplane.storage.backend import CHUNK_BYTES, ObjectInfo
 
 MOST_BODY_BYTES: Final = 2**16
 _BINARY: Final = "application/octet-stream"
 
 
-class DataApi:
+class DataApiRoutes:
     """Each method handles one HTTP method for a path requested by `caller`."""
 
     def __init__(self, twin: Twin) -> None:
@@ -44,13 +44,13 @@ class DataApi:
                 return await self._set_acl(request, self._own(place, caller))
         return await self._delete(request, self._own(place, caller))
 
-    def _own(self, place: Place | None, caller: str) -> Place:
+    def _own(self, place: DataPath | None, caller: str) -> DataPath:
         if place is None:
             raise RequestError("change", "data://", got="the root", expected="data://.my/collection")
         self._files.check_owned(place, caller)
         return place
 
-    async def _get(self, request: Request, place: Place | None, caller: str) -> Response:
+    async def _get(self, request: Request, place: DataPath | None, caller: str) -> Response:
         if place is None:
             return _directory(root_page(caller))
         await self._twin.do(self._files.check_readable, place, caller)
@@ -61,7 +61,7 @@ class DataApi:
             raise FileNotFoundError(place.uri)
         return await self._file(request, place)
 
-    async def _list(self, request: Request, place: Place) -> Response:
+    async def _list(self, request: Request, place: DataPath) -> Response:
         if request.method == "HEAD":
             return _directory({})
         page = await self._twin.do(self._files.page, place, request.query_params.get("marker", ""))
@@ -69,7 +69,7 @@ class DataApi:
             page["acl"] = {"read": await self._twin.do(self._directories.readers, place)}
         return _directory(page)
 
-    async def _file(self, request: Request, place: Place) -> Response:
+    async def _file(self, request: Request, place: DataPath) -> Response:
         entry = await self._twin.do(self._files.head, place)
         if request.method == "HEAD":
             return Response(headers={**_about(entry), "Content-Length": str(entry.size)})
@@ -83,26 +83,26 @@ class DataApi:
             headers["Content-Range"] = f"bytes {start}-{entry.size - 1}/{entry.size}"
         return StreamingResponse(given_out(pieces, self._twin.threads, start), 206 if start else 200, headers, _BINARY)
 
-    async def _put(self, request: Request, place: Place) -> Response:
+    async def _put(self, request: Request, place: DataPath) -> Response:
         condition = _condition(request)
         etag = await taken_in(request, self._twin.uploads, lambda pieces: self._files.put(place, pieces, condition))
         return JSONResponse({"result": place.uri}, headers={"ETag": f'"{bare(etag)}"'})
 
-    async def _create(self, request: Request, place: Place) -> Response:
+    async def _create(self, request: Request, place: DataPath) -> Response:
         asked = await document(request)
         child = place.child(asked.get("name"))
         read = checked_acl(asked["acl"]) if asked.get("acl") is not None else None
         await self._twin.do(self._files.create_directory, child, read)
         return JSONResponse({"result": child.uri})
 
-    async def _set_acl(self, request: Request, place: Place) -> Response:
+    async def _set_acl(self, request: Request, place: DataPath) -> Response:
         read = checked_acl((await document(request)).get("acl"))
         if not place.parts:
             raise RequestError("set the ACL of", place.uri, got="a user", expected="a collection or a directory")
         await self._twin.do(self._directories.set_acl, place, read)
         return JSONResponse({"result": place.uri, "acl": {"read": read}})
 
-    async def _delete(self, request: Request, place: Place) -> Response:
+    async def _delete(self, request: Request, place: DataPath) -> Response:
         if not place.parts:
             raise RequestError("delete", place.uri, got="a user", expected="a collection, a directory or a file")
         force = request.query_params.get("force", "").lower() == "true"
@@ -139,7 +139,7 @@ def _directory(page: dict[str, Any]) -> Response:
     return JSONResponse(page, headers={"X-Data-Type": "directory"})
 
 
-def _about(entry: Entry) -> dict[str, str]:
+def _about(entry: ObjectInfo) -> dict[str, str]:
     modified = format_datetime(entry.modified.astimezone(UTC), usegmt=True)
     return {"X-Data-Type": "file", "ETag": f'"{bare(entry.etag)}"', "Last-Modified": modified, "Accept-Ranges": "bytes"}
 
@@ -152,7 +152,7 @@ def _condition(request: Request) -> Condition:
     return Condition(new=new is not None, etag=request.headers.get("If-Match"))
 
 
-def _start(request: Request, entry: Entry) -> int:
+def _start(request: Request, entry: ObjectInfo) -> int:
     """The start of `Range: bytes=N-`; 0 for the whole file, also for ranges that are not understood."""
     unit, _, rest = request.headers.get("Range", "").partition("=")
     version = request.headers.get("If-Range")

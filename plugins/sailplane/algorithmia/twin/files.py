@@ -11,11 +11,11 @@ from datetime import UTC
 from itertools import chain, islice
 from typing import Any, Final
 
-from sailplane.algorithmia.twin.directories import PUBLIC, Directories
-from sailplane.algorithmia.twin.paths import Place
+from sailplane.algorithmia.twin.directories import PUBLIC, UserDirectories
+from sailplane.algorithmia.twin.paths import DataPath
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.errors import ConflictError, RequestError
-from sailplane.storage.backend import Entry
+from sailplane.storage.backend import ObjectInfo
 from sailplane.storage.store import Storage
 
 PAGE_ITEMS: Final = 1000
@@ -32,35 +32,35 @@ class Condition:
     etag: str | None = None
 
 
-class Files:
+class UserFiles:
     """The operations allowed to `caller`: all in their own directories, and reading in the public ones of others."""
 
-    def __init__(self, storage: Storage, directories: Directories) -> None:
+    def __init__(self, storage: Storage, directories: UserDirectories) -> None:
         self._storage = storage
         self._directories = directories
 
-    def check_readable(self, place: Place, caller: str) -> None:
+    def check_readable(self, place: DataPath, caller: str) -> None:
         """Checks a directory, or a file's directory. The refusal does not reveal whether it exists."""
         if place.owner != caller and self._directories.readers(place) != PUBLIC:
             raise Refusal(
                 403, f"read {place.uri}: {caller} is not authorized. Its owner can make the directory public."
             )
 
-    def check_owned(self, place: Place, caller: str) -> None:
+    def check_owned(self, place: DataPath, caller: str) -> None:
         if place.owner != caller:
             raise Refusal(403, f"change {place.uri}: {caller} is not authorized. Only {place.owner} may do that.")
 
-    def head(self, place: Place) -> Entry:
+    def head(self, place: DataPath) -> ObjectInfo:
         """Raises FileNotFoundError."""
         self._check_file(place)
         with _named(place):
             return self._storage.head(place.key)
 
-    def get(self, place: Place) -> bytes:
+    def get(self, place: DataPath) -> bytes:
         with _named(place):
             return self._storage.get(place.key)
 
-    def opened(self, place: Place) -> tuple[Entry, Iterator[bytes]]:
+    def opened(self, place: DataPath) -> tuple[ObjectInfo, Iterator[bytes]]:
         """One version's content and entry. ConflictError if it keeps being replaced."""
         for _ in range(_MOST_OPENINGS):
             entry = self.head(place)
@@ -71,7 +71,7 @@ class Files:
                 return entry, chain([first], pieces)
         raise ConflictError("get", place.uri, got="it keeps being replaced")
 
-    def put(self, place: Place, pieces: Iterator[bytes], condition: Condition) -> str:
+    def put(self, place: DataPath, pieces: Iterator[bytes], condition: Condition) -> str:
         """Returns the new etag. Raises FileNotFoundError for a missing directory, ConflictError if the condition fails;
         then the file stays unchanged."""
         self._check_file(place)
@@ -85,22 +85,22 @@ class Files:
             raise
         return etag
 
-    def delete(self, place: Place) -> None:
+    def delete(self, place: DataPath) -> None:
         self.head(place)
         self._storage.delete(place.key)
 
-    def create_directory(self, place: Place, read: list[str] | None) -> None:
+    def create_directory(self, place: DataPath, read: list[str] | None) -> None:
         if len(place.parts) > 1 and self._storage.exists(place.key):
             raise ConflictError("create directory", place.uri, got="a file has this name")
         self._directories.create(place, read)
 
-    def delete_directory(self, place: Place, *, force: bool) -> int:
+    def delete_directory(self, place: DataPath, *, force: bool) -> int:
         """Returns the number of deleted files. Without `force` only an empty directory is deleted."""
         return self._directories.delete(
             place, lambda: None if force else self._check_empty(place), lambda: self._clear(place)
         )
 
-    def page(self, place: Place, marker: str) -> dict[str, Any]:
+    def page(self, place: DataPath, marker: str) -> dict[str, Any]:
         """Directories first, then files, by name, starting after the marker."""
         after = _position(marker)
         found = list(islice(self._items(place, after), PAGE_ITEMS + 1))
@@ -114,7 +114,7 @@ class Files:
             page["marker"] = _marker(*shown[-1][:2])
         return page
 
-    def _items(self, place: Place, after: tuple[int, str]) -> Iterator[tuple[int, str, Entry | None]]:
+    def _items(self, place: DataPath, after: tuple[int, str]) -> Iterator[tuple[int, str, ObjectInfo | None]]:
         """Yields the items in order."""
         if after < _FILES:
             yield from ((0, name, None) for name in self._directories.children(place, after[1]))
@@ -123,7 +123,7 @@ class Files:
             if (1, name) > after:
                 yield 1, name, entry
 
-    def _put(self, place: Place, pieces: Iterator[bytes], condition: Condition) -> str:
+    def _put(self, place: DataPath, pieces: Iterator[bytes], condition: Condition) -> str:
         if condition.new:
             if not self._storage.put_new(place.key, pieces):
                 raise Refusal(412, f"put {place.uri}: the file exists.")
@@ -138,24 +138,24 @@ class Files:
         except (FileNotFoundError, ConflictError) as error:
             raise Refusal(412, f"put {place.uri}: its version differs from If-Match, or it is gone.") from error
 
-    def _check_file(self, place: Place) -> None:
+    def _check_file(self, place: DataPath) -> None:
         if len(place.parts) < 2:
             got = "a collection" if place.parts else "a user"
             raise RequestError("use", place.uri, got=f"{got}, not a file", expected="data://user/collection/file")
 
-    def _check_parent(self, place: Place) -> None:
+    def _check_parent(self, place: DataPath) -> None:
         """Also checks that no directory has the file's name."""
         if self._directories.find(place.parent) is None:
             raise FileNotFoundError(place.parent.uri)
         if self._directories.find(place) is not None:
             raise RequestError("put", place.uri, status=409, got="a directory has this name")
 
-    def _check_empty(self, place: Place) -> None:
+    def _check_empty(self, place: DataPath) -> None:
         if any(True for _ in self._items(place, _position(""))):
             remedy = "Delete its content, or delete it with force=true."
             raise RequestError("delete directory", place.uri, got="it is not empty", remedy=remedy)
 
-    def _clear(self, place: Place) -> int:
+    def _clear(self, place: DataPath) -> int:
         paths = [entry.path for entry in self._storage.entries(place.folder)]
         for path in paths:
             self._storage.delete(path)
@@ -168,7 +168,7 @@ def bare(etag: str) -> str:
 
 
 @contextmanager
-def _named(place: Place) -> Iterator[None]:
+def _named(place: DataPath) -> Iterator[None]:
     """Names a missing file as the caller knows it."""
     try:
         yield
@@ -181,7 +181,7 @@ def root_page(caller: str) -> dict[str, Any]:
     return {"folders": [{"name": caller}]}
 
 
-def _file(name: str, entry: Entry) -> dict[str, Any]:
+def _file(name: str, entry: ObjectInfo) -> dict[str, Any]:
     modified = entry.modified.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     # The etag is not part of Algorithmia's API, as in the headers of a file.
     return {"filename": name, "size": entry.size, "last_modified": modified, "etag": f'"{bare(entry.etag)}"'}

@@ -17,7 +17,7 @@ ALL_METHODS: Final = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]
 Handler = Callable[[Request, str], Awaitable[Response]]
 
 
-class Guard:
+class TwinGuard:
     def __init__(self, twin: Twin) -> None:
         self._twin = twin
 

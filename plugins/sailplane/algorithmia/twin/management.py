@@ -14,7 +14,7 @@ from starlette.routing import Route
 from sailplane.algorithmia.twin import served, versions
 from sailplane.algorithmia.twin.data_api import document
 from sailplane.algorithmia.twin.documents import Document
-from sailplane.algorithmia.twin.guard import Guard
+from sailplane.algorithmia.twin.guard import TwinGuard
 from sailplane.algorithmia.twin.organizations import TYPES
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.algorithmia.twin.twin import Twin
@@ -43,7 +43,7 @@ class AlgorithmApi:
         self._twin = twin
         self._algorithms = twin.algorithms
 
-    def routes(self, guard: Guard) -> list[Route]:
+    def routes(self, guard: TwinGuard) -> list[Route]:
         one = "/v1/algorithms/{owner}/{name}"
         return [
             guard.route("/v1/algorithms/{owner}", POST=self.create),
@@ -160,7 +160,7 @@ class AccountApi:
         self._twin = twin
         self._organizations = twin.organizations
 
-    def routes(self, guard: Guard) -> list[Route]:
+    def routes(self, guard: TwinGuard) -> list[Route]:
         return [
             guard.route("/v1/organization/types", GET=_says(TYPES)),
             guard.route("/v1/organizations", POST=self.create),

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from sailplane import pairing
 from sailplane.algorithmia.twin.algorithms import Algorithms
 from sailplane.algorithmia.twin.api_keys import Callers, presented
-from sailplane.algorithmia.twin.directories import Directories
-from sailplane.algorithmia.twin.files import Files
+from sailplane.algorithmia.twin.directories import UserDirectories
+from sailplane.algorithmia.twin.files import UserFiles
 from sailplane.algorithmia.twin.organizations import Organizations
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.home import Home
@@ -34,8 +34,8 @@ class Twin:
         self.storage = storage or pairing.store(home)
         self.ledger = ledger or pairing.ledger(home)
         self.callers = Callers(self.ledger)
-        self.directories = Directories(self.storage)
-        self.files = Files(self.storage, self.directories)
+        self.directories = UserDirectories(self.storage)
+        self.files = UserFiles(self.storage, self.directories)
         self.algorithms = Algorithms(self.storage)
         self.organizations = Organizations(self.storage)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="twin")

@@ -14,7 +14,7 @@ from sailplane.deployment.envoy import config
 from sailplane.deployment.envoy.clusters import Ports, cluster_name, clusters, ports
 from sailplane.deployment.envoy.routes import routes, splits
 from sailplane.deployment.http_client import call
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.deployment.token import token_file
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.files import locked, private_folder, replace_file
@@ -107,7 +107,7 @@ class Router:
         """The versions that the router knows, with the HTTP ports of their servers."""
         return {of: port.http for of, port in self._servers().items()}
 
-    def splits(self) -> dict[str, Split]:
+    def splits(self) -> dict[str, TrafficSplit]:
         """By model."""
         return splits(self._read(self._routes))
 
@@ -130,7 +130,7 @@ class Router:
             if servers.pop((model, version), None) is not None:
                 self._write(self._clusters, clusters(servers))
 
-    def split(self, model: str, to: Split) -> None:
+    def split(self, model: str, to: TrafficSplit) -> None:
         """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it; with no weights
         the model is not routed. DeploymentError for a version that is not known, or not any more."""
         with self._locked():
@@ -140,13 +140,13 @@ class Router:
             found = {**self.splits(), model: to}
             self._write(self._routes, routes({name: split for name, split in found.items() if split.weights}))
 
-    def routed(self, model: str) -> Split:
+    def routed(self, model: str) -> TrafficSplit:
         """What Envoy goes by, which is what `split` was given a few milliseconds ago."""
         reply = call(self._admin, "GET", "/config_dump?resource=dynamic_route_configs")
         configurations = [
             found["route_config"] for found in (reply.json().get("configs", []) if reply.status == 200 else [])
         ]
-        return splits(configurations).get(model, Split({}))
+        return splits(configurations).get(model, TrafficSplit({}))
 
     def version_at(self, model: str) -> str | None:
         """Of the server that answers now."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sailplane.deployment.envoy.clusters import cluster_name, version_of
 from sailplane.deployment.envoy.config import REQUEST_SECONDS, STICKY, TRY_SECONDS, TYPE
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.request_id import SHADOW
 
@@ -30,7 +30,7 @@ _SELDON: Final = "/seldon.protos."
 _DEPLOYMENT: Final = "seldon"
 
 
-def routes(splits: Mapping[str, Split]) -> dict[str, Any]:
+def routes(splits: Mapping[str, TrafficSplit]) -> dict[str, Any]:
     """By model."""
     models = sorted(splits)
     found = [route for model in models for route in _model_routes(model, splits[model])]
@@ -50,9 +50,9 @@ def routes(splits: Mapping[str, Split]) -> dict[str, Any]:
     return {"resources": [configuration]}
 
 
-def splits(resources: list[dict[str, Any]]) -> dict[str, Split]:
+def splits(resources: list[dict[str, Any]]) -> dict[str, TrafficSplit]:
     """What `routes` was given, by model."""
-    found: dict[str, Split] = {}
+    found: dict[str, TrafficSplit] = {}
     for route in [route for one in resources for host in one["virtual_hosts"] for route in host["routes"]]:
         action = route.get("route", {})
         weights = {version_of(cluster["name"]): cluster["weight"] for cluster in _weighted(action)}
@@ -61,7 +61,7 @@ def splits(resources: list[dict[str, Any]]) -> dict[str, Split]:
             versions = {version: weight for (_, version), weight in weights.items()}
             shadow, field = shadows[0] if shadows else None, _field(route)
             # Of calls over gRPC no field is read.
-            found.setdefault(model, Split(versions, shadow, field))
+            found.setdefault(model, TrafficSplit(versions, shadow, field))
     return found
 
 
@@ -74,7 +74,7 @@ def _field(route: Mapping[str, Any]) -> str | None:
     return str(config["filter_context"]["field"]) if config else None
 
 
-def _model_routes(model: str, split: Split) -> list[dict[str, Any]]:
+def _model_routes(model: str, split: TrafficSplit) -> list[dict[str, Any]]:
     action = _action(model, split)
     found = [
         {"match": {"prefix": f"/seldon/local/{model}/"}, "route": {**action, "prefix_rewrite": "/"}},
@@ -89,7 +89,7 @@ def _model_routes(model: str, split: Split) -> list[dict[str, Any]]:
     return [{**route, "typed_per_filter_config": config} for route in found]
 
 
-def _only_model(splits: Mapping[str, Split]) -> list[dict[str, Any]]:
+def _only_model(splits: Mapping[str, TrafficSplit]) -> list[dict[str, Any]]:
     """A route without the model's name, if there is one model: Seldon's client calls a model server so."""
     if len(splits) != 1:
         return []
@@ -97,7 +97,7 @@ def _only_model(splits: Mapping[str, Split]) -> list[dict[str, Any]]:
     return [{"match": {"prefix": "/api/"}, "route": _action(model, split)}]
 
 
-def _grpc_routes(splits: Mapping[str, Split]) -> Iterator[dict[str, Any]]:
+def _grpc_routes(splits: Mapping[str, TrafficSplit]) -> Iterator[dict[str, Any]]:
     """A call says which model it means; where there is one only, and of what is the server's own, it need not."""
     models = sorted(splits)
     for model in models:
@@ -131,7 +131,7 @@ def _refuses(match: Mapping[str, Any], code: str, reason: str) -> dict[str, Any]
     }
 
 
-def _action(model: str, split: Split, *, grpc: bool = False) -> dict[str, Any]:
+def _action(model: str, split: TrafficSplit, *, grpc: bool = False) -> dict[str, Any]:
     action: dict[str, Any] = {
         "weighted_clusters": {"clusters": _weights(model, split.weights, grpc=grpc), "use_hash_policy": True},
         "hash_policy": [{"header": {"header_name": KEY}}],

@@ -26,7 +26,7 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
-class Kind:
+class ResourceKind:
     """`package`: what brings it to a cluster."""
 
     group: str
@@ -35,9 +35,9 @@ class Kind:
     package: str
 
 
-SELDON_DEPLOYMENT: Final = Kind("machinelearning.seldon.io", "v1", "seldondeployments", "Seldon Core 1.17.1")
-MODEL: Final = Kind("mlops.seldon.io", "v1alpha1", "models", "Seldon Core 2.6.0")
-EXPERIMENT: Final = Kind("mlops.seldon.io", "v1alpha1", "experiments", "Seldon Core 2.6.0")
+SELDON_DEPLOYMENT: Final = ResourceKind("machinelearning.seldon.io", "v1", "seldondeployments", "Seldon Core 1.17.1")
+MODEL: Final = ResourceKind("mlops.seldon.io", "v1alpha1", "models", "Seldon Core 2.6.0")
+EXPERIMENT: Final = ResourceKind("mlops.seldon.io", "v1alpha1", "experiments", "Seldon Core 2.6.0")
 
 
 class Cluster:
@@ -59,11 +59,11 @@ class Cluster:
         self.connection = connection
         self._custom, self._core = CustomObjectsApi(client), CoreV1Api(client)
 
-    def get(self, kind: Kind, name: str) -> Object | None:
+    def get(self, kind: ResourceKind, name: str) -> Object | None:
         found: Object | None = self._on(kind, name, self._custom.get_namespaced_custom_object, missing=None)
         return found
 
-    def change(self, kind: Kind, name: str, edit: Callable[[Object | None], Object | None]) -> None:
+    def change(self, kind: ResourceKind, name: str, edit: Callable[[Object | None], Object | None]) -> None:
         """`edit` makes of the object, or of None, what it is to be; None: it is to be gone. It is called again, with
         what is there then, if somebody else wrote in between. What is as it is to be is not written."""
         for _ in range(_TRIES):
@@ -90,7 +90,7 @@ class Cluster:
         told = [state.get("waiting") or state.get("terminated") or {} for state in states]
         return "; ".join(sorted({": ".join(filter(None, map(one.get, ("reason", "message")))) for one in told if one}))
 
-    def list(self, kind: Kind, selector: str) -> list[Object]:
+    def list(self, kind: ResourceKind, selector: str) -> list[Object]:
         custom = self._custom.list_namespaced_custom_object
         return list(self._on(kind, None, custom, label_selector=selector)["items"])
 
@@ -105,7 +105,7 @@ class Cluster:
         place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
         return _reply(lambda: self._call("GET", place, {"Accept": "*/*"}, None))
 
-    def _write(self, kind: Kind, name: str, found: Object | None, wanted: Object | None) -> bool:
+    def _write(self, kind: ResourceKind, name: str, found: Object | None, wanted: Object | None) -> bool:
         """False on a conflict."""
         custom = self._custom
         try:
@@ -119,7 +119,7 @@ class Cluster:
             return False
         return True
 
-    def _on(self, kind: Kind, name: str | None, verb: Callable[..., Any], **how: Any) -> Any:
+    def _on(self, kind: ResourceKind, name: str | None, verb: Callable[..., Any], **how: Any) -> Any:
         arguments = (kind.group, kind.version, self.namespace, kind.plural, *([name] if name else []))
         optional = "missing" in how
         how.pop("missing", None)

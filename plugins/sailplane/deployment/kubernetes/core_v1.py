@@ -13,7 +13,7 @@ from sailplane.deployment.kubernetes.deadline import by_deadline
 from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, judged
 from sailplane.deployment.kubernetes.names import BEGUN, MODEL, object_name, service_name
 from sailplane.deployment.kubernetes.workloads import CoreV1
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError
 from sailplane.records import Model
 
@@ -50,22 +50,22 @@ class CoreV1Target:
 
         self.cluster.change(SELDON_DEPLOYMENT, self.name, edit)
 
-    def progress(self, version: str) -> Progress:
+    def progress(self, version: str) -> VersionProgress:
         found = self._found()
         predictors = objects.predictors_by_version(found) if found else {}
         if found is None or version not in predictors:
-            return Progress("failed", f"there is no predictor of {version} in SeldonDeployment {self.name}")
+            return VersionProgress("failed", f"there is no predictor of {version} in SeldonDeployment {self.name}")
         seen = objects.availability(found, self.model, version)
         # One that is asked has given its scores, and came in time: how long it may be away is for others to say.
         if not objects.is_asked(predictors[version]):
             seen = self._checked(seen, version, predictors[version])
         return seen if seen.state == "ready" else self._explained(seen, version)
 
-    def split(self) -> Split:
+    def split(self) -> TrafficSplit:
         found = self._found()
-        return objects.split(found["spec"]["predictors"]) if found else Split({})
+        return objects.split(found["spec"]["predictors"]) if found else TrafficSplit({})
 
-    def move(self, split: Split) -> None:
+    def move(self, split: TrafficSplit) -> None:
         def edit(found: Object | None) -> Object | None:
             if found is None:
                 if not split.weights and not split.shadow:
@@ -109,13 +109,13 @@ class CoreV1Target:
             )
         return list(found["spec"]["predictors"])
 
-    def _checked(self, seen: Progress, version: str, predictor: Object) -> Progress:
+    def _checked(self, seen: VersionProgress, version: str, predictor: Object) -> VersionProgress:
         if seen.state == "ready":
             seen = self._scored(version)
         begun = predictor.get("annotations", {}).get(BEGUN)
         return by_deadline(seen, begun, self.workload.deadline) if seen.state == "starting" else seen
 
-    def _scored(self, version: str) -> Progress:
+    def _scored(self, version: str) -> VersionProgress:
         with self.bundle(version) as bundle:
             reply = self._post(service_name(self.model, version), {"jsonData": bundle.golden_records})
             return judged(bundle, reply, lambda answer: answer["data"]["ndarray"])
@@ -126,9 +126,9 @@ class CoreV1Target:
         place = self.workload.address.format(service=service, namespace=self.cluster.namespace)
         return call(place, "POST", PATH, message, seconds=SECONDS)
 
-    def _explained(self, seen: Progress, version: str) -> Progress:
+    def _explained(self, seen: VersionProgress, version: str) -> VersionProgress:
         said = self.cluster.waiting(f"seldon-app={service_name(self.model, version)}")
-        return Progress(seen.state, f"{seen.reason}; its pods say {said}") if said else seen
+        return VersionProgress(seen.state, f"{seen.reason}; its pods say {said}") if said else seen
 
 
 def _with(found: Object, predictors: list[Object]) -> Object:

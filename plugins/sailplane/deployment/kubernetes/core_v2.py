@@ -14,7 +14,7 @@ from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, judged
 from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, object_name
 from sailplane.deployment.kubernetes.names import MODEL as OWNER
 from sailplane.deployment.kubernetes.workloads import CoreV2
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError
 from sailplane.records import Model
 
@@ -51,11 +51,11 @@ class CoreV2Target:
 
         self.cluster.change(MODEL, new["metadata"]["name"], edit)
 
-    def progress(self, version: str) -> Progress:
+    def progress(self, version: str) -> VersionProgress:
         name = objects.version_name(self.model, version)
         found = self.cluster.get(MODEL, name)
         if found is None:
-            return Progress("failed", f"there is no Model {name}")
+            return VersionProgress("failed", f"there is no Model {name}")
         seen = objects.readiness(self._own(found))
         if seen.state == "ready":
             seen = self._scored(name, version)
@@ -64,11 +64,11 @@ class CoreV2Target:
             return seen
         return by_deadline(seen, found["metadata"]["annotations"].get(BEGUN), self.workload.deadline)
 
-    def split(self) -> Split:
+    def split(self) -> TrafficSplit:
         found = self.cluster.get(EXPERIMENT, self.name)
-        return objects.split(self._own(found), self.model) if found else Split({})
+        return objects.split(self._own(found), self.model) if found else TrafficSplit({})
 
-    def move(self, split: Split) -> None:
+    def move(self, split: TrafficSplit) -> None:
         wanted = objects.experiment(self.model, split) if split.weights else None
         self._check_begun({*split.weights, split.shadow} - {None})
 
@@ -85,7 +85,7 @@ class CoreV2Target:
             got, remedy = f"{weight} percent of the traffic", "Move its traffic first."
             raise DeploymentError("stop", f"{self.model} {version}", got=got, remedy=remedy)
         if now.shadow == version:
-            self.move(Split(now.weights))
+            self.move(TrafficSplit(now.weights))
         self.cluster.change(MODEL, objects.version_name(self.model, version), lambda _found: None)
 
     def versions(self) -> list[str]:
@@ -113,7 +113,7 @@ class CoreV2Target:
             raise DeploymentError(f"use {found['kind']}", metadata["name"], got=got, remedy=remedy)
         return dict(found)
 
-    def _scored(self, name: str, version: str) -> Progress:
+    def _scored(self, name: str, version: str) -> VersionProgress:
         with self.bundle(version) as bundle:
             return judged(bundle, self._post(name, objects.request(bundle)), objects.scores)
 

@@ -12,7 +12,7 @@ from typing import Any
 from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, MANAGED_BY, MODEL, VERSION, object_name, predictor_name
 from sailplane.deployment.kubernetes.workloads import CoreV2
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import ConfigurationError, DeploymentError
 from sailplane.records import Model
 from sailplane.serving.open_inference import messages as open_inference
@@ -58,7 +58,7 @@ def model_object(model: Model, workload: CoreV2, begun: datetime) -> Object:
     return {"apiVersion": _API, "kind": "Model", "metadata": metadata, "spec": spec}
 
 
-def experiment(model: str, split: Split) -> Object:
+def experiment(model: str, split: TrafficSplit) -> Object:
     """Raises DeploymentError for weights that are not 100 in all."""
     weights = {version: weight for version, weight in split.weights.items() if weight}
     if sum(weights.values()) != 100:
@@ -74,22 +74,22 @@ def experiment(model: str, split: Split) -> Object:
     }
 
 
-def split(found: Mapping[str, Any], model: str) -> Split:
+def split(found: Mapping[str, Any], model: str) -> TrafficSplit:
     spec, start = found["spec"], len(version_name(model, ""))
     weights = {one["name"][start:]: int(one["weight"]) for one in spec["candidates"]}
-    return Split(weights, spec["mirror"]["name"][start:] if spec.get("mirror") else None)
+    return TrafficSplit(weights, spec["mirror"]["name"][start:] if spec.get("mirror") else None)
 
 
-def readiness(found: Mapping[str, Any]) -> Progress:
+def readiness(found: Mapping[str, Any]) -> VersionProgress:
     status = found.get("status") or {}
     seen, changed = status.get("observedGeneration"), found["metadata"].get("generation", 0)
     ready = next((one for one in status.get("conditions", ()) if one["type"] == "Ready"), None)
     if ready is None or (seen is not None and seen < changed):
-        return Progress("starting", "Seldon's operator has not looked at it yet")
+        return VersionProgress("starting", "Seldon's operator has not looked at it yet")
     if ready["status"] == "True":
-        return Progress("ready")
+        return VersionProgress("ready")
     told = ": ".join(filter(None, (ready.get("reason"), ready.get("message")))) or "it is not Ready"
-    return Progress("failed" if ready.get("reason") == "ModelFailed" else "starting", told)
+    return VersionProgress("failed" if ready.get("reason") == "ModelFailed" else "starting", told)
 
 
 def request(bundle: Bundle) -> Object:

@@ -12,7 +12,7 @@ from sailplane.deployment.kubernetes.endpoint import KubernetesTarget, place
 from sailplane.deployment.kubernetes.recorded import latest, record_within
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.repository import refuse_while_active, refuse_while_active_within
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger, persistent
 from sailplane.records import Approval, Deployment, Model
@@ -44,7 +44,7 @@ def deploy(
         # A rollback may have begun in the meantime. The cluster takes too long for one transaction with the ledger.
         refuse_while_active(ledger, model.name)
         holds.check(ledger, model.name, model.version, approval)
-        target.move(Split({model.version: 100}))
+        target.move(TrafficSplit({model.version: 100}))
         deployment = _recorded(target, ledger, model, approval)
     for other in target.versions():
         if other != model.version:
@@ -78,7 +78,7 @@ def _wait(target: KubernetesTarget, model: Model, tell: Tell) -> None:
 
 
 @contextmanager
-def _undone_on_failure(target: KubernetesTarget, ledger: Ledger, model: Model, before: Split) -> Iterator[None]:
+def _undone_on_failure(target: KubernetesTarget, ledger: Ledger, model: Model, before: TrafficSplit) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -93,10 +93,10 @@ def _undone_on_failure(target: KubernetesTarget, ledger: Ledger, model: Model, b
         raise
 
 
-def _after_rollback(ledger: Ledger, target: KubernetesTarget) -> Split | None:
+def _after_rollback(ledger: Ledger, target: KubernetesTarget) -> TrafficSplit | None:
     """The version that a rollback in between has served; None where none came."""
     wait_until(lambda: records.active(ledger, target.model) is None, seconds=_ROLLBACK_SECONDS)
     found = latest(ledger, target.model)
     if found is None or holds.find(ledger, target.model) is None or str(found.place) != str(place(target)):
         return None
-    return Split(found.deployment.weights)
+    return TrafficSplit(found.deployment.weights)

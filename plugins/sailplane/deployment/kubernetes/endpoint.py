@@ -9,7 +9,7 @@ from sailplane.deployment.kubernetes.core_v1_source import CoreV1Source
 from sailplane.deployment.kubernetes.core_v2 import CoreV2Target
 from sailplane.deployment.kubernetes.core_v2_source import CoreV2Source
 from sailplane.deployment.kubernetes.golden import registered
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.ledger import Ledger
@@ -33,6 +33,6 @@ def serving(cluster: Cluster, model: str, workload: CoreV1 | CoreV2, ledger: Led
     return ModelEndpoint(ledger, there, source(cluster, model), name=model, endpoint=there.endpoint, place=place(there))
 
 
-def place(target: KubernetesTarget) -> Place:
+def place(target: KubernetesTarget) -> ClusterLocation:
     cluster, workload = target.cluster, workloads.to_dict(target.workload)
-    return Place(connection=cluster.connection, namespace=cluster.namespace, workload=workload)
+    return ClusterLocation(connection=cluster.connection, namespace=cluster.namespace, workload=workload)

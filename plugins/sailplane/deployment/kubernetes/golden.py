@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.http_client import Reply
-from sailplane.deployment.target import Progress
+from sailplane.deployment.target import VersionProgress
 from sailplane.errors import ModelError, SailplaneError
 from sailplane.files import temporary_folder
 from sailplane.ledger import Ledger
@@ -34,18 +34,18 @@ def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
     return opened
 
 
-def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> Progress:
+def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> VersionProgress:
     """`scores` finds them in the answer."""
     if reply.status in _EARLY:
-        return Progress("starting", f"its service does not answer yet: {told(reply)}")
+        return VersionProgress("starting", f"its service does not answer yet: {told(reply)}")
     if reply.status != 200:
-        return Progress("failed", f"its service refuses the golden rows: {told(reply)}")
+        return VersionProgress("failed", f"its service refuses the golden rows: {told(reply)}")
     try:
         bundle.compare(scores(reply.json()))
     except (SailplaneError, ValueError, TypeError, LookupError) as error:
         said = error if isinstance(error, ModelError) else f"no scores in {reply.body[:200]!r}"
-        return Progress("failed", f"its service gives the golden rows other scores: {said}")
-    return Progress("ready")
+        return VersionProgress("failed", f"its service gives the golden rows other scores: {said}")
+    return VersionProgress("ready")
 
 
 def told(reply: Reply) -> str:

@@ -10,7 +10,7 @@ from sailplane.records import Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place(Record):
+class ClusterLocation(Record):
     """:param connection: Airflow's, of the type kubernetes
     :param workload: how its versions run there, a `CoreV1` or a `CoreV2` as JSON
     """

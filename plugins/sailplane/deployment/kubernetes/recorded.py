@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import cluster_deployments as table
 from sailplane.ledger.tables import deployments
@@ -19,7 +19,7 @@ class OnCluster:
     """`changed`: when its version or its weights did, in seconds since 1970."""
 
     deployment: Deployment
-    place: Place
+    place: ClusterLocation
     changed: float
 
 
@@ -41,7 +41,7 @@ def latest(ledger: Ledger, name: str) -> OnCluster | None:
     return _of(row) if row else None
 
 
-def record_within(connection: sa.Connection, place: Place, deployment: Deployment, now: float) -> None:
+def record_within(connection: sa.Connection, place: ClusterLocation, deployment: Deployment, now: float) -> None:
     key = {"name": deployment.name, "connection": place.connection, "namespace": place.namespace}
     here = sa.and_(*(table.c[name] == value for name, value in key.items()))
     connection.execute(sa.delete(table).where(here))
@@ -50,5 +50,5 @@ def record_within(connection: sa.Connection, place: Place, deployment: Deploymen
 
 
 def _of(row: sa.Row[Any]) -> OnCluster:
-    place = Place(connection=row.connection, namespace=row.namespace, workload=row.workload)
+    place = ClusterLocation(connection=row.connection, namespace=row.namespace, workload=row.workload)
     return OnCluster(Deployment.from_dict(row.record), place, row.changed)

@@ -25,7 +25,7 @@ from sailplane.deployment.kubernetes.names import (
     version_of,
 )
 from sailplane.deployment.kubernetes.workloads import CoreV1
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import ConfigurationError, DeploymentError
 from sailplane.records import Model
 from sailplane.serving.violations import DEFAULT
@@ -80,7 +80,7 @@ def with_version(predictors: Sequence[Object], new: Object) -> list[Object]:
     return [new if old["name"] == new["name"] and _replaceable(old, new) else old for old in predictors]
 
 
-def with_split(predictors: Sequence[Object], split: Split, model: str) -> list[Object]:
+def with_split(predictors: Sequence[Object], split: TrafficSplit, model: str) -> list[Object]:
     """Raises DeploymentError for a version that was not begun, and for weights that no webhook lets through."""
     wanted = {predictor_name(version): weight for version, weight in split.weights.items() if weight}
     shadow = predictor_name(split.shadow) if split.shadow else ""
@@ -103,9 +103,9 @@ def without_version(predictors: Sequence[Object], version: str, model: str) -> l
     return [old for old in predictors if old["name"] != name]
 
 
-def split(predictors: Sequence[Object]) -> Split:
+def split(predictors: Sequence[Object]) -> TrafficSplit:
     shadows = [version_of(old["name"]) for old in predictors if old.get("shadow")]
-    return Split(weights(predictors), shadows[0] if shadows else None)
+    return TrafficSplit(weights(predictors), shadows[0] if shadows else None)
 
 
 def weights(predictors: Sequence[Object]) -> dict[str, int]:
@@ -113,7 +113,7 @@ def weights(predictors: Sequence[Object]) -> dict[str, int]:
     return {version_of(old["name"]) or old["name"]: int(old["traffic"]) for old in counted}
 
 
-def availability(found: Mapping[str, Any], model: str, version: str) -> Progress:
+def availability(found: Mapping[str, Any], model: str, version: str) -> VersionProgress:
     """By the operator's words. `state` alone is worth nothing: after a change it stays as it was, and
     `observedGeneration` is never set; only the key of a new predictor shows that the operator has seen it."""
     status = found.get("status") or {}
@@ -121,14 +121,16 @@ def availability(found: Mapping[str, Any], model: str, version: str) -> Progress
     seen = (status.get("deploymentStatus") or {}).get(key)
     if seen is None:
         told = f" ({status['description']})" if status.get("description") else ""
-        return Progress("starting", f"Seldon's operator has not made {key} yet{told}")
+        return VersionProgress("starting", f"Seldon's operator has not made {key} yet{told}")
     available, wanted = seen.get("availableReplicas", 0), replicas(found, version)
     # Of one that is asked already, the state says no more than that of any predictor.
     if available >= wanted and (state == "Available" or is_asked(predictors_by_version(found)[version])):
-        return Progress("ready")
+        return VersionProgress("ready")
     if state == "Failed" and available < wanted:
-        return Progress("failed", status.get("description") or f"the state of {found['metadata']['name']} is Failed")
-    return Progress("starting", f"{available} of {wanted} pods of {key} are available, the state is {state}")
+        return VersionProgress(
+            "failed", status.get("description") or f"the state of {found['metadata']['name']} is Failed"
+        )
+    return VersionProgress("starting", f"{available} of {wanted} pods of {key} are available, the state is {state}")
 
 
 def is_asked(predictor: Mapping[str, Any]) -> bool:

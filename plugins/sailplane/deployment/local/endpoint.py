@@ -15,7 +15,7 @@ from sailplane.deployment.local.handover import served_programs
 from sailplane.deployment.local.model_process import STAND_IN, ModelProcess, on_violation_file
 from sailplane.deployment.local.target import LocalTarget
 from sailplane.deployment.rollout.repository import refuse_while_active_within
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.files import locked, private_folder
 from sailplane.home import Home
@@ -99,7 +99,7 @@ class _Deploying:
     def __init__(self, home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None) -> None:
         self.ledger, self.model, self.approval = ledger, model, approval
         self.target = LocalTarget(home, storage, model.name)
-        self.whole = Split({model.version: 100})
+        self.whole = TrafficSplit({model.version: 100})
         self.deployment = Deployment(
             name=model.name, version=model.version, weights=self.whole.weights, endpoint=endpoint(home, model.name)
         )
@@ -120,7 +120,7 @@ class _Deploying:
 
     def _bring_up(self) -> None:
         self.target.begin(self.model)
-        found = Progress("starting")
+        found = VersionProgress("starting")
 
         def settled() -> bool:
             nonlocal found
@@ -161,7 +161,7 @@ class _Deploying:
         return self.deployment in deployments(self.ledger)
 
     @contextmanager
-    def _undone_on_failure(self, before: Split) -> Iterator[None]:
+    def _undone_on_failure(self, before: TrafficSplit) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
@@ -173,7 +173,7 @@ class _Deploying:
                 raise
             raise self._failure(error, log) from error
 
-    def _undo(self, before: Split) -> None:
+    def _undo(self, before: TrafficSplit) -> None:
         # Without supervisord nothing runs that could be stopped, and the next boot finds no file of it.
         with suppress(ServiceError):
             # Without traffic of its own it leaves the traffic to others, a rollback for one.

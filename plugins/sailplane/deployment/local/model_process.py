@@ -15,7 +15,7 @@ from typing import Final
 from sailplane.bundles.bundle import Bundle
 from sailplane.bundles.manifest import FILES, MANIFEST
 from sailplane.deployment.http_client import call
-from sailplane.deployment.target import Progress
+from sailplane.deployment.target import VersionProgress
 from sailplane.deployment.token import authorization, token_file
 from sailplane.errors import DeploymentError, ModelError
 from sailplane.files import private_folder, room_for
@@ -108,17 +108,17 @@ class ModelProcess:
         port = self.port
         return self._program(port, self.grpc_port or next(free for free in _free_ports(self.folder) if free != port))
 
-    def progress(self) -> Progress:
+    def progress(self) -> VersionProgress:
         """`ready` when it answers."""
         if self._ready():
-            return Progress("ready")
+            return VersionProgress("ready")
         state = self.supervisor.states().get(self.program)
         said = state.state if state else "no program"
         self._pids |= {state.pid} if state and state.pid else set()
         # supervisord starts it again as soon as it ends, so a second pid tells.
         if len(self._pids) > 1 or said in {"BACKOFF", "FATAL", "no program"}:
-            return Progress("failed", f"the server does not start ({said})")
-        return Progress("starting", f"the server is {said}")
+            return VersionProgress("failed", f"the server does not start ({said})")
+        return VersionProgress("starting", f"the server is {said}")
 
     def installed(self, digest: str) -> bool:
         try:

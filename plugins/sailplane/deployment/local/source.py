@@ -10,7 +10,7 @@ from sailplane.deployment.prometheus import REWARDED, observations, reward
 from sailplane.deployment.token import authorization
 from sailplane.errors import ServiceError
 from sailplane.home import Home
-from sailplane.serving.observations import Feedback, Observations
+from sailplane.serving.observations import FeedbackTotals, Observations
 
 
 class LocalSource:
@@ -19,7 +19,7 @@ class LocalSource:
 
     def __init__(self, home: Home, name: str) -> None:
         self._home, self._router, self._name = home, Router(home), name
-        self._elsewhere: dict[tuple[int, str], Feedback] = {}
+        self._elsewhere: dict[tuple[int, str], FeedbackTotals] = {}
 
     def observed(self, version: str) -> Observations:
         ports = {of: port for (model, of), port in self._router.ports().items() if model == self._name}
@@ -33,13 +33,13 @@ class LocalSource:
         elsewhere = [self._fed_back(port, version) for of, port in ports.items() if of != version]
         return replace(seen, feedback={REWARDED: sum(elsewhere, seen.feedback[REWARDED])})
 
-    def _fed_back(self, port: int, version: str) -> Feedback:
+    def _fed_back(self, port: int, version: str) -> FeedbackTotals:
         """To another version's server. Of one that does not answer now, what it had: without that its values would be
         new ones as soon as it answers again."""
         reply = self._metrics(port)
         if reply.status == 200:
             self._elsewhere[port, version] = reward(reply.body.decode(), version)
-        return self._elsewhere.get((port, version), Feedback())
+        return self._elsewhere.get((port, version), FeedbackTotals())
 
     def _metrics(self, port: int) -> Reply:
         return call(port, "GET", "/metrics", headers=authorization(self._home))

@@ -11,7 +11,7 @@ from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.envoy.routes import LONGEST_BACK_OFF
 from sailplane.deployment.http_client import wait_until
 from sailplane.deployment.local.model_process import ModelProcess
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError, ModelError, ServiceError
 from sailplane.files import temporary_folder
 from sailplane.home import Home
@@ -59,28 +59,28 @@ class LocalTarget:
         self.prepare(model)
         self._process(model.version).begin()
 
-    def progress(self, version: str) -> Progress:
+    def progress(self, version: str) -> VersionProgress:
         process = self._process(version)
         found = process.progress()
         if found.state != "ready":
             # One that was good is started again by supervisord, however often.
             again = found.state == "failed" and version in self._good
-            return Progress("starting", found.reason) if again else found
+            return VersionProgress("starting", found.reason) if again else found
         if version not in self._good:
             try:
                 process.smoke_test()
             except ModelError as error:
-                return Progress("failed", str(error))
+                return VersionProgress("failed", str(error))
             self._router.add(self.name, version, process.port, process.grpc_port)
             self._good.add(version)
         if not self._router.healthy(self.name, version):
-            return Progress("starting", "the router does not find it healthy")
+            return VersionProgress("starting", "the router does not find it healthy")
         return found
 
-    def split(self) -> Split:
-        return self._router.splits().get(self.name, Split({}))
+    def split(self) -> TrafficSplit:
+        return self._router.splits().get(self.name, TrafficSplit({}))
 
-    def move(self, split: Split) -> None:
+    def move(self, split: TrafficSplit) -> None:
         self._router.split(self.name, split)
         if not wait_until(lambda: self._router.routed(self.name) == self.split(), seconds=_ROUTED_SECONDS):
             got = f"the router does not take {dict(split.weights)}"

@@ -39,7 +39,7 @@ _PRIORS: Final = ((4.0, 0.75), (0.5, 0.25))
 
 
 @dataclass(frozen=True)
-class Tested:
+class BlockTest:
     """`mean`: of the difference, in the same time; `spread`: its standard error; `independent`: so many independent
     blocks tell as much; `evidence`: the logarithm of the e-process, which may be looked at at any time; `p`: Student's
     p-value, which may be looked at once."""
@@ -102,24 +102,24 @@ def counts(table: NDArray[np.float64], place: int) -> NDArray[np.float64]:
     return np.asarray(table[:, [0, *range(1 + 4 * place, 5 + 4 * place)]])
 
 
-def worse(found: NDArray[np.float64], tolerance: float, variance: float | None = None) -> Tested:
+def worse(found: NDArray[np.float64], tolerance: float, variance: float | None = None) -> BlockTest:
     """Against "in the same time the canary's mean is at most the champion's + `tolerance`".
 
     :param variance: of one value; None for values of 0 and 1, of which the mean tells it
     """
     merged = _merged(found, champion=True)
     if _few(merged):
-        return Tested(len(merged))
+        return BlockTest(len(merged))
     _, n, x, m, y = merged.T
     variance = of_binary((x.sum() + y.sum()) / (n.sum() + m.sum())) if variance is None else variance
     return _tested(x / n - y / m, tolerance, n * m / (n + m), variance)
 
 
-def above(found: NDArray[np.float64], limit: float) -> Tested:
+def above(found: NDArray[np.float64], limit: float) -> BlockTest:
     """Against "the canary's mean is at most `limit`"."""
     merged = _merged(found, champion=False)
     if _few(merged):
-        return Tested(len(merged))
+        return BlockTest(len(merged))
     _, n, x, _, _ = merged.T
     return _tested(x / n, limit, n, of_binary(x.sum() / n.sum()))
 
@@ -146,7 +146,7 @@ def _merged(found: NDArray[np.float64], *, champion: bool) -> NDArray[np.float64
     return np.add.reduceat(found, [0, *ends[:-1]], axis=0) if ends else np.zeros((0, 5))
 
 
-def _tested(values: NDArray[np.float64], limit: float, weight: NDArray[np.float64], single: float) -> Tested:
+def _tested(values: NDArray[np.float64], limit: float, weight: NDArray[np.float64], single: float) -> BlockTest:
     """`single`: the variance of one independent value. Blocks that are alike by chance vary less than its part of it,
     as those of a version on which nothing rare has come yet, and are not taken at their word."""
     blocks, share = len(values), weight / weight.sum()
@@ -157,7 +157,7 @@ def _tested(values: NDArray[np.float64], limit: float, weight: NDArray[np.float6
     spread = math.sqrt(variance * alike)
     independent = max(blocks / alike, 2.0)
     t = (mean - limit) / spread
-    return Tested(blocks, mean, spread, independent, _evidence(t, independent), float(stdtr(independent - 1, -t)))
+    return BlockTest(blocks, mean, spread, independent, _evidence(t, independent), float(stdtr(independent - 1, -t)))
 
 
 def _alike(rest: NDArray[np.float64], squares: float) -> float:

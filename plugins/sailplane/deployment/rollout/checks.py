@@ -29,7 +29,7 @@ from sailplane.deployment.rollout.check_specs import Check, ErrorRate, Latency, 
 from sailplane.deployment.rollout.comparisons import ANYTIME, ONCE, Seen, above, hasty, worse
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.sequential import Sample, evidence_worse
-from sailplane.serving.observations import PREDICTION_BOUNDS, Feedback, Observations
+from sailplane.serving.observations import PREDICTION_BOUNDS, FeedbackTotals, Observations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +93,7 @@ def _samples(check: Check, seen: Observations) -> list[tuple[float, float]]:
             upto += upto[-1:] * (len(PREDICTION_BOUNDS) - len(upto))
             return [(scores.count, total) for total in upto]
         case Metric():
-            one = _scaled(seen.feedback.get(check.metric, Feedback()), check)
+            one = _scaled(seen.feedback.get(check.metric, FeedbackTotals()), check)
             return [(one.count, one.total)]
 
 
@@ -163,7 +163,7 @@ _APART: Final = "fails if at any score the shares below it differ, in the same t
 
 
 def _furthest(
-    found: CheckResult, sides: Sequence[tuple[Sample, Sample, blocks.Tested]], count: int, seen: Seen
+    found: CheckResult, sides: Sequence[tuple[Sample, Sample, blocks.BlockTest]], count: int, seen: Seen
 ) -> CheckResult:
     """Decides by the mean of the e-processes of `count` sides."""
     level = seen.level_of(found.check)
@@ -202,7 +202,7 @@ def _sides(
 
 
 def _metric(check: Metric, seen: Seen) -> CheckResult:
-    canary, champion = (one.feedback.get(check.metric, Feedback()) for one in (seen.canary, seen.champion))
+    canary, champion = (one.feedback.get(check.metric, FeedbackTotals()) for one in (seen.canary, seen.champion))
     span = check.high - check.low
     name = f"{check.name}, worse than the champion's by"
     if any(one.count and not (check.low <= one.low and one.high <= check.high) for one in (canary, champion)):
@@ -221,13 +221,13 @@ def _metric(check: Metric, seen: Seen) -> CheckResult:
     return replace(found, **scaled, champion=mean, limit=float(check.worse_by))
 
 
-def _scaled(one: Feedback, check: Metric) -> Sample:
+def _scaled(one: FeedbackTotals, check: Metric) -> Sample:
     """To 0..1, of which less is better."""
     sample = Sample(one.count, (one.total - one.count * check.low) / (check.high - check.low))
     return sample.mirrored() if check.more_is_better else sample
 
 
-def _variance(canary: Feedback, champion: Feedback, span: float) -> float | None:
+def _variance(canary: FeedbackTotals, champion: FeedbackTotals, span: float) -> float | None:
     """The variance of one value, on a scale of 0..1; None where a server of an earlier release counts no squares."""
     if any(one.total and not one.squares for one in (canary, champion)) or not (both := canary + champion).count:
         return None

@@ -137,7 +137,7 @@ def worse(
 def _judged(
     found: CheckResult,
     log_evidence: float,
-    tested: blocks.Tested,
+    tested: blocks.BlockTest,
     exact: Callable[[float], float],
     bounds: Callable[[], tuple[float, float]],
     seen: Seen,
@@ -156,7 +156,7 @@ def _judged(
     )
 
 
-def hasty(tested: blocks.Tested, exact: Callable[[], float], level: float, seen: Seen) -> bool:
+def hasty(tested: blocks.BlockTest, exact: Callable[[], float], level: float, seen: Seen) -> bool:
     """True if the step is over before there are blocks, and independent requests would be evidence enough."""
     return seen.over and not tested.enough and exact() >= math.log(1 / level)
 
@@ -168,7 +168,7 @@ def _both(by_blocks: float, sudden: float | None) -> float:
 
 
 def _bounds(
-    tested: blocks.Tested,
+    tested: blocks.BlockTest,
     exact: Callable[[], tuple[float, float]],
     level: float,
     limit: float,

@@ -15,9 +15,9 @@ from dataclasses import KW_ONLY, dataclass, replace
 from sailplane.deployment.rollout import repository
 from sailplane.deployment.rollout.check_results import CheckResult
 from sailplane.deployment.rollout.engine import Action, Begin, Move, Promote, Stop, actions, advance, failing
-from sailplane.deployment.rollout.records import Entry
+from sailplane.deployment.rollout.records import RolloutRecord
 from sailplane.deployment.rollout.state import CLOSING, WATCHED, State
-from sailplane.deployment.target import Progress, Target
+from sailplane.deployment.target import Target, VersionProgress
 from sailplane.errors import DeploymentError, ModelError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.registry.models import get
@@ -67,7 +67,7 @@ class Driver:
         """Another driver may go on at once."""
         repository.release(self._ledger, self._name, self._version, self._driver)
 
-    def _look(self, entry: Entry) -> Entry:
+    def _look(self, entry: RolloutRecord) -> RolloutRecord:
         state = entry.state
         progress, observed = self._seen(entry)
         after, findings = advance(entry.plan, entry.subject, state, progress, observed, self._clock())
@@ -75,10 +75,10 @@ class Driver:
             _log.info("%s %s: %s, %s", self._name, self._version, after.stage, after.reason or "as planned")
         return self._keep(entry, after, findings) if after != state else entry
 
-    def _seen(self, entry: Entry) -> tuple[Progress, Mapping[str, Observations]]:
+    def _seen(self, entry: RolloutRecord) -> tuple[VersionProgress, Mapping[str, Observations]]:
         """Of a version that was begun, and is not given up; what it did, where checks look at that."""
         if not entry.state.applied or entry.state.phase in CLOSING:
-            return Progress("starting"), {}
+            return VersionProgress("starting"), {}
         progress = self._target.progress(self._version)
         if progress.state != "ready" or entry.state.phase not in WATCHED or not entry.plan.checks:
             return progress, {}
@@ -86,11 +86,11 @@ class Driver:
             observed = {self._version: self._source.observed(self._version)}
         except ServiceError as error:
             # It died at this moment: who is away for too long is taken back.
-            return Progress("starting", str(error)), {}
+            return VersionProgress("starting", str(error)), {}
         champion = entry.subject.champion
         return progress, {**observed, **({champion: self._source.observed(champion)} if champion else {})}
 
-    def _act(self, entry: Entry) -> Entry:
+    def _act(self, entry: RolloutRecord) -> RolloutRecord:
         if entry.state.ended:
             return entry
         found = self._target.split()
@@ -105,7 +105,7 @@ class Driver:
                 return self._act(self._keep(entry, failing(entry.state, str(error))))
         return entry if entry.state.applied else self._keep(entry, replace(entry.state, applied=True))
 
-    def _do(self, action: Action, entry: Entry) -> None:
+    def _do(self, action: Action, entry: RolloutRecord) -> None:
         match action:
             case Begin():
                 self._target.begin(get(self._ledger, self._name, self._version))
@@ -116,5 +116,5 @@ class Driver:
             case Stop(version):
                 self._target.stop(version)
 
-    def _keep(self, entry: Entry, state: State, findings: tuple[CheckResult, ...] = ()) -> Entry:
+    def _keep(self, entry: RolloutRecord, state: State, findings: tuple[CheckResult, ...] = ()) -> RolloutRecord:
         return repository.keep(self._ledger, entry, self._driver, state, self._clock(), findings)

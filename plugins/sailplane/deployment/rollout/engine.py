@@ -19,7 +19,7 @@ from sailplane.deployment.rollout.checks import carried, concluded, judge, quant
 from sailplane.deployment.rollout.comparisons import Seen
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.state import WATCHED, State, Subject, split
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.serving.observations import Observations
 
 # What passes while nobody looks is not watched, and a clock that is set forward ends no step.
@@ -35,7 +35,7 @@ class Begin:
 
 @dataclass(frozen=True)
 class Move:
-    to: Split
+    to: TrafficSplit
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def advance(
     plan: Rollout,
     subject: Subject,
     state: State,
-    progress: Progress,
+    progress: VersionProgress,
     observed: Mapping[str, Observations],
     now: float,
 ) -> tuple[State, tuple[CheckResult, ...]]:
@@ -86,7 +86,7 @@ def failing(state: State, reason: str) -> State:
     return state.entering("rolling back", state.step, reason)
 
 
-def actions(plan: Rollout, subject: Subject, state: State, found: Split) -> tuple[Action, ...]:
+def actions(plan: Rollout, subject: Subject, state: State, found: TrafficSplit) -> tuple[Action, ...]:
     """What is to be done in that state, in order, while the traffic is split as `found`."""
     wanted = split(plan, subject, state)
     move = (Move(wanted),) if wanted is not None and not _same(wanted, found) else ()
@@ -122,13 +122,13 @@ def least_seconds_left(plan: Rollout, state: State) -> float | None:
     return max(0.0, now - state.watched) + later * plan.bake_seconds
 
 
-def _same(wanted: Split, found: Split) -> bool:
+def _same(wanted: TrafficSplit, found: TrafficSplit) -> bool:
     has = {version: weight for version, weight in found.weights.items() if weight}
     wants = {version: weight for version, weight in wanted.weights.items() if weight}
     return (wants, wanted.shadow, wanted.sticky) == (has, found.shadow, found.sticky)
 
 
-def _started(plan: Rollout, subject: Subject, state: State, progress: Progress, gap: float) -> State:
+def _started(plan: Rollout, subject: Subject, state: State, progress: VersionProgress, gap: float) -> State:
     if progress.state == "ready":
         if subject.champion in (None, subject.version):
             return state.entering("promoting")

@@ -15,7 +15,7 @@ from sailplane.ledger.tables import rollout_decisions, rollouts
 
 
 @dataclass(frozen=True)
-class Entry:
+class RolloutRecord:
     """A rollout as it was read. `revision` counts its changes, `attempt` how often this version was rolled out;
     `changed`: when a driver last looked at it, in seconds since 1970."""
 
@@ -43,20 +43,20 @@ class Decision:
 
 
 @persistent
-def find(ledger: Ledger, name: str, version: str) -> Entry | None:
+def find(ledger: Ledger, name: str, version: str) -> RolloutRecord | None:
     with ledger.begin() as connection:
         return find_within(connection, name, version)
 
 
 @persistent
-def active(ledger: Ledger, name: str) -> Entry | None:
+def active(ledger: Ledger, name: str) -> RolloutRecord | None:
     """The model's rollout that has not ended."""
     with ledger.begin() as connection:
         return active_within(connection, name)
 
 
 @persistent
-def all_active(ledger: Ledger) -> list[Entry]:
+def all_active(ledger: Ledger) -> list[RolloutRecord]:
     """The rollouts that have not ended, by model."""
     query = sa.select(rollouts).where(rollouts.c.phase.not_in(ENDED)).order_by(rollouts.c.name)
     with ledger.begin() as connection:
@@ -64,7 +64,7 @@ def all_active(ledger: Ledger) -> list[Entry]:
 
 
 @persistent
-def newest(ledger: Ledger, name: str) -> Entry | None:
+def newest(ledger: Ledger, name: str) -> RolloutRecord | None:
     """The model's rollout that changed last."""
     query = sa.select(rollouts).where(rollouts.c.name == name).order_by(rollouts.c.changed.desc()).limit(1)
     with ledger.begin() as connection:
@@ -92,18 +92,18 @@ def decisions(ledger: Ledger, name: str, version: str) -> list[Decision]:
         ]
 
 
-def active_within(connection: sa.Connection, name: str) -> Entry | None:
+def active_within(connection: sa.Connection, name: str) -> RolloutRecord | None:
     query = sa.select(rollouts).where(rollouts.c.name == name, rollouts.c.phase.not_in(ENDED))
     row = connection.execute(query).first()
     return entry_of(row) if row else None
 
 
-def find_within(connection: sa.Connection, name: str, version: str) -> Entry | None:
+def find_within(connection: sa.Connection, name: str, version: str) -> RolloutRecord | None:
     row = connection.execute(sa.select(rollouts).where(named(name, version))).one_or_none()
     return entry_of(row) if row else None
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
+def row_of(entry: RolloutRecord) -> dict[str, Any]:
     return {
         "name": entry.subject.name,
         "version": entry.subject.version,
@@ -118,8 +118,8 @@ def row_of(entry: Entry) -> dict[str, Any]:
     }
 
 
-def entry_of(row: sa.Row[Any]) -> Entry:
-    return Entry(
+def entry_of(row: sa.Row[Any]) -> RolloutRecord:
+    return RolloutRecord(
         subject=Subject.from_dict(row.subject),
         plan=Rollout.from_dict(row.plan),
         state=State.from_dict(row.state),

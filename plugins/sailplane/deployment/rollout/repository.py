@@ -17,7 +17,7 @@ from sailplane.deployment.kubernetes.recorded import record_within
 from sailplane.deployment.rollout.check_results import CheckResult
 from sailplane.deployment.rollout.engine import failing
 from sailplane.deployment.rollout.plan import Rollout
-from sailplane.deployment.rollout.records import Entry, active_within, entry_of, find_within, named, row_of
+from sailplane.deployment.rollout.records import RolloutRecord, active_within, entry_of, find_within, named, row_of
 from sailplane.deployment.rollout.state import CLOSING, State, Subject, split
 from sailplane.errors import DeploymentError, LeaseError
 from sailplane.ledger import Ledger, persistent
@@ -34,7 +34,7 @@ LEASE_SECONDS: Final = 15.0
 @persistent
 def begin(
     ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = None, approval: Approval | None = None
-) -> Entry:
+) -> RolloutRecord:
     """The version's rollout, new, or where it is if it is that one. A new one lifts a hold if a person approved it.
 
     Raises DeploymentError while another one of the same model is on its way, HeldError while the model is held.
@@ -49,7 +49,7 @@ def begin(
             return found
         if not subject.back:
             holds.pass_within(connection, subject.name, subject.version, approval)
-        entry = Entry(subject, plan, State(), revision=0, attempt=found.attempt + 1 if found else 1)
+        entry = RolloutRecord(subject, plan, State(), revision=0, attempt=found.attempt + 1 if found else 1)
         connection.execute(sa.delete(rollouts).where(_key(subject)))
         connection.execute(sa.insert(rollouts).values(**row_of(entry), started=now, changed=now))
         _decide(connection, entry, "", now, subject.owner, ())
@@ -69,7 +69,7 @@ def refuse_while_active_within(connection: sa.Connection, name: str) -> None:
 
 
 @persistent
-def take(ledger: Ledger, name: str, version: str, driver: str, now: float) -> Entry | None:
+def take(ledger: Ledger, name: str, version: str, driver: str, now: float) -> RolloutRecord | None:
     """Holds the rollout for the driver, and gives it as it is; None while another driver holds it."""
     with ledger.begin() as connection:
         row = connection.execute(sa.select(rollouts).where(named(name, version))).one_or_none()
@@ -84,7 +84,7 @@ def take(ledger: Ledger, name: str, version: str, driver: str, now: float) -> En
 
 
 @persistent
-def renew(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
+def renew(ledger: Ledger, entry: RolloutRecord, driver: str, now: float) -> None:
     """Raises LeaseError unless the driver still holds the rollout, and nobody changed it."""
     with ledger.begin() as connection:
         _check(connection, entry, driver)
@@ -102,8 +102,8 @@ def release(ledger: Ledger, name: str, version: str, driver: str) -> None:
 
 @persistent
 def keep(
-    ledger: Ledger, entry: Entry, driver: str, state: State, now: float, findings: Iterable[CheckResult] = ()
-) -> Entry:
+    ledger: Ledger, entry: RolloutRecord, driver: str, state: State, now: float, findings: Iterable[CheckResult] = ()
+) -> RolloutRecord:
     """The new state, and if it is another stage, the decision. Raises LeaseError."""
     found = tuple(findings)
     with ledger.begin() as connection:
@@ -114,7 +114,7 @@ def keep(
 
 
 @persistent
-def promote(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
+def promote(ledger: Ledger, entry: RolloutRecord, driver: str, now: float) -> None:
     """The aliases and what is recorded as served, in one transaction; of a rollback also which version was rolled back,
     and the hold. Raises LeaseError."""
     subject = entry.subject
@@ -130,7 +130,7 @@ def promote(ledger: Ledger, entry: Entry, driver: str, now: float) -> None:
 @persistent
 def abort(
     ledger: Ledger, name: str, reason: str, by: str, now: float | None = None, *, only: Subject | None = None
-) -> Entry | None:
+) -> RolloutRecord | None:
     """Of the model's rollout that has not ended: it goes back, unless it does already, or is being promoted. Its driver
     loses it, so that whoever asked may go on at once. None if there is none, or it is another one than `only`."""
     with ledger.begin() as connection:
@@ -141,7 +141,7 @@ def abort(
 
 
 @persistent
-def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | None = None) -> Entry | None:
+def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | None = None) -> RolloutRecord | None:
     """`abort` by a person: the version on its way counts as rolled back, and with `hold` nothing else is deployed."""
     now = time.time() if now is None else now
     with ledger.begin() as connection:
@@ -167,7 +167,7 @@ def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> No
         _keep(connection, entry, entry.state.entering("failed", reason=reason), time.time(), by, ())
 
 
-def _abort(connection: sa.Connection, entry: Entry, reason: str, by: str, now: float) -> Entry:
+def _abort(connection: sa.Connection, entry: RolloutRecord, reason: str, by: str, now: float) -> RolloutRecord:
     if entry.state.phase in CLOSING:
         return entry
     free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
@@ -194,8 +194,8 @@ def _went_back(connection: sa.Connection, subject: Subject, before: str | None, 
 
 
 def _keep(
-    connection: sa.Connection, entry: Entry, state: State, now: float, by: str, findings: Iterable[CheckResult]
-) -> Entry:
+    connection: sa.Connection, entry: RolloutRecord, state: State, now: float, by: str, findings: Iterable[CheckResult]
+) -> RolloutRecord:
     kept = replace(entry, state=state, revision=entry.revision + 1)
     values = {"state": state.to_dict(), "phase": state.phase, "revision": kept.revision, "changed": now}
     connection.execute(sa.update(rollouts).where(_key(entry.subject)).values(**values))
@@ -207,7 +207,7 @@ def _keep(
     return kept
 
 
-def _check(connection: sa.Connection, entry: Entry, driver: str) -> None:
+def _check(connection: sa.Connection, entry: RolloutRecord, driver: str) -> None:
     """An expired lease holds until another driver takes it."""
     query = sa.select(rollouts.c.driver, rollouts.c.revision).where(_key(entry.subject))
     row = connection.execute(query).one_or_none()
@@ -215,7 +215,7 @@ def _check(connection: sa.Connection, entry: Entry, driver: str) -> None:
         raise LeaseError("go on with the rollout of", entry.subject.name, got="another one goes on with it")
 
 
-def _refuse(other: Entry | None, doing: str) -> None:
+def _refuse(other: RolloutRecord | None, doing: str) -> None:
     if other is not None:
         raise DeploymentError(
             doing,
@@ -225,7 +225,7 @@ def _refuse(other: Entry | None, doing: str) -> None:
 
 
 def _decide(
-    connection: sa.Connection, entry: Entry, before: str, now: float, by: str, findings: Iterable[CheckResult]
+    connection: sa.Connection, entry: RolloutRecord, before: str, now: float, by: str, findings: Iterable[CheckResult]
 ) -> None:
     values = {"name": entry.subject.name, "version": entry.subject.version, "attempt": entry.attempt, "time": now}
     values |= {"before": before, "after": entry.state.stage, "reason": entry.state.reason, "by": by}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sailplane.deployment.http_client import wait_until
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.kubernetes.recorded import latest
 from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.rollout.run import ModelEndpoint
@@ -17,7 +17,7 @@ from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry import holds
 from sailplane.registry.aliases import CHAMPION, PREVIOUS
-from sailplane.registry.models import Version, alias, find, versions
+from sailplane.registry.models import RegisteredVersion, alias, find, versions
 
 _POLL_SECONDS: Final = 0.2
 # A triggerer looks each second; one that was killed is back within that.
@@ -47,7 +47,7 @@ def roll_back(serving: ModelEndpoint, by: str, *, to: str | None = None, hold: b
     return _serves(serving, hold=hold)
 
 
-def place_of(ledger: Ledger, name: str) -> Place | None:
+def place_of(ledger: Ledger, name: str) -> ClusterLocation | None:
     """Where on a cluster its rollout is, else where it was changed last; None on this machine."""
     if (entry := records.active(ledger, name)) is not None:
         return entry.subject.place
@@ -88,7 +88,7 @@ def _before(serving: ModelEndpoint) -> Model:
     return model
 
 
-def _listed(bad: Sequence[Version]) -> str:
+def _listed(bad: Sequence[RegisteredVersion]) -> str:
     return ", ".join(f"{one.model.version} was {one.rolled_back}" for one in bad)
 
 

@@ -8,11 +8,11 @@ from dataclasses import KW_ONLY, dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.rollout.drive import Driver, Served
 from sailplane.deployment.rollout.plan import Rollout
-from sailplane.deployment.rollout.records import Entry
+from sailplane.deployment.rollout.records import RolloutRecord
 from sailplane.deployment.rollout.state import State, Subject
 from sailplane.errors import DeploymentError, LeaseError
 from sailplane.home import Home
@@ -31,7 +31,7 @@ class ModelEndpoint(Served):
 
     _: KW_ONLY
     endpoint: str
-    place: Place | None = None
+    place: ClusterLocation | None = None
     sleep: Callable[[float], None] = time.sleep
 
     @classmethod
@@ -48,7 +48,7 @@ class ModelEndpoint(Served):
 
     def begin(
         self, plan: Rollout, model: Model, owner: str, turn: str = "", *, approval: Approval | None = None
-    ) -> Entry:
+    ) -> RolloutRecord:
         """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.
 
         An earlier turn that has not ended is taken back first, and so is what is on its way back. Raises
@@ -60,7 +60,7 @@ class ModelEndpoint(Served):
         self.target.prepare(model)
         return self._begin(self._subject(model, owner, turn), plan, approval)
 
-    def begin_back(self, model: Model, by: str, *, hold: bool) -> Entry:
+    def begin_back(self, model: Model, by: str, *, hold: bool) -> RolloutRecord:
         """A person goes back to the version at once, as `begin` does."""
         # The same person may go back to the same version again: each time is a turn of its own.
         turn = datetime.now(UTC).isoformat()
@@ -80,7 +80,7 @@ class ModelEndpoint(Served):
             place=self.place,
         )
 
-    def _begin(self, subject: Subject, plan: Rollout, approval: Approval | None) -> Entry:
+    def _begin(self, subject: Subject, plan: Rollout, approval: Approval | None) -> RolloutRecord:
         repository.begin(self.ledger, subject, plan, self.clock(), approval)
         driver = self.driver(subject.version)
         try:
@@ -97,14 +97,14 @@ class ModelEndpoint(Served):
         if (other := records.active(self.ledger, self.name)) is not None and other.state.phase == "rolling back":
             self.finish(other.subject.version)
 
-    def _refuse_elsewhere(self, other: Entry | None) -> None:
+    def _refuse_elsewhere(self, other: RolloutRecord | None) -> None:
         if other is not None and str(other.subject.place) != str(self.place):
             where = f"at {other.subject.place}" if other.subject.place else "on this machine"
             got = f"{other.subject.version} is on its way {where}"
             remedy = f"Wait for it, or end it: `sailplane rollback {self.name}`."
             raise DeploymentError("roll out", self.name, got=got, remedy=remedy)
 
-    def entry(self, version: str) -> Entry:
+    def entry(self, version: str) -> RolloutRecord:
         found = records.find(self.ledger, self.name, version)
         if found is None:
             raise DeploymentError("find the rollout of", f"{self.name} {version}", got="there is none")

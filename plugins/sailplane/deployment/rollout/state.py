@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.rollout.plan import Rollout
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.records import SPARSE, Record
 from sailplane.serving.observations import Observations
 
@@ -84,7 +84,7 @@ class Subject(Record):
     endpoint: str
     owner: str
     turn: str = ""
-    place: Place | None = None
+    place: ClusterLocation | None = None
     back: bool = field(default=False, metadata=SPARSE)
     hold: bool = field(default=False, metadata=SPARSE)
 
@@ -92,15 +92,15 @@ class Subject(Record):
         return (self.owner, self.turn) == (owner, turn)
 
 
-def split(plan: Rollout, subject: Subject, state: State) -> Split | None:
+def split(plan: Rollout, subject: Subject, state: State) -> TrafficSplit | None:
     """The traffic that the state asks for; None where it asks for none."""
     if state.phase in ("promoting", "succeeded"):
-        return Split({subject.version: 100})
+        return TrafficSplit({subject.version: 100})
     if state.phase == "starting":
         return None
     if subject.champion is None:
-        return Split({})
+        return TrafficSplit({})
     if state.phase == "baking":
         percent = plan.steps[state.step]
-        return Split({subject.champion: 100 - percent, subject.version: percent}, sticky=plan.sticky)
-    return Split({subject.champion: 100}, shadow=subject.version if state.phase == "shadowing" else None)
+        return TrafficSplit({subject.champion: 100 - percent, subject.version: percent}, sticky=plan.sticky)
+    return TrafficSplit({subject.champion: 100}, shadow=subject.version if state.phase == "shadowing" else None)

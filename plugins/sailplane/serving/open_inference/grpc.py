@@ -31,7 +31,7 @@ messages: Any = open_inference_pb2
 SERVICE: Final = "inference.GRPCInferenceService"
 
 
-class Methods:
+class OpenInferenceMethods:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer, self._bundle = scorer, scorer.bundle
 

@@ -13,7 +13,7 @@ from sailplane.bundles.columns import shown
 from sailplane.errors import RequestError
 from sailplane.records import Field
 from sailplane.serving.bodies.json_pieces import LONGEST, Buffer, elements, first_of, is_array, members, whole
-from sailplane.serving.long_requests import Part
+from sailplane.serving.long_requests import RowsPart
 from sailplane.serving.open_inference import binary
 from sailplane.serving.open_inference import messages as open_inference
 
@@ -52,7 +52,7 @@ class _Written(msgspec.Struct):
 
 def split(
     text: Buffer, headers: Mapping[bytes, bytes], inputs: Sequence[Field], most: int
-) -> tuple[dict[str, Any], Iterator[Part]]:
+) -> tuple[dict[str, Any], Iterator[RowsPart]]:
     """The message without its tensors, and their rows, up to `most` at a time. Rows are checked when they are read."""
     length, raw = headers.get(binary.LENGTH), memoryview(b"")
     if length is not None:
@@ -70,7 +70,7 @@ def split(
     return head, parts(head, tensors, inputs, most)
 
 
-def parts(head: Mapping[str, Any], tensors: Sequence[Tensor], inputs: Sequence[Field], most: int) -> Iterator[Part]:
+def parts(head: Mapping[str, Any], tensors: Sequence[Tensor], inputs: Sequence[Field], most: int) -> Iterator[RowsPart]:
     """The rows in parts. Raises RequestError if a tensor's rows differ from its shape or from another tensor's."""
     _check_rows(tensors)
     evenly = [_evenly(tensor.values, most) for tensor in tensors]
@@ -80,7 +80,7 @@ def parts(head: Mapping[str, Any], tensors: Sequence[Tensor], inputs: Sequence[F
             for tensor, piece, rest in zip(tensors, pieces, evenly, strict=True):
                 _check_count(tensor, first + len(piece) + sum(map(len, takewhile(len, rest))))
         message = {**head, "inputs": [tensor.part(piece) for tensor, piece in zip(tensors, pieces, strict=True)]}
-        yield Part(first, open_inference.columns(message, inputs))
+        yield RowsPart(first, open_inference.columns(message, inputs))
         first += len(pieces[0])
         pieces = [next(one) for one in evenly]
     for tensor in tensors:

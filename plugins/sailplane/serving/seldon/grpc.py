@@ -20,7 +20,7 @@ from sailplane.serving.bodies.json_pieces import LONGEST
 from sailplane.serving.bodies.protobuf_pieces import parsed
 from sailplane.serving.grpc_server import Call, Method
 from sailplane.serving.in_flight import LONG_BODY
-from sailplane.serving.long_requests import Part
+from sailplane.serving.long_requests import RowsPart
 from sailplane.serving.request_log import is_shadow
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.seldon import messages as seldon
@@ -45,7 +45,7 @@ _REMEDY: Final = "Send data with names and ndarray or tensor, or jsonData."
 _SOME: Final = 4096
 
 
-class Methods:
+class SeldonMethods:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer, self._bundle = scorer, scorer.bundle
 
@@ -119,7 +119,7 @@ def request_columns(body: bytes, inputs: Sequence[Field]) -> dict[str, list[obje
     return part.columns
 
 
-def _split(body: bytes, inputs: Sequence[Field], most: int | None) -> tuple[dict[str, Any], Iterator[Part]]:
+def _split(body: bytes, inputs: Sequence[Field], most: int | None) -> tuple[dict[str, Any], Iterator[RowsPart]]:
     """The message in its REST form without its rows, and the rows: up to `most` at a time, or all at once for None."""
     message = parsed(messages.SeldonMessage, body)
     head, kind = {"meta": _meta(message.meta)}, message.WhichOneof("data_oneof")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sailplane.errors import RequestError
 from sailplane.records import Field
 from sailplane.serving.bodies.json_pieces import Buffer, elements, is_array, is_object, members, whole
-from sailplane.serving.long_requests import Part
+from sailplane.serving.long_requests import RowsPart
 from sailplane.serving.seldon import messages as seldon
 
 Payload = Mapping[str, Any]
@@ -18,7 +18,7 @@ _ROWS: Final = ("ndarray", "tensor")
 
 def split(
     text: Buffer, _headers: Mapping[bytes, bytes], inputs: Sequence[Field], most: int
-) -> tuple[dict[str, Any], Iterator[Part]]:
+) -> tuple[dict[str, Any], Iterator[RowsPart]]:
     """The message without its rows, and the rows, up to `most` at a time. Rows are checked when they are read."""
     found = members(text, ("meta", *_PAYLOADS), only="either data or jsonData")
     head = {"meta": whole(found["meta"], "meta")} if "meta" in found else {}
@@ -32,11 +32,11 @@ def split(
     return {**head, "data": {"tensor": None} if "tensor" in data else {}}, parts(head, read, inputs)
 
 
-def parts(head: Payload, payloads: Iterator[tuple[int, Payload]], inputs: Sequence[Field]) -> Iterator[Part]:
+def parts(head: Payload, payloads: Iterator[tuple[int, Payload]], inputs: Sequence[Field]) -> Iterator[RowsPart]:
     """`payloads`: the number of rows, and the message with them."""
     first = 0
     for count, payload in payloads:
-        yield Part(first, seldon.columns({**head, **payload}, inputs, first))
+        yield RowsPart(first, seldon.columns({**head, **payload}, inputs, first))
         first += count
 
 

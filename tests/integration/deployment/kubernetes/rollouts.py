@@ -10,7 +10,7 @@ from kubernetes.client import ApiClient
 
 from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
 from sailplane.deployment.kubernetes.core_v2 import CoreV2Target
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.records import Model
 
 Target = CoreV1Target | CoreV2Target
@@ -28,14 +28,14 @@ def rollout(target: Target, model: Model, settle: Callable[[], None]) -> str:
     settle()
     seen = target.progress(version)
     if seen.state != "ready":
-        target.move(Split(dict.fromkeys(list(others)[:1], 100)))
+        target.move(TrafficSplit(dict.fromkeys(list(others)[:1], 100)))
         target.stop(version)
         settle()
         return seen.reason
     for old in list(others)[:1]:
-        target.move(Split({old: 100}, shadow=version))
-        target.move(Split({old: 50, version: 50}))
-    target.move(Split({version: 100}))
+        target.move(TrafficSplit({old: 100}, shadow=version))
+        target.move(TrafficSplit({old: 50, version: 50}))
+    target.move(TrafficSplit({version: 100}))
     for other in target.versions():
         if other != version:
             target.stop(other)

@@ -12,7 +12,7 @@ from sailplane.deployment.kubernetes.core_v1_source import CoreV1Source
 from sailplane.deployment.kubernetes.core_v2 import CoreV2Target
 from sailplane.deployment.kubernetes.core_v2_source import CoreV2Source
 from sailplane.deployment.kubernetes.workloads import CoreV2
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.records import Model
 from tests.integration.deployment.kubernetes.conftest import NAME
 from tests.integration.deployment.kubernetes.rollouts import rollout
@@ -44,7 +44,7 @@ def test_the_role_allows_what_a_rollout_does_and_nothing_else(
         place.stop(two.version)
         assert rollout(place, three, lambda: server.seldon.look(3)) == "served"
         (CoreV1Source if place is target else CoreV2Source)(place.cluster, NAME).observed(three.version)
-        place.move(Split({}))
+        place.move(TrafficSplit({}))
         place.stop(three.version)
     target_v2.begin(one)
     CoreV2Target(target_v2.cluster, NAME, CoreV2(memory="1Gi"), opened).begin(one)

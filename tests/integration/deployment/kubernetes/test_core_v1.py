@@ -10,7 +10,7 @@ from kubernetes.client import CustomObjectsApi
 from sailplane.deployment.kubernetes.cluster import Cluster
 from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
 from sailplane.deployment.kubernetes.workloads import CoreV1
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DeploymentError
 from sailplane.records import Model
 from tests.integration.deployment.kubernetes.conftest import NAME, V1
@@ -24,7 +24,7 @@ def serve(server: Server, target: CoreV1Target, model: Model) -> None:
     target.begin(model)
     server.seldon.look(3)
     assert target.progress(model.version).state == "ready"
-    target.move(Split({model.version: 100}))
+    target.move(TrafficSplit({model.version: 100}))
     server.seldon.look()
 
 
@@ -36,16 +36,16 @@ def test_a_first_version_starts_without_traffic_and_is_ready_when_its_pods_answe
     server: Server, target: CoreV1Target, models: list[Model]
 ) -> None:
     one = models[0]
-    assert target.split() == Split({})
+    assert target.split() == TrafficSplit({})
     target.begin(one)
     seen = [target.progress(one.version).state]
     for _ in range(3):
         server.seldon.look()
         seen.append(target.progress(one.version).state)
     assert seen == ["starting", "starting", "starting", "ready"]
-    assert target.split() == Split({})
-    target.move(Split({one.version: 100}))
-    assert target.split() == Split({one.version: 100})
+    assert target.split() == TrafficSplit({})
+    target.move(TrafficSplit({one.version: 100}))
+    assert target.split() == TrafficSplit({one.version: 100})
 
 
 def test_a_second_version_is_not_believed_to_be_available_when_the_first_is(
@@ -70,11 +70,11 @@ def test_a_whole_rollout_moves_the_traffic_and_deletes_what_it_replaced(
     serve(server, target, one)
     target.begin(two)
     server.seldon.look(3)
-    target.move(Split({one.version: 100}, shadow=two.version))
+    target.move(TrafficSplit({one.version: 100}, shadow=two.version))
     server.seldon.look()
     assert (server.seldon.routes[NAME], server.seldon.mirrors[NAME]) == ({f"v{one.version}": 100}, f"v{two.version}")
     for weight in (1, 50, 100):
-        split = Split({one.version: 100 - weight, two.version: weight} if weight < 100 else {two.version: 100})
+        split = TrafficSplit({one.version: 100 - weight, two.version: weight} if weight < 100 else {two.version: 100})
         target.move(split)
         server.seldon.look()
         assert target.split() == split
@@ -90,8 +90,8 @@ def test_every_verb_may_be_repeated(server: Server, target: CoreV1Target, models
     serve(server, target, one)
     for verb in (
         lambda: target.begin(two),
-        lambda: target.move(Split({one.version: 90, two.version: 10})),
-        lambda: target.move(Split({one.version: 100})),
+        lambda: target.move(TrafficSplit({one.version: 90, two.version: 10})),
+        lambda: target.move(TrafficSplit({one.version: 100})),
         lambda: target.stop(two.version),
     ):
         verb()
@@ -104,10 +104,10 @@ def test_the_last_version_takes_the_object_along(server: Server, target: CoreV1T
     target.begin(models[0])
     target.stop(models[0].version)
     assert server.objects.list(SELDON_DEPLOYMENTS) == []
-    assert target.split() == Split({})
+    assert target.split() == TrafficSplit({})
     assert target.progress(models[0].version).state == "failed"
     target.stop(models[0].version)
-    target.move(Split({}))
+    target.move(TrafficSplit({}))
 
 
 def test_every_write_asks_for_strict_fields(server: Server, target: CoreV1Target, models: list[Model]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sailplane.deployment.kubernetes.cluster import Cluster
 from sailplane.deployment.kubernetes.core_v2 import CoreV2Target
 from sailplane.deployment.kubernetes.workloads import CoreV2
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.records import Model
 from tests.integration.deployment.kubernetes.conftest import NAME
@@ -38,7 +38,7 @@ def test_a_version_is_ready_when_it_is_loaded_and_scores_the_golden_rows(
         seen.append(target_v2.progress(version).state)
     assert seen == ["starting", "starting", "ready"]
     assert server.asked[-1].endswith(f"/services/seldon-mesh:80/proxy/v2/models/flights-v{version}/infer")
-    assert target_v2.split() == Split({})
+    assert target_v2.split() == TrafficSplit({})
 
 
 def test_a_whole_rollout_shadows_moves_the_traffic_and_deletes_what_it_replaced(
@@ -47,10 +47,10 @@ def test_a_whole_rollout_shadows_moves_the_traffic_and_deletes_what_it_replaced(
     one, two, _ = (model.version for model in models)
     served.begin(models[1])
     server.seldon.look(3)
-    served.move(Split({one: 100}, shadow=two))
+    served.move(TrafficSplit({one: 100}, shadow=two))
     server.seldon.look()
     assert (server.seldon.routes[NAME], server.seldon.mirrors[NAME]) == ({f"flights-v{one}": 100}, f"flights-v{two}")
-    for split in (Split({one: 90, two: 10}), Split({two: 100})):
+    for split in (TrafficSplit({one: 90, two: 10}), TrafficSplit({two: 100})):
         served.move(split)
         server.seldon.look()
         assert served.split() == split
@@ -67,15 +67,15 @@ def test_a_version_with_traffic_is_not_stopped_and_a_shadow_is(
     with pytest.raises(DeploymentError, match="100 percent of the traffic"):
         served.stop(one)
     served.begin(models[1])
-    served.move(Split({one: 100}, shadow=two))
+    served.move(TrafficSplit({one: 100}, shadow=two))
     served.stop(two)
-    assert served.split() == Split({one: 100})
+    assert served.split() == TrafficSplit({one: 100})
     assert served.versions() == [one]
 
 
 def test_a_version_that_was_not_begun_gets_no_traffic(served: CoreV2Target, models: list[Model]) -> None:
     with pytest.raises(DeploymentError, match=f"no Model of {models[1].version}"):
-        served.move(Split({models[0].version: 50, models[1].version: 50}))
+        served.move(TrafficSplit({models[0].version: 50, models[1].version: 50}))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_version_that_does_not_load_is_rolled_back(
     server.seldon.behaviour = {f"flights-v{two.version}": behaviour}
     target = CoreV2Target(cluster, NAME, CoreV2(deadline=deadline), opened)
     assert told in rollout(target, two, lambda: server.seldon.look(3))
-    assert served.split() == Split({one.version: 100})
+    assert served.split() == TrafficSplit({one.version: 100})
     assert served.versions() == [one.version]
 
 
@@ -111,7 +111,7 @@ def test_a_version_that_is_to_be_loaded_otherwise_is_begun_anew_while_it_has_no_
     larger.begin(models[0])
     (made,) = server.objects.list(MODELS)
     assert made["spec"]["memory"] == "4Gi"
-    target_v2.move(Split({models[0].version: 100}))
+    target_v2.move(TrafficSplit({models[0].version: 100}))
     target_v2.begin(models[0])
     (same,) = server.objects.list(MODELS)
     assert same == made
@@ -139,8 +139,8 @@ def test_a_conflict_is_read_again_and_a_server_that_is_away_is_named(
         server.objects.update(EXPERIMENTS, NAMESPACE, NAME, edit, Writer("rival"))
 
     server.faults = [Fault(lambda method, _path: method == "PATCH", times=2, before=rival)]
-    served.move(Split({one.version: 50, two.version: 50}))
-    assert served.split() == Split({one.version: 50, two.version: 50})
+    served.move(TrafficSplit({one.version: 50, two.version: 50}))
+    assert served.split() == TrafficSplit({one.version: 50, two.version: 50})
 
     def away() -> None:
         raise Refused(503, "not now")

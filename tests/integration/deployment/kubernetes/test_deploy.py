@@ -14,7 +14,7 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.kubernetes.cluster import Cluster
 from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
 from sailplane.deployment.kubernetes.deploy import deploy
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConfigurationError, DeploymentError
 from sailplane.ledger import Ledger
 from sailplane.operators import CoreV1, CoreV2, DeployModelOperator
@@ -97,7 +97,7 @@ def test_a_version_that_does_not_come_is_rolled_back_and_the_champion_stays(
         deploy(target, ledger, one, SILENT)
         with pytest.raises(DeploymentError, match=told):
             deploy(hasty, ledger, two, SILENT)
-    assert hasty.split() == Split({one.version: 100})
+    assert hasty.split() == TrafficSplit({one.version: 100})
     assert hasty.versions() == [one.version]
     assert alias(ledger, NAME, "champion").version == one.version  # type: ignore[union-attr]
 
@@ -141,7 +141,7 @@ def test_a_task_that_was_killed_between_any_two_requests_goes_on_at_its_retry(
                 else:
                     over = True
             deploy(target, ledger, two, SILENT)
-        assert target.split() == Split({two.version: 100}), at
+        assert target.split() == TrafficSplit({two.version: 100}), at
         assert target.versions() == [two.version], at
         assert alias(ledger, NAME, "champion").version == two.version, at  # type: ignore[union-attr]
     assert at > 8

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiClient
 
-from sailplane.deployment.kubernetes.cluster import Cluster, Kind
+from sailplane.deployment.kubernetes.cluster import Cluster, ResourceKind
 from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
 from sailplane.deployment.kubernetes.workloads import CoreV1
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.records import Model
 from tests.integration.deployment.kubernetes.conftest import NAME, V1, connected
@@ -83,7 +83,7 @@ def test_two_who_begin_at_once_both_end_with_their_version_there(
     first, second = (CoreV1Target(Cluster(connected(server.config()), NAMESPACE), NAME, V1, opened) for _ in range(2))
     first.begin(models[0])
     server.seldon.look(3)
-    first.move(Split({models[0].version: 100}))
+    first.move(TrafficSplit({models[0].version: 100}))
     threads = [
         threading.Thread(target=target.begin, args=(model,))
         for target, model in ((first, models[1]), (second, models[2]))
@@ -93,7 +93,7 @@ def test_two_who_begin_at_once_both_end_with_their_version_there(
     for thread in threads:
         thread.join()
     assert set(first.versions()) == {model.version for model in models}
-    assert second.split() == Split({models[0].version: 100})
+    assert second.split() == TrafficSplit({models[0].version: 100})
 
 
 @pytest.mark.parametrize("behaviour", ["stuck", "crashing"])
@@ -105,7 +105,7 @@ def test_a_version_that_never_comes_is_rolled_back_by_our_own_deadline(
     reason = rollout(hasty, two, lambda: server.seldon.look(4))
     assert "not ready 0 s after it was begun" in reason
     assert ("CrashLoopBackOff: back-off 5m0s" in reason) == (behaviour == "crashing")
-    assert served.split() == Split({one.version: 100})
+    assert served.split() == TrafficSplit({one.version: 100})
     assert served.versions() == [one.version]
     assert server.seldon.routes == {NAME: {f"v{one.version}": 100}}
     assert server.objects.get(SELDON_DEPLOYMENTS, NAMESPACE, NAME)["status"]["state"] == "Available"
@@ -145,7 +145,7 @@ def test_the_failure_of_the_last_try_is_not_taken_for_one_of_the_next(
     assert served.progress(three.version).state == "starting"
     server.seldon.look(4)
     assert served.progress(three.version).state == "ready"
-    assert served.split() == Split({one.version: 100})
+    assert served.split() == TrafficSplit({one.version: 100})
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -211,10 +211,10 @@ def test_a_write_whose_answer_is_lost_happens_once(server: Server, served: CoreV
     one, two, _ = models
     for verb in (
         lambda: served.begin(two),
-        lambda: served.move(Split({one.version: 50, two.version: 50})),
-        lambda: served.move(Split({two.version: 100})),
+        lambda: served.move(TrafficSplit({one.version: 50, two.version: 50})),
+        lambda: served.move(TrafficSplit({two.version: 100})),
         lambda: served.stop(one.version),
-        lambda: (served.move(Split({})), served.stop(two.version)),
+        lambda: (served.move(TrafficSplit({})), served.stop(two.version)),
     ):
         before = server.objects.version
         server.faults = [Fault(lambda method, _path: method in ("PATCH", "DELETE"), times=1, silent=True)]
@@ -238,7 +238,7 @@ def test_pods_that_may_not_be_read_are_left_out_of_the_reason(
 
 
 def test_a_cluster_without_seldon_is_told_what_to_install(cluster: Cluster) -> None:
-    unknown = Kind("unknown.example", "v1", "things", "Things 1.0")
+    unknown = ResourceKind("unknown.example", "v1", "things", "Things 1.0")
     with pytest.raises(DeploymentError, match=r"does not know this kind.*Install Things 1\.0"):
         cluster.get(unknown, "x")
 
@@ -247,4 +247,4 @@ def test_a_certificate_that_nobody_trusts_is_refused(server: Server) -> None:
     config = server.config()
     del config["clusters"][0]["cluster"]["certificate-authority-data"]
     with connected(config) as client, pytest.raises(DeploymentError, match=r"certificate.*Correct the connection"):
-        Cluster(client, NAMESPACE, patience=0.2).get(Kind("a", "b", "c", "d"), "x")
+        Cluster(client, NAMESPACE, patience=0.2).get(ResourceKind("a", "b", "c", "d"), "x")

@@ -10,7 +10,7 @@ from kubernetes.client import ApiClient
 from sailplane.deployment.kubernetes.cluster import Cluster
 from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
 from sailplane.deployment.kubernetes.core_v2 import CoreV2Target
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.records import Model
 from tests.integration.deployment.kubernetes.conftest import NAME, V1, V2
 from tests.integration.deployment.kubernetes.rollouts import Killed, Target, killed, rollout
@@ -53,7 +53,7 @@ def test_a_rollout_that_was_killed_between_any_two_requests_goes_on_to_the_same_
     one, two, _ = models
     for at in kills(server, target, one, two):
         assert rollout(target, two, lambda: server.seldon.look(4)) == "served", at
-        assert target.split() == Split({two.version: 100}), at
+        assert target.split() == TrafficSplit({two.version: 100}), at
         assert target.versions() == [two.version], at
         (route,) = server.seldon.routes[NAME].items()
         assert (route[0][-12:], route[1]) == (two.version, 100), at
@@ -66,7 +66,7 @@ def test_a_rollback_that_was_killed_between_any_two_requests_leaves_what_was_ser
     server.seldon.behaviour = {f"v{two.version}": "failing", f"flights-v{two.version}": "failing"}
     for at in kills(server, target, one, two):
         assert rollout(target, two, lambda: server.seldon.look(4)) != "served", at
-        assert target.split() == Split({one.version: 100}), at
+        assert target.split() == TrafficSplit({one.version: 100}), at
         assert target.versions() == [one.version], at
         (route,) = server.seldon.routes[NAME].items()
         assert (route[0][-12:], route[1]) == (one.version, 100), at

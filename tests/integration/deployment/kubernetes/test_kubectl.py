@@ -14,7 +14,7 @@ import pytest
 
 from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
 from sailplane.deployment.kubernetes.core_v2 import CoreV2Target
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.records import Model
 from tests.kubernetes_server import KubernetesServer
 from tests.programs import find
@@ -56,10 +56,10 @@ def test_kubectl_sees_what_a_rollout_does(
     one, two, _ = models
     target.begin(one)
     server.seldon.look(3)
-    target.move(Split({one.version: 100}))
+    target.move(TrafficSplit({one.version: 100}))
     target.begin(two)
     server.seldon.look(3)
-    target.move(Split({one.version: 90, two.version: 10}))
+    target.move(TrafficSplit({one.version: 90, two.version: 10}))
     assert (
         kubectl("get", "sdep", "-l", "app.kubernetes.io/managed-by=sailplane", "-o", "name")
         .strip()
@@ -76,7 +76,7 @@ def test_what_kubectl_changes_meanwhile_stays(
     one, two, _ = models
     target.begin(one)
     server.seldon.look(3)
-    target.move(Split({one.version: 100}))
+    target.move(TrafficSplit({one.version: 100}))
     kubectl("annotate", "sdep", "flights", "team=ada")
     kubectl("patch", "sdep", "flights", "--type=merge", "-p", '{"spec": {"annotations": {"a": "b"}}}')
     patch = [{"op": "replace", "path": "/spec/predictors/0/replicas", "value": 4}]

@@ -19,7 +19,7 @@ from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.rollout.check_specs import ErrorRate, Latency, PredictionDrift
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.ledger import Ledger
 from sailplane.records import Model
@@ -97,7 +97,7 @@ def test_a_version_that_fails_is_taken_back_with_its_objects_before_a_client_see
     state = driven.drive(bad.version)
     assert (state.phase, state.reason.startswith(told)) == ("failed", True), state.reason
     driven.server.seldon.look()
-    assert driven.target.split() == Split({models[0].version: 100})
+    assert driven.target.split() == TrafficSplit({models[0].version: 100})
     assert driven.target.versions() == [models[0].version]
     assert driven.server.seldon.routes == {NAME: {f"v{models[0].version}": 100}}
     assert len(driven.server.objects.list(DEPLOYMENTS)) == 1
@@ -151,7 +151,7 @@ def test_somebody_who_writes_the_object_all_the_time_stops_no_step(driven: Drive
     driven.server.faults = [Fault(strikes, before=rival(driven.server))]
     driven.begin(PLAN, models[1])
     assert driven.drive(models[1].version).phase == "succeeded"
-    assert driven.target.split() == Split({models[1].version: 100})
+    assert driven.target.split() == TrafficSplit({models[1].version: 100})
     assert next(writes) >= 12
 
 

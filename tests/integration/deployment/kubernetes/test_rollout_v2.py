@@ -15,7 +15,7 @@ from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.check_specs import ErrorRate
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.run import AT_ONCE
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from tests.integration.deployment.kubernetes.conftest import NAME, registered_in
@@ -85,7 +85,7 @@ def test_a_shadow_that_fails_is_taken_back_before_a_client_sees_it(
     driven.begin(Rollout(shadow="1m", steps=(10, 100), bake="1m", checks=[check]), bad)
     state = driven.drive(bad.version)
     assert (state.phase, state.reason.startswith(told)) == ("failed", True), state.reason
-    assert driven.target.split() == Split({models[0].version: 100})
+    assert driven.target.split() == TrafficSplit({models[0].version: 100})
     assert driven.target.versions() == [models[0].version]
     assert driven.champion == models[0].version
     assert {*driven.mesh.answers} == {(200, f"{NAME}-v{models[0].version}")}
@@ -98,7 +98,7 @@ def test_a_canary_that_fails_is_taken_back_by_the_plan_that_says_nothing_of_chec
     driven.begin(Rollout(steps=(20, 100)), bad)
     state = driven.drive(bad.version)
     assert (state.phase, state.reason.startswith("error rate against the champion: 1.0000")) == ("failed", True)
-    assert driven.target.split() == Split({models[0].version: 100})
+    assert driven.target.split() == TrafficSplit({models[0].version: 100})
     assert driven.stages(bad.version) == ["starting", "baking 0", "rolling back", "failed"]
     answers = driven.mesh.answers
     assert 0 < answers[500, f"{NAME}-v{bad.version}"] < answers[200, f"{NAME}-v{models[0].version}"]
@@ -119,7 +119,7 @@ def test_a_pod_that_does_not_answer_is_a_pause_and_after_half_a_minute_the_end(
     assert state.phase == "failed"
     assert "not ready for 30 s" in state.reason
     assert "read the metrics of pod mlserver-0" in state.reason
-    assert driven.target.split() == Split({models[0].version: 100})
+    assert driven.target.split() == TrafficSplit({models[0].version: 100})
 
 
 def test_where_nobody_asks_the_golden_rows_pass_no_step(driven: Driven, models: list[Model]) -> None:

@@ -7,27 +7,27 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sailplane.algorithmia.twin.directories import MY_ALGORITHMS, PRIVATE, PUBLIC, Directories, checked_acl
+from sailplane.algorithmia.twin.directories import MY_ALGORITHMS, PRIVATE, PUBLIC, UserDirectories, checked_acl
 from sailplane.algorithmia.twin.documents import Documents
-from sailplane.algorithmia.twin.files import PAGE_ITEMS, Condition, Files
-from sailplane.algorithmia.twin.paths import Place
+from sailplane.algorithmia.twin.files import PAGE_ITEMS, Condition, UserFiles
+from sailplane.algorithmia.twin.paths import DataPath
 from sailplane.errors import ConflictError, RequestError
 from sailplane.storage.store import Storage
 
-ROOT = Place("alice")
+ROOT = DataPath("alice")
 
 
 @pytest.fixture
-def directories(storage: Storage) -> Directories:
-    return Directories(storage)
+def directories(storage: Storage) -> UserDirectories:
+    return UserDirectories(storage)
 
 
 @pytest.fixture
-def files(storage: Storage, directories: Directories) -> Files:
-    return Files(storage, directories)
+def files(storage: Storage, directories: UserDirectories) -> UserFiles:
+    return UserFiles(storage, directories)
 
 
-def test_the_readers_of_a_directory_are_its_own_or_those_of_the_one_above(directories: Directories) -> None:
+def test_the_readers_of_a_directory_are_its_own_or_those_of_the_one_above(directories: UserDirectories) -> None:
     collection = ROOT.child("c")
     directories.create(collection, None)
     below = collection.child("d")
@@ -41,7 +41,7 @@ def test_the_readers_of_a_directory_are_its_own_or_those_of_the_one_above(direct
     assert directories.readers(ROOT) is None
 
 
-def test_a_directory_needs_one_above_it_and_a_name_of_its_own(directories: Directories) -> None:
+def test_a_directory_needs_one_above_it_and_a_name_of_its_own(directories: UserDirectories) -> None:
     with pytest.raises(FileNotFoundError, match="data://alice/c"):
         directories.create(ROOT.child("c").child("d"), None)
     directories.create(ROOT.child("c"), None)
@@ -59,7 +59,7 @@ def test_an_acl_that_the_api_has_not_is_refused(acl: object) -> None:
         checked_acl(acl)
 
 
-def test_nothing_is_put_into_a_directory_that_is_being_deleted(directories: Directories, files: Files) -> None:
+def test_nothing_is_put_into_a_directory_that_is_being_deleted(directories: UserDirectories, files: UserFiles) -> None:
     place = ROOT.child("c")
     directories.create(place, None)
 
@@ -77,7 +77,7 @@ def test_nothing_is_put_into_a_directory_that_is_being_deleted(directories: Dire
     assert directories.find(place) is None
 
 
-def test_a_deletion_that_never_ended_is_taken_over(directories: Directories, storage: Storage) -> None:
+def test_a_deletion_that_never_ended_is_taken_over(directories: UserDirectories, storage: Storage) -> None:
     place = ROOT.child("c")
     directories.create(place, None)
     before = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
@@ -87,7 +87,9 @@ def test_a_deletion_that_never_ended_is_taken_over(directories: Directories, sto
     assert storage.list() == []
 
 
-def test_a_file_that_comes_while_its_directory_goes_is_taken_back(directories: Directories, files: Files) -> None:
+def test_a_file_that_comes_while_its_directory_goes_is_taken_back(
+    directories: UserDirectories, files: UserFiles
+) -> None:
     place = ROOT.child("c")
     directories.create(place, None)
 
@@ -102,7 +104,7 @@ def test_a_file_that_comes_while_its_directory_goes_is_taken_back(directories: D
         files.head(place.child("file"))
 
 
-def test_an_upload_that_breaks_leaves_what_was_there(directories: Directories, files: Files) -> None:
+def test_an_upload_that_breaks_leaves_what_was_there(directories: UserDirectories, files: UserFiles) -> None:
     place = ROOT.child("c").child("file")
     directories.create(place.parent, None)
     files.put(place, iter([b"whole"]), Condition())
@@ -117,7 +119,7 @@ def test_an_upload_that_breaks_leaves_what_was_there(directories: Directories, f
 
 
 def test_the_pages_of_a_list_have_everything_once_in_order(
-    directories: Directories, files: Files, storage: Storage
+    directories: UserDirectories, files: UserFiles, storage: Storage
 ) -> None:
     place = ROOT.child("c")
     directories.create(place, None)
@@ -136,7 +138,7 @@ def test_the_pages_of_a_list_have_everything_once_in_order(
 
 
 @pytest.mark.parametrize("marker", ["x", "!!", "////", "w7w="])
-def test_a_marker_that_no_page_gave_is_refused(files: Files, marker: str) -> None:
+def test_a_marker_that_no_page_gave_is_refused(files: UserFiles, marker: str) -> None:
     with pytest.raises(RequestError, match="read marker"):
         files.page(ROOT, marker)
 

@@ -13,7 +13,7 @@ from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.envoy.routes import routes, splits
 from sailplane.deployment.local.endpoint import renew
 from sailplane.deployment.local.model_process import ModelProcess
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DeploymentError, ServiceError
 from sailplane.home import Home
 from sailplane.supervisor import Program, Supervisor
@@ -69,7 +69,10 @@ def test_ports_are_read_as_they_were_written() -> None:
 
 
 def test_splits_are_read_as_they_were_written() -> None:
-    written = {"flights": Split({"a": 90, "b": 10}), "digits": Split({"c": 100}, shadow="d", sticky="a field")}
+    written = {
+        "flights": TrafficSplit({"a": 90, "b": 10}),
+        "digits": TrafficSplit({"c": 100}, shadow="d", sticky="a field"),
+    }
     assert splits(routes(written)["resources"]) == written
     assert splits(routes({})["resources"]) == {}
 
@@ -80,25 +83,25 @@ def test_what_an_earlier_release_routed_is_routed_on_beside_what_is_new(home: Ho
     for name, resource in (("cds.yaml", HTTP_ALONE), ("rds.yaml", ROUTES_OF_HTTP)):
         (router.folder / name).write_text(json.dumps({"resources": [resource]}))
     assert router.ports() == {("flights", "a"): 20001}
-    assert router.splits() == {"flights": Split({"a": 90, "b": 10})}
+    assert router.splits() == {"flights": TrafficSplit({"a": 90, "b": 10})}
     router.add("flights", "b", 20002, 20003)
-    router.split("flights", Split({"a": 50, "b": 50}))
+    router.split("flights", TrafficSplit({"a": 50, "b": 50}))
     assert router.ports() == {("flights", "a"): 20001, ("flights", "b"): 20002}
-    assert router.splits() == {"flights": Split({"a": 50, "b": 50})}
+    assert router.splits() == {"flights": TrafficSplit({"a": 50, "b": 50})}
 
 
 def test_no_version_is_routed_that_is_gone_and_none_goes_that_is_routed(home: Home) -> None:
     router = Router(home)
     router.add("flights", "a", 20001)
     router.add("flights", "b", 20002)
-    router.split("flights", Split({"a": 50, "b": 50}))
+    router.split("flights", TrafficSplit({"a": 50, "b": 50}))
     with pytest.raises(ServiceError, match="stop flights b: it has 50% of the traffic"):
         router.remove("flights", "b")
-    router.split("flights", Split({"a": 100}))
+    router.split("flights", TrafficSplit({"a": 100}))
     router.remove("flights", "b")
     with pytest.raises(DeploymentError, match="route flights: b is not served"):
-        router.split("flights", Split({"a": 50, "b": 50}))
-    assert router.splits() == {"flights": Split({"a": 100})}
+        router.split("flights", TrafficSplit({"a": 50, "b": 50}))
+    assert router.splits() == {"flights": TrafficSplit({"a": 100})}
     assert router.ports() == {("flights", "a"): 20001}
 
 

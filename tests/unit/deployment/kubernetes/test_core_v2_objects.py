@@ -8,7 +8,7 @@ import pytest
 
 from sailplane.deployment.kubernetes import core_v2_objects as objects
 from sailplane.deployment.kubernetes.workloads import CoreV2
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConfigurationError, DeploymentError
 from sailplane.serving.open_inference import messages as open_inference
 from tests.unit.bundles import tiny
@@ -39,9 +39,15 @@ def test_a_bundle_in_a_folder_of_this_machine_is_refused_with_the_remedy() -> No
 
 
 @pytest.mark.parametrize(
-    "split", [Split({ONE: 100}), Split({ONE: 99, TWO: 1}), Split({ONE: 100}, TWO), Split({ONE: 50, TWO: 50}, THREE)]
+    "split",
+    [
+        TrafficSplit({ONE: 100}),
+        TrafficSplit({ONE: 99, TWO: 1}),
+        TrafficSplit({ONE: 100}, TWO),
+        TrafficSplit({ONE: 50, TWO: 50}, THREE),
+    ],
 )
-def test_every_split_of_a_rollout_is_an_experiment_that_the_cluster_takes_and_is_read_back(split: Split) -> None:
+def test_every_split_of_a_rollout_is_an_experiment_that_the_cluster_takes_and_is_read_back(split: TrafficSplit) -> None:
     made = objects.experiment("flights", split)
     check(made)
     assert objects.split(made, "flights") == split
@@ -49,7 +55,7 @@ def test_every_split_of_a_rollout_is_an_experiment_that_the_cluster_takes_and_is
 
 def test_weights_that_are_not_100_in_all_are_refused() -> None:
     with pytest.raises(DeploymentError, match="100 in all"):
-        objects.experiment("flights", Split({ONE: 60, TWO: 60}))
+        objects.experiment("flights", TrafficSplit({ONE: 60, TWO: 60}))
 
 
 def told(condition: dict[str, Any] | None, **status: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from sailplane.deployment.kubernetes import workloads
-from sailplane.deployment.kubernetes.location import Place
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.kubernetes.recorded import OnCluster, latest, on_clusters, record_within
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.ledger import Ledger, tables
@@ -19,7 +19,7 @@ WORKLOADS = (
     CoreV1(image="x:1", replicas=2, environment={"A": "b"}, secret="s", deadline=timedelta(minutes=3)),
     CoreV2(requirements=["sailplane", "big"], memory="1Gi", ingress="https://models.test"),
 )
-TESTS = Place(connection="tests", namespace="models", workload=workloads.to_dict(WORKLOADS[0]))
+TESTS = ClusterLocation(connection="tests", namespace="models", workload=workloads.to_dict(WORKLOADS[0]))
 LIVE = replace(TESTS, connection="live")
 
 
@@ -28,7 +28,7 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
-def record(ledger: Ledger, place: Place, now: float, deployment: Deployment = SERVED) -> None:
+def record(ledger: Ledger, place: ClusterLocation, now: float, deployment: Deployment = SERVED) -> None:
     with ledger.begin() as connection:
         record_within(connection, place, deployment, now)
 

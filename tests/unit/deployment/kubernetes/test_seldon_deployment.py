@@ -9,7 +9,7 @@ import pytest
 from sailplane.deployment.kubernetes import seldon_deployment as objects
 from sailplane.deployment.kubernetes.names import deployment_name, object_name, service_name, version_of
 from sailplane.deployment.kubernetes.workloads import CoreV1
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConfigurationError, DeploymentError
 from tests.unit.deployment.kubernetes.conftest import BEGUN, ONE, THREE, TWO, check, model
 
@@ -30,10 +30,10 @@ def predictor(version: str = ONE, workload: CoreV1 = PLAIN) -> dict[str, Any]:
 
 def served(*versions: str, weights: dict[str, int] | None = None, shadow: str | None = None) -> list[dict[str, Any]]:
     first, *others = versions
-    predictors = objects.with_split([predictor(first)], Split({first: 100}), "flights")
+    predictors = objects.with_split([predictor(first)], TrafficSplit({first: 100}), "flights")
     for version in others:
         predictors = objects.with_version(predictors, predictor(version))
-    return objects.with_split(predictors, Split(weights or {first: 100}, shadow), "flights")
+    return objects.with_split(predictors, TrafficSplit(weights or {first: 100}, shadow), "flights")
 
 
 def traffic(predictors: list[dict[str, Any]]) -> dict[str, tuple[int, bool]]:
@@ -44,7 +44,7 @@ def traffic(predictors: list[dict[str, Any]]) -> dict[str, tuple[int, bool]]:
 def test_a_first_version_is_an_object_that_the_cluster_takes_and_has_no_traffic(workload: CoreV1) -> None:
     made = objects.seldon_deployment(model(), [predictor(workload=workload)])
     check(made)
-    assert objects.split(made["spec"]["predictors"]) == Split({})
+    assert objects.split(made["spec"]["predictors"]) == TrafficSplit({})
 
 
 def test_the_check_of_these_tests_refuses_a_misspelt_field_a_wrong_type_and_a_broken_rule() -> None:
@@ -90,7 +90,7 @@ def test_every_split_that_a_rollout_makes_is_one_that_the_webhook_lets_through(
 ) -> None:
     predictors = served(ONE, TWO, THREE, weights=weights, shadow=shadow)
     check(objects.seldon_deployment(model(), predictors))
-    assert objects.split(predictors) == Split(weights, shadow)
+    assert objects.split(predictors) == TrafficSplit(weights, shadow)
 
 
 def test_a_shadow_gets_a_copy_of_everything_and_none_of_the_traffic() -> None:
@@ -101,11 +101,11 @@ def test_a_shadow_gets_a_copy_of_everything_and_none_of_the_traffic() -> None:
 @pytest.mark.parametrize("weights", [{ONE: 99}, {ONE: 60, TWO: 60}, {}])
 def test_weights_that_are_not_100_in_all_are_refused(weights: dict[str, int]) -> None:
     with pytest.raises(DeploymentError, match="100 in all"):
-        objects.with_split(served(ONE, TWO), Split(weights), "flights")
+        objects.with_split(served(ONE, TWO), TrafficSplit(weights), "flights")
 
 
 def test_a_version_that_was_not_begun_gets_no_traffic() -> None:
-    for split in (Split({THREE: 100}), Split({ONE: 100}, THREE)):
+    for split in (TrafficSplit({THREE: 100}), TrafficSplit({ONE: 100}, THREE)):
         with pytest.raises(DeploymentError, match=f"no predictor v{THREE}"):
             objects.with_split(served(ONE, TWO), split, "flights")
 

@@ -39,7 +39,7 @@ class Served:
     def new_driver(self) -> Driver:
         return self.serving.driver(CANARY)
 
-    def begin(self, owner: str = "task 1") -> records.Entry:
+    def begin(self, owner: str = "task 1") -> records.RolloutRecord:
         return self.serving.begin(self.plan, get(self.ledger, NAME, CANARY), owner)
 
     def look(self, requests: int = 100, failing: float = 0.0) -> State:

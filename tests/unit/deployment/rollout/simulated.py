@@ -10,7 +10,7 @@ from sailplane.deployment.rollout.check_specs import ErrorRate, Latency, Metric,
 from sailplane.deployment.rollout.engine import advance
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.state import CLOSING, WATCHED, State, Subject
-from sailplane.deployment.target import Progress
+from sailplane.deployment.target import VersionProgress
 from sailplane.serving.observations import Observations
 from tests.unit.deployment.rollout.traffic import Traffic, counted, drawn
 
@@ -28,7 +28,7 @@ PLAN = Rollout(
     too_few="pass",
 )
 SUBJECT = Subject(name="m", version="b", champion="a", endpoint="", owner="")
-READY = Progress("ready")
+READY = VersionProgress("ready")
 
 
 @dataclass

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from sailplane.deployment.rollout.run import ModelEndpoint
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError, ModelError, ServiceError
 from sailplane.ledger import Ledger, tables
 from sailplane.records import Model
@@ -30,11 +30,11 @@ class Place:
 
     weights: dict[str, int] = field(default_factory=lambda: {CHAMPION: 100})
     shadow: str | None = None
-    running: dict[str, Progress] = field(default_factory=lambda: {CHAMPION: Progress("ready")})
+    running: dict[str, VersionProgress] = field(default_factory=lambda: {CHAMPION: VersionProgress("ready")})
     ready_after: int = 2
     totals: dict[str, Observations] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
+    splits: list[TrafficSplit] = field(default_factory=list)
     before: Callable[[str], None] = ignore
     after: Callable[[str], None] = ignore
     starting: int = 0
@@ -49,26 +49,26 @@ class Place:
         self.before("begin")
         self.prepare(model)
         if model.version not in self.running:
-            self.running[model.version] = Progress("starting", "it loads")
+            self.running[model.version] = VersionProgress("starting", "it loads")
             self.starting = self.ready_after
         self.done.append(f"begin {model.version}")
         self.after("begin")
 
-    def progress(self, version: str) -> Progress:
+    def progress(self, version: str) -> VersionProgress:
         self.before("progress")
-        progress = self.running.get(version, Progress("failed", "it was never begun"))
+        progress = self.running.get(version, VersionProgress("failed", "it was never begun"))
         if progress.state == "starting" and self.starting:
             self.starting -= 1
             if not self.starting:
-                self.running[version] = Progress("ready")
+                self.running[version] = VersionProgress("ready")
         self.after("progress")
         return progress
 
-    def split(self) -> Split:
+    def split(self) -> TrafficSplit:
         self.before("split")
-        return Split(dict(self.weights), self.shadow)
+        return TrafficSplit(dict(self.weights), self.shadow)
 
-    def move(self, split: Split) -> None:
+    def move(self, split: TrafficSplit) -> None:
         self.before("move")
         for version in [*split.weights, *([split.shadow] if split.shadow else [])]:
             if version not in self.running:

@@ -11,7 +11,7 @@ from sailplane.deployment.rollout.check_specs import Check, ErrorRate, Latency, 
 from sailplane.deployment.rollout.checks import carried, concluded, judge, quantities
 from sailplane.deployment.rollout.comparisons import Seen
 from sailplane.deployment.rollout.plan import Rollout
-from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, Feedback, Histogram, Observations
+from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, FeedbackTotals, Histogram, Observations
 
 
 def histogram(values: np.ndarray, bounds: tuple[float, ...] = PREDICTION_BOUNDS) -> Histogram:
@@ -24,7 +24,7 @@ def of(requests: int, errors: int = 0, **others: object) -> Observations:
 
 
 def rewards(count: int, mean: float) -> Observations:
-    return of(count, feedback={"reward": Feedback(count=count, total=count * mean, low=0.0, high=1.0)})
+    return of(count, feedback={"reward": FeedbackTotals(count=count, total=count * mean, low=0.0, high=1.0)})
 
 
 def even(plan: Rollout, canary: Observations, champion: Observations, seconds: int = 40) -> np.ndarray:
@@ -167,7 +167,7 @@ def test_a_metric_that_is_worse_than_the_champions_fails_and_a_better_one_does_n
 def test_a_metric_keeps_its_own_unit() -> None:
     check = Metric(metric="reward", worse_by=5, low=0, high=100)
     mine, its = (
-        of(one, feedback={"reward": Feedback(count=one, total=one * mean, low=0, high=100)})
+        of(one, feedback={"reward": FeedbackTotals(count=one, total=one * mean, low=0, high=100)})
         for one, mean in ((1000, 20), (9000, 50))
     )
     (finding,) = found(check, mine, its)
@@ -180,7 +180,7 @@ def test_a_metric_keeps_its_own_unit() -> None:
 
 def test_a_metric_of_which_values_lie_outside_what_was_declared_cannot_be_judged_and_fails() -> None:
     check = Metric(metric="reward", worse_by=0.1)
-    wild = of(500, feedback={"reward": Feedback(count=500, total=900, low=-1, high=7)})
+    wild = of(500, feedback={"reward": FeedbackTotals(count=500, total=900, low=-1, high=7)})
     (finding,) = found(check, wild, rewards(4500, 0.5))
     assert finding.outcome == "failed"
     assert "values from -1 to 7, where 0 to 1 was declared" in str(finding)
@@ -228,7 +228,7 @@ def looked_at(random: np.random.Generator, requests: int) -> Observations:
         errors=int(random.binomial(requests, 0.02)),
         latency=histogram(np.where(random.random(requests) < 0.01, 0.2, 0.01), LATENCY_BOUNDS),
         predictions=histogram(random.beta(2, 5, requests)),
-        feedback={"reward": Feedback(count=requests, total=float(rewarded.sum()), low=0.0, high=1.0)},
+        feedback={"reward": FeedbackTotals(count=requests, total=float(rewarded.sum()), low=0.0, high=1.0)},
     )
 
 
@@ -261,7 +261,7 @@ def test_what_a_step_has_left_of_its_level_goes_to_the_next_one_and_evidence_let
 
 def test_a_metric_of_which_the_values_are_close_together_needs_fewer_of_them() -> None:
     def close(mean: float, **squares: float) -> Observations:
-        return of(400, feedback={"reward": Feedback(count=400, total=400 * mean, low=0.0, high=1.0, **squares)})
+        return of(400, feedback={"reward": FeedbackTotals(count=400, total=400 * mean, low=0.0, high=1.0, **squares)})
 
     def known(mean: float) -> Observations:
         return close(mean, squares=400 * (mean**2 + 0.05**2))

@@ -9,7 +9,7 @@ import pytest
 from sailplane.deployment.local.endpoint import deployments
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.run import AT_ONCE
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.ledger import Ledger
 from tests.unit.deployment.rollout.served import PLAN, Served, names
 from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAME
@@ -26,9 +26,9 @@ def test_a_version_without_fault_goes_through_all_steps_and_is_the_champion(serv
 
 def test_a_shadow_sees_all_requests_and_has_no_traffic(served: Served) -> None:
     served.until(lambda state: state.phase == "shadowing")
-    assert served.place.split() == Split({CHAMPION: 100}, shadow=CANARY)
+    assert served.place.split() == TrafficSplit({CHAMPION: 100}, shadow=CANARY)
     assert served.look(failing=0.8).phase == "failed"
-    assert served.place.split() == Split({CHAMPION: 100})
+    assert served.place.split() == TrafficSplit({CHAMPION: 100})
 
 
 def test_a_step_lasts_as_long_as_it_was_said_to(served: Served) -> None:
@@ -42,7 +42,7 @@ def test_a_version_that_fails_is_taken_back_at_the_look_that_finds_it(served: Se
     served.until(lambda state: state.stage == "baking 1")
     state = served.look(failing=0.9)
     assert state.phase == "failed"
-    assert served.place.split() == Split({CHAMPION: 100})
+    assert served.place.split() == TrafficSplit({CHAMPION: 100})
     assert served.place.done[-2:] == ["move 0", f"stop {CANARY}"]
     assert names(ledger) == {"champion": CHAMPION}
     assert "error rate: 0.9000" in state.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sailplane.deployment.rollout import records, repository
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError, LeaseError, ServiceError
 from sailplane.ledger import Ledger
 from tests.unit.deployment.rollout.served import Served
@@ -83,14 +83,14 @@ def test_nor_does_one_that_somebody_came_before_after_it_decided(served: Served,
             served.driver, other = served.new_driver(), served.driver
             served.driver.tick()
             served.driver = other
-            served.place.running[CANARY] = Progress("ready", "it takes its time to end")
+            served.place.running[CANARY] = VersionProgress("ready", "it takes its time to end")
 
     served.place.before = meddle
     with pytest.raises(LeaseError, match="another one goes on"):
         served.until(lambda state: state.ended)
     assert served.stages[-3:] == ["baking 1", "rolling back", "failed"]
     assert "move 50" not in served.place.done
-    assert served.place.split() == Split({CHAMPION: 100})
+    assert served.place.split() == TrafficSplit({CHAMPION: 100})
 
 
 def test_what_the_target_refuses_ends_the_rollout_and_what_it_cannot_be_asked_is_asked_again(served: Served) -> None:
@@ -113,4 +113,4 @@ def test_what_the_target_refuses_ends_the_rollout_and_what_it_cannot_be_asked_is
     served.place.before = refuse
     state = served.until(lambda state: state.ended)
     assert (state.phase, state.reason) == ("failed", "move v2: no such cluster.")
-    assert served.place.split() == Split({CHAMPION: 100})
+    assert served.place.split() == TrafficSplit({CHAMPION: 100})

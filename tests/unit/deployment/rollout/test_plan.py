@@ -8,7 +8,7 @@ import pytest
 from sailplane.deployment.rollout.check_specs import ErrorRate, Latency, Metric, PredictionDrift
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.state import State, Subject, split
-from sailplane.deployment.target import Split
+from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConfigurationError
 
 ALL = [
@@ -83,9 +83,9 @@ def test_a_plan_comes_back_from_json_as_it_went() -> None:
 def test_a_field_is_sticky_while_two_versions_share_the_traffic() -> None:
     plan = Rollout(shadow="1m", steps=[10, 100], sticky="customer")
     subject = Subject(name="flights", version="b", champion="a", endpoint="", owner="")
-    assert split(plan, subject, State(phase="baking")) == Split({"a": 90, "b": 10}, sticky="customer")
-    assert split(plan, subject, State(phase="shadowing")) == Split({"a": 100}, shadow="b")
-    assert split(plan, subject, State(phase="promoting")) == Split({"b": 100})
+    assert split(plan, subject, State(phase="baking")) == TrafficSplit({"a": 90, "b": 10}, sticky="customer")
+    assert split(plan, subject, State(phase="shadowing")) == TrafficSplit({"a": 100}, shadow="b")
+    assert split(plan, subject, State(phase="promoting")) == TrafficSplit({"b": 100})
 
 
 def test_lengths_of_time_are_seconds() -> None:

@@ -12,7 +12,7 @@ from sailplane.deployment.rollout.check_specs import ErrorRate
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.rollback import roll_back
 from sailplane.deployment.rollout.run import ModelEndpoint
-from sailplane.deployment.target import Progress, Split
+from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError, HeldError, ModelError
 from sailplane.ledger import Ledger
 from sailplane.records import Approval
@@ -27,7 +27,7 @@ def serving(tmp_path: Path) -> ModelEndpoint:
     ledger, place = Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}"), Place()
     register(ledger, CHAMPION, CANARY)
     promote(ledger, NAME, CANARY)
-    place.running, place.weights = {CANARY: Progress("ready")}, {CANARY: 100}
+    place.running, place.weights = {CANARY: VersionProgress("ready")}, {CANARY: 100}
     return serving_at(place, ledger, Clock(step=0.1))
 
 
@@ -44,7 +44,7 @@ def champion(serving: ModelEndpoint) -> str:
 
 def test_the_version_before_serves_again_and_who_asked_for_it_is_recorded(serving: ModelEndpoint) -> None:
     assert roll_back(serving, "ada@host") == CHAMPION
-    assert place_of(serving).split() == Split({CHAMPION: 100})
+    assert place_of(serving).split() == TrafficSplit({CHAMPION: 100})
     assert champion(serving) == CHAMPION
     first, *_ = records.decisions(serving.ledger, NAME, CHAMPION)
     assert (first.by, first.after) == ("ada@host", "starting")
@@ -130,7 +130,7 @@ def test_a_rollback_that_was_killed_after_it_moved_the_traffic_is_ended_and_goes
     serving: ModelEndpoint,
 ) -> None:
     register(serving.ledger, "v3", champion="v3")
-    place_of(serving).weights, place_of(serving).running["v3"] = {"v3": 100}, Progress("ready")
+    place_of(serving).weights, place_of(serving).running["v3"] = {"v3": 100}, VersionProgress("ready")
 
     def killed(what: str) -> None:
         if what == "move":
@@ -222,7 +222,7 @@ def test_a_rollout_that_is_on_its_way_ends_with_the_champion_it_began_with(servi
         triggerer.tick()
     assert place_of(serving).weights == {CANARY: 90, "v3": 10}
     assert roll_back(serving, "ada") == CANARY, "though the triggerer still holds it"
-    assert place_of(serving).split() == Split({CANARY: 100})
+    assert place_of(serving).split() == TrafficSplit({CANARY: 100})
     assert serving.entry("v3").state.reason == "rolled back by ada"
     hold = holds.find(serving.ledger, NAME)
     assert hold
@@ -245,10 +245,10 @@ def test_a_version_that_does_not_start_leaves_what_serves(serving: ModelEndpoint
 
     def fail(what: str) -> None:
         if what == "begin":
-            place_of(serving).running[CHAMPION] = Progress("failed", "the bundle is damaged")
+            place_of(serving).running[CHAMPION] = VersionProgress("failed", "the bundle is damaged")
 
     place_of(serving).after = fail
     with pytest.raises(DeploymentError, match="roll back m to v1: the version does not run: the bundle is damaged"):
         roll_back(serving, "ada")
-    assert place_of(serving).split() == Split({CANARY: 100})
+    assert place_of(serving).split() == TrafficSplit({CANARY: 100})
     assert champion(serving) == CANARY

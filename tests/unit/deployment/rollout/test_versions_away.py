@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sailplane.deployment.target import Progress
+from sailplane.deployment.target import VersionProgress
 from sailplane.errors import ServiceError
 from sailplane.ledger import Ledger
 from sailplane.serving.observations import Observations
@@ -13,7 +13,7 @@ from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION
 
 
 def test_a_version_that_does_not_start_is_given_up_and_nothing_moves(served: Served) -> None:
-    served.place.running[CANARY] = Progress("failed", "the model is damaged")
+    served.place.running[CANARY] = VersionProgress("failed", "the model is damaged")
     state = served.look()
     assert (state.phase, state.reason) == ("failed", "the version does not run: the model is damaged")
     assert served.place.splits == []
@@ -32,12 +32,12 @@ def test_a_version_that_takes_too_long_to_start_is_given_up(ledger: Ledger) -> N
 
 def test_a_version_that_is_started_anew_goes_on_and_one_that_stays_away_is_taken_back(served: Served) -> None:
     served.until(lambda state: state.stage == "baking 0")
-    served.place.running[CANARY] = Progress("starting", "it was killed")
+    served.place.running[CANARY] = VersionProgress("starting", "it was killed")
     for _ in range(20):
         assert served.look().stage == "baking 0"
-    served.place.running[CANARY] = Progress("ready")
+    served.place.running[CANARY] = VersionProgress("ready")
     served.look()
-    served.place.running[CANARY] = Progress("starting", "it was killed")
+    served.place.running[CANARY] = VersionProgress("starting", "it was killed")
     began = served.clock.now
     state = served.until(lambda state: state.ended)
     assert state.reason == "the version is not ready for 30 s: it was killed"

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
-from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, Feedback, Histogram, Observations
+from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, FeedbackTotals, Histogram, Observations
 
 LIMIT = 0.05  # seconds, the p99 of dags/README.md
 
@@ -170,7 +170,7 @@ def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Obser
         for weights in (None, answers.failed, answers.reward, answers.reward**2)
     )
     for second in range(seconds):
-        feedback = Feedback(
+        feedback = FeedbackTotals(
             count=int(requests[second]),
             total=float(rewards[second]),
             low=0.0,

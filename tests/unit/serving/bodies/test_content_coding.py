@@ -13,7 +13,7 @@ import pytest
 from sailplane.bundles.bundle import Bundle
 from sailplane.errors import RequestError
 from sailplane.serving.bodies.content_coding import decoder
-from sailplane.serving.scorer import Limits
+from sailplane.serving.scorer import RequestLimits
 from tests.unit.bundles import tiny
 from tests.unit.serving.background_load import ask
 
@@ -74,7 +74,7 @@ def test_a_broken_stream_is_a_400(bundle: Bundle, what: str, coding: str) -> Non
 
 
 def test_a_bomb_is_a_413_and_never_inflated_whole(bundle: Bundle) -> None:
-    bomb = gzip.compress(b" " * (50 * Limits().body), compresslevel=9)
+    bomb = gzip.compress(b" " * (50 * RequestLimits().body), compresslevel=9)
     assert len(bomb) < 2**20
     tracemalloc.start()
     try:
@@ -84,11 +84,11 @@ def test_a_bomb_is_a_413_and_never_inflated_whole(bundle: Bundle) -> None:
         tracemalloc.stop()
     assert response.status_code == 413
     assert "Send fewer rows" in response.json()["error"]
-    assert peak < 4 * Limits().body
+    assert peak < 4 * RequestLimits().body
 
 
 def test_an_inflated_body_of_just_the_limit_is_read(bundle: Bundle) -> None:
-    body = GOOD + b" " * (Limits().body - len(GOOD))
+    body = GOOD + b" " * (RequestLimits().body - len(GOOD))
     response = ask(bundle, "POST", "/predict", body=gzip.compress(body), headers={"content-encoding": "gzip"})
     assert response.status_code == 200
     response = ask(bundle, "POST", "/predict", body=gzip.compress(body + b" "), headers={"content-encoding": "gzip"})
@@ -117,6 +117,6 @@ def test_bytes_after_a_deflate_stream_are_refused() -> None:
 def test_members_of_gzip_without_content_do_not_go_on_for_ever(bundle: Bundle) -> None:
     """They inflate to nothing, so that their own size is what counts."""
     empty = gzip.compress(b"")
-    body = empty * (Limits().body // len(empty) + 1)
+    body = empty * (RequestLimits().body // len(empty) + 1)
     response = ask(bundle, "POST", "/predict", body=body, headers={"content-encoding": "gzip"})
     assert response.status_code == 413

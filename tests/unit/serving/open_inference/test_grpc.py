@@ -20,7 +20,7 @@ from sailplane.serving.grpc_server import Call
 from sailplane.serving.in_flight import LONG_BODY
 from sailplane.serving.open_inference import messages_pb2 as open_inference_pb2
 from sailplane.serving.open_inference.binary import FILLED
-from sailplane.serving.open_inference.grpc import Methods
+from sailplane.serving.open_inference.grpc import OpenInferenceMethods
 from sailplane.serving.open_inference.grpc_parts import LongRequest, message
 from sailplane.serving.scorer import Scorer
 from tests.unit.bundles import tiny
@@ -138,12 +138,12 @@ HOSTILE = {
 
 
 @pytest.fixture(scope="module")
-def methods(bundle: Bundle) -> Methods:
-    return Methods(Scorer(bundle))
+def methods(bundle: Bundle) -> OpenInferenceMethods:
+    return OpenInferenceMethods(Scorer(bundle))
 
 
 @pytest.mark.parametrize("how", HOSTILE)
-def test_many_fields_take_no_memory_of_their_own_and_no_time(methods: Methods, how: str) -> None:
+def test_many_fields_take_no_memory_of_their_own_and_no_time(methods: OpenInferenceMethods, how: str) -> None:
     rest, said = HOSTILE[how]
     body = HEAD + rest
     assert len(body) > LONG_BODY
@@ -159,14 +159,14 @@ def test_many_fields_take_no_memory_of_their_own_and_no_time(methods: Methods, h
     assert time.thread_time() - begun < 1
 
 
-def refused(methods: Methods, body: bytes) -> str:
+def refused(methods: OpenInferenceMethods, body: bytes) -> str:
     with pytest.raises(RequestError) as error:
         asyncio.run(methods._infer(body, Call({}, 10)))
     return str(error.value)
 
 
 @pytest.mark.parametrize("number", [5, 6])
-def test_a_short_call_is_refused_by_its_counts(methods: Methods, number: int) -> None:
+def test_a_short_call_is_refused_by_its_counts(methods: OpenInferenceMethods, number: int) -> None:
     body = HEAD + field(number, b"") * 30_000
     assert len(body) <= LONG_BODY
     begun = time.thread_time()

@@ -17,15 +17,15 @@ from sailplane.serving.grpc_server import Call
 from sailplane.serving.in_flight import LONG_BODY
 from sailplane.serving.scorer import Scorer
 from sailplane.serving.seldon import messages_pb2 as seldon_pb2
-from sailplane.serving.seldon.grpc import Methods
+from sailplane.serving.seldon.grpc import SeldonMethods
 
 messages: Any = seldon_pb2
 META = messages.Meta(puid="a").SerializeToString()
 
 
 @pytest.fixture(scope="module")
-def methods(bundle: Bundle) -> Methods:
-    return Methods(Scorer(bundle))
+def methods(bundle: Bundle) -> SeldonMethods:
+    return SeldonMethods(Scorer(bundle))
 
 
 def booleans(count: int) -> bytes:
@@ -41,7 +41,7 @@ def numbers(values: Sequence[float]) -> bytes:
     return bytes(messages.Feedback(response={"meta": META}, truth=truth).SerializeToString())
 
 
-def fed_back(methods: Methods, body: bytes) -> tuple[Call, int]:
+def fed_back(methods: SeldonMethods, body: bytes) -> tuple[Call, int]:
     """The call, and the turns that others had meanwhile."""
 
     async def run() -> tuple[Call, int]:
@@ -56,7 +56,7 @@ def fed_back(methods: Methods, body: bytes) -> tuple[Call, int]:
     return asyncio.run(run())
 
 
-def test_long_feedback_is_read_while_others_have_their_turns(methods: Methods) -> None:
+def test_long_feedback_is_read_while_others_have_their_turns(methods: SeldonMethods) -> None:
     body = booleans(40_000)
     assert len(body) > 4 * LONG_BODY
     call, turns = fed_back(methods, body)
@@ -65,7 +65,7 @@ def test_long_feedback_is_read_while_others_have_their_turns(methods: Methods) -
     assert fed_back(methods, booleans(1))[1] <= 2
 
 
-def test_feedback_that_is_too_long_for_the_log_is_refused(methods: Methods) -> None:
+def test_feedback_that_is_too_long_for_the_log_is_refused(methods: SeldonMethods) -> None:
     """Numbers may be longer in JSON than they are in the message."""
     long = numbers(np.random.default_rng(1).random(300_000).tolist())
     assert len(long) < feedback.MOST_BYTES

@@ -12,7 +12,7 @@ import sailplane.serving
 from sailplane.bundles.bundle import Bundle
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.serving import SeldonModel
-from sailplane.serving.scorer import Limits
+from sailplane.serving.scorer import RequestLimits
 from sailplane.serving.seldon import errors as seldon_errors
 from tests.unit.bundles import tiny
 from tests.unit.serving.background_load import ask
@@ -99,7 +99,7 @@ def test_the_package_stays_light_and_has_nothing_else(bundle: Bundle) -> None:
 
 
 def test_both_servers_have_the_same_limit() -> None:
-    assert Limits().body == seldon_errors.MAX_BODY_BYTES
+    assert RequestLimits().body == seldon_errors.MAX_BODY_BYTES
 
 
 def test_a_copy_goes_with_the_process_and_not_with_one_that_is_forked_from_it(tmp_path: Path) -> None:
