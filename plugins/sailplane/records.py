@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 
 import msgspec
 
@@ -144,7 +144,8 @@ class Field(Record):
 class Dataset(Record):
     """A window of partitions. `version` is the digest of the partitions' digests: equal data, equal version. `revised`
     says which days' rows are not the first that were ingested, like "2026-01-03 in version 2"; `unchecked` names
-    the schema's checks that apply to its rows, and not to requests."""
+    the schema's checks that apply to its rows, and not to requests. `windows` are recorded with the dataset, so that a
+    later default changes nothing about runs that used this one."""
 
     name: str
     version: str
@@ -155,6 +156,23 @@ class Dataset(Record):
     schema: tuple[Field, ...]
     revised: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = field(default=(), metadata=SPARSE)
+    windows: Windows = field(default=cast(Windows, None))
+
+    def __post_init__(self) -> None:
+        if self.windows is None:
+            object.__setattr__(self, "windows", _unrecorded(self.interval))
+
+    def content(self) -> dict[str, Any]:
+        content = super().content()
+        if self.windows == _unrecorded(self.interval):
+            # So records from before the field keep their digests.
+            del content["windows"]
+        return content
+
+
+def _unrecorded(interval: Interval) -> Windows:
+    """The windows of a record without any, whatever the default is by now."""
+    return Windows.of(interval, validation_days=7, test_days=7)
 
 
 @dataclass(frozen=True, kw_only=True)

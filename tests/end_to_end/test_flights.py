@@ -19,7 +19,7 @@ from sailplane.bundles.columns import plain_records
 from sailplane.datasets import load
 from sailplane.deployment.local.endpoint import deployments
 from sailplane.ledger import Ledger
-from sailplane.records import Dataset, Deployment, Evaluation, Windows
+from sailplane.records import Dataset, Deployment, Evaluation
 from sailplane.records import Run as TrainingRun
 from sailplane.registry.models import alias
 from sailplane.services.airflow_api import DagRun
@@ -74,7 +74,7 @@ def records(platform: Platform, flight: Flight) -> list[dict[str, Any]]:
 
 
 def judged(platform: Platform, flight: Flight) -> Any:
-    return load(Storage(platform.home.store), flight.dataset, Windows.of(flight.dataset.interval).test)
+    return load(Storage(platform.home.store), flight.dataset, flight.dataset.windows.test)
 
 
 def post(deployment: Deployment, body: Any) -> httpx.Response:

@@ -118,6 +118,13 @@ def test_the_windows_follow_each_other_and_fill_the_interval():
     assert (windows.train.start, windows.test.end) == (WINDOW.start, AS_OF)
 
 
+def test_a_dataset_keeps_its_windows_and_one_without_any_held_out_a_week_twice() -> None:
+    windows = Windows.of(WINDOW, validation_days=3, test_days=2)
+    assert Dataset.from_dict(json.loads(json.dumps(replace(DATASET, windows=windows).to_dict()))).windows == windows
+    assert "windows" not in DATASET.to_dict(), "the record of an earlier release has the same digest"
+    assert Dataset.from_dict(DATASET.to_dict()).windows == Windows.of(WINDOW, validation_days=7, test_days=7)
+
+
 def test_an_intervals_days_are_its_midnights_without_the_end():
     days = Interval.trailing(AS_OF, 2).days
     assert days == (AS_OF - timedelta(days=2), AS_OF - timedelta(days=1))

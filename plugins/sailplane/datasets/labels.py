@@ -36,7 +36,7 @@ def labelled(
             where,
             got=f"all {len(frame)} rows have an empty {target!r}" if len(frame) else "no rows",
             expected="labelled rows",
-            remedy="Check what extract gives for these days. Once there are labels, read the days again: "
+            remedy="Check the rows that extract returns for these days. Once they have labels, read the days again: "
             "`sailplane datasets refresh`, or IngestDatasetOperator(revise_days=...) for every run.",
         )
     indices = _indices(outputs)

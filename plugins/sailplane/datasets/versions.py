@@ -18,7 +18,7 @@ from sailplane.datasets import partitions as partitioned
 from sailplane.datasets.partitions import Partition, read
 from sailplane.datasets.schema import PANDAS
 from sailplane.errors import DataError
-from sailplane.records import Dataset, Field, Interval
+from sailplane.records import Dataset, Field, Interval, Windows
 from sailplane.storage import Storage
 from sailplane.storage.store import NOT_MOVED
 
@@ -55,6 +55,7 @@ def publish(
         schema=columns,
         revised=revised,
         unchecked=unchecked,
+        windows=Windows.of(interval),
     )
 
 

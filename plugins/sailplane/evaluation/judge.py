@@ -19,7 +19,7 @@ from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
 from sailplane.evaluation.metrics import classes
 from sailplane.evaluation.serving_check import asked
 from sailplane.evaluation.verdict import Evidence, reasons, reasons_of, verdict
-from sailplane.records import Evaluation, Model, Offer, Run, Windows
+from sailplane.records import Evaluation, Model, Offer, Run
 from sailplane.storage import Storage
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def evaluate(
     that does not score each row, ConfigurationError for a slice by a column that is not there.
     """
     gate = gate or Gate()
-    window = Windows.of(run.dataset.interval).test
+    window = run.dataset.windows.test
     with contenders(storage, run, baseline, champion) as found:
         rows, target, days = rows_of(storage, run, window, found.challenger)
         groups = slices.groups(gate, rows)
@@ -120,7 +120,7 @@ def _offer(
     evaluation = Evaluation(
         model=run.model,
         run=run,
-        window=Windows.of(run.dataset.interval).test,
+        window=run.dataset.windows.test,
         rows=len(test.rows),
         metrics=mine.metrics,
         champion=champion.version if champion else None,

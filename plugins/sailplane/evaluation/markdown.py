@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sailplane.evaluation.metrics import by_class
-from sailplane.records import Evaluation, Windows
+from sailplane.records import Evaluation
 from sailplane.templates import render
 
 
@@ -19,7 +19,7 @@ def figures(evaluation: Evaluation, report: str = "") -> str:
         "evaluation",
         "figures.md",
         evaluation=evaluation,
-        trained=Windows.of(evaluation.run.dataset.interval).train,
+        trained=evaluation.run.dataset.windows.train,
         titles=["", *names],
         metrics=rows,
         classes=by_class(evaluation.classes) if evaluation.classes else "",

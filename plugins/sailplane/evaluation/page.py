@@ -11,7 +11,7 @@ from sailplane.evaluation.details import Details, Estimate, Slice, Threshold
 from sailplane.evaluation.intervals import FEW, clusters_said
 from sailplane.evaluation.markup import document
 from sailplane.evaluation.metrics import by_class
-from sailplane.records import Evaluation, Rule, Trial, Windows
+from sailplane.records import Evaluation, Rule, Trial
 from sailplane.sweeps.axes import cut, text
 from sailplane.sweeps.charts import AXIS_WIDTH, Figure, parallel
 from sailplane.sweeps.charts import history as sweep_history
@@ -182,7 +182,7 @@ def _free(config: SweepConfig) -> list[Parameter]:
 
 def _facts(evaluation: Evaluation) -> list[list[str]]:
     run = evaluation.run
-    dataset, windows = run.dataset, Windows.of(run.dataset.interval)
+    dataset, windows = run.dataset, run.dataset.windows
     return [
         ["dataset", f"{dataset.name} {dataset.version}"],
         ["rows", f"{dataset.rows:,}, {dataset.quarantined:,} more in quarantine"],

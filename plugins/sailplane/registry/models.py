@@ -19,7 +19,7 @@ from sailplane.errors import ModelError
 from sailplane.files import temporary_folder
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
-from sailplane.records import Evaluation, Model, Run, Windows
+from sailplane.records import Evaluation, Model, Run
 from sailplane.registry import version_records
 from sailplane.registry.aliases import (
     CHAMPION,
@@ -136,7 +136,7 @@ def measured_on(model: Model) -> str:
     if model.evaluation and model.metrics == model.evaluation.metrics.get("challenger"):
         return f"test {model.evaluation.window}"
     if model.lineage:
-        return f"validation {Windows.of(model.lineage.dataset.interval).validation}"
+        return f"validation {model.lineage.dataset.windows.validation}"
     return "not recorded"
 
 

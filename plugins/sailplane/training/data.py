@@ -13,7 +13,7 @@ from sailplane.bundles.features import rows_for
 from sailplane.datasets import load
 from sailplane.datasets.labels import labelled
 from sailplane.errors import ConfigurationError, DataError
-from sailplane.records import Dataset, Interval, Windows
+from sailplane.records import Dataset, Interval
 from sailplane.storage import Storage
 from sailplane.training.arrays import Arrays, Split
 from sailplane.training.stream import Labelled, StoreStream
@@ -48,7 +48,7 @@ def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream:
     """
     target = _named(features, "TARGET")
     outputs = tuple(str(output) for output in getattr(features, "OUTPUTS", (target,)))
-    windows = Windows.of(dataset.interval)
+    windows = dataset.windows
     transform = partial(transformed, features, dataset)
     train: Split | StoreStream
     if stream:

@@ -22,7 +22,7 @@ from sailplane.errors import ModelError
 from sailplane.files import private_folder
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.records import Interval, Model, Record, Run, Windows
+from sailplane.records import Interval, Model, Record, Run
 from sailplane.registry import environment, lineage
 from sailplane.registry.models import fetch, fetch_bundle
 from sailplane.registry.sources import unpack
@@ -166,7 +166,7 @@ def _compared(
         differences=tuple(differences),
         then=then,
         now=now,
-        validation=Windows.of(run.dataset.interval).validation,
+        validation=run.dataset.windows.validation,
         seconds=again.seconds,
     )
 

@@ -13,7 +13,7 @@ import pytest
 from sailplane.cli import main
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.records import Model, Windows
+from sailplane.records import Model
 from sailplane.registry import models
 from sailplane.registry.aliases import mark
 from sailplane.storage import Storage
@@ -55,7 +55,7 @@ def test_versions_are_listed_with_their_aliases_and_shown_with_lineage_and_card(
     assert "champion" in lines[2]
     lineage = first.lineage
     assert lineage
-    validation = f"validation {Windows.of(lineage.dataset.interval).validation}"
+    validation = f"validation {lineage.dataset.windows.validation}"
     assert all(line.endswith(f"  {validation}") for line in lines[1:])
     assert json.loads(said(capsys, "models", "list", "--json"))[0]["measured_on"] == validation
     assert [one["version"] for one in json.loads(said(capsys, "models", "list", "--json"))] == [

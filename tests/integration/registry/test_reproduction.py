@@ -21,7 +21,7 @@ from sailplane.evaluation import offers
 from sailplane.files import temporary_folder
 from sailplane.home import Home
 from sailplane.ledger import Ledger, tables
-from sailplane.records import Model, Run, Windows
+from sailplane.records import Model, Run
 from sailplane.registry import environment, models
 from sailplane.storage import Storage
 from sailplane.sweeps import queue, results
@@ -108,7 +108,7 @@ def test_a_model_agrees_bit_for_bit_though_the_checkout_has_changed_and_nothing_
     said = capsys.readouterr()
     assert f"toy {model.version}, trained again in " in said.out
     assert re.search(r"agrees bit for bit: auc 0\.\d+.* on validation ", said.out)
-    assert str(Windows.of(model.lineage.dataset.interval).validation) in said.out  # type: ignore[union-attr]
+    assert str(model.lineage.dataset.windows.validation) in said.out  # type: ignore[union-attr]
     assert "step 3: train_loss" in said.err
     assert register.state() == before
     assert {path.name for path in home.root.iterdir()} == left

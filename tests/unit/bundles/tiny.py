@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.bundles.writing import write
-from sailplane.records import Dataset, Evaluation, Field, Interval, Run, Windows
+from sailplane.records import Dataset, Evaluation, Field, Interval, Run
 from sailplane.storage import Storage
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -195,7 +195,7 @@ def evaluation_of(run: Run, *, passed: bool = True) -> Evaluation:
     return Evaluation(
         model=run.model,
         run=run,
-        window=Windows.of(run.dataset.interval).test,
+        window=run.dataset.windows.test,
         rows=1234,
         metrics={"challenger": {"auc": 0.7}, "baseline": {"auc": 0.65}},
         champion=None,
