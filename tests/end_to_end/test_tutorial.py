@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.guides import blocks
 from tests.platform import Platform, started
+from tests.unit.guides import blocks
 
 CHECKOUT = Path(__file__).parents[2]
-GUIDE = (CHECKOUT / "include" / "README.md").read_text()
-TUTORIAL = GUIDE[GUIDE.index("## From a new project to a served model") : GUIDE.index("## The data\n")]
-STEPS = [step for block in blocks(TUTORIAL) for step in block.outputs]
+GUIDE = "include/README.md"
+# The tutorial is the guide's first chapter.
+LINES = (CHECKOUT / GUIDE).read_text().partition("\n## The data\n")[0].count("\n")
+STEPS = [step for block in blocks(guides=(GUIDE,)) if block.line < LINES for step in block.outputs]
 COPIED = ("pyproject.toml", "tests/conftest.py", "tests/programs.py", "tests/unit/include/conftest.py")
 
 

@@ -20,7 +20,8 @@ _BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 @dataclass(frozen=True)
 class Block:
-    """`line` is that of its first line of code."""
+    """`line` is that of its first line of code. In a `console` block, lines that begin with `$` are commands, and the
+    others their output."""
 
     guide: str
     line: int
@@ -30,17 +31,33 @@ class Block:
     def __str__(self) -> str:
         return f"{self.guide}:{self.line}"
 
+    @property
+    def commands(self) -> list[str]:
+        """Those of a `console` or a `sh` block."""
+        if self.language == "sh":
+            return [line for line in self.text.splitlines() if line]
+        return [command for command, _ in self.outputs]
+
+    @property
+    def outputs(self) -> list[tuple[str, str]]:
+        """Each command of a `console` block with what it prints."""
+        if self.language != "console":
+            return []
+        parts = re.split(r"^\$ (.+)\n", self.text, flags=re.M)[1:]
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
 
 def text_of(guide: str) -> str:
     return (PROJECT / guide).read_text()
 
 
 def blocks(*languages: str, guides: tuple[str, ...] = GUIDES) -> list[Block]:
+    """Of these languages; without any, of all."""
     found = [(guide, block) for guide in guides for block in _BLOCK.finditer(text_of(guide))]
     return [
         Block(guide, text_of(guide)[: block.start(2)].count("\n") + 1, block.group(1), block.group(2))
         for guide, block in found
-        if block.group(1) in languages
+        if not languages or block.group(1) in languages
     ]
 
 

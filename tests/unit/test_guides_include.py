@@ -26,13 +26,13 @@ from sailplane.sweep_worker.command import _parser as worker_parser
 from sailplane.sweeps import elsewhere, space
 from sailplane.sweeps.space import parse
 from sailplane.training.run import RunHandle
-from tests.guides import Block, blocks, titles
+from tests.unit.guides import Block, anchors, blocks
 from tests.unit.include.conftest import handle, prepared, scores  # noqa: F401
 
 PROJECT = Path(__file__).parents[2]
 GUIDE = PROJECT / "include" / "README.md"
 TEXT = GUIDE.read_text()
-BLOCKS = blocks(TEXT)
+BLOCKS = blocks(guides=("include/README.md",))
 LANGUAGES = {"console", "python", "sh", "yaml"}
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
@@ -196,4 +196,4 @@ def test_every_link_of_the_guide_leads_somewhere() -> None:
     links = [link.partition("#") for link in re.findall(r"\]\(([^)]+)\)", TEXT) if "://" not in link]
     targets = {path: (GUIDE.parent / path if path else GUIDE) for path, _, _ in links}
     assert [path for path, target in targets.items() if not target.exists()] == []
-    assert [title for path, _, title in links if title and title not in titles(targets[path].read_text())] == []
+    assert [title for path, _, title in links if title and title not in anchors(targets[path])] == []
