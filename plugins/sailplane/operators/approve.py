@@ -14,6 +14,7 @@ from sailplane.hooks.storage import opened
 from sailplane.operators.links import link_of
 from sailplane.operators.refusals import skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
+from sailplane.operators.xcom import XComOf
 from sailplane.records import Approval, Evaluation, Offer
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ class ApproveModelOperator(HITLOperator):
     template_fields: Sequence[str] = ("evaluation",)
 
     def __init__(
-        self, *, evaluation: Any, deadline: timedelta = DEADLINE, default: Default = "reject", **kwargs: Any
+        self,
+        *,
+        evaluation: XComOf[Evaluation],
+        deadline: timedelta = DEADLINE,
+        default: Default = "reject",
+        **kwargs: Any,
     ) -> None:
         _check(kwargs.get("task_id", "approve"), deadline, default)
         told = "Why; it is kept with the model."
@@ -65,7 +71,7 @@ class ApproveModelOperator(HITLOperator):
             defaults=default.capitalize(),
             response_timeout=deadline,
         )
-        self.evaluation: Mapping[str, Any] = evaluation
+        self.evaluation: Any = evaluation
 
     def execute(self, context: Context) -> Any:
         from sailplane.evaluation.markdown import figures

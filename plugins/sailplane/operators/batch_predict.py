@@ -12,7 +12,8 @@ from sailplane.home import Home
 from sailplane.operators.as_of import as_of
 from sailplane.operators.job import DetachedJobOperator
 from sailplane.operators.named import registered
-from sailplane.records import Dataset, Interval, Model, Run
+from sailplane.operators.xcom import XComOf
+from sailplane.records import Dataset, Deployment, Interval, Model, Run
 
 if TYPE_CHECKING:
     from sailplane.training.specs import ScoreSpec
@@ -51,12 +52,19 @@ class BatchPredictOperator(DetachedJobOperator):
 
     template_fields: Sequence[str] = ("model", "dataset")
 
-    def __init__(self, *, model: Any, dataset: Any, keep: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: str | XComOf[Model | Deployment | Run],
+        dataset: XComOf[Dataset],
+        keep: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if isinstance(keep, str):
             raise ConfigurationError("read keep of", self.task_id, got=repr(keep), expected=f"a list, as in [{keep!r}]")
-        self.model: str | Mapping[str, Any] = model
-        self.dataset: Mapping[str, Any] = dataset
+        self.model: Any = model
+        self.dataset: Any = dataset
         self.keep = keep
 
     def specification(self, context: Context) -> ScoreSpec:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
-from airflow.sdk import BaseOperator, Context
+from airflow.sdk import BaseOperator, Context, XComArg
 from airflow.sdk.exceptions import AirflowFailException
 
 from sailplane import pairing
@@ -20,6 +20,7 @@ from sailplane.operators.approve import DEADLINE, ApproveModelOperator, Default
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
+from sailplane.operators.xcom import XComOf
 from sailplane.records import Approval, Deployment, Evaluation, Model
 from sailplane.serving.violations import DEFAULT, OnViolation, chosen
 
@@ -40,7 +41,7 @@ def deploy(
     default: Default = "reject",
     rollout: Rollout | None = None,
     **where: Any,
-) -> Any:
+) -> XComArg:
     """The task `deploy`, which serves the model that passed.
 
     :param evaluate: the task that judged it
@@ -102,7 +103,7 @@ class DeployModelOperator(BaseOperator):
     def __init__(
         self,
         *,
-        evaluation: Any,
+        evaluation: XComOf[Evaluation],
         rollout: Rollout | None = None,
         target: Literal["local", "kubernetes"] = "local",
         seldon: CoreV1 | CoreV2 | None = None,
@@ -111,7 +112,7 @@ class DeployModelOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
-        self.evaluation: Mapping[str, Any] = evaluation
+        self.evaluation: Any = evaluation
         self.on_violation = chosen(on_violation, f"of {self.task_id}")
         if seldon is not None and self.on_violation != DEFAULT:
             seldon = replace(seldon, on_violation=self.on_violation)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from sailplane.hooks.storage import opened
 from sailplane.operators.as_of import is_backfill, run_of
 from sailplane.operators.links import ReportLink
 from sailplane.operators.retries import USER_ERRORS_FAIL
+from sailplane.operators.xcom import XComOf
 from sailplane.records import Run
 
 
@@ -40,10 +41,12 @@ class EvaluateModelOperator(BaseOperator):
     template_fields: Sequence[str] = ("challenger", "baseline")
     operator_extra_links = (ReportLink(),)
 
-    def __init__(self, *, challenger: Any, baseline: Any, gate: Gate | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, challenger: XComOf[Run], baseline: XComOf[Run], gate: Gate | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
-        self.challenger: Mapping[str, Any] = challenger
-        self.baseline: Mapping[str, Any] = baseline
+        self.challenger: Any = challenger
+        self.baseline: Any = baseline
         self.gate = Gate() if gate is None else gate
         if not isinstance(self.gate, Gate):
             raise ConfigurationError("read the gate of", self.task_id, got=repr(gate), expected="Gate(...)")

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
@@ -13,6 +13,8 @@ from sailplane.hooks.wandb import tracking_settings
 from sailplane.operators.as_of import as_of, is_backfill
 from sailplane.operators.named import registered
 from sailplane.operators.retries import USER_ERRORS_FAIL
+from sailplane.operators.xcom import XComOf
+from sailplane.records import Deployment, Model, Run
 
 
 class PublishModelOperator(BaseOperator):
@@ -40,10 +42,16 @@ class PublishModelOperator(BaseOperator):
     template_fields: Sequence[str] = ("model", "repo")
 
     def __init__(
-        self, *, model: Any, repo: str, private: bool = True, hub_conn_id: str | None = None, **kwargs: Any
+        self,
+        *,
+        model: str | XComOf[Model | Deployment | Run],
+        repo: str,
+        private: bool = True,
+        hub_conn_id: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
-        self.model: str | Mapping[str, Any] | None = model
+        self.model: Any = model
         self.repo = repo
         self.private = private
         self.hub_conn_id = hub_conn_id

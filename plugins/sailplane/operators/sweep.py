@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from airflow.sdk import BaseOperator, Context, TaskGroup, TriggerRule
+from airflow.sdk import BaseOperator, Context, TaskGroup, TriggerRule, XComArg
 
 from sailplane import pairing
 from sailplane.errors import ConfigurationError
@@ -20,6 +20,7 @@ from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.operators.sweep_names import DEFAULT_GROUP, found_sweep, next_sweep
 from sailplane.operators.train import TrainModelOperator
 from sailplane.operators.trials import BestTrialOperator, SweepWorkerOperator
+from sailplane.operators.xcom import XComOf
 from sailplane.records import Dataset, Run
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def sweep(
     trials: int | str = 0,
     workers: int | str = 0,
     group_id: str = DEFAULT_GROUP,
-) -> Any:
+) -> XComArg:
     """A task group `create >> worker (mapped) >> best` that searches the configuration of a train step.
 
     :param trained: the train step whose dataset, features and train function the trials use
@@ -110,9 +111,9 @@ class CreateSweepOperator(BaseOperator):
         self,
         *,
         model: str,
-        trained: Any = None,
+        trained: XComOf[Run] | None = None,
         train_step: str = "train",
-        dataset: Any,
+        dataset: XComOf[Dataset],
         features: str,
         train: str,
         config: Mapping[str, Any],
@@ -126,9 +127,9 @@ class CreateSweepOperator(BaseOperator):
     ) -> None:
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.model = model
-        self.trained: Mapping[str, Any] | None = trained
+        self.trained: Any = trained
         self.train_step = train_step
-        self.dataset = dataset
+        self.dataset: Any = dataset
         self.features = features
         self.train = train
         self.config = config

@@ -8,6 +8,7 @@ from airflow.sdk import Context
 from sailplane.operators.as_of import as_of
 from sailplane.operators.job import DetachedJobOperator, run_name
 from sailplane.operators.pins import pin_code
+from sailplane.operators.xcom import XComOf
 from sailplane.records import Dataset
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class TrainModelOperator(DetachedJobOperator):
         self,
         *,
         model: str,
-        dataset: Any,
+        dataset: XComOf[Dataset],
         features: str,
         train: str,
         baseline: str | None = None,
@@ -66,7 +67,7 @@ class TrainModelOperator(DetachedJobOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.model = model
-        self.dataset = dataset
+        self.dataset: Any = dataset
         self.features = features
         self.train = train
         self.baseline = baseline
