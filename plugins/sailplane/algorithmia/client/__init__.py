@@ -11,7 +11,7 @@ from typing import Final
 
 from sailplane.algorithmia.client.directories import Directories
 from sailplane.algorithmia.client.exchange import Exchange
-from sailplane.algorithmia.client.files import Files
+from sailplane.algorithmia.client.files import RemoteFiles
 from sailplane.errors import AccessError
 from sailplane.storage.access import Access
 from sailplane.storage.retries import RetryPolicy
@@ -39,7 +39,7 @@ class DataApi:
         access = access or from_environment()
         self._http = Exchange(_endpoint(access), _key(access), patience or RetryPolicy())
         self.directories = Directories(self._http)
-        self.files = Files(self._http, self.directories)
+        self.files = RemoteFiles(self._http, self.directories)
 
     def __repr__(self) -> str:
         return f"DataApi({self._http.endpoint!r})"

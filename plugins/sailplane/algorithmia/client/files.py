@@ -21,7 +21,7 @@ from sailplane.storage.retries import Attempts
 _TOLD: Final = ("ETag", "Content-Length", "Last-Modified")
 
 
-class Files:
+class RemoteFiles:
     """`place` is a path without `data://`, unescaped. Reading methods raise FileNotFoundError."""
 
     def __init__(self, http: Exchange, directories: Directories) -> None:

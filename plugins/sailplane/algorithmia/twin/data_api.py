@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from sailplane.algorithmia.twin.directories import checked_acl
 from sailplane.algorithmia.twin.files import Condition, bare, root_page
-from sailplane.algorithmia.twin.paths import DataPath, connected, decoded, place_of
+from sailplane.algorithmia.twin.paths import TwinPath, connected, decoded, place_of
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.algorithmia.twin.streams import body, given_out, taken_in
 from sailplane.algorithmia.twin.twin import Twin
@@ -44,13 +44,13 @@ class DataApiRoutes:
                 return await self._set_acl(request, self._own(place, caller))
         return await self._delete(request, self._own(place, caller))
 
-    def _own(self, place: DataPath | None, caller: str) -> DataPath:
+    def _own(self, place: TwinPath | None, caller: str) -> TwinPath:
         if place is None:
             raise RequestError("change", "data://", got="the root", expected="data://.my/collection")
         self._files.check_owned(place, caller)
         return place
 
-    async def _get(self, request: Request, place: DataPath | None, caller: str) -> Response:
+    async def _get(self, request: Request, place: TwinPath | None, caller: str) -> Response:
         if place is None:
             return _directory(root_page(caller))
         await self._twin.do(self._files.check_readable, place, caller)
@@ -61,7 +61,7 @@ class DataApiRoutes:
             raise FileNotFoundError(place.uri)
         return await self._file(request, place)
 
-    async def _list(self, request: Request, place: DataPath) -> Response:
+    async def _list(self, request: Request, place: TwinPath) -> Response:
         if request.method == "HEAD":
             return _directory({})
         page = await self._twin.do(self._files.page, place, request.query_params.get("marker", ""))
@@ -69,7 +69,7 @@ class DataApiRoutes:
             page["acl"] = {"read": await self._twin.do(self._directories.readers, place)}
         return _directory(page)
 
-    async def _file(self, request: Request, place: DataPath) -> Response:
+    async def _file(self, request: Request, place: TwinPath) -> Response:
         entry = await self._twin.do(self._files.head, place)
         if request.method == "HEAD":
             return Response(headers={**_about(entry), "Content-Length": str(entry.size)})
@@ -83,26 +83,26 @@ class DataApiRoutes:
             headers["Content-Range"] = f"bytes {start}-{entry.size - 1}/{entry.size}"
         return StreamingResponse(given_out(pieces, self._twin.threads, start), 206 if start else 200, headers, _BINARY)
 
-    async def _put(self, request: Request, place: DataPath) -> Response:
+    async def _put(self, request: Request, place: TwinPath) -> Response:
         condition = _condition(request)
         etag = await taken_in(request, self._twin.uploads, lambda pieces: self._files.put(place, pieces, condition))
         return JSONResponse({"result": place.uri}, headers={"ETag": f'"{bare(etag)}"'})
 
-    async def _create(self, request: Request, place: DataPath) -> Response:
+    async def _create(self, request: Request, place: TwinPath) -> Response:
         asked = await document(request)
         child = place.child(asked.get("name"))
         read = checked_acl(asked["acl"]) if asked.get("acl") is not None else None
         await self._twin.do(self._files.create_directory, child, read)
         return JSONResponse({"result": child.uri})
 
-    async def _set_acl(self, request: Request, place: DataPath) -> Response:
+    async def _set_acl(self, request: Request, place: TwinPath) -> Response:
         read = checked_acl((await document(request)).get("acl"))
         if not place.parts:
             raise RequestError("set the ACL of", place.uri, got="a user", expected="a collection or a directory")
         await self._twin.do(self._directories.set_acl, place, read)
         return JSONResponse({"result": place.uri, "acl": {"read": read}})
 
-    async def _delete(self, request: Request, place: DataPath) -> Response:
+    async def _delete(self, request: Request, place: TwinPath) -> Response:
         if not place.parts:
             raise RequestError("delete", place.uri, got="a user", expected="a collection, a directory or a file")
         force = request.query_params.get("force", "").lower() == "true"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sailplane.algorithmia.twin.documents import Document, Documents
-from sailplane.algorithmia.twin.paths import DIRECTORIES, RECORD, RESERVED, DataPath
+from sailplane.algorithmia.twin.paths import DIRECTORIES, RECORD, RESERVED, TwinPath
 from sailplane.errors import ConflictError, RequestError
 from sailplane.storage.store import Storage
 
@@ -34,7 +34,7 @@ class UserDirectories:
         self._storage = storage
         self._documents = Documents(storage)
 
-    def find(self, place: DataPath) -> Document | None:
+    def find(self, place: TwinPath) -> Document | None:
         """None if it does not exist or is being deleted."""
         if not place.parts:
             return {"read": PRIVATE}
@@ -43,7 +43,7 @@ class UserDirectories:
         found = self._documents.find(_path(place))
         return None if found is None or "deleting" in found else found
 
-    def create(self, place: DataPath, read: list[str] | None) -> None:
+    def create(self, place: TwinPath, read: list[str] | None) -> None:
         """Without its own ACL a directory in a collection inherits its parent's. ConflictError if it exists,
         FileNotFoundError if its parent does not."""
         if place.parts[-1] in RESERVED:
@@ -60,11 +60,11 @@ class UserDirectories:
             self._documents.delete(_path(place))
             raise
 
-    def set_acl(self, place: DataPath, read: list[str]) -> None:
+    def set_acl(self, place: TwinPath, read: list[str]) -> None:
         """Raises FileNotFoundError."""
         self._change(place, lambda found: {**found, "read": read})
 
-    def readers(self, place: DataPath) -> list[str] | None:
+    def readers(self, place: TwinPath) -> list[str] | None:
         """The ACL of the directory, or of its nearest ancestor with one; None without any."""
         while place.parts:
             found = self.find(place)
@@ -73,14 +73,14 @@ class UserDirectories:
             place = place.parent
         return None
 
-    def children(self, place: DataPath, after: str = "") -> Iterator[str]:
+    def children(self, place: TwinPath, after: str = "") -> Iterator[str]:
         """The names of its subdirectories after `after`, in order. Those that are being deleted are included."""
         folder = _folder(place)
         names = self._storage.folder(folder).folders
         # Some stores keep an empty folder of a deleted directory.
         return (name for name in names if name > after and self._storage.exists(f"{folder}/{name}/{RECORD}"))
 
-    def delete(self, place: DataPath, check: Callable[[], None], clear: Callable[[], int]) -> int:
+    def delete(self, place: TwinPath, check: Callable[[], None], clear: Callable[[], int]) -> int:
         """Blocks puts into the directory while `check` inspects it and `clear` deletes its files and returns their
         number. If `check` raises, the directory stays."""
         self._change(place, _marked)
@@ -94,14 +94,14 @@ class UserDirectories:
         self._documents.delete(_path(place))
         return removed
 
-    def _delete_below(self, place: DataPath) -> None:
+    def _delete_below(self, place: TwinPath) -> None:
         """Deletes subdirectories until there are none, because one may still be created concurrently."""
         folder = _folder(place)
         while below := [path for path in self._storage.list(folder) if path != _path(place)]:
             for path in below:
                 self._documents.delete(path)
 
-    def _change(self, place: DataPath, how: Callable[[Document], Document]) -> None:
+    def _change(self, place: TwinPath, how: Callable[[Document], Document]) -> None:
         if not RESERVED.isdisjoint(place.parts):
             raise FileNotFoundError(place.uri)
         try:
@@ -109,16 +109,16 @@ class UserDirectories:
         except FileNotFoundError as error:
             raise FileNotFoundError(place.uri) from error
 
-    def _check_parent(self, place: DataPath) -> None:
+    def _check_parent(self, place: TwinPath) -> None:
         if self.find(place.parent) is None:
             raise FileNotFoundError(place.parent.uri)
 
 
-def _folder(place: DataPath) -> str:
+def _folder(place: TwinPath) -> str:
     return "/".join((DIRECTORIES, place.owner, *place.parts))
 
 
-def _path(place: DataPath) -> str:
+def _path(place: TwinPath) -> str:
     return f"{_folder(place)}/{RECORD}"
 
 

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from sailplane.algorithmia.twin.directories import PUBLIC, UserDirectories
-from sailplane.algorithmia.twin.paths import DataPath
+from sailplane.algorithmia.twin.paths import TwinPath
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.errors import ConflictError, RequestError
 from sailplane.storage.backend import ObjectInfo
@@ -39,28 +39,28 @@ class UserFiles:
         self._storage = storage
         self._directories = directories
 
-    def check_readable(self, place: DataPath, caller: str) -> None:
+    def check_readable(self, place: TwinPath, caller: str) -> None:
         """Checks a directory, or a file's directory. The refusal does not reveal whether it exists."""
         if place.owner != caller and self._directories.readers(place) != PUBLIC:
             raise Refusal(
                 403, f"read {place.uri}: {caller} is not authorized. Its owner can make the directory public."
             )
 
-    def check_owned(self, place: DataPath, caller: str) -> None:
+    def check_owned(self, place: TwinPath, caller: str) -> None:
         if place.owner != caller:
             raise Refusal(403, f"change {place.uri}: {caller} is not authorized. Only {place.owner} may do that.")
 
-    def head(self, place: DataPath) -> ObjectInfo:
+    def head(self, place: TwinPath) -> ObjectInfo:
         """Raises FileNotFoundError."""
         self._check_file(place)
         with _named(place):
             return self._storage.head(place.key)
 
-    def get(self, place: DataPath) -> bytes:
+    def get(self, place: TwinPath) -> bytes:
         with _named(place):
             return self._storage.get(place.key)
 
-    def opened(self, place: DataPath) -> tuple[ObjectInfo, Iterator[bytes]]:
+    def opened(self, place: TwinPath) -> tuple[ObjectInfo, Iterator[bytes]]:
         """One version's content and entry. ConflictError if it keeps being replaced."""
         for _ in range(_MOST_OPENINGS):
             entry = self.head(place)
@@ -71,7 +71,7 @@ class UserFiles:
                 return entry, chain([first], pieces)
         raise ConflictError("get", place.uri, got="it keeps being replaced")
 
-    def put(self, place: DataPath, pieces: Iterator[bytes], condition: Condition) -> str:
+    def put(self, place: TwinPath, pieces: Iterator[bytes], condition: Condition) -> str:
         """Returns the new etag. Raises FileNotFoundError for a missing directory, ConflictError if the condition fails;
         then the file stays unchanged."""
         self._check_file(place)
@@ -85,22 +85,22 @@ class UserFiles:
             raise
         return etag
 
-    def delete(self, place: DataPath) -> None:
+    def delete(self, place: TwinPath) -> None:
         self.head(place)
         self._storage.delete(place.key)
 
-    def create_directory(self, place: DataPath, read: list[str] | None) -> None:
+    def create_directory(self, place: TwinPath, read: list[str] | None) -> None:
         if len(place.parts) > 1 and self._storage.exists(place.key):
             raise ConflictError("create directory", place.uri, got="a file has this name")
         self._directories.create(place, read)
 
-    def delete_directory(self, place: DataPath, *, force: bool) -> int:
+    def delete_directory(self, place: TwinPath, *, force: bool) -> int:
         """Returns the number of deleted files. Without `force` only an empty directory is deleted."""
         return self._directories.delete(
             place, lambda: None if force else self._check_empty(place), lambda: self._clear(place)
         )
 
-    def page(self, place: DataPath, marker: str) -> dict[str, Any]:
+    def page(self, place: TwinPath, marker: str) -> dict[str, Any]:
         """Directories first, then files, by name, starting after the marker."""
         after = _position(marker)
         found = list(islice(self._items(place, after), PAGE_ITEMS + 1))
@@ -114,7 +114,7 @@ class UserFiles:
             page["marker"] = _marker(*shown[-1][:2])
         return page
 
-    def _items(self, place: DataPath, after: tuple[int, str]) -> Iterator[tuple[int, str, ObjectInfo | None]]:
+    def _items(self, place: TwinPath, after: tuple[int, str]) -> Iterator[tuple[int, str, ObjectInfo | None]]:
         """Yields the items in order."""
         if after < _FILES:
             yield from ((0, name, None) for name in self._directories.children(place, after[1]))
@@ -123,7 +123,7 @@ class UserFiles:
             if (1, name) > after:
                 yield 1, name, entry
 
-    def _put(self, place: DataPath, pieces: Iterator[bytes], condition: Condition) -> str:
+    def _put(self, place: TwinPath, pieces: Iterator[bytes], condition: Condition) -> str:
         if condition.new:
             if not self._storage.put_new(place.key, pieces):
                 raise Refusal(412, f"put {place.uri}: the file exists.")
@@ -138,24 +138,24 @@ class UserFiles:
         except (FileNotFoundError, ConflictError) as error:
             raise Refusal(412, f"put {place.uri}: its version differs from If-Match, or it is gone.") from error
 
-    def _check_file(self, place: DataPath) -> None:
+    def _check_file(self, place: TwinPath) -> None:
         if len(place.parts) < 2:
             got = "a collection" if place.parts else "a user"
             raise RequestError("use", place.uri, got=f"{got}, not a file", expected="data://user/collection/file")
 
-    def _check_parent(self, place: DataPath) -> None:
+    def _check_parent(self, place: TwinPath) -> None:
         """Also checks that no directory has the file's name."""
         if self._directories.find(place.parent) is None:
             raise FileNotFoundError(place.parent.uri)
         if self._directories.find(place) is not None:
             raise RequestError("put", place.uri, status=409, got="a directory has this name")
 
-    def _check_empty(self, place: DataPath) -> None:
+    def _check_empty(self, place: TwinPath) -> None:
         if any(True for _ in self._items(place, _position(""))):
             remedy = "Delete its content, or delete it with force=true."
             raise RequestError("delete directory", place.uri, got="it is not empty", remedy=remedy)
 
-    def _clear(self, place: DataPath) -> int:
+    def _clear(self, place: TwinPath) -> int:
         paths = [entry.path for entry in self._storage.entries(place.folder)]
         for path in paths:
             self._storage.delete(path)
@@ -168,7 +168,7 @@ def bare(etag: str) -> str:
 
 
 @contextmanager
-def _named(place: DataPath) -> Iterator[None]:
+def _named(place: TwinPath) -> Iterator[None]:
     """Names a missing file as the caller knows it."""
     try:
         yield

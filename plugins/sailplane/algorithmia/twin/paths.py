@@ -23,7 +23,7 @@ _SUPPORTED: Final = "data://user/collection/file, as /v1/data/{path} or /v1/conn
 
 
 @dataclass(frozen=True)
-class DataPath:
+class TwinPath:
     """A user's root (no parts), a collection (one part), or a path in it."""
 
     owner: str
@@ -64,7 +64,7 @@ def decoded(path: bytes) -> str:
         raise RequestError("read path", repr(path[:100]), got="bytes that are not UTF-8") from error
 
 
-def place_of(path: str, caller: str) -> DataPath | None:
+def place_of(path: str, caller: str) -> TwinPath | None:
     """None for the root, which holds the users. Raises ConfigurationError for paths that the store cannot hold,
     RequestError for paths outside this API."""
     path = path.removeprefix("data://")
@@ -79,7 +79,7 @@ def place_of(path: str, caller: str) -> DataPath | None:
         owner = caller
     if not USER_NAME.fullmatch(owner):
         raise RequestError("use", repr(owner[:100]), got="an invalid user", expected=".my, or letters, digits, _ and -")
-    return DataPath(owner, tuple(parts))
+    return TwinPath(owner, tuple(parts))
 
 
 def connected(path: str) -> str:

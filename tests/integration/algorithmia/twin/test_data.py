@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from sailplane.algorithmia.twin.paths import DataPath
+from sailplane.algorithmia.twin.paths import TwinPath
 from tests.integration.algorithmia.twin.conftest import RunningTwin
 
 HOSTILE = ["a b.csv", "ünï☃.csv", "100%.csv", "a+b&c=d.csv", "%41", "'\"<>|*:", ".directory", ".files", "a" * 240]
@@ -61,7 +61,7 @@ def test_a_directory_of_more_than_a_thousand_files_is_listed_page_by_page(twin: 
     twin.client(key, 'client.dir("data://.my/many").create(); client.dir("data://.my/many/below").create()')
     storage = twin.storage()
     for number in range(1050):
-        storage.put(DataPath("alice", ("many", f"{number}.txt")).key, b"")
+        storage.put(TwinPath("alice", ("many", f"{number}.txt")).key, b"")
     with twin.http(key) as http:
         first = http.get("/v1/data/.my/many").json()
         assert len(first["files"]) + len(first["folders"]) == 1000

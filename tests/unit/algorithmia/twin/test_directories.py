@@ -10,11 +10,11 @@ import pytest
 from sailplane.algorithmia.twin.directories import MY_ALGORITHMS, PRIVATE, PUBLIC, UserDirectories, checked_acl
 from sailplane.algorithmia.twin.documents import Documents
 from sailplane.algorithmia.twin.files import PAGE_ITEMS, Condition, UserFiles
-from sailplane.algorithmia.twin.paths import DataPath
+from sailplane.algorithmia.twin.paths import TwinPath
 from sailplane.errors import ConflictError, RequestError
 from sailplane.storage.store import Storage
 
-ROOT = DataPath("alice")
+ROOT = TwinPath("alice")
 
 
 @pytest.fixture

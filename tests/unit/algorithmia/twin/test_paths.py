@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sailplane.algorithmia.twin.paths import DataPath, connected, decoded, place_of
+from sailplane.algorithmia.twin.paths import TwinPath, connected, decoded, place_of
 from sailplane.errors import ConfigurationError, RequestError
 
 
@@ -10,14 +10,14 @@ from sailplane.errors import ConfigurationError, RequestError
     ("path", "place"),
     [
         ("", None),
-        (".my", DataPath("alice")),
-        (".my/", DataPath("alice")),
-        ("bob/c", DataPath("bob", ("c",))),
-        ("data://.my/c/d/", DataPath("alice", ("c", "d"))),
-        (".my/c/a b?#%41", DataPath("alice", ("c", "a b?#%41"))),
+        (".my", TwinPath("alice")),
+        (".my/", TwinPath("alice")),
+        ("bob/c", TwinPath("bob", ("c",))),
+        ("data://.my/c/d/", TwinPath("alice", ("c", "d"))),
+        (".my/c/a b?#%41", TwinPath("alice", ("c", "a b?#%41"))),
     ],
 )
-def test_a_path_names_a_place_and_my_is_the_caller(path: str, place: DataPath | None) -> None:
+def test_a_path_names_a_place_and_my_is_the_caller(path: str, place: TwinPath | None) -> None:
     assert place_of(path, "alice") == place
 
 
@@ -55,6 +55,6 @@ def test_a_path_is_decoded_once_and_is_utf8() -> None:
 
 def test_no_file_lies_where_a_directory_may() -> None:
     """Else a store that keeps empty folders could not hold a file that has a deleted directory's name."""
-    directory, file = DataPath("a", ("c", "d")), DataPath("a", ("c", "d"))
+    directory, file = TwinPath("a", ("c", "d")), TwinPath("a", ("c", "d"))
     assert not directory.folder.startswith(file.key)
     assert not directory.files.startswith(file.key)

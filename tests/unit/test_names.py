@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import sailplane
+
+PACKAGE = Path(sailplane.__file__).parent
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    """Two meanings of a word in one code base have to be told apart at each reading."""
+    homes: dict[str, list[str]] = defaultdict(list)
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes[node.name].append(str(file.relative_to(PACKAGE)))
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
