@@ -133,7 +133,7 @@ def test_a_wrong_request_has_a_status_and_a_reason(
 def test_bytes_that_are_no_message_are_the_callers_fault(channel: grpc.Channel) -> None:
     code, said = refused(channel, "ModelInfer", b"\xff\xff\xff")
     assert code == grpc.StatusCode.INVALID_ARGUMENT
-    assert "read request: no ModelInferRequest" in said
+    assert "read request: an invalid ModelInferRequest" in said
 
 
 def test_without_the_token_nothing_is_scored(channel: grpc.Channel) -> None:

@@ -73,7 +73,7 @@ def test_every_package_is_pinned_and_the_last_ones_without_a_contract_are(
 
 def test_what_computes_and_stores_has_the_version_of_the_training(project: Path, pins: dict[str, str]) -> None:
     constraints = dict(re.findall(r"^(\S+?)==(\S+)", (project / "constraints.txt").read_text(), re.M))
-    ours = ["boto3", "httpx", "httpx2", "huggingface-hub", "obstore", "onnxruntime", "orjson", "pandas"]
+    ours = ["boto3", "httpx", "httpx2", "huggingface-hub", "msgspec", "obstore", "onnxruntime", "orjson", "pandas"]
     assert {name: pins[name] for name in ours} == {name: constraints[name] for name in ours}
 
 
