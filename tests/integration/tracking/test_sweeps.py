@@ -176,7 +176,7 @@ def test_trials_of_a_server_that_went_away_come_under_their_sweep_by_a_later_syn
     run_told_command(said, home.root)
     assert sorted(len(logged(run)) for run in server.runs_of(only(server))) == [20, 20, 20]
     assert f"finish W&B sweep {NAME}: its server was unreachable a moment ago. It appears as running until" in said
-    told = re.search(r"until `wandb (sweep --stop gliders/toy/\w+)`", said)
+    told = re.search(r"until you run `wandb (sweep --stop gliders/toy/\w+)`", said)
     assert told, said
     subprocess.run([sys.executable, "-m", "wandb", *told[1].split()], cwd=home.root, check=True)
     assert only(server).state == "FINISHED"
