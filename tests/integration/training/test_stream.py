@@ -56,7 +56,7 @@ rows = stream.Labelled(storage=storage, dataset=dataset, interval=whole, target=
 transform = lambda frame, state: {"numbers": frame[list(columns)].to_numpy("float32")}
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 sample, count = rows.sample()
-seen = sum(len(target) for _, target in stream.Stream(rows, count, transform, {}).chunks(1))
+seen = sum(len(target) for _, target in stream.StoreStream(rows, count, transform, {}).chunks(1))
 assert seen == count == DAYS * ROWS, (seen, count)
 print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024))
 """
