@@ -92,12 +92,12 @@ class Home:
 
     @property
     def serving(self) -> Path:
-        """What the router and the model servers read: bundles, Envoy's files."""
+        """The files that the router and the model servers read: bundles, Envoy's configuration."""
         return self.root / "serving"
 
     @property
     def requests(self) -> Path:
-        """What the model servers answered, until it is on the store."""
+        """The request log, until it is on the store."""
         return self.root / "requests"
 
     @property

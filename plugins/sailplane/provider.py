@@ -1,4 +1,4 @@
-"""What Airflow is told of this package as a provider."""
+"""Describes this package to Airflow as a provider."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def rows(text: str) -> dict[str, list[str]]:
 
 
 def commands(guide: str) -> Iterator[str]:
-    """What is typed after `sailplane` in the blocks of shell."""
+    """The commands that follow `sailplane` in the shell blocks."""
     for block in blocks("sh", "bash", "shell", guides=(guide,)):
         for line in block.text.replace("\\\n", " ").splitlines():
             if called := re.search(r"(?:^|[\s/])sailplane ([a-z].+)$", line):

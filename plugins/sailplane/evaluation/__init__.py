@@ -1,4 +1,4 @@
-"""What a model is worth, and whether it may serve."""
+"""Measures models, and decides whether one may serve."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def backtest(
 
 
 def one_a_day(judged: Iterable[Judged]) -> list[Judged]:
-    """Of several runs with the same as-of the one that says most, and of equals the newer verdict."""
+    """Keeps one run for each as-of: the one that says most, and among equals the newer verdict."""
     found: dict[datetime, Judged] = {}
     for run in judged:
         other = found.get(run.evaluation.run.as_of)

@@ -78,7 +78,7 @@ def importance(metric: str, found: Sequence[FeatureImportance]) -> Figure:
 
 
 def history(name: str, rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """What the training logged under one name, by its steps."""
+    """One metric that the training logged, by step."""
     known = [row for row in rows if is_number(row.get(name))]
     known = known[:: math.ceil(len(known) / MOST_POINTS)]
     mode = "lines" if len(known) > 1 else "markers"

@@ -1,4 +1,4 @@
-"""What an evaluation found, whole: runs/<run>/evaluation.json in the store. XCom holds the verdict only."""
+"""All findings of an evaluation: runs/<run>/evaluation.json in the store. XCom holds the verdict only."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class CalibrationPoint(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold(Record):
-    """What comes of acting on every score of at least `threshold`, in shares of the rows; `cost` per row."""
+    """The results of acting on every score of at least `threshold`, in shares of the rows; `cost` per row."""
 
     threshold: float
     flagged: float

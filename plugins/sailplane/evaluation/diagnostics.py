@@ -1,4 +1,4 @@
-"""What a verdict does not need and a person wants to see: calibration, thresholds, and what the model looks at."""
+"""Figures for people that the verdict does not need: calibration, thresholds, and what the model looks at."""
 
 from __future__ import annotations
 

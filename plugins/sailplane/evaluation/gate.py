@@ -1,4 +1,4 @@
-"""What a model must reach before it serves, as a DAG declares it."""
+"""The conditions that a model must meet before it serves, as a DAG declares them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Gate:
 
     @property
     def limit(self) -> float:
-        """What the metric must reach, or may not exceed."""
+        """The bound of the metric: a minimum, or a maximum."""
         said = self.minimum if self.more_is_better else self.maximum
         return MINIMUM if said is None else said
 

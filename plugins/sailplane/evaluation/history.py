@@ -23,8 +23,8 @@ JUDGED: Final = "judged-"
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(Record):
-    """What a DAG run gave. `day` is the first of its interval, `kind` its type (backfill, scheduled, manual, ...), and
-    `gate` what the DAG declared to judge by."""
+    """The verdict of a DAG run. `day` is the first of its interval, `kind` its type (backfill, scheduled, manual,
+    ...), and `gate` what the DAG declared to judge by."""
 
     dag: str
     dag_run: str

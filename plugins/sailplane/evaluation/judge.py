@@ -220,7 +220,7 @@ def _measured(test: ScoredContenders, known: Intervals) -> tuple[Measured, ...]:
 
 
 def _differences(test: ScoredContenders, known: Intervals) -> tuple[MetricDifference, ...]:
-    """Of the challenger to each of the others."""
+    """The challenger compared with each of the others."""
     mine = test.metrics["challenger"]
     return tuple(
         MetricDifference(

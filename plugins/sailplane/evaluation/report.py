@@ -28,7 +28,7 @@ def publish(storage: Storage, ledger: Ledger, evaluation: Evaluation) -> Evaluat
 
 
 def _history(storage: Storage, run: Run) -> list[Mapping[str, Any]]:
-    """What the training logged; nothing where it left nothing."""
+    """The rows that the training logged; empty if it logged none."""
     try:
         return storage.read_json(f"runs/{run.id}/history.json", list, "Train the model again.")
     except FileNotFoundError:

@@ -17,7 +17,7 @@ Metrics = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the rules look at.
+    """The figures that the rules look at.
 
     :param metrics: by contender: `challenger`, and where there are such `baseline`, `champion`
     :param gain_at_least: the lower bound of how much better than the champion, with the gate's confidence

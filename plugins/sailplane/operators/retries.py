@@ -1,4 +1,4 @@
-"""What a retry can mend, and what it cannot."""
+"""Decides which errors a retry can mend."""
 
 from __future__ import annotations
 

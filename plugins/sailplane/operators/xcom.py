@@ -1,4 +1,4 @@
-"""What one task hands to the next."""
+"""The types of values that one task hands to the next."""
 
 from __future__ import annotations
 

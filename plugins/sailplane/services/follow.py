@@ -24,7 +24,7 @@ COLOURS = {"success": "green", "running": "cyan", "failed": "red", "upstream_fai
 
 @dataclass(frozen=True)
 class Line:
-    """What is shown of a task: all of its mapped instances in one."""
+    """The line of a task, with all of its mapped instances in one."""
 
     task: str
     state: str

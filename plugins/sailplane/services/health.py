@@ -15,7 +15,7 @@ COMPONENTS = {"scheduler": "scheduler", "dag_processor": "dag-processor", "trigg
 
 
 def unhealthy(states: dict[str, ProgramState], api: AirflowApi) -> dict[str, str]:
-    """What each program that is not at work is doing."""
+    """The state of each program that is not ready, by name."""
     waiting = {name: state.state.lower() for name, state in states.items() if state.state != "RUNNING"}
     health = api.health()
     if health is None:

@@ -34,7 +34,7 @@ def programs(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, 
 
 
 def serving(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, ...]:
-    """What goes with the model servers, wherever these are."""
+    """The programs that run beside the model servers."""
     return router_program(home), _service(log_exporter.NAME, home, env, priority=300)
 
 
@@ -70,7 +70,7 @@ def _twin(home: Home, env: Mapping[str, str]) -> Program:
 
 
 def settings(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What a service must know to find its home, and the keys that turn hosted services on."""
+    """The settings by which a service finds its home, and the keys that turn hosted services on."""
     given = {key: value for key, value in env.items() if key.startswith(SETTINGS) and key != "SAILPLANE_SERVICE"}
     return {
         **given,

@@ -1,4 +1,4 @@
-"""What a run of the main DAG gave, read from its tasks' XComs; and, if it failed, why."""
+"""The results of a run of the main DAG, from its tasks' XComs; if it failed, the reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands ask at a terminal and print there."""
+"""Questions and tables of commands at a terminal."""
 
 from __future__ import annotations
 

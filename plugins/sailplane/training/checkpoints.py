@@ -35,7 +35,7 @@ def save(content: Mapping[str, Any], file: Path) -> None:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """What `save` kept, on this or another machine."""
+    """Loads a checkpoint of `save`, made on this or another machine."""
     with file.open("rb") as opened:
         is_json = opened.read(1) == b"{"
     if is_json:

@@ -27,7 +27,7 @@ EXAMPLE_ROWS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Data(Arrays):
-    """What a train function gets as `data`.
+    """The `data` that a train function gets.
 
     :param train: the rows to train on; with `stream=True` they are read again at each pass
     :param validation: the rows of the validation window, which choose the epoch and the trial

@@ -115,7 +115,7 @@ def _unseen_booleans(known: Sequence[bool]) -> Iterator[bool]:
 
 
 def _no_category(_known: Sequence[Any]) -> Iterator[Any]:
-    """Of numbers and times any value may come."""
+    """Numbers and times may have any value."""
     return iter(())
 
 

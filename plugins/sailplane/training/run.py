@@ -84,7 +84,7 @@ class RunHandle:
         return self._compute.processes
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Logs numbers at a step. Of several processes, their mean.
+        """Logs numbers at a step. With several processes, the mean of theirs is logged.
 
         :param metrics: numbers by name
         :param step: the step; None for the next one

@@ -1,1 +1,1 @@
-"""What is drawn in Airflow's UI."""
+"""The pages in Airflow's UI."""
