@@ -50,7 +50,7 @@ def reasons(gate: Gate, evidence: Evidence, rules: Sequence[Rule]) -> tuple[str,
     got = evidence.metrics["challenger"][gate.metric]
     told = list(reasons_of(rules))
     if "champion" not in evidence.metrics:
-        told.append(f"no champion yet: only the {_limit(gate)} counts")
+        told.append("no champion yet: no rule compares with one")
     else:
         told.append(limit_said(gate))
     if "baseline" in evidence.metrics and gate.baseline is None:

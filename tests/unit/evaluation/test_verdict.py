@@ -33,13 +33,13 @@ def piece(value: str, challenger: float, champion: float, *, worse: bool) -> Sli
     return Slice(column="country", value=value, rows=800, **estimates, gain=gain, worse=worse)
 
 
-def test_without_a_champion_only_the_minimum_counts() -> None:
+def test_without_a_champion_no_rule_compares_with_one() -> None:
     passed, told = judged(Gate(slices={"country": 0.01}, baseline=None), {"challenger": 0.6, "baseline": 0.7})
     assert passed
     assert told == (
         "passed: minimum: auc 0.6000, expected at least 0.5500; would fail below auc 0.5500",
         "passed: serves: the golden rows get the scores of the training, expected these scores from the bundle",
-        "no champion yet: only the minimum counts",
+        "no champion yet: no rule compares with one",
         "for information: auc 0.6000 is not better than the baseline's 0.7000; the gate has no rule about the baseline",
     )
 
