@@ -213,6 +213,9 @@ def test_a_second_judgement_takes_the_place_of_the_first(toy: Toy) -> None:
     words = published(toy, run, gate=Gate(minimum=0.99)).words
     assert "The gate rejected it" in words
     assert "There is no champion yet." in words
+    run = toy.beside("both", [[1.0], [0.0]], [[0.9], [0.1]])
+    words = published(toy, run, baseline=run.baseline).words
+    assert "Compared with the baseline. There is no champion yet." in words
 
 
 def test_a_link_to_a_report_has_the_runs_name_in_a_path() -> None:
