@@ -12,6 +12,7 @@ import pytest
 
 from sailplane.cli import main
 from sailplane.datasets import ingest
+from sailplane.deployment.local.endpoint import deployments
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
@@ -24,7 +25,6 @@ from sailplane.records import Approval, Evaluation, Interval, Model
 from sailplane.registry import holds, models
 from sailplane.registry.garbage import Collector
 from sailplane.services.attention import rejected
-from sailplane.serving import deployments
 from sailplane.storage import Storage
 from tests.homes import new_home
 from tests.unit.evaluation.toy import AS_OF, SCHEMA, Toy, extract

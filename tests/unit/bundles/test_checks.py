@@ -211,10 +211,12 @@ def test_one_row_takes_microseconds() -> None:
     fast = [Check.in_range(0, 100), Check.ge(0)]
     inputs = fields(DataFrameSchema({f"c{place}": Column(float, fast, nullable=True) for place in range(20)}))
     judged, values = Checks(inputs), {field.name: [50.0] for field in inputs}
-    begun = time.thread_time()
-    for _ in range(1000):
-        assert not list(judged.violations(values))
-    assert time.thread_time() - begun < 1
+
+    def thousand_rows() -> None:
+        for _ in range(1000):
+            assert not list(judged.violations(values))
+
+    assert loops(thousand_rows) < 40
 
 
 def test_a_schema_that_was_made_before_pandera_knew_pandas_has_its_checks() -> None:
@@ -229,3 +231,4 @@ assert fields(early)[0].checks, "early"
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+from tests.cpu import loops

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from sailplane.records import Trial
 from sailplane.sweeps.importance import ParameterImportance, importances, no_importance
 from sailplane.sweeps.optuna_search import Study
 from sailplane.sweeps.space import SweepConfig, parse
+from tests.cpu import loops
 
 Score = Callable[[Any, np.random.Generator], float]
 
@@ -106,9 +106,7 @@ def test_the_same_trials_give_the_same_figures() -> None:
     assert ParameterImportance.from_dict(found.to_dict()) == found
 
 
-def test_a_hundred_trials_of_eight_parameters_take_less_than_two_seconds() -> None:
+def test_a_hundred_trials_of_eight_parameters_take_little_time() -> None:
     config, trials = swept(100, 8, strong)
     importances(*swept(20, 2, strong))
-    begun = time.process_time()
-    importances(config, trials)
-    assert time.process_time() - begun < 2
+    assert loops(lambda: importances(config, trials)) < 80
