@@ -2,12 +2,12 @@
 PYTHON ?=
 VENV := .venv/bin
 # What does not mind others beside it; all else has the machine for itself, but for the type checker.
-SIDE_BY_SIDE := tests/end_to_end tests/states tests/integration/test_full_disk.py \
+SIDE_BY_SIDE := tests/end_to_end tests/browser tests/states tests/integration/test_full_disk.py \
   $(addprefix tests/integration/,docker evaluation monitoring predictions services deployment serving sweep_server \
   sweeps tracking training registry algorithmia datasets storage views) \
   tests/unit
 ONE_BY_ONE := $(filter-out $(SIDE_BY_SIDE) %/__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)) \
-  $(wildcard tests/integration/test_*.py)) tests/browser
+  $(wildcard tests/integration/test_*.py))
 # They wait for half of their time. The long ones come first, as they are listed.
 ON_EVERY_CORE = -n $$(($$(getconf _NPROCESSORS_ONLN) + 2)) --dist loadfile --no-loadscope-reorder
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,6 +38,27 @@ os.environ.update(
 )
 
 pytest_plugins = ["tests.programs"]
+
+# These share the platform over the real project: one worker runs them, and starts one.
+OF_THE_PLATFORM = (
+    "tests/end_to_end/test_flights.py",
+    "tests/end_to_end/test_digits.py",
+    "tests/browser/test_ui.py",
+    "tests/browser/test_login.py",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """As `--dist loadfile`, whose files stay together."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByPlatform(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "the platform" if file in OF_THE_PLATFORM else file
+
+    return ByPlatform(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,8 @@
 """A person decides, in Airflow's UI, whether a model that passed serves; and a backtest, which asks nobody and changes
-nothing. In the order of the file."""
+nothing. In the order of the file.
+
+Slow, because the DAG runs one at a time, and some ten times: for each answer, for the deadline, and for each day of the
+backtest."""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from sailplane.bundles.bundle import TOLERANCE
 from sailplane.bundles.columns import plain_records
@@ -27,11 +31,14 @@ from sailplane.records import Deployment, Evaluation, Interval, Predictions
 from sailplane.registry.models import alias
 from sailplane.services.airflow_api import AirflowApi, DagRun
 from sailplane.storage import Storage
+from tests.browser.chromium import opened_page
 from tests.end_to_end.faults import FAULTY, ask, asking, instance, spoil
 from tests.platform import Platform, started, until
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+# What these tests look at was approved in a browser.
+IN_BROWSER = pytest.mark.needs("chromium")
 PERIOD = ("--from", "2026-10-01", "--to", "2026-10-02")
 
 
@@ -135,8 +142,19 @@ def test_a_person_is_asked_about_the_baseline_if_it_is_better_and_it_is_what_is_
 
 @pytest.fixture(scope="module")
 def served(platform: Platform) -> Deployment:
+    """What a person approved on the page of the question, in a real browser."""
     run = asking(platform, AS_OF + DAY)
-    answer(platform, run, "Approve", "looks right")
+    with opened_page() as page:
+        page.goto(platform.link())
+        page.wait_for_url(f"http://localhost:{platform.home.ui_port}/")
+        page.goto(f"{run.page(platform.home)}/tasks/approve/required_actions")
+        expect(page.get_by_text(f"May asked of {AS_OF + DAY:%Y-%m-%d} serve?")).to_be_visible()
+        expect(page.get_by_role("cell", name="challenger", exact=True)).to_be_visible()
+        expect(page.get_by_role("row", name=re.compile("^passed minimum auc "))).to_be_visible()
+        report = page.get_by_role("link", name="The whole report")
+        expect(report).to_have_attribute("href", re.compile("/sailplane/reports/"))
+        page.locator("[name=element_note]").fill("looks right")
+        page.get_by_role("button", name="Approve", exact=True).click()
     assert platform.wait(run) == "success"
     evaluation = Evaluation.from_dict(platform.xcom(run, "approve"))
     assert str(evaluation.approval) == "approved by admin: looks right"
@@ -146,6 +164,7 @@ def served(platform: Platform) -> Deployment:
     return Deployment.from_dict(platform.xcom(run, "deploy"))
 
 
+@IN_BROWSER
 def test_what_a_person_approved_is_deployed_and_their_note_is_kept(platform: Platform, served: Deployment) -> None:
     assert deployments(Ledger.at(platform.home)) == [served]
     assert len(ask(served)["ndarray"]) == 3
@@ -154,6 +173,7 @@ def test_what_a_person_approved_is_deployed_and_their_note_is_kept(platform: Pla
     assert "> looks right\n" in card
 
 
+@IN_BROWSER
 def test_what_is_scored_as_a_dataset_has_the_scores_that_are_served(platform: Platform, served: Deployment) -> None:
     run = platform.trigger("scored", {"as_of": f"{AS_OF + DAY:%Y-%m-%d}"})
     assert platform.wait(run) == "success"
@@ -176,6 +196,7 @@ def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform) 
     assert alias(Ledger.at(platform.home), "unanswered", "champion") is None
 
 
+@IN_BROWSER
 def test_a_verdict_against_the_model_asks_nobody(platform: Platform, served: Deployment) -> None:
     """The champion knows more days than this run."""
     run = platform.trigger("asked", {"as_of": f"{AS_OF - DAY:%Y-%m-%d}"})
@@ -197,6 +218,7 @@ def backfilled(platform: Platform) -> list[DagRun]:
     return [DagRun("asked", run["dag_run_id"]) for run in found]
 
 
+@IN_BROWSER
 def test_a_backtest_judges_each_day_by_what_was_known_then(platform: Platform, backtested: dict[str, Any]) -> None:
     assert [day["day"][:10] for day in backtested["days"]] == ["2026-10-01", "2026-10-02"]
     runs = backfilled(platform)
@@ -209,6 +231,7 @@ def test_a_backtest_judges_each_day_by_what_was_known_then(platform: Platform, b
     assert backtested["days"][0]["ships"], "in the backtest there is no champion yet"
 
 
+@IN_BROWSER
 def test_a_backtest_asks_nobody_deploys_nothing_and_moves_no_alias(
     platform: Platform, served: Deployment, backtested: dict[str, Any]
 ) -> None:
@@ -227,6 +250,7 @@ def partitions(platform: Platform) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
 
 
+@IN_BROWSER
 def test_what_ran_is_not_repeated_unless_asked_for_and_no_day_is_ingested_twice(
     platform: Platform, backtested: dict[str, Any]
 ) -> None:
@@ -262,6 +286,7 @@ def created(platform: Platform, body: dict[str, Any]) -> dict[str, Any] | None:
         return None
 
 
+@IN_BROWSER
 @pytest.mark.usefixtures("running")
 def test_beside_a_backfill_that_runs_there_is_no_other(platform: Platform) -> None:
     ended = platform.sailplane("backtest", "asked", "--from", "2026-08-01", "--to", "2026-08-02")

@@ -1,8 +1,12 @@
-"""The whole way, with nothing replaced: scheduler, api-server, router, model server. In the order of the file."""
+"""The whole way, with nothing replaced: scheduler, api-server, router, model server. In the order of the file.
+
+Slow, because each run of the DAG trains two models: five runs in `make test`; `make soak` (LONG=1) backfills ten days.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +33,8 @@ from tests.platform import Platform, until
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 SMALL = {"window": 28, "trials": 2, "workers": 2}
+BACKFILLED = 10 if "LONG" in os.environ else 3
+DAYS = [f"2026-10-{day:02}" for day in range(1, BACKFILLED + 1)]
 
 
 @dataclass(frozen=True)
@@ -180,16 +186,16 @@ def test_a_model_that_is_not_better_is_not_deployed_and_the_ui_says_why(platform
     assert platform.xcom(run, "ingest") == flight.dataset.to_dict(), "the same data are the same version"
 
 
-def test_a_backfill_of_ten_days_trains_and_judges_and_deploys_nothing(platform: Platform, flight: Flight) -> None:
+def test_a_backfill_trains_and_judges_and_deploys_nothing(platform: Platform, flight: Flight) -> None:
     scheduler = status(platform)["scheduler"]["pid"]
-    days = ("--from-date", "2026-10-01", "--to-date", "2026-10-10", "--max-active-runs", "2")
+    days = ("--from-date", DAYS[0], "--to-date", DAYS[-1], "--max-active-runs", "2")
     conf = json.dumps({"window": 21, "trials": 1, "workers": 1})
     create = ("airflow", "backfill", "create", "--dag-id", "flights", *days, "--dag-run-conf", conf)
     created = platform.sailplane(*create)
     assert created.returncode == 0, created.stderr
 
-    runs = until(lambda: ended_backfills(platform), 900, "ten backfilled runs")
-    assert [run["state"] for run in runs] == ["success"] * 10
+    runs = until(lambda: ended_backfills(platform), 900, "the backfilled runs")
+    assert [run["state"] for run in runs] == ["success"] * BACKFILLED
     for entry in runs:
         run = DagRun("flights", entry["dag_run_id"])
         assert platform.tasks(run)["deploy"] == ["skipped"]
@@ -204,11 +210,11 @@ def test_a_backfill_of_ten_days_trains_and_judges_and_deploys_nothing(platform: 
 
 def test_the_days_that_were_backfilled_are_a_backtest(platform: Platform, flight: Flight) -> None:
     """The champion, which knows later days, and against which all of these runs lose, has no part in it."""
-    days = ("--from", "2026-10-01", "--to", "2026-10-10")
+    days = ("--from", DAYS[0], "--to", DAYS[-1])
     ended = platform.sailplane("backtest", "flights", *days, "--no-run", "--json")
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
-    assert len(found["days"]) == 10
+    assert len(found["days"]) == BACKFILLED
     assert 0.55 <= found["means"]["pipeline"] <= 0.8, "much more means a leak"
     first = found["days"][0]
     assert (first["frozen"], first["champion"]) == (first["pipeline"], None)
@@ -220,7 +226,7 @@ def test_the_days_that_were_backfilled_are_a_backtest(platform: Platform, flight
 def ended_backfills(platform: Platform) -> list[dict[str, Any]] | None:
     runs = platform.api("GET", "/dags/flights/dagRuns", run_type="backfill", limit=100)["dag_runs"]
     ended = [run for run in runs if run["state"] in ("success", "failed")]
-    return ended if len(ended) == 10 else None
+    return ended if len(ended) == BACKFILLED else None
 
 
 def status(platform: Platform) -> dict[str, dict[str, Any]]:

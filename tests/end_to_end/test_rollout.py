@@ -1,4 +1,7 @@
-"""A rollout through Airflow: the task waits in the triggerer, which may die."""
+"""A rollout through Airflow: the task waits in the triggerer, which may die. The store is the embedded S3.
+
+Slow, because each rollout takes its steps in real time, the first one while the triggerer is killed and
+comes back. In the order of the file."""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.rollout import records
 from sailplane.ledger import Ledger
 from sailplane.records import Deployment
-from sailplane.registry.models import alias
+from sailplane.registry.models import alias, versions
 from sailplane.services import object_store
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
@@ -32,6 +35,7 @@ from tests.kubernetes.seldon import SELDON_DEPLOYMENTS
 from tests.kubernetes.working import Working
 from tests.kubernetes_server import NAMESPACE, KubernetesServer
 from tests.platform import Platform, started, until
+from tests.ports import free_port
 from tests.s3 import free_row
 from tests.unit.bundles import tiny
 
@@ -44,7 +48,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "project" / "faults").mkdir()
     # Pods could read this one.
-    store = {"SAILPLANE_STORE": "s3://sailplane", "SAILPLANE_S3_PORT": str(free_row())}
+    store = {
+        "SAILPLANE_STORE": "s3://sailplane",
+        "SAILPLANE_S3_PORT": str(free_row()),
+        "SAILPLANE_TWINS": "algorithmia",
+        "SAILPLANE_ALGORITHMIA_PORT": str(free_port()),
+    }
     with started(folder / "home", folder / "project", **store) as running:
         yield running
 
@@ -56,6 +65,18 @@ def served(platform: Platform) -> Deployment:
     run = platform.trigger("rolled", {"as_of": f"{FIRST:%Y-%m-%d}"})
     assert platform.wait(run) == "success"
     return Deployment.from_dict(platform.xcom(run, "deploy"))
+
+
+def test_all_is_in_the_object_store_and_no_key_is_left(platform: Platform, served: Deployment) -> None:
+    (model,) = versions(Ledger.at(platform.home))
+    assert model.model.uri.startswith("s3://sailplane/")
+    assert model.model.lineage
+    assert model.model.lineage.dataset.uri.startswith("s3://sailplane/")
+    assert not (platform.home.root / "store").exists()
+    assert not list(platform.home.jobs.rglob("access.json")), "no key is left where a training was"
+    assert ask(served)
+    listed = json.loads(platform.sailplane("status", "--json").stdout)["services"]
+    assert [service["state"] for service in listed if service["name"] == "algorithmia"] == ["running"]
 
 
 @contextmanager

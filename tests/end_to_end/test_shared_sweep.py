@@ -1,4 +1,7 @@
-"""A sweep of a DAG that a worker from elsewhere joins, and that is ended in the UI. In the order of the file."""
+"""A sweep of a DAG that a worker from elsewhere joins, and that is ended in the UI. The store is an Algorithmia Data
+API, whose key is in a connection of Airflow.
+
+Slow, because the DAG runs three times, and its sweep twice more. In the order of the file."""
 
 from __future__ import annotations
 
@@ -17,11 +20,12 @@ import onnx
 import pytest
 
 from sailplane.ledger import Ledger
-from sailplane.records import Run
+from sailplane.records import Deployment, Run
 from sailplane.services import airflow_api
-from sailplane.storage import Storage
+from sailplane.storage import Access, Storage
 from sailplane.sweeps import results
-from tests.end_to_end.faults import FAULTY, SERVED, spoil, trigger, waiting_job
+from tests.end_to_end.faults import FAULTY, SERVED, ask, spoil, trigger, waiting_job
+from tests.integration.storage.twin import twin_server
 from tests.platform import Platform, started, until
 
 # Of its two trials the first is the best there can be; the second is at work until it is told to stop.
@@ -54,8 +58,19 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("shared")
     shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "project" / "faults").mkdir()
-    with started(folder / "home", folder / "project") as running:
-        yield running
+    (folder / "twin").mkdir()
+    with twin_server(folder / "twin") as twin:
+        connection = {"conn_type": "algorithmia", "host": twin.url, "password": twin.key}
+        settings = {"AIRFLOW_CONN_ALGORITHMIA_DEFAULT": json.dumps(connection)}
+        store = "data://.my/sailplane"
+        with started(folder / "home", folder / "project", SAILPLANE_STORE=store, **settings) as running:
+            yield running
+
+
+def opened(platform: Platform) -> Storage:
+    connection = json.loads(platform.env["AIRFLOW_CONN_ALGORITHMIA_DEFAULT"])
+    access = Access(endpoint=connection["host"], secret=connection["password"])
+    return Storage(platform.home.store, lambda: access)
 
 
 @dataclass(frozen=True)
@@ -128,10 +143,20 @@ def test_the_model_is_made_here_of_the_checkpoint_from_elsewhere(platform: Platf
     run = Run.from_dict(platform.xcom(joined.run, "sweep.best"))
     assert (run.sweep, run.trial, run.config["learning_rate"]) == (joined.sweep, 1, 1.0)
     assert run.metrics["validation_auc"] != 0.99, "it was measured here"
-    storage = Storage(platform.home.store)
+    storage = opened(platform)
     graph = onnx.load_from_string(b"".join(storage.stream(f"{storage.path(run.bundle)}/model.onnx"))).graph
     weights = [onnx.numpy_helper.to_array(tensor).ravel().tolist() for tensor in graph.initializer]
     assert [-7.25, 3.5] in weights
+
+
+def test_all_is_on_the_data_api_and_no_key_is_left(platform: Platform, joined: Joined) -> None:
+    best = Run.from_dict(platform.xcom(joined.run, "sweep.best"))
+    assert best.bundle.startswith("data://.my/sailplane/")
+    assert best.dataset.uri.startswith("data://.my/sailplane/")
+    assert not (platform.home.root / "store").exists()
+    assert not list(platform.home.jobs.rglob("access.json")), "no key is left where a training was"
+    deployment = Deployment.from_dict(platform.xcom(joined.run, "deploy"))
+    assert ask(deployment)
 
 
 def test_a_group_that_is_cleared_goes_on_and_begins_anew_only_if_asked_to(platform: Platform, joined: Joined) -> None:
@@ -205,5 +230,5 @@ def test_airflow_dags_test_runs_by_one_version_too(platform: Platform) -> None:
 
 def bundled(platform: Platform, run: Run) -> str:
     """The feature code of its bundle."""
-    storage = Storage(platform.home.store)
+    storage = opened(platform)
     return storage.get(f"{storage.path(run.bundle)}/features.py").decode()

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +23,7 @@ from sailplane.datasets.schema import PANDAS, fields, unchecked
 from sailplane.datasets.validation import check
 from sailplane.errors import ModelError, SchemaError
 from sailplane.records import Field, FieldKind
+from tests.cpu import loops
 
 DTYPES: dict[FieldKind, Any] = {
     "number": float,
@@ -231,4 +231,3 @@ assert fields(early)[0].checks, "early"
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-from tests.cpu import loops
