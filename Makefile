@@ -81,7 +81,8 @@ bench: ## measure; BENCH=name for one, JSON=file for a row an object
 soak: ## simulations behind the figures in the guides, and other long tests: hours; SOAK=name for one
 	$(call bootstrap,test)
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(VENV)/pytest -n logical --dist worksteal $(if $(SOAK),tests/soak/test_$(SOAK).py,tests/soak)
-	@$(if $(SOAK),,LONG=1 $(VENV)/pytest tests/integration/sweeps/test_kills.py tests/end_to_end/test_sweep_kills.py)
+	@$(if $(SOAK),,LONG=1 $(VENV)/pytest tests/integration/sweeps/test_kills.py tests/end_to_end/test_sweep_kills.py \
+	  tests/end_to_end/test_flights.py)
 	@$(if $(SOAK),,$(MAKE) --no-print-directory states STEPS=20000)
 
 states: ## random user actions and faults; STEPS=20000 for a long run, SEED=2 for others

@@ -1,5 +1,5 @@
 """A sweep of a DAG that a worker from elsewhere joins, and that is ended in the UI. The store is an Algorithmia Data
-API, whose key is in a connection of Airflow.
+API, whose key is in a connection of Airflow for the tasks, and in the environment for the commands.
 
 Slow, because the DAG runs three times, and its sweep twice more. In the order of the file."""
 
@@ -19,8 +19,9 @@ import httpx
 import onnx
 import pytest
 
+from sailplane.deployment.local.endpoint import deployments
 from sailplane.ledger import Ledger
-from sailplane.records import Deployment, Run
+from sailplane.records import Run
 from sailplane.services import airflow_api
 from sailplane.storage import Access, Storage
 from sailplane.sweeps import results
@@ -61,7 +62,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     (folder / "twin").mkdir()
     with twin_server(folder / "twin") as twin:
         connection = {"conn_type": "algorithmia", "host": twin.url, "password": twin.key}
-        settings = {"AIRFLOW_CONN_ALGORITHMIA_DEFAULT": json.dumps(connection)}
+        settings = {
+            "AIRFLOW_CONN_ALGORITHMIA_DEFAULT": json.dumps(connection),
+            # `sailplane sweep share` reads no connections.
+            "ALGORITHMIA_API": twin.url,
+            "ALGORITHMIA_API_KEY": twin.key,
+        }
         store = "data://.my/sailplane"
         with started(folder / "home", folder / "project", SAILPLANE_STORE=store, **settings) as running:
             yield running
@@ -155,8 +161,6 @@ def test_all_is_on_the_data_api_and_no_key_is_left(platform: Platform, joined: J
     assert best.dataset.uri.startswith("data://.my/sailplane/")
     assert not (platform.home.root / "store").exists()
     assert not list(platform.home.jobs.rglob("access.json")), "no key is left where a training was"
-    deployment = Deployment.from_dict(platform.xcom(joined.run, "deploy"))
-    assert ask(deployment)
 
 
 def test_a_group_that_is_cleared_goes_on_and_begins_anew_only_if_asked_to(platform: Platform, joined: Joined) -> None:
@@ -211,6 +215,8 @@ def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platf
     assert again.code == chosen.code != trained.code
     assert {bundled(platform, one) for one in (again, chosen)} == {features.read_text()}
     assert chosen.sweep == f"{best.sweep}~2"
+    (served,) = deployments(Ledger.at(platform.home))
+    assert ask(served), "its bundle came from the Data API"
     for task, said in [("train", "include/tiny/features.py"), ("sweep.create", "Another code")]:
         with airflow_api.AirflowApi(platform.home) as api:
             entry = api.call("GET", f"{run.path}/taskInstances/{task}/xcomEntries/code")

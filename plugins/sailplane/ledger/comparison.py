@@ -11,20 +11,21 @@ from sailplane.ledger.tables import metadata
 
 def missing(connection: sa.Connection) -> list[str]:
     """Missing tables, columns and indexes, as `column trials.score`, `index trials_by_lease`, `table insights`."""
-    return sorted(_name(change) for change in _changes(connection) if change[0] in _NAMES)
+    return _names(_changes(connection))
 
 
-def make_indexes(connection: sa.Connection) -> list[str]:
-    """Creates the missing indexes of tables that have all their columns, and returns their names."""
-    absent = missing(connection)
-    made = []
-    for change in _changes(connection):
+def make_indexes(connection: sa.Connection) -> tuple[list[str], list[str]]:
+    """Creates the missing indexes of tables that have all their columns. Returns the names of these indexes, and what
+    is still missing, named as by `missing`."""
+    changes = _changes(connection)
+    absent, made = set(_names(changes)), []
+    for change in changes:
         if change[0] == "add_index" and not any(name.endswith(f" {change[1].table.name}") for name in absent):
             columns = {f"column {change[1].table.name}.{column.name}" for column in change[1].columns}
-            if not columns & set(absent):
+            if not columns & absent:
                 change[1].create(connection)
                 made.append(str(change[1].name))
-    return sorted(made)
+    return sorted(made), sorted(absent - {f"index {name}" for name in made})
 
 
 _NAMES = {
@@ -35,8 +36,8 @@ _NAMES = {
 }
 
 
-def _name(change: tuple[Any, ...]) -> str:
-    return _NAMES[change[0]](change)
+def _names(changes: list[tuple[Any, ...]]) -> list[str]:
+    return sorted(_NAMES[change[0]](change) for change in changes if change[0] in _NAMES)
 
 
 def _changes(connection: sa.Connection) -> list[tuple[Any, ...]]:

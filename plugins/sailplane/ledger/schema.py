@@ -50,8 +50,8 @@ def upgrade(engine: sa.Engine) -> None:
         raise _refusal(engine, found)
     with explained(engine.url), engine.begin() as connection:
         _migrate(engine, connection)
-        make_indexes(connection)
-        if lost := missing(connection):
+        _made, lost = make_indexes(connection)
+        if lost:
             raise _damage(engine, lost)
         if found != REVISION:
             connection.execute(sa.update(identity).values(written_by=__version__))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sailplane import pairing
 from sailplane.home import Home
 from sailplane.ledger import Ledger, copies
-from sailplane.ledger.comparison import make_indexes, missing
+from sailplane.ledger.comparison import make_indexes
 from sailplane.ledger.tables import identity
 from sailplane.registry import trash, version_records
 from sailplane.services.backups import backups, ledger_file
@@ -26,9 +26,10 @@ def check(home: Home, tell: Callable[[str], object]) -> list[str]:
     if on_disk := ledger.engine.dialect.name == "sqlite":
         copies.verify(ledger_file(home))
     with ledger.begin() as connection:
-        for index in make_indexes(connection):
-            tell(f"The index {index} was missing; it was made again.")
-        problems = [f"{lost} is missing. Restore a backup: `sailplane ledger restore`." for lost in missing(connection)]
+        made, lost = make_indexes(connection)
+    for index in made:
+        tell(f"The index {index} was missing; it was made again.")
+    problems = [f"{name} is missing. Restore a backup: `sailplane ledger restore`." for name in lost]
     ledger, storage = pairing.opened(home)
     tell(f"The ledger {ledger.place} and the store {storage.root} have the id {ledger.id}.")
     problems += _unknown(ledger, storage)
