@@ -37,7 +37,7 @@ os.environ.update(
     WANDB_SILENT="true",
 )
 
-pytest_plugins = ["tests.programs"]
+pytest_plugins = ["tests.programs", "tests.without_torch"]
 
 # These share the platform over the real project: one worker runs them, and starts one.
 OF_THE_PLATFORM = (

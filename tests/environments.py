@@ -12,6 +12,18 @@ from pathlib import Path
 
 from sailplane.files import locked, private_folder
 
+PROJECT = Path(__file__).parents[1]
+INSTALLER = ("bootstrap.py", "preflight.py", "__init__.py")
+
+
+def copy_installer(project: Path) -> Path:
+    """Copies the installer and the project's metadata; returns the script that installs."""
+    package = "plugins/sailplane"
+    for name in ("pyproject.toml", "constraints.txt", "README.md", *(f"{package}/{file}" for file in INSTALLER)):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / name, project / name)
+    return project / package / "bootstrap.py"
+
 
 def environment(folder: Path, *packages: str, base: str = sys.executable) -> Path:
     """Its Python, with pip, the packages (or `--requirement FILE`) and what they need."""

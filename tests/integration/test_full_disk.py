@@ -27,6 +27,7 @@ from sailplane.ledger.tables import aliases
 from sailplane.records import Dataset, Interval
 from sailplane.registry.models import get, register
 from sailplane.storage import Storage
+from tests.environments import copy_installer
 from tests.small_disk import FILLER, SmallDisk, disks
 from tests.unit.bundles import tiny
 
@@ -196,12 +197,10 @@ def test_a_command_on_a_full_disk_says_so_in_one_line(disk: SmallDisk, home: Hom
 
 def test_an_installation_on_a_full_disk_ends_with_one_line_and_counts_as_none(disk: SmallDisk) -> None:
     project = disk.folder / "project"
-    for name in ("pyproject.toml", "constraints.txt", "plugins/sailplane/bootstrap.py"):
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_bytes((PACKAGE.parent / name).read_bytes())
-    # With torch installed, whatever is still to come is small: the space is not asked for beforehand.
-    (project / ".venv/lib/python3.11/site-packages/torch").mkdir(parents=True)
-    command = [sys.executable, "-I", str(project / "plugins/sailplane/bootstrap.py")]
+    command = [sys.executable, "-I", str(copy_installer(project))]
+    # With torch installed, the rest is small, and the free space is not checked beforehand.
+    version = "python{}.{}".format(*sys.version_info[:2])
+    (project / ".venv/lib" / version / "site-packages/torch").mkdir(parents=True)
     with disk.full(leave=64 * KILOBYTE):
         ended = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1

@@ -6,13 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[3]
+from tests.environments import copy_installer
 
 
 def test_without_uv_and_without_a_network_pip_fails_with_one_line(tmp_path: Path) -> None:
-    for name in ("pyproject.toml", "constraints.txt", "README.md", "plugins/sailplane/bootstrap.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
     env = {
         "PATH": str(_only_python(tmp_path / "bin")),
         "HOME": str(tmp_path),
@@ -22,7 +19,7 @@ def test_without_uv_and_without_a_network_pip_fails_with_one_line(tmp_path: Path
         "PIP_EXTRA_INDEX_URL": "http://127.0.0.1:9/cpu",
     }
     ended = subprocess.run(
-        [sys.executable, "-I", str(tmp_path / "plugins" / "sailplane" / "bootstrap.py")],
+        [sys.executable, "-I", str(copy_installer(tmp_path))],
         env=env,
         capture_output=True,
         text=True,

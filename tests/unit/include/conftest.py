@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from pandera.pandas import DataFrameSchema
 from threadpoolctl import threadpool_limits
 
@@ -19,6 +19,9 @@ from sailplane.storage import Storage
 from sailplane.training.arrays import Split
 from sailplane.training.checkpoint_store import StoreShelf
 from sailplane.training.run import RunHandle
+
+if TYPE_CHECKING:
+    import torch
 
 
 @pytest.fixture
@@ -69,6 +72,8 @@ def prepared():
 
 @pytest.fixture
 def scores():
+    import torch
+
     def score(model: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         with torch.no_grad():
             return model.eval()(**{name: torch.tensor(array) for name, array in arrays.items()}).numpy()
@@ -79,8 +84,18 @@ def scores():
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """As in the training process: on small arrays threads cost much more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     with threadpool_limits(1):
         yield
+
+
+@pytest.fixture(autouse=True)
+def one_thread_in_torch() -> Iterator[None]:
+    if find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(before)

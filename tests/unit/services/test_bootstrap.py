@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import copy_installer
+
 SOURCE = Path(__file__).parents[3]
+PACKAGE = SOURCE / "plugins" / "sailplane"
 # What uv says of these troubles, shortened.
 OFFLINE = "error: Failed to fetch: `simple/rich/`\n  Caused by: error sending request\n  Caused by: dns error"
 FULL = "error: failed to copy file from /cache to /venv: No space left on device (os error 28)"
@@ -33,10 +36,10 @@ class Checkout:
     def fake_uv(self, *, fails_with: str = "") -> Path:
         """Logs each call. Makes what the real one would make, or fails."""
         calls = self.root / "calls"
-        ends = f"cat <<'END' >&2\n{fails_with}\nEND\nexit 2" if fails_with else "touch .venv/bin/sailplane"
+        ends = f"cat <<'END' >&2\n{fails_with}\nEND\nexit 2" if fails_with else "touch ${4%/python}/sailplane"
         text = f"""#!/bin/sh
             echo "$@" >> {calls}
-            if [ "$1" = venv ]; then mkdir -p .venv/bin; ln -sf {sys.executable} .venv/bin/python; exit 0; fi
+            if [ "$1" = venv ]; then mkdir -p $5/bin; ln -sf {sys.executable} $5/bin/python; exit 0; fi
             {ends}
         """
         uv = self.root / "bin" / "uv"
@@ -48,9 +51,7 @@ class Checkout:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Checkout:
-    for name in ("pyproject.toml", "constraints.txt", "plugins/sailplane/bootstrap.py"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes((SOURCE / name).read_bytes())
+    copy_installer(tmp_path)
     return Checkout(tmp_path)
 
 
@@ -61,8 +62,9 @@ def line(ended: subprocess.CompletedProcess[str]) -> str:
     return ended.stderr
 
 
-def test_an_old_python_can_read_the_file() -> None:
-    ast.parse((SOURCE / "plugins" / "sailplane" / "bootstrap.py").read_text(), feature_version=(3, 6))
+@pytest.mark.parametrize("name", ["bootstrap.py", "preflight.py", "__init__.py"])
+def test_an_old_python_can_read_the_file(name: str) -> None:
+    ast.parse((PACKAGE / name).read_text(), feature_version=(3, 6))
 
 
 def test_a_python_that_is_too_old_is_named_with_the_remedy(checkout: Checkout) -> None:
@@ -87,12 +89,37 @@ def test_a_second_call_does_nothing_and_a_new_extra_or_other_pins_install_again(
     assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
 
 
+def test_an_environment_of_another_version_is_replaced(checkout: Checkout) -> None:
+    calls = checkout.fake_uv()
+    checkout.bootstrap("test")
+    # The environment has the version that runs this test.
+    other = "3.12" if sys.version_info[:2] != (3, 12) else "3.13"
+    before = f"sys.version_info = ({other.replace('.', ', ')}, 1, 'final', 0)"
+    ended = checkout.bootstrap(before=before)
+    assert ended.returncode == 0, ended.stderr
+    assert f"Replacing {checkout.root}/.venv: its Python is not {other}" in ended.stdout
+    assert [call.split()[0] for call in calls.read_text().splitlines()] == ["venv", "pip", "venv", "pip"]
+    assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
+
+
+def test_another_folder_gets_an_environment_of_its_own(checkout: Checkout) -> None:
+    calls = checkout.fake_uv()
+    checkout.bootstrap()
+    ended = checkout.bootstrap("--venv", ".venv-second")
+    assert ended.returncode == 0, ended.stderr
+    assert (checkout.root / ".venv" / "bin" / "sailplane").exists()
+    assert (checkout.root / ".venv-second" / "bin" / "sailplane").exists()
+    assert (checkout.root / ".venv-second-install.log").exists()
+    assert checkout.bootstrap().returncode == checkout.bootstrap("--venv", ".venv-second").returncode == 0
+    assert len(calls.read_text().splitlines()) == 4
+
+
 @pytest.mark.parametrize(
     ("output", "cause", "remedy"),
     [
         (OFFLINE, "no network", "PIP_INDEX_URL"),
         (FULL, "the disk is full", "Free some space"),
-        (UNRESOLVED, "is not to be had for this Python", "Try another Python"),
+        (UNRESOLVED, "no release of a package in constraints.txt supports Python", "Try another Python"),
         ("error: who knows", "the installation failed: error: who knows", "log"),
     ],
 )
@@ -153,10 +180,7 @@ exec .venv/bin/python -I -c pass
 def abroad(tmp_path: Path) -> Checkout:
     """A checkout whose path has a letter outside ASCII, with an uv that makes a real venv."""
     root = tmp_path / "prøjekt"
-    for name in ("pyproject.toml", "constraints.txt", "plugins/sailplane/bootstrap.py"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes((SOURCE / name).read_bytes())
-    (root / "plugins" / "sailplane" / "__init__.py").touch()
+    copy_installer(root)
     uv = root / "bin" / "uv"
     uv.parent.mkdir()
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
