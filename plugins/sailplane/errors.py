@@ -2,21 +2,21 @@
 
 SailplaneError
 ├── ConfigurationError      a setting, a DAG argument, a sweep file or a code path is wrong
-│   └── SweepFileError      with the line of the file
+│   └── SweepFileError      the same, with the line of the file
 ├── DataError               the data cannot be used
 │   ├── EmptyDataError      no rows where rows are needed
 │   ├── SchemaError         a column is missing or has the wrong type
 │   └── LabelError          no usable labels
-├── TrainingError           a train function raised, or gave something that is no model
-├── JobError                a task's detached process was killed, or ended without a result; a retry may mend it
+├── TrainingError           a train function raised, or returned something that is not a model
+├── JobError                a task's detached process was killed, or ended without a result; a retry may help
 ├── ModelError              a bundle is damaged, or a model's scores are not numbers
-├── LedgerError             the ledger is missing, damaged, of another revision, or not this store's
-├── StorageError            the store cannot be reached, is full, or refuses; a retry may mend it
-│   ├── AccessError         it wants other credentials
-│   └── ConflictError       somebody else changed the object meanwhile
-├── LeaseError              another process took over the work that this one held
-├── RequestError            a prediction request is wrong (HTTP 4xx)
-│   └── OverloadError       it is right, and there is no time for it now (HTTP 503)
+├── LedgerError             the ledger is missing, damaged, of another revision, or belongs to another store
+├── StorageError            the store cannot be reached, is full, or refuses; a retry may help
+│   ├── AccessError         it refuses the credentials
+│   └── ConflictError       another writer changed the object
+├── LeaseError              another process took over the work of this one
+├── RequestError            a prediction request is invalid (HTTP 4xx)
+│   └── OverloadError       it is valid, but the server has no capacity for it now (HTTP 503)
 └── ServiceError            a service is not running, did not start, or a port is taken
     └── DeploymentError     a model could not be put behind the endpoint
         └── HeldError       a rollback holds automatic deployments of the model
@@ -117,7 +117,7 @@ class LeaseError(SailplaneError):
 
 
 class RequestError(SailplaneError):
-    """A prediction request that cannot be answered. `status` is the HTTP status, a 4xx."""
+    """A prediction request that cannot be answered. `status` is the HTTP status."""
 
     def __init__(self, failed: str, which: object = "", *, status: int = 400, **facts: object) -> None:
         super().__init__(failed, which, **facts)  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ class RequestError(SailplaneError):
 
 
 class OverloadError(RequestError):
-    """`retry_after`: whole seconds until it is worth another try."""
+    """`retry_after` is the number of whole seconds to wait before a retry."""
 
     def __init__(self, failed: str, which: object = "", *, retry_after: int = 1, **facts: object) -> None:
         super().__init__(failed, which, status=503, **facts)
@@ -141,8 +141,8 @@ class DeploymentError(ServiceError):
 
 
 class HeldError(DeploymentError):
-    """`told`: since when, by whom, and the remedy, in whole sentences."""
+    """`message` says, in whole sentences, since when deployments are held, by whom, and the remedy."""
 
-    def __init__(self, model: str, *, got: str, remedy: str, told: str) -> None:
+    def __init__(self, model: str, *, got: str, remedy: str, message: str) -> None:
         super().__init__("deploy", model, got=got, remedy=remedy)
-        self.told = told
+        self.message = message

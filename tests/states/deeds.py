@@ -231,7 +231,7 @@ def release(home: Home) -> Hold:
 
 def _refuse_while_held(ledger: Ledger, evaluation: Evaluation) -> None:
     if hold := holds.refusing(ledger, evaluation):
-        raise HeldError(NAME, got=str(hold), remedy=hold.remedy, told=hold.told)
+        raise HeldError(NAME, got=str(hold), remedy=hold.remedy, message=hold.message)
 
 
 def _serving(home: Home, clock: Clock) -> ModelEndpoint:

@@ -85,7 +85,7 @@ def test_a_verdict_without_an_offer_has_the_same_json_as_before_there_were_any()
 
 
 def test_an_offer_says_what_is_better_and_the_command_that_accepts_it() -> None:
-    assert OFFER.told == f"{OFFER.reason} Deploy it with `sailplane deploy flights`."
+    assert OFFER.message == f"{OFFER.reason} Deploy it with `sailplane deploy flights`."
     assert OFFER.version == "d1d1d1d1d1d1"
     no = Approval(approved=False, by="Ada", note="", at=AS_OF)
     assert OFFER.answered(no).evaluation == replace(OFFERED, approval=no)

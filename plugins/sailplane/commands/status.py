@@ -129,7 +129,7 @@ def holds(ledger: Ledger) -> list[dict[str, Any]]:
             "by": hold.by,
             "version": hold.version,
             "serves": hold.serves,
-            "reason": hold.told,
+            "reason": hold.message,
             "end": hold.command,
         }
         for hold in all_holds(ledger)

@@ -63,7 +63,7 @@ def notes(offer: Offer | None) -> tuple[str, ...]:
     if offer is None:
         return ()
     if offer.evaluation.passed:
-        return (offer.told,)
+        return (offer.message,)
     return (f"{offer.reason} It is not offered: the gate rejects it too. {'; '.join(offer.evaluation.against)}",)
 
 

@@ -57,7 +57,7 @@ def page(
         evaluation=evaluation,
         details=details,
         rules=_rules(evaluation.rules),
-        remarks=[text for text in evaluation.reasons[len(evaluation.rules) :] if not offer or text != offer.told],
+        remarks=[text for text in evaluation.reasons[len(evaluation.rules) :] if not offer or text != offer.message],
         offered_rules=_rules(offer.evaluation.rules) if offer else None,
         slices=[_slices(details, *numbered) for numbered in enumerate(charts.of_slices(details).items())],
         most_bars=charts.MOST_BARS,

@@ -139,7 +139,7 @@ class DeployModelOperator(BaseOperator):
             return self._roll_out(context, evaluation, self.rollout)
         except HeldError as held:
             # A person rolled back while this task was at work.
-            skip(context, held.told)
+            skip(context, held.message)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         from sailplane.deployment.rollout import records
@@ -171,7 +171,7 @@ class DeployModelOperator(BaseOperator):
             return
         entry = records.newest(ledger, evaluation.model) if self.rollout is not None else None
         if entry is None or not entry.subject.begun_by(**_turn(context)):
-            skip(context, hold.told)
+            skip(context, hold.message)
 
     def _deploy(self, evaluation: Evaluation) -> dict[str, Any]:
         from sailplane.deployment.rollout.repository import refuse_while_active

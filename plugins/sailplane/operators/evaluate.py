@@ -75,7 +75,7 @@ class EvaluateModelOperator(BaseOperator):
             first=first_gains(ledger, champion, metric, challenger, **dag_run),
         )
         if (hold := holds.find(ledger, challenger.model)) and not is_backfill(context):
-            evaluation = replace(evaluation, held=hold.told)
+            evaluation = replace(evaluation, held=hold.message)
         evaluation = publish(storage, ledger, evaluation)
         self.log.info("Verdict: %s", "passed" if evaluation.passed else "not passed")
         for reason in evaluation.reasons:

@@ -42,7 +42,7 @@ class Hold:
         return f"`{self.command}`, or the approval of a model, lifts the hold."
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """For people, with the remedy."""
         return f"Automatic deployments of {self.name} have been {self}. {self.remedy}"
 
@@ -125,7 +125,9 @@ def _check(connection: sa.Connection, name: str, version: str, approval: Approva
     # Deploying the champion again changes nothing.
     same = aliases_of(connection, name).get(CHAMPION) == version
     if hold is not None and not same and not hold.lifted_by(approval):
-        raise HeldError(name, got=f"its automatic deployments have been {hold}", remedy=hold.remedy, told=hold.told)
+        raise HeldError(
+            name, got=f"its automatic deployments have been {hold}", remedy=hold.remedy, message=hold.message
+        )
     return hold
 
 

@@ -77,7 +77,7 @@ def _offered(ledger: Ledger, judged: history.Judged) -> dict[str, str | None]:
         return {"offer": None, "deploy": None}
     if serves(ledger, offer):
         return {"offer": f"Its baseline, version {offer.version}, serves.", "deploy": None}
-    return {"offer": offer.told, "deploy": offer.command}
+    return {"offer": offer.message, "deploy": offer.command}
 
 
 def print_in_airflow(found: InAirflow) -> None:

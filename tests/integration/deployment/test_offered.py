@@ -90,7 +90,7 @@ def test_the_offered_baseline_takes_the_place_of_the_champion(toy: Toy, platform
     offer = offered(toy, champion=before).offer
     assert offer
     [waits] = rejected(toy.ledger)
-    assert (waits["offer"], waits["deploy"]) == (offer.told, "sailplane deploy toy")
+    assert (waits["offer"], waits["deploy"]) == (offer.message, "sailplane deploy toy")
     assert deploy() == f"toy: {offer.version} serves, the baseline of the run new\n"
     assert served_version(platform) == offer.version
     now, previous = champion(toy), models.alias(toy.ledger, "toy", "previous")

@@ -41,7 +41,7 @@ def previous(ledger: Ledger) -> str | None:
 
 def test_a_hold_says_since_when_who_took_it_why_and_how_it_is_lifted() -> None:
     taken = Hold("m", 1_764_000_000.0, "ada@host", version="v2", serves="v1")
-    assert taken.told == (
+    assert taken.message == (
         "Automatic deployments of m have been on hold since 2025-11-24 16:00 UTC, when ada@host rolled back v2 to v1. "
         "`sailplane release m`, or the approval of a model, lifts the hold."
     )

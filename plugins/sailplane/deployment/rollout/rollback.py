@@ -104,7 +104,7 @@ def _serves(serving: ModelEndpoint, *, hold: bool) -> str:
 def _tell_hold(ledger: Ledger, name: str) -> None:
     held = holds.find(ledger, name)
     if held is not None:
-        sys.stdout.write(f"{held.told}\n")
+        sys.stdout.write(f"{held.message}\n")
 
 
 def _tell(name: str, version: str, state: State) -> None:
