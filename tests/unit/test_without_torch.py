@@ -5,18 +5,27 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
+PLAIN = """
+import pytest
+
+def test_plain(): assert True
+
+@pytest.mark.torch
+def test_marked():
+    import torch
+"""
 
 
-def test_files_that_import_torch_are_left_out_and_counted(tmp_path: Path) -> None:
+def test_files_that_import_torch_and_marked_tests_are_left_out_and_counted(tmp_path: Path) -> None:
     ended = run(tmp_path, "--without-torch")
     assert ended.returncode == 0, ended.stdout
     assert "1 passed" in ended.stdout
-    assert "Left out 1 of 2 test files, which import torch." in ended.stdout
+    assert "Left out without torch: 1 of 2 test files, and 1 more tests." in ended.stdout
     assert "skipped" not in ended.stdout
 
 
 def test_on_several_workers_a_file_counts_once(tmp_path: Path) -> None:
-    assert "Left out 1 of 2 test files" in run(tmp_path, "--without-torch", "-n", "2").stdout
+    assert "1 of 2 test files, and 1 more tests" in run(tmp_path, "--without-torch", "-n", "2").stdout
 
 
 def test_without_the_option_a_missing_torch_is_an_error(tmp_path: Path) -> None:
@@ -30,7 +39,7 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     tests = folder / "tests" / "unit"
     tests.mkdir(parents=True)
     (tests / "test_with.py").write_text("import torch\n\ndef test_with(): assert torch\n")
-    (tests / "test_plain.py").write_text("def test_plain(): assert True\n")
+    (tests / "test_plain.py").write_text(PLAIN)
     (folder / "missing").mkdir()
     (folder / "missing" / "torch.py").write_text(
         "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"

@@ -1,1 +1,1 @@
-"""Model bundles, and the register of versions and aliases."""
+"""The register of models: versions, aliases, lineage, holds and garbage collection."""

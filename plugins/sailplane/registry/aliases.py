@@ -1,8 +1,8 @@
 """The aliases of a model's versions, and the order in which its versions served.
 
-`champion` is the version that serves. `previous` is the version that a plain rollback goes to: of those that served
-before and were never rolled back, the one that served last. `challenger` is the last version that passed its evaluation
-and has not served yet. A version that was rolled back is neither `previous` nor `challenger`.
+`champion` is the version that serves. `previous` is the version that a plain rollback returns to: the last one that
+served before and was never rolled back. `challenger` is the last version that passed its evaluation and has not served
+yet. A version that was rolled back is neither `previous` nor `challenger`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PREVIOUS: Final = "previous"
 
 @dataclass(frozen=True)
 class RolledBack:
-    """A person who took the version out of service, and when, in seconds since 1970."""
+    """Who took the version out of service, and when, in seconds since 1970."""
 
     since: float
     by: str
@@ -34,25 +34,25 @@ class RolledBack:
 
 
 def aliases_of(connection: sa.Connection, name: str) -> dict[str, str]:
-    """Versions by alias."""
+    """The version of each alias."""
     rows = connection.execute(sa.select(aliases.c.alias, aliases.c.version).where(aliases.c.name == name))
     return {row.alias: row.version for row in rows}
 
 
 def rolled_back_of(connection: sa.Connection, name: str) -> dict[str, RolledBack]:
-    """Those of the model that were rolled back, by version."""
+    """The rollbacks of the model's versions, by version."""
     rows = connection.execute(sa.select(rolled_back).where(rolled_back.c.name == name))
     return {row.version: RolledBack(row.since, row.by) for row in rows}
 
 
 def challenge(connection: sa.Connection, name: str, version: str) -> None:
-    """The version passed its evaluation."""
+    """Makes a version that passed its evaluation the challenger."""
     if aliases_of(connection, name).get(CHAMPION) != version and version not in rolled_back_of(connection, name):
         _point(connection, name, CHALLENGER, version)
 
 
 def crown(connection: sa.Connection, name: str, version: str) -> None:
-    """The version is the champion from now on."""
+    """Makes the version the champion."""
     before = aliases_of(connection, name)
     if before.get(CHAMPION) != version:
         if CHAMPION in before:
@@ -65,7 +65,7 @@ def crown(connection: sa.Connection, name: str, version: str) -> None:
 
 
 def mark(connection: sa.Connection, name: str, version: str, by: str, now: float) -> None:
-    """The version was rolled back."""
+    """Records that the version was rolled back."""
     _unmark(connection, name, version)
     connection.execute(sa.insert(rolled_back).values(name=name, version=version, since=now, by=by))
     if aliases_of(connection, name).get(CHALLENGER) == version:
@@ -74,7 +74,7 @@ def mark(connection: sa.Connection, name: str, version: str, by: str, now: float
 
 
 def unmark(connection: sa.Connection, name: str, version: str) -> bool:
-    """A person wants the version to serve. False if it was not rolled back."""
+    """Removes the mark, because a person wants the version to serve. False if it was not rolled back."""
     was = version in rolled_back_of(connection, name)
     _unmark(connection, name, version)
     _point_previous(connection, name)
@@ -87,7 +87,7 @@ def _unmark(connection: sa.Connection, name: str, version: str) -> None:
 
 
 def _serve(connection: sa.Connection, name: str, version: str, *, again: bool) -> None:
-    """Puts the version at the end of those that served; unless `again`, only if it is not among them."""
+    """Appends the version to those that served; if it is among them already, only with `again`."""
     numbers = _numbers(connection, name)
     if version in numbers and not again:
         return
@@ -105,9 +105,9 @@ def _point_previous(connection: sa.Connection, name: str) -> None:
     champion, bad = aliases_of(connection, name).get(CHAMPION), rolled_back_of(connection, name)
     registered = set(connection.execute(sa.select(models.c.version).where(models.c.name == name)).scalars())
     numbers = _numbers(connection, name)
-    left = [one for one in numbers if one in registered and one != champion and one not in bad]
+    left = [version for version in numbers if version in registered and version != champion and version not in bad]
     if left:
-        _point(connection, name, PREVIOUS, max(left, key=lambda one: numbers[one]))
+        _point(connection, name, PREVIOUS, max(left, key=lambda version: numbers[version]))
     else:
         _drop(connection, name, PREVIOUS)
 

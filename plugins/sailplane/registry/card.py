@@ -1,4 +1,4 @@
-"""A version's model card: templates/card.md for people, with the metadata that the Hugging Face Hub reads."""
+"""A version's model card: templates/card.md with metadata for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sailplane.templates import render
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCard
 
-# Where it lies beside the bundle, of whose digest it is no part.
+# The card's file name beside the bundle. It is not part of the bundle's digest.
 CARD: Final = "README.md"
 TASK: Final = ("tabular-classification", "Classification of table rows")
 
 
 def card(model: Model, bundle: Bundle) -> ModelCard:
-    """The same model gives the same card."""
-    # It takes longer to import than most of what else is in this room.
+    """The card, always the same for the same model."""
+    # It takes longer to import than most other modules of this room.
     from huggingface_hub import ModelCard, ModelCardData
 
     results = _results(model)

@@ -1,4 +1,4 @@
-"""What is installed: the packages that a training ran with, and how they differ from today's."""
+"""The installed packages of a training, and how they differ from the current ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from typing import Final
 
 import sailplane
 
-# Environment variable with the digest of the packages that were installed when the process started.
+# The environment variable with the digest of the packages installed when the process started.
 STARTED_WITH: Final = "STARTED_WITH"
 
 
 @cache
 def installed() -> str:
-    """Sorted lines `name==version`: all packages on the path, Python, the platform, and this package by its sources.
+    """Sorted lines `name==version` for all packages on the path, Python, the platform, and this package by its sources.
 
-    By the names of the folders that hold their metadata (PEP 376, PEP 427): to read those takes 50 times as long.
+    Versions come from the names of the metadata folders (PEP 376, PEP 427), because reading the metadata takes 50 times
+    as long.
     """
     found = {"python": platform.python_version(), "platform": f"{platform.system()}-{platform.machine()}"}
     for folder in sys.path:
@@ -36,7 +37,7 @@ def digest(text: str) -> str:
 
 
 def differences(then: str, now: str) -> tuple[str, ...]:
-    """What was there then and is another version now, or gone."""
+    """The packages of `then` that are missing or have another version in `now`."""
     before, after = _read(then), _read(now)
     return tuple(
         f"{name} {version} then, {after.get(name, 'not installed')} now"

@@ -1,13 +1,14 @@
-"""The garbage collector: finds the objects of the store that nothing needs, and moves them to the store's trash.
+"""The garbage collector: finds unreferenced objects in the store, and moves them to the store's trash.
 
-An object goes if it is older than the grace period and nothing references it: no registered version, no judged run, no
-sweep that is open or was at work within the grace period, no process that runs, and of datasets no manifest that one of
-these names or that was published within the grace period. Versions of models go first: those that are not among the
-newest, carry no alias and are not deployed, in the transaction that finds them so.
+An object is garbage if it is older than the grace period and unreferenced: by registered versions, evaluated runs,
+sweeps that are open or were active within the grace period, and running processes. A dataset's partition is also kept
+by a manifest that one of these references, or that was published within the grace period. Model versions are removed
+first, in the transaction that finds them unused: those that are not among the newest, carry no alias and are not
+deployed.
 
-Before deletion objects are checked again, a few at a time, in one transaction of the ledger with their deletion, so
-that nothing becomes referenced in between. They are first copied to the trash, and deleted from there after a week
-(trash.py). An object that is used again is put again (Storage.keep), which makes it young.
+Objects are copied to the trash, and deleted from there after a week (trash.py). Then they are checked again and
+deleted, a few at a time, in one transaction of the ledger, so that nothing becomes referenced in between. An object
+that is used again is put again (Storage.keep), which makes it young.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ from sailplane.storage.store import FRESH
 
 KEEP: Final = 5
 GRACE_SECONDS: Final = 7 * 86400.0
-# How many are deleted in one transaction: others wait for it.
+# The number of objects deleted in one transaction; other writers of the ledger wait for it.
 BATCH: Final = 20
 _MANIFEST: Final = re.compile(r"datasets/(?P<name>.+)/versions/(?P<version>[^/]+)\.json")
 _DAY: Final = re.compile(r"(?P<day>datasets/.+/(?:partitions|quarantine)/\d{4}-\d\d-\d\d)/[^/]+\.(?:parquet|json)")
 _BUNDLE: Final = re.compile(r"/(?:bundle|baseline)/")
 ReadJson = Callable[[ObjectInfo], Mapping[str, Any]]
-# The specifications of the processes that train now.
+# Returns the specifications of the running training processes.
 Live = Callable[[], Iterable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """`versions` of models as (name, version), `objects` with their sizes, and `expired` objects of the trash."""
+    """`versions` are pairs of model and version; `objects` are in the store, and `expired` ones in its trash."""
 
     versions: tuple[Key, ...]
     objects: tuple[ObjectInfo, ...]
@@ -63,7 +64,8 @@ class Garbage:
 
 
 class Collector:
-    """:param live: what runs on this machine; what runs elsewhere is known by its sweep's trials, or by being young"""
+    """:param live: the processes on this machine; those elsewhere are known by their sweep's trials, or have young
+    objects"""
 
     def __init__(
         self,
@@ -81,7 +83,8 @@ class Collector:
         self._known: dict[ObjectInfo, dict[str, Any]] = {}
 
     def find(self) -> Garbage:
-        """Deletes nothing. Raises LedgerError if the store holds models that the ledger does not know."""
+        """Finds garbage without deleting it. Raises LedgerError if the store holds models that the ledger does not
+        know."""
         since = time.time() - self._grace
         entries = self._entries(*FOLDERS)
         version_records.refuse_unknown(self._ledger, self._storage, entries)
@@ -95,10 +98,11 @@ class Collector:
         return Garbage(tuple(versions), objects, tuple(trash.expired(self._storage)))
 
     def collect(self, found: Garbage | None = None) -> Garbage:
-        """Returns the objects moved to the trash or deleted from it. `found` is the garbage that a user confirmed."""
+        """Deletes the garbage `found`, which a user may have confirmed. Returns what was moved to the trash or deleted
+        from it."""
         found = found or self.find()
         versions = self._forget(found.versions)
-        # The marker of a partition goes before what it names: without one the day is ingested again.
+        # A marker is deleted before its partition: without a marker the day is ingested again.
         objects = sorted(found.objects, key=lambda entry: (not entry.path.endswith(".json"), entry.path))
         deleted: list[ObjectInfo] = []
         for start in range(0, len(objects), BATCH):
@@ -128,12 +132,12 @@ class Collector:
             if any(entry.path.startswith("datasets/") for entry in entries):
                 _hold_datasets(held, self._entries("runs", "datasets"), self._json, since)
             young = {group for group in map(_group, {entry.path for entry in entries}) if self._is_young(group, since)}
-            free = [one for one in entries if not held.hold(one.path) and _group(one.path) not in young]
+            free = [entry for entry in entries if not held.hold(entry.path) and _group(entry.path) not in young]
             deleted = [entry for entry in free if self._unchanged(entry)]
             for entry in deleted:
                 self._storage.delete(entry.path)
         for entry, copy in copies.items():
-            # The object is in use again.
+            # The object is in use again, so its copy is not needed.
             if copy and entry not in deleted:
                 self._storage.delete(copy)
         return deleted
@@ -142,7 +146,7 @@ class Collector:
         return [entry for folder in folders for entry in self._storage.entries(folder)]
 
     def _is_young(self, group: str, since: float) -> bool:
-        """Whether something was put into a run's or a version's folder meanwhile."""
+        """Whether an object was put into a run's or a version's folder meanwhile."""
         return group.startswith(("runs/", "models/")) and any(
             _is_young(entry, since) for entry in self._storage.entries(group)
         )
@@ -152,11 +156,11 @@ class Collector:
             there = self._storage.head(entry.path)
         except FileNotFoundError:
             return False
-        # S3 lists times to the millisecond, and tells them of one object to the second.
+        # S3 lists times to the millisecond, but gives a single object's time to the second.
         return there.etag == entry.etag and there.modified - entry.modified < timedelta(seconds=2)
 
     def _json(self, entry: ObjectInfo) -> dict[str, Any]:
-        """Empty where it is gone, or none. Read once as long as it does not change."""
+        """The object's JSON; empty if it is missing or not a JSON object. Cached until the object changes."""
         if entry not in self._known:
             try:
                 content = json.loads(self._storage.get(entry.path))
@@ -167,13 +171,13 @@ class Collector:
 
 
 def _is_young(entry: ObjectInfo, since: float) -> bool:
-    """What Storage.keep keeps may have been in use for a day longer than it is young."""
+    """Storage.keep does not put young objects again, so an object that it keeps may be in use for a day longer."""
     kept = entry.path.startswith(("code/", "environments/", "datasets/"))
     return entry.modified.timestamp() >= since - (FRESH.total_seconds() if kept else 0.0)
 
 
 def _group(path: str) -> str:
-    """Objects that are old only together: a run's, a version's, a day's of a dataset."""
+    """The group of objects that age together: those of a run, of a version, or of a dataset's day."""
     if path.startswith("runs/"):
         return _BUNDLE.split(path)[0] if _BUNDLE.search(path) else path.rpartition("/")[0]
     if path.startswith("models/"):
@@ -183,9 +187,9 @@ def _group(path: str) -> str:
 
 
 def _hold_datasets(held: References, entries: Sequence[ObjectInfo], read_json: ReadJson, since: float) -> None:
-    """All partitions of the manifests that are referenced or young. Of what is none of a dataset's known objects, and
-    of a dataset with a manifest that cannot be read, everything."""
-    _hold_those_of_runs(held, [entry for entry in entries if entry.path.startswith("runs/")], read_json, since)
+    """Holds the partitions of referenced and young manifests, all unknown objects under datasets/, and everything of a
+    dataset with an unreadable manifest."""
+    _hold_datasets_of_runs(held, [entry for entry in entries if entry.path.startswith("runs/")], read_json, since)
     days: dict[str, list[ObjectInfo]] = defaultdict(list)
     for entry in entries:
         if found := _MANIFEST.fullmatch(entry.path):
@@ -196,13 +200,13 @@ def _hold_datasets(held: References, entries: Sequence[ObjectInfo], read_json: R
             days[found["day"]].append(entry)
         elif entry.path.startswith("datasets/"):
             held.paths.add(entry.path)
-    # A day's partitions come before its quarantine.
+    # In this order a day's partitions come before its quarantine.
     for day in sorted(days):
         _hold_day(held, day, days, read_json, since)
 
 
-def _hold_those_of_runs(held: References, runs: Sequence[ObjectInfo], read_json: ReadJson, since: float) -> None:
-    """A run that stays keeps its dataset, though nothing on the ledger may say which that is."""
+def _hold_datasets_of_runs(held: References, runs: Sequence[ObjectInfo], read_json: ReadJson, since: float) -> None:
+    """Holds the datasets of runs that stay: the ledger may not name them."""
     young = {_group(entry.path) for entry in runs if _is_young(entry, since)}
     for entry in runs:
         stays = held.hold(entry.path) or _group(entry.path) in young
@@ -212,7 +216,7 @@ def _hold_those_of_runs(held: References, runs: Sequence[ObjectInfo], read_json:
 
 def _hold_partitions(held: References, name: str, manifest: Mapping[str, Any]) -> None:
     try:
-        listed = [Partition.from_dict(one) for one in manifest["partitions"]]
+        listed = [Partition.from_dict(partition) for partition in manifest["partitions"]]
     except (KeyError, TypeError):
         held.folders.add(f"datasets/{name}/")
     else:
@@ -222,8 +226,8 @@ def _hold_partitions(held: References, name: str, manifest: Mapping[str, Any]) -
 def _hold_day(
     held: References, day: str, days: Mapping[str, Sequence[ObjectInfo]], read_json: ReadJson, since: float
 ) -> None:
-    """A marker stays with what it names, and what it names with a marker that is young. Rows in quarantine stay for as
-    long as a partition of the day does."""
+    """Holds a marker whose rows are held, and the rows of a young marker. Rows in quarantine stay as long as a
+    partition of the day."""
     there, partitions = days[day], days.get(day.replace("/quarantine/", "/partitions/"), ())
     stays = partitions is not there and any(held.hold(entry.path) for entry in partitions)
     if stays or any(_is_young(entry, since) for entry in there):
@@ -236,9 +240,9 @@ def _hold_day(
             if held.hold(named) or named not in paths:
                 held.paths.add(entry.path)
             if not read_json(entry):
-                # The marker is damaged: restoring it needs the rows that it names.
+                # The marker is damaged, and restoring it needs the rows that it named.
                 held.folders.add(f"{day}/")
     for chain in chained(there).values():
-        # Without the newest marker an older one would count.
+        # Without the newest marker an older one would become valid.
         if any(held.hold(entry.path) for entry in chain):
             held.paths.update((chain[-1].path, f"{day}/{read_json(chain[-1]).get('digest')}.parquet"))

@@ -1,4 +1,4 @@
-"""Holds: after a rollback no task deploys the model, until a person releases it or approves a model."""
+"""Holds: after a rollback no task deploys the model until a person releases it or approves a version."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sailplane.registry.aliases import CHAMPION, aliases_of
 
 @dataclass(frozen=True)
 class Hold:
-    """`version` was rolled back by a person, and `serves` took its place; None where nothing did. `since`: seconds
-    since 1970."""
+    """A person, `by`, rolled back `version`, and `serves` replaced it; None if nothing did. `since` is in seconds since
+    1970."""
 
     name: str
     since: float
@@ -27,7 +27,7 @@ class Hold:
 
     def __str__(self) -> str:
         when = f"{datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M} UTC"
-        # A person went to the version that served already.
+        # The rollback named the version that already served.
         if self.version == self.serves:
             return f"on hold since {when}, when {self.by} rolled back to {self.version}"
         to = f" to {self.serves}" if self.serves else ""
@@ -43,12 +43,12 @@ class Hold:
 
     @property
     def message(self) -> str:
-        """For people, with the remedy."""
+        """The hold and its remedy, in sentences."""
         return f"Automatic deployments of {self.name} have been {self}. {self.remedy}"
 
     def lifted_by(self, approval: Approval | None) -> bool:
-        """Only a person's approval that is newer than the hold lifts it. The default answer after a deadline is
-        nobody's decision, and an older approval may be that of the version that was rolled back."""
+        """Whether this is a person's approval that is newer than the hold. The default answer after a deadline is not a
+        decision, and an older approval may belong to the version that was rolled back."""
         return bool(approval and approval.approved and approval.by_person and approval.at.timestamp() > self.since)
 
 
@@ -60,14 +60,14 @@ def find(ledger: Ledger, name: str) -> Hold | None:
 
 @persistent
 def all_holds(ledger: Ledger) -> list[Hold]:
-    """Every hold, in the order of the models' names."""
+    """All holds, sorted by model."""
     with ledger.begin() as connection:
         return [_of(row) for row in connection.execute(sa.select(holds).order_by(holds.c.name))]
 
 
 @persistent
 def refusing(ledger: Ledger, evaluation: Evaluation) -> Hold | None:
-    """The hold that keeps a task from deploying the model, if one does. The run of the champion may be deployed again:
+    """The hold that prevents tasks from deploying the model, if any. The champion's run may be deployed again, because
     that changes nothing."""
     with ledger.begin() as connection:
         hold = find_within(connection, evaluation.model)
@@ -81,14 +81,14 @@ def refusing(ledger: Ledger, evaluation: Evaluation) -> Hold | None:
 
 @persistent
 def release(ledger: Ledger, name: str) -> Hold:
-    """Lifts the hold, which it returns. Raises ModelError for a model that is not held, or not registered."""
+    """Lifts the hold and returns it. Raises ModelError if the model is not held or not registered."""
     with ledger.begin() as connection:
         hold = find_within(connection, name)
         if hold is None:
             known = connection.execute(sa.select(models.c.name).where(models.c.name == name).limit(1)).scalar()
             got, remedy = ("its deployments are not held", "`sailplane status` lists the holds.")
             if known is None:
-                got, remedy = ("no such model", "`sailplane models list` shows what there is.")
+                got, remedy = ("no such model", "`sailplane models list` shows the registered models.")
             raise ModelError("release", name, got=got, remedy=remedy)
         _lift(connection, name)
     return hold
@@ -100,7 +100,7 @@ def find_within(connection: sa.Connection, name: str) -> Hold | None:
 
 
 def hold_within(connection: sa.Connection, hold: Hold) -> None:
-    """In place of an earlier hold."""
+    """Records the hold, replacing an earlier one."""
     _lift(connection, hold.name)
     row = {"name": hold.name, "since": hold.since, "by": hold.by, "version": hold.version, "serves": hold.serves}
     connection.execute(sa.insert(holds).values(**row))
@@ -108,13 +108,14 @@ def hold_within(connection: sa.Connection, hold: Hold) -> None:
 
 @persistent
 def check(ledger: Ledger, name: str, version: str, approval: Approval | None = None) -> None:
-    """Raises HeldError if a task may not deploy the version. Lifts nothing."""
+    """Raises HeldError if a task may not deploy the version. Does not lift the hold."""
     with ledger.begin() as connection:
         _check(connection, name, version, approval)
 
 
 def pass_within(connection: sa.Connection, name: str, version: str, approval: Approval | None) -> None:
-    """A task deploys the version in this transaction: a person's approval lifts the hold. Raises HeldError."""
+    """Called when a task deploys the version in this transaction: a person's approval lifts the hold. Raises
+    HeldError."""
     hold = _check(connection, name, version, approval)
     if hold is not None and hold.lifted_by(approval):
         _lift(connection, name)

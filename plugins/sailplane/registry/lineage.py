@@ -1,5 +1,5 @@
-"""What a training was made of, beside its data, kept on the store once, under its digest: the project's sources at
-code/<sha256>.zip, the list of installed packages at environments/<sha256>.txt."""
+"""The origin of a training besides its data, stored by digest: the project's sources at code/<sha256>.zip, and the list
+of installed packages at environments/<sha256>.txt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sailplane.storage import Storage
 
 @dataclass(frozen=True)
 class Origin:
-    """`code` and `environment` are digests."""
+    """`code` and `environment` are the digests of `archive` and `packages`."""
 
     code: str
     archive: bytes
@@ -24,7 +24,7 @@ class Origin:
 
     @classmethod
     def of(cls, project: Path, code_paths: Iterable[str]) -> Origin:
-        """Of this process, now."""
+        """The origin of a training that runs now in this process."""
         sources, packages = collect(project, code_paths), environment.installed()
         return cls(sources.digest, sources.archive, environment.digest(packages), packages)
 
@@ -42,7 +42,7 @@ def environment_path(digest: str) -> str:
 
 
 def archived_code(storage: Storage, digest: str) -> bytes:
-    """Raises ModelError if it is gone."""
+    """The archive with that digest. Raises ModelError if the store does not have it."""
     try:
         return storage.get(code_path(digest))
     except FileNotFoundError as error:
@@ -51,7 +51,7 @@ def archived_code(storage: Storage, digest: str) -> bytes:
 
 
 def recorded_packages(storage: Storage, digest: str) -> str | None:
-    """None if the list is gone or damaged."""
+    """The list of packages with that digest; None if it is missing or damaged."""
     try:
         packages = storage.read_text(environment_path(digest))
     except (FileNotFoundError, DataError):

@@ -1,4 +1,4 @@
-"""The register: which versions of a model there are, and which of them is the champion.
+"""The register of models: their versions, and which of them is the champion.
 
 Aliases change in one transaction each: see sailplane.registry.aliases.
 """
@@ -41,10 +41,10 @@ def register(
     metrics: Mapping[str, float] | None = None,
     evaluation: Evaluation | None = None,
 ) -> Model:
-    """Copies the run's bundle to models/<name>/<version>/, writes its row with the lineage, and then its record and its
-    card. One that passed its evaluation is the challenger from then on. A second call changes nothing.
+    """Registers the run's model: copies its bundle to models/<name>/<version>/, then writes its row with the lineage,
+    its record and its card. A version that passed its evaluation becomes the challenger. A second call changes nothing.
 
-    `metrics` are the ones to keep with the model, the run's own by default. Raises ModelError if the bundle is damaged.
+    `metrics` are recorded with the model; by default the run's. Raises ModelError if the bundle is damaged.
     """
     with temporary_folder() as scratch:
         bundle = fetch_bundle(storage, run.bundle, Path(scratch) / "bundle", run.digest)
@@ -63,7 +63,7 @@ def register(
             evaluation=evaluation,
         )
         model, created = _keep(ledger, model)
-        # Before there was a row, the collector of garbage may have taken what lay there from an earlier try.
+        # Before the row existed, the garbage collector may have removed files that an earlier attempt had written.
         if not {f"{prefix}/{name}" for name in (*FILES, MANIFEST)} <= set(storage.list(prefix)):
             _put(storage, prefix, bundle)
         version_records.keep(storage, model, created)
@@ -72,21 +72,22 @@ def register(
 
 
 def _put(storage: Storage, prefix: str, bundle: Bundle) -> None:
-    # The manifest last: a copy that broke off has none.
+    # The manifest comes last, so an interrupted copy has none.
     for name in (*FILES, MANIFEST):
         storage.put(f"{prefix}/{name}", (bundle.folder / name).read_bytes())
 
 
 @persistent
 def get(ledger: Ledger, name: str, version: str) -> Model:
-    """Raises ModelError."""
+    """The registered version. Raises ModelError if there is none."""
     with ledger.begin() as connection:
         return _get(connection, name, version)
 
 
 @persistent
 def find(ledger: Ledger, which: str) -> Model:
-    """Of `name`, `name@version` or `name@alias`. Without either the champion, else the newest. Raises ModelError."""
+    """The version named by `name@version` or `name@alias`; for `name` the champion, or else the newest. Raises
+    ModelError."""
     name, _, wanted = which.partition("@")
     with ledger.begin() as connection:
         known = [version.model for version in _versions(connection, name)]
@@ -94,36 +95,36 @@ def find(ledger: Ledger, which: str) -> Model:
     version = named.get(wanted or CHAMPION, wanted)
     chosen = [model for model in known if model.version == version] if version else known
     if not chosen:
-        remedy = "`sailplane models list` shows what there is."
+        remedy = "`sailplane models list` shows the registered models."
         raise ModelError("find model", which, got="no such version" if known else "no such model", remedy=remedy)
     return chosen[0]
 
 
 @persistent
 def known_at(ledger: Ledger, name: str, as_of: datetime) -> Model:
-    """What the name means to a run that stands there: the champion; where that saw later data, the newest version that
-    did not. Raises ModelError."""
+    """The version that `name` means for a run as of that time: the champion, or, if that was trained on later data, the
+    newest version that was not. Raises ModelError."""
     with ledger.begin() as connection:
         known = [version.model for version in _versions(connection, name)]
         version = aliases_of(connection, name).get(CHAMPION)
     champion = next((model for model in known if model.version == version), None)
     if champion is None:
-        remedy = f"Deploy one, or name it: {name}@VERSION. `sailplane models list` shows what there is."
+        remedy = f"Deploy one, or name it: {name}@VERSION. `sailplane models list` shows the registered models."
         raise ModelError("find the champion of", name, got="there is none", remedy=remedy)
     if champion.as_of <= as_of:
         return champion
     earlier = [model for model in known if model.as_of <= as_of]
     if not earlier:
-        got = f"the champion has seen the days up to {champion.as_of:%Y-%m-%d}, and there is no version that has not"
-        remedy = f"To use the champion in spite of that, say {name}@champion."
+        got = f"every version was trained on later data, the champion on data up to {champion.as_of:%Y-%m-%d}"
+        remedy = f"To use the champion anyway, name it: {name}@champion."
         raise ModelError("find model", f"{name} as of {as_of:%Y-%m-%d}", got=got, remedy=remedy)
-    # Of several that stand on one day, the first is the newest.
+    # Of several with the same `as_of`, the first is the newest.
     return max(earlier, key=lambda model: model.as_of)
 
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """`created` in seconds since 1970."""
+    """`created` is in seconds since 1970."""
 
     model: Model
     created: float
@@ -142,14 +143,14 @@ def measured_on(model: Model) -> str:
 
 @persistent
 def versions(ledger: Ledger, name: str | None = None) -> list[RegisteredVersion]:
-    """By name, the newest first."""
+    """Sorted by name, then newest first."""
     with ledger.begin() as connection:
         return _versions(connection, name)
 
 
 @persistent
 def alias(ledger: Ledger, name: str, alias: str) -> Model | None:
-    """The version that carries the alias, if one does."""
+    """The version with the alias, if there is one."""
     with ledger.begin() as connection:
         version = aliases_of(connection, name).get(alias)
         return _get(connection, name, version) if version else None
@@ -157,20 +158,20 @@ def alias(ledger: Ledger, name: str, alias: str) -> Model | None:
 
 @persistent
 def promote(ledger: Ledger, name: str, version: str) -> None:
-    """The version is the champion from now on, and the champion is the previous one unless it was rolled back. Raises
-    ModelError, and nothing changes, if it is not registered."""
+    """Makes the version the champion, and the old champion `previous` unless it was rolled back. Raises ModelError, and
+    changes nothing, if the version is not registered."""
     with ledger.begin() as connection:
         promote_within(connection, name, version)
 
 
 def promote_within(connection: sa.Connection, name: str, version: str) -> None:
-    """`promote` as a part of a transaction."""
+    """`promote` within a transaction."""
     _get(connection, name, version)
     crown(connection, name, version)
 
 
 def fetch(storage: Storage, model: Model, folder: Path) -> Bundle:
-    """A copy of the registered bundle. Raises ModelError if it is not there, damaged, or another one."""
+    """Downloads the registered bundle. Raises ModelError if it is missing, damaged, or has another digest."""
     bundle = fetch_bundle(storage, model.uri, folder)
     if bundle.digest != model.digest:
         raise ModelError("fetch", model.uri, got=f"digest {bundle.digest[:12]}", expected=model.digest[:12])
@@ -178,8 +179,8 @@ def fetch(storage: Storage, model: Model, folder: Path) -> Bundle:
 
 
 def fetch_bundle(storage: Storage, uri: str, folder: Path, digest: str | None = None) -> Bundle:
-    """A copy of the bundle at that URI of the store. Raises ModelError if it is not there, or damaged, or has another
-    digest, as after a clear of the train step."""
+    """Downloads the bundle at a URI of the store. Raises ModelError if it is missing, damaged, or has another digest,
+    as after the train step was cleared."""
     try:
         storage.download(storage.path(uri), folder)
     except FileNotFoundError as error:
@@ -192,7 +193,7 @@ def fetch_bundle(storage: Storage, uri: str, folder: Path, digest: str | None = 
 
 
 def _opened(uri: str, folder: Path) -> Bundle:
-    """Its errors name the bundle in the store, not the copy."""
+    """Opens the copy; errors name the bundle in the store."""
     try:
         return Bundle.open(folder)
     except ModelError as error:
@@ -202,7 +203,7 @@ def _opened(uri: str, folder: Path) -> Bundle:
 
 @persistent
 def _keep(ledger: Ledger, model: Model) -> tuple[Model, float]:
-    """The model as it is on the ledger now, and when it was registered."""
+    """Inserts the model if it is new. Returns the model on the ledger, and when it was registered."""
     with ledger.begin() as connection:
         query = sa.select(models.c.record, models.c.created).where(
             models.c.name == model.name, models.c.version == model.version
@@ -230,8 +231,8 @@ def _versions(connection: sa.Connection, name: str | None) -> list[RegisteredVer
     found = connection.execute(query if name is None else query.where(models.c.name == name)).all()
     known = [(Model.from_dict(row.record), row.created) for row in found]
     names = {model.name for model, _ in known}
-    named = {one: aliases_of(connection, one) for one in names}
-    bad = {one: rolled_back_of(connection, one) for one in names}
+    named = {name: aliases_of(connection, name) for name in names}
+    bad = {name: rolled_back_of(connection, name) for name in names}
     return [
         RegisteredVersion(
             model,

@@ -1,8 +1,8 @@
-"""One run, one version of the user's code: which archive of it a DAG run uses, and the unpacked copy of that archive.
+"""Pins each DAG run to one version of the user's code: an archive in the store, and the unpacked copy of it.
 
-The first task of a run that loads user code archives `include/` on the store, under its digest, and writes the digest
-to the ledger; the later tasks load that copy. A retry keeps its task's version. A cleared task takes a new version,
-unless an upstream task, or another task of the same clear, has taken one since.
+The run's first task that loads user code archives `include/` in the store under its digest, and writes the digest to
+the ledger; later tasks load that version. A retry keeps its task's version. A cleared task takes the project's current
+code, unless an upstream task, or another task of the same clear, has taken a newer version since.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from sailplane.registry.lineage import archived_code
 from sailplane.registry.sources import unpack, visible
 from sailplane.storage import Storage
 
-# A copy that no task used for so long is removed; the next task that needs it takes it from the store again.
+# A copy that no task used for this long is removed; the next task that needs it unpacks it again.
 UNUSED_SECONDS: Final = 30 * 86400.0
-# Later a cleared run takes the project's current code.
+# After this time a cleared run takes the project's current code.
 KEPT_SECONDS: Final = 366 * 86400.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """A task that starts. `turn` changes when the task is cleared, `attempt` with each try, `clear` whenever any task
-    of the run is cleared. `after` are its upstream tasks."""
+    """A starting task. `turn` changes when the task is cleared, `attempt` with each attempt, and `clear` whenever any
+    task of the run is cleared. `after` are its upstream tasks."""
 
     dag: str
     run: str
@@ -51,8 +51,8 @@ class Start:
 
 @dataclass(frozen=True)
 class Pin:
-    """`digest` of the archive to use; `before` of the one that this task, else the run, used until now. `is_new` says
-    that `digest` is the project's current code."""
+    """`digest` is that of the archive to use; `before` that of the archive which the task, or else the run, used until
+    now. `is_new` says that `digest` is the project's current code."""
 
     digest: str
     before: str | None
@@ -61,15 +61,15 @@ class Pin:
 
 @persistent
 def pin(ledger: Ledger, start: Start, now: str) -> Pin:
-    """:param now: digest of the project's current code"""
+    """Pins the starting task to a version. `now` is the digest of the project's current code."""
     with ledger.begin() as connection:
         rows = _rows(connection, start.dag, start.run)
         own = next((row for row in rows if (row.task, row.map_index) == (start.task, start.index)), None)
         if own and own.turn == start.turn and start.attempt > own.attempt:
             return Pin(own.digest, own.digest, is_new=False)
-        # A task that is cleared after its retries were lowered has no later turn, but its run has one clear more.
+        # If its retries were lowered, a cleared task has no later turn, but its run counts one more clear.
         if own and own.turn >= start.turn and own.clear >= start.clear:
-            # The run was deleted, and a new one has its name.
+            # The run was deleted, and a new run has its name.
             connection.execute(sa.delete(table).where(table.c.dag == start.dag, table.c.run == start.run))
             rows, own = [], None
         others = [row for row in rows if own is None or _is_newer(row, own, start)]
@@ -81,15 +81,15 @@ def pin(ledger: Ledger, start: Start, now: str) -> Pin:
 
 @persistent
 def pinned(ledger: Ledger, dag: str, run: str, task: str) -> str | None:
-    """Digest of the task's version, else of the run's newest one; None before a task has pinned one."""
+    """The digest of the task's version, or else of the run's newest; None before any task has pinned one."""
     with ledger.begin() as connection:
         rows = _rows(connection, dag, run)
     return next((row.digest for row in [*(row for row in rows if row.task == task), *rows]), None)
 
 
 def unpacked(home: Home, storage: Storage, digest: str) -> Path:
-    """The folder with the copy, made once in this home, checked each time, and made again if it is damaged. Raises
-    ModelError if the archive is gone from the store or has another digest."""
+    """The folder with the copy. It is made once per home, checked on each call, and made again if damaged. Raises
+    ModelError if the store lacks the archive, or has one with another digest."""
     folder = private_folder(home.code) / digest[:16]
     archive = folder.with_suffix(".zip")
     with locked(home.code / "lock"), room_for(folder):
@@ -102,8 +102,8 @@ def unpacked(home: Home, storage: Storage, digest: str) -> Path:
 
 
 def clean(home: Home, unused_seconds: float) -> None:
-    """Remove the copies that no task has used for so long, and those that were never finished. The caller holds the
-    lock of `unpacked`."""
+    """Removes copies that no task has used for that long, and unfinished ones. The caller holds the lock of
+    `unpacked`."""
     for archive in home.code.glob("*.zip"):
         if archive.stat().st_mtime < time.time() - unused_seconds:
             archive.unlink()
@@ -113,13 +113,13 @@ def clean(home: Home, unused_seconds: float) -> None:
 
 
 def _rows(connection: sa.Connection, dag: str, run: str) -> list[sa.Row[Any]]:
-    """The newest first."""
+    """The run's pins, newest first."""
     query = sa.select(table).where(table.c.dag == dag, table.c.run == run)
     return list(connection.execute(query.order_by(table.c.created.desc())).all())
 
 
 def _is_newer(row: sa.Row[Any], own: sa.Row[Any], start: Start) -> bool:
-    """Whether a cleared task goes on with the version that another task has taken."""
+    """Whether a cleared task takes the version of this other task."""
     if (row.task, row.map_index) == (own.task, own.map_index):
         return False
     together = row.clear == start.clear > own.clear
@@ -130,8 +130,8 @@ def _keep(connection: sa.Connection, start: Start, digest: str) -> None:
     key = {"dag": start.dag, "run": start.run, "task": start.task, "map_index": start.index}
     connection.execute(sa.delete(table).where(*(table.c[name] == value for name, value in key.items())))
     connection.execute(sa.delete(table).where(table.c.created < time.time() - KEPT_SECONDS))
-    said = {"digest": digest, "turn": start.turn, "attempt": start.attempt, "clear": start.clear}
-    connection.execute(sa.insert(table).values(**key, **said, created=time.time()))
+    values = {"digest": digest, "turn": start.turn, "attempt": start.attempt, "clear": start.clear}
+    connection.execute(sa.insert(table).values(**key, **values, created=time.time()))
 
 
 def _is_whole(folder: Path, archive: Path, digest: str) -> bool:
@@ -139,7 +139,7 @@ def _is_whole(folder: Path, archive: Path, digest: str) -> bool:
         if hashlib.sha256(archive.read_bytes()).hexdigest() != digest:
             return False
         with zipfile.ZipFile(archive) as packed:
-            return all(zlib.crc32((folder / one.filename).read_bytes()) == one.CRC for one in packed.infolist())
+            return all(zlib.crc32((folder / file.filename).read_bytes()) == file.CRC for file in packed.infolist())
     except OSError:
         return False
 
@@ -149,7 +149,7 @@ def _make(home: Home, folder: Path, archive: Path, content: bytes, digest: str) 
         half, draft = Path(scratch, "copy"), Path(scratch, "archive.zip")
         unpack(content, digest, half)
         for file in visible(half):
-            # Users edit the project, not its copies.
+            # Read-only, so that users edit the project and not its copies.
             file.chmod(0o400)
         draft.write_bytes(content)
         if folder.exists():
@@ -159,15 +159,15 @@ def _make(home: Home, folder: Path, archive: Path, content: bytes, digest: str) 
 
 
 def _link_the_rest(home: Home, copy: Path) -> None:
-    """Link data of `include/` that is not archived, and everything beside `include/`, so that user code finds it by
-    its own path."""
+    """Links data of `include/` that is not archived, and everything beside `include/`, so that user code finds them at
+    their usual paths."""
     include = home.project / "include"
     data = (file for file in visible(include) if file.suffix != ".py")
-    others = (one for one in home.project.iterdir() if not one.name.startswith((".", "__pycache__")))
+    others = (path for path in home.project.iterdir() if not path.name.startswith((".", "__pycache__")))
     for path in (*data, *others):
-        place = copy / path.relative_to(home.project)
-        if place.is_symlink() and not place.exists():
-            place.unlink()
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path)
+        link = copy / path.relative_to(home.project)
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+        if not link.exists():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)

@@ -1,4 +1,4 @@
-"""A registered version in a model repository of the Hugging Face Hub: one commit and one tag, which is the version."""
+"""Publishes a registered version to a model repository of the Hugging Face Hub: one commit, tagged with the version."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PATIENCE: Final = RetryPolicy()
 
 @dataclass(frozen=True, kw_only=True)
 class Publication(Record):
-    """`commit` is the one that the tag names."""
+    """`commit` is the tagged commit."""
 
     model: str
     version: str
@@ -45,18 +45,18 @@ def publish(
     ask: CredentialProvider | None = None,
     patience: RetryPolicy = PATIENCE,
 ) -> Publication:
-    """Bundle and card in one commit on `main`, on top of what is there, and the tag of the version on that commit. The
-    repository is created if it is not there. What is published already is done.
+    """Commits the bundle and the card to `main`, keeping other files, and tags the commit with the version. Creates a
+    missing repository. Does nothing if the version is already published.
 
-    Raises ModelError where the tag holds another bundle; ConfigurationError for a name that no repository has;
-    AccessError where the token may not; StorageError where the Hub stays away, which a retry may mend.
+    Raises ModelError if the tag holds another bundle; ConfigurationError for an invalid repository name; AccessError if
+    the token lacks permission; StorageError if the Hub is unreachable, in which case a retry may help.
     """
     parsed(f"hf://models/{repo}")
     if repo.count("/") != 1:
         raise ConfigurationError("publish to", repo, expected="owner/name")
     with temporary_folder() as scratch:
         bundle = fetch(storage, model, Path(scratch) / "bundle")
-        # A version that was registered before there were cards has none.
+        # A version registered by a release without cards has none.
         if not (bundle.folder / CARD).exists():
             (bundle.folder / CARD).write_text(str(card(model, bundle)))
         commit = _Hub(repo, model, bundle, private, client(ask), patience).publish()
@@ -78,20 +78,20 @@ class _Hub:
                 self._api.create_repo(self._repo, private=self._private, exist_ok=True)
                 if commit := self._tagged() or self._tag(self._commit()):
                     return commit
-                said: StorageError = ConflictError("publish", what, got="another commit came in between")
+                failure: StorageError = ConflictError("publish", what, got="another commit came in between")
                 least, overtaken = 0.0, True
             except ERRORS as error:
-                said, least, overtaken = self._explained(what, error), pause(error), status(error) in MOVED
-            # All is read again: another commit, or the same version, came first.
-            attempts.failed(said, least, overtaken=overtaken)
+                failure, least, overtaken = self._explained(what, error), pause(error), status(error) in MOVED
+            # Everything is read again, because another commit, or the same version, came first.
+            attempts.failed(failure, least, overtaken=overtaken)
 
     def _explained(self, what: str, error: Exception) -> StorageError:
-        """Raises it if another try cannot be better."""
-        said = explained("publish", what, error, token_of(self._api))
-        said.__cause__ = error
-        if not isinstance(said, StorageError) or not mendable(error, RETRIED | MOVED):
-            raise said
-        return said
+        """The error as a StorageError; raises it if another attempt cannot succeed."""
+        failure = explained("publish", what, error, token_of(self._api))
+        failure.__cause__ = error
+        if not isinstance(failure, StorageError) or not mendable(error, RETRIED | MOVED):
+            raise failure
+        return failure
 
     def _tagged(self) -> str | None:
         """The commit of the version's tag, if there is one."""
@@ -101,13 +101,13 @@ class _Hub:
             raise ModelError(
                 "publish",
                 f"{self._model.name} {self._model.version} to {self._repo}",
-                got="its tag is there and holds another bundle",
+                got="its tag exists and holds another bundle",
                 remedy="Delete that tag on the Hub, or publish to another repository.",
             )
         return commit
 
     def _commit(self) -> str:
-        """Refused with status 412 where another commit came in between."""
+        """The new commit. The Hub refuses with status 412 if another commit came in between."""
         parent = self._api.repo_info(self._repo, revision="main").sha
         additions = [CommitOperationAdd(name, self._bundle.folder / name) for name in (*FILES, MANIFEST, CARD)]
         self._api.preupload_lfs_files(self._repo, additions, revision="main", gitignore_content=KEEP_ALL)
@@ -118,14 +118,15 @@ class _Hub:
         return str(made.oid)
 
     def _tag(self, commit: str) -> str | None:
-        """None where the commit is somebody else's: there was nothing to change, and by now there is."""
+        """Tags the commit. None if it is another writer's: ours was empty, but the files have changed since."""
         if not self._holds_it(commit):
             return None
         self._api.create_tag(self._repo, tag=self._model.version, revision=commit)
         return commit
 
     def _holds_it(self, commit: str) -> bool:
-        """Whether the bundle's files are those of that commit. The manifest has the time of writing in it."""
+        """Whether the commit has the bundle's files. The manifest is not compared, because it contains the time of
+        writing."""
         found = self._api.get_paths_info(self._repo, paths=list(FILES), revision=commit)
         there = {file.path: file for file in found if isinstance(file, RepoFile)}
         return all(name in there and _is(there[name], (self._bundle.folder / name).read_bytes()) for name in FILES)

@@ -1,4 +1,4 @@
-"""What of the store is referenced: by the ledger, and by what runs."""
+"""The objects of the store that the ledger or a running process references."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from sailplane.registry.aliases import CHAMPION
 from sailplane.registry.lineage import code_path, environment_path
 from sailplane.sweeps.space import SweepConfig
 
-# The folders that are the platform's own. What lies elsewhere in the store is somebody else's.
+# The platform's own folders. Objects elsewhere in the store belong to others.
 FOLDERS: Final = ("runs", "models", "code", "environments", "datasets")
-_PLACES: Final = re.compile(rf"/(?=(?:{'|'.join(FOLDERS)})/)")
+_FOLDER_STARTS: Final = re.compile(rf"/(?=(?:{'|'.join(FOLDERS)})/)")
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class References:
-    """`folders` end in a /; `versions` are those of datasets whose name is not recorded."""
+    """`folders` end in a /; `versions` are those of datasets whose names are not recorded."""
 
     paths: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=set)
@@ -44,7 +44,7 @@ class References:
         return path in self.paths or any(folder in self.folders for folder in above)
 
     def add(self, record: object) -> None:
-        """All that a record names, however deep: runs by their ids, digests, and URIs of this store or another one."""
+        """Adds everything that a record names at any depth: runs by id, digests, and URIs of this store or another."""
         if isinstance(record, Mapping):
             self._add_named(record)
             for value in record.values():
@@ -53,8 +53,8 @@ class References:
             for value in record:
                 self.add(value)
         elif isinstance(record, str) and "://" in record:
-            for place in _PLACES.finditer(record):
-                self._add_path(record[place.end() :])
+            for start in _FOLDER_STARTS.finditer(record):
+                self._add_path(record[start.end() :])
 
     def _add_named(self, record: Mapping[Any, Any]) -> None:
         texts = {key: value for key, value in record.items() if isinstance(value, str) and value}
@@ -77,8 +77,8 @@ class References:
 def read(
     connection: sa.Connection, live: Iterable[Mapping[str, Any]], *, since: float, without: Iterable[Key] = ()
 ) -> References:
-    """As of this transaction: every registered version (those of `without` left out) with its lineage, every judged
-    run, the code of runs and the trials of sweeps that were active after `since`, and the live processes."""
+    """The references as of this transaction: registered versions except `without`, with their lineage; evaluated runs;
+    the code of runs, and the trials of sweeps, that were active after `since`; and running processes."""
     found, left_out = References(), set(without)
     for row in connection.execute(sa.select(models.c.name, models.c.version, models.c.record)):
         if (row.name, row.version) not in left_out:
@@ -103,17 +103,18 @@ def read(
 
 def unused_versions(connection: sa.Connection, root: str, *, keep: int, since: float) -> list[Key]:
     """Versions in the store at `root` that are not among the newest `keep` of their model, were registered before
-    `since`, carry no alias, and have no part in a deployment or in a rollout that is on its way.
+    `since`, carry no alias, and are not part of a deployment or an active rollout.
 
-    All versions of a model without a champion are used: after a rebuild of the ledger, any of them may serve elsewhere.
+    All versions of a model without a champion count as used: after a rebuild of the ledger, any of them may serve
+    elsewhere.
     """
     named = connection.execute(sa.select(aliases)).all()
     used = {(row.name, row.version) for row in named}
     with_champion = {row.name for row in named if row.alias == CHAMPION}
     for record in _records(connection, "deployments", "cluster_deployments"):
         used |= {(record["name"], version) for version in (record["version"], *record["weights"])}
-    on_their_way = rollouts.c.phase.not_in(("succeeded", "failed"))
-    used |= {(row.name, row.version) for row in connection.execute(sa.select(rollouts).where(on_their_way))}
+    active = rollouts.c.phase.not_in(("succeeded", "failed"))
+    used |= {(row.name, row.version) for row in connection.execute(sa.select(rollouts).where(active))}
     query = sa.select(models).order_by(models.c.created.desc(), models.c.version)
     newer: dict[str, int] = {}
     unused = []
@@ -133,8 +134,8 @@ def _records(connection: sa.Connection, *tables: str) -> Iterator[Any]:
 
 
 def at_work(connection: sa.Connection, since: float) -> list[str]:
-    """A sweep is over when all of its trials have ended, its time is up, or it was stopped. One that was left alone
-    before is not over: `sailplane sweep stop` ends it."""
+    """The sweeps that are not over, or were active after `since`. A sweep is over when all of its trials have ended,
+    its time is up, or it was stopped. An abandoned sweep is not over until `sailplane sweep stop` ends it."""
     stopped: dict[str, float] = {row.sweep: row.time for row in connection.execute(sa.select(stops))}
     working = []
     for row in connection.execute(sa.select(sweeps.c.id, sweeps.c.config, sweeps.c.created)).all():

@@ -1,4 +1,4 @@
-"""The project's own code as one archive, from which a training can be reproduced."""
+"""Archives the project's own code, so that a training can be reproduced."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from typing import Final
 
 from sailplane.errors import ModelError
 
-# Code, and what code reads beside itself; data belongs into the store.
+# Code, and files that code reads; data belongs in the store.
 SUFFIXES: Final = frozenset({".py", ".yaml", ".yml", ".json", ".toml", ".ini", ".cfg", ".txt", ".sql"})
 MOST_BYTES: Final = 2**18
-# Limits of a snapshot for files other than code: of one file, and of all.
+# A snapshot's limits for files other than code: for each file, and for all together.
 MOST_OTHER: Final = 2**20
 MOST_DATA: Final = 2**26
-# Equal sources, equal bytes.
+# A fixed time, so that equal sources give equal bytes.
 _TIME: Final = (2026, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """`digest` is the SHA-256 of `archive`, a zip of paths as they are under the project."""
+    """`digest` is the SHA-256 of `archive`, a zip file with paths relative to the project."""
 
     digest: str
     archive: bytes
 
 
 def collect(project: Path, code_paths: Iterable[str]) -> Sources:
-    """The folders `include/<name>` that hold the code paths, and those that their modules import. Code of an installed
-    package is in the list of packages instead."""
+    """Archives the folders `include/<name>` of the code paths, and the folders that their modules import. Installed
+    packages are omitted, because the list of packages records them."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in _files(project, code_paths):
@@ -44,11 +44,11 @@ def collect(project: Path, code_paths: Iterable[str]) -> Sources:
 
 
 def snapshot(project: Path, code_paths: Iterable[str]) -> Sources:
-    """All of `include/`, and what `collect` finds beside it; without files other than code that are larger than a MiB
-    or come after the first 64 MiB."""
+    """Archives all of `include/`, and what `collect` archives from elsewhere. Omits files other than code that are
+    larger than 1 MiB or exceed 64 MiB in total."""
     files = dict.fromkeys(sorted({*_small(project / "include"), *_files(project, code_paths)}))
     packed = io.BytesIO()
-    # Stored, not compressed: equal files are equal bytes on every machine.
+    # Stored, not compressed, so that equal files give equal bytes on every machine.
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for file in files:
             archive.writestr(zipfile.ZipInfo(file.relative_to(project).as_posix(), _TIME), file.read_bytes())
@@ -56,7 +56,7 @@ def snapshot(project: Path, code_paths: Iterable[str]) -> Sources:
 
 
 def changed(before: bytes, after: bytes) -> tuple[str, ...]:
-    """The paths whose contents differ between two archives, or that one of them lacks, sorted."""
+    """The sorted paths that differ between two archives, or that one of them lacks."""
     old, new = _checksums(before), _checksums(after)
     return tuple(sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path)))
 
@@ -91,7 +91,7 @@ def _small(folder: Path) -> Iterator[Path]:
 
 
 def unpack(archive: bytes, digest: str, folder: Path) -> None:
-    """Raises ModelError if the archive is not the one of that digest."""
+    """Raises ModelError if the archive does not have that digest."""
     if (got := hashlib.sha256(archive).hexdigest()) != digest:
         raise ModelError("unpack code", digest[:12], got=f"digest {got[:12]}", remedy="Restore it from a backup.")
     with zipfile.ZipFile(io.BytesIO(archive)) as packed:
@@ -99,23 +99,23 @@ def unpack(archive: bytes, digest: str, folder: Path) -> None:
 
 
 def _files(project: Path, code_paths: Iterable[str]) -> list[Path]:
-    """Sorted. Those of a place that one of the others imports are among them."""
+    """The files of the code paths' packages, and of those that they import, sorted."""
     waiting = {path.partition(":")[0] for path in code_paths if path}
     tops = {module.partition(".")[0] for module in waiting}
     found: dict[Path, list[Path]] = {}
     while waiting:
-        place = _place(project, waiting.pop())
-        if place is None or place in found:
+        package = _package(project, waiting.pop())
+        if package is None or package in found:
             continue
-        found[place] = list(_under(place))
-        imported = {name for file in found[place] if file.suffix == ".py" for name in _imports(file)}
+        found[package] = list(_under(package))
+        imported = {name for file in found[package] if file.suffix == ".py" for name in _imports(file)}
         waiting |= {name for name in imported if name.partition(".")[0] in tops}
     return sorted(file for files in found.values() for file in files)
 
 
-def _place(project: Path, module: str) -> Path | None:
+def _package(project: Path, module: str) -> Path | None:
     """The folder or file of the project that holds the module; None if the module is not the project's."""
-    # include/ holds projects, and is none.
+    # include/ itself is not a project; each of its folders is.
     parts = module.split(".")[: 2 if module.startswith("include.") else 1]
     folder = project.joinpath(*parts)
     file = folder.with_suffix(".py")
@@ -124,15 +124,15 @@ def _place(project: Path, module: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def _under(place: Path) -> Iterator[Path]:
-    for file in [place] if place.is_file() else visible(place):
+def _under(package: Path) -> Iterator[Path]:
+    for file in [package] if package.is_file() else visible(package):
         if file.suffix == ".py" or (file.suffix in SUFFIXES and file.stat().st_size <= MOST_BYTES):
             yield file
 
 
 def _imports(file: Path) -> Iterator[str]:
-    """Absolute ones: relative ones stay in the folder."""
-    # What Python cannot read was not imported by the training.
+    """The absolute imports; relative ones stay in the folder."""
+    # The training cannot have imported a file that Python cannot parse.
     with suppress(SyntaxError, ValueError):
         for node in ast.walk(ast.parse(file.read_bytes())):
             if isinstance(node, ast.Import):

@@ -1,7 +1,7 @@
-"""Deleted objects wait in trash/<day>/<path> of the store for a week, and can be put back from there.
+"""The trash: deleted objects stay at trash/<day>/<path> in the store for a week, and can be restored.
 
-Before the garbage collector removes a model's version from the ledger, it marks it in
-trash/forgotten/<model>/<version>.json: if it is killed then, its next run still knows the version as garbage.
+Before the garbage collector removes a model's version from the ledger, it writes
+trash/forgotten/<model>/<version>.json. If it is killed then, its next run still knows that the version is garbage.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ KEPT: Final = timedelta(days=7)
 
 
 def copy(storage: Storage, path: str, today: date) -> str | None:
-    """Copies the object to the trash; returns the path of the copy, None if there is no such object. Raises
-    StorageError if the copy differs."""
-    place, digest = f"{TRASH}/{today:%Y-%m-%d}/{path}", hashlib.sha256()
+    """Copies the object to the trash. Returns the copy's path, or None if there is no such object. Raises StorageError
+    if the copy differs."""
+    target, digest = f"{TRASH}/{today:%Y-%m-%d}/{path}", hashlib.sha256()
 
     def pieces() -> Iterator[bytes]:
         for piece in storage.stream(path):
@@ -32,25 +32,25 @@ def copy(storage: Storage, path: str, today: date) -> str | None:
             yield piece
 
     try:
-        storage.put(place, pieces())
+        storage.put(target, pieces())
     except FileNotFoundError:
         return None
-    if storage.checksum(place) != digest.hexdigest():
-        remedy = "Nothing was deleted. A retry may mend it."
+    if storage.checksum(target) != digest.hexdigest():
+        remedy = "Nothing was deleted. A retry may help."
         raise StorageError("move to the trash", storage.uri(path), got="the copy differs", remedy=remedy)
-    return place
+    return target
 
 
 def expired(storage: Storage, now: float | None = None) -> list[ObjectInfo]:
-    """The objects that have been in the trash for a week."""
+    """The objects that have been in the trash for a week or longer."""
     last = datetime.fromtimestamp(time.time() if now is None else now, UTC).date() - KEPT
     old = [day for day in storage.folder(TRASH).folders if (found := _day(day)) and found <= last]
     return [entry for day in sorted(old) for entry in storage.entries(f"{TRASH}/{day}")]
 
 
 def restore(storage: Storage, prefix: str) -> list[str]:
-    """Puts the newest copies of objects at or under `prefix` back, but replaces nothing; returns their paths. If it is
-    killed, no object is there without those that it names."""
+    """Restores the newest copies of objects at or under `prefix`, without replacing any, and returns their paths. If it
+    is killed, no restored object names one that is missing."""
     found: dict[str, str] = {}
     for day in sorted(day for day in storage.folder(TRASH).folders if _day(day)):
         for entry in storage.entries(f"{TRASH}/{day}"):
@@ -62,7 +62,8 @@ def restore(storage: Storage, prefix: str) -> list[str]:
 
 
 def _rank(path: str) -> tuple[int, str]:
-    """Content first, then what names it: markers and versions of datasets, a bundle's manifest, a model's record."""
+    """The order of restoring: content comes before the objects that name it, which are markers and versions of
+    datasets, a bundle's manifest and a model's record."""
     name = path.rpartition("/")[2]
     last = {MANIFEST: 2, RECORD: 3}
     return last.get(name, int(name.endswith(".json"))), path
@@ -84,7 +85,7 @@ def marked(storage: Storage) -> set[tuple[str, str]]:
 
 
 def unmark_gone(storage: Storage) -> None:
-    """Remove the marks of versions that have no object left."""
+    """Removes the marks of versions that have no objects left."""
     for name, version in marked(storage):
         if next(iter(storage.entries(f"models/{name}/{version}")), None) is None:
             unmark(storage, name, version)

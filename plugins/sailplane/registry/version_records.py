@@ -1,4 +1,4 @@
-"""The record of a registered version, beside its bundle in the store: a lost ledger is rebuilt from these."""
+"""The record of a registered version beside its bundle in the store. A lost ledger is rebuilt from these records."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Key = tuple[str, str]
 
 
 def keep(storage: Storage, model: Model, created: float) -> None:
-    """`created` is the time of registration, in seconds since 1970."""
+    """Writes the record. `created` is the time of registration, in seconds since 1970."""
     content = json.dumps({"record": model.to_dict(), "created": created})
     storage.put(f"models/{model.name}/{model.version}/{RECORD}", content.encode())
     trash.unmark(storage, model.name, model.version)
 
 
 def registered(entries: Iterable[ObjectInfo]) -> set[Key]:
-    """(model, version) of each registered version among the objects of models/. Earlier releases left only a card."""
+    """The registered versions among the objects of models/, as (model, version). Earlier releases wrote only a card."""
     found = set()
     for entry in entries:
         folder, _, file = entry.path.rpartition("/")
@@ -40,7 +40,7 @@ def registered(entries: Iterable[ObjectInfo]) -> set[Key]:
 
 @persistent
 def known(ledger: Ledger, storage: Storage) -> set[Key]:
-    """The versions on the ledger whose bundles lie in this store."""
+    """The versions on the ledger whose bundles are in this store."""
     with ledger.begin() as connection:
         rows = connection.execute(sa.select(models.c.name, models.c.version, models.c.record)).all()
     return {
@@ -52,7 +52,8 @@ def known(ledger: Ledger, storage: Storage) -> set[Key]:
 
 @persistent
 def complete(ledger: Ledger, storage: Storage) -> None:
-    """Writes the missing records of versions that an earlier release registered: only the ledger has their lineage."""
+    """Writes the missing records of versions that an earlier release registered, because only the ledger has their
+    lineage."""
     there = {entry.path for entry in storage.entries("models")}
     with ledger.begin() as connection:
         rows = connection.execute(sa.select(models)).all()
@@ -64,8 +65,8 @@ def complete(ledger: Ledger, storage: Storage) -> None:
 
 @persistent
 def refuse_unknown(ledger: Ledger, storage: Storage, entries: Iterable[ObjectInfo]) -> None:
-    """Raises LedgerError if the store holds registered versions that the ledger does not know. It belongs to another
-    store then, or has lost them, and everything that they need looks like garbage."""
+    """Raises LedgerError if the store holds registered versions that the ledger does not know. The ledger then belongs
+    to another store, or has lost them, and everything that they need would look like garbage."""
     with ledger.begin() as connection:
         on_ledger = {(row.name, row.version) for row in connection.execute(sa.select(models.c.name, models.c.version))}
     strangers = registered(entries) - on_ledger

@@ -121,7 +121,7 @@ def test_a_tag_that_holds_another_bundle_is_an_error_that_changes_nothing(
     put(hub, storage, make("run-1"))
     model = make("run-22")
     repository(hub).tags[model.version] = repository(hub).at("main").id
-    with pytest.raises(ModelError, match="its tag is there and holds another bundle"):
+    with pytest.raises(ModelError, match="its tag exists and holds another bundle"):
         put(hub, storage, model)
     assert len(commits(hub)) == 2
 

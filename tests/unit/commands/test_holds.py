@@ -48,7 +48,9 @@ def test_release_lifts_the_hold_and_names_what_is_not_held(ledger: Ledger, capsy
     assert main(["release", NAME]) == 1
     assert "release m: its deployments are not held." in capsys.readouterr().err
     assert main(["release", "other"]) == 1
-    assert "release other: no such model. `sailplane models list` shows what there is." in capsys.readouterr().err
+    assert (
+        "release other: no such model. `sailplane models list` shows the registered models." in capsys.readouterr().err
+    )
 
 
 def test_a_rebuilt_ledger_says_that_it_has_no_holds(

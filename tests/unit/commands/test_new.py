@@ -92,7 +92,7 @@ def test_what_is_written_passes_the_checkouts_own_linter(checkout: Path, name: s
         ("class", "not a name for a Python module"),
         ("c" * (new.LONGEST_NAME + 1), "not a name for a Python module"),
         ("json", "a Python module is called json; expected another name"),
-        ("torch", "a Python module is called torch"),
+        ("pandas", "a Python module is called pandas"),
         ("dags", "a Python module is called dags"),
     ],
 )

@@ -21,7 +21,7 @@ def test_the_list_of_packages_is_that_of_pip_and_sorted() -> None:
     names = [line.partition("==")[0] for line in lines]
     assert names == sorted(set(names))
     assert f"python=={platform.python_version()}" in lines
-    for name in ("numpy", "torch", "apache-airflow"):
+    for name in ("numpy", "pandas", "apache-airflow"):
         assert f"{name}=={importlib.metadata.version(name)}" in lines
 
 

@@ -213,7 +213,7 @@ def test_to_who_stands_before_that_it_means_the_newest_version_that_has_seen_no_
 ) -> None:
     models.promote(ledger, "flights", three[2].version)
     assert [models.known_at(ledger, "flights", tiny.AS_OF + n * DAY) for n in range(3)] == three
-    with pytest.raises(ModelError, match=r"has seen the days up to 2026-01-03.*say flights@champion"):
+    with pytest.raises(ModelError, match=r"trained on later data.* up to 2026-01-03.*name it: flights@champion"):
         models.known_at(ledger, "flights", tiny.AS_OF - DAY)
 
 

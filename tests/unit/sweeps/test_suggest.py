@@ -14,6 +14,8 @@ from sailplane.sweeps.optuna_search import scores
 from sailplane.sweeps.space import parse
 from sailplane.sweeps.suggest import suggest
 
+# Optuna's Gaussian process is written in torch.
+GAUSSIAN_PROCESS = pytest.mark.torch
 SPACE = """\
 method: {method}
 metric: {{name: loss, goal: minimize}}
@@ -40,7 +42,7 @@ def _history(method: str, count: int) -> list[Trial]:
     return trials
 
 
-@pytest.mark.parametrize("method", ["random", "bayes"])
+@pytest.mark.parametrize("method", ["random", pytest.param("bayes", marks=GAUSSIAN_PROCESS)])
 def test_equal_arguments_give_equal_answers(method: str) -> None:
     config, history = parse(SPACE.format(method=method)), _history(method, 14)
     first = suggest(config, history, 14, 3)
@@ -65,6 +67,7 @@ def test_random_search_gives_a_parameter_the_same_values_whatever_others_there_a
         assert (suggest(config, [], number, 1) or {})["x"] == (suggest(alone, [], number, 1) or {})["x"]
 
 
+@GAUSSIAN_PROCESS
 def test_bayes_comes_nearer_to_the_best_as_it_goes_on() -> None:
     scores = [trial.score for trial in _history("bayes", 31) if trial.score is not None]
     assert sum(scores[20:30]) < sum(scores[:10]) / 2
@@ -87,6 +90,7 @@ def test_a_running_trial_is_a_pending_point_unless_the_file_says_otherwise() -> 
     assert scores(replace(config, impute_while_running="latest"), history)[-1] is None
 
 
+@GAUSSIAN_PROCESS
 def test_bayes_never_gives_a_configuration_again_while_there_are_others() -> None:
     config, trials = parse(SPACE.format(method="bayes")), []
     for number in range(25):
@@ -96,7 +100,10 @@ def test_bayes_never_gives_a_configuration_again_while_there_are_others() -> Non
     assert len({json.dumps(trial.config) for trial in trials}) == 25
 
 
-@pytest.mark.parametrize(("dimensions", "past", "expected"), [(8, 12, "GPSampler"), (9, 12, "TPESampler")])
+@pytest.mark.parametrize(
+    ("dimensions", "past", "expected"),
+    [pytest.param(8, 12, "GPSampler", marks=GAUSSIAN_PROCESS), (9, 12, "TPESampler")],
+)
 def test_a_small_space_is_searched_by_a_gaussian_process(
     dimensions: int, past: int, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

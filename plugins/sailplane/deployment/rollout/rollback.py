@@ -83,7 +83,7 @@ def _before(serving: ModelEndpoint) -> Model:
         got = "no version served before this one"
         if bad:
             got = f"no version is left that was not rolled back: {_listed(bad)}"
-        remedy = f"`sailplane models list` shows what there is; `sailplane rollback {serving.name} --to VERSION`."
+        remedy = f"`sailplane models list` shows the versions; `sailplane rollback {serving.name} --to VERSION`."
         raise ModelError("roll back", serving.name, got=got, remedy=remedy)
     return model
 
