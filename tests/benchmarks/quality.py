@@ -21,7 +21,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sailplane import code
 from sailplane.bundles.arrays import arrays_of_frame
 from sailplane.evaluation.clusters import Clusters
-from sailplane.evaluation.contenders import rows_of
+from sailplane.evaluation.contenders import labelled_rows
 from sailplane.evaluation.details import Estimate, details_path
 from sailplane.evaluation.intervals import Intervals
 from sailplane.evaluation.metrics import metric
@@ -81,7 +81,7 @@ def _boosted(storage: Storage, judged: Evaluation) -> Estimate:
     data = prepare(storage, dataset, features)
     with temporary_folder() as scratch:
         bundle = fetch_bundle(storage, run.bundle, Path(scratch, "bundle"))
-        frame, target, days = rows_of(storage, run, judged.window, bundle)
+        frame, target, days = labelled_rows(storage, run, judged.window, bundle)
     verified.same_numbers("gradient boosting, rows", [len(target)], [judged.rows], tolerance=0)
     tested = Split(features=features.transform(arrays_of_frame(frame, dataset.schema), data.state), target=target)
     numbers, categories = (data.train.features[name].shape[1] for name in ("numbers", "categories"))

@@ -67,7 +67,7 @@ def opened(request: pytest.FixtureRequest, report: Path, tmp_path: Path) -> Path
     if request.param == "stored":
         return report
     store = report.parents[2]
-    (tmp_path / "saved.html").write_text(library.whole(Storage(store.as_uri()), report.read_text()))
+    (tmp_path / "saved.html").write_text(library.inlined(Storage(store.as_uri()), report.read_text()))
     return tmp_path / "saved.html"
 
 

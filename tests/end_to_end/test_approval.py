@@ -24,7 +24,7 @@ from sailplane.bundles.columns import plain_records
 from sailplane.datasets import load as load_rows
 from sailplane.deployment.local.endpoint import deployments
 from sailplane.errors import ServiceError
-from sailplane.evaluation.history import Judged, of
+from sailplane.evaluation.history import Judged, verdicts
 from sailplane.ledger import Ledger
 from sailplane.predictions import load
 from sailplane.records import Deployment, Evaluation, Interval, Predictions
@@ -64,7 +64,7 @@ def answer(platform: Platform, run: DagRun, chosen: str, note: str) -> None:
 
 def judged(platform: Platform, run: DagRun, as_of: datetime) -> Judged:
     day = Interval(start=as_of - DAY, end=as_of)
-    (found,) = (one for one in of(Ledger.at(platform.home), run.dag, day) if one.dag_run == run.id)
+    (found,) = (one for one in verdicts(Ledger.at(platform.home), run.dag, day) if one.dag_run == run.id)
     return found
 
 
@@ -101,7 +101,7 @@ def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(
     assert asked["subject"] == "May asked of 2026-06-01 serve?"
     assert "| challenger | " in asked["body"]
     assert "| passed | minimum | auc " in asked["body"]
-    (report,) = re.findall(r"\[The whole report\]\((.*)\)", asked["body"])
+    (report,) = re.findall(r"\[Full report\]\((.*)\)", asked["body"])
     with platform.http() as client:
         page = client.get(report)
     assert (page.status_code, "asked: passed" in page.text) == (200, True)
@@ -151,7 +151,7 @@ def served(platform: Platform) -> Deployment:
         expect(page.get_by_text(f"May asked of {AS_OF + DAY:%Y-%m-%d} serve?")).to_be_visible()
         expect(page.get_by_role("cell", name="challenger", exact=True)).to_be_visible()
         expect(page.get_by_role("row", name=re.compile("^passed minimum auc "))).to_be_visible()
-        report = page.get_by_role("link", name="The whole report")
+        report = page.get_by_role("link", name="Full report")
         expect(report).to_have_attribute("href", re.compile("/sailplane/reports/"))
         page.locator("[name=element_note]").fill("looks right")
         page.get_by_role("button", name="Approve", exact=True).click()

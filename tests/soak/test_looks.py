@@ -11,7 +11,7 @@ import pytest
 
 from sailplane.evaluation.daily import DailyEvidence
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.history import counted
+from sailplane.evaluation.history import merge_gains
 from tests.unit.evaluation.looks import (
     LOOKS,
     WINDOW,
@@ -67,7 +67,7 @@ def test_equal_models_that_are_trained_anew_each_day_take_over_rarely_in_a_year(
         champion, past = 365, dict[str, float]()
         for look in range(365):
             window = range(look, look + WINDOW)
-            past = counted([past, {names[day]: models[look, day] - models[champion, day] for day in window}])
+            past = merge_gains([past, {names[day]: models[look, day] - models[champion, day] for day in window}])
             daily = DailyEvidence.of(GATE, past)
             better = models[look, window].mean() > models[champion, window].mean()
             if daily and daily.enough and better:

@@ -99,7 +99,7 @@ def spoil(file: Path, loss: Loss) -> None:
 def judged_runs(home: Home) -> set[str]:
     """Those whose verdict is on the ledger."""
     with Ledger.at(home).begin() as connection:
-        return {run for _dag, run, _model in history.known_within(connection)}
+        return {run for _dag, run, _model in history.keys_within(connection)}
 
 
 def forget_connections(home: Home) -> None:

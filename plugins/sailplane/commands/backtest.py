@@ -64,8 +64,8 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def told(backtest: Backtest) -> str:
-    """The summary."""
+def summary(backtest: Backtest) -> str:
+    """The results in a few sentences."""
     means = ", ".join(f"{name} {value:.4f}" for name, value in backtest.means.items()) or "no model"
     count = len(backtest.days)
     shipped = f"the gate would have shipped {backtest.shipped} of {count}."
@@ -116,9 +116,9 @@ def _backfilled(home: Home, arguments: argparse.Namespace, period: Interval, con
 
 
 def _judged(home: Home, arguments: argparse.Namespace, period: Interval) -> list[Judged]:
-    from sailplane.evaluation.history import of
+    from sailplane.evaluation.history import verdicts
 
-    judged = of(pairing.ledger(home), arguments.dag, period)
+    judged = verdicts(pairing.ledger(home), arguments.dag, period)
     models = sorted({one.evaluation.model for one in judged})
     name = arguments.model or (models[0] if len(models) == 1 else None)
     if len(models) > 1 and name is None:
@@ -176,7 +176,7 @@ def _show(found: Backtest, arguments: argparse.Namespace) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(f"{found.model}: {found.metric} of each model on the days that it was judged on")
     console.print(_table(_narrow(found)))
-    console.print(told(found))
+    console.print(summary(found))
 
 
 def _narrow(found: Backtest) -> list[list[str]]:
@@ -207,7 +207,7 @@ def _plot(found: Backtest, path: Path) -> None:
     from sailplane.evaluation.curves import page
 
     try:
-        replace_file(path, page(found, told(found), rows(found)))
+        replace_file(path, page(found, summary(found), rows(found)))
     except OSError as error:
         remedy = "Name a file in a folder that is there and yours."
         raise ConfigurationError("write plot", path, got=error.strerror, remedy=remedy) from error

@@ -1,4 +1,4 @@
-"""Measures models, and decides whether one may serve."""
+"""Measures models and decides whether they may serve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["evaluate"]
 
 
 def __getattr__(name: str) -> Any:
-    """A DAG file imports `gate` from here, and must not pay for pandas."""
+    """Imports `evaluate` on first use, so that a DAG file that needs only the gate does not import pandas."""
     if name == "evaluate":
         from sailplane.evaluation.judge import evaluate
 

@@ -1,5 +1,4 @@
-"""A pipeline's past as a curve: what its models were worth day after day, beside its first one and the baseline, and
-what its gate would have shipped, had it been in charge."""
+"""Compares each day's model of a pipeline with its first model and the baseline, and replays the gate's decisions."""
 
 from __future__ import annotations
 
@@ -13,11 +12,11 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.errors import ConfigurationError, ModelError
 from sailplane.evaluation import slices
 from sailplane.evaluation.backtested import Backtest, BacktestedDay, Metrics
-from sailplane.evaluation.contenders import rows_of
-from sailplane.evaluation.daily import DailyEvidence, day_gains, expected_false_promotions, limit_said, needed
+from sailplane.evaluation.contenders import labelled_rows
+from sailplane.evaluation.daily import DailyEvidence, day_gains, expected_false_promotions, limit_text, needed
 from sailplane.evaluation.gate import WITHOUT_INTERVAL, Gate
-from sailplane.evaluation.history import Judged, counted
-from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
+from sailplane.evaluation.history import Judged, merge_gains
+from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_text
 from sailplane.evaluation.judge import gain_at_least
 from sailplane.evaluation.metrics import metrics
 from sailplane.evaluation.verdict import Evidence, reasons, verdict
@@ -31,29 +30,29 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# Of two verdicts on the same day, that of a run which looked back on purpose, or by the schedule, says more than one of
-# a run that a person triggered with settings of their own.
+# If a day has several verdicts, backfills and scheduled runs take precedence over runs that a user triggered, whose
+# settings may differ.
 _KINDS: Final = ("backfill", "scheduled")
-# Rules that do not ask who the champion is: what they gave on the day holds.
+# These rules do not depend on the champion, so their result of that day still holds.
 _OF_THE_DAY: Final = ("baseline", "serves", "latency")
 
 
 def backtest(
-    storage: Storage, judged: Sequence[Judged], tell: Callable[[datetime], None] = lambda _day: None
+    storage: Storage, judged: Sequence[Judged], report: Callable[[datetime], None] = lambda _day: None
 ) -> Backtest:
-    """From the verdicts of DAG runs on one model, in the order of their as-of.
+    """Backtests one model on the recorded verdicts of its DAG runs, in the order of their as-of.
 
-    The verdicts of the runs themselves are not asked: they compared with the model that is served now, which may know
-    days that were still to come. Here the champion is always one of an earlier day. Raises ModelError for a bundle that
-    is gone or damaged.
+    The recorded verdicts themselves are ignored: those runs compared with the model that serves now, which may have
+    been trained on later days. Here the champion is always the model of an earlier day. Raises ModelError for a bundle
+    that is missing or damaged.
 
-    :param tell: is called with each day before it is judged
+    :param report: called with each day before it is judged
     """
-    runs = one_a_day(judged)
+    runs = one_per_day(judged)
     with temporary_folder() as scratch:
         past, days = _Past(storage, Path(scratch)), []
         for run in runs:
-            tell(run.day)
+            report(run.day)
             days.append(past.day(run))
     gate = _gate(runs[-1])
     return Backtest(
@@ -62,12 +61,12 @@ def backtest(
         days=tuple(days),
         false_promotions=expected_false_promotions(gate),
         needed=needed(gate.level) if gate.sequential else None,
-        limit=limit_said(gate),
+        limit=limit_text(gate),
     )
 
 
-def one_a_day(judged: Iterable[Judged]) -> list[Judged]:
-    """Keeps one run for each as-of: the one that says most, and among equals the newer verdict."""
+def one_per_day(judged: Iterable[Judged]) -> list[Judged]:
+    """Keeps one run for each as-of: by the kind of run (`_KINDS`), then the newest verdict."""
     found: dict[datetime, Judged] = {}
     for run in judged:
         other = found.get(run.evaluation.run.as_of)
@@ -91,24 +90,25 @@ class _Contender:
     evaluation: Evaluation
 
     def scores(self, rows: _Rows) -> NDArray[np.floating]:
-        """Only of rows from its own test window on: what lies before, it was trained or chosen on."""
-        run, begins = self.evaluation.run, self.evaluation.window.start
-        if rows.start < begins:
+        """Scores the rows. Raises ConfigurationError for rows before its own test window: it was trained or chosen on
+        them."""
+        run, start = self.evaluation.run, self.evaluation.window.start
+        if rows.start < start:
             raise ConfigurationError(
                 "judge",
                 f"{run.id} on the days from {rows.start:%Y-%m-%d}",
-                got=f"it was trained or chosen on days up to {begins:%Y-%m-%d}",
+                got=f"it was trained or chosen on days up to {start:%Y-%m-%d}",
                 remedy="Leave out the days whose runs had other windows.",
             )
         try:
             return self.bundle.predict(rows.inputs)
         except KeyError as error:
-            remedy = "Begin with a day after the columns changed."
+            remedy = "Start on a day after the columns changed."
             raise ModelError("score later rows with", run.id, got=f"they have no {error}", remedy=remedy) from error
 
 
 class _Past:
-    """Goes through the days; knows the first model, the one that the gate shipped last, and the gains over it."""
+    """Replays the days in order. Keeps the first model, the current champion and the gains over that champion."""
 
     def __init__(self, storage: Storage, scratch: Path) -> None:
         self._storage, self._scratch = storage, scratch
@@ -124,12 +124,12 @@ class _Past:
         first = self._first = self._first or own
         rows = self._rows(own)
         scores = {"challenger": own.scores(rows)} | ({"champion": champion.scores(rows)} if champion else {})
-        # An earlier release may have defined a metric in another way: both models are measured by the same release.
+        # An earlier release may have defined a metric differently, so this release measures both models.
         measured = dict(evaluation.metrics) | {"challenger": metrics(rows.target, scores["challenger"])}
         measured.pop("champion", None)
         if champion:
             measured["champion"] = metrics(rows.target, scores["champion"])
-        self._gains = counted([self._gains, day_gains(gate, rows.target, rows.days, scores)])
+        self._gains = merge_gains([self._gains, day_gains(gate, rows.target, rows.days, scores)])
         daily = DailyEvidence.of(gate, self._gains) if champion else None
         evidence = _evidence(gate, rows, scores, measured, daily)
         rules = _rules(gate, evidence, evaluation)
@@ -154,7 +154,7 @@ class _Past:
         )
 
     def _day_without_model(self, own: _Contender, dag_run: str) -> BacktestedDay:
-        """Its bundle does not score the rows: the champion stays."""
+        """The result of a day whose bundle does not score the rows: the champion stays."""
         evaluation, rows, champion = own.evaluation, self._rows(own), self._champion
         return BacktestedDay(
             day=own.day,
@@ -177,9 +177,9 @@ class _Past:
         return _Contender(run.day, fetch_bundle(self._storage, run.evaluation.run.bundle, folder), run.evaluation)
 
     def _rows(self, own: _Contender) -> _Rows:
-        """Those that the run itself was judged on."""
+        """The rows on which the run itself was judged."""
         run, window = own.evaluation.run, own.evaluation.window
-        return _Rows(window.start, *rows_of(self._storage, run, window, own.bundle))
+        return _Rows(window.start, *labelled_rows(self._storage, run, window, own.bundle))
 
 
 def _metrics(contender: _Contender | None, rows: _Rows) -> Metrics | None:
@@ -199,7 +199,7 @@ def _evidence(
         metrics=measured,
         gain_at_least=gain_at_least(gate, known, measured),
         daily=daily,
-        clusters=clusters_said(gate.cluster, known.clusters.count),
+        clusters_text=clusters_text(gate.cluster, known.clusters.count),
         slices=tuple(judged),
     )
 
@@ -210,7 +210,7 @@ def _rules(gate: Gate, evidence: Evidence, evaluation: Evaluation) -> tuple[Rule
 
 
 def _gate(run: Judged) -> Gate:
-    """An earlier release took settings that this one refuses: they are left out."""
+    """The gate of a run, without settings that an earlier release accepted and this one refuses."""
     refused = WITHOUT_INTERVAL.get(run.gate.get("metric", ""), ())
     return Gate(**{name: value for name, value in run.gate.items() if name not in refused})
 

@@ -1,4 +1,4 @@
-"""The findings of a backtest: the pipeline's models day by day, as JSON and as curves."""
+"""The results of a backtest, by day."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ CURVES: Final = ("pipeline", "frozen", "baseline")
 
 @dataclass(frozen=True, kw_only=True)
 class BacktestedDay(Record):
-    """One run of the pipeline, and every model on the rows that it was judged on.
+    """One run of the pipeline, and the metrics of each model on the run's test rows.
 
-    `pipeline` is the model of the day, `frozen` the first day's, `champion` the one that the gate had shipped last
-    before, on `champion_day`; the gate compared with that one. `dataset` is the version of the data, whose manifest
-    names the partitions; `pipeline` is None where that model does not score the rows, and `frozen` as long as none did;
-    `evidence` is the e-process of the `counted` days since that champion took over, None where the gate has none;
-    `revised` are its days that were corrected since they were first ingested, so that it may hold
-    more than was known then."""
+    :param pipeline: this day's model; None if it does not score the rows
+    :param frozen: the first model that scores its rows; None until there is one
+    :param champion: the model that the gate shipped last before this day, on `champion_day`; the gate compared with it
+    :param dataset: the version of the data; its manifest names the partitions
+    :param revised: days of the dataset that were corrected after they were first ingested, so the rows may contain
+        more than was known at the time
+    :param evidence: the e-process of the `counted` days since the champion took over; None if the gate does not count
+        days
+    """
 
     day: datetime
     as_of: datetime
@@ -44,10 +47,14 @@ class BacktestedDay(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Backtest(Record):
-    """In the order of the days. `metric` is the one that the gate compares.
+    """All days in order.
 
-    `false_promotions` is how many to expect a year, at most, if no model is better than its champion; `needed` is the
-    evidence that replaces a champion. Both are None for a gate without a limit. `limit` says this in words."""
+    :param metric: the metric that the gate compares
+    :param false_promotions: the largest expected number a year if no model is better than its champion; None for a
+        gate without a limit
+    :param needed: the evidence that replaces a champion; None for a gate without a limit
+    :param limit: the limit in words
+    """
 
     model: str
     metric: str
@@ -62,11 +69,11 @@ class Backtest(Record):
 
     @property
     def means(self) -> dict[str, float]:
-        """The mean of the metric over the days that have it, by curve: pipeline, frozen first model and baseline."""
+        """The mean of the metric over the days that have a value, by name of the curve."""
         values = {name: [value for value in self.curve(name) if value is not None] for name in CURVES}
         return {name: fmean(known) for name, known in values.items() if known}
 
     def curve(self, name: str) -> list[float | None]:
-        """The metric by day."""
-        found = [getattr(day, name) for day in self.days]
-        return [None if measured is None else measured[self.metric] for measured in found]
+        """The metric by day; None for days without a value."""
+        measured = [getattr(day, name) for day in self.days]
+        return [None if metrics is None else metrics[self.metric] for metrics in measured]

@@ -1,13 +1,13 @@
 """The calibration error, and its interval for independent rows.
 
-The plug-in error is too large by its own noise: a perfect model of 200 rows seems to be off by 0.08. The error here is
+The plug-in error is biased upwards by noise: on 200 rows, a perfect model seems to be off by 0.08. The error here is
 debiased (Kumar, Liang and Ma 2019, "Verified uncertainty calibration"): the root of the mean squared gap between
 probability and frequency, over ten bins of equally many rows, less what chance alone gives.
 
 The interval follows Sun, Chaudhari, Barnett and Dobriban (2024, arXiv 2408.08998): the squared gaps of a calibrated
 model are chi-squared, those of another model about normal. A noncentral chi-squared distribution with the same mean and
 variance covers both cases, and the interval is that of its noncentrality. Near 0 the lower end spends the whole level,
-so that no interval misses a perfect model from above. tests/soak/test_calibration.py measures the coverage.
+so that no interval lies above the error of a perfect model. tests/soak/test_calibration.py measures the coverage.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _NEAR_ZERO: Final = 4.0
 
 @dataclass(frozen=True)
 class Gaps:
-    """Per bin, [bins]: its share of the rows, its mean of probability - hit, and the variance of that mean. Bins of
-    a single row have no variance and are left out."""
+    """Arrays with one value per bin: its share of the rows, its mean of probability - hit, and the variance of that
+    mean. Bins with a single row have no variance and are left out."""
 
     share: NDArray[np.float64]
     mean: NDArray[np.float64]
@@ -40,12 +40,12 @@ class Gaps:
 
     @property
     def error(self) -> float:
-        """Debiased; 0 where chance alone explains the gaps."""
+        """The debiased calibration error; 0 if chance alone explains the gaps."""
         return math.sqrt(max(self._squares - self._noise, 0.0))
 
     def estimate(self) -> Estimate:
-        """The error with its interval at `LEVEL`, for independent rows; without one where all rows of each bin have the
-        same gap."""
+        """The error with its interval at `LEVEL`, for independent rows. There is no interval if the gaps within each
+        bin are equal."""
         if not self._noise:
             return Estimate(value=self.error)
         scale = self._scale
@@ -58,7 +58,7 @@ class Gaps:
 
     @property
     def _noise(self) -> float:
-        """The part of `_squares` that chance gives a perfect model."""
+        """The part of `_squares` that a perfect model has by chance."""
         return float((self.share * self.variance).sum())
 
     @property
@@ -75,17 +75,20 @@ class Gaps:
 
 
 def gaps(hit: NDArray[np.generic], probability: NDArray[np.floating]) -> Gaps:
-    """`hit` [n], 0 or 1, and its probability [n]. Equal probabilities share a bin; fewer than 20 rows have fewer
-    bins."""
+    """Bins the rows by probability. Equal probabilities share a bin; with fewer than 20 rows there are fewer bins.
+
+    :param hit: [n], 0 or 1
+    :param probability: [n], that `hit` is 1
+    """
     exact = probability.astype(np.float64)
     bins = max(1, min(BINS, len(exact) // 2))
     edges = np.unique(np.quantile(exact, np.arange(1, bins) / bins))
-    places, off = np.searchsorted(edges, exact, side="right"), exact - hit.astype(np.float64)
-    counts = np.bincount(places).astype(np.float64)
+    indices, off = np.searchsorted(edges, exact, side="right"), exact - hit.astype(np.float64)
+    counts = np.bincount(indices).astype(np.float64)
     kept = counts > 1
     rows = counts[kept]
-    mean = np.bincount(places, weights=off)[kept] / rows
-    squares = np.bincount(places, weights=off**2)[kept] / rows
+    mean = np.bincount(indices, weights=off)[kept] / rows
+    squares = np.bincount(indices, weights=off**2)[kept] / rows
     variance = np.maximum(squares - mean**2, 0.0) / (rows - 1)
     return Gaps(rows / max(rows.sum(), 1.0), mean, variance)
 
@@ -111,7 +114,7 @@ def _noncentrality(squares: float, degrees: float) -> tuple[float, float]:
 
 
 def _root(rising: Callable[[float], float], most: float) -> float:
-    """The place where the function is 0; 0 if it is never below."""
+    """The root of a rising function between 0 and `most`; 0 if the function is positive throughout."""
     from scipy.optimize import brentq
 
     tiny = 1e-9

@@ -1,4 +1,4 @@
-"""A report's pictures as Plotly's own JSON: values in, figures out."""
+"""The figures of a report, as Plotly's JSON."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from sailplane.evaluation.details import CalibrationPoint, Details, Estimate, Fe
 from sailplane.sweeps.axes import cut
 from sailplane.sweeps.charts import BLUE, GREEN, GREY, INK, ORANGE, RED, RULE, Figure, laid_out
 
-# More bars are no picture.
+# More bars are unreadable.
 MOST_BARS: Final = 20
-# A training that logs each batch has more than anybody sees.
+# A training that logs each batch has more points than a reader can see.
 MOST_POINTS: Final = 1000
 _COLOURS: Final = {"challenger": BLUE, "champion": ORANGE, "baseline": GREY}
 _LINES: Final = (BLUE, ORANGE, GREEN, RED, GREY)
 
 
 def slices(metric: str, found: Sequence[Slice]) -> Figure:
-    """The challenger's difference to the champion by value, those that are worse than allowed in red; where there is no
-    champion, the challenger's metric. Slices that were not judged have none."""
-    known = [(one, one.difference or one.challenger) for one in found if one.challenger]
+    """The difference between challenger and champion by value, in red if it is worse than allowed; without a champion,
+    the challenger's metric. Slices that were not judged are left out."""
+    known = [(part, part.difference or part.challenger) for part in found if part.challenger]
     estimates = [estimate for _, estimate in known if estimate]
-    compared = any(one.difference for one, _ in known)
-    marker = {"color": [RED if one.worse else BLUE for one, _ in known], "size": 9}
+    compared = any(part.difference for part, _ in known)
+    marker = {"color": [RED if part.worse else BLUE for part, _ in known], "size": 9}
     title = f"{metric}: challenger - champion" if compared else f"{metric} of the challenger"
-    trace = _points([_label(f"{one.value} ({one.rows:,})") for one, _ in known], estimates, marker)
+    trace = _points([_label(f"{part.value} ({part.rows:,})") for part, _ in known], estimates, marker)
     layout = _barred(title, len(known))
     if compared:
         layout["shapes"] = [_upright(0)]
@@ -35,7 +35,7 @@ def slices(metric: str, found: Sequence[Slice]) -> Figure:
 
 
 def calibration(points: Sequence[CalibrationPoint]) -> Figure:
-    """How often what was said came true, by how probable it was said to be; the diagonal is perfect."""
+    """The observed frequency by predicted probability; a perfect model lies on the diagonal."""
     perfect = {"type": "scatter", "mode": "lines", "name": "perfect", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip"}
     traces = [perfect | {"line": {"color": GREY, "dash": "dot"}}]
     for contender in dict.fromkeys(point.contender for point in points):
@@ -43,42 +43,42 @@ def calibration(points: Sequence[CalibrationPoint]) -> Figure:
         x, y = [point.predicted for point in own], [point.observed for point in own]
         traces.append(_curve(contender, x, y, _COLOURS[contender], "lines+markers"))
     axis = {"gridcolor": RULE, "zeroline": False, "tickformat": ".0%", "rangemode": "tozero"}
-    titles = ("probability that the model gave", "how often it was so")
+    titles = ("predicted probability", "observed frequency")
     x_axis, y_axis = (axis | {"title": {"text": title}, "automargin": True} for title in titles)
     return {"data": traces, "layout": laid_out(xaxis=x_axis, yaxis=y_axis)}
 
 
 def thresholds(listed: Sequence[Threshold], best: Threshold | None) -> Figure:
-    """Cost per row by threshold, with the cheapest; without costs precision and recall."""
-    at = [one.threshold for one in listed]
+    """Cost per row by threshold, with the cheapest threshold; without costs, precision and recall."""
+    at = [row.threshold for row in listed]
     if best is None:
-        known = [one for one in listed if one.precision is not None]
+        known = [row for row in listed if row.precision is not None]
         data = [
-            _curve("recall", at, [one.recall for one in listed], BLUE, "lines"),
+            _curve("recall", at, [row.recall for row in listed], BLUE, "lines"),
             _curve(
-                "precision", [one.threshold for one in known], [one.precision or 0 for one in known], ORANGE, "lines"
+                "precision", [row.threshold for row in known], [row.precision or 0 for row in known], ORANGE, "lines"
             ),
         ]
         return {"data": data, "layout": _by_threshold("share", rangemode="tozero")}
-    data = [_curve("cost per row", at, [one.cost or 0 for one in listed], BLUE, "lines")]
+    data = [_curve("cost per row", at, [row.cost or 0 for row in listed], BLUE, "lines")]
     cheapest = _curve("cheapest", [best.threshold], [best.cost or 0], GREEN, "markers")
     data.append(cheapest | {"marker": {"color": GREEN, "size": 12, "symbol": "diamond"}})
     return {"data": data, "layout": _by_threshold("cost per row", rangemode="tozero")}
 
 
 def importance(metric: str, found: Sequence[FeatureImportance]) -> Figure:
-    """How much worse the metric gets without each column's values, the largest on top."""
+    """How much worse the metric gets when a column is shuffled, by column, the largest on top."""
     shown = found[:MOST_BARS]
-    names = [_label(one.column) for one in shown]
-    bar: dict[str, Any] = {"type": "bar", "orientation": "h", "y": names, "x": [one.mean for one in shown]}
-    bar["error_x"] = {"type": "data", "array": [one.deviation for one in shown], "color": INK, "thickness": 1}
+    names = [_label(feature.column) for feature in shown]
+    bar: dict[str, Any] = {"type": "bar", "orientation": "h", "y": names, "x": [feature.mean for feature in shown]}
+    bar["error_x"] = {"type": "data", "array": [feature.deviation for feature in shown], "color": INK, "thickness": 1}
     bar |= {"marker": {"color": BLUE}, "hovertemplate": "%{y}: %{x:.4f}<extra></extra>"}
     layout = _barred(f"{metric} lost when the column is shuffled", len(shown))
     return {"data": [bar], "layout": layout | {"bargap": 0.35}}
 
 
 def history(name: str, rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """One metric that the training logged, by step."""
+    """A metric that the training logged, by step."""
     known = [row for row in rows if is_number(row.get(name))]
     known = known[:: math.ceil(len(known) / MOST_POINTS)]
     mode = "lines" if len(known) > 1 else "markers"
@@ -92,19 +92,19 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def of_slices(details: Details) -> dict[str, tuple[Slice, ...]]:
-    """The slices by their column."""
-    columns = dict.fromkeys(one.column for one in details.slices)
-    return {column: tuple(one for one in details.slices if one.column == column) for column in columns}
+def slices_by_column(details: Details) -> dict[str, tuple[Slice, ...]]:
+    """The slices, by column."""
+    columns = dict.fromkeys(part.column for part in details.slices)
+    return {column: tuple(part for part in details.slices if part.column == column) for column in columns}
 
 
 def _points(names: Sequence[str], estimates: Sequence[Estimate], marker: Mapping[str, Any]) -> dict[str, Any]:
-    values = [one.value for one in estimates]
-    over = [0 if one.high is None else max(one.high - one.value, 0) for one in estimates]
-    under = [0 if one.low is None else max(one.value - one.low, 0) for one in estimates]
+    values = [estimate.value for estimate in estimates]
+    over = [0 if known.high is None else max(known.high - known.value, 0) for known in estimates]
+    under = [0 if known.low is None else max(known.value - known.low, 0) for known in estimates]
     error = {"type": "data", "symmetric": False, "array": over, "arrayminus": under, "color": INK, "thickness": 1.2}
-    told = [f"{name}: {value:+.4f}" for name, value in zip(names, values, strict=True)]
-    points = {"x": values, "y": list(names), "error_x": error, "hovertext": told, "hoverinfo": "text"}
+    hovers = [f"{name}: {value:+.4f}" for name, value in zip(names, values, strict=True)]
+    points = {"x": values, "y": list(names), "error_x": error, "hovertext": hovers, "hoverinfo": "text"}
     return {"type": "scatter", "mode": "markers", "marker": dict(marker), **points}
 
 

@@ -1,9 +1,9 @@
-"""Intervals for rows that come in clusters: rows of one day share their weather, and do not count as independent.
+"""Intervals for rows in clusters: rows of one day share their weather, so they are not independent.
 
 The standard error is the jackknife over whole clusters (CR3), and the quantile that of Student's t with the degrees of
-freedom of Bell and McCaffrey (2002), for independent rows as Imbens and Kolesar (2016) recommend. Clusters of equal
-size give t with one degree less than clusters. It is exact for normal sums even of two clusters, needs no random draws,
-and so has a bound at every level: at 0.999 and 7 clusters that is 5.2 standard errors away.
+freedom of Bell and McCaffrey (2002), for independent rows as Imbens and Kolesar (2016) recommend. k clusters of equal
+size give k - 1 degrees of freedom. The interval is exact for normal sums, even with two clusters. It needs no random
+draws, so it has a bound at every level: at 0.999 and 7 clusters that is 5.2 standard errors away.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which cluster each row belongs to: `codes` [n], each of 0 to `count` - 1 at least once."""
+    """The cluster of each row: `codes` [n], in which each of 0 to `count` - 1 occurs."""
 
     codes: NDArray[np.intp]
 
     @classmethod
     def of(cls, names: NDArray[np.generic]) -> Self:
-        """Rows of equal names are one cluster."""
+        """Rows with the same name form a cluster."""
         return cls(np.unique(names, return_inverse=True)[1])
 
-    def at(self, places: NDArray[np.intp]) -> Clusters:
-        """The clusters of some rows, given by their places."""
-        return Clusters.of(self.codes[places])
+    def at(self, indices: NDArray[np.intp]) -> Clusters:
+        """The clusters of the rows at these indices."""
+        return Clusters.of(self.codes[indices])
 
     @cached_property
     def sizes(self) -> Rows:
@@ -50,17 +50,17 @@ class Clusters:
         return _freedom(self.sizes) if self.count > 1 else 0.0
 
     def error(self, influence: Rows) -> float:
-        """The standard error of a figure from what each row contributes to it: [n], with a mean of 0. Raises ValueError
+        """The standard error of an estimate from each row's influence on it: [n], with a mean of 0. Raises ValueError
         for a single cluster."""
         if self.count < 2:
             raise ValueError("a single cluster has no standard error")
         sums = np.bincount(self.codes, weights=influence)
-        # The figure without the cluster, minus the figure.
+        # The estimate without the cluster, minus the estimate.
         without = sums / (self.sizes.sum() - self.sizes)
         return math.sqrt((self.count - 1) / self.count * float(without @ without))
 
     def bound(self, value: float, influence: Rows, share: float) -> float | None:
-        """The true figure lies below it with probability `share`; None for a single cluster."""
+        """The upper bound below which the true value lies with probability `share`; None for a single cluster."""
         if self.count < 2:
             return None
         from scipy.special import stdtrit
@@ -82,7 +82,7 @@ def _freedom(sizes: Rows) -> float:
     """2 E[V]^2 / Var[V] of the jackknife variance V, for independent rows of equal variance (Bell and McCaffrey 2002).
 
     V is a quadratic form of the clusters' sums with the matrix A_ij = d_i [i = j] - b_i - b_j + k; its traces are
-    written out, so that as many clusters as rows take no time."""
+    written out, so that it is fast even with as many clusters as rows."""
     share = sizes / sizes.sum()
     d = 1 / np.square(1 - share)
     b, k, v = d * share, float(d @ np.square(share)), share

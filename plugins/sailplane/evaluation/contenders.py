@@ -1,4 +1,4 @@
-"""Challenger, baseline and champion, scored on the same rows, each through its own bundle and feature code."""
+"""Scores challenger, baseline and champion on the same rows, each with its own bundle and feature code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contenders:
-    """Their bundles by name: `challenger`, and where there are such `baseline`, `champion`."""
+    """The bundles by contender: `challenger`, and `baseline` and `champion` if they exist."""
 
     bundles: Mapping[str, Bundle]
     champion: Model | None
@@ -42,7 +42,7 @@ class Contenders:
 @dataclass(frozen=True)
 class ScoredContenders:
     """Labelled rows without their labels, the labels, the day of each row, and each contender's scores and metrics.
-    `unscored`: why a contender has none."""
+    `unscored` says why a contender has no scores."""
 
     rows: pd.DataFrame
     target: NDArray[np.generic]
@@ -52,13 +52,14 @@ class ScoredContenders:
     unscored: Mapping[str, str] = field(default_factory=dict)
 
     def known(self, *contenders: str) -> dict[str, NDArray[np.floating]]:
-        """The scores of those that there are."""
+        """The scores of those contenders that have scores."""
         return {name: self.scores[name] for name in contenders if name in self.scores}
 
 
 @contextmanager
 def contenders(storage: Storage, run: Run, baseline: str | None, champion: Model | None) -> Iterator[Contenders]:
-    """Raises ModelError for a bundle that does not load, or that predicts something else than the challenger."""
+    """Fetches the bundles. Raises ModelError for a bundle that does not load, or whose target or outputs differ from
+    the challenger's."""
     with temporary_folder() as scratch:
         yield Contenders(_bundles(storage, run, baseline, champion, Path(scratch)), champion)
 
@@ -81,23 +82,23 @@ def _bundles(
                 run.model,
                 got=f"the {name} predicts {got.target}: {', '.join(got.outputs)}",
                 expected=f"{expected.target}: {', '.join(expected.outputs)}",
-                remedy="Give the model that predicts something else another name.",
+                remedy="Give the model with the other target another name.",
             )
     return bundles
 
 
 @contextmanager
 def _as_champion(champion: Model | None) -> Iterator[None]:
-    """What keeps the champion from being judged, in one error: it is neither replaced nor taken for bad."""
+    """Raises any failure of the champion as one ModelError, so that a champion that cannot be judged stays."""
     try:
         yield
     except Exception as error:
-        # A store that is away may be back at the next try.
+        # An unreachable store may be back at the next try.
         if champion is None or isinstance(error, StorageError):
             raise
         which = f"{champion.name} {champion.version}"
         got = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
-        # The bundle of a baseline lies beside that of its run's model.
+        # A run's folder also holds the bundle of its baseline.
         folder = champion.lineage.bundle.rpartition("/")[2] if champion.lineage else "bundle"
         copy = f"runs/{champion.run}/{folder}"
         remedy = (
@@ -106,24 +107,24 @@ def _as_champion(champion: Model | None) -> Iterator[None]:
         raise ModelError("judge against the champion", which, got=got, remedy=remedy) from error
 
 
-def rows_of(
+def labelled_rows(
     storage: Storage, run: Run, window: Interval, challenger: Bundle
 ) -> tuple[pd.DataFrame, NDArray[np.generic], NDArray[np.generic]]:
-    """The labelled rows of the window without their labels, these, and the day of each row. Raises LabelError where
-    there are none."""
+    """The labelled rows of the window without their labels, their labels, and the day of each row. Raises LabelError if
+    no row has a label."""
     target, outputs = challenger.manifest.target, challenger.manifest.outputs
-    found, dataset = load(storage, run.dataset, window), run.dataset
+    frame, dataset = load(storage, run.dataset, window), run.dataset
     partitions = partitions_of(storage, dataset, window)
-    day = np.repeat([one.day for one in partitions], [one.rows for one in partitions])
-    rows, labels = labelled(found, target, outputs, f"{dataset.name} {window}")
-    # A feature cannot look at what it is to predict.
-    return rows.drop(columns=target), labels, day[found[target].notna().to_numpy()]
+    days = np.repeat([part.day for part in partitions], [part.rows for part in partitions])
+    rows, labels = labelled(frame, target, outputs, f"{dataset.name} {window}")
+    # Feature code must not see the labels.
+    return rows.drop(columns=target), labels, days[frame[target].notna().to_numpy()]
 
 
-def tested(
+def score_contenders(
     found: Contenders, rows: pd.DataFrame, target: NDArray[np.generic], days: NDArray[np.generic]
 ) -> ScoredContenders:
-    """Raises DataError where all labels are equal, ModelError for a champion that does not score the rows."""
+    """Raises DataError if all labels are equal, ModelError if the champion does not score the rows."""
     scores, measured, unscored = {}, {}, {}
     for name, bundle in found.bundles.items():
         if name == "champion":

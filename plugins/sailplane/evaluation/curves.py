@@ -1,4 +1,4 @@
-"""A backtest as one HTML page that needs nothing else. Values in, text out."""
+"""A backtest as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ _LINES: Final = (
 )
 
 
-def page(backtest: Backtest, told: str, rows: Sequence[Sequence[str]]) -> str:
-    """`told`: the summary in words. `rows`: those of the table, the titles first."""
+def page(backtest: Backtest, summary: str, rows: Sequence[Sequence[str]]) -> str:
+    """`summary` is in words; `rows` are the rows of the table, the titles first."""
     title = f"{backtest.model}: {backtest.metric} day by day"
-    return document("backtest.html", title, {"curves": figure(backtest)}, told=told, titles=rows[0], rows=rows[1:])
+    return document(
+        "backtest.html", title, {"curves": figure(backtest)}, summary=summary, titles=rows[0], rows=rows[1:]
+    )
 
 
 def figure(backtest: Backtest) -> Figure:
-    """A line for each that has values, and marks on the days that ship."""
+    """A line for each model that has values, and a star on each day that ships."""
     lines = [_line(backtest, name, colour, title) for name, colour, title in _LINES]
     layout = laid_out(
         xaxis={"type": "date", "linecolor": INK, "showgrid": False, "ticks": "outside"},

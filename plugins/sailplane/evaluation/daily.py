@@ -1,6 +1,6 @@
 """The gain over the champion day by day, and the evidence of all days since that champion took over.
 
-Test windows overlap. Each day is counted once, by the first evaluation against this champion that has rows of it.
+Test windows overlap. Each day counts once: in the first evaluation against this champion that has rows of that day.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sailplane.evaluation.sequence import false_promotions, log_evidence
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# The largest evidence that is shown exactly.
+# Larger evidence is shown as 9999+.
 _MOST: Final = 9999
 
 
@@ -29,8 +29,8 @@ def day_gains(
     days: NDArray[np.generic],
     scores: Mapping[str, NDArray[np.floating]],
 ) -> dict[str, float]:
-    """The challenger's gain over the champion on the rows of each day, by ISO day, but for days with a single class.
-    Empty without a champion.
+    """The challenger's gain over the champion on the rows of each day, by ISO day. Days with a single class are left
+    out. Empty without a champion.
 
     :param target: labels [n]
     :param days: the ISO day of each row [n]
@@ -49,7 +49,7 @@ def day_gains(
 
 @dataclass(frozen=True, kw_only=True)
 class DailyEvidence:
-    """The evidence against "the pipeline is not better than this champion by more than the gate asks".
+    """The evidence against "the pipeline is not better than this champion by more than the gate requires".
 
     :param days: how many days are counted
     :param log_evidence: the logarithm of the e-process
@@ -83,14 +83,14 @@ class DailyEvidence:
 
 
 def shown(evidence: float) -> str:
-    """In at most five characters: 0.42, 12.3, 1448, 9999+."""
+    """Formats the evidence in at most five characters: 0.42, 12.3, 1448, 9999+."""
     if evidence > _MOST:
         return f"{_MOST}+"
     return f"{evidence:.2f}" if evidence < 10 else f"{evidence:.1f}" if evidence < 100 else f"{evidence:.0f}"
 
 
 def needed(level: float) -> float:
-    """The value that the e-process must reach."""
+    """The value that the e-process must reach to replace a champion."""
     return 1 / level
 
 
@@ -99,8 +99,8 @@ def expected_false_promotions(gate: Gate) -> float | None:
     return false_promotions(gate.level) if gate.sequential else None
 
 
-def limit_said(gate: Gate) -> str:
-    """Says what limits the false promotions of a gate that looks every day, or what would."""
+def limit_text(gate: Gate) -> str:
+    """A sentence on what limits the false promotions of a gate that looks every day, or which setting would."""
     if (expected := expected_false_promotions(gate)) is not None:
         return (
             f"false promotions: at most {expected:.2g} expected a year if no model is better than its champion, "
@@ -108,7 +108,7 @@ def limit_said(gate: Gate) -> str:
         )
     if gate.confidence is not None:
         return (
-            f"false promotions: no limit over repeated looks, since the confidence is that of one evaluation with "
+            f"false promotions: no limit over repeated looks, since the confidence holds for one evaluation with "
             f'cluster="{gate.cluster}". Set Gate(cluster="{DAY}") to limit them'
         )
     if gate.metric == "calibration_error":

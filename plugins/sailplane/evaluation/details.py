@@ -1,4 +1,4 @@
-"""All findings of an evaluation: runs/<run>/evaluation.json in the store. XCom holds the verdict only."""
+"""All findings of an evaluation: runs/<run>/evaluation.json in the store. XCom holds only the verdict."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from urllib.parse import quote
 
 from sailplane.records import SPARSE, Record
 
-# Of the intervals that are shown.
+# The confidence level of the intervals in reports.
 LEVEL: Final = 0.95
-# Where the api-server shows reports.
+# The path of reports at the api-server.
 REPORTS: Final = "/sailplane/reports"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate(Record):
-    """A figure with its 95% interval, which is None for a single cluster, and for a difference of calibration
+    """An estimate with its 95% interval. There is none for a single cluster, or for a difference of calibration
     errors."""
 
     value: float
@@ -36,7 +36,7 @@ class Measured(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricDifference(Record):
-    """A metric of the challenger minus that of another, on the same rows."""
+    """A metric of the challenger minus that of another contender, on the same rows."""
 
     against: str
     metric: str
@@ -45,11 +45,14 @@ class MetricDifference(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Slice(Record):
-    """The rows where `column` has `value`, and the gate's metric on them. `skipped`: why the slice is not judged.
+    """The rows where `column` has `value`, and the gate's metric on them.
 
-    `gain`: how much better the challenger is than the champion; `worse`: by more than the gate allows, and with its
-    confidence. `fails_at`: the loss from which on it counts as worse; `detectable`: the true loss that the rule finds
-    with a probability of 0.8. `clusters` are those with rows here.
+    :param skipped: why the slice is not judged
+    :param gain: how much better the challenger is than the champion
+    :param worse: whether it is worse by more than the gate allows, with the gate's confidence
+    :param detectable: the true loss that the rule detects with a probability of 0.8
+    :param fails_at: the smallest loss at which the slice fails
+    :param clusters: the number of clusters with rows in this slice
     """
 
     column: str
@@ -68,7 +71,7 @@ class Slice(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationPoint(Record):
-    """A tenth of the rows: their mean probability, and how often it came true."""
+    """A tenth of the rows: their mean predicted probability and their observed frequency."""
 
     contender: str
     predicted: float
@@ -77,7 +80,7 @@ class CalibrationPoint(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold(Record):
-    """The results of acting on every score of at least `threshold`, in shares of the rows; `cost` per row."""
+    """The results of flagging every score of at least `threshold`: `flagged` as a share of the rows, `cost` per row."""
 
     threshold: float
     flagged: float
@@ -88,7 +91,7 @@ class Threshold(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureImportance(Record):
-    """How much the gate's metric gets worse when the column's values change rows: mean and deviation of the repeats."""
+    """How much worse the gate's metric gets when the column is shuffled: mean and deviation over the repeats."""
 
     column: str
     mean: float
@@ -97,10 +100,15 @@ class FeatureImportance(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Details(Record):
-    """`gate` are its settings. `clusters` is the number of what counts as independent: days, rows, or the values of a
-    column; 0 in reports of earlier releases, whose intervals are bootstrapped by rows. `classes` are the rows of each
-    class. `best_threshold` is the cheapest of all scores, where there are costs; `latency_ms` the
-    median of one row, None where the bundle does not serve."""
+    """The content of evaluation.json.
+
+    :param gate: the settings of the gate
+    :param best_threshold: the cheapest of all scores; None without costs
+    :param latency_ms: the median time of a prediction of one row; None if the bundle does not serve
+    :param clusters: the number of independent units: days, rows, or values of a column; 0 in reports of earlier
+        releases, whose intervals are bootstrapped by rows
+    :param classes: the number of rows by class
+    """
 
     gate: Mapping[str, Any]
     metrics: tuple[Measured, ...]
@@ -125,5 +133,5 @@ def report_path(run: str) -> str:
 
 
 def report_link(run: str) -> str:
-    """The report's path at the api-server, below its own root."""
+    """The path of the report at the api-server."""
     return f"{REPORTS}/{quote(run)}/report.html"

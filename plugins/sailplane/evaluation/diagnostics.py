@@ -1,4 +1,4 @@
-"""Figures for people that the verdict does not need: calibration, thresholds, and what the model looks at."""
+"""Diagnostics for the report that no rule uses: calibration, thresholds and feature importance."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
     from sailplane.bundles.bundle import Bundle
 
-# Of the table, between them every twentieth.
+# The thresholds of the table, in steps of 0.05.
 _LISTED: Final = tuple(n / 20 for n in range(1, 20))
 SEED: Final = 0
 MOST_ROWS: Final = 5000
 REPEATS: Final = 3
-# Rows times columns: a wide table is judged on fewer rows.
+# Rows times columns: a wide table is evaluated on fewer rows.
 _CELLS: Final = 200_000
 
 
 def calibration(
     target: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
 ) -> tuple[CalibrationPoint, ...]:
-    """A reliability curve for each contender, of ten points with equally many rows; of several classes, of the most
-    probable one."""
+    """A reliability curve for each contender: ten points with equally many rows. With several classes, it is that of
+    the most probable class."""
     from sklearn.calibration import calibration_curve
 
     points = []
@@ -47,9 +47,9 @@ def calibration(
 def thresholds(
     target: NDArray[np.generic], probability: NDArray[np.floating], costs: Mapping[str, float] | None
 ) -> tuple[tuple[Threshold, ...], Threshold | None]:
-    """The table, and the cheapest of all thresholds where there are costs; nothing for several classes.
+    """The table of thresholds, and the cheapest of all thresholds if there are costs. Empty for several classes.
 
-    The cheapest is chosen on the rows that it is measured on, so it will cost a little more than it says.
+    The cheapest threshold is chosen on the rows on which its cost is measured, so its true cost is a little higher.
     """
     from sklearn.metrics import confusion_matrix_at_thresholds
 
@@ -57,16 +57,16 @@ def thresholds(
         return (), None
     labels, score = target.astype(np.int64), probability[:, 0].astype(np.float64)
     _, false, missed, hit, at = confusion_matrix_at_thresholds(labels, score)
-    # Above the highest score nothing is flagged, which may be the cheapest.
+    # A threshold above the highest score flags nothing, which may be the cheapest.
     false, missed, hit = np.r_[0, false], np.r_[hit[-1], missed], np.r_[0, hit]
     at = np.r_[np.nextafter(at[0], np.inf), at]
 
-    def threshold(place: int, value: float) -> Threshold:
-        return _threshold(value, float(false[place]), float(missed[place]), float(hit[place]), len(labels), costs)
+    def threshold(index: int, value: float) -> Threshold:
+        return _threshold(value, float(false[index]), float(missed[index]), float(hit[index]), len(labels), costs)
 
-    # `at` falls: the last that is not below the value flags what the value flags.
-    places = np.maximum(np.searchsorted(-at, [-value for value in _LISTED], side="right") - 1, 0)
-    listed = tuple(threshold(place, value) for place, value in zip(places.tolist(), _LISTED, strict=True))
+    # `at` falls: the last entry that is at least the value flags the same rows as the value.
+    indices = np.maximum(np.searchsorted(-at, [-value for value in _LISTED], side="right") - 1, 0)
+    listed = tuple(threshold(index, value) for index, value in zip(indices.tolist(), _LISTED, strict=True))
     if costs is None:
         return listed, None
     cheapest = int(np.argmin(costs["false_positive"] * false + costs["false_negative"] * missed))
@@ -89,39 +89,39 @@ def _threshold(
 def importance(
     gate: Gate, bundle: Bundle, rows: pd.DataFrame, target: NDArray[np.generic]
 ) -> tuple[tuple[FeatureImportance, ...], str]:
-    """Permutation importance (Breiman 2001) of each input of the bundle, the largest first, on at most 5,000 rows; and
-    why there is none, where the model does not answer for rows whose values are mixed."""
+    """Permutation importance (Breiman 2001) of each input of the bundle, the largest first, on at most 5,000 rows. The
+    second value says why there is none, for example because the feature code refuses shuffled rows."""
     from sklearn.inspection import permutation_importance
 
     names = [field.name for field in bundle.manifest.inputs]
-    places = _chosen(len(rows), len(names))
-    if len(np.unique(target[places])) < 2:
+    chosen = _chosen(len(rows), len(names))
+    if len(np.unique(target[chosen])) < 2:
         return (), "importance: too few rows"
-    frame = rows[names].iloc[places].reset_index(drop=True)
+    frame = rows[names].iloc[chosen].reset_index(drop=True)
     try:
         found = permutation_importance(
             _Estimator(bundle),
             frame,
-            target[places],
+            target[chosen],
             scoring=_scorer(gate),
             n_repeats=REPEATS,
             random_state=SEED,
         )
-    except Exception as error:  # feature code may not know such rows
+    except Exception as error:  # feature code may refuse shuffled rows
         return (), f"importance: {why(error)}"
     figures = zip(names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
     listed = [FeatureImportance(column=name, mean=mean, deviation=deviation) for name, mean, deviation in figures]
-    return tuple(sorted(listed, key=lambda one: (-one.mean, one.column))), ""
+    return tuple(sorted(listed, key=lambda feature: (-feature.mean, feature.column))), ""
 
 
 class _Estimator:
-    """A bundle, as scikit-learn wants one."""
+    """A bundle as a scikit-learn estimator."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
 
     def fit(self, *_: Any) -> None:
-        raise NotImplementedError("a bundle is trained")
+        raise NotImplementedError("a bundle is already trained")
 
     def predict_proba(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         return self._bundle.predict(frame)

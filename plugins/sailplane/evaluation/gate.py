@@ -1,4 +1,4 @@
-"""The conditions that a model must meet before it serves, as a DAG declares them."""
+"""The conditions, declared in a DAG, that a model must meet before it serves."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from sailplane.errors import ConfigurationError
 
-MORE_IS_BETTER: Final = ("auc",)
-LESS_IS_BETTER: Final = ("log_loss", "brier", "calibration_error")
-METRICS: Final = (*MORE_IS_BETTER, *LESS_IS_BETTER)
-# Settings that a metric without an interval of its difference cannot have.
+HIGHER_IS_BETTER: Final = ("auc",)
+LOWER_IS_BETTER: Final = ("log_loss", "brier", "calibration_error")
+METRICS: Final = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER)
+# Settings that are refused for metrics whose difference has no interval.
 WITHOUT_INTERVAL: Final[Mapping[str, tuple[str, ...]]] = {"calibration_error": ("confidence", "slices")}
 COSTS: Final = ("false_positive", "false_negative")
 # The units that count as independent: days of the dataset, or rows. Anything else is the name of a column.
@@ -20,31 +20,32 @@ DAY: Final = "day"
 ROW: Final = "row"
 # The confidence of the rules about slices and the baseline if the gate has none.
 CONFIDENCE: Final = 0.95
-# The AUC that a model must reach if its DAG does not say: it has learned something.
+# The default minimum AUC: such a model has learned something.
 MINIMUM: Final = 0.55
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The rules of a verdict. In any case the bundle must load and give its golden rows the scores of the training.
+    """The rules of a verdict. Besides these, the bundle must always load and give its golden rows the scores of the
+    training.
 
     :param metric: what the rules compare: `"auc"`, `"log_loss"`, `"brier"` or `"calibration_error"`
-    :param minimum: the least AUC; None for 0.55. The other metrics have none
-    :param maximum: the largest log loss, Brier score or calibration error; these metrics need one
+    :param minimum: the smallest AUC; None for 0.55. Not for the other metrics
+    :param maximum: the largest log loss, Brier score or calibration error; required for these metrics
     :param beat_champion_by: the challenger must be better than the champion by more than this
-    :param confidence: how sure that must be, from 0.5 to 0.999, over all evaluations against one champion: the evidence
-        of the days since it took over decides, and each day counts once (`sailplane.evaluation.sequence`). With a
-        `cluster` other than the day, the one-sided lower bound of the gain must be above `beat_champion_by` in each
-        evaluation. None: the gain itself must be
+    :param confidence: the required confidence in that, from 0.5 to 0.999, over all evaluations against one champion:
+        the evidence of the days since it took over decides, and each day counts once (`sailplane.evaluation.sequence`).
+        With a `cluster` other than the day, the one-sided lower bound of the gain must be above `beat_champion_by` in
+        each evaluation. With None, the gain itself must be above it
     :param baseline: how much worse than the baseline the model may be. It is rejected if the one-sided interval of the
-        difference, at `confidence` or 0.95, says that it is worse than that. None for no rule
-    :param cluster: what counts as independent: `"day"`, `"row"`, or a column, such as a customer. Rows of one day share
+        difference, at `confidence` or 0.95, lies below that. None for no rule
+    :param cluster: the independent unit: `"day"`, `"row"`, or a column, such as a customer. Rows of one day share
         their weather, so intervals by rows are too narrow
     :param slices: how much worse than the champion the challenger may be in each value of a column, by column:
-        `{"country": 0.02}`; `{"time:hour": 0.05}` and `{"time:weekday": 0.05}` take parts of a timestamp. A slice fails
+        `{"country": 0.02}`; `{"time:hour": 0.05}` and `{"time:weekday": 0.05}` use parts of a timestamp. A slice fails
         only if it is worse than that at `confidence`, or 0.95, for all slices together (Bonferroni)
     :param min_slice_rows: smaller slices are listed, not judged
-    :param costs: of one `false_positive` and of one `false_negative`, for the report's table of thresholds
+    :param costs: the cost of one `false_positive` and of one `false_negative`, for the report's table of thresholds
     :param max_latency_ms: the longest median time of a prediction of one row through the bundle: reading the row,
         features and graph, without a network
     :raises ConfigurationError: for a value outside its range, or values that do not fit together
@@ -89,13 +90,13 @@ class Gate:
                 raise _refused(name, repr(getattr(self, name)), expected)
 
     @property
-    def more_is_better(self) -> bool:
-        return self.metric in MORE_IS_BETTER
+    def higher_is_better(self) -> bool:
+        return self.metric in HIGHER_IS_BETTER
 
     @property
     def limit(self) -> float:
         """The bound of the metric: a minimum, or a maximum."""
-        said = self.minimum if self.more_is_better else self.maximum
+        said = self.minimum if self.higher_is_better else self.maximum
         return MINIMUM if said is None else said
 
     @property
@@ -110,24 +111,23 @@ class Gate:
 
     @property
     def sign(self) -> int:
-        """Of what is better."""
-        return 1 if self.more_is_better else -1
+        """1 if higher values of the metric are better, else -1."""
+        return 1 if self.higher_is_better else -1
 
     def gain(self, difference: float) -> float:
-        """A difference of the metric, challenger - other, as how much better the challenger is."""
+        """How much better the challenger is, from the difference challenger - other of the metric."""
         return self.sign * difference
 
     def _check_limit(self) -> None:
-        said, other = ("minimum", "maximum") if self.more_is_better else ("maximum", "minimum")
+        name, other = ("minimum", "maximum") if self.higher_is_better else ("maximum", "minimum")
         if getattr(self, other) is not None:
-            better = "more" if self.more_is_better else "less"
-            raise _refused(other, getattr(self, other), f"a {said}: of {self.metric} {better} is better")
-        if self.metric != "auc" and getattr(self, said) is None:
-            raise _refused(said, "none", f"the {self.metric} that a model may have at most")
-        if getattr(self, said) is not None:
-            _check(
-                said, getattr(self, said), f"a value of {self.metric}", low=0, high=1 if self.metric == "auc" else None
-            )
+            better = "higher" if self.higher_is_better else "lower"
+            raise _refused(other, getattr(self, other), f"a {name}: {better} is better for {self.metric}")
+        if self.metric != "auc" and getattr(self, name) is None:
+            raise _refused(name, "none", f"the largest {self.metric} that a model may have")
+        if getattr(self, name) is not None:
+            most = 1 if self.metric == "auc" else None
+            _check(name, getattr(self, name), f"a value of {self.metric}", low=0, high=most)
 
     def _check_slices(self) -> None:
         if not isinstance(self.slices, Mapping):

@@ -1,4 +1,4 @@
-"""The verdicts that DAG runs gave, on the ledger: the pipeline's own past."""
+"""The history of a pipeline: the verdicts of its DAG runs, on the ledger."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ JUDGED: Final = "judged-"
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(Record):
-    """The verdict of a DAG run. `day` is the first of its interval, `kind` its type (backfill, scheduled, manual,
-    ...), and `gate` what the DAG declared to judge by."""
+    """The verdict of a DAG run. `day` is the start of its interval, `kind` its type (backfill, scheduled, manual, ...),
+    and `gate` the settings of the DAG's gate."""
 
     dag: str
     dag_run: str
@@ -36,10 +36,10 @@ class Judged(Record):
 
 @persistent
 def keep(ledger: Ledger, judged: Judged, storage: Storage | None = None) -> None:
-    """Writes the verdict in place of an earlier one of the same DAG run on the same model, as after a retry. A copy
-    goes to the store, from which a lost ledger is rebuilt."""
+    """Records the verdict. It replaces an earlier one of the same DAG run on the same model, as after a retry. A copy
+    in the store serves to rebuild a lost ledger."""
     if storage is not None:
-        storage.put(stored_at(judged), json.dumps(judged.to_dict()).encode())
+        storage.put(copy_path(judged), json.dumps(judged.to_dict()).encode())
     with ledger.begin() as connection:
         keep_within(connection, judged)
 
@@ -71,33 +71,33 @@ def amend(ledger: Ledger, dag: str, dag_run: str, evaluation: Evaluation, storag
         row = connection.execute(sa.select(table).where(same)).mappings().one_or_none()
     if storage is not None and row is not None:
         judged = _judged(row)
-        storage.put(stored_at(judged), json.dumps(judged.to_dict()).encode())
+        storage.put(copy_path(judged), json.dumps(judged.to_dict()).encode())
 
 
-def stored_at(judged: Judged) -> str:
+def copy_path(judged: Judged) -> str:
     """The path of the verdict's copy in the store, in the folder of its run."""
     which = json.dumps([judged.dag, judged.dag_run, judged.evaluation.model])
     return f"runs/{judged.evaluation.run.id}/{JUDGED}{hashlib.sha256(which.encode()).hexdigest()[:12]}.json"
 
 
-def known_within(connection: sa.Connection) -> set[tuple[str, str, str]]:
+def keys_within(connection: sa.Connection) -> set[tuple[str, str, str]]:
     """All verdicts as (DAG, DAG run, model)."""
     rows = connection.execute(sa.select(table.c.dag, table.c.dag_run, table.c.model))
     return {(row.dag, row.dag_run, row.model) for row in rows}
 
 
 @persistent
-def of(ledger: Ledger, dag: str, days: Interval) -> tuple[Judged, ...]:
-    """Of the runs whose interval begins on one of these days, in the order of their as-of, the newer verdict last."""
-    begins = sa.and_(table.c.day >= days.start.timestamp(), table.c.day < days.end.timestamp())
-    query = sa.select(table).where(table.c.dag == dag, begins).order_by(table.c.as_of, table.c.created)
+def verdicts(ledger: Ledger, dag: str, days: Interval) -> tuple[Judged, ...]:
+    """The verdicts of runs whose interval starts on one of these days, by as-of and then by age, the newest last."""
+    starts = sa.and_(table.c.day >= days.start.timestamp(), table.c.day < days.end.timestamp())
+    query = sa.select(table).where(table.c.dag == dag, starts).order_by(table.c.as_of, table.c.created)
     with ledger.begin() as connection:
         return tuple(_judged(row) for row in connection.execute(query).mappings())
 
 
 @persistent
 def newest(ledger: Ledger) -> list[Judged]:
-    """The verdict on each model's newest as-of, backfills aside, by model; of several the one that was given last."""
+    """The last verdict on each model's newest as-of, in the order of the models' names. Ignores backfills."""
     query = sa.select(table).where(table.c.kind != "backfill").order_by(table.c.as_of, table.c.created)
     with ledger.begin() as connection:
         found = {row["model"]: row for row in connection.execute(query).mappings()}
@@ -108,10 +108,11 @@ def newest(ledger: Ledger) -> list[Judged]:
 def counted_gains(
     ledger: Ledger, champion: Model | None, metric: str, *, as_of: datetime, dag: str, dag_run: str
 ) -> dict[str, float]:
-    """The gain over the champion of each day, by the first evaluation that has it, in the order of their as-of.
+    """The gain over the champion by day, each from the first evaluation that has the day, in the order of their as-of.
 
-    Counts what was judged by this metric from the champion's as-of to this one, of any DAG, but neither backfills nor
-    this DAG run, so that a retry gives the same. Evaluations from before the champion would look at days that it knows.
+    Counts evaluations by this metric, of any DAG, from the champion's as-of to this one. Backfills do not count. Nor
+    does this DAG run, so that a retry gives the same result. Evaluations from before the champion's as-of would include
+    days on which it was trained.
     """
     if champion is None:
         return {}
@@ -121,15 +122,15 @@ def counted_gains(
     with ledger.begin() as connection:
         rows = connection.execute(query.order_by(table.c.as_of, table.c.created)).mappings()
         found = [_judged(row) for row in rows]
-    return counted(one.evaluation.day_gains for one in found if _is_against(one, champion, metric))
+    return merge_gains(judged.evaluation.day_gains for judged in found if _is_against(judged, champion, metric))
 
 
 @persistent
 def first_gains(
     ledger: Ledger, champion: Model | None, metric: str, run: Run, *, dag: str, dag_run: str
 ) -> dict[str, float]:
-    """The gains over the champion by which this DAG run was counted first, so that clearing its tasks draws no second
-    lot. Empty without an earlier verdict by this metric on the same data and the same code."""
+    """The gains over the champion with which this DAG run was first counted, so that clearing its tasks does not give
+    it a second chance. Empty without an earlier verdict by this metric on the same data and the same code."""
     query = sa.select(table).where(_same(dag, dag_run, run.model))
     with ledger.begin() as connection:
         row = connection.execute(query).mappings().one_or_none()
@@ -138,8 +139,8 @@ def first_gains(
     return dict(before.evaluation.day_gains) if _origin(before.evaluation.run) == _origin(run) else {}
 
 
-def counted(evaluations: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The gain of each day by the first evaluation that has it, in the order in which they were counted."""
+def merge_gains(evaluations: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The gain by day, each from the first evaluation that has the day, in the order of counting."""
     found: dict[str, float] = {}
     for gains in evaluations:
         for day in sorted(gains):
@@ -149,7 +150,8 @@ def counted(evaluations: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 @persistent
 def find(ledger: Ledger, model: str, dag_run: str | None = None) -> Judged | None:
-    """The verdict of that DAG run on the model, without one the model's `newest`; None if there is none."""
+    """The verdict of that DAG run on the model; without a `dag_run`, the model's `newest` verdict. None if there is
+    none."""
     if dag_run is None:
         return next((judged for judged in newest(ledger) if judged.evaluation.model == model), None)
     query = sa.select(table).where(table.c.model == model, table.c.dag_run == dag_run).order_by(table.c.created)
@@ -159,12 +161,12 @@ def find(ledger: Ledger, model: str, dag_run: str | None = None) -> Judged | Non
 
 
 def _is_against(judged: Judged, champion: Model, metric: str) -> bool:
-    """A gate that was recorded without a metric compared the AUC."""
+    """Whether the run compared with this champion by this metric. A gate recorded without a metric compared the AUC."""
     return judged.evaluation.champion == champion.version and judged.gate.get("metric", "auc") == metric
 
 
 def _origin(run: Run) -> tuple[str, ...]:
-    """The data and the code of a run. Its configuration may be the choice of a sweep, and so depend on chance."""
+    """The data and the code of a run, but not its configuration: a sweep may have chosen that at random."""
     return run.dataset.version, run.code, run.features, run.train
 
 

@@ -1,4 +1,4 @@
-"""The contribution of each row to a metric: on other rows the metric differs by about the mean of theirs."""
+"""The influence of each row on a metric: on a sample of rows, the metric differs by about their mean influence."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def influence(target: NDArray[np.generic], probability: NDArray[np.floating]) -> dict[str, Rows]:
     """The influence of each row on each metric (auc, log_loss, brier): [n], with a mean of 0.
 
-    That of a loss is the row's own loss minus the mean. That of an AUC is its placement value (DeLong, DeLong and
-    Clarke-Pearson 1988), for several classes the mean over those that occur. Raises as `metrics`.
+    For a loss, the influence is the row's own loss minus the mean. For the AUC, it is the row's placement value
+    (DeLong, DeLong and Clarke-Pearson 1988); with several classes, the mean over those that occur. Raises the same
+    errors as `metrics`.
     """
     labels, exact = checked(target, probability)
     log_loss, brier = losses(labels, exact)
@@ -28,12 +29,13 @@ def influence(target: NDArray[np.generic], probability: NDArray[np.floating]) ->
 def _auc(labels: NDArray[np.int64], probability: Rows) -> Rows:
     if probability.shape[1] == 1:
         return _placements(labels == 1, probability[:, 0])
-    each = [_placements(labels == place, probability[:, place]) for place in np.unique(labels)]
+    each = [_placements(labels == label, probability[:, label]) for label in np.unique(labels)]
     return np.asarray(np.mean(each, axis=0))
 
 
 def _placements(hit: NDArray[np.bool_], score: Rows) -> Rows:
-    """The share of the other class that the row is on the right side of, minus the AUC, over its own class's share."""
+    """The share of the other class that the row is ranked correctly against, centred, over the share of its own
+    class."""
     found = np.empty(len(score))
     found[hit] = _share_below(score[hit], np.sort(score[~hit]))
     found[~hit] = 1 - _share_below(score[~hit], np.sort(score[hit]))
@@ -43,7 +45,7 @@ def _placements(hit: NDArray[np.bool_], score: Rows) -> Rows:
 
 
 def _share_below(score: Rows, others: Rows) -> Rows:
-    """Equal scores count by half."""
+    """The share of `others` below each score; equal scores count half."""
     sides = (np.searchsorted(others, score, side="left"), np.searchsorted(others, score, side="right"))
     return np.asarray((sides[0] + sides[1]) / (2 * len(others)))
 

@@ -1,7 +1,7 @@
 """Intervals of the contenders' metrics and of their differences, on the same rows.
 
-The calibration error has an interval of its own, which counts each row as independent. The difference of two
-calibration errors has none.
+The calibration error has a separate interval, which treats rows as independent. The difference of two calibration
+errors has no interval.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 # With fewer clusters, one unusual cluster moves the interval.
 FEW: Final = 10
-# A difference that is found with this probability.
+# The probability with which a test finds a detectable difference.
 POWER: Final = 0.8
 
 
 def clusters_of(by: str, rows: pd.DataFrame, days: NDArray[np.generic]) -> Clusters:
-    """The rows' clusters: `"day"`, `"row"`, or by a column, of which each null is a cluster of its own. Raises
-    ConfigurationError for a column that is not there."""
+    """Clusters the rows by `"day"`, by `"row"`, or by a column, where each null is a separate cluster. Raises
+    ConfigurationError for a missing column."""
     if by == ROW:
         return Clusters(np.arange(len(rows)))
     if by == DAY:
@@ -46,8 +46,8 @@ def clusters_of(by: str, rows: pd.DataFrame, days: NDArray[np.generic]) -> Clust
     return Clusters.of(np.where(codes < 0, len(names) + np.arange(len(rows)), codes))
 
 
-def clusters_said(by: str, count: int) -> str:
-    """As `7 days`."""
+def clusters_text(by: str, count: int) -> str:
+    """The number of clusters in words, such as `7 days`."""
     if by in (DAY, ROW):
         return f"{count:,} {by}{'' if count == 1 else 's'}"
     return f"{count:,} values of {by}"
@@ -55,7 +55,7 @@ def clusters_said(by: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Intervals:
-    """`influences` by contender and metric, [n] each; `gaps` by contender, of the calibration error."""
+    """`influences` by contender and metric, [n] each; `gaps` of the calibration error, by contender."""
 
     clusters: Clusters
     influences: Mapping[str, Mapping[str, Rows]]
@@ -66,8 +66,8 @@ class Intervals:
         cls, clusters: Clusters, target: NDArray[np.generic], scores: Mapping[str, NDArray[np.floating]]
     ) -> Intervals:
         influences = {name: influence(target, found) for name, found in scores.items()}
-        apart = {name: gaps(*certainty(*checked(target, found))) for name, found in scores.items()}
-        return cls(clusters, influences, apart)
+        gaps_by_name = {name: gaps(*certainty(*checked(target, found))) for name, found in scores.items()}
+        return cls(clusters, influences, gaps_by_name)
 
     def estimate(self, contender: str, metric: str, value: float) -> Estimate:
         """A metric with its two-sided 95% interval."""
@@ -80,26 +80,27 @@ class Intervals:
             value=value, low=max(0.0, found.low), high=min(1.0, found.high) if metric == "auc" else found.high
         )
 
-    def difference(self, one: str, other: str, metric: str, value: float) -> Estimate:
+    def difference(self, contender: str, other: str, metric: str, value: float) -> Estimate:
         """The metric of one contender minus that of the other, with its two-sided 95% interval."""
-        return self._two_sided(value, self._apart(one, other, metric))
+        return self._two_sided(value, self._influence_of_difference(contender, other, metric))
 
     def gain(self, other: str, metric: str, value: float, share: float, *, sign: int) -> float | None:
-        """The challenger's true gain lies below this with probability `share`; None for a single cluster.
+        """The upper bound below which the challenger's true gain lies with probability `share`; None for a single
+        cluster.
 
-        :param value: the gain on these rows, in the direction in which more is better
-        :param sign: of the metric's own better direction, 1 or -1
+        :param value: the gain on these rows; higher is better
+        :param sign: 1 if higher values of the metric are better, else -1
         """
-        apart = self._apart("challenger", other, metric)
-        return None if apart is None else self.clusters.bound(value, sign * apart, share)
+        difference = self._influence_of_difference("challenger", other, metric)
+        return None if difference is None else self.clusters.bound(value, sign * difference, share)
 
     def detectable(self, other: str, metric: str, level: float) -> float | None:
-        """The true loss that a test at `level` finds with a probability of 0.8, beyond what is allowed."""
-        apart = self._apart("challenger", other, metric)
-        return None if apart is None else self.clusters.detectable(apart, level, POWER)
+        """The true loss beyond the allowed loss that a test at `level` finds with a probability of 0.8."""
+        difference = self._influence_of_difference("challenger", other, metric)
+        return None if difference is None else self.clusters.detectable(difference, level, POWER)
 
-    def _apart(self, one: str, other: str, metric: str) -> Rows | None:
-        mine, its = (self.influences[name].get(metric) for name in (one, other))
+    def _influence_of_difference(self, contender: str, other: str, metric: str) -> Rows | None:
+        mine, its = (self.influences[name].get(metric) for name in (contender, other))
         return None if mine is None or its is None else mine - its
 
     def _two_sided(self, value: float, influence: Rows | None) -> Estimate:

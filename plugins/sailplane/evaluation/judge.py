@@ -1,4 +1,4 @@
-"""The verdict on a challenger, and what it rests on."""
+"""Judges a challenger: the verdict and the evidence for it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.evaluation import diagnostics, offers, slices, unscored
-from sailplane.evaluation.contenders import ScoredContenders, contenders, rows_of, tested
+from sailplane.evaluation.contenders import ScoredContenders, contenders, labelled_rows, score_contenders
 from sailplane.evaluation.daily import DailyEvidence, day_gains
 from sailplane.evaluation.details import Details, Measured, MetricDifference, details_path
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.history import counted
-from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
+from sailplane.evaluation.history import merge_gains
+from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_text
 from sailplane.evaluation.metrics import classes
-from sailplane.evaluation.serving_check import asked
+from sailplane.evaluation.serving_check import check_serving
 from sailplane.evaluation.verdict import Evidence, reasons, reasons_of, verdict
 from sailplane.records import Evaluation, Model, Offer, Run
 from sailplane.storage import Storage
@@ -38,41 +38,41 @@ def evaluate(
     past: Mapping[str, float] = MappingProxyType({}),
     first: Mapping[str, float] = MappingProxyType({}),
 ) -> Evaluation:
-    """Score each contender on the test window of the run's dataset, rows on which none was trained or chosen, and keep
-    all that was found as runs/<run>/evaluation.json. What is the same gives the same, to the bit, but for latency.
+    """Scores each contender on the test window of the run's dataset, on which none was trained or chosen, and stores
+    all details as runs/<run>/evaluation.json. Equal inputs give equal results, to the bit, except for latency.
 
     :param baseline: URI of the baseline's bundle
-    :param baseline_of: the run that trained the baseline; without it nothing is offered. If the rule `baseline` rejects
-        the challenger and the gate lets the baseline serve, the verdict offers the baseline
+    :param baseline_of: the run that trained the baseline. If the rule `baseline` rejects the challenger and the
+        baseline itself passes the gate, the verdict offers the baseline; without this run it never does
     :param champion: the version that is served now
-    :param past: the gains of the days that earlier evaluations against this champion counted, in their order, as
-        `history.counted_gains` gives them
-    :param first: the gains of the test window's days by which this DAG run was counted before, as `history.first_gains`
-        gives them: they stay, whatever this model's are
+    :param past: the gains of the days that earlier evaluations against this champion counted, in their order, from
+        `history.counted_gains`
+    :param first: the gains with which this DAG run was counted before, from `history.first_gains`. They replace the
+        gains of this model
 
     A challenger that does not score each row, because its graph or feature code raises or gives NaN, is rejected; a
     baseline that does not is left out. Raises LabelError for a window without labels, DataError for one with a single
     class, ModelError for a bundle that is damaged or predicts something else than the challenger, and for a champion
-    that does not score each row, ConfigurationError for a slice by a column that is not there.
+    that does not score each row, ConfigurationError for a slice by a missing column.
     """
     gate = gate or Gate()
     window = run.dataset.windows.test
     with contenders(storage, run, baseline, champion) as found:
-        rows, target, days = rows_of(storage, run, window, found.challenger)
+        rows, target, days = labelled_rows(storage, run, window, found.challenger)
         groups = slices.groups(gate, rows)
-        test = tested(found, rows, target, days)
+        test = score_contenders(found, rows, target, days)
         known = Intervals.of(clusters_of(gate.cluster, rows, days), target, test.scores)
         offer: Offer | None = None
         found_gains = day_gains(gate, target, days, test.scores)
         own = {day: gain for day, gain in found_gains.items() if day not in past}
         gains = dict(first) or own
         if rules := unscored.rejected(test.unscored):
-            told, details = reasons_of(rules), _unscored_details(gate, found.challenger, test, known)
+            sentences, details = reasons_of(rules), _unscored_details(gate, found.challenger, test, known)
         else:
-            daily = DailyEvidence.of(gate, counted([past, gains]))
+            daily = DailyEvidence.of(gate, merge_gains([past, gains]))
             evidence = _evidence(gate, run, champion, found.challenger, test, known, groups, daily)
             rules = verdict(gate, evidence)
-            told, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, known, evidence)
+            sentences, details = reasons(gate, evidence, rules), _details(gate, found.challenger, test, known, evidence)
             if trained := offers.candidate(rules, run, baseline_of):
                 offer = _offer(gate, trained, champion, found.bundles["baseline"], test, known, groups, days)
     storage.put(details_path(run.id), json.dumps(details.to_dict(), allow_nan=False).encode())
@@ -84,7 +84,7 @@ def evaluate(
         metrics=test.metrics,
         champion=champion.version if champion else None,
         passed=all(rule.passed for rule in rules),
-        reasons=(*told, *unscored.notes(test.unscored), *_counted_before(gate, gains, own), *offers.notes(offer)),
+        reasons=(*sentences, *unscored.notes(test.unscored), *_counted_before(gate, gains, own), *offers.notes(offer)),
         rules=rules,
         details=storage.uri(details_path(run.id)),
         day_gains=gains,
@@ -94,11 +94,11 @@ def evaluate(
 
 
 def _counted_before(gate: Gate, gains: Mapping[str, float], own: Mapping[str, float]) -> tuple[str, ...]:
-    """A note for the user if other gains than this model's own count."""
+    """A note for the user if the gains of an earlier model count instead of this model's."""
     if gains == own or not gate.sequential:
         return ()
-    told = "for information: this run was judged before on the same data and code. Each day counts once, so"
-    return (f"{told} the evidence has the gains of that first model",)
+    judged = "for information: this run was judged before on the same data and code. Each day counts once, so"
+    return (f"{judged} the evidence has the gains of that first model",)
 
 
 def _offer(
@@ -111,11 +111,11 @@ def _offer(
     groups: list[slices.Group],
     days: NDArray[np.generic],
 ) -> Offer:
-    """The baseline, judged as a challenger by all rules but the one about the baseline."""
+    """The baseline, judged as a challenger by all rules except the one about the baseline."""
     run, mine = offers.run_of(trained, baseline), offers.as_challenger(test)
-    apart = Intervals.of(known.clusters, test.target, mine.scores)
+    intervals = Intervals.of(known.clusters, test.target, mine.scores)
     gains = day_gains(gate, test.target, days, mine.scores)
-    evidence = _evidence(gate, run, champion, baseline, mine, apart, groups, DailyEvidence.of(gate, gains))
+    evidence = _evidence(gate, run, champion, baseline, mine, intervals, groups, DailyEvidence.of(gate, gains))
     rules = verdict(gate, evidence)
     evaluation = Evaluation(
         model=run.model,
@@ -125,7 +125,7 @@ def _offer(
         metrics=mine.metrics,
         champion=champion.version if champion else None,
         passed=all(rule.passed for rule in rules),
-        # A limit on false promotions holds for challengers alone: each offer is judged by its own window.
+        # The limit on false promotions covers only challengers; each offer is judged by its own window.
         reasons=(*reasons_of(rules), offers.reason(gate, test)),
         rules=rules,
     )
@@ -142,13 +142,13 @@ def _evidence(
     groups: list[slices.Group],
     daily: DailyEvidence | None,
 ) -> Evidence:
-    fault, latency_ms = asked(challenger)
+    fault, latency_ms = check_serving(challenger)
     return Evidence(
         metrics=test.metrics,
         gain_at_least=gain_at_least(gate, known, test.metrics),
         daily=daily,
         over_baseline_at_most=over_baseline_at_most(gate, known, test.metrics),
-        clusters=clusters_said(gate.cluster, known.clusters.count),
+        clusters_text=clusters_text(gate.cluster, known.clusters.count),
         slices=tuple(slices.judged(gate, groups, test.target, test.known("challenger", "champion"), known.clusters)),
         fault=fault,
         latency_ms=latency_ms,
@@ -157,7 +157,7 @@ def _evidence(
 
 
 def gain_at_least(gate: Gate, known: Intervals, metrics: Mapping[str, Mapping[str, float]]) -> float | None:
-    """The lower bound of the gain over the champion, with the gate's confidence."""
+    """The lower bound of the gain over the champion, at the gate's confidence."""
     if gate.confidence is None or "champion" not in known.influences:
         return None
     return known.gain("champion", gate.metric, _gain(gate, metrics, "champion"), 1 - gate.confidence, sign=gate.sign)
@@ -194,7 +194,7 @@ def _details(gate: Gate, challenger: Bundle, test: ScoredContenders, known: Inte
 
 
 def _unscored_details(gate: Gate, challenger: Bundle, test: ScoredContenders, known: Intervals) -> Details:
-    """The figures of the other contenders."""
+    """The details if the challenger has no scores: the figures of the other contenders."""
     return Details(
         gate=asdict(gate),
         metrics=_measured(test, known),
@@ -220,7 +220,7 @@ def _measured(test: ScoredContenders, known: Intervals) -> tuple[Measured, ...]:
 
 
 def _differences(test: ScoredContenders, known: Intervals) -> tuple[MetricDifference, ...]:
-    """The challenger compared with each of the others."""
+    """The challenger minus each of the others."""
     mine = test.metrics["challenger"]
     return tuple(
         MetricDifference(

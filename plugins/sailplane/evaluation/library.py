@@ -1,4 +1,4 @@
-"""The chart library of reports: the store holds one copy for all reports, which is put into a page when it is read."""
+"""The chart library of reports. The store holds one copy, which is inlined into a page when the page is read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from sailplane.errors import DataError
 from sailplane.storage import Storage
 
-# The garbage collector does not search this folder: later reports need the same file.
+# Garbage collection skips this folder: later reports need the same file.
 FOLDER: Final = "libraries"
 # Lets a browser that opens the stored page from a local folder load the library there.
 LOCAL: Final = " file:"
@@ -23,8 +23,8 @@ _SCRIPTS: Final = re.compile(r"script-src(?: 'sha256-[^']+')+")
 
 
 def source() -> str:
-    """plotly.js, 4.8 MB, as the installed package brings it."""
-    from plotly.offline import get_plotlyjs  # takes a moment, which only a page should
+    """plotly.js (4.8 MB) from the installed package."""
+    from plotly.offline import get_plotlyjs  # a slow import, needed only for pages
 
     return str(get_plotlyjs())
 
@@ -34,21 +34,21 @@ def path_of(script: str) -> str:
 
 
 def tag(path: str, page: str) -> str:
-    """Refers to the library at `path` from a page at `page`, both relative to the store."""
+    """The script element by which the page at `page` loads the library at `path`, both relative to the store."""
     return f'<script src="{"../" * page.count("/")}{path}"></script>'
 
 
 def keep(storage: Storage) -> str:
-    """Puts the installed library on the store, if it is not there; returns its path."""
+    """Stores the installed library unless the store has it; returns its path."""
     path = _installed()
     if not storage.exists(path):
         storage.put(path, source().encode())
     return path
 
 
-def whole(storage: Storage, page: str) -> str:
-    """The page with the library inside: one file that needs neither the store nor a network. A page that contains its
-    library already is returned unchanged. Raises DataError if the library is gone."""
+def inlined(storage: Storage, page: str) -> str:
+    """The page with the library inlined: one file that needs neither the store nor a network. A page that contains the
+    library already is returned unchanged. Raises DataError if the library is missing."""
     found = _TAG.search(page)
     if found is None:
         return page
@@ -57,14 +57,14 @@ def whole(storage: Storage, page: str) -> str:
     return f"{before}<script>{script}</script>{after}"
 
 
-def brings_its_own(storage: Storage, page: str) -> bool:
-    """Whether the stored page was made before reports shared their library."""
+def is_inlined(storage: Storage, page: str) -> bool:
+    """Whether the stored page contains its library, as pages of earlier releases do."""
     return LOCAL.encode() not in next(storage.stream(page))[:2000]
 
 
 def share(storage: Storage, page: str) -> None:
-    """Takes the library out of a stored page of an earlier release, and keeps one copy of it for all of them.
-    ConflictError if the page is being replaced."""
+    """Moves the library out of a stored page of an earlier release into the copy that reports share. ConflictError if
+    the page is being replaced."""
     etag, text = storage.head(page).etag, storage.read_text(page)
     found = next((script for script in _SCRIPT.finditer(text) if _IS_PLOTLY.search(script[1][:500])), None)
     if found is None:
@@ -79,12 +79,12 @@ def share(storage: Storage, page: str) -> None:
 
 def _read(storage: Storage, path: str) -> str:
     try:
-        return storage.read_text(path, "Delete it, and evaluate the run again.")
+        return storage.read_text(path, "Delete it and evaluate the run again.")
     except FileNotFoundError as error:
         if path == _installed():
             return source()
         remedy = "Evaluate the run again."
-        raise DataError("read the report's library", storage.uri(path), got="it is gone", remedy=remedy) from error
+        raise DataError("read the report's library", storage.uri(path), got="it is missing", remedy=remedy) from error
 
 
 @cache

@@ -1,4 +1,4 @@
-"""An evaluation's figures in Markdown, templates/figures.md, for the person who decides."""
+"""The figures of an evaluation in Markdown (templates/figures.md), for the person who approves."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from sailplane.templates import render
 
 
 def figures(evaluation: Evaluation, report: str = "") -> str:
-    """What was judged on which rows, the metrics of each contender, and each rule of the gate. `report`: a link to the
-    page that has more."""
+    """The model, its test rows, the metrics of each contender, and each rule of the gate. `report` is a link to the
+    full report."""
     names = list(dict.fromkeys(name for metrics in evaluation.metrics.values() for name in metrics))
     rows = [
         [_title(contender, evaluation), *(f"{metrics[name]:.4f}" if name in metrics else "" for name in names)]
@@ -30,12 +30,18 @@ def figures(evaluation: Evaluation, report: str = "") -> str:
 
 
 def _rules(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
-    told = any(rule.otherwise for rule in evaluation.rules)
+    has_otherwise = any(rule.otherwise for rule in evaluation.rules)
     rows = [
-        ["passed" if rule.passed else "failed", rule.name, rule.got, rule.expected, *([rule.otherwise] if told else [])]
+        [
+            "passed" if rule.passed else "failed",
+            rule.name,
+            rule.got,
+            rule.expected,
+            *([rule.otherwise] if has_otherwise else []),
+        ]
         for rule in evaluation.rules
     ]
-    return ["", "rule", "got", "expected", *(["what would change it"] if told else [])], rows
+    return ["", "rule", "got", "expected", *(["what would change it"] if has_otherwise else [])], rows
 
 
 def _title(contender: str, evaluation: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""A page that runs only its own scripts and asks no server."""
+"""HTML pages that run only their own scripts and send no requests."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sailplane.templates import render, source
 def document(
     template: str, title: str, figures: Mapping[str, Figure], *, stored: str | None = None, **values: Any
 ) -> str:
-    """One file, with a policy that allows a browser only its own scripts. `template` extends page.html and has an
-    element for each of the `figures`. If `stored` gives the path of the page on the store, it refers to the library
-    there, and `library.whole` makes one file of it."""
+    """One HTML file, with a policy that lets a browser run only its own scripts. `template` extends page.html and has
+    an element for each of the `figures`. With `stored`, the path of the page in the store, the page refers to the
+    library in the store; `library.inlined` inlines it."""
     scripts = [library.source(), source("evaluation", "draw.js")] if figures else []
     tags = [f"<script>{script}</script>" for script in scripts]
     shared = stored if scripts else None
     if shared:
         tags[0] = library.tag(library.path_of(scripts[0]), shared)
-    # Nothing in a figure can end the element that has it.
+    # Text in a figure must not close the script element that holds it.
     data = json.dumps(figures, allow_nan=False).replace("<", "\\u003c")
     made = {"policy": _policy(scripts, library.LOCAL if shared else ""), "scripts": tags, "data": data}
     return render("evaluation", template, title=title, figures=figures, **made, **values)

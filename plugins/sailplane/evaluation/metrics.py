@@ -20,30 +20,29 @@ def metrics(target: NDArray[np.generic], probability: NDArray[np.floating]) -> d
     :param target: [n], 0 and 1 if there is one output, else the index of the class
     :param probability: [n, k], k = 1 output (probability of 1) or k classes
 
-    With several classes the AUC is the mean of one-against-the-rest over the classes that occur; the Brier score is
-    the sum over classes (0 to 2, Brier 1950); the calibration error, which is debiased, is that of the most
-    probable class.
-    Raises DataError where only one class occurs, ModelError where a probability is no number.
+    With several classes, the AUC is the mean of one-against-the-rest over the classes that occur, the Brier score is
+    the sum over classes (0 to 2, Brier 1950), and the calibration error is that of the most probable class. The
+    calibration error is debiased. Raises DataError if only one class occurs, ModelError if a probability is not finite.
     """
     labels, probability = checked(target, probability)
     return {name: measure(labels, probability) for name, measure in _MEASURES.items()}
 
 
 def classes(target: NDArray[np.generic], outputs: Sequence[str]) -> dict[str, int]:
-    """The rows of each class: of a yes/no target those with it, and those without."""
+    """The number of rows by class; a yes/no target has the classes `not <output>` and `<output>`."""
     labels = np.asarray(target).astype(np.int64)
     names = [f"not {outputs[0]}", outputs[0]] if len(outputs) == 1 else list(outputs)
     return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
 
 
 def by_class(counts: Mapping[str, int]) -> str:
-    """As `not late 4,766 (79.4%), late 1,234 (20.6%)`."""
+    """The counts in words, such as `not late 4,766 (79.4%), late 1,234 (20.6%)`."""
     rows = sum(counts.values())
     return ", ".join(f"{name} {count:,} ({count / rows:.1%})" for name, count in counts.items())
 
 
 def metric(name: str, target: NDArray[np.generic], probability: NDArray[np.floating]) -> float:
-    """One of `metrics`."""
+    """The metric with this name; see `metrics`."""
     return _MEASURES[name](*checked(target, probability))
 
 
@@ -87,7 +86,8 @@ _MEASURES: Final[Mapping[str, Callable[[NDArray[np.int64], NDArray[np.float64]],
 def certainty(
     labels: NDArray[np.int64], probability: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Whether what was said is so, 0 or 1, and how probable it was: of 1, or of the most probable class. Both [n]."""
+    """Whether the prediction is true (0 or 1) and its probability: of label 1, or of the most probable class. Both
+    [n]."""
     if probability.shape[1] == 1:
         return labels, probability[:, 0]
     return (labels == probability.argmax(axis=1)).astype(np.int64), probability.max(axis=1)
@@ -96,24 +96,27 @@ def certainty(
 def checked(
     target: NDArray[np.generic], probability: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels [n] and probabilities [n, k], those of several classes adding up to 1. Raises as `metrics`."""
+    """Labels [n] and probabilities [n, k], which add up to 1 if there are several classes. Raises the same errors as
+    `metrics`."""
     if probability.ndim != 2 or len(target) != len(probability):
         raise ModelError(
             "score", got=f"probabilities of shape {probability.shape}", expected=f"[{len(target)}, outputs]"
         )
     bad = int(np.count_nonzero(~np.isfinite(probability).all(axis=1)))
     if bad:
-        raise ModelError("score", got=f"{bad} of {len(probability)} rows have probabilities that are no numbers")
+        raise ModelError(
+            "score", got=f"{bad} of {len(probability)} rows have probabilities that are not finite numbers"
+        )
     labels = np.asarray(target).astype(np.int64)
     if len(np.unique(labels)) < 2:
         raise DataError(
             "score",
             got=f"all {len(labels)} rows have the same label",
             expected="at least two classes",
-            remedy="Check the labels that extract gives for these days; validation and test have seven days each.",
+            remedy="Check the labels that extract returns for these days; validation and test have seven days each.",
         )
     exact: NDArray[np.float64] = np.asarray(probability, dtype=np.float64)
     if exact.shape[1] > 1:
-        # float32 softmax adds up to 1 only nearly, which scikit-learn warns about.
+        # A float32 softmax adds up to 1 only approximately, which scikit-learn warns about.
         exact = exact / exact.sum(axis=1, keepdims=True)
     return labels, exact

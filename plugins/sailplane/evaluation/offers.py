@@ -1,4 +1,4 @@
-"""The baseline as a candidate, where the gate finds that it is better than the challenger."""
+"""Offers the baseline as a candidate if the gate finds it better than the challenger."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sailplane.records import Offer, Rule, Run
 
 
 def candidate(rules: Sequence[Rule], run: Run, trained: Run | None) -> Run | None:
-    """The run that trained the baseline, if the rule about the baseline rejects the challenger, which is that of `run`.
+    """The run that trained the baseline, if the rule about the baseline rejects the challenger, the model of `run`.
 
-    None for a baseline that may have seen the test window, and for one whose train function is not known, as of a run
-    of an earlier release: it would have no lineage."""
+    None for a baseline that may have seen the test window, or whose train function is unknown because its run is of an
+    earlier release: it would have no lineage."""
     better = any(rule.name == "baseline" and not rule.passed for rule in rules)
     if not better or trained is None or not trained.baseline_train:
         return None
@@ -23,8 +23,8 @@ def candidate(rules: Sequence[Rule], run: Run, trained: Run | None) -> Run | Non
 
 
 def run_of(trained: Run, baseline: Bundle) -> Run:
-    """The baseline's own lineage, from the run that trained it beside its model."""
-    mine = {name.removeprefix("baseline_"): value for name, value in trained.metrics.items() if _is_baselines(name)}
+    """The baseline's own lineage, from the run that trained both it and a model."""
+    mine = {name.removeprefix("baseline_"): value for name, value in trained.metrics.items() if _is_of_baseline(name)}
     return replace(
         trained,
         bundle=trained.baseline or "",
@@ -33,16 +33,16 @@ def run_of(trained: Run, baseline: Bundle) -> Run:
         baseline_train="",
         metrics=mine,
         digest=baseline.digest,
-        # One process trains the baseline, in full precision, even where several train the model.
+        # One process trains the baseline, in full precision, even if several train the model.
         processes=1,
         precision="float32",
-        # These are the steps of the model.
+        # The steps belong to the model.
         steps=None,
     )
 
 
 def as_challenger(test: ScoredContenders) -> ScoredContenders:
-    """The same rows, with the baseline in the challenger's place."""
+    """The same rows, with the baseline as the challenger."""
     names = {"baseline": "challenger", "champion": "champion"}
     return replace(
         test,
@@ -53,7 +53,7 @@ def as_challenger(test: ScoredContenders) -> ScoredContenders:
 
 
 def reason(gate: Gate, test: ScoredContenders) -> str:
-    """As `The baseline is better: auc 0.7100 against 0.6800.`"""
+    """A sentence such as `The baseline is better: auc 0.7100 against 0.6800.`"""
     its, challengers = (test.metrics[name][gate.metric] for name in ("baseline", "challenger"))
     return f"The baseline is better: {gate.metric} {its:.4f} against {challengers:.4f}."
 
@@ -67,5 +67,5 @@ def notes(offer: Offer | None) -> tuple[str, ...]:
     return (f"{offer.reason} It is not offered: the gate rejects it too. {'; '.join(offer.evaluation.against)}",)
 
 
-def _is_baselines(name: str) -> bool:
+def _is_of_baseline(name: str) -> bool:
     return name.startswith("baseline_")

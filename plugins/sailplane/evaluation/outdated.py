@@ -1,4 +1,4 @@
-"""The check that a verdict still holds: the champion is the one that it compared with."""
+"""Checks that a verdict still holds: the champion has not changed since."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from sailplane.registry.models import alias
 
 
 def outdated(ledger: Ledger, evaluation: Evaluation) -> str | None:
-    """The reason why the model may not be deployed on this verdict, with the remedy: another version serves than the
-    one that it was compared with. None if it may."""
+    """The reason why the model may not be deployed on this verdict, with the remedy: it was not compared with the
+    version that serves now. None if it may be deployed."""
     champion = alias(ledger, evaluation.model, "champion")
     if champion is None or champion.version == evaluation.champion or champion.run == evaluation.run.id:
         return None
     compared = f"compared with {evaluation.champion}" if evaluation.champion else "judged while there was none"
-    remedy = "clear `evaluate` to compare it with that one"
+    remedy = "clear `evaluate` to compare it with that version"
     return f"the champion is {champion.version} now, and this model was {compared}: {remedy}"

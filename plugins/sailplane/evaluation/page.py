@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page, templates/report.html. Values in, text out."""
+"""Renders the report of a run as an HTML page (templates/report.html)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sailplane.evaluation import charts
 from sailplane.evaluation.details import Details, Estimate, Slice, Threshold
-from sailplane.evaluation.intervals import FEW, clusters_said
+from sailplane.evaluation.intervals import FEW, clusters_text
 from sailplane.evaluation.markup import document
 from sailplane.evaluation.metrics import by_class
 from sailplane.records import Evaluation, Rule, Trial
@@ -21,15 +21,15 @@ from sailplane.sweeps.rungs import warning
 from sailplane.sweeps.space import SweepConfig
 
 LEADERS: Final = 10
-# A train function may log under any number of names.
+# A train function may log any number of metrics.
 MOST_CURVES: Final = 12
-# Titles, rows, the numbers of the rows that stand out, and whether it is a table of words.
+# Titles, rows, the indices of the highlighted rows, and whether the cells contain sentences.
 Table = tuple[Sequence[str], Sequence[Sequence[str]], Sequence[int], bool]
 
 
 @dataclass(frozen=True)
 class Swept:
-    """The sweep that chose the challenger's configuration; `failures` are reasons by the trial's number."""
+    """The sweep that chose the challenger's configuration; `failures` are the reasons, by trial number."""
 
     config: SweepConfig
     trials: tuple[Trial, ...]
@@ -59,7 +59,9 @@ def page(
         rules=_rules(evaluation.rules),
         remarks=[text for text in evaluation.reasons[len(evaluation.rules) :] if not offer or text != offer.message],
         offered_rules=_rules(offer.evaluation.rules) if offer else None,
-        slices=[_slices(details, *numbered) for numbered in enumerate(charts.of_slices(details).items())],
+        slices=[
+            _slices(details, index, *entry) for index, entry in enumerate(charts.slices_by_column(details).items())
+        ],
         most_bars=charts.MOST_BARS,
         curves=list(curves),
         sweep=_sweep(evaluation, swept, leaders) if swept and leaders else None,
@@ -71,9 +73,9 @@ def page(
 
 def _figures(details: Details) -> dict[str, Figure]:
     metric, made = details.gate["metric"], dict[str, Figure]()
-    for place, found in enumerate(charts.of_slices(details).values()):
-        if any(one.challenger for one in found):
-            made[f"slices-{place}"] = charts.slices(metric, found)
+    for index, found in enumerate(charts.slices_by_column(details).values()):
+        if any(part.challenger for part in found):
+            made[f"slices-{index}"] = charts.slices(metric, found)
     if details.calibration:
         made["calibration"] = charts.calibration(details.calibration)
     if details.thresholds:
@@ -84,76 +86,75 @@ def _figures(details: Details) -> dict[str, Figure]:
 
 
 def _rules(rules: Sequence[Rule]) -> Table:
-    told = any(rule.otherwise for rule in rules)
-    titles = ["", "", "got", "expected", *(["what would change it"] if told else [])]
+    has_otherwise = any(rule.otherwise for rule in rules)
+    titles = ["", "", "got", "expected", *(["what would change it"] if has_otherwise else [])]
     rows = []
     for rule in rules:
         words = [rule.name, "passed" if rule.passed else "failed", rule.got, rule.expected]
-        rows.append([*words, *([rule.otherwise] if told else [])])
-    return titles, rows, [place for place, rule in enumerate(rules) if not rule.passed], True
+        rows.append([*words, *([rule.otherwise] if has_otherwise else [])])
+    return titles, rows, [index for index, rule in enumerate(rules) if not rule.passed], True
 
 
 def _metrics(evaluation: Evaluation, details: Details) -> dict[str, Any]:
     contenders = [name for name in ("challenger", "champion", "baseline") if name in evaluation.metrics]
     names = list(evaluation.metrics[contenders[0]]) if contenders else []
-    found = {(one.contender, one.metric): one.estimate for one in details.metrics}
-    apart = {(one.against, one.metric): one.estimate for one in details.differences}
-    others = list(dict.fromkeys(one.against for one in details.differences))
-    intervals = (one.metric == "calibration_error" and one.estimate.low is not None for one in details.metrics)
+    found = {(known.contender, known.metric): known.estimate for known in details.metrics}
+    differences = {(known.against, known.metric): known.estimate for known in details.differences}
+    others = list(dict.fromkeys(known.against for known in details.differences))
+    intervals = (known.metric == "calibration_error" and known.estimate.low is not None for known in details.metrics)
     return {
-        "metrics": (["", *contenders], [[name, *(_told(found[who, name]) for who in contenders)] for name in names]),
+        "metrics": (["", *contenders], [[name, *(_shown(found[who, name]) for who in contenders)] for name in names]),
         "differences": (
-            ["", *(f"to the {who}" for who in others)],
-            [[name, *(_told(apart[who, name], sign="+") for who in others)] for name in names],
+            ["", *(f"from the {who}" for who in others)],
+            [[name, *(_shown(differences[who, name], sign="+") for who in others)] for name in names],
         ),
         "classes": by_class(details.classes),
-        "clusters": clusters_said(details.gate["cluster"], details.clusters) if details.clusters else "",
+        "clusters": clusters_text(details.gate["cluster"], details.clusters) if details.clusters else "",
         "few": FEW,
         "has_calibration_interval": any(intervals),
     }
 
 
-def _slices(details: Details, place: int, of: tuple[str, Sequence[Slice]]) -> dict[str, Any]:
-    column, found = of
-    compared = any(one.champion for one in found)
-    others = ["champion", "difference", "loss found with 80%"] if compared else []
-    rows = [[one.value, f"{one.rows:,}", *_estimates(one, compared)] for one in found]
-    worse = [n for n, one in enumerate(found) if one.worse]
+def _slices(details: Details, index: int, column: str, found: Sequence[Slice]) -> dict[str, Any]:
+    compared = any(part.champion for part in found)
+    others = ["champion", "difference", "loss detected with 80%"] if compared else []
+    rows = [[part.value, f"{part.rows:,}", *_estimates(part, compared)] for part in found]
+    worse = [row for row, part in enumerate(found) if part.worse]
     return {
         "column": column,
-        "figure": f"slices-{place}",
+        "figure": f"slices-{index}",
         "table": ([column, "rows", "challenger", *others], rows, worse),
         "allowed": f"{details.gate['slices'][column]:g}" if compared else None,
     }
 
 
-def _estimates(one: Slice, compared: bool) -> list[str]:
-    if one.challenger is None:
-        return [f"not judged: {one.skipped}", *(["", "", ""] if compared else [])]
-    if one.champion is None or one.difference is None:
-        return [_told(one.challenger)]
-    found = "" if one.detectable is None else f"{one.detectable:.4f}"
-    return [_told(one.challenger), _told(one.champion), _told(one.difference, sign="+"), found]
+def _estimates(part: Slice, compared: bool) -> list[str]:
+    if part.challenger is None:
+        return [f"not judged: {part.skipped}", *(["", "", ""] if compared else [])]
+    if part.champion is None or part.difference is None:
+        return [_shown(part.challenger)]
+    detectable = "" if part.detectable is None else f"{part.detectable:.4f}"
+    return [_shown(part.challenger), _shown(part.champion), _shown(part.difference, sign="+"), detectable]
 
 
 def _thresholds(details: Details) -> dict[str, Any]:
     costs, best = details.gate["costs"], details.best_threshold
     titles = ["from", "flagged", "precision", "recall", *(["cost per row"] if costs else [])]
-    rows = [[*_shares(one), *([f"{one.cost:.4f}"] if costs else [])] for one in details.thresholds]
+    rows = [[*_shares(row), *([f"{row.cost:.4f}"] if costs else [])] for row in details.thresholds]
     each = ", ".join(f"a {name.replace('_', ' ')} {cost:g}" for name, cost in (costs or {}).items())
-    told = f"Cheapest: {best.threshold:.4f}, {best.cost:.4f} a row, where {each}." if costs and best else None
-    return {"thresholds": (titles, rows), "cheapest": told}
+    cheapest = f"Cheapest: {best.threshold:.4f}, {best.cost:.4f} a row, where {each}." if costs and best else None
+    return {"thresholds": (titles, rows), "cheapest": cheapest}
 
 
-def _shares(one: Threshold) -> list[str]:
-    precision = "none flagged" if one.precision is None else f"{one.precision:.1%}"
-    return [f"{one.threshold:.2f}", f"{one.flagged:.1%}", precision, f"{one.recall:.1%}"]
+def _shares(row: Threshold) -> list[str]:
+    precision = "none flagged" if row.precision is None else f"{row.precision:.1%}"
+    return [f"{row.threshold:.2f}", f"{row.flagged:.1%}", precision, f"{row.recall:.1%}"]
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
     known = [row for row in history if charts.is_number(row.get("step"))]
     names = dict.fromkeys(name for row in known for name in row if name != "step" and charts.is_number(row[name]))
-    return {f"curve-{place}": charts.history(name, known) for place, name in enumerate(list(names)[:MOST_CURVES])}
+    return {f"curve-{index}": charts.history(name, known) for index, name in enumerate(list(names)[:MOST_CURVES])}
 
 
 def _sweep_figures(swept: Swept, leaders: Sequence[Trial]) -> dict[str, Figure]:
@@ -169,7 +170,7 @@ def _sweep(evaluation: Evaluation, swept: Swept, leaders: Sequence[Trial]) -> di
         values = [cut(text(parameter.of(trial.config)), 40) for parameter in free]
         rows.append([str(trial.number), f"{trial.score or 0.0:.5g}", *values])
     return {
-        "told": f"{counted}, to {config.goal} {config.metric}; judged is trial {evaluation.run.trial}.",
+        "summary": f"{counted}, to {config.goal} {config.metric}. The challenger is trial {evaluation.run.trial}.",
         "doubt": warning(config, swept.trials),
         "leaders": (["trial", config.metric, *(parameter.name for parameter in free)], rows),
         "width": AXIS_WIDTH * (len(free) + 2),
@@ -185,7 +186,7 @@ def _facts(evaluation: Evaluation) -> list[list[str]]:
     dataset, windows = run.dataset, run.dataset.windows
     return [
         ["dataset", f"{dataset.name} {dataset.version}"],
-        ["rows", f"{dataset.rows:,}, {dataset.quarantined:,} more in quarantine"],
+        ["rows", f"{dataset.rows:,}, and {dataset.quarantined:,} in quarantine"],
         ["corrected days", cut("; ".join(dataset.revised), 600) or "none"],
         ["trained on", str(windows.train)],
         ["chosen on", str(windows.validation)],
@@ -196,9 +197,9 @@ def _facts(evaluation: Evaluation) -> list[list[str]]:
     ]
 
 
-def _told(estimate: Estimate, sign: str = "") -> str:
+def _shown(estimate: Estimate, sign: str = "") -> str:
     value = f"{estimate.value:{sign}.4f}"
     if estimate.low is None or estimate.high is None:
         return value
-    # A narrow cell breaks before the brackets only.
+    # A narrow cell breaks only before the brackets.
     return f"{value} ({estimate.low:{sign}.4f}\u00a0to\u00a0{estimate.high:{sign}.4f})"

@@ -1,4 +1,4 @@
-"""The report of an evaluation, put on the store beside its run."""
+"""Publishes the report of an evaluation in the folder of its run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sailplane.sweeps import results
 
 
 def publish(storage: Storage, ledger: Ledger, evaluation: Evaluation) -> Evaluation:
-    """Writes runs/<run>/report.html, in place of an earlier one, and gives the evaluation that names it. All reports
+    """Writes runs/<run>/report.html, replacing an earlier one, and returns the evaluation with its URI. All reports
     share one copy of the chart library."""
     run, path = evaluation.run, report_path(evaluation.run.id)
     details = storage.read_json(details_path(run.id), Details.from_dict, "Evaluate the run again.")
@@ -36,7 +36,7 @@ def _history(storage: Storage, run: Run) -> list[Mapping[str, Any]]:
 
 
 def _swept(ledger: Ledger, run: Run) -> Swept | None:
-    """None where the run is no trial's, or its sweep was forgotten since (`sailplane sweep restart`)."""
+    """None if the run belongs to no trial, or its sweep was deleted (`sailplane sweep restart`)."""
     if run.sweep is None:
         return None
     try:

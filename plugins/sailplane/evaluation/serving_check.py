@@ -1,4 +1,5 @@
-"""The check that a bundle serves, and how fast: in this process, by the calls that the model server makes."""
+"""Checks in this process that a bundle serves, and measures its latency, with the calls that the model server
+makes."""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.evaluation.unscored import why
 
 CALLS: Final = 30
-# The first ones load what is loaded once.
+# The first calls initialize what is loaded lazily.
 WARM_UP: Final = 3
 
 
-def asked(bundle: Bundle) -> tuple[str | None, float | None]:
-    """The reason why its golden rows do not get the scores of the training, or why single rows get none, and None for
-    the latency; else None, and the latency in ms.
+def check_serving(bundle: Bundle) -> tuple[str | None, float | None]:
+    """The reason why the bundle does not serve, and its latency in ms; exactly one of them is None. The reason is that
+    its golden rows do not get the scores of the training, or that single rows get none.
 
     The latency is the median of 30 calls with one row, from a request's values to the probability, without a network.
     """

@@ -1,4 +1,4 @@
-"""Champion and challenger where a column has one value: a model may be better on the whole and worse for some."""
+"""Compares champion and challenger for each value of a column: a model may be better overall but worse on a slice."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sailplane.evaluation.metrics import metric
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A column of more values is no way to slice.
+# A column with more values is refused.
 MOST_VALUES: Final = 200
 MISSING: Final = "missing"
-# What `column:part` takes of a timestamp, in UTC.
+# The parts of a timestamp, in UTC, for `column:part`.
 _PARTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "hour": lambda times: times.dt.hour,
     "weekday": lambda times: times.dt.day_name(),
@@ -32,16 +32,16 @@ _WEEK: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturda
 
 @dataclass(frozen=True)
 class Group:
-    """The rows, by their place, where the column has the value."""
+    """The indices of the rows where the column has the value."""
 
     column: str
     value: str
-    places: NDArray[np.intp]
+    indices: NDArray[np.intp]
 
 
 def groups(gate: Gate, rows: pd.DataFrame) -> list[Group]:
-    """Of each column that the gate names, by value. Raises ConfigurationError for a column that is not there, or that
-    has too many values."""
+    """The groups of each column that the gate names, by value. Raises ConfigurationError for a column that is missing
+    or has too many values."""
     return [group for column in gate.slices for group in _groups(column, rows)]
 
 
@@ -52,17 +52,17 @@ def judged(
     scores: Mapping[str, NDArray[np.floating]],
     clusters: Clusters,
 ) -> Iterator[Slice]:
-    """`scores` of the challenger, and of the champion where there is one. The level of the rule is divided by the
-    number of slices that are judged, of all columns (Bonferroni)."""
-    skipped = [_skipped(gate, target[group.places], clusters.at(group.places).count) for group in found]
+    """Judges each group. `scores` are those of the challenger and of the champion, if there is one. The level of the
+    rule is divided by the number of judged slices of all columns (Bonferroni)."""
+    skipped = [_skipped(gate, target[group.indices], clusters.at(group.indices).count) for group in found]
     level = gate.level / max(1, skipped.count(None))
     for group, reason in zip(found, skipped, strict=True):
-        labels, here = target[group.places], {name: scores[name][group.places] for name in scores}
+        labels, here = target[group.indices], {name: scores[name][group.indices] for name in scores}
         known: dict[str, Any] = {"column": group.column, "value": group.value, "rows": len(labels)}
         if reason:
             yield Slice(**known, skipped=reason)
         else:
-            intervals = Intervals.of(clusters.at(group.places), labels, here)
+            intervals = Intervals.of(clusters.at(group.indices), labels, here)
             yield Slice(**known, **_figures(gate, group, labels, here, intervals, level))
 
 
@@ -71,7 +71,7 @@ def _groups(column: str, rows: pd.DataFrame) -> Iterator[Group]:
     codes, names = pd.factorize(values, sort=True)
     if len(names) > MOST_VALUES:
         expected = f"at most {MOST_VALUES}"
-        remedy = "Name a column of categories, or add one to what extract gives."
+        remedy = "Name a categorical column, or let extract add one."
         raise ConfigurationError("slice by", column, got=f"{len(names)} values", expected=expected, remedy=remedy)
     order = (
         sorted(range(len(names)), key=lambda code: _WEEK.index(names[code])) if _is_week(names) else range(len(names))
@@ -118,8 +118,10 @@ def _figures(
     level: float,
 ) -> dict[str, Any]:
     name, allowed = gate.metric, gate.slices[group.column]
-    values = {one: metric(name, labels, score) for one, score in scores.items()}
-    figures: dict[str, Any] = {one: intervals.estimate(one, name, value) for one, value in values.items()}
+    values = {contender: metric(name, labels, score) for contender, score in scores.items()}
+    figures: dict[str, Any] = {
+        contender: intervals.estimate(contender, name, value) for contender, value in values.items()
+    }
     if "champion" in scores:
         difference = values["challenger"] - values["champion"]
         gain, detectable = gate.gain(difference), intervals.detectable("champion", name, level)

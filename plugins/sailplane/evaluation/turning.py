@@ -1,7 +1,7 @@
-"""The change that would have turned the verdict of a rule.
+"""The change that would have reversed the verdict of a rule.
 
-Where an interval decides, the turning point is the estimate that would have given the other verdict with an interval as
-wide as this one.
+If an interval decides, the turning point is the estimate that would have given the other verdict with an interval of
+the same width.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sailplane.evaluation.details import Slice
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.intervals import clusters_said
+from sailplane.evaluation.intervals import clusters_text
 from sailplane.records import Rule
 
 _SPREAD = "with the same spread"
@@ -19,14 +19,14 @@ _SPREAD = "with the same spread"
 
 def limit(gate: Gate, rule: Rule, got: float) -> Rule:
     """The rule about the minimum or the maximum."""
-    inside, outside = ("above", "below") if gate.more_is_better else ("below", "above")
+    inside, outside = ("above", "below") if gate.higher_is_better else ("below", "above")
     at = f"{gate.metric} {gate.limit:.4f}"
     otherwise = f"would fail {outside} {at}" if rule.passed else f"would pass at {at} or {inside}"
     return replace(rule, estimate=got, turns=gate.limit, otherwise=otherwise)
 
 
 def champion(gate: Gate, rule: Rule, gain: float, at_least: float | None, clusters: str) -> Rule:
-    """It passes with a gain, or a lower bound of the gain, above `beat_champion_by`."""
+    """Passes with a gain, or a lower bound of the gain, above `beat_champion_by`."""
     if gate.confidence is None:
         turns = gate.beat_champion_by
         return replace(rule, estimate=gain, turns=turns, otherwise=_above(rule, turns))
@@ -38,19 +38,19 @@ def champion(gate: Gate, rule: Rule, gain: float, at_least: float | None, cluste
 
 
 def in_sequence(gate: Gate, rule: Rule, gain: float, days: int) -> Rule:
-    """It passes with enough evidence of all days, and a gain above `beat_champion_by` on this window."""
+    """Passes with enough evidence of all days and a gain above `beat_champion_by` on this window."""
     turns, enough = gate.beat_champion_by, f"e = {1 / gate.level:.4g}"
     otherwise = (
         f"would fail with less than {enough}, or a gain of {_signed(turns)} or less"
         if rule.passed
         else f"would pass with {enough} or more and a gain above {_signed(turns)}"
     )
-    days_said = clusters_said(gate.cluster, days)
-    return replace(rule, estimate=gain, level=gate.level, clusters=days_said, turns=turns, otherwise=otherwise)
+    days_text = clusters_text(gate.cluster, days)
+    return replace(rule, estimate=gain, level=gate.level, clusters=days_text, turns=turns, otherwise=otherwise)
 
 
 def baseline(gate: Gate, rule: Rule, gain: float, at_most: float | None, clusters: str) -> Rule:
-    """It fails with an upper bound of the gain below what is allowed."""
+    """Fails if the upper bound of the gain is below the allowed loss."""
     rule = replace(rule, estimate=gain, bound=at_most, level=gate.level, clusters=clusters)
     if at_most is None:
         return replace(rule, otherwise="would fail only with an interval")
@@ -59,16 +59,16 @@ def baseline(gate: Gate, rule: Rule, gain: float, at_most: float | None, cluster
 
 
 def slices(gate: Gate, rule: Rule, here: Sequence[Slice], judged: int) -> Rule:
-    """`here` are the slices of the rule's column; `judged` is how many there are of all columns together."""
-    known = [one for one in here if one.gain is not None and one.fails_at is not None]
+    """`here` are the slices of the rule's column; `judged` is the number of judged slices of all columns together."""
+    known = [part for part in here if part.gain is not None and part.fails_at is not None]
     if not known:
         return rule
-    worse = [one for one in known if one.worse]
-    # The slice that fails first, or the one that is farthest from passing.
+    worse = [part for part in known if part.worse]
+    # The slice that is closest to failing, or, if some fail, the one that is farthest from passing.
     nearest = min(known, key=_room)
     turns = -(nearest.fails_at or 0.0)
     rule = replace(rule, estimate=nearest.gain, bound=-gate.slices[nearest.column] + _room(nearest), turns=turns)
-    rule = replace(rule, level=gate.level / judged, clusters=clusters_said(gate.cluster, nearest.clusters or 0))
+    rule = replace(rule, level=gate.level / judged, clusters=clusters_text(gate.cluster, nearest.clusters or 0))
     more = f" and a higher gain in {len(worse) - 1} more" if len(worse) > 1 else ""
     return replace(rule, otherwise=f"would {_at_least(rule, turns)} in {nearest.value}{more}, {_SPREAD}")
 
@@ -90,9 +90,9 @@ def _at_least(rule: Rule, turns: float) -> str:
     )
 
 
-def _room(one: Slice) -> float:
-    """The further loss at which the slice would fail; below 0 for one that fails."""
-    return (one.gain or 0.0) + (one.fails_at or 0.0)
+def _room(part: Slice) -> float:
+    """The additional loss at which the slice would fail; negative if it fails."""
+    return (part.gain or 0.0) + (part.fails_at or 0.0)
 
 
 def _signed(gain: float) -> str:

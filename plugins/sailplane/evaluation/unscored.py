@@ -1,4 +1,4 @@
-"""A challenger or a baseline whose bundle does not score the test rows."""
+"""Handles a challenger or a baseline whose bundle does not score the test rows."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from sailplane.bundles.bundle import Bundle
 
 log = logging.getLogger(__name__)
-# Letters of an error: onnxruntime's can have thousands.
+# The most characters of an error that are shown: onnxruntime's can have thousands.
 MOST: Final = 600
 
 
 def scored(name: str, bundle: Bundle, rows: pd.DataFrame) -> NDArray[np.floating] | str:
-    """Probabilities [n, outputs], or why there are none. The log gets the traceback."""
+    """Probabilities [n, outputs], or the reason why there are none. Logs the traceback."""
     try:
         return bundle.predict(rows)
     except MemoryError:
-        # The machine is too small: that says nothing about the model.
+        # The machine is too small, which says nothing about the model.
         raise
     except Exception as error:  # whatever the user's feature code raises
         log.warning("The %s does not score the test rows.", name, exc_info=error)
@@ -35,12 +35,12 @@ def scored(name: str, bundle: Bundle, rows: pd.DataFrame) -> NDArray[np.floating
 
 
 def why(error: Exception) -> str:
-    told = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
-    return cut(" ".join(told.split()), MOST)
+    message = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
+    return cut(" ".join(message.split()), MOST)
 
 
 def rejected(reasons: Mapping[str, str]) -> tuple[Rule, ...]:
-    """The verdict on a challenger without scores; empty where it has them. `reasons` are by contender."""
+    """The verdict on a challenger without scores; empty if it has scores. `reasons` are by contender."""
     if "challenger" not in reasons:
         return ()
     return (Rule(name="serves", passed=False, got=reasons["challenger"], expected="a score for every test row"),)
@@ -49,7 +49,7 @@ def rejected(reasons: Mapping[str, str]) -> tuple[Rule, ...]:
 def notes(reasons: Mapping[str, str]) -> tuple[str, ...]:
     """Notes for the user on contenders that are left out of the comparison."""
     return tuple(
-        f"for information: judged without the {name}, which does not score the test rows: {told}"
-        for name, told in reasons.items()
+        f"for information: judged without the {name}, which does not score the test rows: {reason}"
+        for name, reason in reasons.items()
         if name != "challenger"
     )

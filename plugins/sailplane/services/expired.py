@@ -149,7 +149,7 @@ def reports(home: Home, _before: float) -> Iterator[Expired]:
     storage = pairing.store(home)
     for entry in storage.entries("runs"):
         large = entry.path.endswith("/report.html") and entry.size > _WITH_LIBRARY
-        if large and library.brings_its_own(storage, entry.path):
+        if large and library.is_inlined(storage, entry.path):
             yield Expired(entry.path, entry.size, partial(library.share, storage, entry.path))
 
 

@@ -112,7 +112,7 @@ def _fill(home: Home, ledger: Ledger, storage: Storage) -> Rebuilt:
             connection.execute(sa.insert(models).values(row))
         known = [one for one in routes if (one.name, one.version) in {*there, *added}]
         champions = [champion for one in known if (champion := _follow_router(connection, one))]
-        before = history.known_within(connection)
+        before = history.keys_within(connection)
         fresh = [one for one in judged if (one.dag, one.dag_run, one.evaluation.model) not in before]
         for verdict in fresh:
             history.keep_within(connection, verdict)

@@ -42,7 +42,7 @@ def make_app(allowed: Callable[..., Any] | None = None) -> FastAPI:
 def _report(run: str) -> HTMLResponse:
     try:
         storage = SailplaneStorageHook().reading()
-        page = library.whole(storage, storage.read_text(report_path(run), "Evaluate the run again."))
+        page = library.inlined(storage, storage.read_text(report_path(run), "Evaluate the run again."))
     except (FileNotFoundError, ConfigurationError) as error:
         raise HTTPException(404, "there is no such report") from error
     except SailplaneError as error:

@@ -108,7 +108,7 @@ def test_the_offered_baseline_takes_the_place_of_the_champion(toy: Toy, platform
         assert kept
         assert kept.approval
         assert (kept.approval.approved, kept.approval.by_person) == (True, True)
-    assert Judged.from_dict(toy.storage.read_json(history.stored_at(judged), dict, "")) == judged
+    assert Judged.from_dict(toy.storage.read_json(history.copy_path(judged), dict, "")) == judged
     [serves] = rejected(toy.ledger)
     assert (serves["offer"], serves["deploy"]) == (f"Its baseline, version {offer.version}, serves.", None)
     assert deploy() == f"toy: {offer.version} serves, the baseline of the run new\n", "a second time changes nothing"
@@ -225,7 +225,7 @@ def test_an_offer_that_was_not_compared_with_the_present_champion_is_refused(toy
     models.promote(toy.ledger, "toy", since.version)
     said = deploy(code=1)
     assert f"the champion is {since.version} now, and this model was judged while there was none" in said
-    assert "clear `evaluate` to compare it with that one." in said
+    assert "clear `evaluate` to compare it with that version." in said
     assert got.offer
     assert outdated(toy.ledger, got.offer.evaluation)
     assert [one["offer"] for one in rejected(toy.ledger)] == [None]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sailplane.bundles.bundle import Bundle
-from sailplane.commands.backtest import rows, told
+from sailplane.commands.backtest import rows, summary
 from sailplane.datasets import load
 from sailplane.errors import ConfigurationError, ModelError
-from sailplane.evaluation.backtest import backtest, one_a_day
+from sailplane.evaluation.backtest import backtest, one_per_day
 from sailplane.evaluation.curves import page
 from sailplane.evaluation.daily import day_gains
 from sailplane.evaluation.gate import Gate
@@ -118,8 +118,8 @@ def test_a_single_day_is_its_own_first_model(storage: Storage, past: list[Judged
 def test_of_two_runs_with_one_as_of_a_backfill_counts_and_of_equals_the_newer_verdict(past: list[Judged]) -> None:
     manual, scheduled = (replace(past[0], kind=kind, dag_run=kind) for kind in ("manual", "scheduled"))
     newer = replace(past[0], dag_run="newer")
-    assert one_a_day([manual, past[0], newer, scheduled, past[1]]) == [newer, past[1]]
-    assert one_a_day([past[1], scheduled, manual]) == [scheduled, past[1]]
+    assert one_per_day([manual, past[0], newer, scheduled, past[1]]) == [newer, past[1]]
+    assert one_per_day([past[1], scheduled, manual]) == [scheduled, past[1]]
 
 
 def test_no_model_is_judged_on_days_that_it_was_trained_on(storage: Storage, past: list[Judged]) -> None:
@@ -160,8 +160,8 @@ def test_a_day_whose_model_does_not_score_the_rows_is_a_day_without_a_model(stor
     assert found.days[3].champion_day == unscored[1].day
     assert found.days[2].reasons == ("failed: serves: KeyError: 'colour', expected a score for every test row",)
     assert [row[2] == "" for row in rows(found)[1:]] == [True, False, True, False]
-    assert "2 of 4" in told(found)
-    assert page(found, told(found), rows(found)).count("<tr") == 5
+    assert "2 of 4" in summary(found)
+    assert page(found, summary(found), rows(found)).count("<tr") == 5
 
 
 SURE = Gate(confidence=0.95, baseline=None)
@@ -214,7 +214,7 @@ def test_after_a_better_model_no_equal_one_takes_over(storage: Storage, looked: 
 def test_the_summary_says_how_many_false_promotions_to_expect(storage: Storage, looked: list[Judged]) -> None:
     found = backtest(storage, looked)
     assert (found.false_promotions, found.needed) == (pytest.approx(0.0526, abs=1e-4), pytest.approx(20))
-    said = told(found)
+    said = summary(found)
     assert "False promotions: at most 0.053 expected a year if no model is better than its champion" in said
     assert "`e` is the evidence of the counted `days`: a champion is replaced at 20." in said
     drawn = page(found, said, rows(found))
@@ -225,4 +225,4 @@ def test_the_summary_says_how_many_false_promotions_to_expect(storage: Storage, 
 def test_a_gate_without_confidence_is_told_what_limits_false_promotions(storage: Storage, past: list[Judged]) -> None:
     found = backtest(storage, past)
     assert (found.false_promotions, found.needed) == (None, None)
-    assert "no limit over repeated looks, since the gate has no confidence. Set Gate(confidence=0.95)." in told(found)
+    assert "no limit over repeated looks, since the gate has no confidence. Set Gate(confidence=0.95)." in summary(found)

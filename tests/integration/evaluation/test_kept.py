@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sailplane.evaluation.history import keep, of
+from sailplane.evaluation.history import keep, verdicts
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import EvaluateModelOperator, Gate
@@ -41,7 +41,9 @@ def judge(run: Run, run_id: str, run_type: str = "backfill", gate: Gate | None =
 
 def test_the_ledger_keeps_the_verdict_of_each_dag_run_once(run: Run) -> None:
     told = [judge(run, "backfill__1"), judge(run, "backfill__1"), judge(run, "manual__1", "manual")]
-    first, second = of(Ledger.create(Home.find().ledger), "toy", Interval(start=FIRST, end=FIRST + timedelta(days=1)))
+    first, second = verdicts(
+        Ledger.create(Home.find().ledger), "toy", Interval(start=FIRST, end=FIRST + timedelta(days=1))
+    )
     assert (first.dag_run, first.kind, first.day, first.evaluation) == ("backfill__1", "backfill", FIRST, told[1])
     assert (second.dag_run, second.kind, second.evaluation) == ("manual__1", "manual", told[2])
     assert first.gate["minimum"] == 0.6, "a backtest judges by what the DAG declared"

@@ -77,7 +77,7 @@ def published(toy: Toy, run: Run, gate: Gate = GATE, **contenders: Any) -> Read:
 
 def whole(toy: Toy, run: str) -> str:
     """As a browser gets it."""
-    return library.whole(toy.storage, toy.storage.get(f"runs/{run}/report.html").decode())
+    return library.inlined(toy.storage, toy.storage.get(f"runs/{run}/report.html").decode())
 
 
 def swept(toy: Toy, sweep: str) -> None:
@@ -106,7 +106,7 @@ def test_the_report_shows_each_rule_with_what_it_got_and_expected(toy: Toy) -> N
 
 def test_a_first_run_without_history_or_sweep_has_a_report_without_them(toy: Toy) -> None:
     page = published(toy, toy.train("new", [[1.0], [0.0]]), gate=Gate())
-    assert "The gate lets it serve." in page.words
+    assert "The gate passed it." in page.words
     assert set(page.figures) == {"calibration", "thresholds", "importance"}
     assert "Sweep" not in page.words
     assert "Training" not in page.words.replace("Data and training", "")
@@ -124,7 +124,7 @@ def test_every_picture_is_one_that_plotly_takes(toy: Toy) -> None:
     for figure in page.figures.values():
         Figure(figure)  # raises for what Plotly does not know
     assert page.figures["curve-0"]["data"][0]["x"] == [1], "no number, no point"
-    assert "2 of 3 trials finished, to maximize score <i>; judged is trial 1." in page.words
+    assert "2 of 3 trials finished, to maximize score <i>. The challenger is trial 1." in page.words
 
 
 def test_a_long_history_is_drawn_with_fewer_points(toy: Toy) -> None:
@@ -139,7 +139,7 @@ def test_what_the_report_says_of_the_data_is_what_the_run_says(toy: Toy) -> None
     page = published(toy, toy.train("new", config={"rate": 0.1}, seed=7, seconds=12.34))
     said = dict(zip(page.cells, page.cells[1:], strict=False))
     assert said["dataset"] == f"toy {toy.dataset.version}"
-    assert said["rows"] == f"{28 * 144:,}, 0 more in quarantine"
+    assert said["rows"] == f"{28 * 144:,}, and 0 in quarantine"
     assert (said["trained on"], said["judged on"]) == (
         "2026-02-01..2026-02-15",
         "2026-02-22..2026-03-01: 907 rows with a label",
@@ -209,7 +209,7 @@ def test_a_lost_library_is_put_back_by_the_next_report_and_missed_by_none(toy: T
 
 def test_a_second_judgement_takes_the_place_of_the_first(toy: Toy) -> None:
     run = toy.train("new", [[1.0], [0.0]])
-    assert "The gate lets it serve." in published(toy, run).words
+    assert "The gate passed it." in published(toy, run).words
     words = published(toy, run, gate=Gate(minimum=0.99)).words
     assert "The gate rejected it" in words
     assert "There is no champion yet." in words

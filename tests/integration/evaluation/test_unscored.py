@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
 from sailplane.datasets import ingest
-from sailplane.evaluation.history import of
+from sailplane.evaluation.history import verdicts
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import DeployModelOperator, EvaluateModelOperator
@@ -58,7 +58,7 @@ def test_the_run_goes_on_and_says_why_nothing_is_deployed(toy: Toy) -> None:
     reason = "failed: serves: KeyError: 'mauve', expected a score for every test row"
     assert (evaluation.passed, evaluation.reasons) == (False, (reason,))
     assert "mauve" in toy.storage.get(toy.storage.path(evaluation.report or "")).decode()
-    (kept,) = of(toy.ledger, "toy", Interval(start=AS_OF - DAY, end=AS_OF))
+    (kept,) = verdicts(toy.ledger, "toy", Interval(start=AS_OF - DAY, end=AS_OF))
     assert kept.evaluation == evaluation
 
     told = context()

@@ -10,7 +10,7 @@ import pytest
 
 from sailplane.datasets import ingest
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.history import keep, of
+from sailplane.evaluation.history import keep, verdicts
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval
@@ -71,7 +71,7 @@ def test_a_program_reads_the_same_as_json(past: Home) -> None:
 
 
 def test_it_says_which_days_were_corrected_since_they_were_first_ingested(past: Home) -> None:
-    (last,) = of(Ledger.create(past.ledger), "toy", Interval(start=FIRST + 2 * DAY, end=FIRST + 3 * DAY))
+    (last,) = verdicts(Ledger.create(past.ledger), "toy", Interval(start=FIRST + 2 * DAY, end=FIRST + 3 * DAY))
     revised = ("2026-09-20 in version 2", "2026-09-22 to 2026-09-24 in version 3")
     data = replace(last.evaluation.run.dataset, revised=revised)
     run = replace(last.evaluation.run, dataset=data)
@@ -105,7 +105,7 @@ def test_the_curves_are_drawn_on_a_page_that_needs_no_network(past: Home) -> Non
     for name in ("the pipeline: each day", "what the gate would have served", "the first day", "the baseline", "ships"):
         assert name in page
     assert page.count("<tr><td>2026-10-") == 3
-    used = of(Ledger.create(past.ledger), "toy", Interval(start=FIRST, end=FIRST + 3 * DAY))
+    used = verdicts(Ledger.create(past.ledger), "toy", Interval(start=FIRST, end=FIRST + 3 * DAY))
     assert all(one.evaluation.run.dataset.version[:8] in page for one in used)
     assert "default-src 'none'" in page
 

@@ -60,7 +60,7 @@ def everything(home: Home) -> object:
     ledger = Ledger(home.ledger)
     days = Interval(start=DAY, end=DAY + timedelta(days=1))
     found = [(one.model, one.created, one.aliases) for one in models.versions(ledger)]
-    return found, history.of(ledger, "toy", days), ledger.id
+    return found, history.verdicts(ledger, "toy", days), ledger.id
 
 
 def spoil(home: Home, how: str) -> None:

@@ -173,7 +173,7 @@ def test_reports_of_earlier_releases_give_up_their_copy_of_the_library(home: Hom
     assert sum(sizes.values()) < len(script.encode()) + 2000
     stored = storage.get("runs/churn/2/train/report.html").decode()
     assert "'sha256-a' 'sha256-b' file:;" in stored
-    assert library.whole(storage, stored) == old
+    assert library.inlined(storage, stored) == old
 
 
 def test_a_dry_run_names_each_thing_and_deletes_nothing(home: Home) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sailplane.evaluation.clusters import Clusters
 from sailplane.evaluation.daily import DailyEvidence, day_gains
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.history import counted
+from sailplane.evaluation.history import merge_gains
 from sailplane.evaluation.intervals import Intervals
 from sailplane.evaluation.judge import gain_at_least
 from sailplane.evaluation.metrics import metric
@@ -64,7 +64,7 @@ def promoted_by_evidence(gate: Gate, found: Pipeline) -> int | None:
     for look in range(1, found.looks + 1):
         seen = found.window(look)
         names = {f"{day:04}" for day in seen.days}
-        past = counted([past, {day: gain for day, gain in gains.items() if day in names}])
+        past = merge_gains([past, {day: gain for day, gain in gains.items() if day in names}])
         daily = DailyEvidence.of(gate, past)
         # Without enough evidence the metrics of the window do not matter.
         if daily and daily.enough and _ships(gate, Evidence(metrics=seen.measured(), daily=daily)):

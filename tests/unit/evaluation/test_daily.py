@@ -7,7 +7,7 @@ import pytest
 
 from sailplane.evaluation.daily import DailyEvidence, day_gains, shown
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.history import counted
+from sailplane.evaluation.history import merge_gains
 from sailplane.evaluation.metrics import metrics
 from tests.unit.evaluation.looks import Pipeline, promoted_by_evidence, promoted_by_window
 
@@ -38,7 +38,7 @@ def test_without_a_champion_there_are_no_gains() -> None:
 
 
 def test_each_day_counts_once_by_the_evaluation_that_had_it_first() -> None:
-    found = counted([{"2026-10-02": 0.2, "2026-10-01": 0.1}, {"2026-10-02": 9.0, "2026-10-03": 0.3}])
+    found = merge_gains([{"2026-10-02": 0.2, "2026-10-01": 0.1}, {"2026-10-02": 9.0, "2026-10-03": 0.3}])
     assert list(found.items()) == [("2026-10-01", 0.1), ("2026-10-02", 0.2), ("2026-10-03", 0.3)]
 
 

@@ -24,9 +24,9 @@ def test_of_a_loss_less_is_better() -> None:
     ("wrong", "said"),
     [
         ({"metric": "acc"}, "metric: 'acc'; expected one of auc, log_loss, brier, calibration_error"),
-        ({"metric": "log_loss"}, "maximum: none; expected the log_loss that a model may have at most"),
-        ({"metric": "log_loss", "minimum": 0.5}, "minimum: 0.5; expected a maximum: of log_loss less is better"),
-        ({"maximum": 0.9}, "maximum: 0.9; expected a minimum: of auc more is better"),
+        ({"metric": "log_loss"}, "maximum: none; expected the largest log_loss that a model may have"),
+        ({"metric": "log_loss", "minimum": 0.5}, "minimum: 0.5; expected a maximum: lower is better for log_loss"),
+        ({"maximum": 0.9}, "maximum: 0.9; expected a minimum: higher is better for auc"),
         ({"minimum": 55}, "minimum: 55; expected a value of auc"),
         ({"minimum": float("nan")}, "minimum: nan; expected a value of auc"),
         ({"beat_champion_by": -0.01}, "beat_champion_by: -0.01; expected 0 or more"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sailplane.evaluation.history import Judged, amend, counted_gains, first_gains, keep, of
+from sailplane.evaluation.history import Judged, amend, counted_gains, first_gains, keep, verdicts
 from sailplane.ledger import Ledger
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
 
@@ -46,27 +46,27 @@ def judged(number: int, *, model: str = "toy", auc: float = 0.7, **changes: str)
 
 def test_a_verdict_is_kept_whole(ledger: Ledger) -> None:
     keep(ledger, judged(0))
-    assert of(ledger, "toy", OCTOBER) == (judged(0),)
+    assert verdicts(ledger, "toy", OCTOBER) == (judged(0),)
 
 
 def test_a_retry_or_a_clear_takes_the_place_of_what_its_run_gave_before(ledger: Ledger) -> None:
     for auc in (0.7, 0.8, 0.8):
         keep(ledger, judged(0, auc=auc))
-    assert of(ledger, "toy", OCTOBER) == (judged(0, auc=0.8),)
+    assert verdicts(ledger, "toy", OCTOBER) == (judged(0, auc=0.8),)
 
 
 def test_runs_of_other_dags_and_models_are_kept_beside_it(ledger: Ledger) -> None:
     others = (judged(0, model="other"), judged(0, dag_run="manual__1"), judged(0, dag="another"))
     for one in (judged(0), *others):
         keep(ledger, one)
-    assert of(ledger, "toy", OCTOBER) == (judged(0), *others[:2])
-    assert of(ledger, "another", OCTOBER) == (others[2],)
+    assert verdicts(ledger, "toy", OCTOBER) == (judged(0), *others[:2])
+    assert verdicts(ledger, "another", OCTOBER) == (others[2],)
 
 
 def test_the_verdicts_of_a_range_of_days_come_in_the_order_of_their_as_of(ledger: Ledger) -> None:
     for number in (3, 0, 31, -1, 30):
         keep(ledger, judged(number))
-    assert of(ledger, "toy", OCTOBER) == tuple(judged(number) for number in (0, 3, 30))
+    assert verdicts(ledger, "toy", OCTOBER) == tuple(judged(number) for number in (0, 3, 30))
 
 
 def test_what_a_person_answered_is_added_to_the_verdict(ledger: Ledger) -> None:
@@ -75,7 +75,7 @@ def test_what_a_person_answered_is_added_to_the_verdict(ledger: Ledger) -> None:
     answer = Approval(approved=False, by="Ada", note="too small", at=FIRST)
     answered = replace(judged(0).evaluation, approval=answer)
     amend(ledger, "toy", "backfill__2026-10-01", answered)
-    first, second = of(ledger, "toy", OCTOBER)
+    first, second = verdicts(ledger, "toy", OCTOBER)
     assert first == replace(judged(0), evaluation=answered)
     assert second == judged(1)
 

@@ -7,7 +7,7 @@ import pytest
 from sailplane.errors import ConfigurationError
 from sailplane.evaluation.clusters import Clusters
 from sailplane.evaluation.gate import Gate
-from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_said
+from sailplane.evaluation.intervals import Intervals, clusters_of, clusters_text
 from sailplane.evaluation.metrics import classes, metrics
 
 DAYS = np.repeat(["2026-03-01", "2026-03-02", "2026-03-03"], 2)
@@ -30,7 +30,7 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_there_are() -> No
 
 
 def test_clusters_are_named() -> None:
-    assert [clusters_said(*one) for one in (("day", 7), ("day", 1), ("row", 6000), ("plane", 4))] == [
+    assert [clusters_text(*one) for one in (("day", 7), ("day", 1), ("row", 6000), ("plane", 4))] == [
         "7 days",
         "1 day",
         "6,000 rows",

@@ -65,7 +65,7 @@ def test_what_would_have_changed_a_verdict_and_the_rows_by_class_are_shown() -> 
 
 
 def test_the_report_is_linked_where_there_is_one() -> None:
-    assert figures(EVALUATION, "/reports/1").splitlines()[-1] == "[The whole report](/reports/1)"
+    assert figures(EVALUATION, "/reports/1").splitlines()[-1] == "[Full report](/reports/1)"
 
 
 def test_a_value_cannot_become_mark_up() -> None:

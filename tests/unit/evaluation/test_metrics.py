@@ -41,12 +41,12 @@ def test_a_class_that_does_not_occur_is_left_out_of_the_auc() -> None:
 
 
 def test_a_single_class_is_refused_with_the_remedy() -> None:
-    with pytest.raises(DataError, match=r"all 3 rows have the same label.*Check the labels that extract gives"):
+    with pytest.raises(DataError, match=r"all 3 rows have the same label.*Check the labels that extract returns"):
         metrics(np.zeros(3), np.full((3, 1), 0.5))
 
 
 def test_probabilities_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(ModelError, match="1 of 2 rows have probabilities that are no numbers"):
+    with pytest.raises(ModelError, match="1 of 2 rows have probabilities that are not finite numbers"):
         metrics(np.array([0, 1]), np.array([[0.5], [np.nan]]))
 
 

@@ -129,7 +129,7 @@ def test_without_a_champion_a_slice_has_the_challengers_metric_alone() -> None:
 def test_a_timestamp_is_sliced_by_hour_in_order() -> None:
     found = groups(Gate(slices={"time:hour": 0.1}), frame())
     assert [group.value for group in found] == [str(hour) for hour in range(24)]
-    assert sum(len(group.places) for group in found) == ROWS
+    assert sum(len(group.indices) for group in found) == ROWS
 
 
 def test_a_timestamp_is_sliced_by_weekday_from_monday_on() -> None:
@@ -143,7 +143,7 @@ def test_a_timestamp_is_sliced_by_weekday_from_monday_on() -> None:
         ("contry", "slice by contry: no such column; expected one of country, time, size"),
         ("time:minute", r"slice by time:minute: 'minute' of a column.*expected hour or weekday of a timestamp"),
         ("country:hour", r"slice by country:hour: 'hour' of a column.*expected hour or weekday of a timestamp"),
-        ("size", "slice by size: 900 values; expected at most 200. Name a column of categories"),
+        ("size", "slice by size: 900 values; expected at most 200. Name a categorical column"),
     ],
 )
 def test_a_column_that_is_no_way_to_slice_is_refused_with_those_that_there_are(column: str, said: str) -> None:

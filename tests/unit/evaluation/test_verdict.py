@@ -38,7 +38,7 @@ def test_without_a_champion_no_rule_compares_with_one() -> None:
     assert passed
     assert told == (
         "passed: minimum: auc 0.6000, expected at least 0.5500; would fail below auc 0.5500",
-        "passed: serves: the golden rows get the scores of the training, expected these scores from the bundle",
+        "passed: serves: the golden rows get these scores, expected the scores of the training",
         "no champion yet: no rule compares with one",
         "for information: auc 0.6000 is not better than the baseline's 0.7000; the gate has no rule about the baseline",
     )
@@ -49,7 +49,7 @@ def test_a_model_that_is_worse_than_the_baseline_beyond_chance_does_not_pass(
     at_most: float | None, expected: bool
 ) -> None:
     """Without an interval nothing says that it is worse."""
-    got = rule(Gate(), "baseline", over_baseline_at_most=at_most, clusters="7 days")
+    got = rule(Gate(), "baseline", over_baseline_at_most=at_most, clusters_text="7 days")
     assert got.passed is expected
     bound = "no interval" if at_most is None else f"with confidence 0.95 at most {at_most:+.4f}"
     assert got.got == f"auc 0.7000, a gain of -0.0100, {bound} (7 days)"
@@ -154,7 +154,7 @@ def test_a_window_without_any_day_of_two_classes_does_not_pass() -> None:
         ),
         (
             Gate(confidence=0.95, cluster="row"),
-            "false promotions: no limit over repeated looks, since the confidence is that of one evaluation with "
+            "false promotions: no limit over repeated looks, since the confidence holds for one evaluation with "
             'cluster="row". Set Gate(cluster="day") to limit them',
         ),
     ],
@@ -210,7 +210,7 @@ def gained(gate: Gate, name: str, gain: float, *, width: float | None = WIDTH) -
     found = {"challenger": {"auc": 0.7 + gain}, "champion": {"auc": 0.7}, "baseline": {"auc": 0.7}}
     low, high = (None, None) if width is None else (gain - width, gain + width)
     evidence = Evidence(
-        metrics=found, gain_at_least=low, over_baseline_at_most=high, clusters="7 days", slices=parts(gate, gain)
+        metrics=found, gain_at_least=low, over_baseline_at_most=high, clusters_text="7 days", slices=parts(gate, gain)
     )
     [chosen] = [rule for rule in verdict(gate, evidence) if rule.name == name]
     return chosen

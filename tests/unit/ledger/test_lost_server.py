@@ -38,7 +38,7 @@ WORKS: dict[str, Callable[[Ledger], Any]] = {
     "champion": lambda ledger: models.find(ledger, NEWEST),
     "alias": lambda ledger: models.alias(ledger, NEWEST, "previous"),
     "known at": lambda ledger: models.known_at(ledger, NEWEST, datetime(2027, 1, 1, tzinfo=UTC)),
-    "verdicts": lambda ledger: history.of(ledger, "toy", YEAR),
+    "verdicts": lambda ledger: history.verdicts(ledger, "toy", YEAR),
     "counted days": lambda ledger: history.counted_gains(
         ledger,
         models.find(ledger, NEWEST),
@@ -47,7 +47,7 @@ WORKS: dict[str, Callable[[Ledger], Any]] = {
         dag="toy",
         dag_run="another",
     ),
-    "keep verdict": lambda ledger: history.keep(ledger, history.of(ledger, "toy", YEAR)[0]),
+    "keep verdict": lambda ledger: history.keep(ledger, history.verdicts(ledger, "toy", YEAR)[0]),
     "promote": lambda ledger: models.promote(ledger, NEWEST, oldest(ledger).version),
     "deployments": deployments,
     "on clusters": recorded.on_clusters,

@@ -13,7 +13,7 @@ from sailplane import __version__
 from sailplane.deployment.local.endpoint import deployments
 from sailplane.deployment.rollout import records
 from sailplane.errors import LedgerError
-from sailplane.evaluation.history import of
+from sailplane.evaluation.history import verdicts
 from sailplane.ledger import Ledger, schema
 from sailplane.ledger.engines import engine_of
 from sailplane.ledger.relative import replaced
@@ -86,7 +86,7 @@ def test_everything_in_a_ledger_of_an_earlier_release_is_there_after_the_migrati
     assert champion.evaluation.approval
     assert (champion.evaluation.approval.by, champion.evaluation.champion) == ("ada", first.model.version)
     day = datetime(2026, 2, 28, tzinfo=UTC)
-    (judged,) = of(ledger, "toy", Interval(start=day, end=day + timedelta(days=1)))
+    (judged,) = verdicts(ledger, "toy", Interval(start=day, end=day + timedelta(days=1)))
     assert judged.evaluation == champion.evaluation
     assert [(trial.state, trial.score, trial.values) for trial in results.trials(ledger, "toy/s")] == [
         ("finished", 0.6, (0.5,)),

@@ -14,7 +14,7 @@ from airflow.sdk.execution_time.comms import CreateHITLDetailPayload, GetTaskSta
 from airflow.serialization.serialized_objects import DagSerialization
 
 from sailplane.errors import ConfigurationError
-from sailplane.evaluation.history import keep, of
+from sailplane.evaluation.history import keep, verdicts
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators import ApproveModelOperator, EvaluateModelOperator, deploy, trigger_form
@@ -188,7 +188,7 @@ def test_an_approved_baseline_goes_on_to_be_deployed_and_the_verdict_on_the_mode
     assert got == replace(OFFERING.offer.evaluation, approval=approval)
     assert (got.passed, got.run.bundle) == (True, "file:///plain")
     days = Interval(start=JUDGED.day, end=JUDGED.day + timedelta(days=1))
-    [kept] = [one.evaluation for one in of(ledger, JUDGED.dag, days) if one.evaluation.model == "asked"]
+    [kept] = [one.evaluation for one in verdicts(ledger, JUDGED.dag, days) if one.evaluation.model == "asked"]
     assert kept == replace(OFFERING, offer=OFFERING.offer.answered(approval))
     assert str(answer("Reject", evaluation=OFFERING).approval) == "rejected by Ada"
 
@@ -200,7 +200,7 @@ def test_who_answered_and_why_goes_on_with_the_evaluation_and_into_the_ledger() 
     assert got.approval == Approval(approved=True, by="Ada", note="looks right", at=ANSWERED)
     assert replace(got, approval=None) == JUDGED.evaluation
     days = Interval(start=JUDGED.day, end=JUDGED.day + timedelta(days=1))
-    assert [one.evaluation for one in of(ledger, JUDGED.dag, days) if one.evaluation.model == "asked"] == [got]
+    assert [one.evaluation for one in verdicts(ledger, JUDGED.dag, days) if one.evaluation.model == "asked"] == [got]
 
 
 def test_a_rejection_is_an_answer_too() -> None:
