@@ -50,7 +50,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
         process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log)
     try:
         until(lambda: _ready(home, process), BOOT_SECONDS, f"S3, which says: {(folder / 'weed.log').read_text()}")
-        access = object_store.ask(home)()
+        access = object_store.credentials(home)()
         yield S3Server(access=access, bucket=EMBEDDED_S3, client=_client(access), pid=process.pid)
     finally:
         process.terminate()

@@ -89,15 +89,15 @@ class ModelError(SailplaneError):
 
 
 class LedgerError(SailplaneError):
-    """A `foreign` ledger belongs to another store; an `incomplete` one lacks models of the store. `place` is the file,
-    or the URL without its password."""
+    """A `foreign` ledger belongs to another store; an `incomplete` one lacks models of the store. `location` is the
+    file, or the URL without its password."""
 
     def __init__(
-        self, place: str, reason: LedgerFault, *, got: object, expected: object = None, remedy: str = ""
+        self, location: str, reason: LedgerFault, *, got: object, expected: object = None, remedy: str = ""
     ) -> None:
         remedy = remedy or _LEDGER_REMEDIES.get(reason, _LOST_LEDGER)
-        super().__init__("use the ledger", place, got=got, expected=expected, remedy=remedy)
-        self.place, self.reason, self.got = place, reason, str(got)
+        super().__init__("use the ledger", location, got=got, expected=expected, remedy=remedy)
+        self.location, self.reason, self.got = location, reason, str(got)
 
 
 class StorageError(SailplaneError):

@@ -161,7 +161,7 @@ def _existing(home: Home) -> Ledger:
         if error.reason != "missing" or (home.root / MEMORY).exists():
             raise
         remedy = "`sailplane up` makes it when it starts for the first time. Is SAILPLANE_LEDGER right?"
-        raise LedgerError(error.place, "missing", got=error.got, remedy=remedy) from error
+        raise LedgerError(error.location, "missing", got=error.got, remedy=remedy) from error
 
 
 def _require_remembered(home: Home) -> None:

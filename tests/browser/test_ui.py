@@ -33,7 +33,7 @@ def test_the_trigger_form_asks_for_window_trials_workers_and_as_of(page: Page, d
     page.get_by_role("button", name="Trigger").first.click()
     for field, value in [("window", "196"), ("trials", ""), ("workers", "2")]:
         expect(page.locator(f"[name=element_{field}]")).to_have_value(value)
-    expect(page.get_by_text("Nothing on or after this day is read.")).to_be_visible()
+    expect(page.get_by_text("Data of this day and later is not read.")).to_be_visible()
 
 
 def test_the_dags_doc_says_that_the_year_is_replayed(page: Page, dag: str) -> None:

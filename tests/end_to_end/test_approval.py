@@ -292,18 +292,18 @@ def test_beside_a_backfill_that_runs_there_is_no_other(platform: Platform) -> No
     ended = platform.sailplane("backtest", "asked", "--from", "2026-08-01", "--to", "2026-08-02")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        "sailplane: backtest asked: another backfill of it is running. "
-        "Wait for its end, or cancel it in Airflow's UI.\n"
+        "sailplane: backtest asked: another backfill of this DAG is running. "
+        "Wait until it ends, or cancel it in Airflow's UI.\n"
     )
 
 
 @pytest.mark.parametrize(
     ("dag", "said"),
     [
-        ("nothing", "find DAG nothing: no DAG of that name. `sailplane airflow dags list` lists them."),
+        ("nothing", "find DAG nothing: no DAG with that name. `sailplane airflow dags list` lists them."),
         (
             "struck",
-            "backtest struck: it is paused, and its runs would wait. Switch it on in Airflow, or pass --no-run.",
+            "backtest struck: it is paused, so its runs would wait. Switch it on in Airflow, or pass --no-run.",
         ),
         ("tiny", "backtest tiny: tiny has a non-periodic schedule that does not support backfills."),
     ],

@@ -137,7 +137,7 @@ def cluster(platform: Platform) -> Iterator[KubernetesServer]:
 
 
 def judged(platform: Platform, bundle: Bundle, champion: str | None) -> dict[str, Any]:
-    storage = Storage(platform.home.store, object_store.ask(platform.home))
+    storage = Storage(platform.home.store, object_store.credentials(platform.home))
     evaluation = tiny.evaluation_of(tiny.run_of(bundle, storage)).to_dict()
     return {"evaluation": evaluation | {"champion": champion}}
 

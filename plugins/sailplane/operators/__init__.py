@@ -1,4 +1,4 @@
-"""The stages as Airflow operators: each takes what the context gives, calls a pure room, and returns a record."""
+"""The stages as Airflow operators: each reads the context, calls a pure room and returns a record."""
 
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.deployment.rollout.check_specs import ErrorRate, Latency, Metric, PredictionDrift

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Default = Literal["approve", "reject"]
 DEADLINE: Final = timedelta(hours=24)
-# The words by which Airflow's UI knows that it asks for an approval.
+# Airflow's UI recognises an approval by these words.
 APPROVE, REJECT = "Approve", "Reject"
 _UNITS: Final = (("h", 3600), ("min", 60), ("s", 1))
 
@@ -33,15 +33,15 @@ class ApproveModelOperator(HITLOperator):
     """Asks a person in Airflow's UI whether the model that passed may serve. If the verdict offers the baseline
     instead, the question is about the baseline.
 
-    The person sees the evaluation's figures and may leave a note. The wait holds no worker. A newer run ends it with a
-    rejection: when that run asks the same question, or is queued behind this one (`max_active_runs`). Nobody is asked,
-    and the task is skipped with the reasons in the XCom `reasons`, if the gate rejected the model and offers
-    nothing, or the run is a backfill. A clear asks again; a retry of the tasks that follow does not.
+    The person sees the evaluation's figures and may leave a note. The task occupies no worker while it waits. A newer
+    run ends the wait with a rejection if it asks the same question, or is queued behind this run (`max_active_runs`).
+    The task is skipped, with the reasons in the XCom `reasons`, if the gate rejected the model and offers nothing, or
+    if the run is a backfill. A clear asks again; a retry of a later task does not.
 
     :param evaluation: the `Evaluation` that the evaluate task returned
     :param deadline: how long the task waits for an answer
-    :param default: what counts as the answer after the deadline, `"approve"` or `"reject"`
-    :returns: the `Evaluation` with the answer, of the model or of the baseline that was offered
+    :param default: the answer after the deadline, `"approve"` or `"reject"`
+    :returns: the `Evaluation`, with the answer, of the model or of the offered baseline
     :raises ConfigurationError: for another `default`, or a `deadline` that is not positive
 
     Example::
@@ -60,9 +60,9 @@ class ApproveModelOperator(HITLOperator):
         **kwargs: Any,
     ) -> None:
         _check(kwargs.get("task_id", "approve"), deadline, default)
-        told = "Why; it is kept with the model."
-        note = Param("", type=["string", "null"], title="Note", description=told, source="task")
-        # Of the DAG's own, which Airflow adds, none is asked for.
+        description = "The reason. It is stored with the model."
+        note = Param("", type=["string", "null"], title="Note", description=description, source="task")
+        # Replaces the DAG's parameters, which Airflow would add to the form.
         kwargs = {"retry_policy": USER_ERRORS_FAIL, **kwargs, "params": {"note": note}}
         super().__init__(
             **kwargs,
@@ -86,7 +86,7 @@ class ApproveModelOperator(HITLOperator):
         try:
             return super().execute(context)
         except TaskAwaitingInput:
-            # Parked like that, the task would not notice a newer run, and could keep it from starting.
+            # With Airflow's own waiting state, the task would not notice a newer run and might keep it from starting.
             self.defer(trigger=self._trigger(context), method_name="execute_complete")
 
     def _trigger(self, context: Context) -> BaseTrigger:
@@ -136,13 +136,14 @@ class ApproveModelOperator(HITLOperator):
     def _consequence(self, hold: Hold | None, offer: Offer | None) -> str:
         does = "it serves" if self.defaults == [APPROVE] and hold is None else "it does not serve"
         what = "the baseline" if offer else "it"
-        told = (
-            f"Approved, {what} takes the place of what serves now. A newer run of this DAG replaces this question. "
-            f"Without an answer within {self._wait()} {does}."
+        consequence = (
+            f"If approved, {what} replaces the version that serves now. A newer run of this DAG supersedes "
+            f"this question. "
+            f"Without an answer within {self._wait()}, {does}."
         )
         if hold is None:
-            return told
-        return f"**Automatic deployments of {hold.name} have been {hold}.** Your approval lifts the hold. {told}"
+            return consequence
+        return f"**Automatic deployments of {hold.name} have been {hold}.** Your approval lifts the hold. {consequence}"
 
     def _wait(self) -> str:
         seconds = self.response_timeout.total_seconds() if self.response_timeout else 0
@@ -153,9 +154,9 @@ class ApproveModelOperator(HITLOperator):
 def _check(task_id: str, deadline: timedelta, default: str) -> None:
     if default not in ("approve", "reject"):
         got = f"default={default!r}"
-        raise ConfigurationError("make the task", repr(task_id), got=got, expected='"approve" or "reject"')
+        raise ConfigurationError("create the task", repr(task_id), got=got, expected='"approve" or "reject"')
     if not isinstance(deadline, timedelta) or deadline <= timedelta(0):
         got = f"deadline={deadline!r}"
         raise ConfigurationError(
-            "make the task", repr(task_id), got=got, expected="some time, like timedelta(hours=24)"
+            "create the task", repr(task_id), got=got, expected="a positive duration, such as timedelta(hours=24)"
         )

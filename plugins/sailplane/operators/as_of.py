@@ -1,4 +1,4 @@
-"""One function turns a run's context into its as-of. Every operator uses it, and none reads past it."""
+"""Derives a run's as-of from its context. Every operator uses this function, and none reads data past the as-of."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ FIRST_YEAR, LAST_YEAR = 1700, 9000
 
 
 def as_of(context: Mapping[str, Any]) -> datetime:
-    """The midnight (UTC) at which this run stands: it knows all days before, and none after.
+    """The as-of of a run, a midnight in UTC: the run knows all earlier days and no later ones.
 
-    In this order: the trigger form's `as_of`; the end of the partition's day; the end of the data interval if it is
-    not empty (`"@daily"` gives an empty one); else the last midnight before the run was due, so that a run without
-    dates (triggered by an asset, or by the API with a null logical date) is as of today.
+    It is the first of: the trigger form's `as_of`; the end of the partition's day; the end of the data interval if that
+    is not empty (`"@daily"` gives an empty one); the last midnight before the run was due, so that a run without dates
+    (triggered by an asset, or by the API with a null logical date) is as of today.
 
     A day is complete once it has ended and the longest `delay` of the DAG's ingest tasks has passed. A run without
-    dates stands at the last complete day. Raises ConfigurationError for a date whose day is not complete.
+    dates has the end of the last complete day as its as-of. Raises ConfigurationError for a date whose day is not
+    complete.
     """
     delay = source_delay(context)
-    stands = _dated(context)
-    if stands is None:
+    midnight = _dated(context)
+    if midnight is None:
         return _midnight((context["dag_run"].run_after - delay).astimezone(UTC).date())
-    if now() < stands + delay:
-        raise _incomplete(stands, delay)
-    return stands
+    if now() < midnight + delay:
+        raise _incomplete(midnight, delay)
+    return midnight
 
 
 def waits_until(context: Mapping[str, Any]) -> datetime | None:
-    """When the last day of a scheduled run will be complete, if the day has ended but its source's delay has not
-    passed. All other runs are refused instead."""
-    stands, delay = _dated(context), source_delay(context)
-    if stands is None or run_type(context) != "scheduled" or _asked(context):
+    """The time at which the last day of a scheduled run will be complete, if the day has ended but its source's delay
+    has not passed. Other runs are refused instead."""
+    midnight, delay = _dated(context), source_delay(context)
+    if midnight is None or run_type(context) != "scheduled" or _form_value(context):
         return None
-    return stands + delay if stands <= now() < stands + delay else None
+    return midnight + delay if midnight <= now() < midnight + delay else None
 
 
 def source_delay(context: Mapping[str, Any]) -> timedelta:
-    """The longest delay of the DAG's tasks, since all tasks of a run share one as-of."""
+    """The longest delay of the DAG's tasks, because all tasks of a run share one as-of."""
     tasks = [context.get("task"), *getattr(context.get("dag"), "tasks", ())]
     return max((delay for task in tasks for delay in _declared(task)), default=NO_DELAY)
 
 
 def delay_of(declared: str | timedelta | None) -> timedelta:
-    """`"6h"` or a timedelta. Raises ConfigurationError for anything else."""
+    """Parses `"6h"` or a timedelta. Raises ConfigurationError for anything else."""
     if declared is None or declared == NO_DELAY:
         return NO_DELAY
     if isinstance(declared, timedelta) and declared > NO_DELAY:
@@ -59,19 +60,19 @@ def delay_of(declared: str | timedelta | None) -> timedelta:
 
 def first_day(context: Mapping[str, Any]) -> datetime:
     """The start of the run's data interval; the day before the as-of if the interval does not end there."""
-    stands, start = as_of(context), context.get("data_interval_start")
-    begins = _midnight(start.astimezone(UTC).date()) if start else stands
-    fits = begins < stands and _midnight(context["data_interval_end"].astimezone(UTC).date()) == stands
-    return begins if fits else stands - timedelta(days=1)
+    midnight, start = as_of(context), context.get("data_interval_start")
+    first = _midnight(start.astimezone(UTC).date()) if start else midnight
+    fits = first < midnight and _midnight(context["data_interval_end"].astimezone(UTC).date()) == midnight
+    return first if fits else midnight - timedelta(days=1)
 
 
 def is_backfill(context: Mapping[str, Any]) -> bool:
-    """Runs of type backfill look back: they never change what is served."""
+    """Whether the run is of type backfill. Such runs never change what is served."""
     return run_type(context) == "backfill"
 
 
 def run_type(context: Mapping[str, Any]) -> str:
-    """backfill, scheduled, manual, ..."""
+    """The run's type: backfill, scheduled, manual, ..."""
     return str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
 
 
@@ -87,8 +88,8 @@ def now() -> datetime:
 
 def _dated(context: Mapping[str, Any]) -> datetime | None:
     """The midnight that the run's dates name; None for a run without dates."""
-    if asked := _asked(context):
-        return _midnight(_date("read the parameter as_of", asked))
+    if given := _form_value(context):
+        return _midnight(_date("read the parameter as_of", given))
     if key := getattr(context["dag_run"], "partition_key", None):
         return _midnight(_date("read the partition key", key)) + timedelta(days=1)
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
@@ -97,7 +98,7 @@ def _dated(context: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-def _asked(context: Mapping[str, Any]) -> Any:
+def _form_value(context: Mapping[str, Any]) -> Any:
     return context.get("params", {}).get("as_of")
 
 
@@ -105,20 +106,20 @@ def _declared(task: Any) -> Iterator[timedelta]:
     if isinstance(delay := getattr(task, "source_delay", None), timedelta):
         yield delay
     elif hasattr(getattr(task, "operator_class", None), "source_delay"):
-        # A mapped task: it has arguments, but no operator yet.
+        # A mapped task has arguments but no operator yet.
         yield delay_of(task.partial_kwargs.get("delay"))
 
 
-def _incomplete(stands: datetime, delay: timedelta) -> ConfigurationError:
+def _incomplete(midnight: datetime, delay: timedelta) -> ConfigurationError:
     last = _midnight((now() - delay).date())
-    day, known = stands - timedelta(days=1), stands + delay
+    day, known = midnight - timedelta(days=1), midnight + delay
     late = f", with its source's delay of {delay}" if delay else ""
     return ConfigurationError(
         "run",
-        f"as of {stands:%Y-%m-%d}",
+        f"as of {midnight:%Y-%m-%d}",
         got=f"the day {day:%Y-%m-%d} is complete from {known:%Y-%m-%d %H:%M} UTC on{late}",
         expected=f"{last:%Y-%m-%d} or earlier",
-        remedy="Rows that arrive later would be missing from that day. Run it then, or name an earlier as_of.",
+        remedy="Rows that arrive later would be missing from that day. Run it after that, or name an earlier as_of.",
     )
 
 

@@ -20,30 +20,29 @@ if TYPE_CHECKING:
 
 
 class BatchPredictOperator(DetachedJobOperator):
-    """Scores a dataset of any size by a model's bundle, in a process of its own and in bounded memory.
+    """Scores a dataset of any size with a model's bundle, in a separate process and in bounded memory.
 
-    Each partition becomes one Parquet file on the store, under predictions/<model>/<version>/<dataset>/. It is not
-    scored again by this version while its contents stay the same, whichever task or run asks. A retry scores the
-    partitions that are left, into the same files, byte for byte; if the name means another version by then, into that
-    one's.
+    Each partition becomes one Parquet file in the store, under predictions/<model>/<version>/<dataset>/. No task or run
+    scores it again with this version while its contents stay the same. A retry scores the remaining partitions into the
+    same files, byte for byte. If the name means another version by then, the retry uses that version and its files.
 
-    Each scored row has `partition` (the day), `row` (its position there, from 0), the dataset's times, the columns of
-    `keep`, a column for each output of the model, and `model_version`. `sailplane.predictions.load(storage,
-    predictions)` and `scan` read them. Rows that the model refuses are counted, and written to files of their own with
-    the reason. The dataset need not have the target.
+    Each scored row has `partition` (the day), `row` (its position in the day, from 0), the dataset's times, the columns
+    of `keep`, a column for each output of the model, and `model_version`. `sailplane.predictions.load(storage,
+    predictions)` and `scan` read them. Rows that the model refuses are counted, and written to separate files with the
+    reason. The dataset does not need the target.
 
-    **Time.** Only days before the as-of are scored. A name means the champion. For a run that stands before the
-    champion's own as-of, as those of a backfill do, it means the newest registered version that has seen no later days.
-    `name@champion`, a version and a record mean exactly what they say, with a warning.
+    **Time.** Only days before the as-of are scored. A name means the champion. For a run whose as-of is before the
+    champion's, as in a backfill, it means the newest registered version that has seen no later days. `name@champion`, a
+    version and a record are used as given, with a warning.
 
     :param model: `name`, `name@version` or `name@alias`; or the `Model`, `Deployment` or `Run` that a task returned
     :param dataset: the `Dataset` that the ingest task returned
-    :param keep: columns of the dataset that are written beside the scores, such as the key to join by
+    :param keep: columns of the dataset to store with the scores, such as the key to join by
     :returns: `Predictions`
-    :raises ConfigurationError: if `keep` is no list, or names a column that the dataset lacks
-    :raises SchemaError: if the dataset lacks a column that the model takes
-    :raises DataError: if no day lies before the as-of, or the model refuses all rows
-    :raises ModelError: if there is no such version, or no version from before the as-of
+    :raises ConfigurationError: if `keep` is not a list, or names a column that the dataset lacks
+    :raises SchemaError: if the dataset lacks a column that the model needs
+    :raises DataError: if no day is before the as-of, or the model refuses all rows
+    :raises ModelError: if there is no such version, or none from before the as-of
 
     Example::
 

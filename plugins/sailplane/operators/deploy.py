@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sailplane.deployment.rollout.run import ModelEndpoint
     from sailplane.storage import Storage
 
-# Beyond what its steps may take while they are watched: Airflow itself may be down for some of the time.
+# Added to the longest duration of the steps, because Airflow itself may be down for some of the time.
 _DEADLINE: Final = timedelta(days=1)
 
 
@@ -42,15 +42,16 @@ def deploy(
     rollout: Rollout | None = None,
     **where: Any,
 ) -> XComArg:
-    """The task `deploy`, which serves the model that passed.
+    """Creates the task `deploy`, which serves the model that passed.
 
     :param evaluate: the task that judged it
-    :param approve: ask a person first: adds the task `approve`, which waits for an answer in Airflow's UI and holds no
-        worker. If the verdict offers the baseline, the question is about the baseline, and `deploy` serves that
+    :param approve: ask a person first: adds the task `approve`, which waits for an answer in Airflow's UI without
+        occupying a worker. If the verdict offers the baseline, the question is about it, and `deploy` serves it
     :param deadline: how long `approve` waits for an answer
-    :param default: what counts as the answer after the deadline, `"approve"` or `"reject"`
+    :param default: the answer after the deadline, `"approve"` or `"reject"`
     :param rollout: the steps in which the model takes over; None for all traffic at once
-    :param where: other arguments of `DeployModelOperator`: `on_violation="flag"`, or `target="kubernetes"` with its own
+    :param where: other arguments of `DeployModelOperator`, such as `on_violation="flag"`, or `target="kubernetes"` with
+        its settings
     :returns: the `Deployment`, as XCom
     :raises ConfigurationError: for arguments that do not fit together
 
@@ -60,38 +61,38 @@ def deploy(
     """
     evaluation = evaluate.output
     if approve:
-        asked = ApproveModelOperator(task_id="approve", evaluation=evaluation, deadline=deadline, default=default)
-        evaluation = asked.output
+        approval = ApproveModelOperator(task_id="approve", evaluation=evaluation, deadline=deadline, default=default)
+        evaluation = approval.output
     return DeployModelOperator(task_id="deploy", evaluation=evaluation, rollout=rollout, **where).output
 
 
 class DeployModelOperator(BaseOperator):
     """Registers the model that passed and gives it the traffic of the local router, or of a Kubernetes cluster.
 
-    A baseline that the verdict offers is deployed by a person: `approve=True`, or `sailplane deploy NAME`.
+    A baseline that the verdict offers needs a person's decision: `approve=True`, or `sailplane deploy NAME`.
 
     Skipped, with the reasons in the log and in the XCom `reasons`, if the gate or a person rejected the model, the
     champion has changed since the comparison, the run is a backfill, or a rollback holds the model. A person's approval
-    after the rollback, or `sailplane release NAME`, lifts the hold. A retry goes on where the last try stopped; the
-    version that served before serves until the new one answers.
+    after the rollback, or `sailplane release NAME`, lifts the hold. A retry continues where the last try stopped; the
+    old version serves until the new version answers.
 
-    With a `rollout` the task is deferred while the traffic moves: no worker waits. A retry, or a restart of the
-    triggerer or of all of Airflow, goes on at the step that was reached. A rollout that was rolled back fails the task,
-    with the reasons in the XCom `reasons`, and no retry repeats it; a clear starts a new one. Clearing or marking the
-    task during a rollout gives the champion all the traffic again.
+    With a `rollout`, the task is deferred while the traffic moves, so it occupies no worker. After a retry, or a
+    restart of the triggerer or of all of Airflow, the rollout continues at the same step. A rollback fails the task,
+    with the reasons in the XCom `reasons`. No retry repeats the rollout; a clear starts a new one. Clearing or marking
+    the task during a rollout gives all the traffic back to the champion.
 
     :param evaluation: the `Evaluation` that `evaluate` or `approve` returned
     :param rollout: the steps in which the model takes over; None for all traffic at once
     :param target: `"local"`, or `"kubernetes"`, where the task waits until the version is available and gives the
-        golden rows their scores. A version that fails, or is not available by the deadline, is removed again
+        golden rows their scores. A version that fails, or is not available by the deadline, is removed
     :param seldon: how the version runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
-    :param conn_id: the connection of the cluster, of the type `kubernetes`
+    :param conn_id: the cluster's connection, of type `kubernetes`
     :param on_violation: the reply to values that fail a check of the dataset's schema: `"refuse"` the request, `"flag"`
-        the values in the reply, or only `"answer"`; all are counted. To change it for the model that serves here, clear
-        this task; on a cluster the next version has it
+        the values in the reply, or only `"answer"`; all are counted. To change it for a model that already serves,
+        clear this task; on a cluster it applies from the next version on
     :returns: a `Deployment`
     :raises ConfigurationError: if `target` and `seldon` do not fit, or the target does not support the rollout's checks
-    :raises ServiceError: if the router or the cluster does not answer; a retry may mend it
+    :raises ServiceError: if the router or the cluster does not answer; a retry may help
 
     Example::
 
@@ -125,7 +126,7 @@ class DeployModelOperator(BaseOperator):
         if rollout is not None and seldon is not None:
             check_counted(rollout, seldon)
         if rollout is not None and rollout.sticky and seldon is not None:
-            expected = "none on a cluster: what routes there does not look into requests"
+            expected = "none on a cluster, whose routing does not inspect requests"
             raise ConfigurationError("read the rollout's", "sticky", got=repr(rollout.sticky), expected=expected)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -138,14 +139,14 @@ class DeployModelOperator(BaseOperator):
                 return self._deploy(evaluation)
             return self._roll_out(context, evaluation, self.rollout)
         except HeldError as held:
-            # A person rolled back while this task was at work.
+            # A person rolled back while this task ran.
             skip(context, held.message)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         from sailplane.deployment.rollout import records
 
         if "error" in event:
-            remedy = "A retry goes on where it was."
+            remedy = "A retry continues where it stopped."
             raise ServiceError("roll out", self.evaluation["model"], got=event["error"], remedy=remedy)
         ledger, (name, version) = pairing.ledger(Home.find()), (event["model"], event["version"])
         entry = records.find(ledger, name, version)
@@ -154,14 +155,14 @@ class DeployModelOperator(BaseOperator):
         return self._ended(context, entry)
 
     def _skip_if_outdated(self, context: Context, evaluation: Evaluation) -> None:
-        """While a person was waited for, say, another run may have deployed a better one."""
+        """Skips if the champion has changed, for example because another run deployed a model during the approval."""
         from sailplane.evaluation.outdated import outdated
 
         if why := outdated(pairing.ledger(Home.find()), evaluation):
             skip(context, why)
 
     def _skip_if_held(self, context: Context, evaluation: Evaluation) -> None:
-        """Before anything is registered. A retry goes on to the end of its own rollout, which it reports."""
+        """Skips if a hold refuses the model, before anything is registered. A retry still reports its own rollout."""
         from sailplane.deployment.rollout import records
         from sailplane.registry import holds
 
@@ -252,6 +253,7 @@ class DeployModelOperator(BaseOperator):
 
 
 def _turn(context: Context) -> dict[str, str]:
-    """The same in a retry; a clear adds to what the task may try, and makes it another turn."""
+    """The owner and the turn of a rollout. A retry has the same turn; a clear raises the number of tries and so starts
+    a new turn."""
     ti = context["ti"]
     return {"owner": f"{ti.dag_id} {ti.run_id} {ti.task_id}", "turn": str(ti.max_tries)}

@@ -17,20 +17,20 @@ from sailplane.records import Run
 
 
 class EvaluateModelOperator(BaseOperator):
-    """Judges a run on the days before the as-of that neither training nor the sweep looked at.
+    """Judges a run on the last days before the as-of, which neither training nor the sweep used.
 
     Challenger, baseline and the champion that serves now are scored on the same rows. A verdict against the challenger
-    is a result, not a failure. If the baseline is the better model and passes the gate itself, the verdict offers it. A
-    retry judges again and gives the same verdict, which the ledger keeps once. After a clear, too, each day counts by
-    the gain of the run's first model, unless the data or the code changed. All figures are on the store beside the run,
-    as evaluation.json and as the page that the task's link `Report` opens.
+    is a result, not a failure. If the baseline is better and passes the gate itself, the verdict offers the baseline. A
+    retry judges again and gives the same verdict, which the ledger keeps once. Even after a clear, each day counts with
+    the gain of the run's first model, unless the data or the code changed. All figures are in the run's folder of the
+    store, as evaluation.json and as the page that the task's link `Report` opens.
 
-    :param challenger: the `Run` to judge, as `train` or `sweep` returned it
+    :param challenger: the `Run` to judge, from `train` or `sweep`
     :param baseline: the `Run` of the train step, whose baseline the gate compares with
-    :param gate: what a model must reach; None for `Gate()`
+    :param gate: the conditions that a model must meet; None for `Gate()`
     :returns: an `Evaluation`
-    :raises ConfigurationError: if `gate` is no `Gate`, or names a column that the dataset lacks
-    :raises DataError: if the test window has no rows with labels, or of one class only
+    :raises ConfigurationError: if `gate` is not a `Gate`, or names a column that the dataset lacks
+    :raises DataError: if the test window has no rows with labels, or rows of only one class
     :raises ModelError: if the champion cannot be scored
 
     Example::

@@ -4,14 +4,13 @@ from airflow.sdk import Param
 
 
 def trigger_form(*, window: int, trials: int | None = None, workers: int) -> dict[str, Param]:
-    """The fields that Airflow's UI shows before a run is triggered, with this project's defaults, for
-    `@dag(params=...)`.
+    """The fields of Airflow's trigger form, with this project's defaults, for `@dag(params=...)`.
 
     The form also has *Read again* (`refresh`) and *As of* (`as_of`), which are empty by default.
 
-    :param window: the default number of days before the as-of: the last 7 judge, the 7 before them choose, the rest
-        train
-    :param trials: the default number of trials; None leaves it to the sweep file
+    :param window: the default number of days before the as-of: the last 7 to judge, the 7 before them to choose, the
+        rest to train
+    :param trials: the default number of trials; None for the number in the sweep file
     :param workers: the default number of sweep workers
     :returns: Airflow's `Param` by name
 
@@ -26,7 +25,7 @@ def trigger_form(*, window: int, trials: int | None = None, workers: int) -> dic
             minimum=15,
             maximum=3650,
             title="Window",
-            description="Days before the as-of: the last 7 judge, the 7 before them choose, all others train.",
+            description="Days before the as-of: the last 7 to judge, the 7 before them to choose, the rest to train.",
         ),
         "trials": Param(
             trials,
@@ -34,7 +33,7 @@ def trigger_form(*, window: int, trials: int | None = None, workers: int) -> dic
             minimum=1,
             maximum=10_000,
             title="Trials",
-            description="The most configurations that the sweep tries; a smaller run_cap counts. Empty: run_cap.",
+            description="The most configurations to try. A smaller run_cap takes precedence. Empty: run_cap.",
         ),
         "workers": Param(
             workers,
@@ -42,21 +41,21 @@ def trigger_form(*, window: int, trials: int | None = None, workers: int) -> dic
             minimum=1,
             maximum=256,
             title="Workers",
-            description="How many trials run at a time.",
+            description="The number of trials that run at a time.",
         ),
         "refresh": Param(
             None,
             type=["null", "string"],
             title="Read again",
-            description="Days to read from the source again: the last 3 (3), one (2026-10-01), or several "
-            "(2026-10-01..2026-10-07). Empty: those whose source has changed.",
+            description="Days to read from the source again: the last 3 (3), a day (2026-10-01), or a range "
+            "(2026-10-01..2026-10-07). Empty: the days whose source has changed.",
         ),
         "as_of": Param(
             None,
             type=["null", "string"],
             format="date",
             title="As of",
-            description="Nothing on or after this day is read. Empty: the end of the run's data interval. "
+            description="Data of this day and later is not read. Empty: the end of the run's data interval. "
             "A day that has not ended is refused.",
         ),
     }

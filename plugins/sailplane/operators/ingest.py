@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 class IngestDatasetOperator(BaseOperator):
     """Ingests the days before the as-of, one Parquet partition a day.
 
-    A retry, or another run over the same days, ingests only missing days and gives the same version of the dataset. If
-    the source of a day has changed (a file was changed, added or removed, or the code of `extract`), the day is
-    ingested again, as a new version of that day. The log and the XCom `ingested_again` say which days, and why.
+    A retry, or another run over the same days, ingests only missing days and returns the same version of the dataset.
+    If the source of a day has changed (a changed, added or removed file, or the code of `extract`), the day is ingested
+    again, as a new version of that day. The log and the XCom `ingested_again` list these days with the reasons.
 
     :param dataset: name of the dataset
     :param extract: path of `extract(start, end) -> DataFrame`; called once for each run of missing days
-    :param files: a pattern of URIs of CSV, TSV, Parquet or JSON-lines files, in place of `extract`. The day is a
-        placeholder in it, and times without a zone are UTC
-    :param schema: path of the pandera schema; rows that fail it go to quarantine with the reason
-    :param time: the column that says to which day a row belongs
+    :param files: a URI pattern of CSV, TSV, Parquet or JSON-lines files, instead of `extract`. The pattern has a
+        placeholder for the day; times without a zone are in UTC
+    :param schema: path of the pandera schema; rows that violate it go to quarantine with the reason
+    :param time: the time column, which assigns each row to a day
     :param days: length of the trailing window, in days
-    :param delay: how long after midnight UTC the last rows of a day arrive, like `"6h"` or a timedelta. The day is
-        complete only then: a scheduled run waits without a worker; any other run that names the day is refused
-    :param revise_days: how many of the last days every run reads again, for a source that does not show late or
+    :param delay: how long after midnight UTC the last rows of a day arrive, such as `"6h"` or a timedelta. Until then
+        the day is incomplete: a scheduled run waits without a worker; other runs that name the day are refused
+    :param revise_days: how many of the last days every run reads again, for sources that do not reveal late or
         corrected rows, such as a database
     :param source_expires: whether the source deletes old files: a day that has lost files keeps its rows
     :returns: a `Dataset`
-    :raises ConfigurationError: for both or neither of `extract` and `files`, or a day that is not complete
+    :raises ConfigurationError: for both or neither of `extract` and `files`, or for an incomplete day
     :raises SchemaError: if a column is missing or has the wrong type
     :raises DataError: if a file cannot be read, or a day has lost all of its files
 
@@ -76,17 +76,17 @@ class IngestDatasetOperator(BaseOperator):
     ) -> None:
         if bool(extract) == bool(files):
             raise ConfigurationError(
-                "make the task",
+                "create the task",
                 repr(kwargs.get("task_id", dataset)),
                 got="extract and files" if extract else "neither extract nor files",
-                expected='one of them: extract="include.x.data:extract" or files="s3://bucket/..."',
+                expected='either extract="include.x.data:extract" or files="s3://bucket/..."',
             )
         if not isinstance(revise_days, int) or revise_days < 0:
             got = repr(revise_days)
             raise ConfigurationError("read", "revise_days", got=got, expected="a number of days, 0 for none")
         self.source_delay = delay_of(delay)
         if self.source_delay:
-            # `sailplane backtest` sees of a task what Airflow's API gives.
+            # `sailplane backtest` reads the delay from the task's params through Airflow's API.
             kwargs["params"] = {**(kwargs.get("params") or {}), SOURCE_DELAY: self.source_delay.total_seconds()}
         super().__init__(**{"retry_policy": USER_ERRORS_FAIL, **kwargs})
         self.dataset = dataset
@@ -105,13 +105,13 @@ class IngestDatasetOperator(BaseOperator):
             self.log.info("Waiting until %s for the last rows of the day", moment.isoformat())
             self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
         use_pinned(self, pin_code(self, context))
-        said: list[str] = []
+        sentences: list[str] = []
 
-        def tell(sentence: str) -> None:
+        def report(sentence: str) -> None:
             self.log.info("%s", sentence)
-            said.append(sentence)
+            sentences.append(sentence)
 
-        # Before the schema is loaded, which may run the same module: see Code.
+        # This must come before the schema is loaded, which may run the same module; see Code.
         extract = None if self.files else self._function()
         schema = code.load(self.schema)
         interval = Interval.trailing(as_of(context), int(self.days))
@@ -123,13 +123,13 @@ class IngestDatasetOperator(BaseOperator):
             time=self.time,
             interval=interval,
             again=self._again(context, interval),
-            tell=tell,
+            tell=report,
         )
-        self._report(context, dataset, said)
+        self._report(context, dataset, sentences)
         return dataset.to_dict()
 
     def resume(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Called once the day is complete."""
+        """Called when the day is complete."""
         return self.execute(context)
 
     def _function(self) -> Extract:
@@ -151,17 +151,17 @@ class IngestDatasetOperator(BaseOperator):
 
         revised = last_days(self.revise_days, interval)
         why = f"revise_days={self.revise_days}"
-        asked = context.get("params", {}).get("refresh")
+        refresh = context.get("params", {}).get("refresh")
         try:
-            refreshed = days_of(str(asked), interval) if asked else ()
+            refreshed = days_of(str(refresh), interval) if refresh else ()
         except ValueError as error:
             expected = f"a number of days, a day, or a range like 2026-10-01..2026-10-07, within {interval}"
-            raise ConfigurationError("read", "the parameter refresh", got=repr(asked), expected=expected) from error
-        return {**dict.fromkeys(revised, why), **dict.fromkeys(refreshed, f"refresh={asked}")}
+            raise ConfigurationError("read", "the parameter refresh", got=repr(refresh), expected=expected) from error
+        return {**dict.fromkeys(revised, why), **dict.fromkeys(refreshed, f"refresh={refresh}")}
 
-    def _report(self, context: Context, dataset: Dataset, said: Sequence[str]) -> None:
-        if said and (ti := context.get("ti")):
-            ti.xcom_push(key="ingested_again", value=list(said))
+    def _report(self, context: Context, dataset: Dataset, sentences: Sequence[str]) -> None:
+        if sentences and (ti := context.get("ti")):
+            ti.xcom_push(key="ingested_again", value=list(sentences))
         rows, quarantined = dataset.rows, dataset.quarantined
         self.log.info("%s %s: %d rows, %d quarantined", dataset.name, dataset.interval, rows, quarantined)
         revised = "; ".join(dataset.revised) or "every day in its first version"

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from sailplane.training.specs import Spec
 
 POLL_SECONDS = 0.2
-# A session's token is good for longer: see sailplane.storage.access.
+# A session's token is valid for longer; see sailplane.storage.access.
 GRANT_SECONDS = 300
 
 
 class DetachedJobOperator(ResumableJobMixin, BaseOperator):
-    """Runs a process that outlives its task, and follows its log.
+    """Runs a process that outlives its task, and follows the process's log.
 
-    A retry finds the running process again, or takes the result that it left meanwhile; a process that failed is
-    started anew and goes on from what it kept. A clear starts anew. Marking the task as failed stops it.
+    A retry finds the running process again, or takes its result if it has ended. A failed process is restarted and
+    resumes from what it saved. A clear starts from the beginning. Marking the task as failed stops the process.
     """
 
     external_id_key = "job"
@@ -59,7 +59,7 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
         return status == "succeeded"
 
     def poll_until_complete(self, external_id: Any, context: Context) -> Any:
-        """Returns the result, because on a reconnect the mixin returns what this returns."""
+        """Follows the process to its end and returns its result, which the mixin returns after a reconnect."""
         job, offset = self._at(Path(external_id["folder"])), 0
         granted = 0.0
         while True:
@@ -75,7 +75,7 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
             time.sleep(POLL_SECONDS)
 
     def get_job_result(self, external_id: Any, context: Context) -> Any:
-        """Raises what the process failed with."""
+        """Returns the result of the process, or raises its error."""
         return self._at(Path(external_id["folder"])).result()
 
     def on_kill(self) -> None:
@@ -83,7 +83,7 @@ class DetachedJobOperator(ResumableJobMixin, BaseOperator):
             self._job.stop()
 
     def _access(self) -> dict[str, Access]:
-        """With what the process reaches the store: only a task may ask Airflow's connections."""
+        """The credentials for the process's store, because only a task can read Airflow's connections."""
         hook = SailplaneStorageHook()
         ask = hook.access()
         return {hook.root.uri: ask()} if ask else {}
@@ -102,10 +102,10 @@ def _folder(context: Context) -> Path:
 
 
 def run_name(context: Context) -> str:
-    """The run's id as a folder's name: `scheduled__2026-11-20T00-00-00`. Different runs have different names."""
+    """The run's id as a folder name, such as `scheduled__2026-11-20T00-00-00`. Different runs have different names."""
     run_id: str = context["ti"].run_id.removesuffix("+00:00")
     name = run_id.replace(":", "-")
-    # Not "..", which is another folder.
+    # Excludes "..", which is another folder.
     if re.fullmatch(r"[\w.-]*[\w-]", name, re.ASCII):
         return name
     return f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def link_of(evaluation: Evaluation) -> str:
-    """The path of its report at the api-server; empty where there is no report."""
+    """The path of the evaluation's report at the api-server; empty if there is no report."""
     if not evaluation.report:
         return ""
     below = urlsplit(conf.get("api", "base_url", fallback="/")).path.rstrip("/")
@@ -22,13 +22,13 @@ def link_of(evaluation: Evaluation) -> str:
 
 
 class ReportLink(BaseOperatorLink):
-    """The button that opens an evaluation's report. Airflow asks for it once, in the task's process at its end."""
+    """The button that opens an evaluation's report. Airflow calls `get_link` once, at the end of the task's process."""
 
     name: ClassVar[str] = "Report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """A path, so that it is right under every host name of the api-server; empty where there is no report."""
-        from airflow.sdk.execution_time.xcom import XCom  # a DAG file need not
+        """A path, which is valid under every host name of the api-server; empty if there is no report."""
+        from airflow.sdk.execution_time.xcom import XCom  # not needed by DAG files
 
         returned = XCom.get_value(ti_key=ti_key, key="return_value")
         return link_of(Evaluation.from_dict(returned)) if returned else ""

@@ -1,4 +1,4 @@
-"""The registered version that a DAG names."""
+"""Finds the registered version that a DAG names."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sailplane.records import Model
 
 def registered(ledger: Ledger, model: Any, stands: Callable[[], datetime], *, task: str, others: str = "") -> Model:
     """The version that `model` names: `name`, `name@version`, `name@alias`, or a `Model` or `Deployment` that a task
-    returned. A bare name means the champion; if that has seen days after the run's as-of, the newest version that has
-    not. Raises ModelError if there is none, ConfigurationError for anything else; `others` names, for the error, what
-    else the task takes."""
+    returned. A bare name means the champion, or, if the champion has seen days after the run's as-of, the newest
+    version that has not. Raises ModelError if there is none, ConfigurationError for anything else. `others` adds to the
+    expected values in the error."""
     from sailplane.registry.models import find, get, known_at
 
     if isinstance(model, str) and model.strip():

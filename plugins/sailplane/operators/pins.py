@@ -1,4 +1,4 @@
-"""The version of the user's code that a task runs: its DAG run's. See sailplane.registry.pins."""
+"""Pins the version of the user's code for the tasks of a DAG run. See sailplane.registry.pins."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ MOST_NAMED: Final = 5
 
 
 def pin_code(task: BaseOperator, context: Context) -> str:
-    """The digest of the archive that this task uses. The log says so if the project's code differs from it."""
+    """The digest of the code archive that this task uses. Logs it if the project's code differs from the archive."""
     from sailplane.registry.lineage import code_path
     from sailplane.registry.pins import pin
     from sailplane.registry.sources import snapshot
 
     home, storage = Home.find(), SailplaneStorageHook().get_conn()
     now = snapshot(home.project, _code_paths(task))
-    # Before the ledger refers to it.
+    # The archive must be stored before the ledger refers to it.
     storage.keep(code_path(now.digest), now.archive)
     found = pin(pairing.ledger(home), _start(task, context), now.digest)
-    _tell(task, context, storage, found, now)
+    _warn(task, context, storage, found, now)
     return found.digest
 
 
 def use_pinned(task: BaseOperator, digest: str) -> Path:
-    """Load user code from that archive from now on; returns the folder of its copy."""
+    """Loads user code from this archive from now on; returns the folder of its copy."""
     from sailplane.registry.pins import unpacked
 
     folder = unpacked(Home.find(), SailplaneStorageHook().get_conn(), digest)
@@ -64,7 +64,7 @@ def _start(task: BaseOperator, context: Context) -> Any:
 
 
 def _code_paths(task: BaseOperator) -> list[str]:
-    """The code paths of all tasks of the DAG, which may name modules beside include/."""
+    """The code paths of all tasks of the DAG, which may name modules outside include/."""
     tasks = dag.tasks if (dag := task.get_dag()) else [task]
     return sorted({path for one in tasks for path in named_code(one)})
 
@@ -77,27 +77,25 @@ def named_code(task: Any) -> Iterator[str]:
             yield path
 
 
-def _tell(task: BaseOperator, context: Context, storage: Storage, pin: Pin, now: Sources) -> None:
-    """Warn if the files of this task's code differ between the project and the run's own or earlier version."""
+def _warn(task: BaseOperator, context: Context, storage: Storage, pin: Pin, now: Sources) -> None:
+    """Logs a warning if the files of this task's code differ between the project and the run's own or earlier
+    version."""
     other = pin.before if pin.is_new else pin.digest
     if other is None or not (differing := _differing(task, storage, other, now)):
         return
     if pin.is_new:
-        said = (
-            f"The code has changed since the last time ({differing}): "
-            "this task, and what follows it, use the new version."
+        message = (
+            f"The code has changed since the last time ({differing}): this task and all later ones use the new version."
         )
     else:
-        remedy = "To use the new one, clear the run, or the train step and all that follows it."
-        said = (
-            f"The code has changed since this run started ({differing}); the run goes on with its own version. {remedy}"
-        )
-    task.log.warning("%s", said)
-    context["ti"].xcom_push(key="code", value=said)
+        remedy = "To use the new version, clear the run, or the train step and all later tasks."
+        message = f"The code has changed since this run started ({differing}); the run keeps its own version. {remedy}"
+    task.log.warning("%s", message)
+    context["ti"].xcom_push(key="code", value=message)
 
 
 def _differing(task: BaseOperator, storage: Storage, other: str, now: Sources) -> str:
-    """The files of this task's code, and those beside them, that differ from the archive `other`; empty if none do."""
+    """The files of this task's code, and of the same folders, that differ from the archive `other`."""
     from sailplane.registry.lineage import code_path
     from sailplane.registry.sources import changed, paths
 
@@ -106,7 +104,7 @@ def _differing(task: BaseOperator, storage: Storage, other: str, now: Sources) -
     try:
         before = storage.get(code_path(other))
     except FileNotFoundError:
-        return f"version {other[:12]} was collected as garbage"
+        return f"version {other[:12]} was deleted as garbage"
     mine = paths(Home.find().project, named_code(task))
     folders = {path.rpartition("/")[0] for path in mine}
     files = [path for path in changed(before, now.archive) if path in mine or path.rpartition("/")[0] in folders]

@@ -21,13 +21,13 @@ class PublishModelOperator(BaseOperator):
     """Publishes a registered version on the Hugging Face Hub: bundle and model card in one commit, with the version as
     the tag. With a W&B key, an artifact at W&B refers to it.
 
-    Skipped if the run is a backfill, or no model was deployed. A retry does what is left; a version that is there
-    already is done.
+    Skipped if the run is a backfill, or no model was deployed. A retry completes what is missing; a version that is
+    already published is left as it is.
 
     :param model: `name`, `name@version` or `name@alias`; or the `Deployment` or `Model` that a task returned. A name
         means the champion, or, for a run before the champion's as-of, the newest version that has seen no later days
     :param repo: the repository, `owner/name`; created if it does not exist
-    :param private: whether it is created private
+    :param private: whether a new repository is private
     :param hub_conn_id: the connection; None for `huggingface_default` if it exists, else HF_TOKEN
     :returns: a `Publication`
     :raises ConfigurationError: for a repository that is not `owner/name`
@@ -61,13 +61,13 @@ class PublishModelOperator(BaseOperator):
         from sailplane.tracking.artifacts import link
 
         if is_backfill(context):
-            raise AirflowSkipException("Nothing is published: a backfill changes nothing that others see.")
+            raise AirflowSkipException("Nothing is published: a backfill changes nothing that others can see.")
         if not self.model:
             raise AirflowSkipException("Nothing is published: no model was deployed.")
         storage = SailplaneStorageHook().get_conn()
         model = registered(pairing.ledger(Home.find()), self.model, lambda: as_of(context), task=self.task_id)
-        ask = SailplaneStorageHook(f"hf://models/{self.repo}", storage_conn_id=self.hub_conn_id).access()
-        published = publish(storage, model, self.repo, private=self.private, ask=ask)
+        access = SailplaneStorageHook(f"hf://models/{self.repo}", storage_conn_id=self.hub_conn_id).access()
+        published = publish(storage, model, self.repo, private=self.private, ask=access)
         self.log.info("%s %s is at %s", published.model, published.version, published.url)
         if said := link(model, published.url, Home.find().root, tracking_settings()):
             self.log.info("%s", said)

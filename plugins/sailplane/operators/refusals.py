@@ -1,4 +1,4 @@
-"""Why a model does not go on to be served, where a task finds that out: the task is skipped, and the run ends well."""
+"""Skips a task whose model must not be deployed, with the reasons. The run still succeeds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sailplane.records import Evaluation, Offer
 
 
 def skip_unless_good(context: Context, evaluation: Evaluation, *, offer: Offer | None = None) -> None:
-    """Skips the task if the run is a backfill, if the verdict is against the model and offers nothing, or if a person
-    rejected it."""
+    """Skips the task if the run is a backfill, if the gate rejected the model and offers nothing, or if a person
+    rejected the model."""
     if is_backfill(context):
         skip(context, "a backfill never changes what is served", *evaluation.reasons)
     if not evaluation.passed and offer is None:
@@ -23,6 +23,6 @@ def skip_unless_good(context: Context, evaluation: Evaluation, *, offer: Offer |
 
 
 def skip(context: Context, *reasons: str) -> NoReturn:
-    """With the reasons in the log and in the XCom `reasons`."""
+    """Skips the task, with the reasons in the log and in the XCom `reasons`."""
     context["ti"].xcom_push(key="reasons", value=list(reasons))
     raise AirflowSkipException(f"Nothing is deployed: {'; '.join(reasons)}")

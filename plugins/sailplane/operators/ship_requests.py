@@ -10,14 +10,14 @@ from sailplane.operators.retries import USER_ERRORS_FAIL
 
 
 class ShipRequestsOperator(BaseOperator):
-    """Ships the log of the served models' requests to the store.
+    """Ships the request logs of the served models to the store.
 
-    The services do this by themselves, every minute. This task is for a store whose key only an Airflow connection
-    has. It must run on the machine that serves the models. A retry goes on where the last try stopped.
+    The services do this every minute by themselves. This task is for a store whose key is only in an Airflow
+    connection. It must run on the machine that serves the models. A retry continues where the last try stopped.
 
-    :returns: how many files, requests and bytes were shipped
+    :returns: the numbers of shipped files, requests and bytes
     :raises AccessError: if the store refuses the credentials
-    :raises StorageError: if the store cannot be reached or is full; a retry may mend it
+    :raises StorageError: if the store cannot be reached or is full; a retry may help
 
     Example::
 

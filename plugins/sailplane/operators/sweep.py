@@ -1,4 +1,5 @@
-"""A sweep maps over workers, not over trials: each worker pulls trials from the ledger until there are no more."""
+"""The tasks of a sweep. It maps over workers, not trials: each worker pulls trials from the ledger until none is
+left."""
 
 from __future__ import annotations
 
@@ -39,15 +40,15 @@ def sweep(
     workers: int | str = 0,
     group_id: str = DEFAULT_GROUP,
 ) -> XComArg:
-    """A task group `create >> worker (mapped) >> best` that searches the configuration of a train step.
+    """A task group `create >> worker (mapped) >> best` that searches for the best configuration of a train step.
 
     :param trained: the train step whose dataset, features and train function the trials use
     :param file: a W&B sweep file, relative to the project
-    :param trials: the most trials; a smaller `run_cap` in the file counts. 0 leaves the number to the file
-    :param workers: how many workers pull trials; 0 takes the number in the file, else two
-    :param group_id: the name of the task group, and a part of the sweep's name; a second sweep in a DAG needs its own
+    :param trials: the most trials; a smaller `run_cap` in the file takes precedence. 0 for the number in the file
+    :param workers: the number of workers; 0 for the number in the file, else two
+    :param group_id: the name of the task group, and part of the sweep's name. A second sweep in a DAG needs another one
     :returns: the best trial's `Run`, as XCom
-    :raises SweepFileError: in the task `create`, for a file that is not valid, with its line
+    :raises SweepFileError: in the task `create`, for an invalid file, with the line
     :raises TrainingError: in the task `best`, if no trial finished, with each trial's reason
 
     Example::
@@ -84,24 +85,24 @@ class CreateSweepOperator(BaseOperator):
     """Puts the sweep on the ledger, and at W&B if there is a key: the task `create` of `sweep`.
 
     The sweep belongs to the DAG run. Its trials use the data, the code and the configuration of that run's train step.
-    A retry or a clear keeps the finished trials and goes on. If the train step or the sweep file has changed since, a
-    new sweep starts, and the trials of the old one do not count.
+    A retry or a clear keeps the finished trials and continues. If the train step or the sweep file has changed since, a
+    new sweep starts, and the old trials do not count.
 
     :param model: name of the model
     :param trained: the `Run` that the train step returned
     :param train_step: the task id of the train step
     :param dataset: the `Dataset` of the train step
-    :param features: the train step's module of features
-    :param train: the train step's function
-    :param config: the configuration that a trial overrides parts of
+    :param features: the feature module of the train step
+    :param train: the train function of the train step
+    :param config: the configuration, parts of which a trial overrides
     :param seed: the sweep's seed, unless the file has one
     :param precision: as in the train step
     :param stream: as in the train step
     :param file: a W&B sweep file, relative to the project
-    :param trials: the most trials; 0 leaves the number to the file
-    :param workers: how many workers; 0 takes the number in the file, else two
+    :param trials: the most trials; 0 for the number in the file
+    :param workers: the number of workers; 0 for the number in the file, else two
     :returns: one `{worker: name}` for each worker
-    :raises SweepFileError: for a file that is not valid, with its line
+    :raises SweepFileError: for an invalid file, with the line
     :raises ConfigurationError: for a number of trials or workers below 0
     """
 
@@ -151,7 +152,7 @@ class CreateSweepOperator(BaseOperator):
         file = self._sweep_file(folder, context)
         config = read_sweep(file, trials=_count("trials", self.trials))
         workers = _count("workers", self.workers) or config.workers or DEFAULT_WORKERS
-        self._tell(file, config)
+        self._log_settings(file, config)
         name = self._name(ledger, config, made, context)
         create_sweep(ledger, name, config, seed=self.seed, job=replace(made, sweep=name).to_dict())
         document = original(file, config, name)
@@ -159,21 +160,21 @@ class CreateSweepOperator(BaseOperator):
         return [{"worker": f"worker {n}"} for n in range(1, workers + 1)]
 
     def _sweep_file(self, folder: Path, context: Context) -> Path:
-        """The run's own version of the file; after a clear the current one, which may have been mended."""
+        """The run's own version of the file; after a clear the current version, which may have been fixed."""
         own, now = folder / self.file, Home.find().project / self.file
         cleared = context["ti"].max_tries > (self.retries or 0)
         return now if cleared or not own.exists() else own
 
-    def _tell(self, file: Path, config: SweepConfig) -> None:
-        """Log which settings of the file count, and which do not."""
+    def _log_settings(self, file: Path, config: SweepConfig) -> None:
+        """Logs which settings of the file apply and which do not."""
         from sailplane.sweeps.elsewhere import notes
         from sailplane.sweeps.space import read_sweep
 
         for note in notes(file):
             self.log.warning("%s", note)
-        asked, cap = _count("trials", self.trials), read_sweep(file).run_cap
+        requested, cap = _count("trials", self.trials), read_sweep(file).run_cap
         if config.size is not None:
-            given = f"the file's run_cap is {cap or 'not given'}, the DAG's trials {asked or 'not given'}"
+            given = f"the file's run_cap is {cap or 'not given'}, the DAG's trials {requested or 'not given'}"
             self.log.info("At most %d trials: %s", config.size, given)
 
     def _code(self, ledger: Ledger, context: Context) -> tuple[Path, SweepWorkerSpec]:
@@ -188,7 +189,7 @@ class CreateSweepOperator(BaseOperator):
         return folder, replace(made, sources=collect(folder, (made.features, made.train)).digest)
 
     def _name(self, ledger: Ledger, config: SweepConfig, made: SweepWorkerSpec, context: Context) -> str:
-        """The name of the sweep to go on with; of a new one if the old trials are not comparable."""
+        """The name of the sweep to continue, or of a new one if the old trials are not comparable."""
         from sailplane.sweeps import queue
         from sailplane.sweeps.results import unlike
         from sailplane.tracking import sweeps
@@ -200,9 +201,11 @@ class CreateSweepOperator(BaseOperator):
         queue.stop(ledger, current, f"the run was cleared with another {' and '.join(differing)}")
         sweeps.finish(ledger, current)
         name = next_sweep(ledger, self.model, context)
-        said = f"Another {' and '.join(differing)} since the trials of {current}: they do not count; {name} begins."
-        self.log.warning("%s", said)
-        context["ti"].xcom_push(key="code", value=said)
+        changed = (
+            f"The {' and '.join(differing)} changed since the trials of {current}, so they do not count; {name} starts."
+        )
+        self.log.warning("%s", changed)
+        context["ti"].xcom_push(key="code", value=changed)
         return name
 
     def _job(self, context: Context, digest: str) -> SweepWorkerSpec:
@@ -227,7 +230,7 @@ class CreateSweepOperator(BaseOperator):
 
 
 def _count(name: str, value: int | str | None) -> int:
-    """0 if a template gave nothing: an empty field of the trigger form."""
+    """Parses a number; 0 if a template rendered an empty field of the trigger form."""
     if value in (None, "", "None"):
         return 0
     try:

@@ -1,4 +1,4 @@
-"""The name that a sweep has on the ledger."""
+"""Names sweeps on the ledger."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ MOST_CHARACTERS: Final = 64
 
 
 def sweep_id(model: str, context: Context, number: int = 1) -> str:
-    """The name of the sweep of a task group in a DAG run: `churn/scheduled__2026-11-20T00-00-00` for the group `sweep`
-    of a DAG named like its model. The second sweep, after a clear, ends in `~2`."""
+    """The name of a task group's sweep in a DAG run, such as `churn/scheduled__2026-11-20T00-00-00` for the group
+    `sweep` of a DAG with the name of its model. The second sweep, after a clear, ends in `~2`."""
     ti = context["ti"]
     dag, group = ti.dag_id, ti.task_id.rpartition(".")[0]
-    apart = ([dag] if dag != model else []) + ([group] if group != DEFAULT_GROUP else [])
-    name = "/".join([model, run_name(context), *apart]) + (f"~{number}" if number > 1 else "")
+    qualifiers = ([dag] if dag != model else []) + ([group] if group != DEFAULT_GROUP else [])
+    name = "/".join([model, run_name(context), *qualifiers]) + (f"~{number}" if number > 1 else "")
     if len(name) <= MOST_CHARACTERS:
         return name
     return f"{name[: MOST_CHARACTERS - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def found_sweep(ledger: Ledger, model: str, context: Context) -> str:
-    """The newest sweep of that task group and run; if there is none, the name of its first."""
+    """The newest sweep of the task group and run; if there is none, the name of the first."""
     made = list(_made(ledger, model, context))
     return made[-1] if made else sweep_id(model, context)
 
@@ -40,7 +40,7 @@ def next_sweep(ledger: Ledger, model: str, context: Context) -> str:
 
 
 def _made(ledger: Ledger, model: str, context: Context) -> Iterator[str]:
-    """The sweeps of that task group and run, oldest first."""
+    """The sweeps of the task group and run, oldest first."""
     from sailplane.sweeps.results import job, names
 
     known, first = set(names(ledger)), sweep_id(model, context)

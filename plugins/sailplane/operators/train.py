@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TrainModelOperator(DetachedJobOperator):
-    """Trains the model, and its baseline on the same rows, in a process of its own.
+    """Trains the model, and its baseline on the same rows, in a separate process.
 
     A retry finds the process again, or restarts it from the last checkpoint. A clear starts from the beginning.
 
@@ -25,16 +25,17 @@ class TrainModelOperator(DetachedJobOperator):
     :param dataset: the `Dataset` that the ingest task returned
     :param features: path of the module with `fit`, `transform` and `TARGET`
     :param train: path of `train(config, data, run) -> torch.nn.Module`
-    :param baseline: path of a function of the same form, whose model the gate compares with; None for no baseline
-    :param config: the configuration that the train function gets; a sweep's trial overrides parts of it
+    :param baseline: path of a function with the same signature, whose model the gate compares with; None for no
+        baseline
+    :param config: the configuration for the train function; trials of a sweep override parts of it
     :param seed: seeds Python, numpy and torch
-    :param processes: how many processes train the model together; each has a GPU of its own if there are enough
+    :param processes: how many processes train the model together; each has its own GPU if there are enough
     :param precision: `"float32"`, or `"mixed"` to compute in 16 bits inside `run.autocast()`
     :param stream: read the train rows again in each epoch, for data larger than memory
     :returns: a `Run`
     :raises TrainingError: if the train function raises or returns no model, or the exported model gives other scores
     :raises DataError: if a window has no labelled rows, or `transform` loses rows
-    :raises JobError: if the process was killed; a retry goes on from its last checkpoint
+    :raises JobError: if the process was killed; a retry resumes from its last checkpoint
 
     Example::
 

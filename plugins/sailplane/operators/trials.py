@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 
 class SweepWorkerOperator(DetachedJobOperator):
-    """Trains trials in a process of its own until the sweep has no more: the mapped task `worker` of `sweep`.
+    """Trains trials in a separate process until the sweep has no more: the mapped task `worker` of `sweep`.
 
-    A retry goes on with the trials that are left. A failed trial is recorded with its reason, and the worker goes on
-    with the next. Marking the task as success or failed ends it at once, and another worker gets its trial. Marking all
-    workers as success ends the sweep with the best trial so far.
+    A retry continues with the remaining trials. A failed trial is recorded with its reason, and the worker continues
+    with the next one. Marking the task as success or failed ends it immediately, and another worker gets its trial.
+    Marking all workers as success ends the sweep with the best trial so far.
 
-    :param worker: its name on the ledger
+    :param worker: the worker's name on the ledger
     :param model: name of the model
-    :returns: how many trials it trained
+    :returns: the number of trials that it trained
     :raises ConfigurationError: if the ledger has no such sweep
-    :raises JobError: if the process was killed; a retry goes on with the trials that are left
+    :raises JobError: if the process was killed; a retry continues with the remaining trials
     """
 
     template_fields: Sequence[str] = ("worker",)
@@ -47,8 +47,8 @@ class SweepWorkerOperator(DetachedJobOperator):
 class BestTrialOperator(DetachedJobOperator):
     """Ends the sweep, if it has not ended, and chooses the best trial: the task `best` of `sweep`.
 
-    If a remote worker finished the trial, its model is made here from the last checkpoint, because uploads are only
-    ever read as data. Without a checkpoint the trial is trained again.
+    If a remote worker finished the trial, this task creates its model from the last checkpoint, because uploads are
+    only read as data. Without a checkpoint, the trial is trained again.
 
     :param model: name of the model
     :returns: the best trial's `Run`
@@ -65,7 +65,7 @@ class BestTrialOperator(DetachedJobOperator):
 
         ledger = pairing.ledger(Home.find())
         name = found_sweep(ledger, self.model, context)
-        # Its tasks have ended, but remote workers may still train.
+        # The sweep's tasks have ended, but remote workers may still train.
         close(ledger, name, f"the task {self.task_id} was reached")
         trial = best_trial(ledger, name)
         run = trial.run or self._made(context)
@@ -86,14 +86,16 @@ class BestTrialOperator(DetachedJobOperator):
         name = found_sweep(ledger, self.model, context)
         trial = best_trial(ledger, name)
         self.log.info(
-            "A remote worker trained trial %s, with a score of %s; its model is made here.", trial.number, trial.score
+            "A remote worker trained trial %s, with a score of %s; this task creates its model.",
+            trial.number,
+            trial.score,
         )
         spec = _spec(name).trial(trial.number, trial.config, read(ledger, name).seed, attempt="here")
         return replace(spec, until=last_step(ledger, name, trial.number))
 
 
 def _spec(sweep: str) -> SweepWorkerSpec:
-    """The specification of the trials, as the task `create` wrote it."""
+    """The specification of the trials, which the task `create` wrote."""
     from sailplane.sweeps.results import job
     from sailplane.training.specs import SweepWorkerSpec
 

@@ -1,4 +1,4 @@
-"""The types of values that one task hands to the next."""
+"""The types of values that tasks pass to each other."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from typing import Any, TypeAlias, TypeVar
 from airflow.sdk import XComArg
 
 T = TypeVar("T")
-# A record on its way through XCom: `task.output` in a DAG file, and the record's JSON form once the task runs.
+# A record that passes through XCom: `task.output` in a DAG file, the record's JSON form when the task runs.
 XComOf: TypeAlias = XComArg | Mapping[str, Any] | T

@@ -18,7 +18,7 @@ PASSWORDS: Final = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
 EVERYBODY: Final = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"
 MANAGER: Final = "AIRFLOW__CORE__AUTH_MANAGER"
 DEFAULT: Final = "admin:admin"
-# An account without a role may log in, and do nothing.
+# An account without a role may log in but do nothing.
 _ROLES: Final = ("admin", "op", "user", "viewer", "")
 
 
@@ -27,7 +27,7 @@ def settings(home: Home) -> dict[str, str]:
 
 
 def prepare(home: Home, env: Mapping[str, str] = os.environ) -> None:
-    """Makes the missing passwords: Airflow itself would print them into its log."""
+    """Creates missing passwords, because Airflow itself would print them into its log."""
     file, names = _file(home, env), roles(env)
     private_folder(home.root)
     with locked(home.root / "lock"):
@@ -58,7 +58,7 @@ def chief(env: Mapping[str, str] = os.environ) -> str:
 
 
 def password(home: Home, name: str, env: Mapping[str, str] = os.environ) -> str:
-    """ConfigurationError for an unknown account."""
+    """The password of the account. ConfigurationError for an unknown account."""
     require(name, env)
     prepare(home, env)
     return str(_read(_file(home, env))[name])
@@ -78,5 +78,5 @@ def _read(file: Path) -> dict[str, str]:
     try:
         return dict(json.loads(text or "{}"))
     except ValueError as error:
-        remedy = f"Mend it, or remove it: then every account gets a new password. {error}"
-        raise ConfigurationError("read the passwords in", file, got="no JSON", remedy=remedy) from error
+        remedy = f"Repair it, or remove it to give every account a new password. {error}"
+        raise ConfigurationError("read the passwords in", file, got="not JSON", remedy=remedy) from error

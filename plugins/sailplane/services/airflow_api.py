@@ -20,7 +20,7 @@ BUSY_TRIES = 5
 
 
 class RefusedError(ServiceError):
-    """A 4xx: its `status`, and the `detail` in Airflow's words."""
+    """A 4xx answer: its `status`, and `detail` in Airflow's words."""
 
     def __init__(self, answer: httpx.Response) -> None:
         got = f"{answer.status_code} {answer.text.strip()[:500]}"
@@ -57,12 +57,12 @@ def _found_busy(answer: httpx.Response) -> bool:
 
 
 class AirflowApi:
-    """Paths are relative to `/api/v2`; answers are the decoded JSON. ServiceError on no answer and on 5xx, RefusedError
-    on 4xx."""
+    """Paths are relative to `/api/v2`; answers are decoded JSON. ServiceError if there is no answer and on 5xx,
+    RefusedError on 4xx."""
 
     def __init__(self, home: Home, timeout: float = 30) -> None:
         self.url = _url(home, os.environ)
-        # trust_env: a proxy that is set for the internet must not be asked for this machine.
+        # trust_env: requests to this machine must not go through a proxy that is set for the internet.
         self._client = httpx.Client(
             base_url=f"{self.url}/api/v2", timeout=timeout, trust_env=False, auth=_Login(home, self.url)
         )
@@ -77,7 +77,7 @@ class AirflowApi:
         return _decoded(self._send(method, path, json, query))
 
     def find(self, path: str, **query: Any) -> Any:
-        """GET, with None if there is no such thing."""
+        """GET; None on 404."""
         answer = self._send("GET", path, None, query)
         return None if answer.status_code == httpx.codes.NOT_FOUND else _decoded(answer)
 
@@ -109,13 +109,13 @@ class AirflowApi:
 
 
 def _url(home: Home, env: Mapping[str, str]) -> str:
-    """In containers the api-server has a host name, which the services know by where tasks find it."""
+    """The api-server's URL. In containers its host name comes from the URL by which tasks reach it."""
     execution = urlsplit(env.get("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", ""))
     return f"{execution.scheme}://{execution.netloc}" if execution.netloc else f"http://127.0.0.1:{home.ui_port}"
 
 
 class DagRun:
-    """One run of a DAG, by its two ids."""
+    """A run of a DAG, identified by its two ids."""
 
     def __init__(self, dag: str, run: str) -> None:
         self.dag, self.id = dag, run
@@ -145,9 +145,9 @@ def _decoded(answer: httpx.Response) -> Any:
     return answer.json() if answer.content else None
 
 
-def poll(what: Callable[[], T | None], seconds: float, every: float = 0.3) -> T | None:
+def poll(read: Callable[[], T | None], seconds: float, every: float = 0.3) -> T | None:
     """The first result that is not None, or None after `seconds`."""
     deadline = time.monotonic() + seconds
-    while (found := what()) is None and time.monotonic() < deadline:
+    while (found := read()) is None and time.monotonic() < deadline:
         time.sleep(every)
     return found

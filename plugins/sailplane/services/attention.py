@@ -1,5 +1,5 @@
-"""The part of `sailplane status` about DAGs and verdicts: failed runs, import errors and questions that wait, from
-Airflow's REST API; models that the gate or a person rejected, from the ledger."""
+"""The part of `sailplane status` about DAGs and verdicts: failed runs, import errors and pending questions, from
+Airflow's REST API, and models that the gate or a person rejected, from the ledger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PATIENCE: Final = 10.0
 
 @dataclass(frozen=True)
 class InAirflow:
-    """`fault`: why Airflow cannot be asked; nothing is known then."""
+    """The findings from Airflow. `fault` says why Airflow cannot be reached; then nothing is known."""
 
     failed_runs: tuple[dict[str, Any], ...] = ()
     import_errors: tuple[dict[str, Any], ...] = ()
@@ -36,7 +36,7 @@ class InAirflow:
         return bool(self.failed_runs or self.import_errors or self.approvals or self.fault)
 
     def content(self) -> dict[str, Any]:
-        """Null where it is not known."""
+        """The findings as JSON; null if unknown."""
         found = {
             "failed_runs": self.failed_runs,
             "import_errors": self.import_errors,
@@ -55,7 +55,7 @@ def in_airflow(home: Home) -> InAirflow:
 
 
 def rejected(ledger: Ledger) -> list[dict[str, Any]]:
-    """The models whose newest verdict, backfills aside, is against them."""
+    """The models that their newest verdict rejected. Ignores backfills."""
     return [
         {
             "model": judged.evaluation.model,
@@ -71,7 +71,7 @@ def rejected(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def _offered(ledger: Ledger, judged: history.Judged) -> dict[str, str | None]:
-    """`offer` says what there is to know of the offered baseline, and `deploy` is the command that accepts it."""
+    """`offer` describes the offered baseline, and `deploy` is the command that accepts it."""
     offer = judged.evaluation.offer
     if offer is None or withdrawn(ledger, judged):
         return {"offer": None, "deploy": None}
@@ -86,41 +86,41 @@ def print_in_airflow(found: InAirflow) -> None:
 
 
 def print_rejected(found: Sequence[dict[str, Any]]) -> None:
-    for one in found:
-        run = f"run {one['run']} of {one['dag']}"
-        sys.stdout.write(f"\nREJECTED: {one['model']} as of {one['as_of'][:10]} ({run})\n")
-        sys.stdout.writelines(f"  {reason}\n" for reason in one["reasons"])
-        if one["offer"]:
-            sys.stdout.write(f"  {one['offer']}\n")
+    for model in found:
+        run = f"run {model['run']} of {model['dag']}"
+        sys.stdout.write(f"\nREJECTED: {model['model']} as of {model['as_of'][:10]} ({run})\n")
+        sys.stdout.writelines(f"  {reason}\n" for reason in model["reasons"])
+        if model["offer"]:
+            sys.stdout.write(f"  {model['offer']}\n")
 
 
 def _lines(found: InAirflow) -> Iterator[str]:
     if found.fault:
-        yield f"Failed runs, import errors and questions for approval are not known: {found.fault}"
-    for one in found.failed_runs:
-        since = f"since the last success ({one['last_success']})" if one["last_success"] else "and none succeeded"
-        tasks = f", task {', '.join(one['tasks'])}" if one["tasks"] else ""
-        counted = f"{one['failures']} failed {since}" if one["failures"] > 1 or not one["last_success"] else since
-        yield f"FAILED RUN of {one['dag']}: {one['run']}{tasks}; {counted}\n  {one['page']}"
-    for one in found.import_errors:
-        yield f"IMPORT ERROR in {one['file']}: {one['error']}"
-    for one in found.approvals:
-        run = f"run {one['run']} of {one['dag']}"
-        yield f"WAITS FOR AN ANSWER since {one['since']}: {one['subject']} ({run})\n  {one['page']}"
+        yield f"Failed runs, import errors and pending approvals are unknown: {found.fault}"
+    for run in found.failed_runs:
+        since = f"since the last success ({run['last_success']})" if run["last_success"] else "and none succeeded"
+        tasks = f", task {', '.join(run['tasks'])}" if run["tasks"] else ""
+        counted = f"{run['failures']} failed {since}" if run["failures"] > 1 or not run["last_success"] else since
+        yield f"FAILED RUN of {run['dag']}: {run['run']}{tasks}; {counted}\n  {run['page']}"
+    for error in found.import_errors:
+        yield f"IMPORT ERROR in {error['file']}: {error['error']}"
+    for question in found.approvals:
+        which = f"run {question['run']} of {question['dag']}"
+        yield f"WAITING FOR AN ANSWER since {question['since']}: {question['subject']} ({which})\n  {question['page']}"
 
 
 def _failed_runs(home: Home, api: AirflowApi) -> Iterator[dict[str, Any]]:
     """The newest one of each DAG, with how many failed since its last success."""
-    asked: dict[str, Any] = {"run_type": list(RUN_TYPES), "order_by": "-end_date"}
-    for dag in sorted({run["dag_id"] for run in _all(api, "/dags/~/dagRuns", "dag_runs", state="failed", **asked)}):
+    filters: dict[str, Any] = {"run_type": list(RUN_TYPES), "order_by": "-end_date"}
+    for dag in sorted({run["dag_id"] for run in _all(api, "/dags/~/dagRuns", "dag_runs", state="failed", **filters)}):
         known = api.find(f"/dags/{dag}")
         if known is None or known["is_stale"]:
             continue
         path = f"/dags/{dag}/dagRuns"
-        succeeded = api.call("GET", path, state="success", limit=1, **asked)["dag_runs"]
+        succeeded = api.call("GET", path, state="success", limit=1, **filters)["dag_runs"]
         last = succeeded[0]["end_date"] if succeeded else None
         since = {"end_date_gt": last} if last else {}
-        failed = api.call("GET", path, state="failed", limit=1, **asked, **since)
+        failed = api.call("GET", path, state="failed", limit=1, **filters, **since)
         if failed["dag_runs"]:
             yield _failed(home, api, DagRun(dag, failed["dag_runs"][0]["dag_run_id"]), failed, last)
 
@@ -145,8 +145,8 @@ def _import_errors(api: AirflowApi) -> Iterator[dict[str, Any]]:
 
 
 def _approvals(home: Home, api: AirflowApi) -> Iterator[dict[str, Any]]:
-    for asked in _all(api, "/dags/~/dagRuns/~/hitlDetails", "hitl_details", response_received=False):
-        task = asked["task_instance"]
+    for question in _all(api, "/dags/~/dagRuns/~/hitlDetails", "hitl_details", response_received=False):
+        task = question["task_instance"]
         # A task that was marked or cleared leaves its question unanswered.
         if task["state"] not in WAITING:
             continue
@@ -155,14 +155,14 @@ def _approvals(home: Home, api: AirflowApi) -> Iterator[dict[str, Any]]:
             "dag": run.dag,
             "run": run.id,
             "task": task["task_id"],
-            "subject": asked["subject"],
-            "since": asked["created_at"],
+            "subject": question["subject"],
+            "since": question["created_at"],
             "page": f"{run.page(home)}/required_actions",
         }
 
 
 def _all(api: AirflowApi, path: str, name: str, **query: Any) -> Iterator[dict[str, Any]]:
-    """However many there are."""
+    """All entries, page by page."""
     offset, total = 0, 1
     while offset < total:
         found = api.call("GET", path, limit=_PAGE, offset=offset, **query)

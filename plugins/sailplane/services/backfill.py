@@ -1,4 +1,4 @@
-"""A backfill through Airflow's API: made, and followed to its end."""
+"""Creates a backfill through Airflow's API and follows it to its end."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from sailplane.services.launch import airflow_command
 
 ENDED: Final = ("success", "failed")
 PAGE: Final = 100
-# Airflow looks every 30 s whether a backfill has ended.
-SWEPT_SECONDS: Final = 60.0
+# Airflow checks every 30 s whether a backfill has ended.
+COMPLETED_SECONDS: Final = 60.0
 States = Mapping[datetime, str]
 
 
@@ -53,15 +53,15 @@ def _waits(home: Home, dag: str) -> str | None:
 
 
 class Backfill:
-    """The runs of a DAG whose interval begins in `period`, as far as Airflow's schedule has such."""
+    """The runs of a DAG's schedule whose interval starts in `period`."""
 
     def __init__(self, api: AirflowApi, dag: str, period: Interval) -> None:
         self._api, self._dag, self._period = api, dag, period
         self._days: frozenset[datetime] = frozenset()
 
     def create(self, *, at_a_time: int, again: bool) -> None:
-        """Of the runs that are missing or failed; with `again` of those that went well too. What there is stays. Raises
-        ConfigurationError, in Airflow's words, where there can be none."""
+        """Creates the runs that are missing or failed; with `again`, also those that succeeded. ConfigurationError, in
+        Airflow's words, if Airflow refuses."""
         self._check()
         body = {"dag_id": self._dag, "max_active_runs": at_a_time, **self._bounds("from_date", "to_date")}
         body["reprocess_behavior"] = "completed" if again else "failed"
@@ -74,13 +74,13 @@ class Backfill:
             raise self._refused(refusal.detail) from refusal
 
     def follow(self, console: Console) -> list[datetime]:
-        """Returns the days whose runs failed. Without a terminal: a line for each run that ended."""
+        """Returns the days whose runs failed. Without a terminal, prints a line for each run that ends."""
         shown: set[datetime] = set()
         with Live(console=console, refresh_per_second=4) if console.is_terminal else nullcontext() as live:
             while True:
                 states = self._states()
                 if live:
-                    live.update(self._told(states))
+                    live.update(self._progress(states))
                 for day in sorted(set(states) - shown if not live else ()):
                     if states[day] in ENDED:
                         console.print(f"{day:%Y-%m-%d}: {states[day]}")
@@ -93,23 +93,23 @@ class Backfill:
         dag = self._api.find(f"/dags/{self._dag}")
         if dag is None:
             remedy = "`sailplane airflow dags list` lists them."
-            raise ConfigurationError("find DAG", self._dag, got="no DAG of that name", remedy=remedy)
+            raise ConfigurationError("find DAG", self._dag, got="no DAG with that name", remedy=remedy)
         if dag["is_paused"]:
-            raise self._refused("it is paused, and its runs would wait", "Switch it on in Airflow, or pass --no-run.")
+            raise self._refused("it is paused, so its runs would wait", "Switch it on in Airflow, or pass --no-run.")
         self._check_last_day()
 
     def _check_last_day(self) -> None:
-        """Its run would fail as long as the source's declared delay has not passed."""
+        """ConfigurationError if the source's declared delay has not passed for the last day: its run would fail."""
         params = [task["params"] for task in self._api.call("GET", f"/dags/{self._dag}/tasks")["tasks"]]
         delays = [float(param[SOURCE_DELAY]["value"]) for param in params if SOURCE_DELAY in (param or {})]
         known = self._period.end + timedelta(seconds=max(delays, default=0.0))
         if datetime.now(UTC) < known:
             last = self._period.end - timedelta(days=1)
             got = f"--to {last:%Y-%m-%d} is complete from {known:%Y-%m-%d %H:%M} UTC on, by its source's delay"
-            raise self._refused(got, "Run it then, or name an earlier day.")
+            raise self._refused(got, "Run it after that, or name an earlier day.")
 
     def _post(self, body: Mapping[str, Any]) -> None:
-        """A backfill whose runs have all ended is waited for, until Airflow notices that."""
+        """Retries while Airflow has not yet noticed that all runs of another backfill have ended."""
         while True:
             try:
                 self._api.call("POST", "/backfills", body)
@@ -117,9 +117,9 @@ class Backfill:
             except RefusedError as refusal:
                 if refusal.status != httpx.codes.CONFLICT:
                     raise
-            if self._unfinished() or not poll(self._swept, SWEPT_SECONDS, every=1):
-                remedy = "Wait for its end, or cancel it in Airflow's UI."
-                raise self._refused("another backfill of it is running", remedy)
+            if self._unfinished() or not poll(self._completed, COMPLETED_SECONDS, every=1):
+                remedy = "Wait until it ends, or cancel it in Airflow's UI."
+                raise self._refused("another backfill of this DAG is running", remedy)
 
     def _unfinished(self) -> int:
         runs = [
@@ -130,7 +130,7 @@ class Backfill:
         ]
         return sum(runs)
 
-    def _swept(self) -> bool | None:
+    def _completed(self) -> bool | None:
         found = self._api.call("GET", "/backfills", dag_id=self._dag, order_by="-id", limit=PAGE)["backfills"]
         return True if all(backfill["completed_at"] for backfill in found) else None
 
@@ -145,17 +145,17 @@ class Backfill:
             offset += PAGE
 
     def _bounds(self, first: str, last: str) -> dict[str, str]:
-        """Airflow's are inclusive."""
+        """The period as Airflow's inclusive bounds."""
         end = self._period.end - timedelta(seconds=1)
         return {first: self._period.start.isoformat(), last: end.isoformat()}
 
     def _day(self, run: Mapping[str, Any]) -> datetime:
         if run["logical_date"] is None:
-            expected = "one of data intervals, like CronDataIntervalTimetable"
+            expected = "a schedule of data intervals, such as CronDataIntervalTimetable"
             raise ConfigurationError("backtest", self._dag, got="a schedule of partitions", expected=expected)
         return datetime.fromisoformat(run["logical_date"])
 
-    def _told(self, states: States) -> str:
+    def _progress(self, states: States) -> str:
         counted = Counter(states.values())
         done = f"{counted['success']} of {len(self._days)} days done"
         parts = [f"{counted[state]} {state}" for state in ("running", "queued", "failed") if counted[state]]

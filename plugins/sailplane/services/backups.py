@@ -22,8 +22,8 @@ NEWEST: Final = "newest"
 
 
 def backup(home: Home) -> str:
-    """The path in the store. Only a copy that was verified counts, and the newest seven stay. ConfigurationError for
-    PostgreSQL; LedgerError for a damaged ledger, whose backups all stay."""
+    """Makes a verified backup, keeps the newest seven, and returns the new path in the store. ConfigurationError for
+    PostgreSQL; LedgerError for a damaged ledger, which keeps all its backups."""
     storage = pairing.store(home)
     with temporary_folder() as scratch:
         whole = Path(scratch) / "ledger.db"
@@ -36,12 +36,12 @@ def backup(home: Home) -> str:
 
 
 def backups(storage: Storage) -> list[str]:
-    """Their paths, the newest last."""
+    """The paths of the backups, the newest last."""
     return sorted(entry.path for entry in storage.folder(FOLDER).entries if entry.path.endswith(".db"))
 
 
 def newest(home: Home) -> str | None:
-    """The name of the newest backup; None where there is none, or the store cannot be reached from here."""
+    """The name of the newest backup; None if there is none, or this process cannot reach the store."""
     try:
         found = backups(Storage(home.store))
     except StorageError:
@@ -50,9 +50,10 @@ def newest(home: Home) -> str | None:
 
 
 def restore(home: Home, which: str) -> tuple[str, Path | None]:
-    """`which` is a file, the name of a backup, or `newest`. Returns the backup, and the path of the replaced file.
+    """Restores `which`: a file, the name of a backup, or `newest`. Returns the backup and the path of the replaced
+    file.
 
-    ServiceError while services run. LedgerError for a damaged backup, and for another store's.
+    ServiceError while services run. LedgerError for a damaged backup, or a backup of another store's ledger.
     """
     refuse_while_running(home, "restore")
     file, storage = ledger_file(home), Storage(home.store)
@@ -87,7 +88,7 @@ def _migrate(new: Path, name: str, storage: Storage, known: str | None) -> None:
 
 @contextmanager
 def store_at_hand(home: Home) -> Iterator[None]:
-    """Runs the embedded S3 meanwhile, if the store is in it and the services are down."""
+    """Runs the embedded S3 for the duration if the store is in it and the services are down."""
     from sailplane.services.moving import embedded_s3
     from sailplane.supervisor import Supervisor
 
@@ -99,7 +100,7 @@ def store_at_hand(home: Home) -> Iterator[None]:
 
 
 def refuse_while_running(home: Home, doing: str) -> None:
-    """Processes that have the file open would go on with the old one."""
+    """ServiceError while services run: they would keep using the old file, which they have open."""
     from sailplane.supervisor import Supervisor
 
     if Supervisor(home).running():
@@ -112,12 +113,12 @@ def is_file(home: Home) -> bool:
 
 
 def ledger_file(home: Home) -> Path:
-    """ConfigurationError for a ledger on PostgreSQL, which has tools of its own."""
+    """The ledger's file. ConfigurationError for PostgreSQL, which has its own tools."""
     engine = engine_of(home.ledger)
     file = file_of(engine)
     if file is None:
         remedy = "Use pg_dump to back it up, and pg_restore to restore it."
-        raise ConfigurationError("copy the ledger", place_of(engine.url), got="it is no file", remedy=remedy)
+        raise ConfigurationError("copy the ledger", place_of(engine.url), got="it is not a file", remedy=remedy)
     return file
 
 
@@ -134,6 +135,6 @@ def _fetch(storage: Storage, which: str, new: Path) -> str:
                 file.write(piece)
     except FileNotFoundError as error:
         new.unlink(missing_ok=True)
-        names = ", ".join(one.rpartition("/")[2] for one in reversed(kept)) or "there is no backup"
+        names = ", ".join(path.rpartition("/")[2] for path in reversed(kept)) or "there is no backup"
         raise ConfigurationError("restore the ledger from", which, got="no such backup", expected=names) from error
     return storage.uri(path)

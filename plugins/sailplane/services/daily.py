@@ -19,15 +19,15 @@ from types import FrameType
 from typing import IO, Final
 
 NAME: Final = "daily"
-# Commands of `sailplane`, in the order in which they run. Each one succeeds once in DAY_SECONDS.
+# `sailplane` commands, in the order in which they run. Each succeeds once in DAY_SECONDS.
 COMMANDS: Final[tuple[tuple[str, ...], ...]] = (("ledger", "backup", "--if-file"), ("clean", "--yes"))
 DAY_SECONDS: Final = 24 * 3600.0
 LOOK_SECONDS: Final = 30.0
-# Starting the services is enough work for a laptop's first minutes.
+# In its first minutes a laptop is busy starting the services.
 FIRST_SECONDS: Final = 300.0
 FAILED_SECONDS: Final = 900.0
 LONGEST_SECONDS: Final = 4 * 3600.0
-# A command that hangs must not hold up the others for ever.
+# A command that hangs must not block the others for ever.
 LIMIT_SECONDS: Final = 2 * 3600.0
 STOP_SECONDS: Final = 5.0
 VERSION: Final = 1
@@ -35,7 +35,8 @@ VERSION: Final = 1
 
 @dataclass(frozen=True)
 class CommandRecord:
-    """One command's past. Times are seconds since the epoch; `failures` counts those since the last success."""
+    """The history of a command. Times are in seconds since the epoch; `failures` counts those since the last
+    success."""
 
     started: float = 0.0
     ended: float = 0.0
@@ -60,12 +61,12 @@ def main(file: Path, commands: Sequence[tuple[str, ...]] = COMMANDS) -> None:
         if time.monotonic() >= begin:
             for command in commands:
                 _run_if_due(file, command, records)
-        # Its age tells a health check that this loop goes on.
+        # A health check reads its age to see that this loop still runs.
         file.touch()
 
 
 def read(file: Path) -> dict[str, CommandRecord]:
-    """By the command's words. Empty if the file is missing or damaged: every command is then due."""
+    """The records, by command. Empty if the file is missing or damaged: then every command is due."""
     try:
         return {name: CommandRecord(**fields) for name, fields in json.loads(file.read_text())["commands"].items()}
     except FileNotFoundError:
@@ -76,7 +77,7 @@ def read(file: Path) -> dict[str, CommandRecord]:
 
 
 def write(file: Path, records: dict[str, CommandRecord]) -> None:
-    """On a full disk, only the next start lacks these times."""
+    """Writes the records. If this fails, on a full disk for example, only the next start lacks them."""
     text = json.dumps({"version": VERSION, "commands": {name: asdict(one) for name, one in records.items()}})
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
@@ -104,7 +105,7 @@ def _run_if_due(file: Path, command: tuple[str, ...], records: dict[str, Command
 
 
 def run(command: Sequence[str]) -> str | None:
-    """Runs a command to its end. Returns why it failed, or None. Its output goes to this process's own."""
+    """Runs a command to its end. Returns why it failed, or None. It shares this process's output."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "sailplane.cli", *command], stdin=subprocess.DEVNULL, stderr=errors
@@ -118,7 +119,7 @@ def run(command: Sequence[str]) -> str | None:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:
-    """The exit code, or None if the time was up."""
+    """The exit code, or None after a timeout."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         _end(process)
@@ -144,7 +145,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _text(file: IO[bytes]) -> str:
-    """The end of what was written."""
+    """The end of the file's text."""
     file.seek(max(0, file.seek(0, os.SEEK_END) - 64_000))
     return file.read().decode(errors="replace")
 

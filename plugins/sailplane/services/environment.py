@@ -1,4 +1,4 @@
-"""Airflow's environment and its private files. Every service gets the same one, in a container too."""
+"""Airflow's environment and its private files. Every service gets the same environment, also in a container."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
 from sailplane.services import accounts, object_store
 
-# Airflow's services, with the arguments of its command. The log servers of scheduler and triggerer would listen on all
-# interfaces.
+# Airflow's services, with the arguments of its command. Without --skip-serve-logs, the scheduler's and the triggerer's
+# log servers would listen on all interfaces.
 AIRFLOW = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
@@ -29,8 +29,8 @@ import os
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-# Of several runs at a time on few cores, a writer may wait longer than the default of 5 s; a wait beats a failure. But
-# the api-server writes its audit log on its event loop, and whom it waits for there may need that loop to end.
+# With several runs at a time on few cores, a writer may wait longer than the default of 5 s, and a wait is better than
+# a failure. The api-server waits less: it writes its audit log on its event loop, which other writers may need to end.
 SECONDS = 10 if os.environ.get("SAILPLANE_SERVICE") == "api-server" else 30
 
 
@@ -54,11 +54,11 @@ def _wait_for_other_writers(connection, _record):
 
 
 def prepare(home: Home) -> None:
-    """The folders (0700) and files (0600) that the services expect. Safe to call from several at once."""
+    """Creates the folders (0700) and files (0600) that the services expect. Several processes may call it at once."""
     for folder in (home.root, home.airflow, home.logs, home.airflow / "config"):
         private_folder(folder)
     settings = home.airflow / "config" / "airflow_local_settings.py"
-    # Two services that start together, in two containers perhaps, must end up with the same keys.
+    # Two services that start together, perhaps in two containers, must get the same keys.
     with locked(home.root / "lock"):
         if not settings.exists() or settings.read_text() != LOCAL_SETTINGS:
             replace_file(settings, LOCAL_SETTINGS)
@@ -70,8 +70,8 @@ def prepare(home: Home) -> None:
 
 
 def environment(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """`env` completed for a service. What `env` says of Airflow's settings wins, so that one database or one executor
-    can be set from outside; where Airflow keeps its files does not: that is always the home."""
+    """`env`, completed for a service. Airflow settings in `env` take precedence, so that users can set a database or an
+    executor. The paths of Airflow's files do not: they are always in the home."""
     given = {key: value for key, value in env.items() if key not in ("AIRFLOW_HOME", "AIRFLOW_CONFIG")}
     settings = {**_paths(home), **_network(home), **_pace(), **_privacy(home), **_keys(home), **_store(home, env)}
     unset = {key: value for key, value in settings.items() if not _given(key, given)}
@@ -94,18 +94,18 @@ def _process(home: Home, env: Mapping[str, str]) -> dict[str, str]:
         "AIRFLOW_HOME": str(home.airflow),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), env.get("PATH", os.defpath))),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(home.project), env.get("PYTHONPATH")))),
-        # A company's proxy must not be asked for 127.0.0.1.
+        # Requests to 127.0.0.1 must not go through a company's proxy.
         "NO_PROXY": proxied,
         "no_proxy": proxied,
-        # Several processes share the cores; each one taking all of them makes every one of them slower.
+        # Several processes share the cores; if each used all of them, every process would be slower.
         "OMP_NUM_THREADS": env.get("OMP_NUM_THREADS", "1"),
-        # One malloc arena a thread costs the api-server and the triggerer tens of megabytes.
+        # One malloc arena per thread costs the api-server and the triggerer tens of megabytes.
         "MALLOC_ARENA_MAX": env.get("MALLOC_ARENA_MAX", "2"),
-        # Else onnxruntime reports its use to its vendor.
+        # Otherwise onnxruntime reports its use to its vendor.
         "ORT_DISABLE_TELEMETRY": "1",
-        # Else huggingface_hub reports each upload's circumstances to its vendor.
+        # Otherwise huggingface_hub reports details of each upload to its vendor.
         "HF_HUB_DISABLE_TELEMETRY": env.get("HF_HUB_DISABLE_TELEMETRY", "1"),
-        # Airflow's process titles would overwrite the environment by which left-overs are recognised.
+        # Otherwise Airflow's process titles would overwrite the environment by which orphans are recognised.
         "SPT_NOENV": "1",
     }
 
@@ -125,31 +125,31 @@ def _network(home: Home) -> dict[str, str]:
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(home.ui_port),
         "AIRFLOW__API__BASE_URL": f"http://localhost:{home.ui_port}",
-        # Its default goes by base_url alone, whatever the port.
+        # The default depends only on base_url, not on the port.
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{home.ui_port}/execution/",
-        # The default asks the network for a full name, which can take seconds without one.
+        # The default looks up the full host name, which can take seconds without a network.
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
     }
 
 
 def _pace() -> dict[str, str]:
-    """Few processes, a quick look at what changed, a slow look at what did not."""
+    """Few processes; changed DAG files are parsed soon, unchanged ones rarely."""
     return {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__API__WORKERS": "1",
-        # A new or changed DAG file is seen after 5 s; one that did not change is parsed again after 60.
+        # A new or changed DAG file is noticed after 5 s; an unchanged one is parsed again after 60 s.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
-        # How long a run waits after a crash before its tasks are taken up again.
+        # The time after a crash until a run's tasks are adopted.
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
-        # A worker often notices only at its next heartbeat that its task has ended: so long a skip or a failure goes
-        # unreported and the slot stays taken. An api-server that is away is waited for as long as by default.
+        # A worker often notices only at its next heartbeat that its task has ended. Until then a skip or a failure is
+        # not reported, and the slot stays taken. The total wait for an unreachable api-server is the default.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "15",
         "AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS": "True",

@@ -1,7 +1,7 @@
-"""Finds what is older than its retention. Each kind has a function, (home, before) -> things to delete.
+"""Finds files and records that are older than their retention. Each kind has a function (home, before) -> Expired.
 
-`before` is in seconds since the epoch. A folder is as old as the newest file in it, so nothing that a process still
-writes is deleted.
+`before` is in seconds since the epoch. A folder is as old as its newest file, so nothing that a process still writes
+is deleted.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from sailplane.supervisor import Supervisor
 
 # The names that `replace_file`, `ModelProcess.install` and the local store give to unfinished files.
 _DRAFT: Final = re.compile(r"\..+\.\d+(\.[0-9a-f]{8})?|.+#\d+")
-# The folders of supervisord's socket, which live as long as their home.
+# Folders of supervisord's socket, which exist as long as their home.
 _SOCKET: Final = re.compile(r"sailplane-\d+-[0-9a-f]{12}")
 _DAY: Final = re.compile(r"(?:requests|feedback)/.+/(\d{4}-\d\d-\d\d)/[^/]+\.parquet")
-# A report without a library of its own has a hundredth of this.
+# A report without an inlined library has about a hundredth of this size.
 _WITH_LIBRARY: Final = 2_000_000
 
 
 @dataclass(frozen=True)
 class Expired:
-    """`name` is a path below the home, or on the store."""
+    """Something to delete. `name` is its path below the home or in the store."""
 
     name: str
     bytes: int
@@ -49,7 +49,7 @@ class Expired:
 
 
 def jobs(home: Home, before: float) -> Iterator[Expired]:
-    """Except running jobs, and jobs of a sweep that still has trials to give: its workers go on from them."""
+    """Jobs, except running ones and those of a sweep with open trials: its workers resume from them."""
     from sailplane.training.jobs import Job
 
     old = [file.parent for file in home.jobs.rglob("job.json") if _newest(file.parent) < before]
@@ -95,7 +95,8 @@ def wandb_runs(home: Home, before: float) -> Iterator[Expired]:
 
 
 def bundles(home: Home, before: float) -> Iterator[Expired]:
-    """Copies that a killed deployment left: a version that serves, or that `up` would bring back, has a program."""
+    """Copies left by killed deployments: versions without a program. A version that serves, or that `up` would restore,
+    has one."""
     programs = set(Supervisor(home).programs())
     for folder in (home.serving / "models").glob("*/*"):
         model, version = folder.parent.name, folder.name
@@ -104,7 +105,7 @@ def bundles(home: Home, before: float) -> Iterator[Expired]:
 
 
 def _delete_bundle(home: Home, folder: Path) -> None:
-    """Unless a deployment that held the lock before uses it by now."""
+    """Deletes the bundle unless a deployment has started to use it in the meantime."""
     with locked(home.serving / f"{folder.parent.name}.lock"):
         if f"model-{folder.parent.name}-{folder.name}" not in Supervisor(home).programs():
             shutil.rmtree(folder)
@@ -133,7 +134,7 @@ def _is_draft(path: Path) -> bool:
 
 
 def requests(home: Home, before: float) -> Iterator[Expired]:
-    """Whole days of the log on the store, and files of the log that nothing can read."""
+    """Whole days of the request log in the store, and unreadable files of the log."""
     storage, last = pairing.store(home), f"{datetime.fromtimestamp(before, UTC):%Y-%m-%d}"
     for folder in ("requests", "feedback"):
         for entry in storage.entries(folder):
@@ -145,7 +146,7 @@ def requests(home: Home, before: float) -> Iterator[Expired]:
 
 
 def reports(home: Home, _before: float) -> Iterator[Expired]:
-    """The page stays; it shares its library from now on."""
+    """Inlined chart libraries of reports. The page stays and shares its library from now on."""
     storage = pairing.store(home)
     for entry in storage.entries("runs"):
         large = entry.path.endswith("/report.html") and entry.size > _WITH_LIBRARY
@@ -162,7 +163,7 @@ def _file(home: Home, path: Path) -> Expired:
 
 
 def _folder(home: Home, path: Path, root: Path) -> Expired:
-    """Deletes also the folders above it that are empty then, up to `root`."""
+    """A folder. Its deletion also removes the parent folders that become empty, up to `root`."""
 
     def delete() -> None:
         shutil.rmtree(path)
@@ -186,17 +187,17 @@ def _inside(path: Path) -> Iterator[Path]:
 
 
 def _newest(path: Path) -> float:
-    """When anything in it last changed. If a file vanishes meanwhile, that is now."""
+    """The time of the last change in it; now, if a file vanishes during the search."""
     try:
-        return max(one.lstat().st_mtime for one in _inside(path))
+        return max(file.lstat().st_mtime for file in _inside(path))
     except FileNotFoundError:
         return time.time()
 
 
 def _bytes(path: Path) -> int:
-    """On the disk."""
+    """The size on disk."""
     total = 0
-    for one in _inside(path):
+    for file in _inside(path):
         with suppress(FileNotFoundError):
-            total += one.lstat().st_blocks * 512
+            total += file.lstat().st_blocks * 512
     return total

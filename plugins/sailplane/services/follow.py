@@ -1,4 +1,4 @@
-"""A run's progress: one line a task, in the order of the DAG."""
+"""Shows the progress of a run: a line for each task, in the order of the DAG."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOURS = {"success": "green", "running": "cyan", "failed": "red", "upstream_fai
 
 @dataclass(frozen=True)
 class Line:
-    """The line of a task, with all of its mapped instances in one."""
+    """The line of a task, with all its mapped instances."""
 
     task: str
     state: str
@@ -35,7 +35,8 @@ class Line:
 
 
 def follow(api: AirflowApi, run: DagRun, console: Console) -> str:
-    """The state in which the run ended. Without a terminal: one line for each change of a task's state."""
+    """Follows the run and returns its final state. Without a terminal, prints a line for each change of a task's
+    state."""
     order = task_order(api.call("GET", f"/dags/{run.dag}/tasks")["tasks"])
     shown: dict[str, str] = {}
     deadline = time.monotonic() + RUN_SECONDS
@@ -50,7 +51,7 @@ def follow(api: AirflowApi, run: DagRun, console: Console) -> str:
             if state in ENDED:
                 return state
             time.sleep(0.5)
-    raise ServiceError("follow", run.id, got=f"it goes on after {RUN_SECONDS / 3600:.0f} hours")
+    raise ServiceError("follow", run.id, got=f"it still runs after {RUN_SECONDS / 3600:.0f} hours")
 
 
 def task_order(tasks: Iterable[dict[str, Any]]) -> list[str]:
@@ -75,17 +76,17 @@ def _line(task: str, group: list[dict[str, Any]]) -> Line:
 
 
 def _foremost(states: list[str]) -> str:
-    # What needs attention stands for all, then what goes on.
+    # The state of the most urgent instance stands for all.
     urgent = ("failed", "up_for_retry", "running", "queued", "scheduled", "waiting")
     return next((state for state in urgent if state in states), states[0])
 
 
 def _seconds(group: list[dict[str, Any]]) -> float | None:
-    begun = [datetime.fromisoformat(i["start_date"]) for i in group if i["start_date"]]
-    if not begun:
+    starts = [datetime.fromisoformat(i["start_date"]) for i in group if i["start_date"]]
+    if not starts:
         return None
     ended = [datetime.fromisoformat(i["end_date"]) if i["end_date"] else datetime.now(UTC) for i in group]
-    return (max(ended) - min(begun)).total_seconds()
+    return (max(ended) - min(starts)).total_seconds()
 
 
 def _table(lines: list[Line]) -> Table:

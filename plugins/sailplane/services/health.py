@@ -1,4 +1,4 @@
-"""Which services and models are not at work yet, and why."""
+"""Finds services and models that are not ready, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sailplane.home import Home
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.supervisor import ProgramState
 
-# The names of Airflow's health report, and the programs that they speak of.
+# Components in Airflow's health report, and their programs.
 COMPONENTS = {"scheduler": "scheduler", "dag_processor": "dag-processor", "triggerer": "triggerer"}
 
 
@@ -27,14 +27,14 @@ def unhealthy(states: dict[str, ProgramState], api: AirflowApi) -> dict[str, str
 
 
 def starting_models(home: Home) -> dict[str, str]:
-    """Those with traffic: another token has had them restarted, say."""
+    """The models with traffic that do not answer yet, for example after a restart for a new token."""
     router = Router(home)
     silent = {model: versions for model, versions in router.weights().items() if router.version_at(model) is None}
     return {f"model-{model}-{version}": "starting" for model, versions in silent.items() for version in versions}
 
 
 def _beats(report: dict[str, str | None], component: str, state: ProgramState) -> bool:
-    # For 30 s after a crash the report still shows the earlier life's last heartbeat.
+    # For 30 s after a crash, the report still shows the last heartbeat of the previous process.
     beat = report.get(f"latest_{component}_heartbeat")
     if report.get("status") != "healthy" or not beat:
         return False

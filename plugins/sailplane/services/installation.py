@@ -1,4 +1,4 @@
-"""A home's ledger and store: made by the first `up` or by `sailplane ledger init`, and checked by each `up`."""
+"""The ledger and the store of a home: created by the first `up` or by `sailplane ledger init`, checked by each `up`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sailplane.services.backups import is_file, ledger_file, newest
 from sailplane.storage import Storage
 from sailplane.storage.roots import Root
 
-# Gets one line for the user.
+# Gets a line for the user.
 Tell = Callable[[str], object]
 SILENT: Final[Tell] = lambda _: None  # noqa: E731
 
 
 def require_ledger(home: Home, tell: Tell = SILENT) -> None:
-    """Makes the ledger of a new installation, and migrates one of an earlier release. LedgerError if it is missing
-    while there are models, damaged, or of a newer release."""
+    """Creates the ledger of a new installation, or migrates one of an earlier release. LedgerError if it is missing
+    although there are models, damaged, or of a newer release."""
     if is_missing(home) and not is_new(home):
         # It raises.
         Ledger.at(home)
@@ -33,7 +33,7 @@ def require_ledger(home: Home, tell: Tell = SILENT) -> None:
 
 def lost(home: Home, tell: Tell = SILENT) -> LedgerError | None:
     """Returns why a missing or damaged ledger cannot be used, with its newest backup; None if it can be used. Raises
-    LedgerError for a ledger that `up` refuses: of a newer release, or of another store."""
+    LedgerError for a ledger of a newer release or of another store, which `up` refuses."""
     try:
         if not is_missing(home) and is_file(home):
             verify(ledger_file(home))
@@ -47,13 +47,13 @@ def lost(home: Home, tell: Tell = SILENT) -> LedgerError | None:
             f"Is SAILPLANE_LEDGER right? After `sailplane down`: {restore}; `sailplane ledger rebuild` reads the "
             "models back from the store; `sailplane ledger init` starts with an empty ledger."
         )
-        return LedgerError(error.place, error.reason, got=error.got, remedy=remedy)
+        return LedgerError(error.location, error.reason, got=error.got, remedy=remedy)
     return None
 
 
 def create(home: Home, tell: Tell = SILENT) -> Ledger:
-    """Makes a ledger, or migrates one of an earlier release after copying its file. A new ledger takes the store's id,
-    which is that of a lost ledger."""
+    """Creates a ledger, or migrates one of an earlier release after copying its file. A new ledger takes the store's
+    id, which is the id of a lost ledger."""
     missing = is_missing(home)
     before = None if missing else _outdated(home)
     if before is not None:
@@ -67,7 +67,7 @@ def create(home: Home, tell: Tell = SILENT) -> Ledger:
 
 
 def _outdated(home: Home) -> str | None:
-    """The revision of a ledger of an earlier release, as `schema.revision` gives it; None for any other."""
+    """The revision of a ledger of an earlier release, from `schema.revision`; None for any other ledger."""
     found = revision(home.ledger)
     return found if found != REVISION and found in ("", *REVISIONS) else None
 
@@ -75,24 +75,24 @@ def _outdated(home: Home) -> str | None:
 def _copy_before_upgrade(home: Home) -> str:
     """Returns a sentence about the copy for the user."""
     if not is_file(home):
-        return "PostgreSQL is not copied: use pg_dump for that."
+        return "PostgreSQL is not copied; use pg_dump."
     file = ledger_file(home)
     kept = file.with_name(f"{file.name}.before-{REVISION}")
     copy(file, kept)
-    return f"{kept} is a copy from before."
+    return f"{kept} is a copy of the old ledger."
 
 
 def pair(home: Home) -> None:
-    """Compares ledger and store; from now on that store, which `require_store` has checked, is the home's. The first
-    task does that for a store that only tasks can reach."""
+    """Compares ledger and store, and records the store, which `require_store` has checked, as the home's. For a store
+    that only tasks can reach, the first task does this."""
     with left_to_tasks(home):
         version_records.complete(*pairing.opened(home, may_be_another=True))
 
 
 @contextmanager
 def left_to_tasks(home: Home) -> Iterator[None]:
-    """Suppresses StorageError for a store that tasks may reach by an Airflow connection, and this process cannot.
-    Tasks refuse another store than the one until now: it has to be checked here."""
+    """Suppresses StorageError for a store that only tasks can reach, by an Airflow connection. Does not suppress it for
+    a changed store: tasks refuse that until it was checked here."""
     try:
         yield
     except StorageError:
@@ -101,7 +101,7 @@ def left_to_tasks(home: Home) -> Iterator[None]:
 
 
 def is_new(home: Home) -> bool:
-    """Whether nothing was ever kept here: no pair, nothing served, no model in the store."""
+    """Whether this home was never used: no pair, nothing served, no model in the store."""
     served = home.serving / "models"
     if (home.root / pairing.MEMORY).exists() or (served.is_dir() and any(served.iterdir())):
         return False

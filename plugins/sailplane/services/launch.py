@@ -1,5 +1,5 @@
-"""`sailplane run SERVICE`: what a supervisor (or a container) starts. It becomes the service by exec, so that signals
-and exit codes are the service's own, and it keeps the order after every restart."""
+"""`sailplane run SERVICE`: the command that a supervisor or a container starts. It becomes the service by exec, so
+signals and exit codes are the service's own. It waits for the services that it needs, also after a restart."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sailplane.services import daily, log_exporter, object_store, orphans
 from sailplane.services.accounts import EVERYBODY
 from sailplane.services.environment import AIRFLOW, environment, prepare
 
-# supervisord with the router and the model servers, for a container of their own.
+# supervisord with the router and the model servers, for a separate container.
 SERVING = "serving"
 # Mostly idle, so each runs as a single file that imports only the standard library. Its argument is a path.
 SCRIPTS: dict[str, tuple[str, Callable[[Home], Path]]] = {
@@ -34,8 +34,8 @@ _BACK_SECONDS = 10
 
 
 def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
-    """The process becomes the service; only the serving service returns, once it was told to stop. ServiceError if
-    what the service waits for does not come."""
+    """The process becomes the service; only the serving service returns, after SIGTERM. ServiceError if a service that
+    it waits for does not start."""
     if service not in (*AIRFLOW, SERVING, object_store.NAME, *SCRIPTS):
         names = ", ".join((*AIRFLOW, SERVING, object_store.NAME, *SCRIPTS))
         raise ConfigurationError("run service", service, got="no such service", expected=f"one of {names}")
@@ -51,7 +51,7 @@ def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
         script, path = SCRIPTS[service]
         command = [sys.executable, "-I", "-S", script, str(path(home))]
         os.execve(sys.executable, command, {**environment(home, env), orphans.MARK: service})  # noqa: S606
-    orphans.kill_earlier_life(home, service)
+    orphans.kill_orphans(home, service)
     orphans.record(home, service)
     settings = {**environment(home, env), orphans.MARK: service}
     if service == "api-server":
@@ -63,7 +63,7 @@ def run(service: str, home: Home, env: Mapping[str, str] = os.environ) -> None:
 
 
 def airflow(home: Home, arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> None:
-    """The process becomes Airflow's own command, over the database and the settings of the services."""
+    """The process becomes Airflow's own command, with the database and the settings of the services."""
     command, settings = airflow_command(home, arguments, env)
     os.execve(sys.executable, command, settings)  # noqa: S606
 
@@ -79,17 +79,18 @@ def airflow_command(
 
 
 def become_airflows(home: Home, module: str, arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> NoReturn:
-    """The process becomes that module, with Airflow's settings, and its connections wherever Airflow finds them."""
+    """The process becomes the module, with Airflow's settings and access to Airflow's connections."""
     prepare(home)
     sys.stdout.flush()
-    # Without the first one, no connection of the database is found; Airflow's log would be the command's output.
+    # Without the first setting, Airflow does not find connections in its database. The second keeps Airflow's log out
+    # of the command's output.
     own = {"_AIRFLOW_PROCESS_CONTEXT": "server", "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
     settings = {**environment(home, env), **own}
     os.execve(sys.executable, [sys.executable, "-P", "-m", module, *arguments], settings)  # noqa: S606
 
 
 def serve(home: Home) -> None:
-    """Boots what `up` boots, without Airflow, and waits for SIGTERM or for supervisord's end."""
+    """Boots the services of `up` except Airflow, and waits for SIGTERM or the end of supervisord."""
     from sailplane.deployment.http_client import wait_until
     from sailplane.deployment.local.endpoint import renew
     from sailplane.deployment.token import take_token
@@ -105,14 +106,14 @@ def serve(home: Home) -> None:
         supervisor.put(program)
     renew(home)
     supervisor.boot()
-    # Its guard starts it again.
+    # Its watchdog restarts it.
     while not stop.wait(1) and wait_until(supervisor.running, seconds=_BACK_SECONDS):
         pass
     supervisor.shutdown()
 
 
 def _require_login(settings: Mapping[str, str]) -> None:
-    """ConfigurationError for a UI without a login that other machines can reach: each of their users would be admin."""
+    """ConfigurationError for a UI without a login that other machines can reach: all of their users would be admins."""
     host = settings.get("AIRFLOW__API__HOST", "")
     if settings[EVERYBODY].lower() == "true" and host not in origins.LOCAL:
         expected, remedy = " or ".join(origins.LOCAL), "Remove SAILPLANE_LOGIN=off, or listen on 127.0.0.1."
@@ -125,7 +126,7 @@ def _airflow() -> tuple[str, ...]:
 
 
 def migration_is_due(home: Home) -> bool:
-    """Whether the local database was last migrated by another version of Airflow."""
+    """Whether another version of Airflow last migrated the local database."""
     stamp = home.airflow / "migrated"
     there = (home.airflow / "airflow.db").exists() and stamp.exists()
     return not there or stamp.read_text() != version("apache-airflow")
@@ -141,17 +142,17 @@ def _migrate(home: Home, env: Mapping[str, str]) -> None:
     written = settings.exists()
     ended = subprocess.run([*_airflow(), "db", "migrate"], env=env)
     if ended.returncode:
-        # Airflow writes its settings at its first start. A part of them may be one that it cannot read.
+        # Airflow writes its settings file at its first start. A failed start may leave an unreadable file.
         if not written:
             settings.unlink(missing_ok=True)
         got = f"`airflow db migrate` ended with exit code {ended.returncode}"
-        raise ServiceError("prepare", "Airflow's database", got=got, remedy="What it said stands above.")
+        raise ServiceError("prepare", "Airflow's database", got=got, remedy="Its output is above.")
     if local:
         replace_file(stamp, wanted)
 
 
 def _wait_for_api(env: Mapping[str, str]) -> None:
-    """A task that starts before the api-server answers fails, and its retries with it."""
+    """Waits for the api-server: tasks that start before it answers fail, including their retries."""
     from sailplane.deployment.http_client import call, wait_until
 
     execution = urlsplit(env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"])

@@ -28,7 +28,7 @@ def check(home: Home, tell: Callable[[str], object]) -> list[str]:
     with ledger.begin() as connection:
         made, lost = make_indexes(connection)
     for index in made:
-        tell(f"The index {index} was missing; it was made again.")
+        tell(f"The index {index} was missing and has been restored.")
     problems = [f"{name} is missing. Restore a backup: `sailplane ledger restore`." for name in lost]
     ledger, storage = pairing.opened(home)
     tell(f"The ledger {ledger.place} and the store {storage.root} have the id {ledger.id}.")
@@ -40,9 +40,9 @@ def _unknown(ledger: Ledger, storage: Storage) -> Iterator[str]:
     there = version_records.registered(storage.entries("models")) - trash.marked(storage)
     known = version_records.known(ledger, storage)
     for name, version in sorted(there - known):
-        yield f"The store holds {name} {version}, and the ledger does not know it: `sailplane ledger rebuild` adds it."
+        yield f"The store holds {name} {version}, but the ledger does not: `sailplane ledger rebuild` adds it."
     for name, version in sorted(known - there):
-        yield f"The ledger names {name} {version}, and the store does not hold it: restore the store from a backup."
+        yield f"The ledger names {name} {version}, but the store does not hold it: restore the store from a backup."
 
 
 def _late(ledger: Ledger, storage: Storage, tell: Callable[[str], object]) -> Iterator[str]:
@@ -52,7 +52,7 @@ def _late(ledger: Ledger, storage: Storage, tell: Callable[[str], object]) -> It
     if time.time() - since > LATE_SECONDS:
         yield f"{age}. `sailplane ledger backup` makes one; `sailplane status` says why the daily backup failed."
     elif not found:
-        tell(f"{age} yet. While the services run, one is made each day; `sailplane ledger backup` makes one now.")
+        tell(f"{age} yet. The services make one each day; `sailplane ledger backup` makes one now.")
 
 
 def _created(ledger: Ledger) -> float:

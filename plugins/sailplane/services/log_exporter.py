@@ -1,4 +1,4 @@
-"""Exports the request log: what the model servers left in files of this machine goes to the store.
+"""Exports the request log: copies the model servers' local files to the store.
 
 `sailplane run request-log` runs this file as a loop. It is idle most of the time, so it imports only the standard
 library; `python -m sailplane.services.log_exporter` exports once, in a process that exists only while there is work.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sailplane.home import Home
 
 NAME = "request-log"
-# How often it looks; between two exports; and after the first one that failed, then ever longer.
+# The pause between two looks, between two exports, and after a first failed export; after that, ever longer.
 LOOK_SECONDS = 5.0
 PAUSE_SECONDS = 60.0
 FAILED_SECONDS = 15.0
@@ -31,20 +31,20 @@ _log = logging.getLogger(__name__)
 
 
 def run(folder: Path) -> None:
-    """Runs until SIGTERM, which also stops an export that is under way."""
+    """Runs until SIGTERM, which also stops a running export."""
     failures, due = 0, 0.0
     while True:
         if time.monotonic() >= due and any(complete(path) for path in folder.rglob("[!.]*.spool")):
-            failures = 0 if _export_apart() == 0 else failures + 1
+            failures = 0 if _export_in_child() == 0 else failures + 1
             due = time.monotonic() + pause(failures)
         time.sleep(LOOK_SECONDS)
 
 
 def pause(failures: int) -> float:
-    """Seconds until the next export, after so many failures in a row."""
+    """Seconds until the next export after this many failures in a row."""
     if not failures:
         return PAUSE_SECONDS
-    # A store may be away for days, and a float cannot double for ever.
+    # A store may be unreachable for days, and a float cannot double for ever.
     return min(FAILED_SECONDS * 2.0 ** min(failures - 1, 9), LONGEST_SECONDS)
 
 
@@ -58,7 +58,7 @@ def complete(path: Path) -> bool:
     return True
 
 
-def _export_apart() -> int:
+def _export_in_child() -> int:
     process = subprocess.Popen([sys.executable, "-P", "-m", "sailplane.services.log_exporter"])
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -73,7 +73,7 @@ def _export_apart() -> int:
 
 
 def main() -> int:
-    """Exports once. Exit code: 0, or 1 if the store does not take it now."""
+    """Exports once. Returns exit code 0, or 1 if the export fails."""
     from sailplane.errors import SailplaneError
     from sailplane.files import replace_file
     from sailplane.home import Home
@@ -97,21 +97,21 @@ def _export(home: Home) -> None:
     from sailplane.pairing import store_without_ledger
     from sailplane.storage.roots import Root
 
-    place, remedy = Root.parse(home.store), "Let a DAG's ShipRequestsOperator do it."
-    if place.connection:
-        got = "its key is in a connection, which only Airflow knows"
-        raise ConfigurationError("ship requests to", place.uri, got=got, remedy=remedy)
+    root, remedy = Root.parse(home.store), "Let a DAG's ShipRequestsOperator do it."
+    if root.connection:
+        got = "its key is in a connection, which only Airflow can read"
+        raise ConfigurationError("ship requests to", root.uri, got=got, remedy=remedy)
     try:
         exported = export(home.requests, store_without_ledger(home))
     except AccessError as error:
         remedy = f"If Airflow has a connection for it: {remedy[0].lower()}{remedy[1:]}"
-        raise ConfigurationError("ship requests to", place.uri, got=error, remedy=remedy) from error
+        raise ConfigurationError("ship requests to", root.uri, got=error, remedy=remedy) from error
     counts = (exported.files, exported.rows, exported.feedback, exported.dropped)
     _log.info("%d files: %d rows, %d feedback, %d dropped", *counts)
 
 
 def failure(folder: Path) -> str | None:
-    """Why the last export failed, if it did."""
+    """Why the last export failed; None if it succeeded."""
     from sailplane.serving.spool import FAILURE
 
     try:
@@ -124,6 +124,6 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         run(Path(sys.argv[1]))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    # Requests come first.
+    # Model servers have priority.
     os.nice(10)
     sys.exit(main())

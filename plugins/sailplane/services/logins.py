@@ -1,5 +1,6 @@
-"""One-time links to the UI, as Jupyter prints them. A file in the home makes a link valid: anyone who can write there
-can read the home's secrets too. It contains only the digest of the link's secret, and its first use renames it."""
+"""One-time links to the UI, as Jupyter prints them. A file in the home makes a link valid; anyone who can write there
+can read the home's secrets anyway. The file contains only the digest of the link's secret, and its first use renames
+it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from sailplane.errors import ConfigurationError
 from sailplane.files import private_folder, replace_file
 from sailplane.home import Home
 
-# Below the UI's address. Browsers do not send the part after #, so no log and no proxy sees the secret.
+# The path below the UI's address. Browsers do not send the part after #, so no log or proxy sees the secret.
 PAGE: Final = "/sailplane/login"
 SECONDS: Final = 3600
 
@@ -35,7 +36,7 @@ class Login:
 
 
 def issue(home: Home, user: str) -> str:
-    """The secret of a new link."""
+    """Creates a link and returns its secret."""
     _forget_old(home)
     secret = secrets.token_urlsafe(32)
     file = _file(private_folder(home.logins), secret)
@@ -48,7 +49,7 @@ def redeem(home: Home, secret: str) -> str:
     file = _file(home.logins, secret)
     used = file.with_suffix(".used")
     try:
-        # If two requests come at the same time, the second one finds the file gone.
+        # Of two simultaneous requests, the second finds that the file is gone.
         file.rename(used)
     except FileNotFoundError as error:
         got = "it was used before" if used.exists() else "it is unknown, or it expired long ago"

@@ -1,4 +1,4 @@
-"""The main DAG's run that `sailplane up` waits for: found, or made, and followed to its end."""
+"""Finds or creates the main DAG's run for `sailplane up`, and follows it to its end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main_dag(home: Home) -> str | None:
 
 
 def find_run(api: AirflowApi, name: str) -> DagRun:
-    """The latest run if it goes on or went well; a new one if there is none, or if it failed."""
+    """The latest run if it is running or succeeded; a new run if there is none, or if it failed."""
     dag = _parsed(api, name)
     latest = latest_run(api, name)
     if latest and latest["state"] == "success":
@@ -53,16 +53,16 @@ def find_run(api: AirflowApi, name: str) -> DagRun:
     if dag["is_paused"]:
         api.call("PATCH", f"/dags/{name}", {"is_paused": False})
     if latest is None and dag["timetable_summary"]:
-        # Unpaused for the first time, a DAG with a schedule gets the run of the latest interval from the scheduler.
+        # When a scheduled DAG is unpaused for the first time, the scheduler creates the run of the latest interval.
         latest = poll(partial(latest_run, api, name), seconds=15)
     if latest is None or latest["state"] not in GOES_ON | {"success"}:
-        # Without a logical date, so that it cannot collide with another run's: it is as of the last midnight.
+        # Without a logical date it cannot collide with another run; its as-of is the last midnight.
         latest = api.call("POST", f"/dags/{name}/dagRuns", {"logical_date": None})
     return DagRun(name, latest["dag_run_id"])
 
 
 def latest_run(api: AirflowApi, name: str) -> dict[str, Any] | None:
-    """The newest run that is no backfill: a backfill deploys nothing, so it is no answer to `up`."""
+    """The newest run that is not a backfill, because a backfill deploys nothing."""
     runs = api.call("GET", f"/dags/{name}/dagRuns", order_by="-run_after", limit=100)["dag_runs"]
     return next((run for run in runs if run["run_type"] != "backfill"), None)
 
@@ -70,7 +70,7 @@ def latest_run(api: AirflowApi, name: str) -> dict[str, Any] | None:
 def _parsed(api: AirflowApi, name: str) -> dict[str, Any]:
     dag = poll(partial(_dag_or_its_error, api, name), seconds=90)
     if dag is None:
-        raise ConfigurationError("find DAG", name, got="no DAG of that name", expected=f"dags/{name}.py")
+        raise ConfigurationError("find DAG", name, got="no DAG with that name", expected=f"dags/{name}.py")
     return dag
 
 

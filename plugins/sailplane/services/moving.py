@@ -36,14 +36,15 @@ from sailplane.supervisor import Supervisor
 
 SETTING: Final = "SAILPLANE_STORE"
 _S3_SECONDS: Final = 60.0
-# Between two lines of progress where there is no terminal.
+# The pause between two lines of progress without a terminal.
 _LINE_SECONDS: Final = 10.0
 
 
 def move(home: Home, uri: str, console: Console) -> None:
-    """Copies, verifies and switches. A killed move goes on when it is called again. The old store stays as it was.
+    """Copies the store, verifies the copy and switches to it. The next call resumes a killed move. The old store is not
+    changed.
 
-    Raises ServiceError while services or workers may write, ConfigurationError for a target that cannot be taken.
+    Raises ServiceError while services or workers may write, ConfigurationError for a target that cannot be used.
     """
     there, remedy = replace(home, store=uri), "Wait until it has ended."
     busy = ServiceError(
@@ -56,7 +57,7 @@ def move(home: Home, uri: str, console: Console) -> None:
 
 @contextmanager
 def staying(home: Home) -> Iterator[None]:
-    """Keeps the store where it is: a move would miss what services write meanwhile. ServiceError during a move."""
+    """Prevents a move, which would miss what services write during it. ServiceError during a move."""
     remedy = "Wait until `sailplane store move` has ended."
     busy = ServiceError("start in", home.root, got="its store is being moved", remedy=remedy)
     with locked(_lock(home), shared=True, busy=busy):
@@ -69,23 +70,25 @@ def _lock(home: Home) -> Path:
 
 def _move(home: Home, there: Home, console: Console) -> None:
     require_current(home)
-    # Before it is opened, which makes a folder.
+    # This must come before the target is opened, because that creates a folder.
     require_apart(Root.parse(home.store).uri, Root.parse(there.store).uri)
     with embedded_s3(home, there):
-        # A move that was killed near its end has made the home remember the target already.
+        # A move that was killed near its end has already recorded the target in the home.
         _ledger, source = pairing.opened(home, open_store(home), may_be_another=True)
         target = open_store(there)
         copy = Copy(source, target, _journal(home, source, target))
         copy.begin()
-        with _Shown(console) as shown:
-            progress = copy.run(shown.tell)
+        with _ProgressDisplay(console) as display:
+            progress = copy.run(display.show)
         with Ledger.at(home).begin() as connection:
             make_relative(connection, source.root)
         copy.publish()
         pairing.remember(home, target, Ledger.at(home).id)
         _switch(home, source.root, target.root, there.store, console)
         copy.close()
-    console.print(f"{progress.all_objects} objects, {progress.all_bytes / 1e6:.1f} MB, are verified in {target.root}.")
+    console.print(
+        f"{progress.all_objects} objects, {progress.all_bytes / 1e6:.1f} MB, have been verified in {target.root}."
+    )
     for path in copy.damaged:
         console.print(f"Damaged before the move, and copied as it is: {path}")
 
@@ -93,7 +96,9 @@ def _move(home: Home, there: Home, console: Console) -> None:
 def _require_quiet(home: Home) -> None:
     remedy = "Run `sailplane down` first."
     if Supervisor(home).running() or marked(home):
-        raise ServiceError("move the store of", home.root, got="its services run, and write to it", remedy=remedy)
+        raise ServiceError(
+            "move the store of", home.root, got="its services are running and write to it", remedy=remedy
+        )
     with Ledger.at(home).begin() as connection:
         ended = rollouts.c.phase.in_(("succeeded", "failed"))
         leases = [
@@ -102,7 +107,7 @@ def _require_quiet(home: Home) -> None:
         ]
     if (until := max(leases, default=0.0)) > time.time():
         got = f"a worker elsewhere holds a trial or a rollout until {datetime.fromtimestamp(until, UTC):%X} UTC"
-        raise ServiceError("move the store of", home.root, got=got, remedy="Stop it, and wait until then.")
+        raise ServiceError("move the store of", home.root, got=got, remedy="Stop it and wait until then.")
 
 
 def _journal(home: Home, source: Storage, target: Storage) -> Path:
@@ -112,7 +117,7 @@ def _journal(home: Home, source: Storage, target: Storage) -> Path:
 
 @contextmanager
 def embedded_s3(*homes: Home) -> Iterator[None]:
-    """Runs the embedded S3 if one of these stores is in it, while the other services are down."""
+    """Runs the embedded S3 if one of these stores is in it and the services are down."""
     home = next((home for home in homes if home.has_s3), None)
     if home is None:
         yield
@@ -121,7 +126,7 @@ def embedded_s3(*homes: Home) -> Iterator[None]:
     env = {**os.environ, SETTING: home.store, "SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project)}
     log = private_folder(home.logs) / f"{object_store.NAME}.log"
     command = [sys.executable, "-P", "-m", "sailplane.cli", "run", object_store.NAME]
-    with log.open("a") as said, subprocess.Popen(command, env=env, stdout=said, stderr=said) as running:
+    with log.open("a") as output, subprocess.Popen(command, env=env, stdout=output, stderr=output) as running:
         try:
             deadline = time.monotonic() + _S3_SECONDS
             while not object_store.healthy(home):
@@ -139,24 +144,24 @@ def _switch(home: Home, before: str, root: str, uri: str, console: Console) -> N
     file = home.project / ".env"
     named, set_there = os.environ.get(SETTING), dotenv_values(file).get(SETTING)
     if named is not None and named != set_there:
-        console.print(f"SAILPLANE_STORE is set in your environment. Set it there now: export SAILPLANE_STORE={uri}")
+        console.print(f"SAILPLANE_STORE is set in your environment. Change it there: export SAILPLANE_STORE={uri}")
     else:
         # The file may hold keys, so only its owner may read it.
         file.touch(mode=0o600)
         set_key(file, SETTING, uri, quote_mode="auto")
-        console.print(f"{file} now says SAILPLANE_STORE={uri}. `sailplane up` starts with it.")
-    console.print(f"The old store stays as it was: {before}. Delete it when you no longer need it.")
+        console.print(f"{file} now sets SAILPLANE_STORE={uri}, which `sailplane up` uses.")
+    console.print(f"The old store is unchanged: {before}. Delete it when you no longer need it.")
 
 
-class _Shown:
-    """Shows the progress: on a terminal in one line that changes, elsewhere in a line every few seconds."""
+class _ProgressDisplay:
+    """Shows the progress: on a terminal as a line that is updated, elsewhere as a new line every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._status = console.status("Copying the store") if console.is_terminal else None
         self._last = time.monotonic()
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> _ProgressDisplay:
         if self._status:
             self._status.start()
         return self
@@ -165,7 +170,7 @@ class _Shown:
         if self._status:
             self._status.stop()
 
-    def tell(self, progress: TransferProgress) -> None:
+    def show(self, progress: TransferProgress) -> None:
         line = f"{progress.objects} of {progress.all_objects} objects, {progress.bytes / 1e6:.1f} of "
         line += f"{progress.all_bytes / 1e6:.1f} MB"
         if self._status:

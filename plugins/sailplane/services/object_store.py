@@ -1,5 +1,5 @@
-"""The embedded S3, for a store on `s3://sailplane`: SeaweedFS in one process. It listens on loopback and wants a key on
-each of its ports; what it answered for is there again after a kill."""
+"""The embedded S3, for a store at `s3://sailplane`: SeaweedFS in one process. It listens on loopback and requires a key
+on each of its ports. Acknowledged writes survive a kill."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from sailplane.storage import Access, CredentialProvider, Storage
 from sailplane.storage import access as accesses
 
 NAME: Final = "s3"
-# S3 itself and what it is made of, on ports in a row; the gRPC port of each is 10,000 above.
+# S3 and its components, on consecutive ports; the gRPC port of each is 10,000 higher.
 COMPONENTS: Final = ("s3", "master", "volume", "filer", "admin")
-# What it may hold of requests at a time: without a limit, a few large ones take gigabytes.
+# The limit on requests in memory: without it, a few large requests take gigabytes.
 MEMORY_MB: Final = 128
-# Apart from the store's own bucket, which belongs to the user.
+# The bucket of the health check; the store's own bucket belongs to the user.
 HEALTH: Final = "sailplane-health"
 TOKENS: Final = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
 
 
 def ports(home: Home) -> tuple[int, ...]:
-    """In the order of COMPONENTS."""
+    """The ports, in the order of COMPONENTS."""
     return tuple(range(home.s3_port, home.s3_port + len(COMPONENTS)))
 
 
 def run(home: Home) -> None:
-    """This process becomes it."""
+    """The process becomes the embedded S3."""
     os.chdir(prepare(home))
     command = _command(home)
-    # Nothing of the caller's: it would take his AWS keys, and a bucket that he named, as its own.
+    # Without the caller's environment, whose AWS keys and bucket it would take for its own.
     env = {"PATH": os.defpath, "HOME": str(home.s3), "TMPDIR": str(home.s3), "GOMEMLIMIT": "600MiB"}
     kept = {name: value for name, value in os.environ.items() if name.startswith(("SAILPLANE_", "SUPERVISOR_"))}
     os.execve(command[0], command, {**kept, **env})  # noqa: S606
 
 
 def prepare(home: Home) -> Path:
-    """Its folder, with keys that are made once."""
+    """Creates its folder and, the first time, its keys. Returns the folder."""
     private_folder(home.s3 / "data")
     here = f"http://127.0.0.1:{home.s3_port}"
     if not home.store_access.exists():
         access = Access(endpoint=here, region="us-east-1", key=secrets.token_hex(10), secret=secrets.token_urlsafe(30))
-        # Without tokens of its own each part takes writes from whoever reaches its port.
+        # Without its own tokens, each component accepts writes from anyone who can reach its port.
         tokens = (f'[{name}]\nkey = "{secrets.token_urlsafe(32)}"\n' for name in TOKENS)
         replace_file(home.s3 / "security.toml", "".join(tokens))
         replace_file(home.s3 / "s3.json", json.dumps(_identities(access)))
         _write(home, access)
-    elif (kept := ask(home)()).endpoint != here:
+    elif (kept := credentials(home)()).endpoint != here:
         _write(home, replace(kept, endpoint=here))
     return home.s3
 
 
 def settings(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The settings by which services reach the store: a file for the platform, the connection `sailplane_s3` for DAGs.
-    Unless the user has AWS settings, `pd.read_parquet("s3://sailplane/...")` and the connection `aws_default` reach it
-    too."""
-    access = ask(home)()
+    """The settings with which services reach the store: a file for the platform, the connection `sailplane_s3` for
+    DAGs. Unless the user has AWS settings, `pd.read_parquet("s3://sailplane/...")` and the connection `aws_default`
+    work too."""
+    access = credentials(home)()
     connection = {
         "conn_type": "aws",
         "login": access.key,
@@ -85,21 +85,21 @@ def _as_default(access: Access) -> dict[str, str]:
 
 
 def _has_aws(env: Mapping[str, str]) -> bool:
-    """Whether the user has settings for AWS, or for another S3, which must keep working."""
+    """Whether the user has settings for AWS or for another S3, which must keep working."""
     folder = Path(env.get("HOME") or Path.home()) / ".aws"
     files = any((folder / name).exists() for name in ("config", "credentials"))
     return files or "AIRFLOW_CONN_AWS_DEFAULT" in env or any(name.startswith("AWS_") for name in env)
 
 
-def ask(home: Home) -> CredentialProvider:
+def credentials(home: Home) -> CredentialProvider:
     return accesses.from_file(home.store_access, f"s3://{EMBEDDED_S3}")
 
 
 def healthy(home: Home) -> bool:
-    """Whether it takes an object and gives it back: it answers on its port before it can do that."""
+    """Whether it stores an object and returns it: its port answers before that works."""
     sent = secrets.token_bytes(16)
     try:
-        store = Storage(f"s3://{HEALTH}", ask(home))
+        store = Storage(f"s3://{HEALTH}", credentials(home))
         store.put("health", sent)
         return store.get("health") == sent
     except (StorageError, FileNotFoundError):
@@ -114,14 +114,14 @@ def _command(home: Home) -> list[str]:
         "ip.bind": "127.0.0.1",
         "bucket": f"{EMBEDDED_S3},{HEALTH}",
         "s3.config": "s3.json",
-        # By a name that is short: a socket's path holds about a hundred letters.
+        # A short name: a socket's path holds about a hundred characters.
         "s3.localSocket": "s3.sock",
         "filer.localSocket": "filer.sock",
-        # Its own defaults delete a bucket that is full, and make one for a name with a slip in it.
+        # By default, it deletes a bucket that is full, and creates a bucket for a misspelled name.
         "s3.allowDeleteBucketNotEmpty": "false",
         "s3.autoCreateBucket": "false",
-        # Its master wants no key over HTTP: a picture's address on any page, opened here, would delete all objects
-        # (/col/delete?collection=sailplane). The parts speak gRPC to each other.
+        # Its master requires no key over HTTP: an image URL on any web page, opened on this machine, would delete all
+        # objects (/col/delete?collection=sailplane). The components talk to each other by gRPC.
         "disableHttp": "true",
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,

@@ -1,4 +1,4 @@
-"""Processes of an earlier life. Killing a service does not kill what it forked: LocalExecutor's workers survive their
+"""Finds and kills orphaned processes. Killing a service does not kill its children: LocalExecutor's workers survive the
 scheduler, and every service survives supervisord."""
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from sailplane.files import private_folder, replace_file
 from sailplane.home import Home
 
 MARK = "SAILPLANE_SERVICE"
-# A process that is just being started shows no environment yet, and may start another one before it ends.
+# A starting process does not show its environment yet, and may start another process before it is killed.
 PASSES = 4
-# It writes out what a training gave it, and ends with the training.
+# It uploads the data of a training and ends with the training.
 WRITER = "wandb-core"
 
 
 def record(home: Home, service: str) -> None:
-    """Remember the session in which this process, and all that it will fork, runs."""
+    """Records the session of this process and of its future children."""
     private_folder(_file(home, service).parent)
     replace_file(_file(home, service), json.dumps({"session": os.getsid(0)}))
 
 
-def kill_earlier_life(home: Home, service: str) -> list[int]:
-    """Kill what the recorded life of `service` left. A detached training has a session of its own: it is spared,
-    its task finds it again."""
+def kill_orphans(home: Home, service: str) -> list[int]:
+    """Kills the processes in the recorded session of `service`. Detached trainings have their own sessions and keep
+    running; their tasks find them again."""
     if not _file(home, service).exists():
         return []
     session = json.loads(_file(home, service).read_text())["session"]
@@ -36,8 +36,8 @@ def kill_earlier_life(home: Home, service: str) -> list[int]:
 
 
 def kill_all(home: Home) -> list[int]:
-    """End every process that the services of this home started, directly or not; a training gets SIGTERM and ten
-    seconds to save itself."""
+    """Ends every process that the services of this home started, directly or indirectly. A training gets SIGTERM and
+    ten seconds to save its state."""
     ended: list[int] = []
     for _ in range(PASSES):
         processes = marked(home)
@@ -54,13 +54,14 @@ def kill_all(home: Home) -> list[int]:
 
 
 def marked(home: Home, service: str | None = None) -> list[psutil.Process]:
-    """This user's processes that carry the mark of this home (and of `service`), without the caller's own line."""
+    """This user's processes that carry the mark of this home (and of `service`), except the caller and its
+    ancestors."""
     own = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
     return [p for p in psutil.process_iter() if p.pid not in own and _is_ours(p, home, service)]
 
 
 def _is_ours(process: psutil.Process, home: Home, service: str | None) -> bool:
-    # Both variables: a shell in which somebody set SAILPLANE_HOME is not ours to kill.
+    # Checks both variables: a user's shell may set SAILPLANE_HOME alone and must not be killed.
     try:
         env = process.environ()
     except (psutil.Error, OSError):

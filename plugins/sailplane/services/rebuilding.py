@@ -1,6 +1,5 @@
-"""Reads a ledger back from the store: models with their lineage, verdicts, and what is served.
-
-What only the ledger knew is lost: LOST.
+"""Rebuilds a ledger from the store: models with their lineage, verdicts, and what is served. Records that only the
+ledger held are lost; see LOST.
 """
 
 from __future__ import annotations
@@ -34,22 +33,22 @@ from sailplane.services.backups import is_file, ledger_file, refuse_while_runnin
 from sailplane.services.installation import create
 from sailplane.storage import ObjectInfo, Storage
 
-# Each with what a user does about it.
+# Each with the remedy for the user.
 LOST: Final = (
-    "sweeps with their trials, and the tokens of those that were shared: clear the tasks of an unfinished one",
-    "rollouts: one that was under way stays where it is until the model is deployed again",
+    "sweeps with their trials and share tokens: clear the tasks of unfinished sweeps",
+    "rollouts: an unfinished rollout stays at its step until the model is deployed again",
     "the aliases `previous` and `challenger`: `sailplane rollback MODEL --to VERSION` needs neither",
-    "holds, and which versions were rolled back: `sailplane rollback MODEL --to VERSION` of what serves holds it again",
+    "holds and rolled-back versions: `sailplane rollback MODEL --to VERSION` with the serving version restores a hold",
     "deployments on clusters: deploy again",
-    "which version of the code an unfinished run uses: it goes on with the code of today",
-    "keys of the Algorithmia twin, and what algorithms reported: make new keys",
+    "the code version of unfinished runs: they continue with the current code",
+    "keys of the Algorithmia twin and reports of algorithms: create new keys",
 )
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The added rows. `unreadable` are objects that were left out, `without_champion` models; `aside` is the damaged
-    file, which is kept."""
+    """The added rows. `unreadable` lists skipped objects, `without_champion` models without a champion, and `aside` is
+    the path of the damaged file, which is kept."""
 
     models: tuple[str, ...]
     evaluations: int
@@ -60,9 +59,9 @@ class Rebuilt:
 
 
 def rebuild(home: Home) -> Rebuilt:
-    """Adds what the store has and the ledger lacks, and says what the router serves; makes the ledger first if it is
-    missing or damaged. A killed rebuild changes nothing, or is complete. ServiceError while services run on
-    a damaged ledger, LedgerError for the ledger of another store."""
+    """Adds the records that the store has and the ledger lacks, and records what the router serves. Creates the ledger
+    first if it is missing or damaged. A killed rebuild either changes nothing or is complete. ServiceError while
+    services run on a damaged ledger, LedgerError for the ledger of another store."""
     storage = Storage(home.store)
     if _readable(home):
         create(home)
@@ -88,7 +87,7 @@ def rebuild(home: Home) -> Rebuilt:
 
 
 def _readable(home: Home) -> bool:
-    """False for a damaged or missing file: a complete one then takes its place."""
+    """False for a damaged or missing file, which is then replaced."""
     try:
         found = revision(home.ledger)
         if is_file(home):
@@ -97,7 +96,7 @@ def _readable(home: Home) -> bool:
         if error.reason not in ("missing", "damaged"):
             raise
         return False
-    # PostgreSQL's tables are made in place.
+    # PostgreSQL's tables are created in place.
     return found is not None or not is_file(home)
 
 
@@ -110,10 +109,10 @@ def _fill(home: Home, ledger: Ledger, storage: Storage) -> Rebuilt:
         new = {key: row for key, row in added.items() if key not in there}
         for row in new.values():
             connection.execute(sa.insert(models).values(row))
-        known = [one for one in routes if (one.name, one.version) in {*there, *added}]
-        champions = [champion for one in known if (champion := _follow_router(connection, one))]
+        known = [route for route in routes if (route.name, route.version) in {*there, *added}]
+        champions = [champion for route in known if (champion := _follow_router(connection, route))]
         before = history.keys_within(connection)
-        fresh = [one for one in judged if (one.dag, one.dag_run, one.evaluation.model) not in before]
+        fresh = [found for found in judged if (found.dag, found.dag_run, found.evaluation.model) not in before]
         for verdict in fresh:
             history.keep_within(connection, verdict)
         served = set(connection.execute(sa.select(aliases.c.name).where(aliases.c.alias == CHAMPION)).scalars())
@@ -122,7 +121,7 @@ def _fill(home: Home, ledger: Ledger, storage: Storage) -> Rebuilt:
 
 
 def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:
-    """Makes the ledger say what the router serves, and ends a rollout that the router does not know. Returns the
+    """Records in the ledger what the router serves, and ends a rollout that the router does not have. Returns the
     champion if it or its traffic changed."""
     name = served.name
     query = sa.select(aliases.c.version).where(aliases.c.name == name, aliases.c.alias == CHAMPION)
@@ -133,7 +132,7 @@ def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:
     if record and champion == served.version and record["weights"] == dict(served.weights):
         return None
     rollout = active_within(connection, name)
-    # Its driver goes on from what the router serves.
+    # Its driver continues from what the router serves.
     if rollout is None or not set(served.weights) <= {rollout.subject.champion, rollout.subject.version}:
         end_within(connection, name, "the ledger was restored, and the router serves something else", "rebuild")
         promote_within(connection, name, served.version)
@@ -161,7 +160,7 @@ def _models(storage: Storage, unreadable: list[str]) -> dict[tuple[str, str], di
 def _model(storage: Storage, entries: dict[str, ObjectInfo], prefix: str) -> tuple[Model, float]:
     if f"{prefix}/{RECORD}" in entries:
         return storage.read_json(f"{prefix}/{RECORD}", lambda content: _kept(storage, content, prefix))
-    # Registered by an earlier release: without its metrics and its lineage.
+    # Registered by an earlier release, without metrics and lineage.
     manifest = storage.read_json(f"{prefix}/{MANIFEST}", Manifest.from_dict)
     model = Model(
         name=manifest.model,
@@ -180,7 +179,7 @@ def _kept(storage: Storage, content: Any, prefix: str) -> tuple[Model, float]:
 
 
 def _here(storage: Storage, record: Any, prefix: str) -> Any:
-    """With the URIs that the store has now: it may have been copied from elsewhere."""
+    """The record with the store's current URIs: the store may be a copy."""
     root = str(record["uri"]).removesuffix(f"/{prefix}")
     return json.loads(json.dumps(record).replace(json.dumps(f"{root}/")[1:-1], json.dumps(f"{storage.root}/")[1:-1]))
 

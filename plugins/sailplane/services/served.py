@@ -1,4 +1,4 @@
-"""The models that are served, and a request to one of them over HTTP."""
+"""Lists the served models, and sends a request to one of them over HTTP."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def served(home: Home, model: str) -> Deployment | None:
 
 
 def all_served(home: Home) -> list[Deployment]:
-    """The deployments in the ledger, and those that only the router knows, as of a ledger that was lost; with their
-    current endpoints and violation settings. What the router does is said, even if a crash kept it from the ledger."""
+    """The deployments in the ledger and those that only the router has, for example after the loss of a ledger, with
+    their current endpoints and violation settings. If the two differ after a crash, the router's state is returned."""
     from sailplane.deployment.local.endpoint import deployments, endpoint, routed
     from sailplane.deployment.local.model_process import on_violation_file
     from sailplane.ledger import Ledger
@@ -57,7 +57,7 @@ def example(home: Home, deployment: Deployment) -> str:
 def ask(
     deployment: Deployment, body: str, headers: Mapping[str, str] | None = None, *, remedy: str = "Run `sailplane up`."
 ) -> str:
-    """The body of the answer, as the server wrote it. `remedy`: where nobody answers."""
+    """The body of the answer, unchanged. `remedy` is for the error if there is no answer."""
     headers = {"Content-Type": "application/json", **(headers or {})}
     try:
         answer = httpx.post(deployment.endpoint, content=body, headers=headers, timeout=30, trust_env=False)
@@ -69,7 +69,8 @@ def ask(
 
 
 def curl(home: Home, deployment: Deployment, body: str) -> str:
-    """A line to paste that does what `ask` does. A token is read when it runs, so that no shell remembers it."""
+    """The `curl` command for the request of `ask`. It reads the token when it runs, which keeps the token out of the
+    shell's history."""
     from sailplane.deployment.token import token_file
 
     token = token_file(home)

@@ -1,4 +1,4 @@
-"""`sailplane sweep share | unshare`: workers from anywhere."""
+"""`sailplane sweep share | unshare`: lets workers elsewhere join a sweep."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from sailplane.sweeps import results
 from sailplane.sweeps.names import only
 from sailplane.training.specs import SweepWorkerSpec
 
-_TOLD = """\
-{sweep} is shared, {data}. This is its only token; it is not shown again:
+_INSTRUCTIONS = """\
+{sweep} is shared, {data}. This is its only token. It will not be shown again:
 
     export SAILPLANE_SWEEP_TOKEN={token}
 
-On this machine, or where its port {port} is forwarded to, with Python 3.11 or later:
+Run this on this machine, or on one to which its port {port} is forwarded, with Python 3.11 or later:
 
     curl -H "Authorization: Bearer $SAILPLANE_SWEEP_TOKEN" {url}/worker.pyz -o worker.pyz
     python worker.pyz {url} --train model.py:train
 
-From elsewhere, a tunnel to port {port} will do: put its address in place of http://localhost:{port}. It opens this
-sweep to who has the token, and nothing else of Airflow. `sailplane sweep unshare {sweep}` ends it.
+From elsewhere, open a tunnel to port {port} and replace http://localhost:{port} with its address. The token gives
+access only to this sweep, not to the rest of Airflow. `sailplane sweep unshare {sweep}` revokes it.
 """
 
 
@@ -40,9 +40,9 @@ def share(home: Home, arguments: argparse.Namespace) -> int:
     if job:
         _share_data(home, SweepWorkerSpec.from_dict(job))
     name, token = tokens.share(ledger, sweep)
-    data = "with the data of its train step" if job else "without data: no DAG has made it"
+    data = "with the data of its train step" if job else "without data: no DAG created it"
     url = f"http://localhost:{home.ui_port}/sailplane/sweeps/{name}"
-    sys.stdout.write(_TOLD.format(sweep=sweep, data=data, token=token, url=url, port=home.ui_port))
+    sys.stdout.write(_INSTRUCTIONS.format(sweep=sweep, data=data, token=token, url=url, port=home.ui_port))
     return 0
 
 
@@ -50,13 +50,14 @@ def unshare(home: Home, arguments: argparse.Namespace) -> int:
     ledger = pairing.ledger(home)
     sweep = only(ledger, arguments.sweep, among=partial(tokens.is_shared, ledger))
     was = tokens.unshare(ledger, sweep)
-    told = "is no longer shared; trials of workers elsewhere are given again" if was else "was not shared"
-    sys.stdout.write(f"{sweep} {told}.\n")
+    outcome = "is no longer shared; trials of workers elsewhere will be rerun" if was else "was not shared"
+    sys.stdout.write(f"{sweep} {outcome}.\n")
     return 0
 
 
 def _share_data(home: Home, job: SweepWorkerSpec) -> None:
-    """Prepared here once, as in the DAG: a worker elsewhere needs neither the store nor the features' code."""
+    """Prepares the data once, as the DAG does, so that a worker elsewhere needs neither the store nor the feature
+    code."""
     from sailplane.training.arrays import pack
     from sailplane.training.data import prepare
 

@@ -1,4 +1,4 @@
-"""Checks that the current store is the one that the ledger names, and that it can be reached."""
+"""Checks that the current store belongs to the ledger and can be reached."""
 
 from __future__ import annotations
 
@@ -28,9 +28,8 @@ MOVED: Final = "moved.json"
 
 
 def require_store(home: Home) -> None:
-    """ConfigurationError if the store lacks a model's champion, or the newest version of a model without one, was
-    moved elsewhere, or is another one than until now and no copy of it. Also makes the URIs of earlier releases
-    relative to it."""
+    """ConfigurationError if the store was moved elsewhere, lacks a model's champion (or newest version, if there is no
+    champion), or is a different store and not a copy. Also makes URIs of earlier releases relative to it."""
     require_current(home)
     ledger, another = Ledger.at(home), pairing.names_another_store(home)
     with installation.left_to_tasks(home):
@@ -50,10 +49,10 @@ def require_current(home: Home) -> None:
 
 
 def _require_copy(home: Home) -> None:
-    """A copy of the whole store has its id."""
+    """ConfigurationError unless the store has an id, as a complete copy has."""
     root = Root.parse(home.store)
     if _is_absent(root) or pairing.store_id(open_store(home)) is None:
-        raise _lacking(root.uri, f"it has no {IDENTITY}, so it is no copy of the store until now")
+        raise _lacking(root.uri, f"it has no {IDENTITY}, so it is not a copy of the previous store")
 
 
 def _is_empty(ledger: Ledger) -> bool:
@@ -62,12 +61,12 @@ def _is_empty(ledger: Ledger) -> bool:
 
 
 def _is_absent(root: Root) -> bool:
-    """Opening the store would make the folder."""
+    """Whether the folder is missing; checked first, because opening the store would create it."""
     return root.scheme == "file" and not local_folder(root.uri).exists()
 
 
 def _expected(newest_first: Sequence[RegisteredVersion]) -> dict[str, RegisteredVersion]:
-    """By model: its champion, else its newest version."""
+    """The champion of each model, else its newest version."""
     found: dict[str, RegisteredVersion] = {}
     for version in newest_first:
         if CHAMPION in version.aliases:
@@ -81,7 +80,7 @@ def _require_models(home: Home, expected: Mapping[str, RegisteredVersion], files
     for name, version in expected.items():
         named = f"the {'champion' if CHAMPION in version.aliases else 'newest version'} of {name} in the ledger"
         if _is_absent(root):
-            raise _lacking(root.uri, f"there is no such folder; expected {named}")
+            raise _lacking(root.uri, f"the folder does not exist; expected {named}")
         storage = open_store(home)
         folder = storage.path(version.model.uri)
         there = set(storage.list(folder))
@@ -91,7 +90,7 @@ def _require_models(home: Home, expected: Mapping[str, RegisteredVersion], files
 
 
 def _lacking(root: str, got: str) -> ConfigurationError:
-    remedy = "Set SAILPLANE_STORE back to the previous store. `sailplane store move URI` copies it to a new place."
+    remedy = "Set SAILPLANE_STORE back to the previous store. `sailplane store move URI` copies it to another one."
     return ConfigurationError("open the store", root, got=got, remedy=remedy)
 
 
@@ -107,18 +106,18 @@ def require_access(home: Home) -> None:
         with AirflowApi(home) as api:
             known = f"AIRFLOW_CONN_{name.upper()}" in os.environ or api.find(f"/connections/{name}") is not None
         if not known:
-            remedy = f"Make the Airflow connection {name}, set the credentials in the environment, or set "
+            remedy = f"Create the Airflow connection {name}, set the credentials in the environment, or set "
             remedy += "SAILPLANE_STORE back."
             raise ConfigurationError("open the store", root.uri, got=error, remedy=remedy) from error
 
 
 def open_store(home: Home) -> Storage:
-    """Also an embedded S3 that `store move` runs."""
-    return Storage(home.store, object_store.ask(home) if home.has_s3 else None)
+    """Opens the home's store, including an embedded S3 that `store move` runs."""
+    return Storage(home.store, object_store.credentials(home) if home.has_s3 else None)
 
 
 def moved(home: Home) -> dict[str, Sequence[str]]:
-    """Where the store went (`to`), and the places that it was at (`from`); empty if it was never moved."""
+    """The new URI of the store (`to`) and its earlier URIs (`from`); empty if it was never moved."""
     file = home.root / MOVED
     try:
         return dict(json.loads(file.read_text()))

@@ -1,4 +1,4 @@
-"""The results of a run of the main DAG, from its tasks' XComs; if it failed, the reasons."""
+"""Shows the results of a run of the main DAG from its tasks' XComs, or why it failed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def show_summary(home: Home, api: AirflowApi, run: DagRun, console: Console) -> 
     evaluation = api.xcom(run, "evaluate")
     for name, value in (*summary_lines(api, run), *_report(home, evaluation), ("UI", run.page(home))):
         console.print(f"[bold]{name:<12}[/]{escape(value)}")
-    _show_answer(home, evaluation["model"] if evaluation else run.dag, console)
+    _show_prediction(home, evaluation["model"] if evaluation else run.dag, console)
 
 
 def summary_lines(api: AirflowApi, run: DagRun) -> Iterator[tuple[str, str]]:
-    """Name and text of each line. A DAG without one of the tasks has no line for it."""
+    """The name and text of each line. Tasks that the DAG lacks have no line."""
     ingested, tuned, judged = (api.xcom(run, task) for task in ("ingest", "sweep.best", "evaluate"))
     if ingested:
         dataset = Dataset.from_dict(ingested)
@@ -59,7 +59,7 @@ def show_failure(home: Home, api: AirflowApi, run: DagRun, console: Console) -> 
         console.print(f"\n[red]Task {instance['task_id']} failed.[/] The end of its log:")
         for line in log_lines(api, run, instance)[-LOG_LINES:]:
             console.print(f"  {escape(line)}")
-    console.print(f"\nThe run failed: {run.page(home)}\nMend the cause, then `sailplane up` runs it again.")
+    console.print(f"\nThe run failed: {run.page(home)}\nFix the cause; then `sailplane up` runs it again.")
 
 
 def log_lines(api: AirflowApi, run: DagRun, instance: dict[str, Any]) -> list[str]:
@@ -79,12 +79,12 @@ def _numbers(values: Any) -> str:
     return ", ".join(f"{name} {text}" for name, text in zip(values, texts, strict=True))
 
 
-def _show_answer(home: Home, model: str, console: Console) -> None:
+def _show_prediction(home: Home, model: str, console: Console) -> None:
     deployment = served(home, model)
     if deployment is None:
         console.print(f"\nNo version of {model} is served.")
         return
     request = curl(home, deployment, body := example(home, deployment))
-    console.print(f"\n[bold]{deployment.name} {deployment.version}[/] is served. Ask it:\n")
+    console.print(f"\n[bold]{deployment.name} {deployment.version}[/] is served. Query it:\n")
     console.print(request, markup=False)
     console.print(f"\n{ask(deployment, body, authorization(home))}", markup=False)

@@ -1,4 +1,4 @@
-"""Questions and tables of commands at a terminal."""
+"""Confirmations and tables in a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sailplane.errors import ConfigurationError
 def confirm(question: str, option: str) -> None:
     """Raises ConfigurationError unless a person at a terminal agrees. `option` is the flag that skips the question."""
     if not sys.stdin.isatty():
-        got, remedy = "there is no terminal to ask at", f"Pass {option}."
+        got, remedy = "there is no terminal", f"Pass {option}."
         raise ConfigurationError("ask for a confirmation", got=got, remedy=remedy)
     sys.stdout.write(f"{question} [y/N] ")
     sys.stdout.flush()
@@ -28,7 +28,7 @@ def require_order(first: date | None, last: date | None) -> None:
 
 
 def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """The first row has the titles. A rich table would cut a URL where the terminal ends."""
+    """Prints rows as columns; the first row has the titles. A rich table would cut URLs at the terminal's width."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))

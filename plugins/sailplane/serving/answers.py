@@ -1,4 +1,4 @@
-"""Requests and answers of the model server over HTTP, and how an answer is sent."""
+"""HTTP requests and answers of the model server, and how an answer is sent."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SENT_AT_ONCE: Final = 256 * 2**10
 
 @dataclass(slots=True)
 class Request:
-    """`id`: joins feedback and labels to it. `scores`: the model's, for the request log. `held`: its bytes that count
-    as in flight."""
+    """A request. `id` joins feedback and labels to it. `scores` are the model's, for the request log. `held` is the
+    number of its bytes that count as in flight."""
 
     headers: Mapping[bytes, bytes]
     body: bytes | bytearray = b""
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`unread`: sent before the whole request body has arrived."""
+    """An answer. `unread` means that it is sent before the whole request body has arrived."""
 
     status: int
     body: bytes
@@ -61,7 +61,7 @@ def failure(status: int, reason: str, *headers: tuple[bytes, bytes]) -> Answer:
 async def send_answer(
     answer: Answer, more: tuple[tuple[bytes, bytes], ...], send: Send, linger: Callable[[], Awaitable[object]]
 ) -> None:
-    """Sends with `more` headers. Calls `linger` to keep reading if the body is unread."""
+    """Sends the answer with `more` headers. Calls `linger` to keep reading if the body is unread."""
     headers = [*answer.headers, (b"content-length", str(len(answer.body)).encode()), *more]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     if answer.unread:
@@ -71,10 +71,10 @@ async def send_answer(
     elif len(answer.body) <= _SENT_AT_ONCE:
         await send({"type": "http.response.body", "body": answer.body})
     else:
-        await _slowly(answer.body, send)
+        await _send_paced(answer.body, send)
 
 
-async def _slowly(body: bytes, send: Send) -> None:
+async def _send_paced(body: bytes, send: Send) -> None:
     """Sends no faster than the client reads, because unsent bytes stay in memory."""
     text = memoryview(body)
     for start in range(0, len(text), _SENT_AT_ONCE):

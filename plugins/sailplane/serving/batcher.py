@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 INLINE_SECONDS: Final = 0.002
 MOST_ROWS: Final = 256
 MOST_WAITING: Final = 2_000
-# More rows than fit into this time, or into the call's own overhead, gain little and delay the rows before them.
+# A batch that takes longer than this, and than the overhead of a call, gains little and delays its first rows.
 _BATCH_SECONDS: Final = 0.05
 _WEIGHT: Final = 0.2
 Values = Mapping[str, Sequence[Any]]
@@ -49,15 +49,15 @@ class Pace:
         return MOST_ROWS if self.row * MOST_ROWS <= worth else max(1, int(worth / self.row))
 
     @classmethod
-    def measured(cls, predict: Predict, one: Values, many: Values, rows: int) -> Pace:
-        """From the fastest of a few calls with one row, and with `rows` rows."""
-        alone, together = _quickest(predict, one), _quickest(predict, many)
+    def measured(cls, predict: Predict, single: Values, many: Values, rows: int) -> Pace:
+        """Measures the fastest of a few calls with one row, and with `rows` rows."""
+        alone, together = _quickest(predict, single), _quickest(predict, many)
         row = max(0.0, together - alone) / max(1, rows - 1)
         return cls(call=alone, row=row)
 
     def after(self, rows: int, seconds: float) -> Pace:
-        """Updated by one call's duration: an exponentially weighted mean, because real requests may be slower than the
-        initial measurement."""
+        """The pace, updated by the duration of a call: an exponentially weighted mean, because real requests may be
+        slower than the initial measurement."""
         return Pace(max(0.0, self.call + _WEIGHT * (seconds - self(rows))), self.row)
 
 
@@ -73,7 +73,8 @@ class _Waiting:
 
 
 class Batcher:
-    """Calls `scored` with the rows, scores and seconds of each successful call."""
+    """Queues requests and scores them in batches. Calls `scored` with the rows, scores and seconds of each successful
+    model call."""
 
     def __init__(
         self, predict: Predict, pace: Pace, scored: Callable[[int, np.ndarray, float], None], most: int = MOST_WAITING
@@ -97,7 +98,8 @@ class Batcher:
         return self._pace.most_rows
 
     async def score(self, values: Values, rows: int, seconds: float) -> np.ndarray:
-        """Raises OverloadError at once if scoring would take longer than `seconds`, or after `seconds` if it did."""
+        """Scores rows. Raises OverloadError immediately if scoring would take longer than `seconds`, else after
+        `seconds`."""
         self._admit(rows, seconds)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(values, rows, time.monotonic() + seconds, loop.create_future())
@@ -165,8 +167,8 @@ class Batcher:
                 return [error]
             # One request caused the failure; score each alone so that the others get their answers.
             return [result for waiting in batch for result in self._results([waiting])]
-        places = _places([waiting.rows for waiting in batch])
-        return [scores[start:end] for start, end in places]
+        slices = _bounds([waiting.rows for waiting in batch])
+        return [scores[start:end] for start, end in slices]
 
     def _called(self, values: Values) -> np.ndarray:
         start, rows = time.perf_counter(), len(next(iter(values.values())))
@@ -185,7 +187,7 @@ def _merged(parts: Sequence[Values]) -> Values:
     return {name: [value for part in parts for value in part[name]] for name in parts[0]}
 
 
-def _places(sizes: Sequence[int]) -> list[tuple[int, int]]:
+def _bounds(sizes: Sequence[int]) -> list[tuple[int, int]]:
     return [(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
 

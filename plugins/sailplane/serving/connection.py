@@ -44,7 +44,7 @@ class Connection(HttpToolsProtocol):
             self._task.cancel()
 
     def pause_writing(self) -> None:
-        """The client reads too slowly, or not at all."""
+        """Sets a deadline for a client that reads too slowly or not at all."""
         super().pause_writing()
         if self._unread is None:
             self._unread = self.loop.call_later(TRANSFER_SECONDS, self.transport.abort)
@@ -87,7 +87,7 @@ class Connection(HttpToolsProtocol):
         if not self._upgrade:
             super().on_message_complete()
             self.cycle.more_body = False
-            if not self.pipeline:  # else a disconnect is noticed only when all requests are answered
+            if not self.pipeline:  # otherwise a disconnect is noticed only after all answers
                 self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -134,13 +134,13 @@ class Connection(HttpToolsProtocol):
             self._silence = self.loop.call_later(MOST_SILENT_SECONDS, self._silent)
 
     def _silent(self) -> None:
-        if self.flow.read_paused:  # by us
+        if self.flow.read_paused:  # by this server
             self._silence = self.loop.call_later(MOST_SILENT_SECONDS, self._silent)
         else:
             self._refuse(408, f"The rest of the request did not arrive within {MOST_SILENT_SECONDS:g} s.")
 
     def _refuse(self, status: int, reason: str) -> None:
-        """Closes the connection too. An earlier unanswered request gets its answer first."""
+        """Refuses the request and closes the connection. An earlier unanswered request gets its answer first."""
         cycle = self.cycle
         if self._in_head() and cycle is not None and not cycle.response_complete:
             cycle.keep_alive = False

@@ -26,7 +26,8 @@ _REMEDY: Final = 'Send {"response": the reply, "reward": a number, "truth": {"da
 
 @dataclass(frozen=True)
 class Feedback:
-    """`answered`: the version that gave the answer, if known. `truth`: the payload's value."""
+    """Feedback on an answer. `answered` is the version that gave the answer, if known; `truth` is the payload's
+    value."""
 
     puid: str
     reward: float | None
@@ -35,12 +36,12 @@ class Feedback:
 
 
 def read_feedback(body: bytes | bytearray, model: str) -> Feedback:
-    """Raises RequestError that names the field."""
+    """Reads feedback in JSON. Raises a RequestError that names the field."""
     return feedback_of(parsed(body), model)
 
 
 def feedback_of(message: Any, model: str) -> Feedback:
-    """Reads feedback in its REST form. Raises RequestError that names the field."""
+    """Reads feedback in its REST form. Raises a RequestError that names the field."""
     if not isinstance(message, dict):
         raise RequestError("read feedback", got=shown(message), expected="an object", remedy=_REMEDY)
     if unknown := [key for key in message if key not in (*_SIDES, "reward")]:
@@ -102,7 +103,7 @@ def _reward(reward: object) -> float | None:
 def _check_depth(held: object) -> None:
     try:
         orjson.dumps(held)
-    except orjson.JSONEncodeError as error:  # nothing could write it again
+    except orjson.JSONEncodeError as error:  # it could not be written again
         raise RequestError("read truth of the feedback", got=error, remedy="Nest it less deeply.") from error
 
 
@@ -127,7 +128,7 @@ def _truth(truth: Mapping[str, Any]) -> Any:
 
 
 def _rows(tensor: Mapping[str, Any]) -> Any:
-    """A list per row if there are several columns. Without a shape there is one column."""
+    """The rows of a tensor: a list per row if there are several columns. Without a shape there is one column."""
     values, shape = tensor.get("values"), tensor.get("shape")
     if shape is None or not isinstance(values, list):
         return values

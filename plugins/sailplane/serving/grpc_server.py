@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 # Messages read at the same time. A message's length may be unknown until all of it has arrived.
 _READ_AT_ONCE: Final = 8
-# A message that takes longer is dropped if another waits.
+# A message that takes longer is dropped if another message waits.
 _SLOW_SECONDS: Final = 3.0
-# By the equivalent HTTP status.
+# gRPC statuses by the equivalent HTTP status.
 _STATUSES: Final = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
@@ -47,37 +47,38 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Call:
-    """`headers`: the metadata. `id`, `body` and `told` go to the log; the entry's kind says how to read them."""
+    """`headers`: the metadata. `id`, `body` and `logged` go to the request log; the entry's kind says how to read
+    them."""
 
     headers: Mapping[bytes, bytes]
     seconds: float | None
     id: str = ""
     body: bytes = b""
-    told: bytes | np.ndarray = b""
+    logged: bytes | np.ndarray = b""
     held: int = 0
 
 
 @dataclass(frozen=True)
 class Method:
-    """`answer` turns the message into the reply. `protocol`: its name in the metrics. `logged`: the kind of its log
-    entries, None for none. `public`: needs no token."""
+    """`answer` turns the message into the reply. `protocol`: its name in the metrics. `log_kind`: the kind of its log
+    entries; None if it is not logged. `public`: needs no token."""
 
     answer: Callable[[bytes, Call], Awaitable[bytes]]
     protocol: str = "other"
-    logged: int | None = None
+    log_kind: int | None = None
     public: bool = False
 
 
 @dataclass
 class _Reading:
-    """Bounds how many messages are read at a time. When slow messages hold all slots, the oldest is dropped."""
+    """Limits how many messages are read at a time. When slow messages hold all slots, the oldest is dropped."""
 
-    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_READ_AT_ONCE))
     _limits: dict[asyncio.Timeout, float] = field(default_factory=dict)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Raises RequestError (408) for a message that does not arrive in time."""
+    async def slot(self) -> AsyncIterator[None]:
+        """A slot for reading one message. Raises RequestError (408) if the message does not arrive in time."""
         await self._take()
         try:
             async with asyncio.timeout(TRANSFER_SECONDS) as limit:
@@ -88,13 +89,13 @@ class _Reading:
             raise RequestError("read request", status=408, got=got, remedy="Send it again, or fewer rows.") from error
         finally:
             self._limits.pop(limit, None)
-            self._places.release()
+            self._slots.release()
 
     async def _take(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(_SLOW_SECONDS if self._places.locked() else None):
-                    await self._places.acquire()
+                async with asyncio.timeout(_SLOW_SECONDS if self._slots.locked() else None):
+                    await self._slots.acquire()
                 return
             except TimeoutError:
                 oldest = min(self._limits, key=self._limits.__getitem__, default=None)
@@ -107,7 +108,7 @@ def server(scorer: Scorer, services: Mapping[str, Mapping[str, Method]], token: 
     """Returns a server that is not started and has no port. `services`: the methods by name. With a `token`, all
     methods except the public ones require it in the metadata `authorization`."""
     size = scorer.limits.body
-    made = grpc.aio.server(
+    rpc = grpc.aio.server(
         options=[
             # The limit applies to the inflated message; inflation stops there.
             ("grpc.max_receive_message_length", size),
@@ -123,8 +124,8 @@ def server(scorer: Scorer, services: Mapping[str, Mapping[str, Method]], token: 
             name: grpc.stream_unary_rpc_method_handler(calls.handler(f"{service}/{name}", method))
             for name, method in methods.items()
         }
-        made.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    return made
+        rpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    return rpc
 
 
 class _Calls:
@@ -164,10 +165,10 @@ class _Calls:
             status, reason = 500, _FAILED
         seconds = time.perf_counter() - start
         self._scorer.metrics.answered(method.protocol, status, seconds)
-        if method.logged is not None:
+        if method.log_kind is not None:
             call.id = call.id or request_id.of(call.headers)
-            trailers += [(key.decode(), value.decode()) for key, value in request_id.told(call.id)]
-            self._record(method.logged, call, status, seconds, reason)
+            trailers += [(key.decode(), value.decode()) for key, value in request_id.header(call.id)]
+            self._record(method.log_kind, call, status, seconds, reason)
         context.set_trailing_metadata(trailers)
         if status != 200:
             await _end(context, _STATUSES.get(status, grpc.StatusCode.INVALID_ARGUMENT), reason)
@@ -188,7 +189,7 @@ class _Calls:
     async def _message(self, call: Call, context: Any) -> bytes:
         body = None
         try:
-            async with self._reading.place():
+            async with self._reading.slot():
                 body = await context.read()
         finally:
             if body is None:
@@ -211,12 +212,12 @@ class _Calls:
         if kind == spool.FEEDBACK and (status != 200 or is_shadow(call.headers)):
             return
         if self._scorer.log:
-            content = call.told if status == 200 else reason.encode()
+            content = call.logged if status == 200 else reason.encode()
             self._scorer.log.add(kind, call.id, status, seconds, call.body, content, call.headers)
 
 
 async def _end(context: Any, status: grpc.StatusCode, reason: str) -> None:
-    """Ends the call with that status, unless grpc has already ended it, as it does for too long a message."""
+    """Ends the call with this status unless grpc has already ended it, as it does for a message that is too long."""
     try:
         await context.abort(status, reason)
     except grpc.aio.InternalError as error:

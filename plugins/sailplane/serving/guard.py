@@ -13,7 +13,7 @@ from sailplane.serving.seldon import messages as seldon
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-# Envoy sends copies for a shadow under the second name.
+# Envoy sends copies for a shadow to the second name.
 _ORIGINS: Final = Origins((*LOCAL, "localhost-shadow"))
 _LOCAL: Final = frozenset(name.encode() for name in LOCAL)
 # Envoy and Kubernetes call these without a token, and with their own host names.
@@ -24,7 +24,7 @@ _OF_A_BROWSER: Final = frozenset({b"origin", b"sec-fetch-site"})
 
 
 class ServerGuard:
-    """Wraps the server. Health checks always pass."""
+    """Wraps the server as ASGI middleware. Health checks always pass."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -40,7 +40,7 @@ class ServerGuard:
 
 
 def _is_a_programs(headers: list[tuple[bytes, bytes]]) -> bool:
-    """A fast check that passes nearly all requests: those from the router and from local programs."""
+    """A fast check that passes nearly all requests: those of the router and of local programs."""
     hosts = [value for name, value in headers if name == b"host"]
     return len(hosts) == 1 and hosts[0].partition(b":")[0] in _LOCAL and not any(n in _OF_A_BROWSER for n, _ in headers)
 

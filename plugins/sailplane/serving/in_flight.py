@@ -16,14 +16,14 @@ MOST_BYTES: Final = 64 * 2**20
 # Extra room for short requests, so that they are answered while long ones use up the rest.
 _FOR_SHORT: Final = 32 * 2**20
 _WORTH_A_TRIM: Final = 4 * 2**20
-# Bytes per second that a server reads and scores, roughly. Sets Retry-After.
+# The approximate bytes per second that a server reads and scores, for Retry-After.
 _PACE: Final = 10 * 2**20
 # https://www.gnu.org/software/libc/manual/html_node/Malloc-Tunable-Parameters.html
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 class InFlight:
-    """Calls `idle` after the last large body is released."""
+    """Counts the bytes of requests and replies in progress. Calls `idle` after the last large body is released."""
 
     def __init__(self, most: int = MOST_BYTES, idle: Callable[[], None] = lambda: None) -> None:
         self._most, self._idle = most, idle
@@ -47,7 +47,7 @@ class InFlight:
         self._highest = max(self._highest, self._held)
 
     def discarded(self) -> None:
-        """A message was dropped before it was counted, and its memory is free."""
+        """Notes that a message was dropped before it was counted, so its memory is free."""
         self._highest = max(self._highest, _WORTH_A_TRIM + 1)
         self.release(0)
 

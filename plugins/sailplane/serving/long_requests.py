@@ -1,5 +1,5 @@
-"""Long requests, one at a time and part by part: each part is read and checked in a thread, then scored among the short
-requests. A disconnect, a timeout or the first bad row ends the request before the next part."""
+"""Handles long requests one at a time and in parts. Each part is read and checked in a thread, then scored together
+with the short requests. A disconnect, a timeout or the first bad row ends the request before the next part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class RowsPart(NamedTuple):
-    """Rows of a request by field; `first` is the first row's number."""
+    """Rows of a request, by field; `first` is the number of the first row."""
 
     first: int
     columns: dict[str, list[Any]]
@@ -34,7 +34,7 @@ class Abandoned(Exception):
 
 @dataclass
 class Work:
-    """The work on one request during its turn. `most_scores`: the most scores in a reply."""
+    """The work on one request during its turn. `_most_scores` is the limit on scores in a reply."""
 
     _thread: ThreadPoolExecutor
     _read: Callable[[dict[str, list[Any]], Violations, int], Values]
@@ -48,7 +48,7 @@ class Work:
         if self._over:
             raise Abandoned
 
-    async def aside(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         """Runs `work` in the thread. It should take at most a few milliseconds."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
@@ -57,7 +57,7 @@ class Work:
 
         found: list[np.ndarray] = []
         count = 0
-        while (part := await self.aside(lambda: self._next(parts))) is not None:
+        while (part := await self.in_thread(lambda: self._next(parts))) is not None:
             first, values = part
             try:
                 found.append(await self._score(values))

@@ -41,8 +41,8 @@ class Metrics:
         labels = {"model": model, "version": version}
         names, values = tuple(labels), tuple(labels.values())
 
-        def histogram(name: str, what: str, bounds: tuple[float, ...]) -> Histogram:
-            return Histogram(name, what, names, buckets=bounds, registry=registry).labels(*values)
+        def histogram(name: str, description: str, bounds: tuple[float, ...]) -> Histogram:
+            return Histogram(name, description, names, buckets=bounds, registry=registry).labels(*values)
 
         started = Gauge(STARTED, "Start of counting, in seconds since 1970", names, registry=registry)
         started.labels(*values).set(time.time())
@@ -90,7 +90,7 @@ class Metrics:
             self._violations(field, check).inc(count)
 
     def rewarded(self, answered: str | None, reward: float) -> None:
-        """`answered`: the rewarded version, None if unknown."""
+        """Counts a reward. `answered` is the rewarded version; None if unknown."""
         self._rewards.add(answered or "unknown", reward)
 
     def text(self) -> bytes:
@@ -98,7 +98,8 @@ class Metrics:
 
 
 class _Scores(Collector):
-    """The probability of a single output, the largest of several classes. Counts whole arrays."""
+    """A histogram of scores: the probability of a single output, or the largest of several classes. Counts whole
+    arrays."""
 
     def __init__(self, labels: dict[str, str]) -> None:
         import numpy as np
@@ -115,8 +116,8 @@ class _Scores(Collector):
         self._sum += float(score.sum())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        what = "The probability of a single output; the largest of several classes"
-        family = HistogramMetricFamily(SCORE, what, labels=list(self._labels))
+        description = "The probability of a single output; the largest of several classes"
+        family = HistogramMetricFamily(SCORE, description, labels=list(self._labels))
         bounds = [*(str(bound) for bound in PREDICTION_BOUNDS), "+Inf"]
         buckets = [(bound, int(count)) for bound, count in zip(bounds, self._counts.cumsum(), strict=True)]
         family.add_metric(list(self._labels.values()), buckets, sum_value=self._sum)
@@ -124,7 +125,7 @@ class _Scores(Collector):
 
 
 class _Rewards(Collector):
-    """Rewards by the version that they are for."""
+    """Rewards, by the version that gave the answer."""
 
     def __init__(self, labels: dict[str, str]) -> None:
         self._labels = labels
@@ -133,8 +134,8 @@ class _Rewards(Collector):
     def add(self, answered: str, reward: float) -> None:
         known = answered in self._found or len(self._found) < _MOST_ANSWERED
         name = answered if known else "unknown"
-        one = FeedbackTotals(count=1, total=reward, low=reward, high=reward, squares=reward * reward)
-        self._found[name] = self._found.get(name, FeedbackTotals()) + one
+        single = FeedbackTotals(count=1, total=reward, low=reward, high=reward, squares=reward * reward)
+        self._found[name] = self._found.get(name, FeedbackTotals()) + single
 
     def collect(self) -> Iterator[Metric]:
         names, values = [*self._labels, "answered"], list(self._labels.values())

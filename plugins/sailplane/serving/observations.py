@@ -8,7 +8,7 @@ from typing import Final, Protocol, Self
 
 from sailplane.records import Record
 
-# Seconds. Ten per decade (ISO 3, R10), so that a limit that a person chooses is one of them.
+# In seconds. Ten per decade (ISO 3, R10), so that the limits that users choose are among them.
 _DECADE: Final = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
 LATENCY_BOUNDS: Final = (*(float(f"{part}e{power}") for power in range(-4, 1) for part in _DECADE), 10.0)
 PREDICTION_BOUNDS: Final = tuple(part / 20 for part in range(1, 20))
@@ -23,8 +23,8 @@ REWARD: Final = "sailplane_reward"
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram(Record):
-    """`counts[i]`: the values above `bounds[i - 1]` and at most `bounds[i]`; the last counts those above all bounds.
-    Empty without bounds."""
+    """`counts[i]` is the number of values above `bounds[i - 1]` and at most `bounds[i]`; the last one counts values
+    above all bounds. Empty without bounds."""
 
     bounds: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
@@ -34,13 +34,13 @@ class Histogram(Record):
         return sum(self.counts)
 
     def above(self, limit: float) -> int:
-        """How many values are certainly above the limit: those above the first bound that reaches it."""
-        first = next((place for place, bound in enumerate(self.bounds) if bound >= limit), len(self.bounds))
+        """The number of values that are certainly above the limit: those above the first bound that reaches it."""
+        first = next((index for index, bound in enumerate(self.bounds) if bound >= limit), len(self.bounds))
         return sum(self.counts[first + 1 :])
 
-    def up_to(self, place: int) -> int:
-        """How many values are at most the bound at that index."""
-        return sum(self.counts[: place + 1])
+    def up_to(self, index: int) -> int:
+        """The number of values that are at most the bound at this index."""
+        return sum(self.counts[: index + 1])
 
     def quantile(self, share: float) -> float | None:
         """The first bound that at least `share` of the values do not exceed; None if no bound does, or without
@@ -59,17 +59,18 @@ class Histogram(Record):
         return self._with(other, -1)
 
     def _with(self, other: Self, sign: int) -> Self:
-        """If the bounds differ, only the newer counts stay: a version's bounds change only with its server."""
+        """Combines two histograms. If the bounds differ, returns the newer one: a version's bounds change only with its
+        server."""
         if not other.bounds or (self.bounds and self.bounds != other.bounds):
             return self
         mine = self.counts or (0,) * len(other.counts)
-        counts = tuple(one + sign * two for one, two in zip(mine, other.counts, strict=True))
+        counts = tuple(count + sign * change for count, change in zip(mine, other.counts, strict=True))
         return type(self)(bounds=other.bounds, counts=counts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeedbackTotals(Record):
-    """The fed-back values of one metric: their count, their sum, the sum of their squares, the smallest and the largest
+    """The feedback values of a metric: their count, their sum, the sum of their squares, the smallest and the largest
     so far. `squares` is 0 if a server of an earlier release counts."""
 
     count: int = 0
@@ -117,7 +118,7 @@ class Observations(Record):
     feedback: Mapping[str, FeedbackTotals] = field(default_factory=dict)
 
     def __add__(self, other: Self) -> Self:
-        """Adds several servers, or successive ones."""
+        """The sum over several servers, or over successive ones."""
         names = {*self.feedback, *other.feedback}
         none = FeedbackTotals()
         return type(self)(
@@ -130,7 +131,7 @@ class Observations(Record):
         )
 
     def since(self, earlier: Self) -> Self:
-        """The observations after `earlier`. All of them if the server restarted from 0."""
+        """The observations after `earlier`; all of them if the server restarted from 0."""
         feedback = {
             name: one.since(earlier.feedback.get(name, FeedbackTotals())) for name, one in self.feedback.items()
         }

@@ -1,4 +1,4 @@
-"""This model's requests and replies as an OpenAPI 3.1 document: its fields, their types, a golden row.
+"""An OpenAPI 3.1 document of a model's requests and replies: its fields, their types and a golden row.
 
 https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -20,7 +20,7 @@ _NULLS = (
 
 
 def document(bundle: Bundle, *, token: bool) -> dict[str, Any]:
-    """`token`: whether all paths except the health checks require one."""
+    """The document. `token` says whether all paths except the health checks require a token."""
     manifest = bundle.manifest
     written: dict[str, Any] = {
         "openapi": "3.1.0",
@@ -70,7 +70,7 @@ def _predict(bundle: Bundle) -> dict[str, Any]:
 
 
 def _infer(bundle: Bundle) -> dict[str, Any]:
-    whole = next((one for one in bundle.golden_records if None not in one.values()), bundle.golden_records[0])
+    whole = next((row for row in bundle.golden_records if None not in row.values()), bundle.golden_records[0])
     inputs = [
         {"name": f.name, "shape": [1], "datatype": open_inference.DATATYPES[f.kind][0], "data": [whole[f.name]]}
         for f in bundle.manifest.inputs
@@ -86,7 +86,7 @@ def _feed_back(bundle: Bundle) -> dict[str, Any]:
 
 
 def _post(name: str, summary: str, noun: str, examples: Mapping[str, Any]) -> dict[str, Any]:
-    """`noun`Request in, `noun` out."""
+    """A POST whose request has the schema `noun`Request and whose reply has the schema `noun`."""
     shown = {example: {"value": value} for example, value in examples.items()}
     content = {"application/json": {"schema": reference(f"{noun}Request"), "examples": shown}}
     return {

@@ -145,7 +145,7 @@ def _scores(manifest: Manifest) -> Schema:
 
 
 def _distinct(schemas: list[Schema]) -> list[Schema]:
-    return [schema for place, schema in enumerate(schemas) if schema not in schemas[:place]]
+    return [schema for index, schema in enumerate(schemas) if schema not in schemas[:index]]
 
 
 def _open_inference(manifest: Manifest) -> dict[str, Schema]:

@@ -1,5 +1,6 @@
-"""The id of a request, by which feedback and late labels are joined to it: the message's own (Seldon's `meta.puid`,
-v2's `id`), else a header's, else a new one. The answer carries it in the header that Seldon's own servers use."""
+"""The id of a request, by which feedback and late labels are joined to it. It comes from the message (Seldon's
+`meta.puid`, v2's `id`), else from a header; else it is new. The answer carries it in the header that Seldon's own
+servers use."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def of(headers: Mapping[bytes, bytes]) -> str:
     return f"{_random.getrandbits(128):032x}"
 
 
-def told(identity: str) -> tuple[tuple[bytes, bytes], ...]:
+def header(identity: str) -> tuple[tuple[bytes, bytes], ...]:
     """The id as a header; empty if it is invalid there."""
     if 0 < len(identity) <= _LONGEST and identity.isascii() and identity.isprintable():
         return ((PUID.encode(), identity.encode()),)

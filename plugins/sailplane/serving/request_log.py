@@ -49,9 +49,9 @@ class RequestLog:
         head = {"model": manifest.model, "version": bundle.version, "inputs": inputs, "outputs": manifest.outputs}
         self._writer, self._dropped = Writer(folder, head, limits), dropped
         self._queue: deque[Waiting] = deque()
-        # Each is written by only one thread.
+        # Each of these is written by only one thread.
         self._added = self._taken = 0
-        # The dropped entries, and those of them already noted in the files.
+        # The dropped entries, and those that the files already mention.
         self._lost: Counter[str] = Counter()
         self._noted: Counter[str] = Counter()
         self._wake, self._ended, self._well = threading.Event(), False, True
@@ -104,7 +104,7 @@ class RequestLog:
         waiting = [self._queue.popleft() for _ in range(min(len(self._queue), _TOGETHER))]
         lost = self._lost.copy()
         try:
-            entries = [_entry(*one) for one in waiting]
+            entries = [_entry(*item) for item in waiting]
             self._writer.write([_note(lost - self._noted), *entries] if lost != self._noted else entries)
         except Exception as error:
             self._drop(_reason(error), len(waiting))

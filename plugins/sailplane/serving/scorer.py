@@ -1,4 +1,4 @@
-"""A model in a server, independent of the protocol: with its queue, deadlines and metrics."""
+"""A model in a server, independent of the protocol, with its queue, deadlines and metrics."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from sailplane.serving.batcher import Values
 
 
-# After the last large body; gRPC frees a message some time after its call ends.
+# The delays after the last large body: gRPC frees a message some time after its call ends.
 _TRIM_SECONDS: Final = (1.0, 4.0)
-# While large bodies come and go.
+# The shortest pause between two trims while large bodies come and go.
 _BETWEEN_TRIMS: Final = 1.0
 
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """`body`: bytes of one body. `in_flight`: bytes of all requests and replies in progress. `seconds`: the deadline
-    for an answer or a refusal; a caller may set a shorter one. `waiting`: requests in the queue."""
+    """`body` limits the bytes of one body, `in_flight` the bytes of all requests and replies in progress, and `waiting`
+    the requests in the queue. `seconds` is the deadline for an answer or a refusal; a caller may set a shorter one."""
 
     body: int = 16 * 2**20
     in_flight: int = MOST_BYTES
@@ -43,8 +43,8 @@ class RequestLimits:
 
 
 class Scorer:
-    """`log`: the folder of the request log, for the log exporter. `on_violation`: what to do with values that fail a
-    check."""
+    """Reads and scores rows. `log` is the folder of the request log, from which the log exporter reads. `on_violation`
+    says how to handle values that fail a check."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Scorer:
         return self._batcher.most_rows
 
     def patience(self, seconds: float | None) -> float:
-        """The deadline of a caller that sets `seconds`."""
+        """The deadline in seconds for a caller that sets `seconds`."""
         return self.limits.seconds if seconds is None else min(seconds, self.limits.seconds)
 
     def read(self, columns: dict[str, list[Any]], violations: Violations | None = None, first: int = 0) -> Values:
-        """Checks columns of JSON values. Raises RequestError that names the field and the row; `first` is the first
+        """Checks columns of JSON values. Raises a RequestError that names the field and the row; `first` is the first
         row's number. Adds the values that fail a check of the schema to `violations`, for the reply."""
         values = read(columns, self.bundle.manifest.inputs, first)
         found = judged(_after(first, self._checks.violations(values)), self._on_violation, self.metrics.violated)
@@ -90,8 +90,8 @@ class Scorer:
         return await self._batcher.score(values, rows, self.patience(seconds))
 
     def _trim(self) -> None:
-        """Trims at once, unless it did within the last second, and again some seconds later. Cancels trims planned
-        earlier."""
+        """Trims immediately, unless it trimmed within the last second, and again some seconds later. Cancels earlier
+        planned trims."""
         for planned in self._trims:
             planned.cancel()
         if (now := time.monotonic()) >= self._next_trim:
@@ -107,5 +107,5 @@ def _after(first: int, violations: Iterator[Violation]) -> Iterator[Violation]:
 
 def _pace(bundle: Bundle) -> Pace:
     inputs, records = bundle.manifest.inputs, bundle.golden_records
-    many, one = (read(columns_of(rows, inputs), inputs) for rows in (records, records[:1]))
-    return Pace.measured(bundle.predict_values, one, many, len(records))
+    many, single = (read(columns_of(rows, inputs), inputs) for rows in (records, records[:1]))
+    return Pace.measured(bundle.predict_values, single, many, len(records))

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Checks the scores of the golden rows before it opens a port."""
     options = _options(arguments)
     return_early()
-    # A broken form is the sender's fault, and is reported to the sender.
+    # The form parser's warnings are not needed: the sender of a broken form gets an error.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SailplaneError, OSError) as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
-    # These objects live for ever. Without this the garbage collector scans them again and again, for milliseconds.
+    # These objects live as long as the process. Without this, the garbage collector scans them again and again, which
+    # takes milliseconds.
     gc.collect()
     gc.freeze()
     limits = RequestLimits(body=options.body_limit, in_flight=options.in_flight_limit, seconds=options.deadline)
@@ -91,8 +92,8 @@ async def _rpc(scorer: Scorer, options: argparse.Namespace, token: str | None) -
 
 
 class _Server(uvicorn.Server):
-    """Drains gRPC with HTTP, and writes the rest of the log: on a signal uvicorn exits as soon as its own connections
-    are closed."""
+    """Drains gRPC together with HTTP and writes the rest of the log. On a signal, uvicorn alone would exit as soon as
+    its own connections are closed."""
 
     def __init__(self, config: uvicorn.Config, rpc: grpc.aio.Server | None, log: RequestLog | None) -> None:
         super().__init__(config)

@@ -1,8 +1,9 @@
-"""The files of a model server's request log, for the log exporter to send to the store.
+"""The files of a model server's request log, which the log exporter sends to the store.
 
 A file is a sequence of blocks: 4 letters, the length, a CRC, the content. Broken blocks are skipped. The first block is
-the head, in JSON: all that is needed to read the others after the version is deleted. The others hold entries with the
-bodies as received. The writer of a file holds a lock on it, so an unlocked file is complete, however its writer ended.
+the head, in JSON, which suffices to read the other blocks after the version is deleted. The other blocks hold entries
+with the bodies as received. The writer of a file holds a lock on it, so an unlocked file is complete, however its
+writer ended.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sailplane.files import private_folder
 SUFFIX: Final = ".spool"
 # The suffix of a file that is set aside for inspection.
 UNREADABLE: Final = ".unreadable"
-# In the top folder: why the last export failed.
+# The file in the top folder that says why the last export failed.
 FAILURE: Final = "failure.json"
 FORMAT: Final = 1
 _MAGIC: Final = b"SPL1"
@@ -41,8 +42,8 @@ _log = logging.getLogger(__name__)
 
 
 class LogEntry(NamedTuple):
-    """`content`: the scores as float32, or the answer's body over gRPC; the reason for an error. `json`: how many bytes
-    of the body are JSON, -1 for all."""
+    """An entry of the log. `content` holds the scores as float32, the answer's body over gRPC, or the reason for an
+    error. `json` is the number of bytes of the body that are JSON, -1 for all."""
 
     time: float
     seconds: float
@@ -57,8 +58,8 @@ class LogEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class SpoolLimits:
-    """`seconds`, `bytes`: after which a file is closed. `total`: bytes of all files in the folder. `free`: bytes to
-    keep free on the disk, at most a twentieth of it."""
+    """A file is closed after `seconds` or `bytes`. `total` limits the bytes of all files in the folder. `free` is the
+    number of bytes to keep free on the disk, at most a twentieth of it."""
 
     seconds: float = 300.0
     bytes: int = 32 * 2**20
@@ -67,7 +68,7 @@ class SpoolLimits:
 
 
 class Writer:
-    """Writes one file after another for one process, each created with its first entries. Not thread-safe."""
+    """Writes the files of a process, one after another. Creates each file with its first entries. Not thread-safe."""
 
     def __init__(self, folder: Path, head: Mapping[str, Any], limits: SpoolLimits | None = None) -> None:
         self._folder, self._limits = folder, limits or SpoolLimits()
@@ -105,7 +106,7 @@ class Writer:
         draft = self._folder / f".{name}"
         file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         try:
-            # Locked before it has its name, so that nobody mistakes it for a complete file.
+            # Locked before it has its final name, so that no process takes it for a complete file.
             fcntl.flock(file, fcntl.LOCK_EX)
             _write(file, self._head)
             draft.rename(self._folder / name)
@@ -154,7 +155,7 @@ def held_bytes(folder: Path) -> int:
 
 @contextmanager
 def taken(path: Path) -> Iterator[bool]:
-    """Locks the file for this process if it is complete. Yields whether it did."""
+    """Locks the file for this process if it is complete. Yields whether it was."""
     try:
         file = os.open(path, os.O_RDWR)
     except FileNotFoundError:
@@ -194,14 +195,14 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _entries(block: bytes) -> Iterator[LogEntry]:
-    place = 0
-    while place < len(block):
-        moment, seconds, status, kind, shadow, *sizes, length = _ENTRY.unpack_from(block, place)
-        place += _ENTRY.size
+    offset = 0
+    while offset < len(block):
+        moment, seconds, status, kind, shadow, *sizes, length = _ENTRY.unpack_from(block, offset)
+        offset += _ENTRY.size
         parts = []
         for size in sizes:
-            parts.append(block[place : place + size])
-            place += size
+            parts.append(block[offset : offset + size])
+            offset += size
         yield LogEntry(moment, seconds, status, kind, bool(shadow), parts[0].decode(), parts[1], parts[2], length)
 
 

@@ -1,4 +1,4 @@
-"""Gives out turns of the event loop one by one.
+"""Gives waiting tasks one turn of the event loop each.
 
 A turn in which forty connections send 256 KB each takes 30 ms, and libuv accepts one connection per turn. A client that
 connects behind forty senders of large bodies would wait for more than a second."""
@@ -10,7 +10,7 @@ from collections import deque
 
 
 class Turns:
-    """Waiting tasks get a turn each, in order of arrival."""
+    """Waiting tasks get their turns in order of arrival."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()

@@ -19,15 +19,15 @@ CHOICES: Final[tuple[OnViolation, ...]] = get_args(OnViolation)
 DEFAULT: Final[OnViolation] = "refuse"
 # The counter in /metrics, by field and check.
 VIOLATIONS: Final = "sailplane_schema_violations"
-# The most violations kept for a reply, because each holds a value of its row. The request log has the rows.
-MOST_TOLD: Final = 100
+# The most violations in a reply, because each holds a value of its row. The request log has the rows.
+MOST_LISTED: Final = 100
 _LOOK_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 def chosen(value: object, where: str = "") -> OnViolation:
-    """Raises ConfigurationError for an invalid choice."""
+    """Validates a choice. Raises ConfigurationError for an invalid one."""
     for choice in CHOICES:
         if value == choice:
             return choice
@@ -43,13 +43,13 @@ class Violations:
         self.add(found)
 
     def add(self, found: Sequence[Violation]) -> None:
-        self.first += found[: MOST_TOLD - len(self.first)]
+        self.first += found[: MOST_LISTED - len(self.first)]
         self.count += len(found)
 
 
 class Policy:
-    """The current choice, read from a file so that it can change while the server runs. Without the file it is the
-    fixed choice."""
+    """The current choice, read from a file so that it can change while the server runs. Without the file, the fixed
+    choice applies."""
 
     def __init__(self, choice: OnViolation = DEFAULT, file: Path | None = None) -> None:
         self._fixed = self._choice = choice
@@ -70,7 +70,7 @@ class Policy:
 
 
 def declare(file: Path, choice: OnViolation) -> None:
-    """Servers started with this file follow within a second."""
+    """Writes the choice. Servers started with this file apply it within a second."""
     private_folder(file.parent)
     replace_file(file, json.dumps({"on_violation": choice}))
 
@@ -107,8 +107,8 @@ def counted(violations: Sequence[Violation]) -> Counter[tuple[str, str]]:
     return Counter((violation.field, violation.check.name) for violation in violations)
 
 
-def told(violations: Violations | None) -> dict[str, Any]:
-    """The violations as members of a reply; empty without any."""
+def described(violations: Violations | None) -> dict[str, Any]:
+    """The violations as members of a reply; empty without violations."""
     if violations is None or not violations.count:
         return {}
     listed = [violation.to_dict() for violation in violations.first]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class OneWrite:
-    """Wraps an `asyncio.Transport`. Only writing and closing are its own."""
+    """Wraps an `asyncio.Transport`; overrides only writing and closing."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop

@@ -39,8 +39,8 @@ _SOCKET_PATH_BYTES = 90
 # The variable in supervisord's own environment that names its release.
 _RELEASE = "SUPERVISORD_RELEASE"
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
-_GUARD = "guard"
-# A process that outlived supervisord has as long to end as the slowest program.
+_WATCHDOG = "watchdog"
+# Processes that outlived supervisord get as much time to end as the slowest program.
 _STOP_SECONDS = 15
 
 
@@ -108,7 +108,7 @@ class Supervisor(ProgramFiles):
     def start(self, name: str) -> None:
         """Returns after the program has run for its start_seconds."""
         if self._state(name).state not in {"RUNNING", "STARTING"}:
-            # supervisord may have restarted it meanwhile, after a crash.
+            # supervisord may have restarted it in the meantime, after a crash.
             with self._rpc() as rpc, _unless(_ALREADY_STARTED):
                 rpc.startProcess(name)
 
@@ -121,7 +121,7 @@ class Supervisor(ProgramFiles):
 
     def states(self) -> dict[str, ProgramState]:
         with self._rpc() as rpc:
-            return {info["name"]: state_of(info) for info in rpc.getAllProcessInfo() if info["name"] != _GUARD}
+            return {info["name"]: state_of(info) for info in rpc.getAllProcessInfo() if info["name"] != _WATCHDOG}
 
     def shutdown(self, seconds: float = 90) -> None:
         """Stops every program and supervisord; returns when all have ended. Kills those still running after
@@ -181,16 +181,16 @@ class Supervisor(ProgramFiles):
                 "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
                 "[include]",
                 "files=conf.d/*.conf",
-                self._guard(),
+                self._watchdog(),
             ]
         )
 
-    def _guard(self) -> str:
-        log, module = self.home.logs / f"{_GUARD}.log", Path(__file__).with_name("watchdog.py")
+    def _watchdog(self) -> str:
+        log, module = self.home.logs / f"{_WATCHDOG}.log", Path(__file__).with_name("watchdog.py")
         boot = (sys.executable, "-P", "-m", __name__)
         command = (sys.executable, "-I", "-S", str(module), str(log), *boot)
         known = {"SAILPLANE_HOME": str(self.home.root), "SAILPLANE_PROJECT": str(self.home.project)}
-        return program_file(Program(_GUARD, command, known, stop_seconds=1), log)
+        return program_file(Program(_WATCHDOG, command, known, stop_seconds=1), log)
 
     def _state(self, name: str) -> ProgramState:
         states = self.states()

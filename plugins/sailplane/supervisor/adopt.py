@@ -1,6 +1,6 @@
 """`adopt.py SECONDS COMMAND...`: executes the command, or adopts its process from an earlier supervisord.
 
-An adopted process keeps running; this process forwards SIGTERM to it and ends with it. The file `outlived.json` beside
+An adopted process keeps running; this process forwards SIGTERM to it and ends with it. The file `outlived.json` next to
 supervisord's socket lists such processes. SECONDS: from SIGTERM to SIGKILL. Imports nothing of this package, to stay a
 small process.
 """

@@ -18,7 +18,7 @@ from sailplane.deployment.http_client import wait_until
 from sailplane.errors import ServiceError
 from sailplane.home import Home
 from sailplane.supervisor import Program, Supervisor
-from sailplane.supervisor import watchdog as guard_module
+from sailplane.supervisor import watchdog as watchdog_module
 from sailplane.supervisor.processes import Processes
 
 # It ignores SIGTERM, and so does its child.
@@ -164,8 +164,8 @@ def test_a_killed_supervisord_is_back_by_itself_and_ends_what_it_had_left_behind
 def test_the_guard_notices_that_supervisord_died_before_it_began(tmp_path: Path) -> None:
     """The session's leader stands for supervisord."""
     log, mark = tmp_path / "log", tmp_path / "mark"
-    guard = shlex.join([sys.executable, "-I", "-S", guard_module.__file__, str(log), "touch", str(mark)])
-    leader = subprocess.Popen(["sh", "-c", f"(while kill -0 $$; do :; done; {guard}) &"], start_new_session=True)
+    watchdog = shlex.join([sys.executable, "-I", "-S", watchdog_module.__file__, str(log), "touch", str(mark)])
+    leader = subprocess.Popen(["sh", "-c", f"(while kill -0 $$; do :; done; {watchdog}) &"], start_new_session=True)
     assert leader.wait(10) == 0
     assert wait_until(mark.exists, seconds=10), log.read_text()
 

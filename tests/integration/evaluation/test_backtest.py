@@ -225,4 +225,5 @@ def test_the_summary_says_how_many_false_promotions_to_expect(storage: Storage, 
 def test_a_gate_without_confidence_is_told_what_limits_false_promotions(storage: Storage, past: list[Judged]) -> None:
     found = backtest(storage, past)
     assert (found.false_promotions, found.needed) == (None, None)
-    assert "no limit over repeated looks, since the gate has no confidence. Set Gate(confidence=0.95)." in summary(found)
+    limit = "no limit over repeated looks, since the gate has no confidence. Set Gate(confidence=0.95)."
+    assert limit in summary(found)

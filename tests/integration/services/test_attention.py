@@ -168,4 +168,4 @@ def test_without_airflow_what_it_would_say_is_not_known(platform: Platform) -> N
     assert code == 1
     assert told["failed_runs"] is told["import_errors"] is told["waiting_for_approval"] is None
     assert "reach http://127.0.0.1:" in told["airflow"]
-    assert "\nFailed runs, import errors and questions for approval are not known: reach http" in said
+    assert "\nFailed runs, import errors and pending approvals are unknown: reach http" in said

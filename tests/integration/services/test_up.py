@@ -235,7 +235,7 @@ def test_up_restarts_what_was_started_by_an_earlier_release_one_by_one_and_no_re
     assert began == sorted(began), "one after the other, in this order"
     assert not {after[name] for name in restarted} & set(before.values())
     said = [line for line in ended.stdout.splitlines() if line.startswith(("Restarting", "Stopping"))]
-    assert said[0] == "Stopping algorithmia: no setting asks for it any more."
+    assert said[0] == "Stopping algorithmia: no setting requests it any more."
     assert [line.partition(":")[0].split()[1] for line in said[1:]] == [*restarted[:-1], model.name]
     assert all(re.search(r": sailplane \w{12} then, \w{12} now\.$", line) for line in said[1:])
     assert psutil.pid_exists(training)

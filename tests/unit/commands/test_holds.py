@@ -59,4 +59,4 @@ def test_a_rebuilt_ledger_says_that_it_has_no_holds(
     ledger.engine.dispose()
     Path(str(ledger.engine.url.database)).unlink()
     assert main(["ledger", "rebuild"]) == 0
-    assert "- holds, and which versions were rolled back: `sailplane rollback MODEL --to" in capsys.readouterr().out
+    assert "- holds and rolled-back versions: `sailplane rollback MODEL --to" in capsys.readouterr().out

@@ -98,9 +98,7 @@ def test_postgresql_has_tools_of_its_own(home: Home) -> None:
 def test_a_check_names_what_is_wrong_and_makes_a_dropped_index_again(made: Home) -> None:
     told: list[str] = []
     assert check(made, told.append) == []
-    assert any(
-        note.startswith("There is no backup yet. While the services run, one is made each day;") for note in told
-    )
+    assert any(note.startswith("There is no backup yet. The services make one each day;") for note in told)
     with Ledger(made.ledger).begin() as connection:
         connection.exec_driver_sql("UPDATE identity SET created = created - 4 * 86400")
     assert any(problem.startswith("There is no backup.") for problem in check(made, told.append))
@@ -108,7 +106,7 @@ def test_a_check_names_what_is_wrong_and_makes_a_dropped_index_again(made: Home)
     with Ledger(made.ledger).begin() as connection:
         connection.exec_driver_sql("DROP INDEX trials_by_lease")
     assert check(made, told.append) == []
-    assert "The index trials_by_lease was missing; it was made again." in told
+    assert "The index trials_by_lease was missing and has been restored." in told
     with Ledger(made.ledger).begin() as connection:
         connection.exec_driver_sql("DELETE FROM models WHERE version = (SELECT max(version) FROM models)")
     assert any("`sailplane ledger rebuild` adds it" in problem for problem in check(made, told.append))

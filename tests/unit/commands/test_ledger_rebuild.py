@@ -82,11 +82,11 @@ def test_a_rebuild_names_every_table_that_it_cannot_bring_back(
         "rollouts": "rollouts",
         "rollout_decisions": "rollouts",
         "holds": "holds",
-        "rolled_back": "rolled back",
+        "rolled_back": "rolled-back",
         "served": "`previous`",
         "pins": "code",
         "api_keys": "keys",
-        "insights": "algorithms reported",
+        "insights": "reports of algorithms",
     }
     assert {*words, "models", "aliases", "deployments", "evaluations", "identity"} == set(metadata.tables)
     monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
@@ -128,7 +128,7 @@ def test_an_empty_ledger_that_was_asked_for_hides_nothing_that_serves(
     monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(made.project))
     assert main(["ledger", "init"]) == 1
-    assert "no terminal to ask at. Pass --yes." in capsys.readouterr().err
+    assert "no terminal. Pass --yes." in capsys.readouterr().err
     assert not ledger_file(made).exists()
     assert main(["ledger", "init", "--yes"]) == 0
     assert all_served(made) == before != []

@@ -118,8 +118,8 @@ def test_a_person_sees_the_figures_and_what_no_answer_means(asked: list[CreateHI
     assert shown.subject == "May asked of 2026-10-02 serve?"
     assert (shown.options, shown.defaults) == (["Approve", "Reject"], ["Reject"])
     assert "| challenger | 0.7000 |" in str(shown.body)
-    newer = "A newer run of this DAG replaces this question."
-    assert str(shown.body).endswith(f"{newer} Without an answer within 24 h it does not serve.")
+    newer = "A newer run of this DAG supersedes this question."
+    assert str(shown.body).endswith(f"{newer} Without an answer within 24 h, it does not serve.")
     assert list(shown.params or {}) == ["note"]
     assert due_in(parked.value) == pytest.approx(24 * 3600, abs=60)
 
@@ -137,14 +137,14 @@ def test_a_person_sees_that_the_model_is_held_and_what_an_approval_does(
         "**Automatic deployments of on-hold have been on hold since 1970-01-01 00:00 UTC, when ada@host rolled back v2"
         " to v1.** Your approval lifts the hold."
     ) in body
-    assert body.endswith("Without an answer within 24 h it does not serve."), "a default answer lifts no hold"
+    assert body.endswith("Without an answer within 24 h, it does not serve."), "a default answer lifts no hold"
 
 
 def test_deadline_and_default_can_be_set(asked: list[CreateHITLDetailPayload]) -> None:
     with pytest.raises(TaskDeferred) as parked:
         operator(deadline=timedelta(minutes=90), default="approve").execute(context())
     assert asked[0].defaults == ["Approve"]
-    assert str(asked[0].body).endswith("Without an answer within 1.5 h it serves.")
+    assert str(asked[0].body).endswith("Without an answer within 1.5 h, it serves.")
     assert due_in(parked.value) == pytest.approx(90 * 60, abs=60)
 
 
@@ -174,7 +174,7 @@ def test_a_person_is_asked_about_the_baseline_that_is_offered(asked: list[Create
     assert "**The baseline is better: auc 0.8000 against 0.7000.**" in body
     assert "| failed | baseline | auc 0.7 | 0.8 |" in body, "the verdict on the model"
     assert "| passed | minimum | auc 0.8 | 0.55 |" in body, "and on the baseline"
-    assert "Approved, the baseline takes the place of what serves now." in body
+    assert "If approved, the baseline replaces the version that serves now." in body
     with pytest.raises(AirflowSkipException, match="a backfill never"):
         operator(OFFERING).execute(context("backfill"))
 
@@ -240,9 +240,9 @@ def test_when_nobody_answers_the_deadline_does(default: str, told: str) -> None:
     [
         ({"default": "accept"}, 'default=\'accept\'; expected "approve" or "reject"'),
         ({"deadline": timedelta(0)}, r"deadline=datetime.timedelta\(0\); expected some time"),
-        ({"deadline": 24}, "deadline=24; expected some time, like"),
+        ({"deadline": 24}, "deadline=24; expected a positive duration, such as"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_when_the_dag_is_parsed(arguments: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"make the task 'approve': {reason}"):
+    with pytest.raises(ConfigurationError, match=f"create the task 'approve': {reason}"):
         operator(**arguments)

@@ -68,7 +68,7 @@ def test_files_and_a_function_that_give_the_same_rows_make_the_same_version(proj
     ],
 )
 def test_a_dag_names_a_function_or_files_never_both_or_none(given, got):
-    with pytest.raises(ConfigurationError, match=f"make the task 'ingest': {got}; expected one of them"):
+    with pytest.raises(ConfigurationError, match=f"create the task 'ingest': {got}; expected either extract"):
         operator(**given)
 
 

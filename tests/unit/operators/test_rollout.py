@@ -123,7 +123,7 @@ def test_a_version_that_was_rolled_back_fails_the_task_for_good_until_it_is_clea
 
 
 def test_a_target_that_stayed_away_is_an_error_that_a_retry_may_mend(task: Task) -> None:
-    with pytest.raises(ServiceError, match=r"nobody answers\. A retry goes on where it was\."):
+    with pytest.raises(ServiceError, match=r"nobody answers\. A retry continues where it stopped\."):
         task.operator.execute_complete(task.context, {"error": "nobody answers"})
 
 

@@ -158,7 +158,7 @@ def test_after_a_clear_with_other_code_a_new_sweep_begins_and_old_trials_do_not_
     assert found_sweep(ledger, "toy", context("sweep.worker")) == "toy/manual__1~2"
     assert results.trials(ledger, "toy/manual__1~2") == ()
     assert results.stopped(ledger, "toy/manual__1") == "the run was cleared with another code"
-    said = "Another code since the trials of toy/manual__1: they do not count; toy/manual__1~2 begins."
+    said = "The code changed since the trials of toy/manual__1, so they do not count; toy/manual__1~2 starts."
     assert again["ti"].pushed["code"] == said
     assert said in logged.messages
 
@@ -237,14 +237,14 @@ def test_a_task_says_which_files_changed_since_the_run_started(home: Home, monke
         told["ti"]
         .pushed["code"]
         .startswith(
-            "The code has changed since this run started (include/toy/model.py); the run goes on with its own version."
+            "The code has changed since this run started (include/toy/model.py); the run keeps its own version."
         )
     )
     cleared = context("train", clear=1)
     pin_code(step, cleared)
     assert cleared["ti"].pushed["code"] == (
         "The code has changed since the last time (include/toy/model.py): "
-        "this task, and what follows it, use the new version."
+        "this task and all later ones use the new version."
     )
 
 

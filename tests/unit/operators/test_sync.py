@@ -71,7 +71,7 @@ def test_a_log_has_a_line_every_two_seconds_and_the_last(
     source: Path, tmp_path: Path, told: Callable[[SyncStorageOperator], Any]
 ) -> None:
     task = operator(source, tmp_path / "target")
-    task._told = time.monotonic() + 60
+    task._logged = time.monotonic() + 60
     assert told(task)[0] == "20 of 20 objects, 0.2 of 0.2 MB"
 
 

@@ -36,7 +36,7 @@ def test_up_copies_a_ledger_before_it_migrates_it_and_the_copy_can_be_put_back(h
     assert installation.lost(home, told.append) is None
     copy = file.with_name(f"ledger.db.before-{schema.REVISION}")
     was = f"Migrating the ledger from a release without revisions to revision {schema.REVISION}."
-    assert told == [f"{was} {copy} is a copy from before."]
+    assert told == [f"{was} {copy} is a copy of the old ledger."]
     migrated = versions(Ledger(home.ledger))
     assert len(migrated) == 3
     assert rows(copy) == rows(file)

@@ -66,7 +66,7 @@ def test_an_unknown_account_is_named(home: Home) -> None:
 def test_a_file_of_passwords_that_is_no_json_is_named_and_left_alone(home: Home) -> None:
     prepare(home)
     home.passwords.write_text("{")
-    with pytest.raises(ConfigurationError, match=r"passwords\.json: no JSON"):
+    with pytest.raises(ConfigurationError, match=r"passwords\.json: not JSON"):
         prepare(home)
     assert home.passwords.read_text() == "{"
 

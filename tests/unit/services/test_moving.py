@@ -79,8 +79,8 @@ def test_after_a_move_the_champion_is_found_in_the_new_place(
     move(home, target, Console(soft_wrap=True))
     said = capsys.readouterr().out
     assert dotenv_values(home.project / ".env")[SETTING] == target
-    assert f"says SAILPLANE_STORE={target}" in said
-    assert "The old store stays as it was" in said
+    assert f"sets SAILPLANE_STORE={target}" in said
+    assert "The old store is unchanged" in said
     assert Storage(home.store).list() == before
 
     moved = replace(home, store=target)
@@ -136,7 +136,7 @@ def test_a_store_that_lacks_the_champion_is_refused_with_the_command_as_the_reme
     home: Home, champion: Model, target: str
 ) -> None:
     changed, folder = replace(home, store=target), local_folder(target)
-    with pytest.raises(ConfigurationError, match=f"there is no such folder; .* champion of {champion.name}"):
+    with pytest.raises(ConfigurationError, match=f"the folder does not exist; .* champion of {champion.name}"):
         require_store(changed)
     assert not folder.exists()
     folder.mkdir()
@@ -153,7 +153,9 @@ def test_a_copy_that_was_interrupted_is_refused(home: Home, champion: Model, tar
     with pytest.raises(ConfigurationError, match=f"it lacks {prefix}/model.onnx"):
         require_store(changed)
     shutil.copytree(local_folder(home.store) / prefix, local_folder(target) / prefix, dirs_exist_ok=True)
-    with pytest.raises(ConfigurationError, match=r"it has no sailplane\.json, so it is no copy of the store until now"):
+    with pytest.raises(
+        ConfigurationError, match=r"it has no sailplane\.json, so it is not a copy of the previous store"
+    ):
         require_store(changed)
     shutil.copytree(local_folder(home.store), local_folder(target), dirs_exist_ok=True)
     require_store(changed)
@@ -251,7 +253,9 @@ def test_nothing_is_moved_while_a_training_of_this_home_runs(home: Home, champio
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
     # Left by a scheduler that was killed: supervisord is gone.
     with subprocess.Popen(command, env=os.environ | marks, stdin=subprocess.PIPE, start_new_session=True) as training:
-        with pytest.raises(ServiceError, match=r"its services run, and write to it\. Run `sailplane down` first"):
+        with pytest.raises(
+            ServiceError, match=r"its services are running and write to it\. Run `sailplane down` first"
+        ):
             move(home, target, Console())
         assert Storage(target).list() == []
         training.communicate()
@@ -299,9 +303,9 @@ def test_a_store_that_only_tasks_can_reach_is_left_to_them_and_one_that_nobody_c
     monkeypatch.setattr(AirflowApi, "find", lambda _self, path: {"connection_id": path})
     require_access(elsewhere)
     monkeypatch.setattr(AirflowApi, "find", lambda _self, _path: None)
-    with pytest.raises(ConfigurationError, match=r"403 Forbidden.*Make the Airflow connection aws_default"):
+    with pytest.raises(ConfigurationError, match=r"403 Forbidden.*Create the Airflow connection aws_default"):
         require_access(elsewhere)
-    with pytest.raises(ConfigurationError, match="Make the Airflow connection mine"):
+    with pytest.raises(ConfigurationError, match="Create the Airflow connection mine"):
         require_access(replace(home, store="s3://mine@bucket/store"))
     monkeypatch.setenv("AIRFLOW_CONN_MINE", "aws://")
     require_access(replace(home, store="s3://mine@bucket/store"))

@@ -70,7 +70,7 @@ def test_what_a_killed_service_left_is_killed_and_its_training_is_spared(home: H
     services.callback(service.close)
     service.process.kill()
     service.process.wait()
-    assert orphans.kill_earlier_life(home, "scheduler") == [service.task.pid]
+    assert orphans.kill_orphans(home, "scheduler") == [service.task.pid]
     assert not _alive(service.task)
     assert _alive(service.training)
 
@@ -80,7 +80,7 @@ def test_another_service_and_another_home_are_left_alone(home: Home, tmp_path: P
     elsewhere, unmarked = Service(other), Service(home, mark="")
     services.callback(elsewhere.close)
     services.callback(unmarked.close)
-    assert orphans.kill_earlier_life(home, "triggerer") == []
+    assert orphans.kill_orphans(home, "triggerer") == []
     assert orphans.kill_all(home) == []
     assert all(_alive(s.task) and _alive(s.training) for s in (elsewhere, unmarked))
 

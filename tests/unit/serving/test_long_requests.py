@@ -273,7 +273,7 @@ def test_a_long_request_gives_up_at_its_deadline_and_lets_the_next_one_go_on(bun
                 await work.scores(endless())
         count = len(begun)
         async with scorer.long.turn(10) as work:
-            await work.aside(lambda: None)
+            await work.in_thread(lambda: None)
             assert 0 < count == len(begun)
 
     asyncio.run(run())

@@ -20,7 +20,7 @@ from sailplane.serving import SeldonModel
 from sailplane.serving.app import ModelServer
 from sailplane.serving.open_inference import grpc as open_inference_grpc
 from sailplane.serving.scorer import Scorer
-from sailplane.serving.violations import MOST_TOLD, Policy, chosen, declare, declared
+from sailplane.serving.violations import MOST_LISTED, Policy, chosen, declare, declared
 from tests.unit.bundles import tiny
 from tests.unit.serving.background_load import called
 from tests.unit.serving.open_inference.test_messages import INFER
@@ -138,7 +138,7 @@ def test_an_answered_request_is_as_any_other_and_counted(bundle: Bundle) -> None
 
 def test_a_reply_tells_of_so_many_violations_and_how_many_there_are(bundle: Bundle) -> None:
     tags = post(server(bundle, "flag"), SELDON, {"jsonData": [BAD] * 200})[1]["meta"]["tags"]
-    assert (len(tags["violations"]), tags["violation_count"]) == (MOST_TOLD, 400)
+    assert (len(tags["violations"]), tags["violation_count"]) == (MOST_LISTED, 400)
 
 
 def test_a_long_request_in_which_every_row_fails_keeps_no_more_of_them(
@@ -162,9 +162,9 @@ def test_a_long_request_in_which_every_row_fails_keeps_no_more_of_them(
         gc.unfreeze()
     assert status == 200, answer
     tags = answer["meta"]["tags"]
-    assert (len(tags["violations"]), tags["violation_count"]) == (MOST_TOLD, 6000)
+    assert (len(tags["violations"]), tags["violation_count"]) == (MOST_LISTED, 6000)
     assert (tags["violations"][0]["row"], len(alive) > 10) == (0, True)
-    assert max(alive) <= MOST_TOLD + 2 * 2 * scorer.most_rows
+    assert max(alive) <= MOST_LISTED + 2 * 2 * scorer.most_rows
 
 
 def test_nulls_pass_where_pandera_lets_them_pass(bundle: Bundle) -> None:

@@ -17,7 +17,7 @@ from sailplane.serving.bodies.json_pieces import located
 
 _URLENCODED: Final = b"application/x-www-form-urlencoded"
 _WHOLE: Final = "json"
-# The members of a message in Seldon's protocol. Each may also be a form field of its own.
+# The members of a message in Seldon's protocol. Each may also be a separate form field.
 _PARTS: Final = ("meta", "data", "jsonData", "request", "response", "truth", "reward")
 _FIELDS: Final = (_WHOLE, *_PARTS)
 _LONGEST_NAME: Final = 60
@@ -69,13 +69,13 @@ def _urlencoded(body: bytes) -> dict[str, bytes]:
 def _unquoted(text: bytes) -> bytes:
     """Unquotes in pieces, because `unquote_to_bytes` takes eighty times the memory of its text. No piece ends within an
     escape."""
-    text, found, place = text.replace(b"+", b" "), bytearray(), 0
-    while place < len(text):
-        end = place + _PIECE
+    text, found, offset = text.replace(b"+", b" "), bytearray(), 0
+    while offset < len(text):
+        end = offset + _PIECE
         cut = text.rfind(b"%", end - 2, end)
         end = cut if cut > 0 else end
-        found += unquote_to_bytes(text[place:end])
-        place = end
+        found += unquote_to_bytes(text[offset:end])
+        offset = end
     return bytes(found)
 
 

@@ -17,7 +17,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 _SOME: Final = 16_384
 
 
-def go_on() -> None:
+def no_check() -> None:
     pass
 
 
@@ -37,7 +37,7 @@ def written(value: object) -> bytes:
         raise RequestError("answer with meta.tags", got=error, remedy="Nest them less deeply.") from error
 
 
-def numbers(values: np.ndarray, check: Callable[[], None] = go_on) -> np.ndarray | orjson.Fragment:
+def numbers(values: np.ndarray, check: Callable[[], None] = no_check) -> np.ndarray | orjson.Fragment:
     """Values for `written`; many are serialised here, in pieces. `check` is called between pieces and may raise to
     stop."""
     if values.size <= _SOME:

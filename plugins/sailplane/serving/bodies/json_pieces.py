@@ -22,8 +22,8 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 # The most bytes of a message without its rows, and of one piece of the rows.
 LONGEST: Final = 2**20
-# Characters of msgspec's error message.
-_LONGEST_TOLD: Final = 200
+# The most characters of msgspec's error message.
+_LONGEST_ERROR: Final = 200
 _STRING: Final = rb'"(?:[^"\\]++|\\.)*+"'
 _FLAT: Final = rb'[\[{](?:[^\[\]{}"]++|' + _STRING + rb")*+[\]}]"
 # A scalar, or a list or object of scalars. The quantifiers are possessive, so it never backtracks.
@@ -35,8 +35,8 @@ _LAST_TOO: Final = _ELEMENT + rb"(?:,|\Z)"
 def members(
     text: Buffer, names: tuple[str, ...], which: str = "request", *, only: str | None = None
 ) -> dict[str, memoryview]:
-    """The members of an object with these names, undecoded. Other members are skipped; with `only`, the text of the
-    error, they are refused. Raises RequestError for text that is not a JSON object."""
+    """The members of an object with these names, undecoded. Other members are skipped, or refused with `only`, which is
+    the expected text of the error. Raises RequestError for text that is not a JSON object."""
     found = located(text, _object(names, strict=only is not None), which, only)
     given = ((name, getattr(found, name)) for name in names)
     return {name: memoryview(value) for name, value in given if value is not msgspec.UNSET}
@@ -57,7 +57,7 @@ def first_of(text: Buffer, kind: type[S], most: int, which: str) -> list[S]:
 
 @cache
 def _array(kind: type[msgspec.Struct], most: int) -> type[msgspec.Struct]:
-    fields = [(f"number_{place}", kind | msgspec.UnsetType, msgspec.UNSET) for place in range(most)]
+    fields = [(f"number_{index}", kind | msgspec.UnsetType, msgspec.UNSET) for index in range(most)]
     return msgspec.defstruct("Array", fields, array_like=True)
 
 
@@ -75,16 +75,16 @@ def _located(text: Buffer, kind: type[T], which: str, expected: str | None) -> T
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError as error:
-        # It stops at the first value of a wrong type, so check the rest of the text.
+        # msgspec stops at the first value of a wrong type, so check the rest of the text.
         msgspec.json.decode(text, type=msgspec.Raw)
-        got, remedy = str(error)[:_LONGEST_TOLD], "See /openapi.json for the expected format."
+        got, remedy = str(error)[:_LONGEST_ERROR], "See /openapi.json for the expected format."
         raise RequestError("read", which, got=got, expected=expected, remedy=remedy) from error
 
 
 def whole(text: memoryview, which: str) -> Any:
     """Decodes a short value. Raises RequestError (413) for a long one."""
     if len(text) > LONGEST:
-        got, limit = f"{len(text)} bytes", f"at most {LONGEST} bytes beside the rows"
+        got, limit = f"{len(text)} bytes", f"at most {LONGEST} bytes besides the rows"
         raise RequestError("read", which, status=413, got=got, expected=limit)
     return parsed(text)
 
@@ -98,35 +98,35 @@ def is_object(text: memoryview) -> bool:
 
 
 def elements(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
-    """Cuts an array of valid JSON into pieces of up to `most` elements. Raises RequestError for an element that is
+    """Splits an array of valid JSON into pieces of up to `most` elements. Raises RequestError for an element that is
     nested deeper than a row, or longer than LONGEST bytes."""
-    inside, place, count = text[1:-1], 0, 0
+    inside, offset, count = text[1:-1], 0, 0
     if not bytes(inside[:64]).strip() and not bytes(inside).strip():
         return
-    while place < len(inside):
-        end = _end(inside, place, most, f"{which}, number {count}")
-        piece = bytes(inside[place:end]).rstrip().removesuffix(b",")
+    while offset < len(inside):
+        end = _end(inside, offset, most, f"{which}, number {count}")
+        piece = bytes(inside[offset:end]).rstrip().removesuffix(b",")
         read = parsed(b"[" + piece + b"]")
-        place, count = end, count + len(read)
+        offset, count = end, count + len(read)
         yield read
 
 
-def _end(text: memoryview, place: int, most: int, which: str) -> int:
+def _end(text: memoryview, offset: int, most: int, which: str) -> int:
     """The end of the next piece, which has fewer elements if they are long. Reads at most LONGEST bytes; otherwise long
     elements would be read again for each piece."""
-    limit = place + LONGEST
-    found = _some(_WITH_COMMA if limit < len(text) else _LAST_TOO, most).match(text, place, limit)
+    limit = offset + LONGEST
+    found = _some(_WITH_COMMA if limit < len(text) else _LAST_TOO, most).match(text, offset, limit)
     if found is None:
-        raise _refused(text, place, which)
+        raise _refused(text, offset, which)
     return found.end()
 
 
-def _refused(text: memoryview, place: int, which: str) -> RequestError:
-    found = _some(_LAST_TOO, 1).match(text, place)
+def _refused(text: memoryview, offset: int, which: str) -> RequestError:
+    found = _some(_LAST_TOO, 1).match(text, offset)
     if found is None:
-        start = bytes(text[place : place + 60]).decode(errors="replace")
+        start = bytes(text[offset : offset + 60]).decode(errors="replace")
         return RequestError("read", which, got=f"lists or objects within {shown(start)}", expected="plain values")
-    size = found.end() - place
+    size = found.end() - offset
     return RequestError("read", which, status=413, got=f"{size} bytes", expected=f"at most {LONGEST} bytes")
 
 

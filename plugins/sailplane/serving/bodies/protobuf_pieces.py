@@ -44,37 +44,37 @@ def parsed(kind: type[Message], body: bytes) -> Any:
 
 def items(body: bytes, span: Span) -> Iterator[Item]:
     """The fields in `span`. Raises RequestError for broken bytes. Groups are obsolete and count as broken."""
-    place, limit = span
-    while place < limit:
-        start = place
-        tag, place = _varint(body, place, limit)
+    offset, limit = span
+    while offset < limit:
+        start = offset
+        tag, offset = _varint(body, offset, limit)
         kind = tag & 7
-        value = place
+        value = offset
         if kind == LENGTH:
-            size, value = _varint(body, place, limit)
-            place = value + size
+            size, value = _varint(body, offset, limit)
+            offset = value + size
         elif kind == VARINT:
-            place = _varint(body, place, limit)[1]
+            offset = _varint(body, offset, limit)[1]
         else:
-            place += _WIDTHS.get(kind, limit)
-        if place > limit:
+            offset += _WIDTHS.get(kind, limit)
+        if offset > limit:
             raise _broken()
-        yield tag >> 3, kind, start, value, place
+        yield tag >> 3, kind, start, value, offset
 
 
 def split(
-    body: bytes, span: Span, kept: Collection[int], apart: Collection[int], which: str
+    body: bytes, span: Span, kept: Collection[int], separate: Collection[int], which: str
 ) -> tuple[bytes, Mapping[int, list[Span]]]:
-    """A message with only the fields `kept`, and the spans of the fields `apart`. Other fields are skipped."""
+    """A message with only the fields `kept`, and the spans of the fields `separate`. Other fields are skipped."""
     rest, found = bytearray(), defaultdict[int, list[Span]](list)
     for count, (number, kind, start, value, end) in enumerate(items(body, span)):
         if count == _MOST_FIELDS:
             raise _too_much(which, f"more than {_MOST_FIELDS} fields")
-        if number in apart and kind == LENGTH:
+        if number in separate and kind == LENGTH:
             found[number].append(Span(value, end))
         elif number in kept:
             if len(rest) + end - start > _MOST_KEPT:
-                raise _too_much(which, f"more than {_MOST_KEPT} bytes beside the data")
+                raise _too_much(which, f"more than {_MOST_KEPT} bytes besides the data")
             rest += body[start:end]
     return bytes(rest), found
 
@@ -104,25 +104,25 @@ def pieces(body: bytes, spans: Sequence[Span], number: int, kind: int, which: st
 
 def _packed(body: bytes, span: Span, number: int, kind: int) -> Iterator[bytes]:
     """Splits packed values; no piece ends within a value."""
-    place, tag = span.start, _encoded(number << 3 | LENGTH)
-    while place < span.end:
-        end = min(place + _PIECE, span.end)
+    offset, tag = span.start, _encoded(number << 3 | LENGTH)
+    while offset < span.end:
+        end = min(offset + _PIECE, span.end)
         longest = min(end + _LONGEST_VARINT, span.end)
         while kind == VARINT and end < longest and body[end - 1] > 127:
             end += 1
-        yield tag + _encoded(end - place) + body[place:end]
-        place = end
+        yield tag + _encoded(end - offset) + body[offset:end]
+        offset = end
 
 
-def _varint(body: bytes, place: int, limit: int) -> tuple[int, int]:
+def _varint(body: bytes, offset: int, limit: int) -> tuple[int, int]:
     """The number and its end."""
-    if place < limit and body[place] < 128:
-        return body[place], place + 1
+    if offset < limit and body[offset] < 128:
+        return body[offset], offset + 1
     found = 0
-    for count, byte in enumerate(body[place : min(place + _LONGEST_VARINT, limit)]):
+    for count, byte in enumerate(body[offset : min(offset + _LONGEST_VARINT, limit)]):
         found |= (byte & 127) << 7 * count
         if byte < 128:
-            return found, place + count + 1
+            return found, offset + count + 1
     raise _broken()
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The deadline for receiving a body or sending a reply.
 TRANSFER_SECONDS: Final = 30.0
-# A body whose length has at most this many digits probably arrives in one piece.
+# A body whose length has at most this many digits usually arrives in one piece.
 _FEW_DIGITS: Final = 5
 # Before it refuses a body, the server reads the rest for at most 20 s, and stops after 2 s of silence. If the rest did
 # not arrive, it reads for another second after the answer.
@@ -32,28 +32,28 @@ class ClientGone(Exception):
 
 
 class Unread(Exception):
-    """The body is refused before all of it has arrived: `error` says why."""
+    """The body is refused before all of it has arrived; `error` is the reason."""
 
     def __init__(self, error: RequestError) -> None:
         super().__init__(str(error))
         self.error = error
 
-    async def rest_heard(self, headers: Mapping[bytes, bytes], receive: Receive, limit: int, turns: Turns) -> bool:
-        """Reads the rest before the answer, because a proxy drops a sender that is answered too early. Returns False at
-        once if the sender waits for the answer, is slow, or sends far too much."""
+    async def drained(self, headers: Mapping[bytes, bytes], receive: Receive, limit: int, turns: Turns) -> bool:
+        """Reads the rest before the answer, because a proxy drops a sender that is answered too early. Returns False
+        immediately if the sender waits for the answer, is slow, or sends far too much."""
         most, announced = _MOST_OF_REFUSED * limit, headers.get(b"content-length", b"0")
         endless = announced.isdigit() and int(announced) > most
         if endless or b"expect" in headers or self.error.status == 408:
             return False
-        return await _heard(receive, most, turns, _REST_SECONDS)
+        return await _drained(receive, most, turns, _REST_SECONDS)
 
 
 async def read_body(
     headers: Mapping[bytes, bytes], receive: Receive, limit: int, hold: Callable[[int, int], None], turns: Turns
 ) -> bytes | bytearray:
-    """Reads a body, and inflates it if it is compressed. Raises Unread as soon as the body announces or exceeds `limit`
-    bytes, RequestError if it arrived whole but is broken, and ClientGone. Calls `hold(size, of)` before it keeps `size`
-    more bytes of a body, `of` bytes in total so far."""
+    """Reads a body, and inflates it if it is compressed. Raises Unread as soon as the announced or received size
+    exceeds `limit`, RequestError if the complete body is broken, and ClientGone. Calls `hold(size, of)` before it keeps
+    `size` more bytes of a body, `of` bytes in total so far."""
     event = None
     if b"content-encoding" not in headers and len(headers.get(b"content-length", b"")) <= _FEW_DIGITS:
         event = await _next(receive)
@@ -86,7 +86,8 @@ class _Reading:
     async def all(
         self, event: MutableMapping[str, Any] | None, headers: Mapping[bytes, bytes], receive: Receive
     ) -> bytearray:
-        """`event`: the first one, if already received. Holds room at once for a body that announces its length."""
+        """Reads the whole body. `event` is the first event, if already received. Reserves room at once for a body that
+        announces its length."""
         coding, length = headers.get(b"content-encoding"), headers.get(b"content-length", b"0")
         decode, announced = decoder(coding) if coding else None, int(length) if length.isdigit() else 0
         _check_size(announced, self._limit)
@@ -128,10 +129,10 @@ async def _next(receive: Receive) -> MutableMapping[str, Any]:
 async def linger(receive: Receive, most: int, turns: Turns) -> None:
     """Keeps reading for a moment, at most `most` bytes, after the answer to an unread body. Closing a connection while
     the client sends resets it, and the answer may be lost. Raises ClientGone."""
-    await _heard(receive, most, turns, _LINGER_SECONDS)
+    await _drained(receive, most, turns, _LINGER_SECONDS)
 
 
-async def _heard(receive: Receive, most: int, turns: Turns, seconds: float) -> bool:
+async def _drained(receive: Receive, most: int, turns: Turns, seconds: float) -> bool:
     """Whether the rest of a body arrived within `most` bytes."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds

@@ -45,35 +45,35 @@ def filled(message: Any, raw: Buffer) -> Any:
     tensors = message.get("inputs") if isinstance(message, Mapping) else None
     if not isinstance(tensors, list):
         return message
-    place, read = 0, []
+    offset, read = 0, []
     for tensor in tensors:
         length = size(tensor)
         if length is not None:
             check_alone(tensor)
-            tensor = {**tensor, "data": values(tensor, part(tensor, raw, place, length)), FILLED: True}
-            place += length
+            tensor = {**tensor, "data": values(tensor, part(tensor, raw, offset, length)), FILLED: True}
+            offset += length
         read.append(tensor)
-    check_all_read(raw, place)
+    check_all_read(raw, offset)
     return {**message, "inputs": read}
 
 
-def part(tensor: Mapping[str, Any], raw: Buffer, place: int, length: int) -> Buffer:
+def part(tensor: Mapping[str, Any], raw: Buffer, offset: int, length: int) -> Buffer:
     """The bytes of one tensor. Raises RequestError if there are too few."""
-    found = raw[place : place + length]
+    found = raw[offset : offset + length]
     if len(found) < length:
         raise RequestError("read binary data of", _which(tensor), got=f"{len(found)} bytes", expected=length)
     return found
 
 
-def check_all_read(raw: Buffer, place: int) -> None:
+def check_all_read(raw: Buffer, offset: int) -> None:
     """Raises RequestError if bytes are left after the last tensor."""
-    if place != len(raw):
+    if offset != len(raw):
         got = f"{len(raw)} bytes after the JSON"
-        raise RequestError("read binary data", got=got, expected=f"{place}, the sum of the inputs' {_SIZE}")
+        raise RequestError("read binary data", got=got, expected=f"{offset}, the sum of the inputs' {_SIZE}")
 
 
 def chunks(tensor: Mapping[str, Any], raw: Buffer, most: int) -> Iterator[list[Any]]:
-    """Like `values`, but up to `most` at a time."""
+    """Like `values`, but yields up to `most` values at a time."""
     import numpy as np
 
     datatype = tensor.get("datatype")
@@ -86,8 +86,8 @@ def chunks(tensor: Mapping[str, Any], raw: Buffer, most: int) -> Iterator[list[A
     width = np.dtype(kind).itemsize if kind else 0
     if not width or len(raw) % width:
         values(tensor, raw)
-    for place in range(0, len(raw), most * width):
-        yield values(tensor, raw[place : place + most * width])
+    for offset in range(0, len(raw), most * width):
+        yield values(tensor, raw[offset : offset + most * width])
 
 
 def values(tensor: Mapping[str, Any], raw: Buffer) -> list[Any]:
@@ -124,7 +124,7 @@ def wanted(message: Mapping[str, Any]) -> bool:
 
 
 def joined(answer: dict[str, Any], scores: np.ndarray) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
-    """The body, with the output's data, float32 [n, outputs], after the JSON, and its headers."""
+    """The body and its headers. The output's data, float32 [n, outputs], follows the JSON."""
     raw = scores.astype("<f4").tobytes()
     [output] = answer["outputs"]
     described = {name: value for name, value in output.items() if name != "data"} | {"parameters": {_SIZE: len(raw)}}
@@ -172,10 +172,10 @@ def _which(tensor: Mapping[str, Any]) -> str:
 
 def _pieces(raw: Buffer, which: str) -> Iterator[bytes]:
     """Strings, each preceded by its length in 4 bytes, little-endian."""
-    place = 0
-    while place < len(raw):
-        start = place + 4
-        place = start + int.from_bytes(raw[place:start], "little")
-        if start > len(raw) or place > len(raw):
+    offset = 0
+    while offset < len(raw):
+        start = offset + 4
+        offset = start + int.from_bytes(raw[offset:start], "little")
+        if start > len(raw) or offset > len(raw):
             raise RequestError("read binary data of", which, got="a string that ends after the data")
-        yield bytes(raw[start:place])
+        yield bytes(raw[start:offset])

@@ -77,18 +77,18 @@ class OpenInferenceMethods:
             values = self._scorer.read(open_inference.columns(message, self._bundle.manifest.inputs), violations)
             scores = await self._scorer.score(values, call.seconds)
             reply = self._response(message, scores, violations, raw=bool(request.raw_input_contents))
-        call.told = reply
+        call.logged = reply
         return reply
 
     async def _infer_long(self, body: bytes, call: Call) -> bytes:
         scorer, inputs = self._scorer, self._bundle.manifest.inputs
         async with scorer.long.turn(scorer.patience(call.seconds)) as work:
-            request = await work.aside(lambda: grpc_parts.LongRequest(body))
+            request = await work.in_thread(lambda: grpc_parts.LongRequest(body))
             self._check(request.head, call)
             message = grpc_parts.head(request.head)
-            tensors = await work.aside(lambda: request.tensors(inputs, scorer.most_rows))
+            tensors = await work.in_thread(lambda: request.tensors(inputs, scorer.most_rows))
             scores = await work.scores(parts(message, tensors, inputs, scorer.most_rows))
-            return await work.aside(lambda: self._response(message, scores, work.violations, raw=request.raw))
+            return await work.in_thread(lambda: self._response(message, scores, work.violations, raw=request.raw))
 
     def _check(self, request: Any, call: Call) -> None:
         call.id = request.id

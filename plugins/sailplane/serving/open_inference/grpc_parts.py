@@ -55,7 +55,7 @@ def message(request: Any, inputs: Sequence[Field]) -> dict[str, Any]:
     open_inference.check_count(len(request.inputs), inputs)
     raw = request.raw_input_contents
     _check_raw(len(raw), len(request.inputs), [tensor.name for tensor in request.inputs if tensor.HasField("contents")])
-    tensors = [_tensor(tensor, raw[place] if raw else None) for place, tensor in enumerate(request.inputs)]
+    tensors = [_tensor(tensor, raw[index] if raw else None) for index, tensor in enumerate(request.inputs)]
     return head(request) | {"inputs": tensors}
 
 

@@ -14,9 +14,9 @@ from sailplane.bundles.columns import check_names, shown
 from sailplane.bundles.manifest import Manifest
 from sailplane.errors import RequestError
 from sailplane.records import Field, FieldKind
-from sailplane.serving.bodies.json import Headers, go_on, numbers, parsed, written
+from sailplane.serving.bodies.json import Headers, no_check, numbers, parsed, written
 from sailplane.serving.open_inference import binary
-from sailplane.serving.violations import Violations, told
+from sailplane.serving.violations import Violations, described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +77,7 @@ def columns(message: object, inputs: Sequence[Field]) -> dict[str, list[object]]
     if not isinstance(tensors, list) or not all(isinstance(t, Mapping) for t in tensors):
         raise RequestError("read inputs", got=shown(tensors), expected="a list of objects", remedy=_REMEDY)
     names = [tensor.get("name") for tensor in tensors]
-    if nameless := [place for place, name in enumerate(names) if not isinstance(name, str)]:
+    if nameless := [index for index, name in enumerate(names) if not isinstance(name, str)]:
         raise RequestError("read inputs", got=f"number {nameless[0]} without a name", remedy=_REMEDY)
     check_names(names, inputs, "inputs")
     _check_rest(message)
@@ -103,7 +103,7 @@ def reply(
     scores: np.ndarray,
     _identity: str = "",
     violations: Violations | None = None,
-    check: Callable[[], None] = go_on,
+    check: Callable[[], None] = no_check,
 ) -> tuple[bytes, Headers]:
     """The body, with an id if the request has one, and its headers. `check` may raise to stop."""
     answered = answer(message, manifest, version, scores, violations)
@@ -122,7 +122,9 @@ def answer(
 ) -> dict[str, Any]:
     """`scores` is float32 [n, len(outputs)]; the data is flat, row by row. A parameter must not be a list, so
     violations are JSON in a string."""
-    flagged = {name: json.dumps(value) if name == "violations" else value for name, value in told(violations).items()}
+    flagged = {
+        name: json.dumps(value) if name == "violations" else value for name, value in described(violations).items()
+    }
     answered = {
         "model_name": manifest.model,
         "model_version": version,

@@ -23,7 +23,7 @@ _DESCRIBED: Final = ("datatype", "shape", "parameters")
 
 @dataclass
 class Tensor:
-    """`described`: its name, datatype, shape and parameters. `values`: in pieces of any length."""
+    """A tensor. `described` has its name, datatype, shape and parameters; `values` yields pieces of any length."""
 
     described: dict[Any, Any]
     values: Iterator[list[Any]]
@@ -74,7 +74,7 @@ def parts(head: Mapping[str, Any], tensors: Sequence[Tensor], inputs: Sequence[F
     """The rows in parts. Raises RequestError if a tensor's rows differ from its shape or from another tensor's."""
     _check_rows(tensors)
     evenly = [_evenly(tensor.values, most) for tensor in tensors]
-    first, pieces = 0, [next(one) for one in evenly]
+    first, pieces = 0, [next(values) for values in evenly]
     while first == 0 or any(pieces):
         if len({len(piece) for piece in pieces}) > 1:
             for tensor, piece, rest in zip(tensors, pieces, evenly, strict=True):
@@ -82,27 +82,27 @@ def parts(head: Mapping[str, Any], tensors: Sequence[Tensor], inputs: Sequence[F
         message = {**head, "inputs": [tensor.part(piece) for tensor, piece in zip(tensors, pieces, strict=True)]}
         yield RowsPart(first, open_inference.columns(message, inputs))
         first += len(pieces[0])
-        pieces = [next(one) for one in evenly]
+        pieces = [next(values) for values in evenly]
     for tensor in tensors:
         _check_count(tensor, first)
 
 
 def _tensors(written: list[_Written], raw: memoryview, most: int, *, binary_data: bool) -> Iterator[Tensor]:
-    place = 0
-    for one in written:
-        which = f"input {one.name[:60]!r}"
-        described: dict[Any, Any] = {"name": one.name}
+    offset = 0
+    for tensor in written:
+        which = f"input {tensor.name[:60]!r}"
+        described: dict[Any, Any] = {"name": tensor.name}
         for name in _DESCRIBED:
-            described[name] = whole(memoryview(getattr(one, name)), f"{name} of {which}")
+            described[name] = whole(memoryview(getattr(tensor, name)), f"{name} of {which}")
         size = binary.size(described) if binary_data else None
         if size is None:
-            yield Tensor(described, _values(memoryview(one.data), most, which))
+            yield Tensor(described, _values(memoryview(tensor.data), most, which))
         else:
-            binary.check_alone({**described, "data": None if bytes(one.data) == b"null" else one.data})
+            binary.check_alone({**described, "data": None if bytes(tensor.data) == b"null" else tensor.data})
             described[binary.FILLED] = True
-            yield Tensor(described, binary.chunks(described, binary.part(described, raw, place, size), most))
-            place += size
-    binary.check_all_read(raw, place)
+            yield Tensor(described, binary.chunks(described, binary.part(described, raw, offset, size), most))
+            offset += size
+    binary.check_all_read(raw, offset)
 
 
 def _values(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
@@ -129,7 +129,7 @@ def _evenly(values: Iterator[list[Any]], most: int) -> Iterator[list[Any]]:
 def _check_described(tensors: Sequence[_Written]) -> None:
     size = sum(len(memoryview(getattr(tensor, name))) for tensor in tensors for name in _DESCRIBED)
     if size > LONGEST:
-        got, limit = f"{size} bytes", f"at most {LONGEST} bytes beside the data"
+        got, limit = f"{size} bytes", f"at most {LONGEST} bytes besides the data"
         raise RequestError("read inputs", status=413, got=got, expected=limit)
 
 

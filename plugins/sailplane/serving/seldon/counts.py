@@ -1,4 +1,4 @@
-"""The metrics of `SeldonModel`, in memory that all processes of Seldon's server share: they are forked from the one
+"""The metrics of `SeldonModel`, in memory that all processes of Seldon's server share: they are forked from the process
 that creates the class. Names and bounds are those of our own server."""
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class SharedCounts:
     """The counts of one version since the server's start."""
 
     def __init__(self, model: str, version: str, checks: Sequence[tuple[str, str]] = ()) -> None:
-        """`checks`: the checks that a value may fail, by field and name."""
+        """`checks` are the checks that a value may fail, as (field, name)."""
         import numpy as np
 
-        self._checks = {which: place for place, which in enumerate(checks)}
+        self._checks = {which: index for index, which in enumerate(checks)}
         self._labels, self._started = f'model="{model}",version="{version}"', time.time()
         self._file, self._turn = os.memfd_create("sailplane-counts"), Lock()
         size = 8 * (_STATUSES + _SECONDS + _SCORES + 2 + len(checks))
@@ -42,17 +42,17 @@ class SharedCounts:
         self._bounds = np.array(LATENCY_BOUNDS), np.array(PREDICTION_BOUNDS)
 
     def answered(self, status: int, seconds: float, scores: np.ndarray | None) -> None:
-        """`scores` [rows, outputs] of a prediction. Counts the probability of a single output, the largest of
-        several."""
+        """Counts an answer. `scores` [rows, outputs] are those of a prediction; the probability of a single output
+        counts, or the largest of several."""
         import numpy as np
 
         highest = np.empty(0) if scores is None else scores.max(axis=1)
-        places = self._bounds[1].searchsorted(highest)
+        bins = self._bounds[1].searchsorted(highest)
         with self._alone():
             statuses, latencies, distribution, sums, _ = self._parts
             statuses[status] += 1
             latencies[self._bounds[0].searchsorted(seconds)] += 1
-            distribution += np.bincount(places, minlength=_SCORES)
+            distribution += np.bincount(bins, minlength=_SCORES)
             sums += (seconds, highest.sum())
 
     def violated(self, violations: Sequence[Violation]) -> None:
@@ -61,16 +61,21 @@ class SharedCounts:
                 self._parts[-1][self._checks[which]] += count
 
     def text(self) -> str:
-        """In Prometheus' text format, written by hand: the prometheus_client in Seldon's environment is too old."""
+        """The metrics in Prometheus' text format, written by hand because the prometheus_client in Seldon's environment
+        is too old."""
         with self._alone():
             statuses, latencies, distribution, sums, violations = (part.copy() for part in self._parts)
-        of = self._labels
-        lines = [f"# TYPE {STARTED} gauge", f"{STARTED}{{{of}}} {self._started!r}", f"# TYPE {REQUESTS}_total counter"]
+        labels = self._labels
+        lines = [
+            f"# TYPE {STARTED} gauge",
+            f"{STARTED}{{{labels}}} {self._started!r}",
+            f"# TYPE {REQUESTS}_total counter",
+        ]
         counted = [(code, int(count)) for code, count in enumerate(statuses) if count]
-        lines += [f'{REQUESTS}_total{{{of},protocol="seldon",code="{code}"}} {count}' for code, count in counted]
-        lines += _histogram(LATENCY, of, LATENCY_BOUNDS, latencies, sums[0])
-        lines += _histogram(SCORE, of, PREDICTION_BOUNDS, distribution, sums[1])
-        lines += _violations(of, zip(self._checks, violations.tolist(), strict=True))
+        lines += [f'{REQUESTS}_total{{{labels},protocol="seldon",code="{code}"}} {count}' for code, count in counted]
+        lines += _histogram(LATENCY, labels, LATENCY_BOUNDS, latencies, sums[0])
+        lines += _histogram(SCORE, labels, PREDICTION_BOUNDS, distribution, sums[1])
+        lines += _violations(labels, zip(self._checks, violations.tolist(), strict=True))
         return "".join(f"{line}\n" for line in lines)
 
     @contextmanager
@@ -84,11 +89,11 @@ class SharedCounts:
                 fcntl.lockf(self._file, fcntl.LOCK_UN)
 
 
-def _violations(of: str, counts: Iterable[tuple[tuple[str, str], float]]) -> Iterator[str]:
+def _violations(labels: str, counts: Iterable[tuple[tuple[str, str], float]]) -> Iterator[str]:
     yield f"# TYPE {VIOLATIONS}_total counter"
     for (field, check), count in counts:
         if count:
-            yield f'{VIOLATIONS}_total{{{of},field="{_escaped(field)}",check="{check}"}} {int(count)}'
+            yield f'{VIOLATIONS}_total{{{labels},field="{_escaped(field)}",check="{check}"}} {int(count)}'
 
 
 def _escaped(label: str) -> str:
@@ -96,10 +101,10 @@ def _escaped(label: str) -> str:
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _histogram(name: str, of: str, bounds: Sequence[float], counts: np.ndarray, total: float) -> Iterator[str]:
+def _histogram(name: str, labels: str, bounds: Sequence[float], counts: np.ndarray, total: float) -> Iterator[str]:
     yield f"# TYPE {name} histogram"
     cumulated = [int(count) for count in counts.cumsum()]
     for bound, count in zip((*bounds, "+Inf"), cumulated, strict=True):
-        yield f'{name}_bucket{{{of},le="{bound}"}} {count}'
-    yield f"{name}_count{{{of}}} {cumulated[-1]}"
-    yield f"{name}_sum{{{of}}} {total}"
+        yield f'{name}_bucket{{{labels},le="{bound}"}} {count}'
+    yield f"{name}_count{{{labels}}} {cumulated[-1]}"
+    yield f"{name}_sum{{{labels}}} {total}"

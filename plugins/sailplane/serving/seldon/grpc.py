@@ -15,7 +15,7 @@ from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from sailplane.errors import RequestError
 from sailplane.records import Field
 from sailplane.serving import feedback, request_id, spool
-from sailplane.serving.bodies.json import go_on
+from sailplane.serving.bodies.json import no_check
 from sailplane.serving.bodies.json_pieces import LONGEST
 from sailplane.serving.bodies.protobuf_pieces import parsed
 from sailplane.serving.grpc_server import Call, Method
@@ -41,7 +41,7 @@ SERVICES: Final = ("seldon.protos.Seldon", "seldon.protos.Model")
 _MOST_SIZES: Final = 8
 _MOST_NAMES: Final = 100_000
 _REMEDY: Final = "Send data with names and ndarray or tensor, or jsonData."
-# Rows of a reply written at a time.
+# The rows of a reply that are written at a time.
 _SOME: Final = 4096
 
 
@@ -52,22 +52,22 @@ class SeldonMethods:
     def table(self) -> dict[str, Method]:
         return {
             "Predict": Method(self._predict, "seldon_grpc", spool.SELDON_GRPC),
-            "SendFeedback": Method(self._fed_back, logged=spool.FEEDBACK),
+            "SendFeedback": Method(self._send_feedback, log_kind=spool.FEEDBACK),
         }
 
     async def _predict(self, body: bytes, call: Call) -> bytes:
         scorer, inputs = self._scorer, self._bundle.manifest.inputs
         if len(body) > LONG_BODY:
             async with scorer.long.turn(scorer.patience(call.seconds)) as work:
-                head, rows = await work.aside(lambda: _split(body, inputs, scorer.most_rows))
+                head, rows = await work.in_thread(lambda: _split(body, inputs, scorer.most_rows))
                 call.id = seldon.identity(head) or request_id.of(call.headers)
-                call.told = scores = await work.scores(rows)
-                return await work.aside(lambda: self._reply(head, scores, call.id, work.violations, work.check))
+                call.logged = scores = await work.scores(rows)
+                return await work.in_thread(lambda: self._reply(head, scores, call.id, work.violations, work.check))
         head, rows = _split(body, inputs, None)
         call.id = seldon.identity(head) or request_id.of(call.headers)
         [part] = rows
         violations = Violations()
-        call.told = scores = await scorer.score(scorer.read(part.columns, violations), call.seconds)
+        call.logged = scores = await scorer.score(scorer.read(part.columns, violations), call.seconds)
         return self._reply(head, scores, call.id, violations)
 
     def _reply(
@@ -76,7 +76,7 @@ class SeldonMethods:
         scores: np.ndarray,
         puid: str,
         violations: Violations,
-        check: Callable[[], None] = go_on,
+        check: Callable[[], None] = no_check,
     ) -> bytes:
         manifest = self._bundle.manifest
         data = messages.DefaultData(names=manifest.outputs)
@@ -90,7 +90,7 @@ class SeldonMethods:
         meta = _meta_message(seldon.meta(head, manifest, self._bundle.version, puid, violations))
         return bytes(messages.SeldonMessage(data=data, meta=meta).SerializeToString())
 
-    async def _fed_back(self, body: bytes, call: Call) -> bytes:
+    async def _send_feedback(self, body: bytes, call: Call) -> bytes:
         model, version = self._bundle.manifest.model, self._bundle.version
         _check_size(len(body), "bytes")
 
@@ -105,7 +105,7 @@ class SeldonMethods:
             given = read()
         else:
             async with self._scorer.long.turn(self._scorer.patience(call.seconds)) as work:
-                given = await work.aside(read)
+                given = await work.in_thread(read)
         call.id = given.puid
         if given.reward is not None and not is_shadow(call.headers):
             self._scorer.metrics.rewarded(given.answered, given.reward)
@@ -165,8 +165,8 @@ def _lists(values: Sequence[bytes], most: int | None, which: str) -> Iterator[li
     step = most or len(values) or 1
     for start in range(0, len(values) or 1, step):
         found = []
-        for place, value in enumerate(values[start : start + step], start):
-            _check_length(value, f"{which}, number {place}")
+        for index, value in enumerate(values[start : start + step], start):
+            _check_length(value, f"{which}, number {index}")
             found.append(plain(parsed(Value, value)))
         yield found
 

@@ -14,8 +14,8 @@ from sailplane.bundles.columns import check_names, columns_of, listed, shown
 from sailplane.bundles.manifest import Manifest
 from sailplane.errors import RequestError
 from sailplane.records import Field
-from sailplane.serving.bodies.json import Headers, go_on, numbers, parsed, written
-from sailplane.serving.violations import Violations, told
+from sailplane.serving.bodies.json import Headers, no_check, numbers, parsed, written
+from sailplane.serving.violations import Violations, described
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def reply(
     scores: np.ndarray,
     puid: str,
     violations: Violations | None = None,
-    check: Callable[[], None] = go_on,
+    check: Callable[[], None] = no_check,
 ) -> tuple[bytes, Headers]:
     """Answers a tensor with `tensor`, all else with `ndarray`; `scores` is float32 [n, len(outputs)]. `check` may raise
     to stop."""
@@ -79,7 +79,7 @@ def meta(
     return {
         "puid": puid,
         "requestPath": {**(meta.get("requestPath") or {}), manifest.model: version},
-        "tags": {**(meta.get("tags") or {}), **told(violations)},
+        "tags": {**(meta.get("tags") or {}), **described(violations)},
     }
 
 

@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 class SeldonModel:
     """Serves a bundle, given by its URI or path. A damaged or missing bundle stops the server before it opens a port.
-    `on_violation`: "refuse", "flag" or "answer" requests with values that fail a check of the schema."""
+    `on_violation` says whether to "refuse", "flag" or "answer" requests with values that fail a check of the schema."""
 
     def __init__(self, model_uri: str = MOUNTED, on_violation: str = DEFAULT) -> None:
         self._bundle = Bundle.open(_folder(model_uri))
@@ -106,11 +106,11 @@ class SeldonModel:
 
     def _answer(self, read: Callable[[], Any]) -> dict[str, Any]:
         start = time.perf_counter()
-        status, reply, scores = self._judged(read)
+        status, reply, scores = self._status_and_reply(read)
         self._counts.answered(status, time.perf_counter() - start, scores)
         return reply
 
-    def _judged(self, read: Callable[[], Any]) -> tuple[int, dict[str, Any], np.ndarray | None]:
+    def _status_and_reply(self, read: Callable[[], Any]) -> tuple[int, dict[str, Any], np.ndarray | None]:
         try:
             return 200, *self._reply(read())
         except RequestError as error:
@@ -155,7 +155,8 @@ def _puid(feedback: dict[str, Any]) -> str:
 
 
 def _folder(uri: str) -> Path:
-    """The bundle's folder if it is on this machine; else of a copy, which is removed when this process ends."""
+    """The bundle's folder if it is on this machine; else the folder of a copy, which is removed when this process
+    ends."""
     if "://" not in uri:
         return Path(uri)
     if Root.parse(uri).scheme == "file":
@@ -170,7 +171,7 @@ def _folder(uri: str) -> Path:
 
 
 def _at_exit_of_this_process(act: Callable[[], None]) -> None:
-    """Not at the exit of its forked workers, which end earlier and are restarted."""
+    """Runs `act` when this process exits, but not when its forked workers do, which end earlier and are restarted."""
     pid = os.getpid()
     atexit.register(lambda: act() if os.getpid() == pid else None)
 

@@ -33,7 +33,7 @@ def split(
 
 
 def parts(head: Payload, payloads: Iterator[tuple[int, Payload]], inputs: Sequence[Field]) -> Iterator[RowsPart]:
-    """`payloads`: the number of rows, and the message with them."""
+    """The rows in parts. `payloads` yields the number of rows and the message with them."""
     first = 0
     for count, payload in payloads:
         yield RowsPart(first, seldon.columns({**head, **payload}, inputs, first))
