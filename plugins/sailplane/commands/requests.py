@@ -58,9 +58,9 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def _read(home: Home, storage: Storage, arguments: argparse.Namespace, counts: Counts) -> None:
-    from sailplane.monitoring import Asked, requests, scan
+    from sailplane.monitoring import RequestSelection, requests, scan
 
-    asked: Asked = {"since": arguments.first, "until": arguments.last, "version": arguments.version}
+    asked: RequestSelection = {"since": arguments.first, "until": arguments.last, "version": arguments.version}
     asked |= {"labels": arguments.labels, "spool": home.requests, "counts": counts}
     if arguments.output:
         _write(requests(storage, arguments.model, **asked), arguments.output)

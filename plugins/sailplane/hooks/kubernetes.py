@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from sailplane.deployment.kubernetes.cluster import Cluster
 
-# The fields of Airflow's own Kubernetes provider; its other fields are ignored.
-PLACES: Final = ("in_cluster", "kube_config_path", "kube_config")
-EXTRAS: Final = (*PLACES, "cluster_context", "namespace", "disable_verify_ssl")
+# The fields of the connection in Airflow's own Kubernetes provider. Its other fields are ignored.
+CONFIG_SOURCES: Final = ("in_cluster", "kube_config_path", "kube_config")
+EXTRAS: Final = (*CONFIG_SOURCES, "cluster_context", "namespace", "disable_verify_ssl")
 
 _NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TEST_SECONDS: Final = 5
@@ -24,7 +24,8 @@ _TEST_SECONDS: Final = 5
 
 class KubernetesHook(BaseHook):
     """A cluster, reached with a connection of type `kubernetes`: from inside, with a kubeconfig file, or with a
-    kubeconfig in the connection. Without any of them: from inside in a pod, else with `KUBECONFIG` or `~/.kube/config`.
+    kubeconfig in the connection. Without any of these: from inside if in a pod, else with `KUBECONFIG` or
+    `~/.kube/config`.
 
     :param kubernetes_conn_id: the connection
     """
@@ -39,18 +40,18 @@ class KubernetesHook(BaseHook):
         self.kubernetes_conn_id = kubernetes_conn_id
 
     def get_conn(self) -> ApiClient:
-        """Raises ConfigurationError for an unreadable kubeconfig."""
+        """The API client. Raises ConfigurationError for an unreadable kubeconfig."""
         return self._client(self._extras())
 
     def cluster(self, namespace: str | None = None, *, patience: float = 30) -> Cluster:
-        """The cluster, in `namespace`, else the connection's namespace, else that of the kubeconfig's context, else
+        """The cluster, in `namespace`, else in the namespace of the connection, of the kubeconfig's context, or
         `default`."""
         from sailplane.deployment.kubernetes.cluster import Cluster
 
         extras = self._extras()
         client = self._client(extras)
-        where = namespace or extras["namespace"] or self._namespace(extras)
-        return Cluster(client, where, patience=patience, connection=self.kubernetes_conn_id)
+        chosen = namespace or extras["namespace"] or self._namespace(extras)
+        return Cluster(client, chosen, patience=patience, connection=self.kubernetes_conn_id)
 
     def test_connection(self) -> tuple[bool, str]:
         from sailplane.deployment.kubernetes.cluster import MODEL, SELDON_DEPLOYMENT
@@ -68,13 +69,13 @@ class KubernetesHook(BaseHook):
 
     def _extras(self) -> dict[str, Any]:
         given = self.get_connection(self.kubernetes_conn_id).extra_dejson
-        # Connections of older provider versions have its prefix.
+        # Older versions of the provider stored fields with this prefix.
         found = {name: given.get(name, given.get(f"extra__kubernetes__{name}")) for name in EXTRAS}
-        places = [name for name in PLACES if found[name]]
-        if len(places) > 1:
-            expected = f"one of {', '.join(PLACES)}"
+        sources = [name for name in CONFIG_SOURCES if found[name]]
+        if len(sources) > 1:
+            expected = f"one of {', '.join(CONFIG_SOURCES)}"
             raise ConfigurationError(
-                "use connection", self.kubernetes_conn_id, got=" and ".join(places), expected=expected
+                "use connection", self.kubernetes_conn_id, got=" and ".join(sources), expected=expected
             )
         return found
 
@@ -82,12 +83,12 @@ class KubernetesHook(BaseHook):
         from kubernetes import client, config
 
         configuration = client.Configuration()
-        # Without this urllib3 tries four times before it reports a missing server.
+        # Without this, urllib3 tries four times before it reports a missing server.
         configuration.retries = False
         try:
             self._load(extras, configuration)
         except (config.ConfigException, OSError, ValueError, TypeError, AttributeError) as error:
-            got = "no kubeconfig" if isinstance(error, json.JSONDecodeError) else error
+            got = "not a kubeconfig" if isinstance(error, json.JSONDecodeError) else error
             expected = f"a kubeconfig {extras['kube_config_path'] or ''}".strip()
             raise ConfigurationError("use connection", self.kubernetes_conn_id, got=got, expected=expected) from error
         configuration.verify_ssl = not extras["disable_verify_ssl"] and configuration.verify_ssl
@@ -96,15 +97,15 @@ class KubernetesHook(BaseHook):
     def _load(self, extras: Mapping[str, Any], configuration: Configuration) -> None:
         from kubernetes import config
 
-        how: dict[str, Any] = {"context": extras["cluster_context"] or None, "client_configuration": configuration}
+        options: dict[str, Any] = {"context": extras["cluster_context"] or None, "client_configuration": configuration}
         if extras["in_cluster"]:
             config.load_incluster_config(client_configuration=configuration)
         elif extras["kube_config_path"]:
-            config.load_kube_config(extras["kube_config_path"], persist_config=False, **how)
+            config.load_kube_config(extras["kube_config_path"], persist_config=False, **options)
         elif extras["kube_config"]:
-            config.load_kube_config_from_dict(_read(extras["kube_config"]), persist_config=False, **how)
+            config.load_kube_config_from_dict(_read(extras["kube_config"]), persist_config=False, **options)
         else:
-            _load_default(configuration, how)
+            _load_default(configuration, options)
 
     def _namespace(self, extras: Mapping[str, Any]) -> str:
         from kubernetes.config import ConfigException, list_kube_config_contexts
@@ -122,13 +123,13 @@ class KubernetesHook(BaseHook):
         return next((one["context"].get("namespace") for one in contexts if one["name"] == wanted), None) or "default"
 
 
-def _load_default(configuration: Configuration, how: Mapping[str, Any]) -> None:
+def _load_default(configuration: Configuration, options: Mapping[str, Any]) -> None:
     from kubernetes import config
 
     try:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException:
-        config.load_kube_config(persist_config=False, **how)
+        config.load_kube_config(persist_config=False, **options)
 
 
 def _read(kubeconfig: Any) -> dict[str, Any]:

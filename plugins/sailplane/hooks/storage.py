@@ -15,14 +15,14 @@ from sailplane.storage.access import ENDPOINT, find, from_boto3
 from sailplane.storage.http_logging import hush
 from sailplane.storage.roots import DEFAULTS, Root
 
-# The region if a connection, the environment and ~/.aws have none.
+# The region if the connection, the environment and ~/.aws have none.
 REGION: Final = "us-east-1"
 
 
 class SailplaneStorageHook(BaseHook):
     """The project's store, or another one, reached through Airflow's connections.
 
-    :param uri: root of the store; the project's own by default
+    :param uri: the root of the store; by default the project's own store
     :param storage_conn_id: the connection. By default the one in the URI (`s3://connection@bucket`); else, if it
         exists, `aws_default` for s3, `algorithmia_default` for data, `huggingface_default` for hf; else the
         environment.
@@ -36,19 +36,19 @@ class SailplaneStorageHook(BaseHook):
         self.storage_conn_id = storage_conn_id or self.root.connection
 
     def get_conn(self) -> Storage:
-        """Raises LedgerError if the project's own store belongs to another ledger."""
+        """The store. Raises LedgerError if the project's own store belongs to another ledger."""
         home, storage = Home.find(), self.reading()
         if storage.root == Root.parse(home.store).uri:
             pairing.opened(home, storage)
         return storage
 
     def reading(self) -> Storage:
-        """A store that the caller only reads. Needs no ledger."""
+        """The store for a caller that only reads. Needs no ledger."""
         hush()
         return Storage(self.root.uri, self.access())
 
     def access(self) -> CredentialProvider | None:
-        """The provider of the store's credentials; None for the environment's."""
+        """The provider of the store's credentials; None if they come from the environment."""
         if self.root.scheme == "file":
             return None
         # This process may hold the key of the embedded S3.
@@ -68,20 +68,20 @@ class SailplaneStorageHook(BaseHook):
     def _aws(self) -> CredentialProvider:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-        # S3Hook itself only warns of a missing connection and continues without it.
+        # S3Hook itself only warns about a missing connection and continues without it.
         connection = self._existing()
         conn_id = connection.conn_id if connection else None
         hook = S3Hook(aws_conn_id=conn_id)
-        # Not the hook's own client, which would assume a role a second time.
+        # The hook's own client would assume a role a second time.
         session = hook.get_session()
         endpoint = hook.conn_config.get_service_endpoint_url(service_name="s3")
-        # Without a region boto3 gives aws-global, which is invalid in a signature.
+        # Without a region, boto3 uses aws-global, which is invalid in a signature.
         region = session.region_name or REGION
         config = _without_embedded(hook.config) if connection else hook.config
         return from_boto3(session, session.client("s3", region, endpoint_url=endpoint, config=config))
 
     def _by_password(self) -> CredentialProvider | None:
-        """The endpoint is the host, the key or token the password."""
+        """Reads the endpoint from the host, and the key or token from the password."""
         connection = self._existing()
         if connection is None:
             return None
@@ -104,7 +104,8 @@ def opened() -> tuple[Ledger, Storage]:
 
 
 def _without_embedded(config: Any) -> Any:
-    """A connection without an endpoint means AWS, even if the environment points to the embedded S3."""
+    """The config for a connection without an endpoint, which means AWS even if the environment points to the embedded
+    S3."""
     from botocore.config import Config
 
     embedded = find(f"s3://{EMBEDDED_S3}")

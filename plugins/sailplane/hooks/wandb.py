@@ -15,10 +15,10 @@ TIMEOUT_SECONDS: Final = 20
 
 
 class WandbHook(BaseHook):
-    """W&B's own server or another one, reached through a connection.
+    """A W&B server, reached through a connection.
 
-    :param wandb_conn_id: the connection. Password: the API key. Host: the server, by default W&B's own. Login: the
-        entity of the runs, by default the key's own
+    :param wandb_conn_id: the connection. Its password is the API key, its host the server (by default W&B's own), and
+        its login the entity of the runs (by default the key's own)
     """
 
     conn_name_attr = "wandb_conn_id"
@@ -42,8 +42,8 @@ class WandbHook(BaseHook):
             raise self._refused(error) from error
 
     def settings(self) -> dict[str, str]:
-        """The environment variables of a process. Raises ConfigurationError for a connection without a key or with an
-        invalid host."""
+        """The environment variables for a process that uses W&B. Raises ConfigurationError for a connection without a
+        key or with an invalid host."""
         connection = self.get_connection(self.wandb_conn_id)
         if not (key := (connection.password or "").strip()):
             raise ConfigurationError("use connection", self.wandb_conn_id, got="no password", expected="an API key")
@@ -59,7 +59,7 @@ class WandbHook(BaseHook):
             viewer = self.get_conn().viewer
         except (AccessError, ConfigurationError) as error:
             return False, str(error)
-        except Exception as error:  # the client raises many other errors for a server's answer
+        except Exception as error:  # the client raises many other errors for a bad answer
             return False, str(self._refused(error))
         return True, f"The key is {viewer.username}'s."
 
@@ -71,7 +71,7 @@ class WandbHook(BaseHook):
 
 
 def tracking_settings() -> dict[str, str]:
-    """W&B's variables for a training process, if the environment has no key and the default connection exists."""
+    """W&B's variables for a training process. Empty if the environment has a key, or without the default connection."""
     if os.environ.get("WANDB_API_KEY"):
         return {}
     try:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sailplane.monitoring.log_export import Exported, export
-from sailplane.monitoring.reading import Asked, Counts, requests, scan
+from sailplane.monitoring.reading import Counts, RequestSelection, requests, scan
 
-__all__ = ["Asked", "Counts", "Exported", "export", "requests", "scan"]
+__all__ = ["Counts", "Exported", "RequestSelection", "export", "requests", "scan"]

@@ -1,4 +1,4 @@
-"""Late labels and feedback, by request id."""
+"""Late labels and feedback, joined by request id."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pandas as pd
 from sailplane.errors import LabelError
 
 TRUTH: Final = "truth"
-# The row of a label for all rows of a request. Most requests have one row.
+# The row number of a label for all rows of a request. Most requests have one row.
 _EVERY_ROW: Final = -1
 Labels = pd.DataFrame | Path | str
 
 
 def read_labels(labels: Labels) -> pd.DataFrame:
-    """Reads a frame, or a Parquet or CSV file, with `id` and `truth`; `row` if requests have several rows, `time` if
-    the newest label is not the last. Raises LabelError."""
+    """Reads labels from a frame or from a Parquet or CSV file, with the columns `id` and `truth`, `row` if requests
+    have several rows, and `time` if the newest label is not the last. Raises LabelError."""
     frame = labels if isinstance(labels, pd.DataFrame) else _read(Path(labels))
     if missing := [name for name in ("id", TRUTH) if name not in frame]:
         expected = "id and truth, optionally row and time"
@@ -62,7 +62,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 @dataclass
 class Late:
-    """Late values by (id, row); the newest of several. `matched`: the ids with a known request."""
+    """Late values by (id, row); the newest one counts. `matched` has the ids with a known request."""
 
     values: dict[tuple[str, int], Any]
     count: int
@@ -71,7 +71,7 @@ class Late:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, column: str) -> Self:
-        """From a frame with `id`, and with `row` if a value is not for all rows."""
+        """Reads a column of a frame that has `id`, and `row` unless each value is for all rows."""
         rows = frame["row"].fillna(_EVERY_ROW).astype("int64").tolist() if "row" in frame else [_EVERY_ROW] * len(frame)
         keys = zip(frame["id"].tolist(), rows, strict=True)
         return cls(dict(zip(keys, frame[column].tolist(), strict=True)), len(frame), set(frame["id"]))

@@ -4,7 +4,7 @@
     feedback/<model>/<day>/<file>.parquet              feedback on the answers of all versions
 
 The day is that of the request or the feedback, in UTC. The objects have the file's own name. The file is removed when
-all its objects are in the store: after a kill the next export writes the same objects again.
+all its objects are in the store; after a kill, the next export writes the same objects again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from sailplane.monitoring.rows import FEEDBACK, Head, Rows, feedback_row, moment
 from sailplane.serving import spool
-from sailplane.serving.spool import LogEntry, files, read, taken
+from sailplane.serving.spool import LogEntry, claimed, files, read
 from sailplane.storage import Storage
 
 # In a file's metadata: the number of entries dropped before they were written, by reason.
@@ -40,11 +40,11 @@ class Exported:
 
 
 def export(folder: Path, storage: Storage) -> Exported:
-    """Exports all complete files in the folder and below, oldest first. Several processes may do so at once. Raises
-    StorageError if the store fails; the next call exports the rest."""
+    """Exports all complete files in the folder and below, oldest first. Several processes may export at once. Raises
+    StorageError if the store fails; the next call exports the remaining files."""
     exported = Exported()
     for path in files(folder):
-        with taken(path) as mine:
+        with claimed(path) as mine:
             if mine:
                 _export(path, storage, exported)
     (folder / spool.FAILURE).unlink(missing_ok=True)
@@ -55,10 +55,10 @@ def _export(path: Path, storage: Storage, exported: Exported) -> None:
     try:
         found = days(path)
     except (OSError, MemoryError):
-        # The fault is this machine's, not the file's.
+        # The machine failed, not the file.
         raise
     except Exception:
-        # One bad file must not hold up the others.
+        # A bad file must not block the others.
         _log.exception("%s cannot be read", path)
         path.rename(path.with_suffix(spool.UNREADABLE))
         return
@@ -73,7 +73,7 @@ def _export(path: Path, storage: Storage, exported: Exported) -> None:
 
 @dataclass
 class LoggedDay:
-    """One day of one file. `parts`: complete tables; `requests`: the rows after them, until `close`."""
+    """One day of one file. `parts` are complete tables, `requests` the rows after them until `close`."""
 
     name: str
     date: str
@@ -107,12 +107,12 @@ class LoggedDay:
         if self.rows or self.dropped:
             storage.put(f"requests/{self.head.model}/{self.head.version}/{self.date}/{self.name}.parquet", _file(table))
         if self.feedback:
-            fed_back = pa.Table.from_pylist(self.feedback, schema=FEEDBACK)
-            storage.put(f"feedback/{self.head.model}/{self.date}/{self.name}.parquet", _file(fed_back))
+            feedback = pa.Table.from_pylist(self.feedback, schema=FEEDBACK)
+            storage.put(f"feedback/{self.head.model}/{self.date}/{self.name}.parquet", _file(feedback))
 
 
 def days(path: Path) -> Iterable[LoggedDay]:
-    """The content of the file by day."""
+    """The content of the file, by day."""
     head, entries = read(path)
     if head is None:
         _log.warning("%s is unreadable", path)
@@ -120,8 +120,8 @@ def days(path: Path) -> Iterable[LoggedDay]:
     return _by_day(path.stem, Head.of(head), entries).values()
 
 
-def fed_back(path: Path) -> list[dict[str, Any]]:
-    """Reads only the feedback, which is much smaller."""
+def feedback_of(path: Path) -> list[dict[str, Any]]:
+    """The feedback in the file. Requests, which take much more memory, are skipped."""
     head, entries = read(path)
     return [] if head is None else [feedback_row(one, Head.of(head)) for one in entries if one.kind == spool.FEEDBACK]
 

@@ -1,4 +1,4 @@
-"""The request log as frames, joined with late labels and feedback."""
+"""Reads the request log as frames, joined with late labels and feedback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from sailplane.errors import DataError
 from sailplane.monitoring.labels import TRUTH, Labels, Late, alike, read_labels, truths
-from sailplane.monitoring.log_export import DROPPED, days, fed_back
+from sailplane.monitoring.log_export import DROPPED, days, feedback_of
 from sailplane.monitoring.rows import FEEDBACK
 from sailplane.serving.spool import files
 from sailplane.storage import Storage
@@ -30,8 +30,8 @@ _FILE: Final = re.compile(r".*/(?P<day>\d{4}-\d\d-\d\d)/(?P<name>[^/]+)\.parquet
 
 @dataclass
 class Counts:
-    """`rows` by (version, status, shadow); `dropped` by reason. For labels, and for feedback with a truth: the total,
-    those replaced by a newer one for the same row, and the ids without a request."""
+    """What was read. `rows` is by (version, status, shadow), `dropped` by reason. `*_repeated` counts labels that a
+    newer one for the same row replaced, `*_unknown` ids without a request."""
 
     requests: int = 0
     rows: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
@@ -44,13 +44,13 @@ class Counts:
     labelled: int = 0
 
 
-class Asked(TypedDict, total=False):
-    """Which rows to read.
+class RequestSelection(TypedDict, total=False):
+    """Selects the rows to read.
 
     :param since: the first day, in UTC
     :param until: the last day, in UTC
     :param labels: late labels
-    :param spool: the folder of log files not exported yet
+    :param spool: the folder of log files that are not exported yet
     :param counts: filled with the counts of what was read
     """
 
@@ -62,9 +62,9 @@ class Asked(TypedDict, total=False):
     counts: Counts | None
 
 
-def requests(storage: Storage, model: str, **options: Unpack[Asked]) -> pd.DataFrame:
+def requests(storage: Storage, model: str, **options: Unpack[RequestSelection]) -> pd.DataFrame:
     """The rows of the requests, oldest first, each with the `reward` and `truth` for its id. A label takes precedence
-    over a truth in feedback; otherwise the newest wins. Raises DataError if there are no rows."""
+    over a truth in feedback; otherwise the newest value counts. Raises DataError if there are no rows."""
     found = list(scan(storage, model, **options))
     if not found:
         raise DataError(
@@ -77,7 +77,7 @@ def requests(storage: Storage, model: str, **options: Unpack[Asked]) -> pd.DataF
     return frame.assign(**{TRUTH: alike(frame[TRUTH])})
 
 
-def scan(storage: Storage, model: str, **options: Unpack[Asked]) -> Iterator[pd.DataFrame]:
+def scan(storage: Storage, model: str, **options: Unpack[RequestSelection]) -> Iterator[pd.DataFrame]:
     """Like `requests`, but unordered, one file at a time. Keeps a few files and all late values in memory."""
     counts = options.get("counts") or Counts()
     late = _Late(_feedback(storage, model, options), options.get("labels"))
@@ -91,30 +91,30 @@ def scan(storage: Storage, model: str, **options: Unpack[Asked]) -> Iterator[pd.
 
 
 class _Late:
-    def __init__(self, fed_back: pd.DataFrame, labels: Labels | None) -> None:
-        self._fed_back, self._truths = Late.of(fed_back, "reward"), truths(fed_back)
-        self._rewards = Late.of(fed_back[fed_back["reward"].notna()], "reward")
+    def __init__(self, feedback: pd.DataFrame, labels: Labels | None) -> None:
+        self._feedback, self._truths = Late.of(feedback, "reward"), truths(feedback)
+        self._rewards = Late.of(feedback[feedback["reward"].notna()], "reward")
         given = pd.DataFrame({"id": [], TRUTH: []}) if labels is None else read_labels(labels)
         self._labels = Late.of(given, TRUTH)
 
     def joined(self, table: pa.Table) -> pd.DataFrame:
         frame = _frame(table)
         ids, rows = frame["id"].tolist(), frame["row"].tolist()
-        self._fed_back.match(ids)
+        self._feedback.match(ids)
         frame["reward"] = pd.Series(self._rewards.of_rows(ids, rows), dtype="float64")
-        fed_back, labels = self._truths.of_rows(ids, rows), self._labels.of_rows(ids, rows)
-        values = [back if label is None else label for back, label in zip(fed_back, labels, strict=True)]
+        feedback, labels = self._truths.of_rows(ids, rows), self._labels.of_rows(ids, rows)
+        values = [back if label is None else label for back, label in zip(feedback, labels, strict=True)]
         frame[TRUTH] = pd.Series(values, dtype="object")
         return frame
 
     def count(self, counts: Counts) -> None:
-        counts.feedback, counts.feedback_unknown = self._fed_back.count, self._fed_back.unknown
+        counts.feedback, counts.feedback_unknown = self._feedback.count, self._feedback.unknown
         counts.labels, counts.labels_repeated = self._labels.count, self._labels.repeated
         counts.labels_unknown = self._labels.unknown
 
 
-def _tables(storage: Storage, model: str, options: Asked) -> Iterator[pa.Table]:
-    """Reads the spool first, so that files exported meanwhile are found in the store."""
+def _tables(storage: Storage, model: str, options: RequestSelection) -> Iterator[pa.Table]:
+    """Reads the spool first, because files that are exported in the meantime are then found in the store."""
     read: set[str] = set()
     for path in _waiting(model, options):
         with suppress(FileNotFoundError):
@@ -127,13 +127,13 @@ def _tables(storage: Storage, model: str, options: Asked) -> Iterator[pa.Table]:
     yield from _read(storage, [path for path in paths if _of_version(options, path.split("/")[-3])])
 
 
-def _feedback(storage: Storage, model: str, options: Asked) -> pd.DataFrame:
-    """The feedback, oldest first. It may come long after the request."""
+def _feedback(storage: Storage, model: str, options: RequestSelection) -> pd.DataFrame:
+    """The feedback, oldest first. Feedback may arrive long after its request."""
     read: set[str] = set()
     waiting: list[dict[str, Any]] = []
     for path in _waiting(model, options):
         with suppress(FileNotFoundError):
-            waiting += fed_back(path)
+            waiting += feedback_of(path)
             read.add(path.stem)
     tables = [*_read(storage, _paths(storage, f"feedback/{model}", options, read, late=True))]
     tables.append(pa.Table.from_pylist(waiting, schema=FEEDBACK))
@@ -141,24 +141,26 @@ def _feedback(storage: Storage, model: str, options: Asked) -> pd.DataFrame:
     return frame.sort_values("time", kind="stable")
 
 
-def _waiting(model: str, options: Asked) -> list[Path]:
+def _waiting(model: str, options: RequestSelection) -> list[Path]:
     spool = options.get("spool")
     return files(spool / model) if spool else []
 
 
-def _of_version(options: Asked, version: str) -> bool:
+def _of_version(options: RequestSelection, version: str) -> bool:
     return options.get("version") in (None, version)
 
 
-def _of_day(options: Asked, text: str, *, late: bool = False) -> bool:
+def _of_day(options: RequestSelection, text: str, *, late: bool = False) -> bool:
     day, since, until = date.fromisoformat(text), options.get("since"), options.get("until")
     return (since is None or day >= since) and (late or until is None or day <= until)
 
 
-def _paths(storage: Storage, folder: str, options: Asked, read: Collection[str], *, late: bool = False) -> list[str]:
+def _paths(
+    storage: Storage, folder: str, options: RequestSelection, read: Collection[str], *, late: bool = False
+) -> list[str]:
     """The paths, ordered by day."""
     found = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
-    selected = [one for one in found if _of_day(options, one["day"], late=late) and one["name"] not in read]
+    selected = [path for path in found if _of_day(options, path["day"], late=late) and path["name"] not in read]
     return [one.string for one in sorted(selected, key=lambda one: (one["day"], one["name"]))]
 
 
@@ -173,8 +175,8 @@ def _table(storage: Storage, path: str) -> pa.Table:
     try:
         return pq.read_table(pa.BufferReader(storage.get(path)))
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        got = "it is damaged" if isinstance(error, pa.ArrowInvalid) else "it is gone"
-        remedy = "Restore it from a backup or remove it, then run this again."
+        got = "it is damaged" if isinstance(error, pa.ArrowInvalid) else "it is missing"
+        remedy = "Restore it from a backup or remove it, then try again."
         raise DataError("read requests in", storage.uri(path), got=got, remedy=remedy) from error
 
 

@@ -1,6 +1,6 @@
-"""A model server's log file as tables: one row per row of a request, and one per feedback.
+"""Converts a model server's log file to tables: one row per row of a request, and one row per feedback.
 
-The model's own columns begin with `input.` or `prediction.`, so that no field hides another column.
+The model's own columns start with `input.` or `prediction.`, so that no field hides another column.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _REQUEST: Final = {
     "seconds": pa.float64(),
 }
 _ERROR: Final = "error"
-# The failed checks of the row, as `field: check: value`; null if there are none.
+# The failed checks of the row, each as `field: check: value`; null if there are none.
 VIOLATIONS: Final = "violations"
 FEEDBACK: Final = pa.schema(
     [
@@ -80,7 +80,7 @@ class Head:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        inputs = tuple(Field.from_dict(one) for one in values["inputs"])
+        inputs = tuple(Field.from_dict(field) for field in values["inputs"])
         return cls(values["model"], values["version"], inputs, tuple(values["outputs"]))
 
     @property
@@ -111,7 +111,7 @@ class Rows:
     def add(self, entry: LogEntry) -> None:
         values, scores = _inputs(entry, self.head), _scores(entry, self.head)
         rows = max(1, *(len(column) for column in values.values()), len(scores))
-        about = {
+        common = {
             "id": entry.id,
             "time": moment(entry),
             "model": self.head.model,
@@ -122,14 +122,14 @@ class Rows:
             "seconds": entry.seconds,
             _ERROR: _reason(entry),
         }
-        for name, value in about.items():
+        for name, value in common.items():
             self.columns[name] += [value] * rows
         self.columns["row"] += range(rows)
-        for one in self.head.inputs:
-            self.columns[f"{INPUT}{one.name}"] += values[one.name] or [None] * rows
+        for name in (known.name for known in self.head.inputs):
+            self.columns[f"{INPUT}{name}"] += values[name] or [None] * rows
         self.columns[VIOLATIONS] += _violations(values, self.head, rows)
-        for place, name in enumerate(self.head.outputs):
-            self.columns[f"{PREDICTION}{name}"] += scores[:, place].tolist() if len(scores) else [None] * rows
+        for index, name in enumerate(self.head.outputs):
+            self.columns[f"{PREDICTION}{name}"] += scores[:, index].tolist() if len(scores) else [None] * rows
 
     def table(self) -> pa.Table:
         return pa.table(self.columns, schema=self.head.schema)
@@ -138,8 +138,8 @@ class Rows:
 def feedback_row(entry: LogEntry, head: Head) -> dict[str, Any]:
     found = read_feedback(entry.body, head.model)
     truth = None if found.truth is None else json.dumps(found.truth)
-    about = {"id": found.puid, "time": moment(entry), "model": head.model, "version": found.answered}
-    return {**about, "reward": found.reward, "truth": truth}
+    common = {"id": found.puid, "time": moment(entry), "model": head.model, "version": found.answered}
+    return {**common, "reward": found.reward, "truth": truth}
 
 
 def moment(entry: LogEntry) -> datetime:
@@ -153,7 +153,7 @@ def _inputs(entry: LogEntry, head: Head) -> dict[str, list[Any]]:
     except RequestError:
         return {one.name: [] for one in head.inputs}
     except Exception:
-        # A request that made the server fail (500) must not block those after it.
+        # A request that made the server fail (500) must not block later ones.
         _log.exception("request %s", entry.id)
         return {one.name: [] for one in head.inputs}
 

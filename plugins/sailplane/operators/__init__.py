@@ -6,7 +6,8 @@ from sailplane.deployment.rollout.plan import Rollout
 from sailplane.evaluation.gate import Gate
 from sailplane.operators.approve import ApproveModelOperator
 from sailplane.operators.batch_predict import BatchPredictOperator
-from sailplane.operators.deploy import DeployModelOperator, deploy
+from sailplane.operators.deploy import DeployModelOperator
+from sailplane.operators.deployment_tasks import deploy
 from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.form import trigger_form
 from sailplane.operators.ingest import IngestDatasetOperator

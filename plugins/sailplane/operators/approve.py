@@ -90,10 +90,12 @@ class ApproveModelOperator(HITLOperator):
             self.defer(trigger=self._trigger(context), method_name="execute_complete")
 
     def _trigger(self, context: Context) -> BaseTrigger:
-        from sailplane.triggers.approval import ApprovalTrigger, asked_by
+        from sailplane.triggers.approval import ApprovalTrigger, states_by_run
 
         ti = context["ti"]
-        earlier = sorted(run for run, state in asked_by(ti.dag_id, ti.task_id).items() if state and run != ti.run_id)
+        earlier = sorted(
+            run for run, state in states_by_run(ti.dag_id, ti.task_id).items() if state and run != ti.run_id
+        )
         return ApprovalTrigger(
             question={"dag_id": ti.dag_id, "task_id": ti.task_id, "run_id": ti.run_id, "earlier": earlier},
             rejection=REJECT,

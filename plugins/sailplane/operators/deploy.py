@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
-from airflow.sdk import BaseOperator, Context, XComArg
+from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from sailplane import pairing
@@ -16,8 +16,6 @@ from sailplane.errors import ConfigurationError, HeldError, ServiceError
 from sailplane.home import Home
 from sailplane.hooks.storage import opened
 from sailplane.ledger import Ledger
-from sailplane.operators.approve import DEADLINE, ApproveModelOperator, Default
-from sailplane.operators.evaluate import EvaluateModelOperator
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.operators.xcom import XComOf
@@ -31,39 +29,6 @@ if TYPE_CHECKING:
 
 # Added to the longest duration of the steps, because Airflow itself may be down for some of the time.
 _DEADLINE: Final = timedelta(days=1)
-
-
-def deploy(
-    evaluate: EvaluateModelOperator,
-    *,
-    approve: bool = False,
-    deadline: timedelta = DEADLINE,
-    default: Default = "reject",
-    rollout: Rollout | None = None,
-    **where: Any,
-) -> XComArg:
-    """Creates the task `deploy`, which serves the model that passed.
-
-    :param evaluate: the task that judged it
-    :param approve: ask a person first: adds the task `approve`, which waits for an answer in Airflow's UI without
-        occupying a worker. If the verdict offers the baseline, the question is about it, and `deploy` serves it
-    :param deadline: how long `approve` waits for an answer
-    :param default: the answer after the deadline, `"approve"` or `"reject"`
-    :param rollout: the steps in which the model takes over; None for all traffic at once
-    :param where: other arguments of `DeployModelOperator`, such as `on_violation="flag"`, or `target="kubernetes"` with
-        its settings
-    :returns: the `Deployment`, as XCom
-    :raises ConfigurationError: for arguments that do not fit together
-
-    Example::
-
-        deploy(evaluate, approve=True, rollout=Rollout(steps=[10, 50, 100]))
-    """
-    evaluation = evaluate.output
-    if approve:
-        approval = ApproveModelOperator(task_id="approve", evaluation=evaluation, deadline=deadline, default=default)
-        evaluation = approval.output
-    return DeployModelOperator(task_id="deploy", evaluation=evaluation, rollout=rollout, **where).output
 
 
 class DeployModelOperator(BaseOperator):

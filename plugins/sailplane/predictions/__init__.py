@@ -1,4 +1,4 @@
-"""Predictions: the scores of a dataset's rows from one model version, one Parquet file a partition, written once.
+"""Predictions: the scores of a dataset's rows by a model version, in one Parquet file per partition, written once.
 
 A row of a file is a row of the partition. `partition` (the day) and `row` (its position, from 0, in the order of
 `sailplane.datasets.load` for the day) identify it in every version of the dataset with these contents. Then come the

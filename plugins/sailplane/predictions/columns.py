@@ -21,7 +21,7 @@ VERSION: Final = "model_version"
 REASON: Final = "reason"
 INPUTS: Final = "inputs"
 
-# Other kinds that a model accepts, at least for some values.
+# The other kinds of columns that a model accepts, at least for some values.
 _TAKEN: Final[dict[FieldKind, FieldKind]] = {"number": "integer", "integer": "number"}
 
 
@@ -37,8 +37,9 @@ class Columns:
 
     @classmethod
     def of(cls, manifest: Manifest, dataset: Dataset, keep: Sequence[str] = ()) -> Self:
-        """Carried are the times that are never null, and `keep`. Raises SchemaError if the dataset lacks a model input,
-        ConfigurationError for names in `keep` that it lacks or that clash with the scores."""
+        """The columns for a model and a dataset. Carried are the times that are never null, and `keep`. Raises
+        SchemaError if the dataset lacks a model input, ConfigurationError for names in `keep` that the dataset lacks or
+        that clash with the scores."""
         _check_inputs(manifest, dataset)
         _check_kept(keep, dataset)
         taken = {field.name for field in manifest.inputs}

@@ -1,4 +1,4 @@
-"""A manifest lists the scored partitions of an interval. It is written once all exist."""
+"""The manifest of an interval's scored partitions. It is written after all of them exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def publish(
     interval: Interval,
     days: Sequence[ScoredPartition],
 ) -> Predictions:
-    """Equal scores of equal partitions give an equal manifest, which is written once."""
+    """Writes the manifest. Equal scores of equal partitions give the same manifest, which is written once."""
     content = {
         "model": model,
         "version": version,
@@ -47,7 +47,7 @@ def publish(
 
 
 class PredictionsManifest:
-    """The content of a predictions manifest. Raises DataError if it is gone or damaged."""
+    """The content of a predictions manifest. Raises DataError if it is missing or damaged."""
 
     def __init__(self, storage: Storage, predictions: Predictions) -> None:
         try:
@@ -55,9 +55,9 @@ class PredictionsManifest:
             self.days, self.carried = storage.read_json(path, _listed, "Delete it and rerun the scoring task.")
         except FileNotFoundError as error:
             remedy = "Rerun the scoring task."
-            raise DataError("read predictions", predictions.uri, got="they are gone", remedy=remedy) from error
+            raise DataError("read predictions", predictions.uri, got="they are missing", remedy=remedy) from error
 
 
 def _listed(values: Any) -> tuple[list[ScoredPartition], list[Field]]:
-    days = [ScoredPartition.from_dict(each) for each in values["partitions"]]
+    days = [ScoredPartition.from_dict(partition) for partition in values["partitions"]]
     return days, [Field.from_dict(each) for each in values["carried"]]

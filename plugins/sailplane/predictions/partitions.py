@@ -6,7 +6,7 @@
     predictions/<model>/<version>/<dataset>/<digest>.json                   a manifest: the partitions of an interval
 
 The key is a digest of the partition's digest and of the columns read and carried. A partition is scored once its marker
-exists. The marker is put last: after an earlier crash the partition is scored again, to the same bytes.
+exists. The marker is written last: after a crash before it, the partition is scored again, to the same bytes.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sailplane.files import temporary_folder
 from sailplane.predictions.columns import Columns
 from sailplane.storage import Storage
 
-# Increase it when a change affects the files of equal keys.
+# Increase this when a change affects the files of equal keys.
 FORMAT: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredPartition:
-    """`source` is the partition's digest; `scores` and `rejected` are paths with the files' SHA-256; `reason` is the
-    first reason for a rejection."""
+    """The scores of a partition. `source` is the partition's digest; `scores` and `rejected` are paths, with the files'
+    SHA-256 in `digest` and `rejected_digest`; `reason` is the first reason for a rejection."""
 
     day: str
     source: str
@@ -67,7 +67,8 @@ class ScoredPartitions:
             return None
 
     def write(self, partition: Partition, parts: Iterable[tuple[pa.Table, pa.Table]]) -> ScoredPartition:
-        """`parts` are scores and rejected rows, in order. They are spooled to the local disk until complete."""
+        """Writes the scores and the rejected rows in `parts`, in order. Spools them to the local disk until
+        complete."""
         with temporary_folder() as scratch:
             good, bad = Path(scratch, "scores.parquet"), Path(scratch, "rejected.parquet")
             reason = self._spool(good, bad, parts)
@@ -76,12 +77,12 @@ class ScoredPartitions:
         return made
 
     def _spool(self, good: Path, bad: Path, parts: Iterable[tuple[pa.Table, pa.Table]]) -> str | None:
-        """Returns the first reason."""
+        """Writes the files and returns the first reason for a rejection."""
         reason = None
-        how = {"compression": "zstd", "store_schema": False}
+        options = {"compression": "zstd", "store_schema": False}
         with (
-            pq.ParquetWriter(good, self.columns.scores, **how) as scores,
-            pq.ParquetWriter(bad, self.columns.rejected, **how) as rejected,
+            pq.ParquetWriter(good, self.columns.scores, **options) as scores,
+            pq.ParquetWriter(bad, self.columns.rejected, **options) as rejected,
         ):
             for scored, refused in parts:
                 if scored.num_rows:

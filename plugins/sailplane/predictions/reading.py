@@ -1,4 +1,4 @@
-"""Predictions as frames, for the next task."""
+"""Reads predictions as frames, for later tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs rows of a dataset through a bundle: scores for the accepted rows, a reason for each of the others."""
+"""Scores rows of a dataset with a bundle. Rows without a score get a reason."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scored:
-    """`places` [n] are the positions in the frame of rows with `scores`, float32 [n, outputs]; `reasons` has the
-    others."""
+    """The results for a frame. `indices` [n] are the positions of the rows with `scores`, float32 [n, outputs];
+    `reasons` has the reason for each other row, by position."""
 
-    places: NDArray[np.integer[Any]]
+    indices: NDArray[np.integer[Any]]
     scores: NDArray[np.float32]
     reasons: dict[int, str]
 
 
 def scored(bundle: Bundle, frame: pd.DataFrame) -> Scored:
-    """`frame` has the model's inputs with the dataset's kinds; inputs that the model does not read may be missing. Its
-    index counts from 0."""
+    """Scores a frame. It has the model's inputs with the dataset's kinds, except inputs that the model does not read.
+    Its index counts from 0."""
     inputs = [field for field in bundle.manifest.inputs if field.name in frame]
     reasons = refusals(frame, inputs)
     reasons |= failures(bundle, frame, _others(frame, reasons))
@@ -45,7 +45,7 @@ def scored(bundle: Bundle, frame: pd.DataFrame) -> Scored:
 
 
 def refusals(frame: pd.DataFrame, inputs: Sequence[Field]) -> dict[int, str]:
-    """The errors of the model server for rows that it would refuse."""
+    """The model server's errors for the rows that it would refuse."""
     reasons: dict[int, list[str]] = {}
     for field in inputs:
         column = frame[field.name]
@@ -55,22 +55,22 @@ def refusals(frame: pd.DataFrame, inputs: Sequence[Field]) -> dict[int, str]:
         for row in np.flatnonzero(wrong if field.optional else wrong | null):
             got = "null" if null[row] else column.iloc[row]
             reasons.setdefault(int(row), []).append(f"field {field.name!r}: {got}; expected {expected}")
-    return {row: ". ".join(told) for row, told in reasons.items()}
+    return {row: ". ".join(errors) for row, errors in reasons.items()}
 
 
-def failures(bundle: Bundle, frame: pd.DataFrame, places: NDArray[np.integer[Any]]) -> dict[int, str]:
+def failures(bundle: Bundle, frame: pd.DataFrame, indices: NDArray[np.integer[Any]]) -> dict[int, str]:
     """Descriptions of the failed schema checks, for the rows at these positions."""
-    rows = frame.iloc[places]
+    rows = frame.iloc[indices]
     values = {field.name: _plain(rows, field) for field in bundle.manifest.inputs if field.checks}
     reasons: dict[int, list[str]] = {}
     for violation in bundle.checks.violations(values):
         reason = f"field {violation.field!r}: {violation.got}; expected {violation.check.says}"
-        reasons.setdefault(int(places[violation.row]), []).append(reason)
+        reasons.setdefault(int(indices[violation.row]), []).append(reason)
     return {row: ". ".join(found) for row, found in reasons.items()}
 
 
 def _plain(rows: pd.DataFrame, field: Field) -> list[Any]:
-    """The field's values as Python values, None for a null."""
+    """The field's values as Python values; None for a null."""
     if field.name not in rows:
         return [None] * len(rows)
     column = rows[field.name]
@@ -96,7 +96,7 @@ def _fits(column: pd.Series[Any], kind: FieldKind) -> NDArray[np.bool_]:
 
 
 def _score(bundle: Bundle, rows: pd.DataFrame) -> tuple[NDArray[np.float32], dict[int, str]]:
-    """If features.py raises, the rows are halved until the failing rows are found."""
+    """Scores the rows. If features.py raises, halves them until the failing rows are found."""
     scores = np.zeros((len(rows), len(bundle.manifest.outputs)), dtype="float32")
     reasons: dict[int, str] = {}
     parts = [(0, len(rows))] if len(rows) else []

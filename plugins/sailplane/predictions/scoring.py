@@ -39,8 +39,9 @@ def score(
 ) -> Predictions:
     """Scores the days of `interval` with the bundle at this URI of the store.
 
-    Each day is stored when done. A call after an interrupted one continues with the rest and produces the same files.
-    Rows that the model refuses go to files of their own, with the reason. `keep` names columns of the dataset to store
+    Each day is stored when it is done. A call after an interrupted one continues with the remaining days and produces
+    the same files.
+    Rows that the model refuses go to separate files, with the reason. `keep` names columns of the dataset to store
     with the scores, besides its times.
 
     Raises SchemaError if the dataset lacks a model input. Raises ModelError before scoring if the bundle is damaged,
@@ -68,19 +69,21 @@ class _Scoring:
         with ThreadPoolExecutor(THREADS) as threads:
             found = list(threads.map(self._done.find, partitions))
         done = len(partitions) - found.count(None)
-        _say(f"{self._model} {self._version} on {self._dataset.name} {interval}: {done} of {len(partitions)} days done")
+        _print(
+            f"{self._model} {self._version} on {self._dataset.name} {interval}: {done} of {len(partitions)} days done"
+        )
         days = [known or self._score(partition) for partition, known in zip(partitions, found, strict=True)]
         self._check_any(days, interval)
         made = publish(
             self._done, dataset=self._dataset, model=self._model, version=self._version, interval=interval, days=days
         )
-        _say(f"{made.rows} rows have scores, {made.rejected} were rejected: {made.uri}")
+        _print(f"{made.rows} rows have scores, {made.rejected} were rejected: {made.uri}")
         return made
 
     def _score(self, partition: Partition) -> ScoredPartition:
         made = self._done.write(partition, self._tables(partition))
         refused = f", {made.refused} rejected, first reason: {made.reason}" if made.refused else ""
-        _say(f"{made.day}: {made.rows} rows{refused}")
+        _print(f"{made.day}: {made.rows} rows{refused}")
         return made
 
     def _tables(self, partition: Partition) -> Iterator[tuple[pa.Table, pa.Table]]:
@@ -97,11 +100,11 @@ class _Scoring:
         raise DataError(
             "score",
             f"{self._dataset.name} {interval}",
-            got=f"none of {rows} rows gets a score{f', first reason: {reason}' if reason else ''}",
+            got=f"none of {rows} rows has a score{f', first reason: {reason}' if reason else ''}",
             expected=f"rows that {self._model} {self._version} accepts",
-            remedy=f"All are in {self._storage.uri(self._done.folder)}/rejected, each with its reason.",
+            remedy=f"See {self._storage.uri(self._done.folder)}/rejected for the rows and their reasons.",
         )
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)  # noqa: T201

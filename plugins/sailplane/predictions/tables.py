@@ -24,7 +24,7 @@ class ScoredRows:
     found: Scored
 
     def scores(self, columns: Columns, version: str) -> pa.Table:
-        positions = self.found.places.tolist()
+        positions = self.found.indices.tolist()
         values = self._identity(columns, positions)
         values |= {name: self.found.scores[:, number] for number, name in enumerate(columns.outputs)}
         return pa.table({**values, VERSION: [version] * len(positions)}, schema=columns.scores)

@@ -154,7 +154,7 @@ def held_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def taken(path: Path) -> Iterator[bool]:
+def claimed(path: Path) -> Iterator[bool]:
     """Locks the file for this process if it is complete. Yields whether it was."""
     try:
         file = os.open(path, os.O_RDWR)

@@ -1,1 +1,1 @@
-"""Triggers: they wait in Airflow's triggerer without occupying a worker."""
+"""Triggers, which wait in Airflow's triggerer without occupying a worker."""

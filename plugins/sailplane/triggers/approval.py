@@ -13,18 +13,18 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import TriggerEvent
 
 _BACKFILL: Final = "backfill"
-# States in which a person can answer another run's question.
-_ASKS: Final = ("deferred", "awaiting_input")
+# States of a task whose question a person can still answer.
+_ANSWERABLE: Final = ("deferred", "awaiting_input")
 
 
 class ApprovalTrigger(HITLTrigger):
     """Waits for a person's answer, the deadline, or a newer run that supersedes this question.
 
-    A newer run supersedes it if it asks the same question, or is queued at two polls in a row, because this run may
-    occupy the only slot (`max_active_runs`). The answer is then `rejection`, and the event names the run as
-    `superseded_by`. Runs of a backfill neither ask nor supersede.
+    A newer run supersedes this question if it asks the same question, or is queued at two polls in a row, because this
+    run may occupy the only slot (`max_active_runs`). The answer is then `rejection`, and the event names the newer run
+    as `superseded_by`. Backfill runs neither ask nor supersede.
 
-    :param question: `dag_id`, `task_id`, `run_id`, and `earlier`: the runs that asked before
+    :param question: `dag_id`, `task_id`, `run_id`, and `earlier`, the runs that asked before
     :param rejection: the answer to a superseded question
     """
 
@@ -76,11 +76,11 @@ class ApprovalTrigger(HITLTrigger):
         return min(found | self._asking(), default=None)
 
     def _waiting(self) -> set[str]:
-        """The newer runs that are queued. A cleared run is older, though it comes after this one."""
+        """The newer runs that are queued. A cleared run is older, although it runs after this one."""
         dag = self.question["dag_id"]
         if not RuntimeTaskInstance.get_dr_count(dag, states=["queued"]):
             return set()
-        runs = [run for run, state in asked_by(dag, self.question["task_id"]).items() if state is None]
+        runs = [run for run, state in states_by_run(dag, self.question["task_id"]).items() if state is None]
         return {
             run
             for run in runs
@@ -92,13 +92,13 @@ class ApprovalTrigger(HITLTrigger):
     def _asking(self) -> set[str]:
         """The runs that asked the same question after this one."""
         dag, task = self.question["dag_id"], self.question["task_id"]
-        if RuntimeTaskInstance.get_ti_count(dag, task_ids=[task], states=list(_ASKS)) < 2:
+        if RuntimeTaskInstance.get_ti_count(dag, task_ids=[task], states=list(_ANSWERABLE)) < 2:
             return set()
-        asking = {run for run, state in asked_by(dag, task).items() if state in _ASKS}
+        asking = {run for run, state in states_by_run(dag, task).items() if state in _ANSWERABLE}
         return asking - {self.question["run_id"], *self.question["earlier"]}
 
 
-def asked_by(dag_id: str, task_id: str) -> dict[str, str | None]:
+def states_by_run(dag_id: str, task_id: str) -> dict[str, str | None]:
     """The state of the task by run; None before it starts."""
     states = RuntimeTaskInstance.get_task_states(dag_id, task_ids=[task_id])
     return {run: tasks.get(task_id) for run, tasks in states.items()}

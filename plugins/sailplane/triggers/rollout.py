@@ -21,9 +21,9 @@ from sailplane.errors import LeaseError, ServiceError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 
-# The task fails after this many polls in a row without an answer; a retry continues.
+# The task fails after this many failed polls in a row; a retry continues.
 MOST_FAILED: Final = 60
-# Less than the 30 s for which the triggerer waits.
+# Less than the 30 s that the triggerer allows.
 KILL_SECONDS: Final = 20.0
 
 
@@ -36,7 +36,7 @@ class RolloutTrigger(BaseTrigger):
     back.
 
     :param subject: the rollout's `Subject`
-    :param deadline: ISO 8601
+    :param deadline: the time limit in ISO 8601
     """
 
     def __init__(self, *, subject: Mapping[str, Any], deadline: str, poll_seconds: float = POLL_SECONDS) -> None:
@@ -53,7 +53,7 @@ class RolloutTrigger(BaseTrigger):
         failed = 0
         while failed < MOST_FAILED:
             try:
-                # In a thread, so that calls of a cluster, a store or Airflow do not block other triggers.
+                # In a thread, so that calls to a cluster, a store or Airflow do not block other triggers.
                 state = await asyncio.to_thread(self._poll)
                 failed = 0
             except LeaseError:
@@ -93,14 +93,15 @@ class RolloutTrigger(BaseTrigger):
         return repository.abort(self._ledger, self.subject.name, reason, by, only=self.subject)
 
     def _driving(self) -> Driver:
-        """Always the same driver, so that it can renew its lease at once."""
+        """The driver, always the same one, so that it can renew its lease immediately."""
         if self._driver is None:
             endpoint = serving(self._ledger, self.subject.name, self.subject.place)
             self._driver = endpoint.driver(self.subject.version)
         return self._driver
 
     def _forget(self) -> None:
-        """Reads a cluster's connection again next time: its token may have changed."""
+        """Drops the driver of a cluster, so that the next poll reads the connection again: its token may have
+        changed."""
         if self.subject.place is None or self._driver is None:
             return
         driver, self._driver = self._driver, None

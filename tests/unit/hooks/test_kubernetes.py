@@ -101,7 +101,7 @@ def test_inside_a_cluster_the_pods_own_account_is_used(
         ({"in_cluster": True}, "Service host/port is not set"),
         ({"in_cluster": True, "kube_config_path": "/x"}, "in_cluster and kube_config_path"),
         ({"kube_config_path": "/nowhere/config"}, "/nowhere/config"),
-        ({"kube_config": "my-secret-is-no-json"}, "no kubeconfig"),
+        ({"kube_config": "my-secret-is-no-json"}, "not a kubeconfig"),
         ({"kube_config": "[]"}, "a kubeconfig"),
         ({}, "a kubeconfig"),
     ],

@@ -239,7 +239,7 @@ def test_when_nobody_answers_the_deadline_does(default: str, told: str) -> None:
     ("arguments", "reason"),
     [
         ({"default": "accept"}, 'default=\'accept\'; expected "approve" or "reject"'),
-        ({"deadline": timedelta(0)}, r"deadline=datetime.timedelta\(0\); expected some time"),
+        ({"deadline": timedelta(0)}, r"deadline=datetime.timedelta\(0\); expected a positive duration"),
         ({"deadline": 24}, "deadline=24; expected a positive duration, such as"),
     ],
 )

@@ -64,7 +64,7 @@ def test_the_log_says_how_far_it_is(
     lines = told(operator(source, tmp_path / "target"))
     assert [line.partition(",")[0] for line in lines[:-1]] == [f"{n} of 20 objects" for n in range(1, 21)]
     assert lines[-2] == "20 of 20 objects, 0.2 of 0.2 MB"
-    assert lines[-1].endswith("20 objects were moved")
+    assert lines[-1].endswith("20 objects were copied")
 
 
 def test_a_log_has_a_line_every_two_seconds_and_the_last(

@@ -69,15 +69,15 @@ def test_rows_that_the_model_refuses_lie_beside_the_scores_with_the_reason(
     ]
     assert refused["partition"].tolist() == ["2026-02-25", "2026-02-26", "2026-02-26", "2026-02-26", "2026-02-28"]
     assert refused["row"].tolist() == [3, 6, 16, 17, 23]
-    places = [3, 30, 40, 41, 95]
-    assert refused["parcel"].tolist() == frame["parcel"].iloc[places].tolist()
+    indices = [3, 30, 40, 41, 95]
+    assert refused["parcel"].tolist() == frame["parcel"].iloc[indices].tolist()
     fields = [field for field in dataset.schema if field.name in ("weight", "colour", "pieces")]
-    assert [json.loads(one) for one in refused["inputs"]] == plain_records(frame.iloc[places], fields)
+    assert [json.loads(one) for one in refused["inputs"]] == plain_records(frame.iloc[indices], fields)
 
     scores = load(storage, made)
-    whole = opened(storage, run, tmp_path).predict(taken(frame.drop(index=places)).reset_index(drop=True))
+    whole = opened(storage, run, tmp_path).predict(taken(frame.drop(index=indices)).reset_index(drop=True))
     np.testing.assert_allclose(scores["late"], whole[:, 0], rtol=0, atol=TOLERANCE)
-    assert scores["parcel"].tolist() == frame["parcel"].drop(index=places).tolist()
+    assert scores["parcel"].tolist() == frame["parcel"].drop(index=indices).tolist()
 
 
 def test_of_a_day_without_one_good_row_the_other_days_have_scores(storage: Storage, run: Run) -> None:
@@ -88,7 +88,7 @@ def test_of_a_day_without_one_good_row_the_other_days_have_scores(storage: Stora
 
 def test_it_is_an_error_if_all_rows_are_refused(storage: Storage, run: Run) -> None:
     dataset = ingested(storage, spoil=lambda frame: frame.assign(weight=np.nan))
-    with pytest.raises(DataError, match=r"none of 96 rows gets a score, first reason: field 'weight': null.*/rejected"):
+    with pytest.raises(DataError, match=r"none of 96 rows has a score, first reason: field 'weight': null.*/rejected"):
         scored(storage, run, dataset)
     there = files(storage)
     assert len([path for path in there if "/rejected/" in path]) == 4
@@ -141,7 +141,7 @@ def test_predictions_that_are_gone_or_damaged_are_named(storage: Storage, run: R
     with pytest.raises(DataError, match=r"it is damaged: no key 'partitions'.*rerun the scoring task"):
         load(storage, made)
     storage.delete(storage.path(made.uri))
-    with pytest.raises(DataError, match="they are gone"):
+    with pytest.raises(DataError, match="they are missing"):
         load(storage, made)
 
 

@@ -33,7 +33,7 @@ HOSTILE = {
     "keys of a tensor request": (open_inference_parts, b"{%s}" % KEYS, "read inputs: null"),
     "inputs": (open_inference_parts, b'{"inputs":[%s]}' % MANY, "at least 13 of them; expected at most 6"),
     "inputs without names": (open_inference_parts, b'{"inputs":[%s]}' % NAMELESS, "missing required field `name`"),
-    "descriptions": (open_inference_parts, json.dumps({"inputs": DESCRIBED}).encode(), "beside the data"),
+    "descriptions": (open_inference_parts, json.dumps({"inputs": DESCRIBED}).encode(), "besides the data"),
 }
 
 

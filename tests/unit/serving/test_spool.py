@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sailplane.serving.spool import LogEntry, SpoolLimits, Writer, files, held_bytes, read, taken
+from sailplane.serving.spool import LogEntry, SpoolLimits, Writer, claimed, files, held_bytes, read
 
 HEAD = {"model": "flights", "version": "v1", "inputs": [], "outputs": ["late"]}
 
@@ -36,13 +36,13 @@ def test_a_file_is_taken_only_when_nobody_writes_it_any_more_and_by_one_at_a_tim
     writer = Writer(tmp_path, HEAD)
     writer.write([entry("1")])
     [path] = files(tmp_path)
-    with taken(path) as mine:
+    with claimed(path) as mine:
         assert not mine
     writer.close()
-    with taken(path) as mine, taken(path) as again:
+    with claimed(path) as mine, claimed(path) as again:
         assert (mine, again) == (True, False)
         path.unlink()
-    with taken(path) as mine:
+    with claimed(path) as mine:
         assert not mine
 
 
@@ -89,7 +89,7 @@ def test_files_are_closed_by_their_size_and_by_their_time(tmp_path: Path) -> Non
     assert [held(path) for path in files(tmp_path)] == [["a", "b"], ["c", "d"], ["e", "f"]]
     writer.write([entry("g")])
     writer.rotate()
-    with taken(files(tmp_path)[-1]) as mine:
+    with claimed(files(tmp_path)[-1]) as mine:
         assert mine
     writer.write([entry("h")])
     assert held(files(tmp_path)[-1]) == ["h"]

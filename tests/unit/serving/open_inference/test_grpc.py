@@ -129,11 +129,11 @@ HOSTILE = {
     "outputs": (field(6, b"") * MANY, "fields"),
     "raw contents": (field(7, b"") * MANY, "fields"),
     "parameters": (b"".join(field(4, field(1, b"%d" % number)) for number in range(100_000)), "fields"),
-    "sizes": (tensor("distance", "FP64", rest=field(3, bytes(MANY))), "beside the data"),
+    "sizes": (tensor("distance", "FP64", rest=field(3, bytes(MANY))), "besides the data"),
     "parameters of an input": (tensor("distance", "FP64", rest=field(4, b"") * MANY), "fields"),
     "contents of another type": (tensor("distance", "FP64", field(5, (b"\x08\1") * MANY)), "without values"),
     "contents without end": (tensor("distance", "INT64", field(5, field(3, b"\xff" * MANY))), "bytes are broken"),
-    "a long model name": (field(1, b"x" * MANY), "beside the data"),
+    "a long model name": (field(1, b"x" * MANY), "besides the data"),
 }
 
 
