@@ -96,8 +96,8 @@ class Gate:
     @property
     def limit(self) -> float:
         """The bound of the metric: a minimum, or a maximum."""
-        said = self.minimum if self.higher_is_better else self.maximum
-        return MINIMUM if said is None else said
+        limit = self.minimum if self.higher_is_better else self.maximum
+        return MINIMUM if limit is None else limit
 
     @property
     def level(self) -> float:

@@ -26,8 +26,8 @@ def document(
         tags[0] = library.tag(library.path_of(scripts[0]), shared)
     # Text in a figure must not close the script element that holds it.
     data = json.dumps(figures, allow_nan=False).replace("<", "\\u003c")
-    made = {"policy": _policy(scripts, library.LOCAL if shared else ""), "scripts": tags, "data": data}
-    return render("evaluation", template, title=title, figures=figures, **made, **values)
+    content = {"policy": _policy(scripts, library.LOCAL if shared else ""), "scripts": tags, "data": data}
+    return render("evaluation", template, title=title, figures=figures, **content, **values)
 
 
 def _policy(scripts: Sequence[str], more: str = "") -> str:

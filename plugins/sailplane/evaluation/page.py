@@ -72,17 +72,17 @@ def page(
 
 
 def _figures(details: Details) -> dict[str, Figure]:
-    metric, made = details.gate["metric"], dict[str, Figure]()
+    metric, drawn = details.gate["metric"], dict[str, Figure]()
     for index, found in enumerate(charts.slices_by_column(details).values()):
         if any(part.challenger for part in found):
-            made[f"slices-{index}"] = charts.slices(metric, found)
+            drawn[f"slices-{index}"] = charts.slices(metric, found)
     if details.calibration:
-        made["calibration"] = charts.calibration(details.calibration)
+        drawn["calibration"] = charts.calibration(details.calibration)
     if details.thresholds:
-        made["thresholds"] = charts.thresholds(details.thresholds, details.best_threshold)
+        drawn["thresholds"] = charts.thresholds(details.thresholds, details.best_threshold)
     if details.importance:
-        made["importance"] = charts.importance(metric, details.importance)
-    return made
+        drawn["importance"] = charts.importance(metric, details.importance)
+    return drawn
 
 
 def _rules(rules: Sequence[Rule]) -> Table:
@@ -158,8 +158,8 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, Figure]:
 
 
 def _sweep_figures(swept: Swept, leaders: Sequence[Trial]) -> dict[str, Figure]:
-    made = {"sweep": sweep_history(swept.config, swept.trials, swept.failures)}
-    return made | ({"parameters": parallel(swept.config, leaders)} if _free(swept.config) else {})
+    drawn = {"sweep": sweep_history(swept.config, swept.trials, swept.failures)}
+    return drawn | ({"parameters": parallel(swept.config, leaders)} if _free(swept.config) else {})
 
 
 def _sweep(evaluation: Evaluation, swept: Swept, leaders: Sequence[Trial]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ class Late:
     def match(self, ids: Sequence[str]) -> None:
         self.matched.update(self.ids.intersection(ids))
 
-    def of_rows(self, ids: Sequence[str], rows: Sequence[int]) -> list[Any]:
+    def for_rows(self, ids: Sequence[str], rows: Sequence[int]) -> list[Any]:
         self.match(ids)
         found, every = self.values, self.values.get
         keys = zip(ids, rows, strict=True)

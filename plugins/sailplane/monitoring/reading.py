@@ -101,8 +101,8 @@ class _Late:
         frame = _frame(table)
         ids, rows = frame["id"].tolist(), frame["row"].tolist()
         self._feedback.match(ids)
-        frame["reward"] = pd.Series(self._rewards.of_rows(ids, rows), dtype="float64")
-        feedback, labels = self._truths.of_rows(ids, rows), self._labels.of_rows(ids, rows)
+        frame["reward"] = pd.Series(self._rewards.for_rows(ids, rows), dtype="float64")
+        feedback, labels = self._truths.for_rows(ids, rows), self._labels.for_rows(ids, rows)
         values = [back if label is None else label for back, label in zip(feedback, labels, strict=True)]
         frame[TRUTH] = pd.Series(values, dtype="object")
         return frame

@@ -69,6 +69,6 @@ class PublishModelOperator(BaseOperator):
         access = SailplaneStorageHook(f"hf://models/{self.repo}", storage_conn_id=self.hub_conn_id).access()
         published = publish(storage, model, self.repo, private=self.private, ask=access)
         self.log.info("%s %s is at %s", published.model, published.version, published.url)
-        if said := link(model, published.url, Home.find().root, tracking_settings()):
-            self.log.info("%s", said)
+        if note := link(model, published.url, Home.find().root, tracking_settings()):
+            self.log.info("%s", note)
         return published.to_dict()

@@ -148,13 +148,13 @@ class CreateSweepOperator(BaseOperator):
         from sailplane.tracking import sweeps
 
         ledger = pairing.ledger(Home.find())
-        folder, made = self._code(ledger, context)
+        folder, spec = self._code(ledger, context)
         file = self._sweep_file(folder, context)
         config = read_sweep(file, trials=_count("trials", self.trials))
         workers = _count("workers", self.workers) or config.workers or DEFAULT_WORKERS
         self._log_settings(file, config)
-        name = self._name(ledger, config, made, context)
-        create_sweep(ledger, name, config, seed=self.seed, job=replace(made, sweep=name).to_dict())
+        name = self._name(ledger, config, spec, context)
+        create_sweep(ledger, name, config, seed=self.seed, job=replace(spec, sweep=name).to_dict())
         document = original(file, config, name)
         sweeps.create(ledger, name, project=self.model, document=document, settings=tracking_settings())
         return [{"worker": f"worker {n}"} for n in range(1, workers + 1)]
@@ -185,17 +185,17 @@ class CreateSweepOperator(BaseOperator):
         ti = context["ti"]
         digest = pinned(ledger, ti.dag_id, ti.run_id, self.train_step) or pin_code(self, context)
         folder = use_pinned(self, digest)
-        made = self._job(context, digest)
-        return folder, replace(made, sources=collect(folder, (made.features, made.train)).digest)
+        spec = self._job(context, digest)
+        return folder, replace(spec, sources=collect(folder, (spec.features, spec.train)).digest)
 
-    def _name(self, ledger: Ledger, config: SweepConfig, made: SweepWorkerSpec, context: Context) -> str:
+    def _name(self, ledger: Ledger, config: SweepConfig, spec: SweepWorkerSpec, context: Context) -> str:
         """The name of the sweep to continue, or of a new one if the old trials are not comparable."""
         from sailplane.sweeps import queue
         from sailplane.sweeps.results import unlike
         from sailplane.tracking import sweeps
 
         current = found_sweep(ledger, self.model, context)
-        differing = unlike(ledger, current, config, self.seed if config.seed is None else config.seed, made.to_dict())
+        differing = unlike(ledger, current, config, self.seed if config.seed is None else config.seed, spec.to_dict())
         if not differing:
             return current
         queue.stop(ledger, current, f"the run was cleared with another {' and '.join(differing)}")

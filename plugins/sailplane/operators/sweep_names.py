@@ -31,15 +31,15 @@ def sweep_id(model: str, context: Context, number: int = 1) -> str:
 
 def found_sweep(ledger: Ledger, model: str, context: Context) -> str:
     """The newest sweep of the task group and run; if there is none, the name of the first."""
-    made = list(_made(ledger, model, context))
-    return made[-1] if made else sweep_id(model, context)
+    sweeps = list(_sweeps(ledger, model, context))
+    return sweeps[-1] if sweeps else sweep_id(model, context)
 
 
 def next_sweep(ledger: Ledger, model: str, context: Context) -> str:
-    return sweep_id(model, context, len(list(_made(ledger, model, context))) + 1)
+    return sweep_id(model, context, len(list(_sweeps(ledger, model, context))) + 1)
 
 
-def _made(ledger: Ledger, model: str, context: Context) -> Iterator[str]:
+def _sweeps(ledger: Ledger, model: str, context: Context) -> Iterator[str]:
     """The sweeps of the task group and run, oldest first."""
     from sailplane.sweeps.results import job, names
 

@@ -53,7 +53,7 @@ class Columns:
         )
 
     @property
-    def of_inputs(self) -> tuple[Field, ...]:
+    def input_fields(self) -> tuple[Field, ...]:
         """The inputs as dataset fields."""
         taken = {field.name for field in self.inputs}
         return tuple(field for field in self.read if field.name in taken)

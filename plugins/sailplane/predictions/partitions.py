@@ -72,9 +72,9 @@ class ScoredPartitions:
         with temporary_folder() as scratch:
             good, bad = Path(scratch, "scores.parquet"), Path(scratch, "rejected.parquet")
             reason = self._spool(good, bad, parts)
-            made = self._put(partition, good, bad, reason)
-        self.storage.put(self._path("scores", partition, "json"), json.dumps(vars(made), indent=1).encode())
-        return made
+            scored = self._put(partition, good, bad, reason)
+        self.storage.put(self._path("scores", partition, "json"), json.dumps(vars(scored), indent=1).encode())
+        return scored
 
     def _spool(self, good: Path, bad: Path, parts: Iterable[tuple[pa.Table, pa.Table]]) -> str | None:
         """Writes the files and returns the first reason for a rejection."""
@@ -94,14 +94,19 @@ class ScoredPartitions:
 
     def _put(self, partition: Partition, good: Path, bad: Path, reason: str | None) -> ScoredPartition:
         refused = pq.read_metadata(bad).num_rows
-        made: dict[str, Any] = {"day": partition.day, "source": partition.digest, "refused": refused, "reason": reason}
+        fields: dict[str, Any] = {
+            "day": partition.day,
+            "source": partition.digest,
+            "refused": refused,
+            "reason": reason,
+        }
         if refused:
-            made |= {"rejected": self._path("rejected", partition, "parquet"), "rejected_digest": _digest(bad)}
-            self.storage.put(made["rejected"], bad)
-        made |= {"rows": pq.read_metadata(good).num_rows, "digest": _digest(good)}
-        made["scores"] = self._path("scores", partition, "parquet")
-        self.storage.put(made["scores"], good)
-        return ScoredPartition(**made)
+            fields |= {"rejected": self._path("rejected", partition, "parquet"), "rejected_digest": _digest(bad)}
+            self.storage.put(fields["rejected"], bad)
+        fields |= {"rows": pq.read_metadata(good).num_rows, "digest": _digest(good)}
+        fields["scores"] = self._path("scores", partition, "parquet")
+        self.storage.put(fields["scores"], good)
+        return ScoredPartition(**fields)
 
     def _path(self, kind: str, partition: Partition, suffix: str) -> str:
         columns = [field.content() for field in self.columns.read], [field.name for field in self.columns.carried]

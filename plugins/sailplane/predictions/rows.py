@@ -40,7 +40,7 @@ def scored(bundle: Bundle, frame: pd.DataFrame) -> Scored:
     rows = pd.DataFrame({field.name: frame[field.name].iloc[taken].astype(_dtype(field)) for field in held})
     scores, refused = _score(bundle, rows.reset_index(drop=True))
     good = np.setdiff1d(np.arange(len(taken)), list(refused))
-    reasons |= {int(taken[place]): reason for place, reason in refused.items()}
+    reasons |= {int(taken[position]): reason for position, reason in refused.items()}
     return Scored(taken[good], scores[good], reasons)
 
 

@@ -74,17 +74,17 @@ class _Scoring:
         )
         days = [known or self._score(partition) for partition, known in zip(partitions, found, strict=True)]
         self._check_any(days, interval)
-        made = publish(
+        predictions = publish(
             self._done, dataset=self._dataset, model=self._model, version=self._version, interval=interval, days=days
         )
-        _print(f"{made.rows} rows have scores, {made.rejected} were rejected: {made.uri}")
-        return made
+        _print(f"{predictions.rows} rows have scores, {predictions.rejected} were rejected: {predictions.uri}")
+        return predictions
 
     def _score(self, partition: Partition) -> ScoredPartition:
-        made = self._done.write(partition, self._tables(partition))
-        refused = f", {made.refused} rejected, first reason: {made.reason}" if made.refused else ""
-        _print(f"{made.day}: {made.rows} rows{refused}")
-        return made
+        written = self._done.write(partition, self._tables(partition))
+        refused = f", {written.refused} rejected, first reason: {written.reason}" if written.refused else ""
+        _print(f"{written.day}: {written.rows} rows{refused}")
+        return written
 
     def _tables(self, partition: Partition) -> Iterator[tuple[pa.Table, pa.Table]]:
         first, read = 0, replace(self._dataset, schema=self._columns.read)

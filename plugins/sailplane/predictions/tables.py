@@ -31,7 +31,7 @@ class ScoredRows:
 
     def rejected(self, columns: Columns, version: str) -> pa.Table:
         positions = sorted(self.found.reasons)
-        requests = plain_records(self.frame.iloc[positions], columns.of_inputs)
+        requests = plain_records(self.frame.iloc[positions], columns.input_fields)
         values = {
             **self._identity(columns, positions),
             VERSION: [version] * len(positions),

@@ -110,7 +110,7 @@ def _lines(found: InAirflow) -> Iterator[str]:
 
 
 def _failed_runs(home: Home, api: AirflowApi) -> Iterator[dict[str, Any]]:
-    """The newest one of each DAG, with how many failed since its last success."""
+    """The newest failed run of each DAG, with the number of failures since its last success."""
     filters: dict[str, Any] = {"run_type": list(RUN_TYPES), "order_by": "-end_date"}
     for dag in sorted({run["dag_id"] for run in _all(api, "/dags/~/dagRuns", "dag_runs", state="failed", **filters)}):
         known = api.find(f"/dags/{dag}")

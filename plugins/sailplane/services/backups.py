@@ -74,7 +74,7 @@ def restore(home: Home, which: str) -> tuple[str, Path | None]:
 
 
 def _migrate(new: Path, name: str, storage: Storage, known: str | None) -> None:
-    """LedgerError for the ledger of another store than the one with the id `known`."""
+    """Migrates the restored file. LedgerError if its id is not `known`, because it then belongs to another store."""
     nameless = schema.revision(f"sqlite:///{new}") in schema.WITHOUT_ID
     found = Ledger.create(f"sqlite:///{new}")
     if known and nameless:

@@ -111,11 +111,11 @@ def run(command: Sequence[str]) -> str | None:
             [sys.executable, "-P", "-m", "sailplane.cli", *command], stdin=subprocess.DEVNULL, stderr=errors
         )
         code = _wait(process)
-        said = _text(errors)
-    sys.stderr.write(said)
+        output = _text(errors)
+    sys.stderr.write(output)
     if code is None:
         return f"it was stopped after {LIMIT_SECONDS / 3600:.0f} hours"
-    return None if code == 0 else _reason(said, code)
+    return None if code == 0 else _reason(output, code)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int | None:
@@ -150,11 +150,11 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode(errors="replace")
 
 
-def _reason(said: str, code: int) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    told = [line.removeprefix("sailplane: ") for line in lines if line.startswith("sailplane: ")]
+def _reason(output: str, code: int) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line.removeprefix("sailplane: ") for line in lines if line.startswith("sailplane: ")]
     got = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
-    return (told or lines or [got])[-1]
+    return (errors or lines or [got])[-1]
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 # With several runs at a time on few cores, a writer may wait longer than the default of 5 s, and a wait is better than
-# a failure. The api-server waits less: it writes its audit log on its event loop, which other writers may need to end.
+# a failure. The api-server waits less: it writes its audit log on its event loop, and the writer that it waits for may
+# need that loop to finish.
 SECONDS = 10 if os.environ.get("SAILPLANE_SERVICE") == "api-server" else 30
 
 

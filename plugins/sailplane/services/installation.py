@@ -26,7 +26,7 @@ def require_ledger(home: Home, tell: Tell = SILENT) -> None:
     """Creates the ledger of a new installation, or migrates one of an earlier release. LedgerError if it is missing
     although there are models, damaged, or of a newer release."""
     if is_missing(home) and not is_new(home):
-        # It raises.
+        # Raises LedgerError.
         Ledger.at(home)
     create(home, tell)
 

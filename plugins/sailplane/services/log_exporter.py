@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def _export(home: Home) -> None:
-    """Raises SailplaneError."""
+    """Exports once. Raises SailplaneError if the export fails."""
     from sailplane.errors import AccessError, ConfigurationError
     from sailplane.monitoring.log_export import export
     from sailplane.pairing import store_without_ledger

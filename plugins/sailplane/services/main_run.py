@@ -16,7 +16,7 @@ GOES_ON = {"queued", "running"}
 
 
 def main_run(home: Home, console: Console) -> int:
-    """Exit code: 0 if the run succeeded, else 1."""
+    """Follows the main DAG's run. Returns exit code 0 if it succeeded, else 1."""
     from sailplane.services.follow import follow
     from sailplane.services.summary import show_failure, show_summary
 

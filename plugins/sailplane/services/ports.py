@@ -65,7 +65,7 @@ def _described(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())[:60]
     except psutil.NoSuchProcess:
-        # It held the port a moment ago.
+        # The process held the port a moment ago.
         return "a process that has just ended"
 
 

@@ -175,10 +175,10 @@ def _model(storage: Storage, entries: dict[str, ObjectInfo], prefix: str) -> tup
 
 
 def _kept(storage: Storage, content: Any, prefix: str) -> tuple[Model, float]:
-    return Model.from_dict(_here(storage, content["record"], prefix)), float(content["created"])
+    return Model.from_dict(_with_current_uris(storage, content["record"], prefix)), float(content["created"])
 
 
-def _here(storage: Storage, record: Any, prefix: str) -> Any:
+def _with_current_uris(storage: Storage, record: Any, prefix: str) -> Any:
     """The record with the store's current URIs: the store may be a copy."""
     root = str(record["uri"]).removesuffix(f"/{prefix}")
     return json.loads(json.dumps(record).replace(json.dumps(f"{root}/")[1:-1], json.dumps(f"{storage.root}/")[1:-1]))

@@ -62,9 +62,9 @@ def ask(
     try:
         answer = httpx.post(deployment.endpoint, content=body, headers=headers, timeout=30, trust_env=False)
     except httpx.HTTPError as error:
-        raise ServiceError("ask", deployment.endpoint, got=str(error), remedy=remedy) from error
+        raise ServiceError("send a request to", deployment.endpoint, got=str(error), remedy=remedy) from error
     if answer.is_error:
-        raise RequestError("ask", deployment.endpoint, status=answer.status_code, got=answer.text.strip())
+        raise RequestError("send a request to", deployment.endpoint, status=answer.status_code, got=answer.text.strip())
     return answer.text.strip()
 
 

@@ -45,7 +45,7 @@ def summary_lines(api: AirflowApi, run: DagRun) -> Iterator[tuple[str, str]]:
         for contender, metrics in evaluation.metrics.items():
             yield contender.capitalize(), _numbers(metrics)
         yield "Gate", "passed" if evaluation.passed else "not passed: nothing new is deployed"
-        yield from (("", told) for told in (*evaluation.reasons, evaluation.held) if told)
+        yield from (("", reason) for reason in (*evaluation.reasons, evaluation.held) if reason)
 
 
 def _report(home: Home, evaluation: Any) -> Iterator[tuple[str, str]]:

@@ -64,7 +64,7 @@ class ModelServer:
             answer = failure(500, "The model failed on this request. The reason is in the model server's log.")
         kind = self._routes.log_kinds.get(scope["path"]) if scope["method"] == "POST" else None
         if kind is not None:
-            request.id = request.id or request_id.of(request.headers)
+            request.id = request.id or request_id.from_headers(request.headers)
         seconds = time.perf_counter() - start
         if len(answer.body) > LONG_BODY:
             self._hold(request, len(answer.body))

@@ -98,8 +98,8 @@ class Batcher:
         return self._pace.most_rows
 
     async def score(self, values: Values, rows: int, seconds: float) -> np.ndarray:
-        """Scores rows. Raises OverloadError immediately if scoring would take longer than `seconds`, else after
-        `seconds`."""
+        """Scores rows. Raises OverloadError immediately if scoring would take longer than `seconds`, or after `seconds`
+        if it has taken longer."""
         self._admit(rows, seconds)
         loop = asyncio.get_running_loop()
         waiting = _Waiting(values, rows, time.monotonic() + seconds, loop.create_future())

@@ -47,8 +47,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Call:
-    """`headers`: the metadata. `id`, `body` and `logged` go to the request log; the entry's kind says how to read
-    them."""
+    """A call. `headers` has the metadata. `id`, `body` and `logged` go to the request log; the entry's kind says how to
+    read them."""
 
     headers: Mapping[bytes, bytes]
     seconds: float | None
@@ -60,8 +60,8 @@ class Call:
 
 @dataclass(frozen=True)
 class Method:
-    """`answer` turns the message into the reply. `protocol`: its name in the metrics. `log_kind`: the kind of its log
-    entries; None if it is not logged. `public`: needs no token."""
+    """A method. `answer` turns the message into the reply, `protocol` is its name in the metrics, and `log_kind` is the
+    kind of its log entries, None if it is not logged. A `public` method needs no token."""
 
     answer: Callable[[bytes, Call], Awaitable[bytes]]
     protocol: str = "other"
@@ -105,7 +105,7 @@ class _Reading:
 
 
 def server(scorer: Scorer, services: Mapping[str, Mapping[str, Method]], token: str | None = None) -> grpc.aio.Server:
-    """Returns a server that is not started and has no port. `services`: the methods by name. With a `token`, all
+    """Returns a server that is not started and has no port. `services` has the methods by name. With a `token`, all
     methods except the public ones require it in the metadata `authorization`."""
     size = scorer.limits.body
     rpc = grpc.aio.server(
@@ -166,7 +166,7 @@ class _Calls:
         seconds = time.perf_counter() - start
         self._scorer.metrics.answered(method.protocol, status, seconds)
         if method.log_kind is not None:
-            call.id = call.id or request_id.of(call.headers)
+            call.id = call.id or request_id.from_headers(call.headers)
             trailers += [(key.decode(), value.decode()) for key, value in request_id.header(call.id)]
             self._record(method.log_kind, call, status, seconds, reason)
         context.set_trailing_metadata(trailers)

@@ -22,7 +22,7 @@ SMOKE_TEST: Final = "sailplane-smoke-test"
 _random = random.Random()  # noqa: S311
 
 
-def of(headers: Mapping[bytes, bytes]) -> str:
+def from_headers(headers: Mapping[bytes, bytes]) -> str:
     """The id in a header, or a new one."""
     for name in _HEADERS:
         given = headers.get(name)

@@ -97,7 +97,7 @@ class Routes:
                 return await predict_long(request)
             request.body = without_form(request.body, request.headers)
             message = protocol.message(request.body, request.headers)
-            request.id = protocol.identity(message) or request_id.of(request.headers)
+            request.id = protocol.identity(message) or request_id.from_headers(request.headers)
             values = scorer.read(protocol.columns(message, manifest.inputs), request.violations)
             request.scores = scores = await scorer.score(values, _seconds(request.headers))
             body, headers = protocol.reply(message, manifest, version, scores, request.id, request.violations)
@@ -108,7 +108,7 @@ class Routes:
             async with scorer.long.turn(scorer.patience(_seconds(given))) as work:
                 request.body = text = await work.in_thread(lambda: without_form(request.body, given))
                 message, parts = await work.in_thread(lambda: split(text, given, manifest.inputs, scorer.most_rows))
-                request.id = protocol.identity(message) or request_id.of(given)
+                request.id = protocol.identity(message) or request_id.from_headers(given)
                 request.scores = scores = await work.scores(parts)
                 body, headers = await work.in_thread(
                     lambda: protocol.reply(message, manifest, version, scores, request.id, work.violations, work.check)

@@ -130,7 +130,7 @@ class Supervisor(ProgramFiles):
         if self.running():
             with self._rpc() as rpc:
                 rpc.shutdown()
-        if session and any(process.pid == session for process in self._processes.of(session)):
+        if session and any(process.pid == session for process in self._processes.members(session)):
             psutil.wait_procs([psutil.Process(session)], timeout=seconds)
         self._processes.end(session, spared={})
 
@@ -205,7 +205,7 @@ class Supervisor(ProgramFiles):
             try:
                 yield proxy.supervisor
             except xmlrpc.client.Fault as fault:
-                raise ServiceError("ask", "supervisord", got=fault.faultString) from fault
+                raise ServiceError("call", "supervisord", got=fault.faultString) from fault
             except (OSError, HTTPException, xmlrpc.client.Error) as error:
                 raise ServiceError(
                     "reach", "supervisord", got=str(error), remedy="It is not running: run `make up`."

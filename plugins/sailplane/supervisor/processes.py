@@ -25,14 +25,14 @@ class Processes:
         # Processes whose supervisord died: pids by program, also for adopt.py.
         self._outlived = socket.with_name("outlived.json")
 
-    def of(self, session: int | None) -> list[psutil.Process]:
+    def members(self, session: int | None) -> list[psutil.Process]:
         """supervisord, the leader of that session, the processes in it, and adopted processes."""
         before = self._read().values()
         return [process for process in psutil.process_iter() if self._belongs(process, session, before)]
 
     def end(self, session: int | None, spared: Mapping[str, str]) -> None:
         """Kills all of them except the programs in `spared`: the texts of their files, by name."""
-        members = self.of(session)
+        members = self.members(session)
         outlived = _outlived(members, spared)
         if outlived != self._read():
             replace_file(self._outlived, json.dumps(outlived))
@@ -41,7 +41,7 @@ class Processes:
         for process in sorted(others, key=lambda process: process.pid == session):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        _wait_for_the_end_of(others, seconds=10)
+        _wait_until_ended(others, seconds=10)
 
     def end_outlived(self, name: str, seconds: float) -> None:
         """Ends the program's process that outlived its supervisord, if it still runs: SIGTERM, then SIGKILL after
@@ -52,12 +52,12 @@ class Processes:
             if self._belongs(process, None, [process.pid]) and _name(process) == name:
                 with suppress(psutil.NoSuchProcess):
                     process.terminate()
-                    _wait_for_the_end_of([process], seconds)
+                    _wait_until_ended([process], seconds)
                     process.kill()
 
     def outlived(self, session: int | None, files: Mapping[str, str]) -> set[str]:
         """The programs that still run after their supervisord died."""
-        return set(_outlived(self.of(session), files))
+        return set(_outlived(self.members(session), files))
 
     def _belongs(self, process: psutil.Process, session: int | None, outlived: Collection[int]) -> bool:
         """After a reboot another session may have this number, so the environment or the command must match too."""
@@ -76,7 +76,7 @@ class Processes:
         return dict(json.loads(self._outlived.read_text())) if self._outlived.exists() else {}
 
 
-def _wait_for_the_end_of(processes: list[psutil.Process], seconds: float) -> None:
+def _wait_until_ended(processes: list[psutil.Process], seconds: float) -> None:
     """Zombies count as ended: they hold nothing, though their parents may take a while to reap them."""
     deadline = time.monotonic() + seconds
     while not all(map(_ended, processes)) and time.monotonic() < deadline:

@@ -99,6 +99,6 @@ class ApprovalTrigger(HITLTrigger):
 
 
 def states_by_run(dag_id: str, task_id: str) -> dict[str, str | None]:
-    """The state of the task by run; None before it starts."""
+    """The state of the task, by run; None before it starts."""
     states = RuntimeTaskInstance.get_task_states(dag_id, task_ids=[task_id])
     return {run: tasks.get(task_id) for run, tasks in states.items()}

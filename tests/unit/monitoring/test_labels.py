@@ -28,10 +28,10 @@ def test_truths_are_of_one_type_though_some_are_missing(values: list[Any], expec
 
 def test_the_newest_of_several_labels_wins_by_its_time_or_by_its_place() -> None:
     timed = read_labels(pd.DataFrame({"id": ["a", "a", "b"], "truth": [1, 0, 1], "time": [9, 3, 4]}))
-    assert Late.of(timed, "truth").of_rows(["a", "b", "c"], [0, 7, 0]) == [1, 1, None]
+    assert Late.of(timed, "truth").for_rows(["a", "b", "c"], [0, 7, 0]) == [1, 1, None]
     placed = read_labels(pd.DataFrame({"id": ["a", "a"], "truth": [1, 0]}))
     late = Late.of(placed, "truth")
-    assert late.of_rows(["a"], [0]) == [0]
+    assert late.for_rows(["a"], [0]) == [0]
     assert (late.count, late.repeated, late.unknown) == (2, 1, 0)
 
 
@@ -39,7 +39,7 @@ def test_times_of_labels_are_moments_whatever_zone_they_are_written_in_and_none_
     file = tmp_path / "labels.csv"
     rows = ["a,1,2026-10-01T10:30:00Z", "a,0,2026-10-01T11:00:00+02:00", "b,1,2026-10-01", "b,0,"]
     file.write_text("\n".join(["id,truth,time", *rows]))
-    assert Late.of(read_labels(file), "truth").of_rows(["a", "b"], [0, 0]) == [1, 1]
+    assert Late.of(read_labels(file), "truth").for_rows(["a", "b"], [0, 0]) == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_times_and_rows_of_labels_that_are_none_are_refused(columns: dict[str, l
 
 def test_a_label_of_one_row_goes_before_that_of_all_rows() -> None:
     late = Late.of(pd.DataFrame({"id": ["a", "a"], "row": [None, 1], "truth": [0, 1]}), "truth")
-    assert late.of_rows(["a", "a", "a"], [0, 1, 2]) == [0, 1, 0]
+    assert late.for_rows(["a", "a", "a"], [0, 1, 2]) == [0, 1, 0]
 
 
 def test_a_truth_that_is_fed_back_is_of_its_rows_or_of_all() -> None:
     fed_back = pd.DataFrame({"id": ["a", "b", "c", "d"], "truth": ["[[1], [0]]", '"late"', None, "[[1, 2]]"]})
     late = truths(fed_back)
-    assert late.of_rows(["a", "a", "b", "c", "d"], [0, 1, 5, 0, 0]) == [1, 0, "late", None, [1, 2]]
+    assert late.for_rows(["a", "a", "b", "c", "d"], [0, 1, 5, 0, 0]) == [1, 0, "late", None, [1, 2]]
 
 
 def test_labels_that_cannot_be_read_are_refused_with_the_reason(tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ class SeldonMethods:
         if len(body) > LONG_BODY:
             async with scorer.long.turn(scorer.patience(call.seconds)) as work:
                 head, rows = await work.in_thread(lambda: _split(body, inputs, scorer.most_rows))
-                call.id = seldon.identity(head) or request_id.of(call.headers)
+                call.id = seldon.identity(head) or request_id.from_headers(call.headers)
                 call.logged = scores = await work.scores(rows)
                 return await work.in_thread(lambda: self._reply(head, scores, call.id, work.violations, work.check))
         head, rows = _split(body, inputs, None)
-        call.id = seldon.identity(head) or request_id.of(call.headers)
+        call.id = seldon.identity(head) or request_id.from_headers(call.headers)
         [part] = rows
         violations = Violations()
         call.logged = scores = await scorer.score(scorer.read(part.columns, violations), call.seconds)
@@ -185,8 +185,8 @@ def _meta(text: bytes) -> dict[str, Any]:
 
 def _meta_message(meta: Mapping[str, Any]) -> bytes:
     tags = {name: json_format.ParseDict(value, Value()) for name, value in meta.get("tags", {}).items()}
-    made = messages.Meta(puid=meta["puid"], request_path=meta["requestPath"], tags=tags)
-    return bytes(made.SerializeToString())
+    message = messages.Meta(puid=meta["puid"], request_path=meta["requestPath"], tags=tags)
+    return bytes(message.SerializeToString())
 
 
 def _row(scores: list[float]) -> bytes:

@@ -129,7 +129,7 @@ class SeldonModel:
             start = time.perf_counter()
             scores = self._bundle.predict_values(values)
             seconds = time.perf_counter() - start
-        puid = seldon.identity(message) or request_id.of({})
+        puid = seldon.identity(message) or request_id.from_headers({})
         body, _ = seldon.reply(message, manifest, self._bundle.version, scores, puid, Violations(violations))
         reply = dict(orjson.loads(body))
         if self._measures:
