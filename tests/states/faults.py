@@ -8,7 +8,7 @@ from hypothesis import assume, note
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from sailplane.datasets.markers import ask_again
+from sailplane.datasets.markers import request_refresh
 from sailplane.supervisor import Supervisor
 from tests.states import deeds, housekeeping
 from tests.states.apart import CALLS, Deed, apart
@@ -85,7 +85,7 @@ class States(Keepers):
         # Versions of a day that only a backup brings back may be among them.
         markers = [path for path in self.world.damaged if "/partitions/" in path and path.endswith(".json")]
         for day in sorted(days):
-            if self.undamaged(ask_again, self.world.storage, "toy", day, "damaged"):
+            if self.undamaged(request_refresh, self.world.storage, "toy", day, "damaged"):
                 note(f"{day} is read again")
         for path in markers:
             del self.world.damaged[path]

@@ -101,7 +101,7 @@ def _diff(storage: Storage, arguments: argparse.Namespace) -> int:
 def _refresh(storage: Storage, arguments: argparse.Namespace) -> int:
     """Only marks the days: the next run of the DAG that ingests them reads them again."""
     from sailplane.datasets.catalogue import dataset, within
-    from sailplane.datasets.markers import ask_again
+    from sailplane.datasets.markers import request_refresh
 
     listed = dataset(storage, arguments.name)
     first, last = arguments.first, arguments.last or arguments.first
@@ -110,7 +110,7 @@ def _refresh(storage: Storage, arguments: argparse.Namespace) -> int:
         got, remedy = f"no day from {first:%Y-%m-%d} to {last:%Y-%m-%d} was ingested", "`sailplane datasets show"
         raise DataError("refresh", listed.name, got=got, remedy=f"{remedy} {listed.name}` lists the days.")
     reason = f"asked for by {getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d %H:%M}"
-    marked = [day for day in days if ask_again(storage, listed.name, day, reason)]
+    marked = [day for day in days if request_refresh(storage, listed.name, day, reason)]
     sys.stdout.write(
         f"{_days(marked, listed.name)}, will be read again by the next run that covers that time. Until then the old "
         "rows stay.\n"

@@ -23,8 +23,8 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractedRows:
-    """`whole`: for each day with good rows, these in order of time, and the bad rows. `empty`: days without rows.
-    `rejected`: for each day with bad rows only, the most frequent reason."""
+    """`whole` has the good rows, in order of time, and the bad rows of each day with good rows. `empty` lists the days
+    without rows. `rejected` has the most frequent reason of each day that has only bad rows."""
 
     whole: Mapping[datetime, tuple[pa.Table, pa.Table]]
     empty: Sequence[datetime]
@@ -32,7 +32,7 @@ class ExtractedRows:
 
 
 def split(checked: Checked, interval: Interval, time: str, columns: Sequence[Field]) -> ExtractedRows:
-    """All times must lie within `interval` or be null."""
+    """Splits the checked rows of `interval` into days. All times must lie within it or be null."""
     day_numbers = ((checked.times - interval.start) // DAY).fillna(0).to_numpy("int64")
     good = checked.good.sort_values(time, kind="stable")
     bad = checked.bad.iloc[np.argsort(day_numbers[checked.bad.index], kind="stable")]
@@ -55,7 +55,7 @@ def _schema(columns: Sequence[Field]) -> pa.Schema:
 
 
 def _cuts(ascending: NDArray[np.integer[Any]], interval: Interval) -> list[slice]:
-    """The rows of each day; `places` [n] are day numbers in ascending order."""
+    """The rows of each day; `ascending` [n] has the day number of each row."""
     bounds = np.searchsorted(ascending, np.arange(len(interval.days) + 1)).tolist()
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 

@@ -40,12 +40,13 @@ class DatasetVersion:
 
 
 def datasets(storage: Storage) -> list[ListedDataset]:
+    """The datasets of the store, by name."""
     days: dict[str, set[str]] = {}
     versions: dict[str, set[str]] = {}
     for entry in storage.entries("datasets"):
         if found := _OBJECT.fullmatch(entry.path):
-            kept, what = (days, found["day"]) if found["day"] else (versions, found["version"])
-            kept.setdefault(found["name"], set()).add(what)
+            kept, kind = (days, "day") if found["day"] else (versions, "version")
+            kept.setdefault(found["name"], set()).add(found[kind])
     return [
         ListedDataset(name=name, days=tuple(sorted(days.get(name, ()))), versions=tuple(sorted(versions.get(name, ()))))
         for name in sorted({*days, *versions})
@@ -53,8 +54,8 @@ def datasets(storage: Storage) -> list[ListedDataset]:
 
 
 def dataset(storage: Storage, name: str) -> ListedDataset:
-    """Raises DataError if the store holds no such dataset."""
-    found = {one.name: one for one in datasets(storage)}
+    """The dataset with this name. Raises DataError if the store has none."""
+    found = {listed.name: listed for listed in datasets(storage)}
     if name not in found:
         got, known = "the store has no such dataset", ", ".join(found)
         raise DataError("find dataset", name, got=got, expected=known or None)
@@ -70,25 +71,26 @@ def history(storage: Storage, name: str, day: str) -> list[Marker]:
 
 
 def latest(storage: Storage, name: str, day: str) -> Marker:
-    """Raises DataError for a day that was not ingested."""
+    """The newest marker of a day. Raises DataError for a day that was not ingested."""
     if (found := _latest(storage, name, day)) is None:
-        raise DataError("find day", f"{day} of {name}", got="it was not ingested", remedy="`sailplane datasets show`.")
+        raise DataError("find day", f"{day} of {name}", got="it was not ingested", remedy=_show(name))
     return found
 
 
 def current(storage: Storage, name: str, days: Iterable[str]) -> list[Marker]:
+    """The newest marker of each day. Raises DataError for a day that was not ingested."""
     with ThreadPoolExecutor(THREADS) as threads:
         return list(threads.map(lambda day: latest(storage, name, day), days))
 
 
 def superseded(storage: Storage, made: Sequence[Dataset]) -> list[bool]:
     """Whether some days of each version now have other rows. All versions belong to one dataset."""
-    held = [partitions_of(storage, one, one.interval) for one in made]
+    held = [partitions_of(storage, dataset, dataset.interval) for dataset in made]
     days = sorted({partition.day for partitions in held for partition in partitions})
     with ThreadPoolExecutor(THREADS) as threads:
         newest = threads.map(lambda day: _latest(storage, made[0].name, day), days)
         now = {marker.partition.day: marker.partition.digest for marker in newest if marker}
-    return [any(now.get(one.day, one.digest) != one.digest for one in partitions) for partitions in held]
+    return [any(now.get(kept.day, kept.digest) != kept.digest for kept in partitions) for partitions in held]
 
 
 def _latest(storage: Storage, name: str, day: str) -> Marker | None:
@@ -98,16 +100,20 @@ def _latest(storage: Storage, name: str, day: str) -> Marker | None:
 
 def version(storage: Storage, name: str, start: str) -> DatasetVersion:
     """The version whose name begins with `start`. Raises DataError if none or several do."""
-    found = [one for one in dataset(storage, name).versions if one.startswith(start)]
+    found = [digest for digest in dataset(storage, name).versions if digest.startswith(start)]
     if len(found) != 1:
         got = f"{len(found)} versions start with it" if found else "there is no such version"
-        raise DataError("find version", f"{start} of {name}", got=got, remedy=f"`sailplane datasets show {name}`.")
+        raise DataError("find version", f"{start} of {name}", got=got, remedy=_show(name))
     return storage.read_json(f"datasets/{name}/versions/{found[0]}.json", _version, MAKE_AGAIN)
 
 
 def _version(manifest: Any) -> DatasetVersion:
-    fields = tuple(Field.from_dict(one) for one in manifest["schema"])
-    return DatasetVersion(fields=fields, partitions={one.day: one for one in listed_in(manifest)})
+    fields = tuple(Field.from_dict(values) for values in manifest["schema"])
+    return DatasetVersion(fields=fields, partitions={partition.day: partition for partition in listed_in(manifest)})
+
+
+def _show(name: str) -> str:
+    return f"`sailplane datasets show {name}` lists its days and versions."
 
 
 def within(days: tuple[str, ...], first: datetime | None, last: datetime | None) -> tuple[str, ...]:
@@ -128,6 +134,7 @@ def days_of(text: str, interval: Interval) -> tuple[datetime, ...]:
 
 
 def last_days(count: int, interval: Interval) -> tuple[datetime, ...]:
+    """The last `count` days of the interval."""
     return interval.days[max(0, len(interval.days) - count) :]
 
 

@@ -96,7 +96,7 @@ def _arguments(name: str, arguments: Mapping[str, Any], kind: FieldKind) -> dict
 def _of_text(key: str, value: Any) -> Any:
     if key == "pattern":
         return _pattern(value)
-    if key == "string" and isinstance(value, tuple) and all(isinstance(one, str) for one in value):
+    if key == "string" and isinstance(value, tuple) and all(isinstance(text, str) for text in value):
         return list(value)
     if isinstance(value, str) or (key != "string" and (value is None or type(value) is int)):
         return value
@@ -120,7 +120,7 @@ def _members(values: Any, kind: FieldKind) -> list[Any]:
     """Without nulls: they matter only for null values, which `_passes_null` leaves to pandera."""
     plain = [_plain(value) for value in values if not _is_null(value)]
     floats = kind in ("number", "integer") and any(isinstance(value, float) for value in plain)
-    # If one is a float, pandas compares all of them as floats.
+    # If any value is a float, pandas compares all of them as floats.
     if floats and not all(isinstance(value, int | float) and abs(value) <= _EXACT for value in plain):
         raise _Stays
     if kind == "timestamp" and any(isinstance(value, str) for value in plain):

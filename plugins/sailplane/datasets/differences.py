@@ -81,8 +81,8 @@ def _changes(old: pd.DataFrame, new: pd.DataFrame, key: Sequence[str], samples: 
 
 
 def _unequal(old: pd.Series[Any], new: pd.Series[Any]) -> Any:
-    one, other = (values.astype(object).where(values.notna(), None) for values in (old, new))
-    return np.fromiter((a is not b and a != b for a, b in zip(one, other, strict=True)), bool, len(one))
+    before, after = (values.astype(object).where(values.notna(), None) for values in (old, new))
+    return np.fromiter((a is not b and a != b for a, b in zip(before, after, strict=True)), bool, len(before))
 
 
 def _frame(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _plain(value: Any) -> Any:
 
 
 def _schema(before: pa.Schema, after: pa.Schema) -> tuple[str, ...]:
-    old, new = ({one.name: str(one.type) for one in schema} for schema in (before, after))
+    old, new = ({column.name: str(column.type) for column in schema} for schema in (before, after))
     gone = [f"{name} is gone" for name in old if name not in new]
     fresh = [f"{name} is new ({new[name]})" for name in new if name not in old]
     other = [f"{name}: {old[name]} -> {new[name]}" for name in old if name in new and old[name] != new[name]]

@@ -29,7 +29,7 @@ class Code:
     def __init__(
         self, path: str, *, project: Path, time: str, load: Callable[[], Callable[[datetime, datetime], pd.DataFrame]]
     ) -> None:
-        # Taken before the code is loaded, so that the next run notices an edit in between.
+        # Computed before the code is loaded, so that the next run notices an edit in between.
         self._fingerprint = Fingerprint(about=f"{path} by {time}", parts=parts(path.partition(":")[0], project))
         self._load = load
 
@@ -41,8 +41,8 @@ class Code:
 
 
 def parts(module: str, project: Path) -> dict[str, SourcePart]:
-    """Digest and size of each file of `module`, by its path in the project; only its own file if the module is an
-    installed one. Imports by a computed name are not found."""
+    """Digest and size of each file of `module`, by its path in the project. For an installed module this is only its
+    own file. Imports by a computed name are not found."""
     found: dict[Path, None] = {}
     waiting = [module]
     while waiting:

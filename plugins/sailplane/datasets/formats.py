@@ -31,7 +31,7 @@ TEXT: Final[dict[str, Frames]] = {
     ".json": json_frames,
 }
 CODECS: Final = {".gz": "gzip", ".zst": "zstd"}
-EXPECTED: Final = f".parquet, or {', '.join(TEXT)}, these also with {' or '.join(CODECS)}"
+EXPECTED: Final = f".parquet, or {', '.join(TEXT)}, which may be followed by {' or '.join(CODECS)}"
 
 
 def check_suffix(pattern: str) -> None:
@@ -39,8 +39,8 @@ def check_suffix(pattern: str) -> None:
     name = pattern.rpartition("/")[2]
     end = re.split(r"[*?\]}]", name)[-1]
     # After `part*` or `*.gz`, the format depends on each file's own name.
-    tells = end == name or ("." in end and end.lower() not in CODECS)
-    if tells and _reader(end) is None:
+    is_known = end == name or ("." in end and end.lower() not in CODECS)
+    if is_known and _reader(end) is None:
         raise ConfigurationError("read the pattern of files", pattern, got=f"the suffix of {name!r}", expected=EXPECTED)
 
 

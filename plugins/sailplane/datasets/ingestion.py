@@ -155,7 +155,7 @@ def _revised(markers: Sequence[Marker]) -> tuple[str, ...]:
 
 
 def _alike(days: Sequence[tuple[datetime, str]]) -> Iterator[tuple[list[datetime], str]]:
-    """Group days with equal texts, in the order of the texts."""
+    """Groups the days by text, in the order in which the texts first occur."""
     found: dict[str, list[datetime]] = {}
     for day, text in days:
         found.setdefault(text, []).append(day)
@@ -165,7 +165,7 @@ def _alike(days: Sequence[tuple[datetime, str]]) -> Iterator[tuple[list[datetime
 def _unusable(name: str, batches: Sequence[ExtractedRows], plan: Plan, days: Sequence[datetime]) -> DataError:
     reasons = {day: plan.reasons[day] for day in days}
     empty = [day for batch in batches for day in batch.empty]
-    rejected = {day: reasons for batch in batches for day, reasons in batch.rejected.items()}
+    rejected = {day: reason for batch in batches for day, reason in batch.rejected.items()}
     got = [f"no rows on {_listed(empty)}"] if empty else []
     if rejected:
         reason = next(iter(rejected.values()))

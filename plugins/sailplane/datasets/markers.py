@@ -18,7 +18,7 @@ from sailplane.errors import ConflictError, DataError
 from sailplane.storage import ObjectInfo, Storage
 
 NAME: Final = re.compile(r"(?P<schema>[0-9a-f]+)(?:_(?P<number>\d{6,}))?\.json")
-# How often other writers may win before this one gives up.
+# A writer gives up after it lost to other writers this many times.
 TRIES: Final = 20
 
 
@@ -40,13 +40,13 @@ class Marker:
 
     @classmethod
     def read(cls, storage: Storage, entry: ObjectInfo) -> Marker:
-        """Raises FileNotFoundError; DataError for a damaged marker."""
-        return storage.read_json(entry.path, partial(cls._of, entry), remedy_for(entry.path))
+        """Raises FileNotFoundError if the marker is gone, DataError if it is damaged."""
+        return storage.read_json(entry.path, partial(cls._from_values, entry), remedy_for(entry.path))
 
     @classmethod
-    def _of(cls, entry: ObjectInfo, values: Any) -> Marker:
+    def _from_values(cls, entry: ObjectInfo, values: Any) -> Marker:
         """Markers of earlier releases have no source."""
-        schema, number = _place(entry)
+        schema, number = _schema_and_number(entry)
         return cls(
             partition=Partition.from_dict(values),
             schema=schema,
@@ -87,11 +87,12 @@ def chained(entries: Iterable[ObjectInfo]) -> dict[str, list[ObjectInfo]]:
     found: dict[str, list[ObjectInfo]] = {}
     for entry in entries:
         if NAME.fullmatch(entry.path.rpartition("/")[2]):
-            found.setdefault(_place(entry)[0], []).append(entry)
-    return {schema: sorted(entries, key=_place) for schema, entries in found.items()}
+            found.setdefault(_schema_and_number(entry)[0], []).append(entry)
+    return {schema: sorted(entries, key=_schema_and_number) for schema, entries in found.items()}
 
 
 def newest(storage: Storage, name: str, day: str, schema: str) -> Marker | None:
+    """The current marker of a day; None if the day has none."""
     for _ in range(TRIES):
         entries = chains(storage, name, day).get(schema)
         if not entries:
@@ -116,6 +117,7 @@ class Partitions:
     key: tuple[str, ...] = ()
 
     def find(self, day: datetime) -> Marker | None:
+        """The current marker of a day; None if it was not ingested."""
         return newest(self.storage, self.name, f"{day:%Y-%m-%d}", self.schema)
 
     def write(
@@ -168,23 +170,23 @@ class Partitions:
         return newest(self.storage, self.name, marker.partition.day, marker.schema) or marker
 
 
-def ask_again(storage: Storage, name: str, day: str, reason: str) -> bool:
+def request_refresh(storage: Storage, name: str, day: str, reason: str) -> bool:
     """Marks a day for the next ingestion to read again; until then it keeps its rows, unless its marker is damaged.
     Returns False if the day does not exist."""
     found = chains(storage, name, day)
     for schema in found:
-        _ask(storage, name, day, schema, reason)
+        _request_refresh(storage, name, day, schema, reason)
     return bool(found)
 
 
-def _ask(storage: Storage, name: str, day: str, schema: str, reason: str) -> None:
+def _request_refresh(storage: Storage, name: str, day: str, schema: str, reason: str) -> None:
     for _ in range(TRIES):
         marker = _newest_whole(storage, name, day, schema)
         if marker is None or marker.refresh:
             return
-        asked = _next(marker, source=marker.source, why=marker.why, refresh=reason)
+        marked = _next(marker, source=marker.source, why=marker.why, refresh=reason)
         fields = storage.read_json(marker.path(name), lambda values: values.get("schema"))
-        if storage.put_new(asked.path(name), asked.content(fields)):
+        if storage.put_new(marked.path(name), marked.content(fields)):
             return
     raise _busy(storage, name, day)
 
@@ -212,7 +214,7 @@ def _version(made: Partition, before: Marker | None) -> int:
     return before.version + (made.digest != before.partition.digest)
 
 
-def _place(entry: ObjectInfo) -> tuple[str, int]:
+def _schema_and_number(entry: ObjectInfo) -> tuple[str, int]:
     found = NAME.fullmatch(entry.path.rpartition("/")[2])
     return (found["schema"], int(found["number"] or 1)) if found else ("", 0)
 

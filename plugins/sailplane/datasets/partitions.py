@@ -35,6 +35,8 @@ _DAY: Final = re.compile(r"datasets/(.+)/(?:partitions|quarantine)/(\d{4}-\d\d-\
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
+    """A day's file: the SHA-256 of its content, its number of rows, and the number of rows in quarantine."""
+
     day: str
     digest: str
     rows: int
@@ -46,7 +48,7 @@ class Partition:
 
 
 def read(storage: Storage, name: str, partition: Partition) -> pa.Table:
-    """Raises DataError if the file is missing or damaged."""
+    """The rows of a partition. Raises DataError if its file is missing or damaged."""
     return read_file(storage, data_path(name, partition), partition.digest)
 
 
@@ -90,6 +92,7 @@ def scan_file(
 
 
 def data_path(name: str, partition: Partition) -> str:
+    """The path of a partition's rows in the store."""
     return f"datasets/{name}/partitions/{partition.day}/{partition.digest}.parquet"
 
 

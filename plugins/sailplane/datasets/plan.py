@@ -24,6 +24,8 @@ class Plan:
 
 
 def planned(extract: object, found: Mapping[datetime, Marker | None], again: Mapping[datetime, str]) -> Plan:
+    """Compares each day's marker in `found` with the current fingerprint of its source. `again` has reasons to extract
+    ingested days. Raises DataError if an expiring source has changed and lost a part."""
     sources = extract.fingerprints(tuple(found)) if isinstance(extract, Fingerprinted) else {}
     known = {day: marker for day, marker in found.items() if marker}
     reasons, adopted = {}, []

@@ -65,7 +65,7 @@ def _json_frame(uri: str, block: bytes, columns: Sequence[Field], line: int) -> 
         # The parser accepts any bytes as text.
         table.validate(full=True)
     except pa.ArrowException:
-        # If one value has another type, all values stay as they are, so that bad rows can be told from good ones.
+        # If any value has another type, all values stay as they are, so that only the bad rows fail the checks.
         return _json_objects(uri, block, columns, line)
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)

@@ -52,7 +52,8 @@ def _field(name: str, column: Any) -> Field:
 
 
 def fingerprint(schema: DataFrameSchema) -> str:
-    """Changes with a column, a type or a check (by name and arguments; the code of a lambda is not seen)."""
+    """A digest of the columns, their types and their checks by name and arguments; it does not cover the code of a
+    lambda."""
     parts = [_checks(schema.checks), str(schema.unique), str(schema.strict)]
     for name, column in schema.columns.items():
         parts.append(f"{name} {column.dtype} {column.nullable} {column.unique} {_checks(column.checks)}")

@@ -1,4 +1,4 @@
-"""Text files as blocks of bytes: decompressed, in UTF-8, without BOM."""
+"""Text files as blocks of bytes: decompressed, in UTF-8, without a BOM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sailplane.datasets.unreadable import broken
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# Parsed at once: it takes about 50 times as much memory. No row may be larger.
+# Parsed in one piece, which takes about 50 times as much memory. No row may be larger than a block.
 BLOCK_BYTES: Final = 2 * 2**20
 
 
@@ -40,7 +40,7 @@ class Pieces(io.RawIOBase):
 
 
 def blocks(uri: str, pieces: Iterable[bytes], codec: str | None) -> Iterator[bytes]:
-    """The decompressed text (`codec` is gzip or zstd) in blocks of BLOCK_BYTES, without BOM."""
+    """The decompressed text (`codec` is gzip or zstd) in blocks of BLOCK_BYTES, without a BOM."""
     file: Any = io.BufferedReader(Pieces(pieces), BLOCK_BYTES)
     if codec:
         file = pa.CompressedInputStream(pa.PythonFile(file, mode="r"), codec)

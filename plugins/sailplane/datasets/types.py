@@ -58,7 +58,7 @@ def _numeric(column: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column
     if not (pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype)):
-        return _nothing(column, "Float64")
+        return _all_null(column, "Float64")
     numbers: pd.Series[Any] = pd.to_numeric(column, errors="coerce", dtype_backend="numpy_nullable")
     return numbers
 
@@ -69,7 +69,7 @@ def _string(column: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(column.dtype, pd.StringDtype):
         return column.astype("str")
     if not pd.api.types.is_object_dtype(column.dtype):
-        return _nothing(column, "str")
+        return _all_null(column, "str")
     return column.where(column.map(lambda value: isinstance(value, str))).astype("str")
 
 
@@ -77,7 +77,7 @@ def _boolean(column: pd.Series[Any]) -> pd.Series[Any]:
     if pd.api.types.is_bool_dtype(column.dtype):
         return column.astype("boolean")
     if not pd.api.types.is_object_dtype(column.dtype):
-        return _nothing(column, "boolean")
+        return _all_null(column, "boolean")
     return column.where(column.map(lambda value: isinstance(value, (bool, np.bool_)))).astype("boolean")
 
 
@@ -91,12 +91,12 @@ def timestamps(column: pd.Series[Any]) -> pd.Series[Any]:
             column = column.where(~column.map(lambda value: isinstance(value, Real)).astype(bool))
         times = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     else:
-        times = _nothing(column, "datetime64[us, UTC]")
+        times = _all_null(column, "datetime64[us, UTC]")
     in_utc: pd.Series[Any] = times.dt.tz_convert("UTC").dt.as_unit("us")
     return in_utc
 
 
-def _nothing(column: pd.Series[Any], dtype: str) -> pd.Series[Any]:
+def _all_null(column: pd.Series[Any], dtype: str) -> pd.Series[Any]:
     return pd.Series(index=column.index, dtype=dtype)
 
 

@@ -10,6 +10,7 @@ from sailplane.records import Field
 
 
 def broken(uri: str, reason: object) -> DataError:
+    """The error for a file that cannot be read; it shows the first line of `reason`."""
     line = str(reason).strip().partition("\n")[0][:300]
     return DataError(
         "read", uri, got=line, remedy="Write the file again, or change the pattern so that it skips the file."
@@ -17,7 +18,7 @@ def broken(uri: str, reason: object) -> DataError:
 
 
 def check_columns(uri: str, found: Sequence[str], columns: Sequence[Field]) -> None:
-    """SchemaError unless each of `columns` occurs once."""
+    """Raises SchemaError unless each of `columns` occurs exactly once."""
     times = Counter(found)
     for field in columns:
         if times[field.name] != 1:

@@ -31,10 +31,11 @@ class Checked:
 
 
 def check(frame: pd.DataFrame, schema: DataFrameSchema, time: str) -> Checked:
-    """Raises SchemaError if no row can pass: a missing column, a column of a wrong type, a check that raises."""
+    """Separates good rows from bad ones. Raises SchemaError if no row can pass: a missing column, a column of a wrong
+    type, a check that raises."""
     columns = fields(schema)
     frame = frame.reset_index(drop=True)
-    _all_there(frame, columns)
+    _check_columns(frame, columns)
     values = {field.name: typed(frame[field.name], field) for field in columns}
     reasons = _type_reasons(frame, values, columns)
     rows = np.setdiff1d(np.arange(len(frame)), list(reasons))
@@ -47,7 +48,7 @@ def check(frame: pd.DataFrame, schema: DataFrameSchema, time: str) -> Checked:
     return Checked(good=good, bad=bad, times=values[time])
 
 
-def _all_there(frame: pd.DataFrame, columns: tuple[Field, ...]) -> None:
+def _check_columns(frame: pd.DataFrame, columns: tuple[Field, ...]) -> None:
     for field in columns:
         found = int(np.count_nonzero(frame.columns == field.name))
         if found != 1:

@@ -112,7 +112,7 @@ def partitions_of(storage: Storage, dataset: Dataset, interval: Interval) -> lis
 
 def listed_in(manifest: Any) -> list[Partition]:
     """The partitions in a version's manifest."""
-    return [Partition.from_dict(one) for one in manifest["partitions"]]
+    return [Partition.from_dict(values) for values in manifest["partitions"]]
 
 
 def whole_days(interval: Interval) -> bool:

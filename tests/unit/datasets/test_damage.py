@@ -9,7 +9,7 @@ import pytest
 from sailplane.datasets import load
 from sailplane.datasets.catalogue import current, version
 from sailplane.datasets.copies import copy
-from sailplane.datasets.markers import ask_again
+from sailplane.datasets.markers import request_refresh
 from sailplane.errors import DataError
 from sailplane.records import Dataset, Interval
 from sailplane.storage import Storage
@@ -47,10 +47,10 @@ def test_a_day_with_a_damaged_marker_is_read_again_when_it_is_asked_for(
     made = ingested(extract, week)
     rows = load(store, made)
     for _ in range(before):
-        ask_again(store, "flights", FIRST, "a test")
+        request_refresh(store, "flights", FIRST, "a test")
     day = [path for path in store.list(f"datasets/flights/partitions/{FIRST}") if path.endswith(".json")]
     store.put(sorted(day, key=len)[-1], b"{")
-    assert ask_again(store, "flights", FIRST, "a test")
+    assert request_refresh(store, "flights", FIRST, "a test")
     assert load(store, ingested(extract, week)).equals(rows)
     assert not current(store, "flights", [FIRST])[0].refresh
 
@@ -64,7 +64,7 @@ def test_a_damaged_partition_is_written_again_when_its_day_is_asked_for(
     store.put(path, store.get(path)[:100])
     with pytest.raises(DataError, match=f"datasets refresh flights --from {FIRST} --to {FIRST}"):
         load(store, made)
-    ask_again(store, "flights", FIRST, "a test")
+    request_refresh(store, "flights", FIRST, "a test")
     assert load(store, ingested(extract, week)).equals(rows)
 
 

@@ -20,7 +20,7 @@ import pytest
 from sailplane.datasets import load
 from sailplane.datasets.catalogue import history
 from sailplane.datasets.fingerprints import Fingerprint, SourcePart
-from sailplane.datasets.markers import ask_again
+from sailplane.datasets.markers import request_refresh
 from sailplane.records import Dataset, Interval
 from sailplane.storage import Storage
 from tests.unit.datasets.conftest import START, Source
@@ -206,9 +206,9 @@ def test_killed_at_any_moment_it_leaves_the_old_version_or_the_new_one(ingested,
 
 def test_a_day_that_is_asked_for_keeps_its_rows_until_it_is_read(store, changing, ingested, day):
     first = ingested(changing, day)
-    assert ask_again(store, "flights", "2024-02-26", "asked for by Ada")
-    assert ask_again(store, "flights", "2024-02-26", "asked for by Bob"), "once is enough"
-    assert not ask_again(store, "flights", "2024-02-27", "asked for by Ada")
+    assert request_refresh(store, "flights", "2024-02-26", "asked for by Ada")
+    assert request_refresh(store, "flights", "2024-02-26", "asked for by Bob"), "once is enough"
+    assert not request_refresh(store, "flights", "2024-02-27", "asked for by Ada")
     assert [marker.refresh for marker in history(store, "flights", "2024-02-26")] == ["asked for by Ada"]
     assert distances(store, first) == [100, 101, 102, 103]
     changing.asked.clear()
