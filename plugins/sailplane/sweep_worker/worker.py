@@ -110,7 +110,7 @@ class _Worker:
             folder,
             seed=trial["seed"],
             tracked=tracked,
-            stop=lambda: held.told_to_stop() or tracked.told_to_stop,
+            stop=lambda: held.stop_requested() or tracked.stop_requested,
             report=held.report,
             shelf=held,
             compute=Compute(precision=self._about["precision"]),
@@ -169,7 +169,7 @@ class _Held:
     def tell(self, what: str, **facts: Any) -> dict[str, Any]:
         return self._client.post(f"{self._path}/{what}", {"worker": self._worker, **facts})
 
-    def told_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
         self._heard = time.monotonic()
         return self.ended.is_set()
 
@@ -179,7 +179,7 @@ class _Held:
             self._rows.append((step, value if math.isfinite(value) else None))
         if time.monotonic() > self._sent + REPORT_SECONDS:
             self.send()
-        return self.told_to_stop()
+        return self.stop_requested()
 
     def send(self) -> None:
         rows, self._rows, self._sent = self._rows, [], time.monotonic()
@@ -215,7 +215,7 @@ class _Held:
         now = time.monotonic()
         if self._limits.is_up(now - self._began):
             self.ended.set()
-        if reason := self._limits.overstepped(now - self._began, now - self._heard):
+        if reason := self._limits.exceeded(now - self._began, now - self._heard):
             self.tell("fail", reason=reason)
             print(f"{reason}. Interrupt this worker: its trial has failed.", flush=True)  # noqa: T201
         return bool(reason)
@@ -226,7 +226,7 @@ class _UserError(Exception):
 
 
 class _Untracked:
-    told_to_stop = False
+    stop_requested = False
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """Discards metrics: there is no W&B run."""

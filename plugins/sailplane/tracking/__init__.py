@@ -41,7 +41,7 @@ class Tracked:
         return Path(self._run.settings.sync_file)
 
     @property
-    def told_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether somebody stopped this trial or its sweep at W&B."""
         return self._stopped.is_set()
 

@@ -1,4 +1,4 @@
-"""The `data` of a train function, and the same as a file for machines that have only numpy."""
+"""The arrays of a train function, and their file for machines that have only numpy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
-    """`state` is what features.fit learned from the train rows; `outputs` name the model's probabilities."""
+    """The `data` of a train function. `state` is what features.fit learned from the train rows; `outputs` names the
+    model's probabilities."""
 
     train: Split
     validation: Split
@@ -57,6 +58,7 @@ def pack(data: Arrays, file: Path) -> None:
 
 
 def unpack(file: Path) -> Arrays:
+    """Reads a file of `pack`."""
     import numpy as np
 
     with np.load(file, allow_pickle=False) as arrays:

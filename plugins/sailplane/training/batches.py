@@ -45,16 +45,19 @@ class Batch(NamedTuple):
         return len(self.target)
 
     def of(self, rows: Tensor | slice) -> Batch:
+        """Only these rows."""
         return Batch({name: tensor[rows] for name, tensor in self.features.items()}, self.target[rows])
 
     def and_then(self, other: Batch) -> Batch:
+        """These rows followed by those of `other`."""
         features = {name: torch.cat([tensor, other.features[name]]) for name, tensor in self.features.items()}
         return Batch(features, torch.cat([self.target, other.target]))
 
 
 class Batches:
-    """Looping over it passes over the rows once. With several processes each gets its part of each batch, and all get
-    the same number of batches. The remainder, fewer rows than processes, is left out; it differs between epochs."""
+    """A loop over it passes over the rows once. With several processes, each gets its part of each batch, and all get
+    the same number of batches. Remaining rows, fewer than there are processes, are left out; they differ between
+    epochs."""
 
     def __init__(self, rows: Rows, size: int, *, compute: Compute, seed: Callable[[], int]) -> None:
         """`seed` is called at each pass."""
@@ -94,7 +97,7 @@ class Batches:
 
 
 def tensors(features: Mapping[str, NDArray[Any]], target: NDArray[np.generic], device: torch.device) -> Batch:
-    """They share the arrays' memory if the device can use it and it is writable."""
+    """The rows as one batch. The tensors share the memory of the arrays if it is writable and the device can use it."""
     # Torch does not support read-only memory.
     moved = {name: torch.from_numpy(np.require(array, requirements="W")).to(device) for name, array in features.items()}
     return Batch(moved, torch.from_numpy(np.require(target, requirements="W")).to(device))

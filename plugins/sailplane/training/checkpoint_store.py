@@ -22,11 +22,14 @@ def folder_of(sweep: str, number: int) -> str:
 
 
 class StoreShelf:
+    """Keeps checkpoints in a folder of the store. See `checkpoints.Shelf`."""
+
     def __init__(self, storage: Storage, folder: str) -> None:
         self._storage, self.folder = storage, folder
         self._names: dict[str, list[str]] = {}
 
     def keep(self, file: Path, kind: str) -> None:
+        """Stores the file as the newest checkpoint of its kind, and deletes all but the newest two."""
         names = self._of(kind)
         number = _number(names[-1]) + 1 if names else 0
         name = f"{kind}-{number:09d}-{_digest(file)}.pt"
@@ -43,11 +46,12 @@ class StoreShelf:
         return any(self._is_whole(name, file) for name in reversed(self._of(kind)))
 
     def has(self, kind: str) -> bool:
+        """Whether there is a checkpoint of this kind, which may be damaged."""
         self._names.pop(kind, None)
         return bool(self._of(kind))
 
     def clear(self) -> None:
-        """Deletes checkpoints that are no longer needed. Leftovers do no harm if the store is unreachable."""
+        """Deletes all checkpoints. If the store is unreachable they stay, which does no harm."""
         self._names.clear()
         with suppress(StorageError):
             for path in self._storage.list(self.folder):

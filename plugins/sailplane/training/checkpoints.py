@@ -1,4 +1,4 @@
-"""Checkpoints as files: torch's format, or JSON without torch."""
+"""The checkpoints of a run, as files: in torch's format, or as JSON without torch."""
 
 from __future__ import annotations
 
@@ -6,15 +6,57 @@ import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from sailplane.errors import ConfigurationError, TrainingError
 from sailplane.files import room_for
 
+Kind = Literal["last", "best"]
+
+
+class Shelf(Protocol):
+    """Storage of a run's checkpoints; the run may continue in another process or on another machine."""
+
+    def keep(self, file: Path, kind: Kind) -> None: ...
+
+    def fetch(self, file: Path, kind: Kind) -> bool:
+        """Copies the newest intact checkpoint to `file`; False if there is none."""
+        ...
+
+
+class RunCheckpoints:
+    """The checkpoints of a run. A checkpoint is a file in `folder` on its way to or from the shelf; `rank` keeps the
+    files of several processes apart."""
+
+    def __init__(self, folder: Path, shelf: Shelf, rank: int) -> None:
+        self._folder, self._shelf, self._rank = folder, shelf, rank
+
+    def keep(self, content: Mapping[str, Any], *, best: bool) -> None:
+        """Keeps the last checkpoint, also as the best one if it is."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / "checkpoint.pt"
+        save(content, file)
+        # The best comes first: if killed in between, the run repeats this epoch and keeps it again.
+        if best:
+            self._shelf.keep(file, "best")
+        self._shelf.keep(file, "last")
+        file.unlink()
+
+    def fetch(self, kind: Kind) -> dict[str, Any] | None:
+        """The content of the newest intact checkpoint; None if there is none."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / f"{kind}-{self._rank}.pt"
+        if not self._shelf.fetch(file, kind):
+            return None
+        try:
+            return load(file)
+        finally:
+            file.unlink()
+
 
 def save(content: Mapping[str, Any], file: Path) -> None:
-    """Saves tensors and plain values; without torch, only JSON values. TrainingError for anything else, StorageError if
-    the disk is full."""
+    """Saves tensors and plain values; without torch, only JSON values. Raises TrainingError for other values,
+    StorageError if the disk is full."""
     if find_spec("torch"):
         import torch
 
@@ -35,7 +77,8 @@ def save(content: Mapping[str, Any], file: Path) -> None:
 
 
 def load(file: Path) -> dict[str, Any]:
-    """Loads a checkpoint of `save`, made on this or another machine."""
+    """Loads a checkpoint that `save` made on this or another machine. Raises ConfigurationError if it needs torch and
+    torch is not installed."""
     with file.open("rb") as opened:
         is_json = opened.read(1) == b"{"
     if is_json:

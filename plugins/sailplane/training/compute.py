@@ -18,7 +18,7 @@ Precision = Literal["float32", "mixed"]
 
 
 class Compute:
-    """`rank` of `processes`; several processes have joined one process group."""
+    """The resources of process number `rank` of `processes`. Several processes have joined one process group."""
 
     def __init__(self, *, rank: int = 0, processes: int = 1, precision: Precision = "float32") -> None:
         self.rank, self.processes, self._precision = rank, processes, precision
@@ -62,8 +62,8 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self._dtype, enabled=self._precision == "mixed")
 
     def step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Gradients of the loss and one optimizer step. With float16 the gradients are scaled so that small ones
-        survive."""
+        """Computes the gradients and does one step of the optimizer. With float16 the gradients are scaled, so that
+        small values do not become 0."""
         optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(optimizer)
@@ -101,8 +101,8 @@ class Compute:
     def _dtype(self) -> torch.dtype:
         import torch
 
-        knows = self.device.type == "cpu" or torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if knows else torch.float16
+        supported = self.device.type == "cpu" or torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if supported else torch.float16
 
     @cached_property
     def _scaler(self) -> torch.amp.GradScaler:

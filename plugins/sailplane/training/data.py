@@ -29,12 +29,12 @@ EXAMPLE_ROWS = 512
 class Data(Arrays):
     """The `data` that a train function gets.
 
-    :param train: the rows to train on; with `stream=True` they are read again at each pass
-    :param validation: the rows of the validation window, which choose the epoch and the trial
+    :param train: the rows to train on; with `stream=True` each pass reads them again
+    :param validation: the rows of the validation window, for choosing the epoch and the trial
     :param state: what `fit` learned on the train rows
     :param target: the name of the target
     :param outputs: the names of the model's probabilities
-    :param examples: raw rows of the validation window, as a request would bring them
+    :param examples: raw rows of the validation window, like the rows of a request
     """
 
     examples: pd.DataFrame
@@ -63,7 +63,7 @@ def prepare(storage: Storage, dataset: Dataset, features: ModuleType, *, stream:
     validation, validation_target = _rows(storage, dataset, windows.validation, target, outputs)
     inputs = validation.drop(columns=target)
     return Data(
-        # A Stream has all that `run.batches` needs from a Split.
+        # `run.batches` accepts a StoreStream as well as a Split.
         train=train,  # type: ignore[arg-type]
         validation=Split(features=transform(inputs, state), target=validation_target),
         state=state,
@@ -87,7 +87,7 @@ def _fit(features: ModuleType, frame: pd.DataFrame, dataset: Dataset) -> dict[st
 def transformed(
     features: ModuleType, dataset: Dataset, frame: pd.DataFrame, state: dict[str, Any]
 ) -> dict[str, NDArray[Any]]:
-    """The arrays of the project's transform for rows without their target. Raises DataError where it loses rows."""
+    """The arrays of the project's transform for rows without their target. Raises DataError if it loses rows."""
     transform = _named(features, "transform")
     arrays: dict[str, NDArray[Any]] = transform(rows_for(transform, frame, dataset.schema), state)
     for name, array in arrays.items():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.5
 MEETING: Final = "SAILPLANE_RANKS_MEET_AT"
 LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
-# A process must not wait forever for one that hangs.
+# No process waits forever for another that hangs.
 SILENCE: Final = timedelta(hours=1)
 
 
@@ -36,23 +36,25 @@ class Stopped(SystemExit):
     """SIGTERM was received."""
 
 
-def mine(folder: Path, name: str) -> Path:
-    """This process's own file or folder of that name."""
+def own_file(folder: Path, name: str) -> Path:
+    """This process's own file or folder with that name; several processes share `folder`."""
     file = folder / name
-    return file.with_stem(f"{file.stem}-{os.environ['RANK']}") if is_one_of_several() else file
+    return file.with_stem(f"{file.stem}-{os.environ['RANK']}") if is_rank() else file
 
 
-def is_one_of_several() -> bool:
+def is_rank() -> bool:
+    """Whether torchrun started this process as one of several that train a model."""
     return MEETING in os.environ and "RANK" in os.environ
 
 
-def is_to_be_launched(spec: TrainSpec) -> bool:
-    return spec.processes > 1 and not is_one_of_several()
+def needs_launch(spec: TrainSpec) -> bool:
+    """Whether this process must start the processes that train the model."""
+    return spec.processes > 1 and not is_rank()
 
 
 def launch(spec: TrainSpec, folder: Path) -> dict[str, Any]:
-    """Starts the processes, waits for all, and returns the first one's result. If one fails, all others are ended and
-    the first failure's error is raised, or JobError if there is none."""
+    """Starts the processes, waits for all of them, and returns the result of the first. If a process fails, the others
+    are stopped, and the error of the first failure is raised; JobError if it left none."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
@@ -74,18 +76,18 @@ def launch(spec: TrainSpec, folder: Path) -> dict[str, Any]:
 
 
 def _cause(failures: Mapping[int, ProcessFailure], processes: int, folder: Path) -> SailplaneError:
-    """When one process dies, others fail as a result: a killed process is the cause, otherwise the first error."""
+    """When a process dies, others fail as a result. A killed process is the cause, otherwise the first error."""
     killed = [rank for rank, failure in failures.items() if failure.exitcode < 0]
     error_files = sorted(folder.glob("error-*.json"), key=lambda file: file.stat().st_mtime_ns)
     if error_files and not killed:
-        return left_in(error_files[0])
+        return read_error(error_files[0])
     rank = (killed or list(failures))[0]
     how = f"was killed by {failures[rank].signal_name()}" if killed else f"exited with code {failures[rank].exitcode}"
     remedy = "The others were stopped; a retry continues from the last checkpoint."
     return JobError("train", folder.name, got=f"process {rank} of {processes} {how}", remedy=remedy)
 
 
-def left_in(file: Path) -> SailplaneError:
+def read_error(file: Path) -> SailplaneError:
     """The error that a process left, in its original class."""
     left = json.loads(file.read_text())
     error: SailplaneError = getattr(errors, left["error"], JobError)(left["message"].removesuffix("."))
@@ -95,7 +97,7 @@ def left_in(file: Path) -> SailplaneError:
 @contextmanager
 def joined(spec: TrainSpec) -> Iterator[Compute]:
     """Joins this process to the training. Raises ConfigurationError for fewer GPUs than processes."""
-    if not is_one_of_several():
+    if not is_rank():
         yield Compute(precision=spec.precision)
         return
     import torch
@@ -118,7 +120,8 @@ def joined(spec: TrainSpec) -> Iterator[Compute]:
 
 
 def _end_with_torchrun(parent: int) -> None:
-    """Torchrun ends its processes unless it is killed itself. They would then run alongside those of the next try."""
+    """Ends this process with torchrun. If torchrun is killed, it cannot end its processes, and they would run alongside
+    those of the next try."""
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os._exit(1)

@@ -12,7 +12,7 @@ Goal = Literal["maximize", "minimize"]
 
 
 class Monitor:
-    """An epoch is better if its value is better than the best; of equal ones the first stays."""
+    """Selects the epoch with the best value of a metric; of equal values the first."""
 
     def __init__(self, metric: str, goal: Goal, patience: int | None) -> None:
         if goal not in ("maximize", "minimize"):
@@ -26,6 +26,7 @@ class Monitor:
         self._kept_epoch, self._kept_best_epoch = -1, -1
 
     def see(self, row: Mapping[str, float], epoch: int) -> None:
+        """Takes note of the values logged in an epoch."""
         if self._metric not in row:
             return
         self._seen_epoch = epoch
@@ -41,7 +42,8 @@ class Monitor:
         return self._best_epoch == epoch
 
     def check(self, epoch: int) -> None:
-        """Runs at the end of an epoch. Raises TrainingError."""
+        """Called at the end of an epoch. Raises TrainingError if it logged no value, or kept its checkpoint too
+        early."""
         if self._seen_epoch != epoch:
             got, remedy = f"epoch {epoch} logged none", f"Log it each epoch: run.log({{{self._metric!r}: ...}})."
             raise TrainingError("monitor", self._metric, got=got, remedy=remedy)

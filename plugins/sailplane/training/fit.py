@@ -1,49 +1,39 @@
-"""One training: user code, data, the train function, the ONNX graph, its validation scores, the bundle."""
+"""One training: imports user code, prepares the data, trains, and stores the bundles and the logged metrics."""
 
 from __future__ import annotations
 
 import json
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import torch
 
 from sailplane import code, pairing, tracking
-from sailplane.bundles import writing
 from sailplane.bundles.bundle import Bundle
 from sailplane.bundles.manifest import Manifest
-from sailplane.errors import JobError, SailplaneError, ServiceError, StorageError, TrainingError
-from sailplane.evaluation.metrics import metrics
+from sailplane.errors import JobError, ServiceError, StorageError
 from sailplane.files import temporary_folder
 from sailplane.home import Home
 from sailplane.records import Run
 from sailplane.registry.lineage import Origin
 from sailplane.tracking import sweeps
-from sailplane.training.blame import last_line
+from sailplane.training.bundling import Bundler
 from sailplane.training.checkpoint_store import StoreShelf, folder_of
+from sailplane.training.checkpoints import Shelf
 from sailplane.training.compute import Compute
-from sailplane.training.data import Data, prepare, transformed
-from sailplane.training.export import predicted, scores, to_onnx
-from sailplane.training.model_check import trained
-from sailplane.training.rehearsal import rehearse
-from sailplane.training.run import Report, RunHandle, Shelf
+from sailplane.training.data import prepare
+from sailplane.training.run import Report, RunHandle
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
-GOLDEN_ROWS: Final = 32
+from sailplane.training.train_function import call
 
 
 def fit(spec: TrainSpec, compute: Compute | None = None) -> Run | None:
     """Trains, scores the validation window, and writes to the store: the bundle under runs/<run>/bundle, a baseline's
     under runs/<run>/baseline, and the logged metrics in runs/<run>/history.json. Nothing is stored unless everything
-    succeeded. With several processes all train; the first does the rest and the others return None."""
+    succeeded. With several processes, all of them train; the first one does the rest, and the others return None."""
     trainer = Trainer(spec, compute or Compute(precision=spec.precision))
     if spec.until is not None:
         return trainer.run(spec, StoreShelf(trainer.storage, folder_of(spec.sweep or "", spec.trial or 0)))
@@ -96,16 +86,16 @@ class Trainer:
         stop: Callable[[], bool] = lambda: False,
         report: Report = lambda _step, _row: False,
     ) -> Run:
-        """`shelf`, `stop` and `report` are those of the run handle."""
+        """Trains, and stores the results. `shelf`, `stop` and `report` are arguments of the run handle."""
         started = time.monotonic()
         with self._tracked(spec) as tracked, temporary_folder() as scratch:
             made, kept = Path(scratch, "made"), Path(scratch, "checkpoint")
-            how: dict[str, Any] = {"report": report, "until": spec.until, "verbose": spec.sweep is None}
-            how["stop"] = lambda: stop() or tracked.told_to_stop
-            handle = RunHandle(kept, seed=spec.seed, tracked=tracked, shelf=shelf, compute=self._compute, **how)
-            module = call(spec.train, spec.config, self._data, handle)
+            options: dict[str, Any] = {"report": report, "until": spec.until, "verbose": spec.sweep is None}
+            options["stop"] = lambda: stop() or tracked.stop_requested
+            handle = RunHandle(kept, seed=spec.seed, tracked=tracked, shelf=shelf, compute=self._compute, **options)
+            module = self._called(spec.train, spec, handle)
             self._compute.check(spec.train)
-            measured = self._judged(spec, spec.train, module, handle, made / "bundle")
+            measured = self._bundled(spec, spec.train, module, handle, made / "bundle")
             if spec.baseline:
                 measured |= self._baseline(spec, kept, made / "baseline")
             (made / "history.json").write_text(json.dumps(handle.history))
@@ -118,17 +108,17 @@ class Trainer:
     def _baseline(self, spec: TrainSpec, scratch: Path, folder: Path) -> dict[str, float]:
         path, shelf = spec.baseline or "", StoreShelf(self.storage, f"{spec.shelf}/baseline")
         silent = RunHandle(scratch, seed=spec.seed, tracked=_Untracked(), shelf=shelf, verbose=False)
-        module = call(path, spec.config, self._data, silent)
-        found = self._judged(spec, path, module, silent, folder)
+        module = self._called(path, spec, silent)
+        found = self._bundled(spec, path, module, silent, folder)
         return {f"baseline_{name}": value for name, value in found.items()}
 
     def assist(self, spec: TrainSpec, shelf: Shelf) -> None:
-        """Trains with the first process, which does everything else."""
+        """Trains together with the first process, which does everything else."""
         with temporary_folder() as scratch:
             handle = RunHandle(
                 Path(scratch), seed=spec.seed, tracked=_Untracked(), shelf=shelf, compute=self._compute, verbose=False
             )
-            call(spec.train, spec.config, self._data, handle)
+            self._called(spec.train, spec, handle)
             self._compute.check(spec.train)
 
     def _tracked(self, spec: TrainSpec) -> AbstractContextManager[tracking.Tracked]:
@@ -142,7 +132,7 @@ class Trainer:
         )
 
     def _upload(self, folder: Path, prefix: str) -> None:
-        """Uploads everything or nothing."""
+        """Uploads all files, or none."""
         try:
             self.storage.upload(folder, prefix)
         except BaseException:
@@ -183,61 +173,23 @@ class Trainer:
             baseline_train=spec.baseline or "",
         )
 
-    def _judged(
+    def _called(self, path: str, spec: TrainSpec, handle: RunHandle) -> torch.nn.Module:
+        started = time.monotonic()
+        module = call(path, spec.config, self._data, handle)
+        _say(f"{path}: trained", since=started)
+        return module
+
+    def _bundled(
         self, spec: TrainSpec, path: str, module: torch.nn.Module, handle: RunHandle, folder: Path
     ) -> dict[str, float]:
-        """The model's metrics; its bundle is in `folder`."""
-        started, validation = time.monotonic(), self._data.validation
-        onnx = to_onnx(module, validation.features, len(self._data.outputs), path)
-        measured = metrics(validation.target, scores(onnx, validation.features, path))
-        bundle = self._write(spec, folder, onnx)
-        rehearse(bundle, lambda rows: self._predicted(spec, module, rows), self._data.examples, path)
+        """Writes the bundle to `folder`. Returns the last values that the run logged, and the bundle's metrics."""
+        started = time.monotonic()
+        bundle, measured = Bundler(spec, self._features, self._data).bundle(folder, module, path)
+        if spec.sweep is None:
+            _describe(bundle.manifest)
         message = ", ".join(f"validation {name} {value:.4f}" for name, value in measured.items())
         _say(f"{path}: {message}; exported and scored", since=started)
         return {**handle.last, **{f"validation_{name}": value for name, value in measured.items()}}
-
-    def _predicted(self, spec: TrainSpec, module: torch.nn.Module, rows: pd.DataFrame) -> NDArray[Any]:
-        """Scores of the model as it was trained."""
-        arrays = transformed(self._features, spec.dataset, rows, self._data.state)
-        return predicted(module, arrays, len(self._data.outputs))
-
-    def _write(self, spec: TrainSpec, folder: Path, onnx: bytes) -> Bundle:
-        data = self._data
-        unchecked = tuple(check for check in spec.dataset.unchecked if not check.startswith(f"{data.target}: "))
-        written = writing.write(
-            folder,
-            model=spec.model,
-            target=data.target,
-            outputs=data.outputs,
-            inputs=tuple(field for field in spec.dataset.schema if field.name != data.target),
-            onnx=onnx,
-            features=Path(self._features.__file__),
-            state=data.state,
-            golden=data.examples.head(GOLDEN_ROWS),
-            run=spec.run,
-            dataset=spec.dataset.version,
-            as_of=spec.as_of,
-            unchecked=unchecked,
-        )
-        if spec.sweep is None:
-            _describe(written.manifest)
-        return written
-
-
-def call(path: str, config: Mapping[str, Any], data: Data, handle: RunHandle) -> torch.nn.Module:
-    """Calls a train function. Raises TrainingError if it raises, naming the last line of user code, or if it returns
-    something other than a torch module, or weights that are not numbers."""
-    function, started = code.load(path), time.monotonic()
-    try:
-        result = function(dict(config), data, handle)
-    except SailplaneError:
-        raise
-    except Exception as error:
-        traceback.print_exc()
-        got = f"{type(error).__name__}: {error} ({last_line(error)})"
-        raise TrainingError("train", path, got=got, remedy="The log holds the full traceback.") from error
-    _say(f"{path}: trained", since=started)
-    return trained(path, result)
 
 
 def _code_paths(spec: TrainSpec | SweepWorkerSpec) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from sailplane.training.limits import TrialLimits
 
 
 class Watch:
-    """`with Watch(...) as watch:` holds the trial. `watch.told_to_stop` says whether the trial should end: another
+    """`with Watch(...) as watch:` holds the trial. `watch.stop_requested()` says whether the trial should end: another
     worker has it, the sweep is over, or its time is up. If the trial hangs, it is marked as failed and this process is
     killed, with a traceback in its log: nothing else ends code that does not return."""
 
@@ -41,20 +41,21 @@ class Watch:
         """Records a sign of life."""
         self._heard = time.monotonic()
 
-    def told_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
+        """Whether the trial should end. The question counts as a sign of life."""
         self.hear()
         return self._ended.is_set()
 
     def _watch(self) -> None:
         while not self._done.wait(self._lease_seconds / 3):
             if not queue.heartbeat(self._ledger, self._trial, self._worker, self._lease_seconds):
-                # A lost trial gets no more time to end than one that is still ours.
+                # A lost trial gets as much time to end as a trial that this worker still holds.
                 self._ended.set()
             now = time.monotonic()
             if self._limits.is_up(now - self._began) or queue.is_over(self._ledger, self._trial.sweep):
                 self._ended.set()
-            if reason := self._limits.overstepped(now - self._began, now - self._heard):
-                _end(reason, lambda said: queue.fail(self._ledger, self._trial, self._worker, said))
+            if reason := self._limits.exceeded(now - self._began, now - self._heard):
+                _end(reason, lambda text: queue.fail(self._ledger, self._trial, self._worker, text))
 
 
 def _end(reason: str, fail: Callable[[str], bool]) -> None:

@@ -18,12 +18,12 @@ from sailplane.code import with_package
 from sailplane.errors import JobError, SailplaneError
 from sailplane.files import is_full, no_room, replace_file
 from sailplane.storage import Access, access
-from sailplane.training.distributed import left_in
+from sailplane.training.distributed import read_error
 from sailplane.training.specs import Spec
 
 State = Literal["running", "succeeded", "failed"]
 STOP_SECONDS: Final = 10.0
-# One thread a process: on two cores, two trainings with two threads each are several times slower.
+# One thread per process: on two cores, two trainings with two threads each are several times slower.
 THREADS: Final = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 # Clocks may be corrected while a process runs; a process id is not reused that soon.
 SAME_SECONDS: Final = 2.0
@@ -33,8 +33,8 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 class Job:
-    """`job.json` is the task, `process.json` the process, `access.json` its store credentials, and `log.txt` its log;
-    at the end there is a `result.json` or `error.json`."""
+    """A process and its folder: `job.json` is the specification, `process.json` the process id, `access.json` the store
+    credentials, `log.txt` the log, and `result.json` or `error.json` the outcome."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,16 +47,16 @@ class Job:
         accesses: Mapping[str, Access] | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Starts the process, unless it runs; returns its `pid` and when it was `created`. If an earlier process with
-        the same specification was killed, it continues from there.
+        """Starts the process unless it is running; returns its `pid` and the time at which it was `created`. If an
+        earlier process with the same specification was killed, it continues from there.
 
         :param accesses: the store credentials of the process, by the store's root URI
         :param settings: further environment variables; they are not written to a file
         """
         if self.state() == "running":
             return self._handle()
-        told = json.dumps(spec.to_dict())
-        if not self._was_told(told):
+        specification = json.dumps(spec.to_dict())
+        if not self._has(specification):
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in ("result.json", "error.json", "process.json"):
@@ -64,7 +64,7 @@ class Job:
         if is_full(self.folder):
             # W&B's client waits forever for a service that has no disk space to start.
             raise no_room("start the process of", self.folder.name, disk=self.folder)
-        replace_file(self.folder / "job.json", told)
+        replace_file(self.folder / "job.json", specification)
         self.grant(accesses or {})
         reached = {access.SETTING: str(self._access)} if accesses else {}
         child = self._spawn({**(settings or {}), **reached})
@@ -78,7 +78,8 @@ class Job:
             access.write(self._access, accesses)
 
     def state(self) -> State:
-        # Checked first: a process that ends in between has left its result.
+        """Whether the process is running, or how it ended."""
+        # Looked up first: a process that ends in between has left its result.
         process = self._process()
         if (self.folder / "result.json").exists():
             return self._ended("succeeded")
@@ -111,7 +112,7 @@ class Job:
     def error(self) -> SailplaneError:
         """The process's error, in its original class; JobError if it left none."""
         try:
-            return left_in(self.folder / "error.json")
+            return read_error(self.folder / "error.json")
         except FileNotFoundError:
             if is_full(self.folder):
                 got = f"it ended without a result ({self._cause()}), and the disk is too full"
@@ -136,7 +137,7 @@ class Job:
             process.wait(grace)
         self._ended("failed")
 
-    def _was_told(self, specification: str) -> bool:
+    def _has(self, specification: str) -> bool:
         file = self.folder / "job.json"
         return file.exists() and file.read_text() == specification
 
@@ -176,7 +177,8 @@ class Job:
         return process
 
     def _ended(self, state: State) -> State:
-        """`state` after reaping the process if it is our child: it ends right after it writes its result."""
+        """Returns `state` after it has reaped the process, if that is our child: it ends right after it writes its
+        result."""
         self._access.unlink(missing_ok=True)
         if (self.folder / "process.json").exists():
             child = _children.get(self._handle()["pid"])
@@ -201,7 +203,7 @@ def running(root: Path) -> Iterator[Job]:
     for folder, below, files in os.walk(root):
         below.sort()
         if "process.json" in files:
-            # Files in a job's folder appear and disappear.
+            # Not searched, because files in a job's folder appear and disappear.
             below.clear()
             job = Job(Path(folder))
             if job.state() == "running":

@@ -1,9 +1,8 @@
 """Loads torch's compiler only when something uses it.
 
-The first step of an optimizer imports torch._dynamo, and with it sympy. That takes longer than importing torch, in
-every training process, only to mark a graph break and a function as not to be compiled. Without torch.compile both
-marks do nothing.
-"""
+The first step of an optimizer imports torch._dynamo, and with it sympy. In every training process this takes longer
+than importing torch, only to mark a graph break and to mark a function as not to be compiled. Without torch.compile
+both marks have no effect."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ class _Postponed(ModuleType):
 
 
 def postpone_compiler() -> None:
-    """Call it before anything uses torch. The real module replaces the placeholder at its first use."""
+    """Installs a placeholder, which the real module replaces at its first use. Call this before anything uses torch."""
     if NAME not in sys.modules:
         module = _Postponed(NAME)
         sys.modules[NAME] = module

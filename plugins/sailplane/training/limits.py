@@ -15,22 +15,23 @@ SILENCE_SECONDS: Final = 3600.0
 
 @dataclass(frozen=True)
 class TrialLimits:
-    """Seconds. `total` is the sweep's max_trial_time; without it, a trial that is `silent` for that long counts as
-    hung."""
+    """Limits in seconds. `total` is the sweep's max_trial_time; without it, a trial that logs nothing for `silent`
+    seconds counts as hung."""
 
     total: float | None
     silent: float
 
     @classmethod
     def of(cls, total: float | None, longest: float, silence: float = SILENCE_SECONDS) -> Self:
-        """`silence` is the minimum; `longest` is the duration of the longest trial, 0 if there is none."""
+        """`silence` is the least time that a trial may be silent; `longest` is the duration of the longest trial so
+        far, or 0."""
         return cls(total, max(silence, PATIENCE * longest))
 
     def is_up(self, ran: float) -> bool:
         """Whether to tell the trial to stop."""
         return self.total is not None and ran > self.total
 
-    def overstepped(self, ran: float, silent: float) -> str:
+    def exceeded(self, ran: float, silent: float) -> str:
         """Why the trial counts as hung; "" if it does not."""
         if self.total is not None:
             late = ran > self.total + max(GRACE_SECONDS, self.total / 10)

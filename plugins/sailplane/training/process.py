@@ -35,12 +35,12 @@ def main(folder: Path) -> int:
 
 
 def _do(spec: Spec, folder: Path) -> int:
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _stop)
     try:
-        with room_for(folder), _temporary_files(distributed.mine(folder, "scratch")):
+        with room_for(folder), _temporary_files(distributed.own_file(folder, "scratch")):
             _use_code(spec)
             result = json.dumps(_run(spec, folder))
-        replace_file(distributed.mine(folder, "result.json"), result)
+        replace_file(distributed.own_file(folder, "result.json"), result)
         _forget(spec)
     except SailplaneError as error:
         return _failed(folder, type(error).__name__, str(error))
@@ -70,7 +70,7 @@ def _use_code(spec: Spec) -> None:
 def _run(spec: Spec, folder: Path) -> dict[str, Any]:
     if isinstance(spec, ScoreSpec):
         return _score(spec)
-    if isinstance(spec, TrainSpec) and distributed.is_to_be_launched(spec):
+    if isinstance(spec, TrainSpec) and distributed.needs_launch(spec):
         from sailplane.training.fit import forgetting_errors
 
         with forgetting_errors(spec):
@@ -81,7 +81,7 @@ def _run(spec: Spec, folder: Path) -> dict[str, Any]:
     from sailplane.training.lazy_compile import postpone_compiler
 
     postpone_compiler()
-    # Trials run in parallel, one a core; more threads than cores make each several times slower.
+    # Trials run in parallel, one per core. With more threads than cores each is several times slower.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if isinstance(spec, TrainSpec):
         from sailplane.training.fit import fit
@@ -95,7 +95,7 @@ def _run(spec: Spec, folder: Path) -> dict[str, Any]:
 
 
 def _score(spec: ScoreSpec) -> dict[str, Any]:
-    """Scores without torch."""
+    """Runs a batch prediction, which does not need torch."""
     from sailplane import pairing
     from sailplane.home import Home
     from sailplane.predictions import score
@@ -112,8 +112,8 @@ def _score(spec: ScoreSpec) -> dict[str, Any]:
 
 
 def _forget(spec: Spec) -> None:
-    """Deletes the checkpoints once the result is written: if killed earlier, the next try resumes from them."""
-    if isinstance(spec, TrainSpec) and not distributed.is_one_of_several():
+    """Deletes the checkpoints after the result is written. If killed earlier, the next try resumes from them."""
+    if isinstance(spec, TrainSpec) and not distributed.is_rank():
         from sailplane.training.fit import forget
 
         forget(spec)
@@ -121,7 +121,8 @@ def _forget(spec: Spec) -> None:
 
 @contextmanager
 def _temporary_files(folder: Path) -> Iterator[None]:
-    """Deletes the temporary files of this process, W&B and the user's code; after SIGKILL, the next try does."""
+    """Deletes the temporary files of this process, of W&B and of the user's code; after SIGKILL the next try deletes
+    them."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     tempfile.tempdir = str(folder)
@@ -131,7 +132,7 @@ def _temporary_files(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
+def _stop(number: int, _frame: FrameType | None) -> None:
     """Unwinds the stack, so that the W&B run is finished and a trial's lease is returned."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stopped(128 + number)
@@ -139,7 +140,7 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 
 def _failed(folder: Path, kind: str, message: str) -> int:
     print(message, file=sys.stderr, flush=True)  # noqa: T201
-    replace_file(distributed.mine(folder, "error.json"), json.dumps({"error": kind, "message": message}))
+    replace_file(distributed.own_file(folder, "error.json"), json.dumps({"error": kind, "message": message}))
     return 1
 
 

@@ -21,7 +21,7 @@ def seed(number: int) -> None:
 
 
 def state() -> dict[str, Any]:
-    """Tensors if torch is installed, otherwise JSON values."""
+    """The state of all random numbers: tensors if torch is installed, otherwise JSON values."""
     version, numbers, gauss = random.getstate()
     kept: dict[str, Any] = {"python": [version, list(numbers), gauss]}
     if find_spec("numpy"):
@@ -53,4 +53,4 @@ def restore(kept: dict[str, Any]) -> None:
         # These stay on the CPU, whichever device the checkpoint was loaded to.
         torch.set_rng_state(kept["torch"].cpu())
         if torch.cuda.device_count() == len(kept.get("cuda", ())):
-            torch.cuda.set_rng_state_all([one.cpu() for one in kept.get("cuda", ())])
+            torch.cuda.set_rng_state_all([state.cpu() for state in kept.get("cuda", ())])

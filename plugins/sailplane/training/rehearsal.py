@@ -12,13 +12,13 @@ from sailplane.bundles.bundle import TOLERANCE, Bundle
 from sailplane.bundles.columns import plain_records, read, shown, typed_frame
 from sailplane.errors import SailplaneError, TrainingError
 from sailplane.records import Field
-from sailplane.training.blame import last_line
+from sailplane.training.train_function import last_line
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# Rows of each kind that are scored alone: validation rows, and those with a null or an unseen value.
+# How many rows are scored alone: unchanged validation rows, and rows that were varied with a null or an unseen value.
 MOST_ALONE: Final = {False: 8, True: 64}
 _MOST_FIELDS: Final = 12
 _LETTERS: Final = 26
@@ -35,7 +35,7 @@ _UNSEEN: Final = (
     "ones in the schema with Check.isin([...]) or Check.in_range(...)."
 )
 
-# : Probabilities [n, outputs] of rows, from the trained model and the project's own feature code.
+#: Probabilities [n, outputs] of rows, from the trained model and the project's own feature code.
 Trained = Callable[["pd.DataFrame"], "NDArray[Any]"]
 
 
@@ -91,7 +91,7 @@ def _changed(field: Field, records: Sequence[Mapping[str, Any]]) -> Iterator[Cas
 
 
 def _unseen_strings(known: Sequence[str]) -> Iterator[str]:
-    """Candidates, because the schema's checks may want a length or a pattern."""
+    """Several candidates, because the schema's checks may require a length or a pattern."""
     yield "never seen"
     example = next(filter(None, known), "a")
     yield "~" * len(example)
@@ -106,7 +106,7 @@ def _unseen_integers(known: Sequence[int]) -> Iterator[int]:
     least, most = min(known, default=0), max(known, default=0)
     yield from (value for value in (most + 1, least - 1) if -_MOST_INTEGER <= value < _MOST_INTEGER)
     seen = set(known)
-    # A gap is among the first so many: the others are seen.
+    # Of the first len(seen) + 1 integers at least one is unseen, unless the range ends before.
     yield from (value for value in range(least, min(most, least + len(seen) + 1)) if value not in seen)
 
 
@@ -129,9 +129,9 @@ _UNSEEN_OF: Final[Mapping[str, Callable[[Sequence[Any]], Iterator[Any]]]] = {
 def _shifted(sign: str, by: int) -> str:
     """Another character of the same kind: a letter for a letter, a digit for a digit."""
     for first, count in (("a", _LETTERS), ("A", _LETTERS), ("0", 10)):
-        place = ord(sign) - ord(first)
-        if 0 <= place < count:
-            return chr(ord(first) + (place + by) % count)
+        offset = ord(sign) - ord(first)
+        if 0 <= offset < count:
+            return chr(ord(first) + (offset + by) % count)
     return sign
 
 
@@ -153,7 +153,7 @@ def _check(bundle: Bundle, trained: Trained, batch: Sequence[Case], path: str) -
         expected, scored = _expected(bundle, trained, batch), _scored(bundle, batch)
     except Exception as error:
         if len(batch) > 1:
-            # One of the rows may be the cause; otherwise their number is.
+            # If no row fails alone, the number of rows is the cause.
             for case in batch:
                 _check(bundle, trained, [case], path)
         raise _failed(batch, path, error) from error

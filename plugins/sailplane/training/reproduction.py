@@ -40,8 +40,9 @@ WEIGHTS: Final = ("model.onnx", "state.json", "golden.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction(Record):
-    """`exact`: the bytes had to agree; otherwise metrics within tolerance. `differences` are between the results,
-    `environment` between the installed packages. `then` and `now` were measured on `validation`."""
+    """The outcome of a retraining. With `exact` the bytes had to agree, otherwise the metrics within a tolerance.
+    `differences` are those between the results, `environment` those between the installed packages. `then` and `now`
+    are the metrics on the window `validation`."""
 
     model: str
     version: str
@@ -59,14 +60,15 @@ class Reproduction(Record):
 def reproduce(
     home: Home, storage: Storage, model: Model, tell: Callable[[str], object] = lambda _line: None
 ) -> Reproduction:
-    """`tell` receives the training log. Raises ModelError for a model without lineage, or with missing code or bundle;
-    DataError for a missing partition; and any error of the training."""
+    """Retrains the model, and compares the results. `tell` receives the training log. Raises ModelError for a model
+    without lineage, or with missing code or bundle; DataError for a missing partition; and any error of the
+    training."""
     run = _lineage(model)
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=private_folder(home.root)) as scratch:
         folder = Path(scratch)
         before = fetch(storage, model, folder / "before")
-        unpack(lineage.archived_code(storage, run.code), run.code, _made(folder / "project"))
-        apart = Storage(_made(folder / "store").as_uri())
+        unpack(lineage.archived_code(storage, run.code), run.code, _new_folder(folder / "project"))
+        apart = Storage(_new_folder(folder / "store").as_uri())
         Ledger.create(_ledger(folder))
         spec = _specification(run, copy(storage, run.dataset, apart).uri)
         again = _train(spec, folder, _settings(run, folder), tell)
@@ -84,13 +86,13 @@ def _lineage(model: Model) -> Run:
 
 
 def _specification(run: Run, dataset: str) -> TrainSpec:
-    """The same run again: its name is part of the bundle's digest. A trial that was stopped early ends at the same
-    step."""
+    """The specification of the same run. It keeps the run's name, which is part of the bundle's digest. A trial that
+    was stopped early ends at the same step."""
     values = run.content()
-    what = ("model", "as_of", "features", "train", "config", "seed", "processes", "precision", "stream")
-    kept = {name: values[name] for name in what}
-    belongs = {"sweep": run.sweep, "trial": run.trial, "until": run.steps} if run.sweep else {}
-    return TrainSpec.from_dict({"run": run.id, "dataset": {**values["dataset"], "uri": dataset}, **kept, **belongs})
+    names = ("model", "as_of", "features", "train", "config", "seed", "processes", "precision", "stream")
+    kept = {name: values[name] for name in names}
+    trial = {"sweep": run.sweep, "trial": run.trial, "until": run.steps} if run.sweep else {}
+    return TrainSpec.from_dict({"run": run.id, "dataset": {**values["dataset"], "uri": dataset}, **kept, **trial})
 
 
 def _train(spec: TrainSpec, folder: Path, settings: Mapping[str, str], tell: Callable[[str], object]) -> Run:
@@ -122,7 +124,7 @@ def _settings(run: Run, folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(_path_without_projects()),
         **dict.fromkeys(THREADS, str(run.threads)),
     }
-    # A model trained without a GPU is retrained without one.
+    # A model that was trained without a GPU is retrained without a GPU.
     return {**settings, "CUDA_VISIBLE_DEVICES": ""} if run.device == "cpu" else settings
 
 
@@ -145,21 +147,21 @@ def _environment(storage: Storage, run: Run) -> tuple[str, ...]:
 def _compared(
     model: Model, run: Run, before: Bundle, again: Run, after: Bundle, environment: tuple[str, ...]
 ) -> Reproduction:
-    # Several processes add in no fixed order.
+    # Several processes add numbers in no fixed order.
     exact = run.device == "cpu" and run.processes == 1
     then, now = _validation(run), _validation(again)
-    far = _far(then, now, exact=exact)
+    unequal = _unequal(then, now, exact=exact)
     changed = [name for name in WEIGHTS if before.manifest.files[name] != after.manifest.files[name]] if exact else []
-    # A run with a last step to stop at only says that it may have started elsewhere.
+    # With `until` a run records the device "elsewhere", because its first steps may have run on another machine.
     device = run.device if again.device == "elsewhere" else again.device
     differences = [f"{name} differs" for name in changed]
-    differences += [f"{name} {then[name]:.6f} then, {now.get(name, math.nan):.6f} now" for name in far]
+    differences += [f"{name} {then[name]:.6f} then, {now.get(name, math.nan):.6f} now" for name in unequal]
     differences += [_off(before, after)] if "golden.json" in changed else []
     differences += [f"trained on {run.device} then, on {device} now"] if device != run.device else []
     return Reproduction(
         model=model.name,
         version=model.version,
-        agrees=not (changed if exact else far),
+        agrees=not (changed if exact else unequal),
         exact=exact,
         device=device,
         environment=environment,
@@ -175,17 +177,17 @@ def _validation(run: Run) -> dict[str, float]:
     return {name: value for name, value in sorted(run.metrics.items()) if name.startswith("validation_")}
 
 
-def _far(then: Mapping[str, float], now: Mapping[str, float], *, exact: bool) -> list[str]:
+def _unequal(then: Mapping[str, float], now: Mapping[str, float], *, exact: bool) -> list[str]:
     near: dict[str, Any] = {"rel_tol": 0.0, "abs_tol": 0.0} if exact else {"rel_tol": RELATIVE, "abs_tol": ABSOLUTE}
     return [name for name in then if not math.isclose(then[name], now.get(name, math.nan), **near)]
 
 
 def _off(before: Bundle, after: Bundle) -> str:
     pairs = zip(before.golden_scores, after.golden_scores, strict=False)
-    off = max((abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=False)), default=0.0)
+    off = max((abs(a - b) for old, new in pairs for a, b in zip(old, new, strict=False)), default=0.0)
     return f"the golden rows' scores are off by up to {off:.2g}"
 
 
-def _made(folder: Path) -> Path:
+def _new_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder

@@ -11,9 +11,9 @@ from types import FrameType
 
 
 def guarded(work: Callable[[], int], begun: Path) -> int:
-    """The exit code of `work` in a forked process. It is restarted after each kill: by the kernel for memory, by a
-    fault in native code, or by itself because it hung. A child that dies before it creates the file `begun` is not
-    restarted, because the next one would die too. Call it before there are threads."""
+    """Runs `work` in a forked process and returns its exit code. It is restarted after each kill: by the kernel for
+    memory, by a fault in native code, or by itself because it hung. A process that dies before it creates the file
+    `begun` is not restarted, because the next process would die too. Call this before there are threads."""
     children: list[int] = []
     exit_codes: list[int] = []
 
@@ -36,7 +36,7 @@ def guarded(work: Callable[[], int], begun: Path) -> int:
 
 
 def _attempt(work: Callable[[], int], children: list[int]) -> int:
-    """The exit code, negative for the signal that killed the process."""
+    """The exit code of one process; negative if a signal killed it."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -60,7 +60,7 @@ def _become(work: Callable[[], int], lifeline: int) -> None:
 
 
 def _die_with_parent(lifeline: int) -> None:
-    """The kernel closes the other end when the parent ends in any way. After that another worker may have the trial and
-    this folder."""
+    """Kills this process when its parent ends in any way, because the kernel then closes the other end of `lifeline`.
+    After that another worker may hold the trial and this folder."""
     os.read(lifeline, 1)
     os.kill(os.getpid(), signal.SIGKILL)

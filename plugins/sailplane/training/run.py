@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sailplane.training import checkpoints, randomness
+from sailplane.training import randomness
+from sailplane.training.checkpoints import RunCheckpoints, Shelf
 from sailplane.training.compute import Compute
 from sailplane.training.early_stopping import Goal, Monitor
 
@@ -22,21 +23,10 @@ if TYPE_CHECKING:
 
 # Receives a step and the metrics logged at it.
 Report = Callable[[int, Mapping[str, float]], bool]
-Kind = Literal["last", "best"]
 
 
 class Log(Protocol):
     def log(self, metrics: Mapping[str, Any], step: int) -> None: ...
-
-
-class Shelf(Protocol):
-    """Storage of a run's checkpoints; the run may continue in another process or on another machine."""
-
-    def keep(self, file: Path, kind: Kind) -> None: ...
-
-    def fetch(self, file: Path, kind: Kind) -> bool:
-        """Copies the newest intact checkpoint to `file`; False if there is none."""
-        ...
 
 
 class RunHandle:
@@ -58,17 +48,17 @@ class RunHandle:
         verbose: bool = True,
         compute: Compute | None = None,
     ) -> None:
-        """`folder` holds a checkpoint on its way to the `shelf`. `stop` says whether to stop. `report` gets what is
-        logged and may stop the run for good. `until` is the last step to log, for a run that was stopped early
-        elsewhere."""
+        """`folder` holds a checkpoint on its way to the `shelf`. `stop` says whether the run should stop now. `report`
+        gets the logged values, and stops the run for good if it returns True. `until` is the last step to log, for a
+        run that was stopped early on another machine."""
         self.seed = seed
         self.history: list[dict[str, Any]] = []
-        self._folder, self._shelf = folder, shelf
         self._tracked, self._stop, self._report, self._verbose = tracked, stop, report, verbose
         self._compute = compute or Compute()
+        self._checkpoints = RunCheckpoints(folder, shelf, self._compute.rank)
         self._monitor: Monitor | None = None
         self._until = until
-        self._told_to_stop = False
+        self._stopped_by_report = False
         self._epoch, self._step = 0, 0
         self._kept: dict[str, Any] | None = None
         randomness.seed(seed + self._compute.rank)
@@ -84,7 +74,7 @@ class RunHandle:
         return self._compute.processes
 
     def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Logs numbers at a step. With several processes, the mean of theirs is logged.
+        """Logs numbers at a step. With several processes, it logs the mean of their numbers.
 
         :param metrics: numbers by name
         :param step: the step; None for the next one
@@ -96,10 +86,10 @@ class RunHandle:
             self._monitor.see(row, self._epoch)
         if self._compute.is_first:
             self._tracked.log(row, step=self._step)
-            self._told_to_stop |= self._report(self._step, row)
+            self._stopped_by_report |= self._report(self._step, row)
             if self._verbose:
-                told = ", ".join(f"{name} {value:.5g}" for name, value in row.items())
-                print(f"step {self._step}: {told}", flush=True)  # noqa: T201
+                values = ", ".join(f"{name} {value:.5g}" for name, value in row.items())
+                print(f"step {self._step}: {values}", flush=True)  # noqa: T201
         self._step += 1
 
     @property
@@ -112,10 +102,10 @@ class RunHandle:
     ) -> Iterator[int]:
         """0, 1, ... up to `count`, starting after a resumed checkpoint; ends early when the run should stop.
 
-        :param count: how many epochs
+        :param count: the number of epochs
         :param monitor: the metric, logged each epoch before `checkpoint`, by which `best` is chosen
         :param goal: `"maximize"` or `"minimize"` the metric
-        :param patience: ends after as many epochs without an improvement; None to go on
+        :param patience: how many epochs without an improvement end the loop; None for no such limit
         :returns: the number of each epoch
         :raises ConfigurationError: for another goal, or a patience below 1
         :raises TrainingError: if an epoch ends without a value of the metric, or its checkpoint came before that value
@@ -131,17 +121,17 @@ class RunHandle:
                 self._monitor.check(epoch)
 
     def should_stop(self) -> bool:
-        """Whether to end: the sweep stops the trial, or the time is over. Several processes must ask equally often,
-        because all get one answer.
+        """Whether the run should end, because the sweep stops the trial or its time is up. Several processes must call
+        this equally often, because they agree on one answer.
 
         :returns: True if the train function should return
         """
-        return self._compute.any(self._is_told())
+        return self._compute.any(self._must_stop())
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Keeps `state` on the store for a retry, with the step, the history and the random numbers; also as the best,
-        if the epoch's monitored metric is. A reader sees all of it or none. A damaged checkpoint is passed over for the
-        one before.
+        """Keeps `state` in the store for a retry, with the step, the history and the state of the random numbers. If
+        the monitored metric has its best value in this epoch, the checkpoint is also kept as the best one. It is stored
+        completely or not at all; a damaged checkpoint is skipped, and the previous one is used.
 
         :param state: tensors and plain values
         :raises TrainingError: on a machine without torch, for a state that JSON cannot hold
@@ -151,21 +141,14 @@ class RunHandle:
         content = {"epoch": self._epoch, "step": self._step, "history": self.history, "random": randomness.state()}
         content |= {"state": dict(state), "scaler": self._compute.state()}
         content["monitor"] = self._monitor.state() if self._monitor else None
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / "checkpoint.pt"
-        checkpoints.save(content, file)
-        # The best comes first: if killed in between, the run repeats this epoch and keeps it again.
-        if self._monitor is None or self._monitor.keeps(self._epoch):
-            self._shelf.keep(file, "best")
-        self._shelf.keep(file, "last")
-        file.unlink()
+        self._checkpoints.keep(content, best=self._monitor is None or self._monitor.keeps(self._epoch))
 
     def resume(self) -> dict[str, Any] | None:
-        """The state of the last checkpoint. `epochs` then goes on after it.
+        """The state of the last checkpoint. `epochs` then continues after it.
 
-        :returns: what was given to `checkpoint`; None at a first try
+        :returns: the state that `checkpoint` kept; None on the first try
         """
-        kept = self._fetched("last")
+        kept = self._checkpoints.fetch("last")
         if kept is None:
             return None
         self._epoch, self._step, self.history = kept["epoch"] + 1, kept["step"], list(kept["history"])
@@ -182,18 +165,18 @@ class RunHandle:
     def best(self) -> dict[str, Any] | None:
         """The state of the epoch with the best monitored metric; of the last checkpoint if nothing is monitored.
 
-        :returns: what was given to `checkpoint`; None without a checkpoint
+        :returns: the state that `checkpoint` kept; None if there is no checkpoint
         """
         self._compute.wait()
-        kept = self._fetched("best")
+        kept = self._checkpoints.fetch("best")
         return kept["state"] if kept else None
 
     def batches(self, rows: Rows, size: int) -> Batches:
         """Batches for `for batch in batches: loss(model(**batch.features), batch.target)`: one pass over the rows, in a
-        new order in each epoch, as tensors on the run's device. `len(batches)` is how many there are.
+        new order in each epoch, as tensors on the run's device. `len(batches)` is their number.
 
         :param rows: `data.train`
-        :param size: rows of a batch; of several processes each gets its part
+        :param size: rows in a batch; with several processes, each gets its part of the batch
         :returns: an iterable of `Batch`
         """
         from sailplane.training.batches import Batches
@@ -202,7 +185,7 @@ class RunHandle:
         return Batches(rows, size, compute=self._compute, seed=self._seed_of_epoch)
 
     def tensors(self, rows: Split) -> Batch:
-        """All rows as one batch on the run's device. Several processes each get all rows, to score them.
+        """All rows as one batch on the run's device, to score them. With several processes, each gets all rows.
 
         :param rows: `data.validation`, for example
         :returns: a `Batch`
@@ -212,8 +195,8 @@ class RunHandle:
         return tensors(rows.features, rows.target, self.device)
 
     def parallel(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The model to compute the loss with: the model itself, or, with several processes, one that averages their
-        gradients. Checkpoints and the result are the model's own.
+        """The model to compute the loss with: the model itself or, with several processes, a wrapper that averages
+        their gradients. Use the model itself for checkpoints and as the result.
 
         :param model: the model, on the run's device
         :returns: a module with the same forward
@@ -221,14 +204,14 @@ class RunHandle:
         return self._compute.parallel(model)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """`with run.autocast(): loss = ...` computes in mixed precision if the train step says so.
+        """`with run.autocast(): loss = ...` computes in mixed precision if the train step requests it.
 
         :returns: a context
         """
         return self._compute.autocast()
 
     def step(self, loss: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Computes the gradients and makes one step of the optimizer, in the run's precision.
+        """Computes the gradients and does one step of the optimizer, in the run's precision.
 
         :param loss: a tensor with one value
         :param optimizer: of the model's parameters; its gradients are reset
@@ -238,20 +221,10 @@ class RunHandle:
     def _seed_of_epoch(self) -> int:
         return self.seed + 1_000_003 * (self._epoch + 1)
 
-    def _is_told(self) -> bool:
-        return self._told_to_stop or self._stop() or (self._until is not None and self._step > self._until)
+    def _must_stop(self) -> bool:
+        return self._stopped_by_report or self._stop() or (self._until is not None and self._step > self._until)
 
     def _watching(self, monitor: Monitor) -> Monitor:
         if self._kept:
             monitor.restore(self._kept)
         return monitor
-
-    def _fetched(self, kind: Kind) -> dict[str, Any] | None:
-        file = self._folder / f"{kind}-{self._compute.rank}.pt"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if not self._shelf.fetch(file, kind):
-            return None
-        try:
-            return checkpoints.load(file)
-        finally:
-            file.unlink()

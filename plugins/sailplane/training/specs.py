@@ -19,10 +19,10 @@ from sailplane.training.limits import SILENCE_SECONDS
 class TrainSpec(Record):
     """Trains one configuration, and the baseline on the same rows. `features`, `train`, `baseline` are code paths.
 
-    `sweep` and `trial` are the origin of the configuration. With `until` it was trained elsewhere up to that logged
-    step, and the rest starts from its checkpoint. `processes` train it together; `stream` reads the train rows again in
-    each epoch, for rows that do not fit in memory. `code` is the digest of the archived user code; without it the
-    project's own code is used."""
+    `sweep` and `trial` are the origin of the configuration. With `until`, another machine trained the model up to that
+    logged step, and this run starts from its checkpoint. `processes` is the number of processes that train the model
+    together. `stream` reads the train rows again in each epoch, for rows that do not fit in memory. `code` is the
+    digest of the archived user code; without it the project's own code is used."""
 
     kind: Literal["train"] = "train"
     run: str
@@ -44,16 +44,17 @@ class TrainSpec(Record):
 
     @property
     def shelf(self) -> str:
-        """The location of its checkpoints: another specification of the same run must not resume from them."""
+        """The folder of its checkpoints, by digest: another specification of the same run must not resume from them."""
         digest = hashlib.sha256(json.dumps(self.content(), sort_keys=True).encode()).hexdigest()
         return f"runs/{self.run}/checkpoints/{digest[:12]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepWorkerSpec(Record):
-    """Trains trials of a sweep until none are left; each is seeded by the sweep's seed and its number. A trial that is
-    silent for `hung_seconds`, and for much longer than the others took, counts as hung. `dag` is the DAG of the sweep,
-    `code` as in TrainSpec, and `sources` the digest of the code that `features` and `train` need."""
+    """Trains trials of a sweep until none are left. The seed of a trial is the sweep's seed plus the trial's number. A
+    trial that logs nothing for `hung_seconds`, and for much longer than other trials took, counts as hung. `dag` is the
+    DAG of the sweep, `code` is the same as in TrainSpec, and `sources` is the digest of the code that `features` and
+    `train` need."""
 
     kind: Literal["sweep_worker"] = "sweep_worker"
     dag: str = ""
@@ -73,7 +74,8 @@ class SweepWorkerSpec(Record):
     stream: bool = False
 
     def trial(self, number: int, config: Mapping[str, Any], seed: int, attempt: str) -> TrainSpec:
-        """`attempt` is unique: a worker that lost the trial must not overwrite the next worker's files."""
+        """The specification of one trial. `attempt` is unique, because a worker that lost the trial must not overwrite
+        the next worker's files."""
         return TrainSpec(
             run=f"{self.sweep}/trial-{number}-{attempt}",
             model=self.model,
@@ -94,7 +96,7 @@ class SweepWorkerSpec(Record):
 @dataclass(frozen=True, kw_only=True)
 class ScoreSpec(Record):
     """Scores the days of the interval with the bundle at this URI of the store, and checks its digest if it is known.
-    `keep` are columns of the dataset to store with the scores."""
+    `keep` names columns of the dataset that are stored with the scores."""
 
     kind: Literal["score"] = "score"
     bundle: str
@@ -108,6 +110,7 @@ Spec = TrainSpec | SweepWorkerSpec | ScoreSpec
 
 
 def spec_from(values: Mapping[str, Any]) -> Spec:
+    """The specification with these values. Raises ConfigurationError for an unknown kind."""
     kind = values.get("kind")
     if kind == "train":
         return TrainSpec.from_dict(values)

@@ -1,4 +1,4 @@
-"""Train rows that do not fit in memory: they are read from the store again in each epoch."""
+"""Streams train rows that do not fit in memory: each epoch reads them again from the store."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# Rows that are read at a time, that wait to be mixed with others, and that `features.fit` learns from.
+# Rows per read, rows that wait to be mixed with others, and rows that `features.fit` learns from.
 READ_ROWS: Final = 32_768
 MIXED_ROWS: Final = 262_144
 FITTED_ROWS: Final = 1_000_000
-# Takes raw rows and what `fit` learned, gives the named arrays.
+# From raw rows, and the state that `fit` learned, to arrays by name.
 Transform = Callable[["pd.DataFrame", dict[str, Any]], dict[str, "NDArray[Any]"]]
 Chunk = tuple[dict[str, "NDArray[Any]"], "NDArray[np.generic]"]
 
@@ -58,9 +58,9 @@ class Labelled:
 
 
 class StoreStream:
-    """The input of `run.batches`; `len` is the number of rows. The days are shuffled, and the rows of consecutively
-    read days are mixed: MIXED_ROWS of them are in memory, and the remaining ones wait for the next ones (the shuffle
-    buffer of tf.data, by whole chunks)."""
+    """The input of `run.batches`; `len` is the number of rows. The days are shuffled. The rows of days that are read
+    one after the other are mixed: when MIXED_ROWS of them are in memory, half of them are used, and the other half
+    waits for the next rows (the shuffle buffer of tf.data, by whole chunks)."""
 
     def __init__(self, rows: Labelled, count: int, transform: Transform, state: dict[str, Any]) -> None:
         self._rows, self._count, self._transform, self._state = rows, count, transform, state

@@ -90,7 +90,7 @@ class _Worker:
             run = self._trainer.run(
                 self._spec.trial(trial.number, trial.config, self._sweep.seed, attempt=uuid.uuid4().hex[:8]),
                 shelf,
-                stop=watch.told_to_stop,
+                stop=watch.stop_requested,
                 report=reports,
             )
             score = _score(run, self._sweep.config, reports)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sailplane.errors import ModelError, TrainingError
-from sailplane.training.export import scores, to_onnx
+from sailplane.errors import TrainingError
+from sailplane.evaluation.validation import scores
+from sailplane.training.export import to_onnx
 
 FEATURES = {
     "numbers": np.random.default_rng(0).normal(size=(50, 5)).astype("float32"),
@@ -75,10 +76,3 @@ def test_logits_of_another_shape_are_refused() -> None:
 def test_a_forward_that_does_not_take_the_arrays_is_refused() -> None:
     with pytest.raises(TrainingError, match=r"include\.model:train: .*expected forward\(numbers, categories\)"):
         to_onnx(nn.Linear(5, 1), FEATURES, 1, "include.model:train")
-
-
-def test_scores_that_are_no_numbers_are_refused() -> None:
-    net = Net()
-    nn.init.constant_(net.linear.bias, float("nan"))
-    with pytest.raises(ModelError, match="50 of 50 rows are NaN; expected probabilities"):
-        scores(to_onnx(net, FEATURES, 1), FEATURES)

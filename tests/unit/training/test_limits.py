@@ -11,7 +11,7 @@ from sailplane.training.limits import TrialLimits
 def test_a_trial_gets_a_while_to_end_with_what_it_reached(ran: float, is_up: bool, hangs: bool) -> None:
     limits = TrialLimits.of(60.0, longest=0.0, silence=5.0)
     assert limits.is_up(ran) is is_up
-    assert bool(limits.overstepped(ran, silent=ran)) is hangs
+    assert bool(limits.exceeded(ran, silent=ran)) is hangs
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ def test_a_trial_gets_a_while_to_end_with_what_it_reached(ran: float, is_up: boo
 def test_silence_is_measured_by_what_other_trials_took(longest: float, silent: float, hangs: bool) -> None:
     limits = TrialLimits.of(None, longest)
     assert not limits.is_up(1e9)
-    assert ("counts as hung. If it needs that long, set max_trial_time" in limits.overstepped(1e9, silent)) is hangs
+    assert ("counts as hung. If it needs that long, set max_trial_time" in limits.exceeded(1e9, silent)) is hangs
