@@ -24,7 +24,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval, Trial
 from sailplane.storage import Storage
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, results
 from sailplane.sweeps.space import parse
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec
@@ -131,7 +131,7 @@ def _shared(home: Home) -> dict[str, Any]:
 def _searched(home: Home, shared: dict[str, Any], rule: str, seed: int) -> list[Trial]:
     """Its trials, all of which finished."""
     ledger, sweep = Ledger.create(home.ledger), f"flights/{rule}-{seed}"
-    queue.create_sweep(ledger, sweep, parse(TEXT + RULES.get(rule, "")), seed=seed)
+    lifecycle.create(ledger, sweep, parse(TEXT + RULES.get(rule, "")), seed=seed)
     workers = [Job(home.jobs / f"{rule}-{seed}.{n}") for n in range(2)]
     for n, worker in enumerate(workers):
         worker.start(SweepWorkerSpec(sweep=sweep, worker=f"worker {n}", **shared))

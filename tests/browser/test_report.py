@@ -14,7 +14,7 @@ from sailplane.evaluation import evaluate, library
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.report import publish
 from sailplane.storage import Storage
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle, queue
 from sailplane.sweeps.space import parse
 from tests.unit.evaluation.toy import Toy
 
@@ -36,7 +36,7 @@ PHONE = {"width": 390, "height": 844}
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that a report can show: a champion, slices, costs, a history and a sweep."""
     toy = Toy.at(tmp_path_factory.mktemp("report"))
-    queue.create_sweep(toy.ledger, "toy/s", parse(SWEEP))
+    lifecycle.create(toy.ledger, "toy/s", parse(SWEEP))
     for number in range(12):
         trial = queue.ask(toy.ledger, "toy/s", "w")
         assert trial

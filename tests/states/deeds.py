@@ -41,7 +41,7 @@ from sailplane.registry import holds
 from sailplane.registry.holds import Hold
 from sailplane.registry.models import register
 from sailplane.storage import Storage
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle, queue
 from sailplane.sweeps.results import trials
 from sailplane.sweeps.space import parse
 from sailplane.triggers.rollout import MOST_FAILED
@@ -133,7 +133,7 @@ def train(home: Home, run: str, dataset: Dataset, config: dict[str, Any], **of_r
 def sweep(home: Home, name: str, dataset: Dataset, count: int, worker: str) -> Run:
     """The best of its trials. Begun again after its worker died, it goes on."""
     ledger = pairing.ledger(home)
-    queue.create_sweep(ledger, name, parse(SWEEP.format(trials=count)), seed=1)
+    lifecycle.create(ledger, name, parse(SWEEP.format(trials=count)), seed=1)
     while (trial := _next_trial(ledger, name, worker)) is not None:
         run = train(home, f"{name}/{trial.number}", dataset, dict(trial.config), sweep=name, trial=trial.number)
         queue.finish(ledger, trial, worker, run.metrics["auc"], run)

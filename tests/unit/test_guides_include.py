@@ -23,7 +23,7 @@ from sailplane.datasets.schema import fields
 from sailplane.home import Home
 from sailplane.operators import IngestDatasetOperator, TrainModelOperator
 from sailplane.sweep_worker.command import _parser as worker_parser
-from sailplane.sweeps import elsewhere, space
+from sailplane.sweeps import space, unused_settings
 from sailplane.sweeps.space import parse
 from sailplane.training.run import RunHandle
 from tests.unit.guides import Block, anchors, blocks
@@ -137,7 +137,7 @@ def test_the_table_of_the_sweep_file_has_every_key() -> None:
     # `metrics` is W&B's list for `custom`; the rest is listed with an ellipsis.
     keys = {*space._KEYS, *ours} - {"metrics"}
     assert {key for key in keys if f"`{key}`" not in table} == set()
-    assert {"program", "command", "project", "entity", "controller"} <= set(elsewhere.DECIDED)
+    assert {"program", "command", "project", "entity", "controller"} <= set(unused_settings.UNUSED)
 
 
 @pytest.mark.parametrize("line", [line for block in BLOCKS for line in block.commands])

@@ -21,14 +21,13 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
 from sailplane.services.sharing import share, unshare
-from sailplane.sweeps import queue, results
-from sailplane.sweeps.charts import told_importance
-from sailplane.sweeps.elsewhere import notes
+from sailplane.sweeps import lifecycle, results
+from sailplane.sweeps.file import SweepFile
 from sailplane.sweeps.importance import ParameterImportance, importances, no_importance
 from sailplane.sweeps.names import newest, only
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.rungs import warning
-from sailplane.sweeps.space import SweepConfig, read_sweep
+from sailplane.sweeps.space import SweepConfig
 
 LEADERS: Final = 10
 _WHICH: Final = "its name, or a DAG or a model that has only one"
@@ -57,12 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(_home: Home, arguments: argparse.Namespace) -> int:
-    config = read_sweep(arguments.file)
+    file = SweepFile.read(arguments.file)
+    config = file.config
     size = "without an end" if config.size is None else f"{config.size} trials"
     sys.stdout.write(f"{arguments.file} is valid: {config.method}, {size}, to {config.goal} {config.metric}\n")
     for parameter in config.parameters:
         sys.stdout.write(f"  {parameter.name}: {_described(parameter)}\n")
-    for note in notes(arguments.file):
+    for note in file.notes():
         sys.stdout.write(f"{note}\n")
     return 0
 
@@ -129,7 +129,7 @@ def _plot(
 def _restart(home: Home, arguments: argparse.Namespace) -> int:
     ledger = pairing.ledger(home)
     name = only(ledger, arguments.sweep)
-    count = queue.restart(ledger, name)
+    count = lifecycle.restart(ledger, name)
     sys.stdout.write(f"Forgot {name} and its {count} trials. Clear its task group in Airflow to begin again.\n")
     return 0
 
@@ -137,7 +137,7 @@ def _restart(home: Home, arguments: argparse.Namespace) -> int:
 def _stop(home: Home, arguments: argparse.Namespace) -> int:
     ledger = pairing.ledger(home)
     name = only(ledger, arguments.sweep, among=partial(_is_open, ledger))
-    queue.stop(ledger, name, "`sailplane sweep stop`")
+    lifecycle.stop(ledger, name, "`sailplane sweep stop`")
     sys.stdout.write(f"{name} gives no more trials; those that run end with what they reached.\n")
     return 0
 
@@ -145,7 +145,7 @@ def _stop(home: Home, arguments: argparse.Namespace) -> int:
 def _is_open(ledger: Ledger, sweep: str) -> bool:
     """Whether it may still give trials, or one of them runs."""
     return results.is_open(ledger, sweep) or (
-        not queue.is_over(ledger, sweep) and results.ended(ledger, sweep) != results.read(ledger, sweep).config.size
+        not lifecycle.is_over(ledger, sweep) and results.ended(ledger, sweep) != results.read(ledger, sweep).config.size
     )
 
 
@@ -193,7 +193,7 @@ def _rows(config: SweepConfig, leaders: Sequence[Trial]) -> list[list[str]]:
 def _importance(config: SweepConfig, found: Sequence[Trial], known: Mapping[str, ParameterImportance]) -> str:
     if not known:
         return no_importance(config, found) or ""
-    told = "; ".join(f"{name} {told_importance(one)}" for name, one in known.items())
+    told = "; ".join(f"{name} {one.described}" for name, one in known.items())
     return f"{told}. Chance alone gives up to {next(iter(known.values())).chance:.0%}."
 
 

@@ -13,8 +13,9 @@ from sailplane.evaluation.markup import document
 from sailplane.evaluation.metrics import by_class
 from sailplane.records import Evaluation, Rule, Trial
 from sailplane.sweeps.axes import cut, text
-from sailplane.sweeps.charts import AXIS_WIDTH, Figure, parallel
+from sailplane.sweeps.charts import Figure
 from sailplane.sweeps.charts import history as sweep_history
+from sailplane.sweeps.parallel_chart import AXIS_WIDTH, parallel
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.results import ranked
 from sailplane.sweeps.rungs import warning

@@ -25,6 +25,7 @@ from sailplane.operators.xcom import XComOf
 from sailplane.records import Dataset, Run
 
 if TYPE_CHECKING:
+    from sailplane.sweeps.file import SweepFile
     from sailplane.sweeps.space import SweepConfig
     from sailplane.training.compute import Precision
     from sailplane.training.specs import SweepWorkerSpec
@@ -142,20 +143,19 @@ class CreateSweepOperator(BaseOperator):
         self.workers = workers
 
     def execute(self, context: Context) -> list[dict[str, str]]:
-        from sailplane.sweeps.queue import create_sweep
-        from sailplane.sweeps.space import read_sweep
-        from sailplane.sweeps.wandb_format import original
+        from sailplane.sweeps import lifecycle
+        from sailplane.sweeps.file import SweepFile
         from sailplane.tracking import sweeps
 
         ledger = pairing.ledger(Home.find())
         folder, spec = self._code(ledger, context)
-        file = self._sweep_file(folder, context)
-        config = read_sweep(file, trials=_count("trials", self.trials))
+        file = SweepFile.read(self._sweep_file(folder, context))
+        config = file.limited(_count("trials", self.trials))
         workers = _count("workers", self.workers) or config.workers or DEFAULT_WORKERS
         self._log_settings(file, config)
         name = self._name(ledger, config, spec, context)
-        create_sweep(ledger, name, config, seed=self.seed, job=replace(spec, sweep=name).to_dict())
-        document = original(file, config, name)
+        lifecycle.create(ledger, name, config, seed=self.seed, job=replace(spec, sweep=name).to_dict())
+        document = file.for_wandb(config, name)
         sweeps.create(ledger, name, project=self.model, document=document, settings=tracking_settings())
         return [{"worker": f"worker {n}"} for n in range(1, workers + 1)]
 
@@ -165,14 +165,11 @@ class CreateSweepOperator(BaseOperator):
         cleared = context["ti"].max_tries > (self.retries or 0)
         return now if cleared or not own.exists() else own
 
-    def _log_settings(self, file: Path, config: SweepConfig) -> None:
+    def _log_settings(self, file: SweepFile, config: SweepConfig) -> None:
         """Logs which settings of the file apply and which do not."""
-        from sailplane.sweeps.elsewhere import notes
-        from sailplane.sweeps.space import read_sweep
-
-        for note in notes(file):
+        for note in file.notes():
             self.log.warning("%s", note)
-        requested, cap = _count("trials", self.trials), read_sweep(file).run_cap
+        requested, cap = _count("trials", self.trials), file.config.run_cap
         if config.size is not None:
             given = f"the file's run_cap is {cap or 'not given'}, the DAG's trials {requested or 'not given'}"
             self.log.info("At most %d trials: %s", config.size, given)
@@ -190,7 +187,7 @@ class CreateSweepOperator(BaseOperator):
 
     def _name(self, ledger: Ledger, config: SweepConfig, spec: SweepWorkerSpec, context: Context) -> str:
         """The name of the sweep to continue, or of a new one if the old trials are not comparable."""
-        from sailplane.sweeps import queue
+        from sailplane.sweeps import lifecycle
         from sailplane.sweeps.results import unlike
         from sailplane.tracking import sweeps
 
@@ -198,7 +195,7 @@ class CreateSweepOperator(BaseOperator):
         differing = unlike(ledger, current, config, self.seed if config.seed is None else config.seed, spec.to_dict())
         if not differing:
             return current
-        queue.stop(ledger, current, f"the run was cleared with another {' and '.join(differing)}")
+        lifecycle.stop(ledger, current, f"the run was cleared with another {' and '.join(differing)}")
         sweeps.finish(ledger, current)
         name = next_sweep(ledger, self.model, context)
         changed = (

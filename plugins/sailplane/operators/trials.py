@@ -60,7 +60,7 @@ class BestTrialOperator(DetachedJobOperator):
         self.model = model
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from sailplane.sweeps.queue import close
+        from sailplane.sweeps.lifecycle import close
         from sailplane.sweeps.results import best_trial
 
         ledger = pairing.ledger(Home.find())

@@ -27,7 +27,7 @@ from sailplane.ledger import Ledger
 from sailplane.records import Trial
 from sailplane.sweep_server import archive, suggest_process, tokens
 from sailplane.sweep_server.stored import Stored
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, queue, results
 from sailplane.tracking.sweeps import find as find_wandb_sweep
 
 # Network outages last longer than those of a process on the same machine.
@@ -147,7 +147,7 @@ def _ask(shared: Opened, by: By) -> dict[str, Any]:
 
 def _heartbeat(shared: Opened, number: int, by: By) -> dict[str, Any]:
     held = queue.heartbeat(shared.ledger, shared.trial(number), by.worker, LEASE_SECONDS)
-    return {"stop": not held or queue.is_over(shared.ledger, shared.sweep)}
+    return {"stop": not held or lifecycle.is_over(shared.ledger, shared.sweep)}
 
 
 def _report(shared: Opened, number: int, report: Report) -> dict[str, Any]:

@@ -17,32 +17,32 @@ MOST_LEAVES: Final = 50
 MOST_ROWS: Final = 300
 
 
-def tested(places: Any, scores: Any) -> tuple[Any, float]:
-    """The share of the variance of `scores` [n] that each dimension of `places` [n, dimensions], in the unit cube,
+def tested(points: Any, scores: Any) -> tuple[Any, float]:
+    """The share of the variance of `scores` [n] that each dimension of `points` [n, dimensions], in the unit cube,
     explains alone, by tree: [TREES, dimensions]; and the largest share over all dimensions that chance reaches.
 
     Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, 2014. The test takes
     the maximum over all dimensions: Westfall and Young, Resampling-Based Multiple Testing, 1993.
     """
     draw = np.random.RandomState(0)
-    places = np.asarray(places, dtype=np.float32)
+    points = np.asarray(points, dtype=np.float32)
     with config_context(skip_parameter_validation=True):
-        shares = _shares(places, scores, draw)
-        permuted = (_shares(places, draw.permutation(scores), draw) for _ in range(PERMUTATIONS))
-        largest = sorted(one.mean(axis=0).max() for one in permuted)
+        shares = _shares(points, scores, draw)
+        permuted = (_shares(points, draw.permutation(scores), draw) for _ in range(PERMUTATIONS))
+        largest = sorted(shares.mean(axis=0).max() for shares in permuted)
     return shares, float(largest[-round(LEVEL * (PERMUTATIONS + 1))])
 
 
-def _shares(places: Any, scores: Any, draw: np.random.RandomState) -> Any:
+def _shares(points: Any, scores: Any, draw: np.random.RandomState) -> Any:
     """The shares of each tree, which is grown on a resample of the rows."""
     rows = min(len(scores), MOST_ROWS)
     leaf = max(1, rows // MOST_LEAVES)
-    found = np.empty((TREES, places.shape[1]))
+    found = np.empty((TREES, points.shape[1]))
     for number in range(TREES):
         chosen = draw.randint(0, len(scores), rows)
         tree = DecisionTreeRegressor(min_samples_leaf=leaf, random_state=draw)
-        tree.fit(places[chosen], scores[chosen], check_input=False)
-        found[number] = _explained(tree.tree_, places.shape[1])
+        tree.fit(points[chosen], scores[chosen], check_input=False)
+        found[number] = _explained(tree.tree_, points.shape[1])
     return found
 
 
@@ -56,7 +56,7 @@ def _explained(tree: Any, dimensions: int) -> Any:
     if whole <= 0:
         return np.zeros(dimensions)
     parts = range(dimensions)
-    alone = [_alone(low[:, one], high[:, one], volumes / sizes[:, one] * values, mean) for one in parts]
+    alone = [_alone(low[:, part], high[:, part], volumes / sizes[:, part] * values, mean) for part in parts]
     return np.array(alone) / whole
 
 

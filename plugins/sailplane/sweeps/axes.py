@@ -17,10 +17,10 @@ MOST_LETTERS: Final = 18
 
 @dataclass(frozen=True)
 class Axis:
-    """`places` are positions in [0, 1], one for each value; `ticks` are positions with their labels."""
+    """`positions` lie in [0, 1], one for each value; `ticks` are positions with their labels."""
 
     name: str
-    places: tuple[float, ...]
+    positions: tuple[float, ...]
     ticks: tuple[tuple[float, str], ...]
 
 
@@ -30,9 +30,9 @@ def parameter_axis(parameter: Parameter, values: Sequence[Any]) -> Axis:
         return number_axis(parameter.name, values, log="log" in parameter.distribution)
     every = math.ceil(len(parameter.values) / MOST_LABELS)
     last = len(parameter.values) - 1
-    places = [n / last if last else 0.5 for n in range(last + 1)]
-    ticks = tuple(zip(places, _labels(parameter.values), strict=True))[::every]
-    return Axis(parameter.name, tuple(places[parameter.index(value)] for value in values), ticks)
+    positions = [n / last if last else 0.5 for n in range(last + 1)]
+    ticks = tuple(zip(positions, _labels(parameter.values), strict=True))[::every]
+    return Axis(parameter.name, tuple(positions[parameter.index(value)] for value in values), ticks)
 
 
 def number_axis(name: str, values: Sequence[float], *, log: bool) -> Axis:
@@ -40,11 +40,11 @@ def number_axis(name: str, values: Sequence[float], *, log: bool) -> Axis:
     log = log and min(values) > 0
     low, high = _on(min(values), log), _on(max(values), log)
 
-    def place(value: float) -> float:
+    def position(value: float) -> float:
         return (_on(value, log) - low) / (high - low) if high > low else 0.5
 
-    ticks = tuple((place(mark), f"{mark:.10g}") for mark in marks(min(values), max(values), log=log))
-    return Axis(name, tuple(map(place, values)), ticks)
+    ticks = tuple((position(mark), f"{mark:.10g}") for mark in marks(min(values), max(values), log=log))
+    return Axis(name, tuple(map(position, values)), ticks)
 
 
 def marks(low: float, high: float, *, log: bool) -> list[float]:

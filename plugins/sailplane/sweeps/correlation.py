@@ -35,5 +35,5 @@ def lower_bound(coefficient: float, count: int, confidence: float = 0.9) -> floa
 
 def _ranks(values: Sequence[float]) -> list[float]:
     ordered = sorted(values)
-    places = {value: place for place, value in reversed(list(enumerate(ordered)))}
-    return [places[value] + (ordered.count(value) - 1) / 2 for value in values]
+    first = {value: rank for rank, value in reversed(list(enumerate(ordered)))}
+    return [first[value] + (ordered.count(value) - 1) / 2 for value in values]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
 from collections.abc import Iterable
@@ -35,6 +36,7 @@ class Section:
 
     @classmethod
     def read(cls, path: Path) -> Section:
+        """The mapping of a whole file."""
         try:
             text = path.read_text(encoding="utf-8")
         except (FileNotFoundError, IsADirectoryError) as error:
@@ -45,6 +47,7 @@ class Section:
 
     @classmethod
     def parse(cls, text: str, file: str) -> Section:
+        """The mapping of a file with this text."""
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -62,7 +65,7 @@ class Section:
 
     def _add(self, key: str, line: int, value: yaml.Node) -> None:
         if key in self._values:
-            raise SweepFileError(f"{self.file}:{line}", got=f"{key!r} is given twice; first on line {self._lines[key]}")
+            raise SweepFileError(f"{self.file}:{line}", got=f"{key!r} occurs twice, first on line {self._lines[key]}")
         self._values[key], self._lines[key] = value, line
 
     def __contains__(self, key: str) -> bool:
@@ -77,7 +80,8 @@ class Section:
             return default
         loader = yaml.SafeLoader("")
         try:
-            return loader.construct_object(self._values[key], deep=True)
+            # A copy, because the loader writes merged keys into the nodes.
+            return loader.construct_object(copy.deepcopy(self._values[key]), deep=True)
         except (yaml.MarkedYAMLError, ValueError) as error:
             problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
             raise self.wrong(key, f"{key} cannot be read ({problem})", remedy="Write texts in quotes.") from error
@@ -148,15 +152,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _merged(node: yaml.MappingNode) -> list[tuple[yaml.Node, yaml.Node]]:
-    """The keys and values that `<<:` merges into the mapping, the last value first."""
+    """The keys and values of the mapping with those that `<<:` merges into it, the last value first."""
     if not any(key.tag == _MERGE for key, _ in node.value):
         return []
-    loader = yaml.SafeLoader("")
+    flat, loader = copy.deepcopy(node), yaml.SafeLoader("")
     try:
-        loader.flatten_mapping(node)
+        loader.flatten_mapping(flat)
     finally:
         loader.dispose()
-    return list(reversed(node.value))
+    return list(reversed(flat.value))
 
 
 def _one_of(words: tuple[str, ...]) -> str:

@@ -25,8 +25,14 @@ class ParameterImportance(Record):
 
     @property
     def is_noise(self) -> bool:
-        """Not distinguishable from noise."""
+        """Whether it is not distinguishable from noise."""
         return self.share <= self.chance
+
+    @property
+    def described(self) -> str:
+        """The share with its range, in percent."""
+        share = f"{self.share:.0%} ({self.low:.0%} to {self.high:.0%})"
+        return f"{share}, not distinguishable from noise" if self.is_noise else share
 
 
 def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, ParameterImportance]:
@@ -41,14 +47,14 @@ def importances(config: SweepConfig, trials: Sequence[Trial]) -> dict[str, Param
 
     finished = [trial for trial in trials if trial.state == "finished"]
     free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
-    places = [[parameter.quantile(parameter.of(trial.config)) for parameter in free] for trial in finished]
-    shares, chance = tested(places, np.array([trial.score or 0.0 for trial in finished]))
+    points = [[parameter.quantile(parameter.of(trial.config)) for parameter in free] for trial in finished]
+    shares, chance = tested(points, np.array([trial.score or 0.0 for trial in finished]))
     means, (lows, highs) = shares.mean(axis=0), np.quantile(shares, [0.05, 0.95], axis=0)
     found = {
         parameter.name: ParameterImportance(share=float(share), low=float(low), high=float(high), chance=chance)
         for parameter, share, low, high in zip(free, means, lows, highs, strict=True)
     }
-    return dict(sorted(found.items(), key=lambda one: -one[1].share))
+    return dict(sorted(found.items(), key=lambda item: -item[1].share))
 
 
 def no_importance(config: SweepConfig, trials: Sequence[Trial]) -> str | None:

@@ -18,8 +18,8 @@ def newest(ledger: Ledger, name: str | None) -> str:
 
 
 def only(ledger: Ledger, name: str, among: Callable[[str], bool] = lambda _sweep: True) -> str:
-    """The sweep with this name, otherwise the only sweep of this DAG or model; if there are several, the only one for
-    which `among` is true. Raises ConfigurationError, with the candidates, if several remain."""
+    """The sweep with this name, otherwise the only sweep of this DAG or model. If there are several, `among` must
+    accept exactly one of them. Raises ConfigurationError, with the candidates, if several remain."""
     found = _matching(ledger, name)
     chosen = [sweep for sweep in found if among(sweep)] if len(found) > 1 else found
     if len(chosen) == 1:

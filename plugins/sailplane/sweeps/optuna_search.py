@@ -18,7 +18,7 @@ Values = dict[tuple[str, ...], Any]
 
 
 class Study:
-    """Past trials, sorted by number."""
+    """Optuna's view of the past trials of a sweep."""
 
     def __init__(self, config: SweepConfig, trials: Sequence[Trial], sampler: optuna.samplers.BaseSampler) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -32,12 +32,12 @@ class Study:
 
     def ask(self) -> Values:
         """The next values by parameter path."""
-        asked = self.optuna.ask(self._space).params
-        free = {p.path: _value(p, asked[p.name]) for p in self._free}
+        proposed = self.optuna.ask(self._space).params
+        free = {p.path: _from_optuna(p, proposed[p.name]) for p in self._free}
         return {p.path: p.values[0] for p in self._fixed} | free
 
     def _past(self, trial: Trial, score: float | None) -> optuna.trial.FrozenTrial:
-        params = {p.name: _asked(p, p.of(trial.config)) for p in self._free}
+        params = {p.name: _to_optuna(p, p.of(trial.config)) for p in self._free}
         if score is not None and math.isfinite(score):
             state = TrialState.COMPLETE
         else:
@@ -57,10 +57,10 @@ def scores(config: SweepConfig, past: Sequence[Trial]) -> list[float | None]:
     """
     known = [trial.score for trial in past if trial.state == "finished" and trial.score is not None]
     low, high = (min(known), max(known)) if known else (None, None)
-    of_all = {"worst": low, "best": high} if config.maximize else {"worst": high, "best": low}
+    imputed_scores = {"worst": low, "best": high} if config.maximize else {"worst": high, "best": low}
 
     def imputed(how: str, trial: Trial) -> float | None:
-        return trial.values[-1] if how == "latest" and trial.values else of_all.get(how)
+        return trial.values[-1] if how == "latest" and trial.values else imputed_scores.get(how)
 
     def score(trial: Trial) -> float | None:
         if trial.state == "finished":
@@ -78,9 +78,9 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(0.0, 1.0)
 
 
-def _value(parameter: Parameter, asked: Any) -> Any:
-    return parameter.values[asked] if parameter.distribution == "categorical" else parameter.at(asked)
+def _from_optuna(parameter: Parameter, proposed: Any) -> Any:
+    return parameter.values[proposed] if parameter.distribution == "categorical" else parameter.at(proposed)
 
 
-def _asked(parameter: Parameter, value: Any) -> float:
+def _to_optuna(parameter: Parameter, value: Any) -> float:
     return parameter.index(value) if parameter.distribution == "categorical" else parameter.quantile(value)

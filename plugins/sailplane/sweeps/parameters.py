@@ -16,13 +16,14 @@ from typing import Any, Final
 
 from sailplane.records import Record
 
-# The closest value to a quantile of 0 or 1 if a distribution is unbounded.
+# Unbounded distributions use this quantile instead of 0, and its complement instead of 1.
 EDGE: Final = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter(Record):
-    """`path` is its location in the config; `values` are choices; the numbers belong to the distribution."""
+    """A parameter of the search. `path` are its keys in the configuration, `values` its choices; the numbers belong to
+    the distribution."""
 
     path: tuple[str, ...]
     distribution: str
@@ -71,7 +72,7 @@ class Parameter(Record):
         return [json.dumps(choice) for choice in self.values].index(json.dumps(value))
 
     def grid(self) -> tuple[Any, ...] | None:
-        """All values, or None if they are infinitely many."""
+        """All values; None if there are infinitely many."""
         if self.distribution in ("constant", "categorical"):
             return self.values
         if self.distribution == "int_uniform":

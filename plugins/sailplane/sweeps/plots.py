@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sailplane.records import Trial
 from sailplane.sweeps import charts
 from sailplane.sweeps.importance import ParameterImportance, no_importance
+from sailplane.sweeps.parallel_chart import parallel
 from sailplane.sweeps.results import ranked
 from sailplane.sweeps.rungs import warning
 from sailplane.sweeps.space import SweepConfig
@@ -42,11 +43,11 @@ def page(
         leaders=leaderboard[1:],
         failures=failures,
         finished=ranked(config, known),
-        figures={place: _drawn(place, figure) for place, figure in made.items()},
+        figures={name: _drawn(name, figure) for name, figure in made.items()},
         doubt=warning(config, known),
         constant=_is_constant(config),
         importances=importances,
-        noise=[parameter for parameter, one in importances.items() if one.is_noise],
+        noise=[parameter for parameter, found in importances.items() if found.is_noise],
         no_importance="" if importances else no_importance(config, known),
     )
 
@@ -63,7 +64,7 @@ def _figures(
     if any(trial.values for trial in trials):
         made["curves"] = charts.curves(config, trials, leaders[0] if leaders else None)
     if leaders and not _is_constant(config):
-        made["parameters"] = charts.parallel(config, leaders)
+        made["parameters"] = parallel(config, leaders)
     if importances:
         made["importance"] = charts.bars(importances)
     return made

@@ -1,70 +1,29 @@
-"""The trial queue on the ledger. Each ask is one transaction. A worker holds a trial by a lease that it renews; after
-an expired lease the next worker gets the trial with the same configuration."""
+"""The queue of trials on the ledger. Each assignment is one transaction. A worker holds a trial by a lease, which it
+renews; if the lease expires, the next worker gets the trial with the same configuration."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from sailplane.errors import ConfigurationError
 from sailplane.ledger import Ledger, persistent
-from sailplane.ledger.tables import reports, shares, stops, sweep_jobs, sweeps, wandb_sweeps
+from sailplane.ledger.tables import reports
 from sailplane.ledger.tables import trials as table
 from sailplane.records import Run, Trial
-from sailplane.sweeps.results import Sweep, ended, read, trials_of
-from sailplane.sweeps.space import SweepConfig
+from sailplane.sweeps.lifecycle import is_over_in, stop, stop_in
+from sailplane.sweeps.results import Sweep, read, trials_of
 from sailplane.sweeps.stopping import stop_early
 from sailplane.sweeps.suggest import suggest
 
 LEASE_SECONDS: Final = 30.0
 # A trial that killed this many workers is not assigned again.
 MOST_ATTEMPTS = 3
-# How often a suggestion made outside the transaction may be outdated before it is made inside.
+# How many suggestions may be computed outside the transaction. If all of them are outdated, the last is computed
+# inside.
 GUESSES: Final = 2
-
-
-@persistent
-def create_sweep(
-    ledger: Ledger, sweep: str, config: SweepConfig, seed: int = 0, job: Mapping[str, Any] | None = None
-) -> None:
-    """Creates the sweep. Idempotent: trials of an existing sweep stay. The file's seed takes precedence over `seed`;
-    `job` is a SweepWorkerSpec for workers elsewhere. Raises ConfigurationError for an endless sweep, and for an
-    existing sweep with another configuration."""
-    if config.size is None and config.max_time is None:
-        remedy = "Add run_cap to the file, or max_time under `sailplane`."
-        raise ConfigurationError("create sweep", sweep, got=f"method {config.method} without run_cap", remedy=remedy)
-    row = {"config": config.to_dict(), "seed": seed if config.seed is None else config.seed}
-    with ledger.begin() as connection:
-        found = connection.execute(sa.select(sweeps.c.config, sweeps.c.seed).where(sweeps.c.id == sweep)).one_or_none()
-        if found is None:
-            connection.execute(sa.insert(sweeps).values(id=sweep, created=time.time(), **row))
-        elif (SweepConfig.from_dict(found.config).content(), found.seed) != (config.content(), row["seed"]):
-            remedy = f"Trigger a new run, or restart this sweep with `sailplane sweep restart {sweep}`."
-            raise ConfigurationError("create sweep", sweep, got="it exists with another configuration", remedy=remedy)
-        if job is not None:
-            connection.execute(sa.delete(sweep_jobs).where(sweep_jobs.c.sweep == sweep))
-            connection.execute(sa.insert(sweep_jobs).values(sweep=sweep, spec=dict(job)))
-
-
-@persistent
-def restart(ledger: Ledger, sweep: str) -> int:
-    """Deletes all trials of the sweep and its configuration, so that it can be created again. Returns the number of
-    trials. Raises ConfigurationError for an unknown sweep, or if a worker holds one of its trials."""
-    read(ledger, sweep)
-    running = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until > time.time())
-    with ledger.begin() as connection:
-        if connection.execute(sa.select(table.c.number).where(running)).first() is not None:
-            remedy = f"Stop it first: `sailplane sweep stop {sweep}`."
-            raise ConfigurationError("restart sweep", sweep, got="a worker holds one of its trials", remedy=remedy)
-        count = connection.execute(sa.select(sa.func.count()).where(table.c.sweep == sweep)).scalar_one()
-        for forgotten in (reports, stops, shares, sweep_jobs, wandb_sweeps, table):
-            connection.execute(sa.delete(forgotten).where(forgotten.c.sweep == sweep))
-        connection.execute(sa.delete(sweeps).where(sweeps.c.id == sweep))
-    return int(count)
 
 
 @persistent
@@ -77,20 +36,21 @@ def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float = LEASE_SE
     for left in range(GUESSES, -1, -1):
         lease = {"worker": worker, "lease_until": time.time() + lease_seconds}
         with ledger.begin() as connection:
-            if _is_over(connection, sweep, known):
-                _give_up(connection, sweep)
+            if is_over_in(connection, sweep, known):
+                _fail_lost(connection, sweep)
                 return None
-            given = _again(connection, sweep, lease) or _new(connection, sweep, known, lease, guess, last=not left)
+            given: Trial | _Guess | None = _reassigned(connection, sweep, lease)
+            given = given or _assigned(connection, sweep, known, lease, guess, last=not left)
         if not isinstance(given, _Guess):
             return given
         # A Gaussian process takes a second; others need not wait for it.
-        guess = given.made(known)
-    raise AssertionError("the last suggestion is made inside")
+        guess = given.computed(known)
+    raise AssertionError("the last suggestion is computed inside the transaction")
 
 
 @persistent
 def heartbeat(ledger: Ledger, trial: Trial, worker: str, lease_seconds: float = LEASE_SECONDS) -> bool:
-    """Renews the lease. False if another worker has the trial now."""
+    """Renews the lease. Returns False if another worker has the trial now."""
     return _change(ledger, trial, worker, lease_until=time.time() + lease_seconds)
 
 
@@ -114,8 +74,8 @@ def report(ledger: Ledger, trial: Trial, worker: str, step: int, value: float) -
             row = {"sweep": trial.sweep, "number": trial.number, "step": step, "value": value}
             connection.execute(sa.insert(reports).values(**row))
         if known.config.reached(value):
-            _stop(connection, trial.sweep, f"trial {trial.number} reached the target with {value:g}")
-        if _is_over(connection, trial.sweep, known):
+            stop_in(connection, trial.sweep, f"trial {trial.number} reached the target with {value:g}")
+        if is_over_in(connection, trial.sweep, known):
             return True
         if known.config.stopping is None:
             return False
@@ -125,7 +85,8 @@ def report(ledger: Ledger, trial: Trial, worker: str, step: int, value: float) -
 
 @persistent
 def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | None = None) -> bool:
-    """False, without a change, if another worker has the trial now. A score that is not a number is a failure."""
+    """Records the score of a finished trial; a score that is not a number makes the trial fail. Returns False, without
+    a change, if another worker has the trial now."""
     if not math.isfinite(score):
         return fail(ledger, trial, worker, f"its score is {score}")
     record = run.to_dict() if run else None
@@ -146,31 +107,8 @@ def adopt(ledger: Ledger, run: Run) -> None:
 
 @persistent
 def fail(ledger: Ledger, trial: Trial, worker: str, reason: str) -> bool:
+    """Records why the trial failed. Returns False, without a change, if another worker has the trial now."""
     return _change(ledger, trial, worker, state="failed", error=reason)
-
-
-@persistent
-def stop(ledger: Ledger, sweep: str, reason: str) -> None:
-    """Assigns no more trials and stops the running ones, which count with their last score."""
-    read(ledger, sweep)
-    with ledger.begin() as connection:
-        _stop(connection, sweep, reason)
-
-
-@persistent
-def close(ledger: Ledger, sweep: str, reason: str) -> None:
-    """Stops the sweep, unless all of its trials have ended."""
-    if ended(ledger, sweep) != read(ledger, sweep).config.size:
-        stop(ledger, sweep, reason)
-
-
-@persistent
-def is_over(ledger: Ledger, sweep: str) -> bool:
-    """Whether the sweep was stopped or its time is up."""
-    # Read first, because it has its own transaction.
-    known = read(ledger, sweep)
-    with ledger.begin() as connection:
-        return _is_over(connection, sweep, known)
 
 
 class _Guess:
@@ -180,12 +118,12 @@ class _Guess:
         self.number, self.past = number, past
         self.config: dict[str, Any] | None = None
 
-    def made(self, known: Sweep) -> _Guess:
+    def computed(self, known: Sweep) -> _Guess:
         self.config = suggest(known.config, self.past, self.number, known.seed)
         return self
 
 
-def _again(connection: sa.Connection, sweep: str, lease: dict[str, Any]) -> Trial | None:
+def _reassigned(connection: sa.Connection, sweep: str, lease: dict[str, Any]) -> Trial | None:
     """A trial whose worker died, assigned again."""
     lost = _lost(connection, sweep)
     if lost is None:
@@ -195,10 +133,11 @@ def _again(connection: sa.Connection, sweep: str, lease: dict[str, Any]) -> Tria
     return Trial(sweep=sweep, number=lost.number, config=lost.config, state="running")
 
 
-def _new(
+def _assigned(
     connection: sa.Connection, sweep: str, known: Sweep, lease: dict[str, Any], guess: _Guess | None, *, last: bool
 ) -> Trial | _Guess | None:
-    """For bayes a guess that is computed outside the transaction, unless this is the `last` try."""
+    """A new trial. For bayes a guess, to be computed outside the transaction, unless this is the `last` try or `guess`
+    is still up to date."""
     last_number = connection.execute(sa.select(sa.func.max(table.c.number)).where(table.c.sweep == sweep)).scalar()
     number = 0 if last_number is None else last_number + 1
     if number >= (known.config.size or math.inf):
@@ -217,23 +156,11 @@ def _new(
     return Trial(sweep=sweep, number=number, config=proposed, state="running")
 
 
-def _give_up(connection: sa.Connection, sweep: str) -> None:
+def _fail_lost(connection: sa.Connection, sweep: str) -> None:
     """Fails the trials of a finished sweep whose workers died."""
     lost = sa.and_(table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time())
     values = {"state": "failed", "error": "its worker died, and the sweep had ended"}
     connection.execute(sa.update(table).where(lost).values(**values))
-
-
-def _is_over(connection: sa.Connection, sweep: str, known: Sweep) -> bool:
-    if known.config.max_time is not None and time.time() > known.created + known.config.max_time:
-        return True
-    return connection.execute(sa.select(stops.c.sweep).where(stops.c.sweep == sweep)).first() is not None
-
-
-def _stop(connection: sa.Connection, sweep: str, reason: str) -> None:
-    """Records the reason, unless there is one already."""
-    if connection.execute(sa.select(stops.c.sweep).where(stops.c.sweep == sweep)).first() is None:
-        connection.execute(sa.insert(stops).values(sweep=sweep, reason=reason, time=time.time()))
 
 
 def _lost(connection: sa.Connection, sweep: str) -> sa.Row[Any] | None:

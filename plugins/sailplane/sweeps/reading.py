@@ -38,7 +38,7 @@ KEYS: Final = ("distribution", "value", "values", "probabilities", *NUMBERS, "pa
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 # W&B's tolerance for the sum of probabilities.
 _FAR: Final = 1e-5
-# The largest exponent of e that a float can hold.
+# The largest exponent of e whose power a float can hold.
 _MOST_EXPONENT: Final = 709
 
 

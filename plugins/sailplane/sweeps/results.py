@@ -28,7 +28,7 @@ class Sweep:
 
 
 def read(ledger: Ledger, sweep: str) -> Sweep:
-    """Raises ConfigurationError for an unknown sweep."""
+    """The sweep's constant properties. Raises ConfigurationError for an unknown sweep."""
     return _read(ledger, sweep)
 
 
@@ -47,6 +47,7 @@ def trials(ledger: Ledger, sweep: str) -> tuple[Trial, ...]:
 
 
 def trials_of(connection: sa.Connection, sweep: str) -> tuple[Trial, ...]:
+    """`trials` within a transaction."""
     values: dict[int, list[float]] = defaultdict(list)
     reported = sa.select(reports.c.number, reports.c.value).where(reports.c.sweep == sweep)
     for number, value in connection.execute(reported.order_by(reports.c.number, reports.c.step)):
@@ -73,13 +74,13 @@ def ended(ledger: Ledger, sweep: str) -> int:
 
 @persistent
 def job(ledger: Ledger, sweep: str) -> dict[str, Any] | None:
-    """The SweepWorkerSpec of its trials, as the DAG defined it."""
+    """The SweepWorkerSpec of its trials, as the DAG defined it; None if there is none."""
     with ledger.begin() as connection:
         return connection.execute(sa.select(sweep_jobs.c.spec).where(sweep_jobs.c.sweep == sweep)).scalar_one_or_none()
 
 
 def unlike(ledger: Ledger, sweep: str, config: SweepConfig, seed: int, spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """The differences between the sweep's trials and trials with these arguments; empty without such a sweep."""
+    """The differences between the sweep's trials and trials with these arguments; empty if the sweep does not exist."""
     if sweep not in names(ledger):
         return ()
     known, before = read(ledger, sweep), job(ledger, sweep)
@@ -92,8 +93,8 @@ def unlike(ledger: Ledger, sweep: str, config: SweepConfig, seed: int, spec: Map
         found.append("code")
     if before["dataset"]["version"] != spec["dataset"]["version"]:
         found.append("dataset")
-    same = ("as_of", "features", "train", "config", "precision", "stream")
-    if any(before.get(key, spec[key]) != spec[key] for key in same):
+    compared = ("as_of", "features", "train", "config", "precision", "stream")
+    if any(before.get(key, spec[key]) != spec[key] for key in compared):
         found.append("configuration of the train step")
     return tuple(found)
 
@@ -131,7 +132,7 @@ def stopped(ledger: Ledger, sweep: str) -> str | None:
 
 
 def best(ledger: Ledger, sweep: str) -> Run:
-    """The run of the best trial."""
+    """The run of the best trial. Raises TrainingError if no trial finished."""
     trial = best_trial(ledger, sweep)
     if trial.run is None:
         raise TrainingError("choose the best of sweep", sweep, got=f"trial {trial.number} finished without a run")

@@ -1,4 +1,4 @@
-"""The agreement of a sweep's rungs with its final ranks: the assumption that early stopping rests on."""
+"""How well the ranks of a sweep's trials at each rung agree with their final ranks, which early stopping assumes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sailplane.records import Trial
-from sailplane.sweeps.charts import stopped_early
 from sailplane.sweeps.correlation import rank_correlation
 from sailplane.sweeps.space import SweepConfig
-from sailplane.sweeps.stopping import FEWEST_WHOLE, EarlyStopping, can_stop, whole_trials
+from sailplane.sweeps.stopping import FEWEST_WHOLE, EarlyStopping, can_stop, stopped_early, whole_trials
 
 # With a lower coefficient the rung ranks trials differently from the end.
 WEAK: Final = 0.5
@@ -27,7 +26,7 @@ class Agreement:
 
 
 def agreements(config: SweepConfig, trials: Sequence[Trial]) -> list[Agreement]:
-    """For each band before the end; empty without early stopping."""
+    """The agreement at each band before the end; empty without early stopping."""
     if config.stopping is None:
         return []
     curves = [([v for v in trial.values if math.isfinite(v)], trial.score or 0.0) for trial in _whole(config, trials)]
@@ -37,18 +36,18 @@ def agreements(config: SweepConfig, trials: Sequence[Trial]) -> list[Agreement]:
 
 
 def warning(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
-    """The reason why early stopping may have stopped the best trial, or stops none; None without one."""
-    rule, stopped = config.stopping, len(stopped_early(config, trials))
+    """Why early stopping may have stopped the best trial, or stops no trial; None if there is no such reason."""
+    rule, stopped = config.stopping, len(stopped_early(config.stopping, trials))
     if rule is None or not (stopped or rule.whole_trials):
         return None
     found = agreements(config, trials)
-    enough = [one for one in found if one.trials >= FEWEST_WHOLE]
-    weak = [one for one in enough if _is_weak(rule, one)]
+    enough = [rung for rung in found if rung.trials >= FEWEST_WHOLE]
+    weak = [rung for rung in enough if _is_weak(rule, rung)]
     if weak:
         return " ".join(_weakly(rule, weak, stopped))
     if enough or not stopped:
         return None
-    whole = max((one.trials for one in found), default=0)
+    whole = max((rung.trials for rung in found), default=0)
     count = "1 trial" if stopped == 1 else f"{stopped} trials"
     return f"Early stopping stopped {count}, and {whole} ran to the end: too few to tell whether that was right."
 
@@ -56,7 +55,7 @@ def warning(config: SweepConfig, trials: Sequence[Trial]) -> str | None:
 def _whole(config: SweepConfig, trials: Sequence[Trial]) -> list[Trial]:
     if config.stopping and config.stopping.whole_trials:
         return whole_trials(config.stopping, trials)
-    early = stopped_early(config, trials)
+    early = stopped_early(config.stopping, trials)
     return [trial for trial in trials if trial.state == "finished" and trial.number not in early]
 
 
@@ -73,9 +72,9 @@ def _is_weak(rule: EarlyStopping, found: Agreement) -> bool:
 
 
 def _weakly(rule: EarlyStopping, weak: Sequence[Agreement], stopped: int) -> Iterator[str]:
-    bands = _listed(one.band for one in weak)
-    values = "value" if [one.band for one in weak] == [1] else "values"
-    coefficients = _listed(f"{one.correlation:.2f}" for one in weak)
+    bands = _listed(rung.band for rung in weak)
+    values = "value" if [rung.band for rung in weak] == [1] else "values"
+    coefficients = _listed(f"{rung.correlation:.2f}" for rung in weak)
     yield f"After {bands} {values} trial ranks correlate weakly with the final ranks: {coefficients}"
     yield f"(Spearman, {weak[0].trials} full trials)."
     if rule.whole_trials:

@@ -1,17 +1,16 @@
-"""A W&B sweep file as values. Unsupported settings are errors."""
+"""The configuration of a sweep, from a W&B sweep file. Unsupported settings are errors."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from sailplane.durations import seconds
 from sailplane.errors import ConfigurationError
 from sailplane.records import Record
-from sailplane.sweeps import elsewhere
+from sailplane.sweeps import unused_settings
 from sailplane.sweeps.document import Section
 from sailplane.sweeps.parameters import Parameter
 from sailplane.sweeps.reading import read_parameters
@@ -26,10 +25,10 @@ _IMPUTE: Final = ("worst", "best", "latest")
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig(Record):
-    """`metric` is the name of the trials' score, for example validation_auc; the sweep ends with the first trial that
-    reaches `target`. `impute` is bayes' score for a failed trial, `impute_while_running` for a running trial with
-    reported values ("false": none). `max_time` of the sweep and `max_trial_time` of each trial are in seconds.
-    `workers` applies unless the DAG gives a number."""
+    """The settings of a sweep. `metric` names the score of the trials, for example validation_auc; the sweep ends with
+    the first trial that reaches `target`. `impute` is bayes' score for a failed trial, `impute_while_running` for a
+    running trial with reported values ("false": none). `max_time` of the sweep and `max_trial_time` of each trial are
+    in seconds. `workers` applies unless the DAG gives a number."""
 
     method: str
     metric: str
@@ -65,25 +64,20 @@ class SweepConfig(Record):
         return min(points, self.run_cap or points)
 
 
-def read_sweep(path: Path, trials: int | None = None) -> SweepConfig:
-    """The smaller of `trials` and the file's `run_cap` applies. Raises SweepFileError with the file's name, the line
-    and the reason."""
-    config = _config(Section.read(path))
-    return replace(config, run_cap=min(filter(None, (trials, config.run_cap)), default=None))
-
-
 def parse(text: str, file: str = "sweep.yaml") -> SweepConfig:
-    return _config(Section.parse(text, file))
+    """The configuration in the text of a sweep file. Errors name `file`."""
+    return read_config(Section.parse(text, file))
 
 
-def _config(document: Section) -> SweepConfig:
-    document.allow((*_KEYS, EXTENSION, *elsewhere.DECIDED))
-    elsewhere.check(document)
+def read_config(document: Section) -> SweepConfig:
+    """The configuration in a sweep file. Raises SweepFileError with the file's name, the line and the reason."""
+    document.allow((*_KEYS, EXTENSION, *unused_settings.UNUSED))
+    unused_settings.check(document)
     document.require("method", "parameters")
     method = document.choice("method", METHODS)
     parameters = read_parameters(document.section("parameters"))
-    if twice := [name for name, count in Counter(p.name for p in parameters).items() if count > 1]:
-        raise document.wrong("parameters", f"two parameters have the name {twice[0]!r}, one of them nested")
+    if repeated := [name for name, count in Counter(p.name for p in parameters).items() if count > 1]:
+        raise document.wrong("parameters", f"two parameters have the name {repeated[0]!r}, one of them nested")
     if method == "grid":
         _check_grid(document, parameters)
     return SweepConfig(
@@ -101,15 +95,16 @@ def _objective(document: Section, method: str) -> dict[str, Any]:
     if "metrics" not in document:
         if "metric" in document:
             return _metric(document.section("metric"))
-        return {"metric": elsewhere.METRIC["name"], "goal": elsewhere.METRIC["goal"]}
+        return {"metric": unused_settings.METRIC["name"], "goal": unused_settings.METRIC["goal"]}
     if "metric" in document:
         raise document.wrong("metrics", "the file has both metric and metrics", expected="one of them")
     if method != "custom":
         raise document.wrong("metrics", f"metrics with method {method}", expected="one `metric`, or method custom")
-    read = [_metric(section) for section in document.sections("metrics")]
-    if len(read) < 2:
-        raise document.wrong("metrics", f"metrics has {len(read)}", expected="two or more", remedy="Name one `metric`.")
-    return read[0]
+    found = [_metric(section) for section in document.sections("metrics")]
+    if len(found) < 2:
+        remedy = "Use `metric` for a single metric."
+        raise document.wrong("metrics", f"metrics has {len(found)}", expected="two or more", remedy=remedy)
+    return found[0]
 
 
 def _metric(metric: Section) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Selects running trials to stop early: reports in, trial numbers out. Pure."""
+"""Selects running trials to stop early: reports in, trial numbers out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sailplane.sweeps.document import Section
 
 # The bands of `min_iter` are endless; W&B makes a hundred.
 MOST_BANDS: Final = 100
-# Maximal number of values that a run reports.
+# The most values that a run may report.
 MOST_VALUES: Final = 10**9
 _ETA: Final = 3.0
 # A rung stops trials only if its rank correlation with the final scores is confidently above this.
@@ -31,7 +31,7 @@ class EarlyStopping(Record):
 
     `asha` decides once a band, when a run reaches it, and keeps the best `1/eta` of the runs there so far, including
     this one: fewer runs survive, and none is stopped between bands because of others. With `patience` a run stops only
-    if it misses the best at that many bands in a row. With `whole_trials` the first so many successful trials run to
+    if it misses the best at that many bands in a row. With `whole_trials` = n, the first n successful trials run to
     their end. Until then no trial is stopped; afterwards a band stops trials only if the whole trials' ranks there
     agree with their final ranks: the lower 90% bound of Spearman's coefficient is above LEAST_CORRELATION. The rule
     does not select the whole trials, so its own decisions do not bias the coefficient.
@@ -69,8 +69,18 @@ def whole_trials(rule: EarlyStopping, trials: Sequence[Trial]) -> list[Trial]:
     return first if ready else []
 
 
+def stopped_early(rule: EarlyStopping | None, trials: Sequence[Trial]) -> frozenset[int]:
+    """The numbers of the finished trials that early stopping ended, judged by their reports: they reached the first
+    band, but reported fewer values than others. Empty without early stopping."""
+    if rule is None:
+        return frozenset()
+    longest = max((len(trial.values) for trial in trials), default=0)
+    ended = (trial for trial in trials if trial.state == "finished")
+    return frozenset(trial.number for trial in ended if rule.bands[0] <= len(trial.values) < longest)
+
+
 def can_stop(correlation: float, whole: int) -> bool:
-    """True if a rung with this rank correlation over so many whole trials may stop others."""
+    """Whether a rung with this rank correlation over `whole` whole trials may stop other trials."""
     return lower_bound(correlation, whole) > LEAST_CORRELATION
 
 
@@ -126,6 +136,7 @@ def read_early_terminate(section: Section) -> EarlyStopping:
 
 
 def read_asha(section: Section) -> EarlyStopping:
+    """Reads the settings `sailplane: asha:`."""
     section.allow(("min_iter", "eta", "patience", "whole_trials"))
     eta = _eta(section)
     first = section.whole("min_iter", at_least=1) if "min_iter" in section else 1

@@ -1,4 +1,4 @@
-"""Past trials in, the next configuration out. Pure and reproducible: equal arguments give equal results."""
+"""Past trials in, the next configuration out. Reproducible: equal arguments give equal results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def suggest(config: SweepConfig, trials: Sequence[Trial], number: int, seed: int
         return _grid(config, number)
     if config.method == "bayes":
         proposed = _bayes(config, trials, number, seed)
-        # A model that is sure of the best point repeats it, and learns nothing from that.
+        # A model that is certain of the best point proposes it again, and would learn nothing from the trial.
         return _random(config, number, seed) if any(trial.config == proposed for trial in trials) else proposed
     return _random(config, number, seed)
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle, queue
 from sailplane.training.limits import TrialLimits
 
 
@@ -52,7 +52,7 @@ class Watch:
                 # A lost trial gets as much time to end as a trial that this worker still holds.
                 self._ended.set()
             now = time.monotonic()
-            if self._limits.is_up(now - self._began) or queue.is_over(self._ledger, self._trial.sweep):
+            if self._limits.is_up(now - self._began) or lifecycle.is_over(self._ledger, self._trial.sweep):
                 self._ended.set()
             if reason := self._limits.exceeded(now - self._began, now - self._heard):
                 _end(reason, lambda text: queue.fail(self._ledger, self._trial, self._worker, text))

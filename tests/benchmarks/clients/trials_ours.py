@@ -13,7 +13,7 @@ from typing import Any
 from two_workers import seconds
 
 from sailplane.ledger import Ledger
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, queue, results
 from sailplane.sweeps.space import parse
 
 TEXT = "method: random\nmetric: {{name: a}}\nparameters: {{x: {{min: 0.0, max: 1.0}}}}\nrun_cap: {}\n"
@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{Path(folder, 'ledger.db')}"
         ledger = Ledger.create(url)
-        queue.create_sweep(ledger, "s", parse(TEXT.format(count)))
+        lifecycle.create(ledger, "s", parse(TEXT.format(count)))
         took = seconds(work, url, wait)
         done = results.trials(ledger, "s")
     print(json.dumps({"seconds": took, "trials": [[trial.config["x"], trial.score] for trial in done]}))

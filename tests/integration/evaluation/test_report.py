@@ -20,7 +20,7 @@ from sailplane.evaluation.report import publish
 from sailplane.operators import EvaluateModelOperator
 from sailplane.records import Evaluation, Run
 from sailplane.registry import holds
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle, queue
 from sailplane.sweeps.space import parse
 from tests.one_training import REPORT_BYTES
 from tests.unit.evaluation.toy import Toy
@@ -81,7 +81,7 @@ def whole(toy: Toy, run: str) -> str:
 
 
 def swept(toy: Toy, sweep: str) -> None:
-    queue.create_sweep(toy.ledger, sweep, parse(SWEEP))
+    lifecycle.create(toy.ledger, sweep, parse(SWEEP))
     for score in (0.6, 0.8, None):
         trial = queue.ask(toy.ledger, sweep, "w")
         assert trial
@@ -150,7 +150,7 @@ def test_what_the_report_says_of_the_data_is_what_the_run_says(toy: Toy) -> None
 def test_a_sweep_whose_rungs_rank_trials_otherwise_than_the_end_is_shown_with_a_warning(toy: Toy) -> None:
     """The better a trial ended, the worse it had begun; the last one was stopped."""
     rule = "early_terminate: {type: hyperband, min_iter: 1}\n"
-    queue.create_sweep(toy.ledger, "toy/s", parse(SWEEP.replace("run_cap: 4", "run_cap: 7") + rule))
+    lifecycle.create(toy.ledger, "toy/s", parse(SWEEP.replace("run_cap: 4", "run_cap: 7") + rule))
     for number in range(7):
         trial = queue.ask(toy.ledger, "toy/s", "w")
         assert trial

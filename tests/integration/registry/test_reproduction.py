@@ -24,7 +24,7 @@ from sailplane.ledger import Ledger, tables
 from sailplane.records import Model, Run
 from sailplane.registry import environment, models
 from sailplane.storage import Storage
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, results
 from sailplane.sweeps.space import parse
 from sailplane.training.fit import fit
 from sailplane.training.jobs import Job
@@ -153,7 +153,7 @@ def test_an_offered_baseline_is_trained_again_by_its_own_function_and_agrees_bit
 def test_a_trial_that_was_stopped_early_is_reproduced_up_to_there_and_so_is_the_best(
     register: Register, spec: Make, home: Home, tmp_path: Path
 ) -> None:
-    queue.create_sweep(register.ledger, "toy/s", parse(SWEEP), seed=5)
+    lifecycle.create(register.ledger, "toy/s", parse(SWEEP), seed=5)
     shared = {key: getattr(spec(), key) for key in ("model", "dataset", "as_of", "features", "train")}
     work(SweepWorkerSpec(sweep="toy/s", worker="w", config={"epochs": 9}, **shared), home.jobs / "w")
     runs = [trial.run for trial in results.trials(register.ledger, "toy/s") if trial.run]

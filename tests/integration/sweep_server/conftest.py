@@ -22,7 +22,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.sweep_server import tokens
 from sailplane.sweep_server.app import make_app
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle
 from sailplane.sweeps.space import parse
 from tests.homes import new_home
 from tests.ports import free_port
@@ -43,7 +43,7 @@ class Address:
 
     def share(self, text: str = TEXT, sweep: str = "toy/s") -> tuple[str, str]:
         """The URL of a new sweep, and its token."""
-        queue.create_sweep(self.ledger, sweep, parse(text), seed=3)
+        lifecycle.create(self.ledger, sweep, parse(text), seed=3)
         name, token = tokens.share(self.ledger, sweep)
         return f"{self.root}/{name}", token
 

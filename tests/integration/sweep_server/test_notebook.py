@@ -23,8 +23,8 @@ from sailplane.ledger import Ledger
 from sailplane.records import Interval
 from sailplane.services.sharing import share
 from sailplane.storage import Storage
-from sailplane.sweeps import queue, results
-from sailplane.sweeps.space import read_sweep
+from sailplane.sweeps import lifecycle, results
+from sailplane.sweeps.file import SweepFile
 from sailplane.training.fit import fit
 from sailplane.training.specs import SweepWorkerSpec
 from tests.homes import new_home
@@ -57,8 +57,8 @@ def create(home: Home) -> SweepWorkerSpec:
     )
     paths = {"features": "include.flights.features", "train": "include.flights.model:train"}
     job = SweepWorkerSpec(sweep="flights/s", worker="", model="flights", dataset=dataset, as_of=AS_OF, **paths)
-    config = read_sweep(home.project / "include" / "flights" / "sweep.yaml", trials=2)
-    queue.create_sweep(Ledger.create(home.ledger), job.sweep, config, seed=1, job=job.to_dict())
+    config = SweepFile.read(home.project / "include" / "flights" / "sweep.yaml").limited(2)
+    lifecycle.create(Ledger.create(home.ledger), job.sweep, config, seed=1, job=job.to_dict())
     return job
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sailplane.sweep_server import app, tokens
 from sailplane.sweep_server.stored import Stored
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, queue, results
 from sailplane.sweeps.space import parse
 from tests.integration.sweep_server.conftest import Address, Elsewhere, serving
 from tests.ports import free_port
@@ -155,7 +155,7 @@ def train(config, data, run):
     with process:
         assert process.stdout is not None
         assert any("at it" in line for line in process.stdout)
-        queue.stop(address.ledger, "toy/s", "enough")
+        lifecycle.stop(address.ledger, "toy/s", "enough")
         process.communicate(timeout=60)
     assert process.returncode == 0
     (trial,) = results.trials(address.ledger, "toy/s")
@@ -197,7 +197,7 @@ def test_a_server_that_goes_away_is_waited_for(address: Address, elsewhere: Else
     slow = LEARNS.replace(
         "    run.log", "    import time; time.sleep(0.5); print('epoch', flush=True)\n        run.log"
     )
-    queue.create_sweep(address.ledger, "toy/away", parse(ONE))
+    lifecycle.create(address.ledger, "toy/away", parse(ONE))
     name, token = tokens.share(address.ledger, "toy/away")
     port = free_port()
     with serving(port) as root:

@@ -8,7 +8,7 @@ import pytest
 
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle, queue
 from sailplane.sweeps.space import parse
 from tests.unit.commands.test_cli import sailplane
 
@@ -29,8 +29,8 @@ parameters:
 def ledger(home: Home) -> Ledger:
     """Of eight trials five finished, one failed, one runs; what matters is the rate."""
     ledger = Ledger.create(home.ledger)
-    queue.create_sweep(ledger, "toy/first", parse(TEXT))
-    queue.create_sweep(ledger, "toy/second", parse(TEXT))
+    lifecycle.create(ledger, "toy/first", parse(TEXT))
+    lifecycle.create(ledger, "toy/second", parse(TEXT))
     for _ in range(7):
         trial = queue.ask(ledger, "toy/second", "w")
         assert trial is not None
@@ -97,7 +97,7 @@ def test_a_program_reads_the_same_as_json(home: Home) -> None:
 
 def test_importances_come_with_their_range_and_what_chance_gives(home: Home) -> None:
     ledger = Ledger.create(home.ledger)
-    queue.create_sweep(ledger, "toy/long", parse(TEXT.replace("run_cap: 8", "run_cap: 40")))
+    lifecycle.create(ledger, "toy/long", parse(TEXT.replace("run_cap: 8", "run_cap: 40")))
     while trial := queue.ask(ledger, "toy/long", "w"):
         queue.finish(ledger, trial, "w", trial.config["rate"])
     told = json.loads(sailplane(home, "sweep", "show", "--json").stdout)["importances"]
@@ -115,7 +115,7 @@ def test_importances_come_with_their_range_and_what_chance_gives(home: Home) -> 
 def test_a_sweep_whose_rungs_rank_trials_otherwise_than_the_end_is_shown_with_a_warning(home: Home) -> None:
     ledger = Ledger.create(home.ledger)
     rule = "early_terminate: {type: hyperband, min_iter: 1}\n"
-    queue.create_sweep(ledger, "toy/crossed", parse(TEXT + rule))
+    lifecycle.create(ledger, "toy/crossed", parse(TEXT + rule))
     for number in range(8):
         trial = queue.ask(ledger, "toy/crossed", "w")
         assert trial is not None
@@ -152,13 +152,13 @@ def test_a_page_without_a_name_of_its_own_replaces_the_last_one_under_the_home(
 
 
 def test_the_newest_sweep_of_a_dag_or_a_model_is_found_by_its_name(home: Home, ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "other/third", parse(TEXT), job={"dag": "nightly"})
+    lifecycle.create(ledger, "other/third", parse(TEXT), job={"dag": "nightly"})
     for name, sweep in [("toy", "toy/second"), ("other", "other/third"), ("nightly", "other/third")]:
         assert sailplane(home, "sweep", "show", name).stdout.startswith(f"{sweep}: ")
 
 
 def test_a_sweep_is_stopped_by_its_models_name_where_only_one_is_open(home: Home, ledger: Ledger) -> None:
-    queue.stop(ledger, "toy/first", "enough")
+    lifecycle.stop(ledger, "toy/first", "enough")
     ended = sailplane(home, "sweep", "stop", "toy")
     assert (ended.returncode, ended.stdout.partition(" ")[0]) == (0, "toy/second")
 

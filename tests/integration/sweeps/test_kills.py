@@ -18,7 +18,7 @@ import pytest
 
 from sailplane.deployment.http_client import wait_until
 from sailplane.ledger import Ledger
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, queue, results
 from sailplane.sweeps.space import parse
 from tests.postgres import PostgreSQL
 
@@ -76,7 +76,7 @@ class Workers:
 def test_kills_cost_no_trial(seed: int, server: PostgreSQL, tmp_path: Path) -> None:
     url, log, draw = server.database(), tmp_path / "finished", random.Random(seed)
     ledger = Ledger.create(url)
-    queue.create_sweep(ledger, "s", parse(TEXT))
+    lifecycle.create(ledger, "s", parse(TEXT))
     workers = Workers(url, log)
     for kill in range(KILLS):
         # Spread over the whole sweep: the next one when so many trials were begun.

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from sailplane.ledger import Ledger
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, queue, results
 from sailplane.sweeps.space import SweepConfig, parse
 
 TEXT = """\
@@ -38,7 +38,7 @@ def _work(url: str, worker: str, lease_seconds: float, taken: multiprocessing.Qu
 @pytest.mark.parametrize("method", ["random", "bayes"])
 def test_several_processes_at_once_lose_none_and_take_none_twice(url: str, ledger: Ledger, method: str) -> None:
     cap = 60 if method == "random" else 16
-    queue.create_sweep(ledger, "s", config(cap, method))
+    lifecycle.create(ledger, "s", config(cap, method))
     spawn = multiprocessing.get_context("spawn")
     taken = spawn.Queue()
     workers = [spawn.Process(target=_work, args=(url, f"w{n}", 60.0, taken)) for n in range(3)]
@@ -60,7 +60,7 @@ def _hang(url: str, lease_seconds: float, taken: multiprocessing.Queue[int]) -> 
 
 
 def test_the_trial_of_a_killed_worker_is_given_again_after_its_lease(url: str, ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(1))
+    lifecycle.create(ledger, "s", config(1))
     spawn = multiprocessing.get_context("spawn")
     taken = spawn.Queue()
     worker = spawn.Process(target=_hang, args=(url, 1.5, taken))

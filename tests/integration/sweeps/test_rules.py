@@ -6,7 +6,7 @@ from sailplane.deployment.http_client import wait_until
 from sailplane.errors import ConfigurationError, TrainingError
 from sailplane.ledger import Ledger
 from sailplane.records import Trial
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, queue, results
 from sailplane.sweeps.space import SweepConfig, parse
 
 TEXT = (
@@ -19,34 +19,34 @@ def config(cap: int = 3, method: str = "random", goal: str = "maximize") -> Swee
 
 
 def test_exactly_run_cap_trials_are_given(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(3))
+    lifecycle.create(ledger, "s", config(3))
     given = [queue.ask(ledger, "s", "w") for _ in range(5)]
     assert [trial.number if trial else None for trial in given] == [0, 1, 2, None, None]
 
 
 def test_creating_a_sweep_again_keeps_its_trials(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(3))
+    lifecycle.create(ledger, "s", config(3))
     queue.ask(ledger, "s", "w")
-    queue.create_sweep(ledger, "s", config(3))
+    lifecycle.create(ledger, "s", config(3))
     assert len(results.trials(ledger, "s")) == 1
 
 
 @pytest.mark.parametrize(("seed", "expected"), [("", 3), ("sailplane: {seed: 7}\n", 7), ("sailplane: {seed: 0}\n", 0)])
 def test_the_files_seed_goes_before_the_callers(ledger: Ledger, seed: str, expected: int) -> None:
-    queue.create_sweep(ledger, "s", parse(TEXT.format(method="random", goal="maximize", cap=3) + seed), seed=3)
+    lifecycle.create(ledger, "s", parse(TEXT.format(method="random", goal="maximize", cap=3) + seed), seed=3)
     assert results.read(ledger, "s").seed == expected
 
 
 def test_a_sweep_that_exists_with_another_configuration_is_refused(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(3))
+    lifecycle.create(ledger, "s", config(3))
     with pytest.raises(ConfigurationError, match="it exists with another configuration"):
-        queue.create_sweep(ledger, "s", config(4))
+        lifecycle.create(ledger, "s", config(4))
 
 
 def test_a_sweep_without_an_end_is_refused(ledger: Ledger) -> None:
     endless = parse("method: random\nmetric: {name: a}\nparameters: {x: {min: 0.0, max: 1.0}}\n")
     with pytest.raises(ConfigurationError, match="method random without run_cap"):
-        queue.create_sweep(ledger, "s", endless)
+        lifecycle.create(ledger, "s", endless)
 
 
 def test_a_sweep_that_nobody_created_is_named(ledger: Ledger) -> None:
@@ -56,7 +56,7 @@ def test_a_sweep_that_nobody_created_is_named(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize(("goal", "expected"), [("maximize", 1), ("minimize", 0)])
 def test_the_best_is_by_the_goal_and_the_earlier_of_equals(ledger: Ledger, goal: str, expected: int) -> None:
-    queue.create_sweep(ledger, "s", config(3, goal=goal))
+    lifecycle.create(ledger, "s", config(3, goal=goal))
     for score in (0.1, 0.9, 0.9):
         trial = queue.ask(ledger, "s", "w")
         assert trial is not None
@@ -65,7 +65,7 @@ def test_the_best_is_by_the_goal_and_the_earlier_of_equals(ledger: Ledger, goal:
 
 
 def test_a_score_that_is_no_number_is_a_failed_trial(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(1))
+    lifecycle.create(ledger, "s", config(1))
     trial = queue.ask(ledger, "s", "w")
     assert trial is not None
     assert queue.finish(ledger, trial, "w", float("nan"))
@@ -73,7 +73,7 @@ def test_a_score_that_is_no_number_is_a_failed_trial(ledger: Ledger) -> None:
 
 
 def test_a_sweep_in_which_all_trials_failed_says_why(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(2))
+    lifecycle.create(ledger, "s", config(2))
     for reason in ("no memory", "no luck"):
         trial = queue.ask(ledger, "s", "w")
         assert trial is not None
@@ -83,7 +83,7 @@ def test_a_sweep_in_which_all_trials_failed_says_why(ledger: Ledger) -> None:
 
 
 def test_a_lease_that_ended_gives_the_same_trial_to_the_next_who_asks(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(1))
+    lifecycle.create(ledger, "s", config(1))
     lost = queue.ask(ledger, "s", "dead", lease_seconds=0)
     again = queue.ask(ledger, "s", "alive")
     assert again == lost
@@ -95,7 +95,7 @@ def test_a_lease_that_ended_gives_the_same_trial_to_the_next_who_asks(ledger: Le
 
 
 def test_a_heartbeat_keeps_the_trial(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(1))
+    lifecycle.create(ledger, "s", config(1))
     trial = queue.ask(ledger, "s", "w", lease_seconds=0)
     assert trial is not None
     assert queue.heartbeat(ledger, trial, "w")
@@ -104,7 +104,7 @@ def test_a_heartbeat_keeps_the_trial(ledger: Ledger) -> None:
 
 
 def test_a_trial_that_is_given_back_is_given_at_once(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(1))
+    lifecycle.create(ledger, "s", config(1))
     trial = queue.ask(ledger, "s", "w")
     assert trial is not None
     assert queue.release(ledger, trial, "w")
@@ -112,14 +112,14 @@ def test_a_trial_that_is_given_back_is_given_at_once(ledger: Ledger) -> None:
 
 
 def test_a_trial_that_kills_every_worker_is_given_up(ledger: Ledger) -> None:
-    queue.create_sweep(ledger, "s", config(1))
+    lifecycle.create(ledger, "s", config(1))
     given = [queue.ask(ledger, "s", f"w{n}", lease_seconds=0) for n in range(queue.MOST_ATTEMPTS + 1)]
     assert [trial is not None for trial in given] == [True] * queue.MOST_ATTEMPTS + [False]
     assert "the trial killed 3 workers: w0 lost it; w1 lost it; w2 lost it" in results.failures(ledger, "s")[0]
 
 
 def begun(ledger: Ledger, text: str) -> Trial:
-    queue.create_sweep(ledger, "s", parse(text))
+    lifecycle.create(ledger, "s", parse(text))
     trial = queue.ask(ledger, "s", "w")
     assert trial is not None
     return trial
@@ -168,7 +168,7 @@ def test_the_sweep_ends_with_the_first_trial_that_reaches_the_target(ledger: Led
     assert not queue.report(ledger, first, "w", 0, 0.79)
     assert queue.report(ledger, first, "w", 1, 0.8)
     assert queue.report(ledger, second, "other", 0, 0.1)
-    assert queue.is_over(ledger, "s")
+    assert lifecycle.is_over(ledger, "s")
     assert queue.finish(ledger, first, "w", 0.8)
     assert queue.ask(ledger, "s", "w") is None
     assert results.stopped(ledger, "s") == "trial 0 reached the target with 0.8"
@@ -178,8 +178,8 @@ def test_a_stopped_sweep_gives_no_more_trials_and_counts_what_there_is(ledger: L
     trial = begun(ledger, TEXT.format(method="random", goal="maximize", cap=4))
     lost = queue.ask(ledger, "s", "dead", lease_seconds=0)
     assert lost is not None
-    queue.stop(ledger, "s", "enough")
-    queue.stop(ledger, "s", "more than enough")
+    lifecycle.stop(ledger, "s", "enough")
+    lifecycle.stop(ledger, "s", "more than enough")
     assert queue.ask(ledger, "s", "other") is None
     assert queue.report(ledger, trial, "w", 0, 0.3)
     assert queue.finish(ledger, trial, "w", 0.3)
@@ -192,12 +192,12 @@ def test_a_sweep_whose_time_is_up_is_over(ledger: Ledger) -> None:
     text = "method: random\nmetric: {name: a}\nparameters: {x: {min: 0.0, max: 1.0}}\nsailplane: {max_time: 0.3s}\n"
     trial = begun(ledger, text)
     assert not queue.report(ledger, trial, "w", 0, 1.0)
-    assert wait_until(lambda: queue.is_over(ledger, "s"), seconds=20)
+    assert wait_until(lambda: lifecycle.is_over(ledger, "s"), seconds=20)
     assert queue.report(ledger, trial, "w", 1, 1.0)
     assert queue.ask(ledger, "s", "w") is None
 
 
 def test_sweeps_are_listed_the_newest_first(ledger: Ledger) -> None:
     for name in ("b", "a", "c"):
-        queue.create_sweep(ledger, name, config(3))
+        lifecycle.create(ledger, name, config(3))
     assert results.names(ledger) == ["c", "a", "b"]

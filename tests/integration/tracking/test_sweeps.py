@@ -22,9 +22,8 @@ from sailplane import tracking
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.operators.sweep import CreateSweepOperator
-from sailplane.sweeps import queue, results
-from sailplane.sweeps.space import read_sweep
-from sailplane.sweeps.wandb_format import original
+from sailplane.sweeps import lifecycle, results
+from sailplane.sweeps.file import SweepFile
 from sailplane.tracking import sweeps
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
@@ -64,9 +63,10 @@ def create(home: Home, file: Path) -> Callable[..., Ledger]:
     """As a sweep's first task does it."""
 
     def create(trials: int = 4, settings: dict[str, str] | None = None) -> Ledger:
-        ledger, config = Ledger.create(home.ledger), read_sweep(file, trials=trials)
-        queue.create_sweep(ledger, NAME, config)
-        document = original(file, config, NAME)
+        ledger, read = Ledger.create(home.ledger), SweepFile.read(file)
+        config = read.limited(trials)
+        lifecycle.create(ledger, NAME, config)
+        document = read.for_wandb(config, NAME)
         sweeps.create(ledger, NAME, project="toy", document=document, settings=settings or {})
         return ledger
 

@@ -9,7 +9,7 @@ import pytest
 from sailplane.errors import JobError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle
 from sailplane.sweeps.space import parse
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
@@ -53,7 +53,7 @@ def test_a_training_is_a_run_at_the_server(server: WandbServer, job: Job, spec: 
 def test_each_trial_of_a_sweep_is_a_run_in_the_sweeps_group(
     server: WandbServer, job: Job, spec: Make, home: Home
 ) -> None:
-    queue.create_sweep(Ledger.create(home.ledger), "toy/s", parse(SWEEP), seed=5)
+    lifecycle.create(Ledger.create(home.ledger), "toy/s", parse(SWEEP), seed=5)
     kept = {name: getattr(spec(), name) for name in ("model", "dataset", "as_of", "features", "train")}
     job.start(SweepWorkerSpec(sweep="toy/s", worker="worker", **kept))
     wait_for_end(job)

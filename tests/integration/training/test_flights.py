@@ -17,8 +17,8 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval, Run
 from sailplane.storage import Storage
-from sailplane.sweeps import queue, results
-from sailplane.sweeps.space import read_sweep
+from sailplane.sweeps import lifecycle, results
+from sailplane.sweeps.file import SweepFile
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 from tests import one_training
@@ -66,7 +66,7 @@ def test_a_training_and_a_sweep_of_two_workers_end_with_a_model_that_passes_the_
     training.start(TrainSpec(run="flights/t/train", baseline="include.flights.model:baseline", **shared))
     trained = Run.from_dict(run_to_the_end(training)[0])
     ledger = Ledger.create(home.ledger)
-    queue.create_sweep(ledger, "flights/t", read_sweep(home.project / "include/flights/sweep.yaml", trials=2))
+    lifecycle.create(ledger, "flights/t", SweepFile.read(home.project / "include/flights/sweep.yaml").limited(2))
     workers = [Job(home.jobs / f"worker.{n}") for n in range(2)]
     for n, worker in enumerate(workers):
         worker.start(SweepWorkerSpec(sweep="flights/t", worker=f"worker {n}", **shared))

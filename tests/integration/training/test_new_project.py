@@ -22,8 +22,8 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Interval, Run
 from sailplane.storage import Storage
-from sailplane.sweeps import queue, results
-from sailplane.sweeps.space import read_sweep
+from sailplane.sweeps import lifecycle, results
+from sailplane.sweeps.file import SweepFile
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
 from tests.homes import new_home
@@ -89,7 +89,7 @@ def test_a_new_project_trains_sweeps_and_passes_its_gate(home: Home) -> None:
     training.start(TrainSpec(run="churn/t/train", baseline="include.churn.model:baseline", **shared))
     trained = Run.from_dict(run_to_the_end(training)[0])
     ledger = Ledger.create(home.ledger)
-    queue.create_sweep(ledger, "churn/t", read_sweep(home.project / "include/churn/sweep.yaml", trials=2))
+    lifecycle.create(ledger, "churn/t", SweepFile.read(home.project / "include/churn/sweep.yaml").limited(2))
     worker.start(SweepWorkerSpec(sweep="churn/t", worker="worker 0", **shared))
     assert run_to_the_end(worker)[0]["finished"] == 2
     evaluation = evaluate(storage, run=results.best(ledger, "churn/t"), baseline=trained.baseline)

@@ -18,7 +18,7 @@ from sailplane.errors import TrainingError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.storage import Storage
-from sailplane.sweeps import queue, results
+from sailplane.sweeps import lifecycle, queue, results
 from sailplane.sweeps.space import parse
 from sailplane.training.jobs import Job
 from sailplane.training.specs import SweepWorkerSpec, TrainSpec
@@ -41,7 +41,7 @@ def worker(spec: TrainSpec, name: str, **changes: Any) -> SweepWorkerSpec:
 
 def create(home: Home, text: str = SWEEP) -> Ledger:
     ledger = Ledger.create(home.ledger)
-    queue.create_sweep(ledger, "toy/s", parse(text), seed=5)
+    lifecycle.create(ledger, "toy/s", parse(text), seed=5)
     return ledger
 
 
@@ -196,7 +196,7 @@ def test_a_sweep_that_is_stopped_ends_well_with_the_best_so_far(home: Home, spec
     ledger, job = create(home), Job(home.jobs / "worker")
     job.start(worker(spec("waits_for_the_end"), "worker", lease_seconds=1.0))
     assert wait_until(lambda: "waiting for the end" in job.read_log()[0], seconds=DEADLINE)
-    queue.stop(ledger, "toy/s", "enough")
+    lifecycle.stop(ledger, "toy/s", "enough")
     run_to_the_end(job)
     assert job.result() == {"finished": 1, "failed": 0}
     assert results.best(ledger, "toy/s").trial == 0

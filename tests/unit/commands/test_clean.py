@@ -21,7 +21,7 @@ from sailplane.services import retention
 from sailplane.services.programs import programs
 from sailplane.storage import Storage
 from sailplane.supervisor import Program, Supervisor
-from sailplane.sweeps import queue
+from sailplane.sweeps import lifecycle, queue
 from sailplane.sweeps.space import parse
 from tests.unit.commands.test_cli import sailplane
 
@@ -121,7 +121,7 @@ def test_a_job_that_runs_stays_however_silent_it_is(home: Home) -> None:
 
 def test_jobs_of_a_sweep_stay_until_it_has_no_more_trials_to_give(home: Home) -> None:
     ledger = Ledger.at(home)
-    queue.create_sweep(ledger, "churn/s", parse(SWEEP))
+    lifecycle.create(ledger, "churn/s", parse(SWEEP))
     put(home.jobs / "churn/s/sweep.worker.0/job.json", days=100, content='{"sweep": "churn/s"}')
     assert cleaned(home) == set()
     trial = queue.ask(ledger, "churn/s", "w")

@@ -20,8 +20,8 @@ from sailplane.operators.sweep_names import MOST_CHARACTERS, found_sweep, sweep_
 from sailplane.records import Dataset, Interval, Run
 from sailplane.registry.lineage import code_path
 from sailplane.storage import Storage
-from sailplane.sweeps import queue, results
-from sailplane.sweeps.space import read_sweep
+from sailplane.sweeps import lifecycle, queue, results
+from sailplane.sweeps.file import SweepFile
 from tests.homes import new_home
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
@@ -101,7 +101,7 @@ def test_two_dags_of_one_model_have_sweeps_of_their_own_on_the_same_day(home: Ho
 
 def test_a_sweep_of_an_earlier_release_goes_on_under_its_name(home: Home) -> None:
     ledger = Ledger.create(home.ledger)
-    queue.create_sweep(ledger, "toy/manual__1", read_sweep(home.project / "include/toy/one.yaml"))
+    lifecycle.create(ledger, "toy/manual__1", SweepFile.read(home.project / "include/toy/one.yaml").config)
     assert found_sweep(ledger, "toy", context("wide.worker", dag="nightly")) == "toy/manual__1"
 
 

@@ -17,9 +17,11 @@ from sailplane.records import Trial
 from sailplane.sweeps import charts
 from sailplane.sweeps.axes import marks, number_axis, parameter_axis
 from sailplane.sweeps.importance import ParameterImportance
+from sailplane.sweeps.parallel_chart import parallel
 from sailplane.sweeps.plots import page
 from sailplane.sweeps.results import ranked
 from sailplane.sweeps.space import SweepConfig, parse
+from sailplane.sweeps.stopping import stopped_early
 from sailplane.sweeps.suggest import suggest
 
 TEXT = """\
@@ -96,7 +98,7 @@ def test_the_best_so_far_is_a_step_line_to_the_last_trial(goal: str, best: Any, 
 
 def test_without_a_rule_that_stops_trials_none_was_stopped(trials: list[Trial]) -> None:
     config = parse(TEXT.replace("early_terminate: {type: hyperband, min_iter: 2}\n", ""))
-    assert charts.stopped_early(config, trials) == frozenset()
+    assert stopped_early(config.stopping, trials) == frozenset()
 
 
 def test_learning_curves_have_gaps_between_trials_and_the_best_one_on_top(
@@ -113,7 +115,7 @@ def test_learning_curves_have_gaps_between_trials_and_the_best_one_on_top(
 
 def test_each_trial_is_a_line_through_its_parameters_to_its_score(config: SweepConfig, trials: list[Trial]) -> None:
     leaders = ranked(config, tuple(trials))
-    figure = charts.parallel(config, leaders)
+    figure = parallel(config, leaders)
     best = figure["data"][-2]
     assert best["name"] == f"best: trial {leaders[0].number}"
     assert best["y"][-2:] == [1, None]
@@ -125,7 +127,7 @@ def test_each_trial_is_a_line_through_its_parameters_to_its_score(config: SweepC
 def test_better_scores_are_darker_whatever_the_goal(config: SweepConfig, trials: list[Trial]) -> None:
     for goal in ("maximize", "minimize"):
         aimed = parse(TEXT.replace("maximize", goal))
-        ends = charts.parallel(aimed, ranked(aimed, tuple(trials)))["data"][-1]
+        ends = parallel(aimed, ranked(aimed, tuple(trials)))["data"][-1]
         shades = [shade for _, shade in ends["marker"]["colorscale"]]
         assert (shades[0] < shades[-1]) == (goal == "minimize")
 
@@ -133,7 +135,7 @@ def test_better_scores_are_darker_whatever_the_goal(config: SweepConfig, trials:
 def test_an_axis_of_a_log_distribution_is_logarithmic(config: SweepConfig) -> None:
     rate = next(parameter for parameter in config.parameters if parameter.name == "rate")
     axis = parameter_axis(rate, [0.001, 0.01, 0.1])
-    assert axis.places == pytest.approx((0, 0.5, 1))
+    assert axis.positions == pytest.approx((0, 0.5, 1))
     assert [label for _, label in axis.ticks] == ["0.001", "0.002", "0.005", "0.01", "0.02", "0.05", "0.1"]
 
 
@@ -143,7 +145,7 @@ def test_choices_of_every_kind_have_labels_that_differ() -> None:
     axis = parameter_axis(config.parameters[0], [True, "true", 1, 1.0])
     labels = [label for _, label in axis.ticks]
     assert labels == ["true", '"true"', "null", "1", "1.0", "[32, 64]", '{"a": "b"}', '"x <&> y"']
-    assert axis.places == pytest.approx((0, 1 / 7, 3 / 7, 4 / 7))
+    assert axis.positions == pytest.approx((0, 1 / 7, 3 / 7, 4 / 7))
 
 
 def test_many_choices_and_long_ones_leave_room_between_the_labels() -> None:
@@ -179,7 +181,7 @@ def test_plotly_accepts_every_figure(config: SweepConfig, count: int) -> None:
     for figure in (
         charts.history(config, found, {}),
         charts.curves(config, found, leaders[0]),
-        charts.parallel(config, leaders),
+        parallel(config, leaders),
         charts.bars(shares(rate=0.75, layers=0.25)),
     ):
         Figure(figure)
@@ -251,7 +253,7 @@ def test_one_trial_is_drawn_in_the_middle() -> None:
     config = parse("method: grid\nmetric: {name: a}\nparameters:\n  p: {values: [1]}\n")
     only = [Trial(sweep="s", number=0, config={"p": 1}, state="finished", score=0.0)]
     assert re.findall(r'<div id="(\w+)"', drawn(config, only)) == ["history", "parameters"]
-    assert charts.parallel(config, only)["data"][-2]["y"] == [0.5, 0.5, None]
+    assert parallel(config, only)["data"][-2]["y"] == [0.5, 0.5, None]
 
 
 def test_of_constant_parameters_only_the_history_is_drawn() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from sailplane.errors import SweepFileError
-from sailplane.sweeps.elsewhere import notes
-from sailplane.sweeps.space import SweepConfig, parse, read_sweep
+from sailplane.sweeps.file import SweepFile
+from sailplane.sweeps.space import SweepConfig, parse
 
 GOOD = """\
 method: bayes
@@ -72,7 +72,7 @@ def test_the_smaller_of_trials_and_run_cap_counts(
 ) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text(GOOD if cap else GOOD.replace("run_cap: 4\n", ""))
-    assert read_sweep(file, trials=trials).run_cap == counts
+    assert SweepFile.read(file).limited(trials).run_cap == counts
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_the_smaller_of_trials_and_run_cap_counts(
 def test_what_the_dag_decides_is_accepted_and_noted(tmp_path: Path, line: str, note: str) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text(f"{line}\n{GOOD}")
-    assert read_sweep(file) == parse(GOOD)
-    assert notes(file) == (note,)
+    assert SweepFile.read(file).config == parse(GOOD)
+    assert SweepFile.read(file).notes() == (note,)
 
 
 def test_without_a_metric_the_models_auc_counts_and_a_note_says_so(tmp_path: Path) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text("method: grid\nparameters: {a: {values: [1, 2]}}\n")
-    config = read_sweep(file)
+    config = SweepFile.read(file).config
     assert (config.metric, config.goal) == ("validation_auc", "maximize")
-    (note,) = notes(file)
+    (note,) = SweepFile.read(file).notes()
     assert "the best trial has the highest validation_auc" in note
 
 
@@ -108,9 +108,9 @@ def test_a_custom_method_is_searched_by_bayes_for_the_first_of_its_metrics(tmp_p
     file = tmp_path / "sweep.yaml"
     metrics = "metrics: [{name: loss}, {name: seconds}]\nscheduler: {engine: optuna}\n"
     file.write_text(f"method: custom\n{metrics}parameters: {{a: {{min: 0.0, max: 1.0}}}}\n")
-    config = read_sweep(file)
+    config = SweepFile.read(file).config
     assert (config.method, config.metric, config.goal) == ("bayes", "loss", "minimize")
-    assert [note.partition(": ")[2] for note in notes(file)] == [
+    assert [note.partition(": ")[2] for note in SweepFile.read(file).notes()] == [
         "'scheduler' is not used: this platform assigns the trials itself.",
         "method 'custom' runs as `bayes` here.",
         "only the first metric counts, 'loss'.",
@@ -120,8 +120,22 @@ def test_a_custom_method_is_searched_by_bayes_for_the_first_of_its_metrics(tmp_p
 def test_a_number_that_yaml_reads_as_a_text_is_noted(tmp_path: Path) -> None:
     file = tmp_path / "sweep.yaml"
     file.write_text(GOOD.replace("values: [32, 64]", "values: [1e-5, 64, early]"))
-    (note,) = notes(file)
+    (note,) = SweepFile.read(file).notes()
     assert "hidden has the text '1e-5'" in note
+
+
+def test_a_file_with_merge_keys_is_read_once_for_all_of_its_forms(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    shared = "a: &rate {distribution: uniform, min: 0.0, max: 1.0}\n  b: {<<: *rate, max: 2.0}"
+    metrics = "metrics: [{name: loss}, &second {name: seconds}, {<<: *second, goal: maximize}]"
+    file.write_text(f"method: custom\n{metrics}\nparameters:\n  {shared}\n")
+    read = SweepFile.read(file)
+    assert [(p.name, p.max) for p in read.config.parameters] == [("a", 1.0), ("b", 2.0)]
+    assert read.notes() == read.notes() != ()
+    rate = {"distribution": "uniform", "min": 0.0}
+    expected = {"a": {**rate, "max": 1.0}, "b": {**rate, "max": 2.0}}
+    assert read.for_wandb(read.config, "s")["parameters"] == expected
+    assert read.for_wandb(read.config, "s") == read.for_wandb(read.config, "s")
 
 
 def test_merge_keys_are_read_as_yaml_means_them() -> None:
@@ -154,7 +168,7 @@ def test_a_goal_that_is_not_given_is_to_minimise_as_with_wandb() -> None:
         ("  goal: maximize", "  goal: maximise", ":4", "Did you mean 'maximize'?"),
         ("  name: validation_auc", "  nam: validation_auc", ":3", "Did you mean 'name'?"),
         ("run_cap: 4", "run_cap: 0", ":5", "run_cap is 0; expected a whole number of at least 1"),
-        ("run_cap: 4", "run_cap: 4\nrun_cap: 5", ":6", "'run_cap' is given twice; first on line 5"),
+        ("run_cap: 4", "run_cap: 4\nrun_cap: 5", ":6", "'run_cap' occurs twice, first on line 5"),
         ("run_cap: 4", "early_terminate: {type: hyperband}", ":5", "early_terminate has no 'min_iter'"),
         ("  goal: maximize", "  target: high", ":4", "target is 'high'; expected a number"),
         ("  goal: maximize", "  impute: mean", ":4", "impute is 'mean'; expected one of worst, best, latest"),
@@ -216,7 +230,7 @@ def test_an_empty_file_is_refused() -> None:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SweepFileError, match="no such file"):
-        read_sweep(tmp_path / "sweep.yaml")
+        SweepFile.read(tmp_path / "sweep.yaml")
 
 
 def test_a_grid_over_a_continuous_range_is_refused() -> None:
@@ -243,4 +257,4 @@ def test_a_file_that_yaml_cannot_read_is_an_error_that_names_it(tmp_path: Path, 
     file = tmp_path / "sweep.yaml"
     file.write_bytes(content)
     with pytest.raises(SweepFileError, match=said):
-        read_sweep(file)
+        SweepFile.read(file)

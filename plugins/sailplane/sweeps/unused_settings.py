@@ -1,17 +1,17 @@
-"""W&B sweep settings that the DAG or the platform controls. They are accepted, checked like W&B does, and logged."""
+"""W&B sweep settings that are not used here, because the DAG or the platform controls them. They are accepted, checked
+as W&B checks them, and logged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from sailplane.sweeps.document import Section
 
 _TRAIN: Final = "the DAG names the train function"
 _ENGINE: Final = "this platform assigns the trials itself"
-# By key: the type of its value, and what controls it instead.
-DECIDED: Final[dict[str, tuple[type, str]]] = {
+# The type of the value, and the reason, by key.
+UNUSED: Final[dict[str, tuple[type, str]]] = {
     "program": (str, _TRAIN),
     "command": (list, _TRAIN),
     "job": (str, _TRAIN),
@@ -30,18 +30,14 @@ _KINDS: Final[dict[type, str]] = {str: "a string", list: "a list", dict: "keys w
 
 def check(document: Section) -> None:
     """Raises SweepFileError for a value that W&B refuses."""
-    for key, (kind, _) in DECIDED.items():
+    for key, (kind, _) in UNUSED.items():
         if key in document and not isinstance(document.get(key), kind):
             raise document.wrong(key, f"{key} is {document.get(key)!r}", expected=_KINDS[kind])
 
 
-def notes(path: Path) -> tuple[str, ...]:
+def notes(document: Section) -> Iterator[str]:
     """A message for each setting of a valid file that works differently than at W&B."""
-    return tuple(_notes(Section.read(path)))
-
-
-def _notes(document: Section) -> Iterator[str]:
-    for key, (_, reason) in DECIDED.items():
+    for key, (_, reason) in UNUSED.items():
         if key in document:
             yield f"{document.file}:{document.line_of(key)}: {key!r} is not used: {reason}."
     if document.get("method") == "custom":
