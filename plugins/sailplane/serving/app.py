@@ -72,7 +72,7 @@ class ModelServer:
         try:
             await send_answer(answer, extra, send, lambda: linger(receive, self._scorer.limits.body, self._turns))
         finally:  # a client may disconnect before it has read the answer
-            self._scorer.metrics.answered(Routes.protocol(scope["path"]), answer.status, seconds)
+            self._scorer.metrics.answered(Routes.protocol(scope["path"]), answer.status, seconds, request.headers)
             if kind is not None:
                 self._record(kind, request, answer, seconds)
 

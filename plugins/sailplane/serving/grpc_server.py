@@ -164,7 +164,7 @@ class _Calls:
             _log.exception("%s", name)
             status, reason = 500, _FAILED
         seconds = time.perf_counter() - start
-        self._scorer.metrics.answered(method.protocol, status, seconds)
+        self._scorer.metrics.answered(method.protocol, status, seconds, call.headers)
         if method.log_kind is not None:
             call.id = call.id or request_id.from_headers(call.headers)
             trailers += [(key.decode(), value.decode()) for key, value in request_id.header(call.id)]

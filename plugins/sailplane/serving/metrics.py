@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from sailplane.serving.customer_counts import CustomerCounts
 from sailplane.serving.observations import (
     LATENCY,
     LATENCY_BOUNDS,
@@ -60,6 +61,7 @@ class Metrics:
         registry.register(self._scores)
         self._rewards = _Rewards(labels)
         registry.register(self._rewards)
+        self._customers = CustomerCounts(labels)
         lost = "Entries missing from the request log, by reason"
         dropped = Counter("sailplane_request_log_dropped", lost, (*names, "reason"), registry=registry)
         self._dropped: Callable[[str], Counter] = lambda reason: dropped.labels(*values, reason)
@@ -67,13 +69,15 @@ class Metrics:
         violations = Counter(VIOLATIONS, broken, (*names, "field", "check"), registry=registry)
         self._violations: Callable[[str, str], Counter] = lambda *which: violations.labels(*values, *which)
 
-    def answered(self, protocol: str, status: int, seconds: float) -> None:
+    def answered(self, protocol: str, status: int, seconds: float, headers: Mapping[bytes, bytes]) -> None:
+        """`headers`: the request's, which may name its customer."""
         count = self._counts.get((protocol, status))
         if count is None:
             count = self._counts[protocol, status] = self._requests(protocol, status)
         count.inc()
         if protocol != "other":
             self._seconds.observe(seconds)
+            self._customers.answered(headers, status, seconds)
 
     def scored(self, rows: int, scores: np.ndarray, seconds: float) -> None:
         """Counts one model call; `scores` [rows, outputs]. Not thread-safe."""
@@ -89,12 +93,14 @@ class Metrics:
         for (field, check), count in counted(violations).items():
             self._violations(field, check).inc(count)
 
-    def rewarded(self, answered: str | None, reward: float) -> None:
+    def rewarded(self, answered: str | None, reward: float, headers: Mapping[bytes, bytes]) -> None:
         """Counts a reward. `answered` is the rewarded version; None if unknown."""
         self._rewards.add(answered or "unknown", reward)
+        if answered:
+            self._customers.rewarded(headers, answered, reward)
 
     def text(self) -> bytes:
-        return generate_latest(self._registry)
+        return generate_latest(self._registry) + self._customers.text().encode()
 
 
 class _Scores(Collector):

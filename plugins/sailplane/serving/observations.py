@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, Self
 
-from sailplane.records import Record
+from sailplane.records import SPARSE, Record
+from sailplane.serving.customer_groups import CustomerGroups, added, risen
 
 # In seconds. Ten per decade (ISO 3, R10), so that the limits that users choose are among them.
 _DECADE: Final = (1.0, 1.25, 1.6, 2.0, 2.5, 3.15, 4.0, 5.0, 6.3, 8.0)
@@ -19,6 +20,12 @@ REQUESTS: Final = "sailplane_requests"
 LATENCY: Final = "sailplane_request_seconds"
 SCORE: Final = "sailplane_score"
 REWARD: Final = "sailplane_reward"
+GROUP_REQUESTS: Final = "sailplane_customer_group_requests"
+GROUP_ERRORS: Final = "sailplane_customer_group_errors"
+GROUP_ANSWERS: Final = "sailplane_customer_group_answers"
+GROUP_REWARD: Final = "sailplane_customer_group_reward"
+# A score that is no number has a 4xx of its own.
+_NO_NUMBER: Final = 422
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +78,16 @@ class Histogram(Record):
 @dataclass(frozen=True, kw_only=True)
 class FeedbackTotals(Record):
     """The feedback values of a metric: their count, their sum, the sum of their squares, the smallest and the largest
-    so far. `squares` is 0 if a server of an earlier release counts."""
+    so far. `squares` is 0 if a server of an earlier release counts. `counts` and `totals` are those of each customer
+    group; empty if no feedback names its customer."""
 
     count: int = 0
     total: float = 0.0
     low: float = 0.0
     high: float = 0.0
     squares: float = 0.0
+    counts: tuple[int, ...] = field(default=(), metadata=SPARSE)
+    totals: tuple[float, ...] = field(default=(), metadata=SPARSE)
 
     def __add__(self, other: Self) -> Self:
         if not (self.count and other.count):
@@ -88,6 +98,8 @@ class FeedbackTotals(Record):
             low=min(self.low, other.low),
             high=max(self.high, other.high),
             squares=self.squares + other.squares,
+            counts=added(self.counts, other.counts),
+            totals=added(self.totals, other.totals),
         )
 
     def since(self, earlier: Self) -> Self:
@@ -97,7 +109,8 @@ class FeedbackTotals(Record):
             return type(self)()
         count, total = self.count - earlier.count, self.total - earlier.total
         squares = max(self.squares - earlier.squares, 0.0)
-        return type(self)(count=count, total=total, low=self.low, high=self.high, squares=squares)
+        counts, totals = risen(self.counts, earlier.counts), risen(self.totals, earlier.totals)
+        return replace(self, count=count, total=total, squares=squares, counts=counts, totals=totals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +121,7 @@ class Observations(Record):
     :param latency: seconds per answer, of all requests
     :param predictions: scores: the probability for a yes/no target, the largest of several classes
     :param feedback: by metric: rewards, and late labels compared with predictions, joined by the request's id
+    :param groups: of those requests that name their customer
     """
 
     started: float = 0.0
@@ -116,6 +130,7 @@ class Observations(Record):
     latency: Histogram = field(default_factory=Histogram)
     predictions: Histogram = field(default_factory=Histogram)
     feedback: Mapping[str, FeedbackTotals] = field(default_factory=dict)
+    groups: CustomerGroups = field(default_factory=CustomerGroups, metadata=SPARSE)
 
     def __add__(self, other: Self) -> Self:
         """The sum over several servers, or over successive ones."""
@@ -128,6 +143,7 @@ class Observations(Record):
             latency=self.latency + other.latency,
             predictions=self.predictions + other.predictions,
             feedback={name: self.feedback.get(name, none) + other.feedback.get(name, none) for name in sorted(names)},
+            groups=self.groups + other.groups,
         )
 
     def since(self, earlier: Self) -> Self:
@@ -144,7 +160,13 @@ class Observations(Record):
             latency=self.latency - earlier.latency,
             predictions=self.predictions - earlier.predictions,
             feedback=feedback,
+            groups=self.groups.since(earlier.groups),
         )
+
+
+def is_error(status: int) -> bool:
+    """True for an answer without a prediction that is not the client's fault."""
+    return status >= 500 or status == _NO_NUMBER
 
 
 class Source(Protocol):

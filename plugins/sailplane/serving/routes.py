@@ -132,7 +132,7 @@ class Routes:
         request.id = given.puid
         # The copy sent to a shadow must not count twice.
         if given.reward is not None and not is_shadow(request.headers):
-            self._scorer.metrics.rewarded(given.answered, given.reward)
+            self._scorer.metrics.rewarded(given.answered, given.reward, request.headers)
         return Answer(200, orjson.dumps(feedback.reply(given, model, version)))
 
     async def _metrics(self, _request: Request) -> Answer:

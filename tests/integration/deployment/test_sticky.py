@@ -18,8 +18,10 @@ from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.http_client import wait_until
 from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
+from sailplane.serving.customer_groups import group_of
 
 SELDON = "/seldon/local/flights/api/v1.0/predictions"
+FEEDBACK = "/seldon/local/flights/api/v1.0/feedback"
 INFER = "/v2/models/flights/infer"
 FIELD = "customer id"
 
@@ -128,6 +130,13 @@ def forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+def feedback_forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
+    """What a client has of its request when it sends feedback."""
+    response = {"meta": {"puid": "{", "tags": {FIELD: customer}}, "data": {"names": ["p"], "ndarray": [[0.5]]}}
+    given = [message for path, message in forms(customer) if path == SELDON]
+    return [(FEEDBACK, {"response": response, "reward": 1}), *((FEEDBACK, {"request": one}) for one in given)]
+
+
 def written(customer: Any, *, ascii_only: bool) -> str:
     """As a header is read, byte by byte and without spaces around."""
     text = json.dumps(customer, ensure_ascii=ascii_only)
@@ -144,7 +153,7 @@ def test_the_field_is_found_in_every_form_of_a_request(router: Router, client: h
         layout: dict[str, Any] = chance.choice([{}, {"separators": (",", ":")}, {"indent": 3}])
         ascii_only = chance.random() < 0.5
         wanted = written(customer, ascii_only=ascii_only)
-        for path, message in forms(customer):
+        for path, message in [*forms(customer), *feedback_forms(customer)]:
             body = json.dumps(message, ensure_ascii=ascii_only, **layout)
             answer = client.post(path, content=body.encode()).json()
             assert (answer["key"], answer["bytes"]) == (wanted, len(body.encode())), body
@@ -193,6 +202,8 @@ def test_a_customer_stays_with_the_version_and_the_cohort_grows(router: Router, 
         more = cohort()
         assert few < more
         assert 100 <= len(more) <= 200
+        # 58 are expected if the hashes are independent.
+        assert len({group_of(customer.encode()) for customer in more}) > 45
         by_header = {
             customer: clients[0].post(SELDON, json={}, headers={"x-sailplane-key": customer}).json()["version"]
             for customer in map(str, range(300))

@@ -116,7 +116,7 @@ def test_rewards_are_counted_for_the_version_that_answered_and_not_twice_for_a_s
 def test_versions_that_a_client_makes_up_do_not_grow_without_an_end(bundle: Bundle) -> None:
     metrics = Scorer(bundle).metrics
     for number in range(300):
-        metrics.rewarded(f"v{number}", 1.0)
+        metrics.rewarded(f"v{number}", 1.0, {})
     assert reward(metrics.text().decode(), "unknown").count == 200
 
 

@@ -7,12 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sailplane.deployment.rollout.state import Counted
+from sailplane.serving.customer_groups import CustomerGroups
 from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, FeedbackTotals, Histogram, Observations
 
 BOUNDS = (0.1, 0.5)
 COUNTS = st.integers(0, 1000)
 HISTOGRAMS = st.builds(lambda a, b, c: Histogram(bounds=BOUNDS, counts=(a, b, c)), COUNTS, COUNTS, COUNTS)
-FEEDBACK = st.builds(lambda count: FeedbackTotals(count=count, total=count / 4, low=0.0, high=1.0), st.integers(1, 100))
+BY_GROUP = st.one_of(st.just(()), st.tuples(COUNTS, COUNTS, COUNTS))
+FEEDBACK = st.builds(
+    lambda count, counts: FeedbackTotals(
+        count=count, total=count / 4, low=0.0, high=1.0, counts=counts, totals=tuple(one / 4 for one in counts)
+    ),
+    st.integers(1, 100),
+    BY_GROUP,
+)
+GROUPS = st.builds(
+    CustomerGroups,
+    requests=BY_GROUP,
+    errors=BY_GROUP,
+    answers=st.dictionaries(st.sampled_from(["0.1", "0.5", "+Inf"]), BY_GROUP),
+)
 SEEN = st.builds(
     Observations,
     requests=COUNTS,
@@ -20,6 +34,7 @@ SEEN = st.builds(
     latency=HISTOGRAMS,
     predictions=st.one_of(st.just(Histogram()), HISTOGRAMS),
     feedback=st.dictionaries(st.sampled_from(["reward", "late"]), FEEDBACK),
+    groups=GROUPS,
 )
 
 
@@ -32,6 +47,12 @@ def test_what_came_since_and_what_was_before_are_all_there_is(before: Observatio
     assert {name: one.count for name, one in since.feedback.items() if one.count} == {
         name: one.count for name, one in new.feedback.items()
     }
+    assert columns(since.groups) == columns(new.groups)
+
+
+def columns(groups: CustomerGroups) -> dict[str, tuple[int, ...]]:
+    found = {"requests": groups.requests, "errors": groups.errors, **groups.answers}
+    return {name: counts for name, counts in found.items() if any(counts)}
 
 
 @given(SEEN, SEEN)

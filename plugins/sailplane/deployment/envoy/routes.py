@@ -12,12 +12,10 @@ from typing import Any, Final
 from sailplane.deployment.envoy.clusters import cluster_name, version_of
 from sailplane.deployment.envoy.config import REQUEST_SECONDS, STICKY, TRY_SECONDS, TYPE
 from sailplane.deployment.target import TrafficSplit
+from sailplane.serving.customer_groups import KEY
 from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.request_id import SHADOW
 
-# Requests with the same value go to the same version as long as the weights are the same, and as a weight grows, those
-# that it has stay with it.
-KEY: Final = "x-sailplane-key"
 # Seconds that a request waits at most before it is sent again.
 LONGEST_BACK_OFF: Final = 0.25
 # A longer body is not kept, and not sent again.

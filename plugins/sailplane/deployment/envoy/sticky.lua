@@ -1,6 +1,7 @@
 -- Gives a request that has none the header by which it is assigned to a version, from a field of its JSON body: of
--- meta.tags or parameters, else of its first row. Lua has no JSON here: what is needed is read where it stands, and a
--- body without that field, or without sense, goes on as it came.
+-- meta.tags or parameters, else of its first row; feedback has them in its request, and the tags in its response. Lua
+-- has no JSON here: what is needed is read where it stands, and a body without that field, or without sense, goes on as
+-- it came.
 
 local HEADER = "x-sailplane-key"
 local LONGEST_BODY = 65536
@@ -120,13 +121,19 @@ local function in_inputs(text, inputs, name)
   end
 end
 
-local function value_of(text, name)
-  local message = members(text, text:find("%S"))
+local function in_message(text, message, name)
   local named = members(text, message.meta).tags or message.parameters
   return scalar(text, members(text, named)[name])
     or in_json_data(text, message.jsonData, name)
     or in_data(text, message.data, name)
     or in_inputs(text, message.inputs, name)
+end
+
+local function value_of(text, name)
+  local message = members(text, text:find("%S"))
+  return in_message(text, message, name)
+    or in_message(text, members(text, message.request), name)
+    or in_message(text, members(text, message.response), name)
 end
 
 function envoy_on_request(request)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
+from sailplane.serving.customer_counts import escaped
 from sailplane.serving.observations import LATENCY, LATENCY_BOUNDS, PREDICTION_BOUNDS, REQUESTS, SCORE, STARTED
 from sailplane.serving.violations import VIOLATIONS, counted
 
@@ -93,12 +94,7 @@ def _violations(labels: str, counts: Iterable[tuple[tuple[str, str], float]]) ->
     yield f"# TYPE {VIOLATIONS}_total counter"
     for (field, check), count in counts:
         if count:
-            yield f'{VIOLATIONS}_total{{{labels},field="{_escaped(field)}",check="{check}"}} {int(count)}'
-
-
-def _escaped(label: str) -> str:
-    """https://prometheus.io/docs/instrumenting/exposition_formats/#comments-help-text-and-type-information"""
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            yield f'{VIOLATIONS}_total{{{labels},field="{escaped(field)}",check="{check}"}} {int(count)}'
 
 
 def _histogram(name: str, labels: str, bounds: Sequence[float], counts: np.ndarray, total: float) -> Iterator[str]:

@@ -108,7 +108,7 @@ class SeldonMethods:
                 given = await work.in_thread(read)
         call.id = given.puid
         if given.reward is not None and not is_shadow(call.headers):
-            self._scorer.metrics.rewarded(given.answered, given.reward)
+            self._scorer.metrics.rewarded(given.answered, given.reward, call.headers)
         meta = _meta_message(feedback.reply(given, model, version)["meta"])
         return bytes(messages.SeldonMessage(meta=meta).SerializeToString())
 

@@ -37,7 +37,7 @@ def test_it_counts_what_our_own_server_counts(counts: SharedCounts) -> None:
         (500, 99.0, None),
     ):
         counts.answered(status, seconds, scores)
-        ours.answered("seldon", status, seconds)
+        ours.answered("seldon", status, seconds, {})
         if scores is not None:
             ours.scored(len(scores), scores, seconds)
     theirs, mine = observations(ours.text().decode(), "v1"), observations(counts.text(), "v1")
