@@ -156,6 +156,11 @@ def _tested(values: NDArray[np.float64], limit: float, weight: NDArray[np.float6
     alike = _alike(rest, variance)
     spread = math.sqrt(variance * alike)
     independent = max(blocks / alike, 2.0)
+    return t_test(blocks, mean, spread, independent, limit)
+
+
+def t_test(blocks: int, mean: float, spread: float, independent: float, limit: float) -> BlockTest:
+    """Against "the mean is at most `limit`"."""
     t = (mean - limit) / spread
     return BlockTest(blocks, mean, spread, independent, _evidence(t, independent), float(stdtr(independent - 1, -t)))
 
