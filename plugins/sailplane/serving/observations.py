@@ -132,6 +132,11 @@ class Observations(Record):
     feedback: Mapping[str, FeedbackTotals] = field(default_factory=dict)
     groups: CustomerGroups = field(default_factory=CustomerGroups, metadata=SPARSE)
 
+    def without_customers(self) -> Self:
+        """Without the counts by groups of customers."""
+        feedback = {name: replace(one, counts=(), totals=()) for name, one in self.feedback.items()}
+        return replace(self, groups=CustomerGroups(), feedback=feedback)
+
     def __add__(self, other: Self) -> Self:
         """The sum over several servers, or over successive ones."""
         names = {*self.feedback, *other.feedback}

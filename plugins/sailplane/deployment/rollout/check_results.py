@@ -27,6 +27,8 @@ class CheckResult(Record):
     :param rule: what fails, in words
     :param level: the probability of a mistake that this check may spend at this step
     :param blocks: of time, of which the canary's answers were compared; None where an older release decided
+    :param groups: of customers, of which the canary's answers were compared; None where versions share customers
+    :param p_of_customers: the p-value of that comparison, which a failure needs as well
     :param waits: the step was too short for blocks, and independent requests would have failed
     :param turns: with answers that vary as these do, about the estimate from which the check fails
     """
@@ -45,6 +47,8 @@ class CheckResult(Record):
     rule: str = ""
     level: float | None = None
     blocks: int | None = None
+    groups: int | None = None
+    p_of_customers: float | None = None
     waits: bool = False
     turns: float | None = None
 
@@ -61,7 +65,7 @@ class CheckResult(Record):
         return f"{self.check}: {self.estimate:.4f}{between} of {self.count}, expected at most {self.limit:g}"
 
     def explained(self) -> str:
-        """As `fails if ...; 41 blocks of time, level 0.0031; fails from about 0.0192`."""
+        """As `fails if ...; 41 blocks of time, level 0.0031; would fail from about 0.0192 ...`."""
         if self.level is None:
             return ""
         if self.waits:
@@ -69,4 +73,11 @@ class CheckResult(Record):
             return f"{self.rule}; {self.blocks or 0} blocks of time: {told}"
         turned = "would pass below" if self.failed else "would fail from"
         turns = "" if self.turns is None else f"; {turned} about {self.turns:.4f} with answers that vary like these"
-        return f"{self.rule}; {self.blocks or 0} blocks of time, level {self.level:.2g}{turns}"
+        return f"{self.rule}; {self.blocks or 0} blocks of time{self._customers()}, level {self.level:.2g}{turns}"
+
+    def _customers(self) -> str:
+        if self.groups is None or self.p_of_customers is None:
+            return ""
+        if self.p_of_customers == 1.0:
+            return f" but only {self.groups} groups of customers, too few to tell customers from versions"
+        return f" and {self.groups} groups of customers with p = {self.p_of_customers:.2g}, which must both fail"

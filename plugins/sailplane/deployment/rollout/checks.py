@@ -18,7 +18,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -28,8 +27,9 @@ from sailplane.deployment.rollout.check_results import CheckResult, Outcome
 from sailplane.deployment.rollout.check_specs import Check, ErrorRate, Latency, Metric, PredictionDrift
 from sailplane.deployment.rollout.comparisons import ANYTIME, ONCE, Seen, above, hasty, worse
 from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.quantities import scaled, width
 from sailplane.deployment.rollout.sequential import Sample, evidence_worse
-from sailplane.serving.observations import PREDICTION_BOUNDS, FeedbackTotals, Observations
+from sailplane.serving.observations import FeedbackTotals
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +48,8 @@ def judge(plan: Rollout, seen: Seen, *, over: bool) -> tuple[CheckResult, ...]:
     for check in plan.checks:
         # Nobody sees a shadow's answers, so nobody gives feedback on them.
         if not (seen.paired and isinstance(check, Metric)):
-            found += _findings(check, replace(seen, place=place, sticky=plan.sticky is not None))
-        place += _width(check)
+            found += _findings(check, replace(seen, place=place))
+        place += width(check)
     return tuple(_decided(finding, enough=over and finding.count >= plan.min_requests) for finding in found)
 
 
@@ -65,36 +65,6 @@ def carried(found: Sequence[CheckResult]) -> dict[str, float]:
     e-process: the part that was not spent at the end is multiplied by the evidence of the step, and so grows where the
     step spoke against the version."""
     return {one.check: (ANYTIME * one.level) ** (1 - one.evidence) for one in found if one.level is not None}
-
-
-def quantities(plan: Rollout, canary: Observations, champion: Observations) -> list[float]:
-    """The counts that blocks keep, in the order of the checks: count and total of each version, for each quantity."""
-    pairs = [
-        pair
-        for check in plan.checks
-        for pair in zip(*(_samples(check, one) for one in (canary, champion)), strict=True)
-    ]
-    return [float(number) for pair in pairs for one in pair for number in one]
-
-
-def _width(check: Check) -> int:
-    return len(_samples(check, Observations()))
-
-
-def _samples(check: Check, seen: Observations) -> list[tuple[float, float]]:
-    match check:
-        case ErrorRate():
-            return [(seen.requests, seen.errors)]
-        case Latency():
-            return [(seen.latency.count, seen.latency.above(limit)) for _, limit in check.limits.values()]
-        case PredictionDrift():
-            scores = seen.predictions
-            upto = (list(accumulate(scores.counts)) or [0])[: len(PREDICTION_BOUNDS)]
-            upto += upto[-1:] * (len(PREDICTION_BOUNDS) - len(upto))
-            return [(scores.count, total) for total in upto]
-        case Metric():
-            one = _scaled(seen.feedback.get(check.metric, FeedbackTotals()), check)
-            return [(one.count, one.total)]
 
 
 def _decided(finding: CheckResult, *, enough: bool) -> CheckResult:
@@ -141,7 +111,7 @@ def _drift(check: PredictionDrift, seen: Seen) -> CheckResult:
     )
     if not comparable:
         return found
-    if seen.sticky and not seen.paired:
+    if seen.groups is not None:
         told = "not compared at a step with sticky: the versions have different customers; a shadow compares them"
         return replace(found, count=canary.count, reason=told)
     shares = [
@@ -210,21 +180,17 @@ def _metric(check: Metric, seen: Seen) -> CheckResult:
         told = f"values from {low:g} to {high:g}, where {check.low:g} to {check.high:g} was declared"
         limit = float(check.worse_by)
         return CheckResult(check=name, count=canary.count, estimate=None, limit=limit, evidence=1.0, reason=told)
-    mine, its = (_scaled(one, check) for one in (canary, champion))
+    mine, its = (scaled(one, check) for one in (canary, champion))
+    # Feedback without its customer may be of any.
+    seen = replace(seen, anonymous=False)
     found = worse(name, mine, its, check.worse_by / span, seen, _variance(canary, champion, span))
-    scaled = {
+    in_its_unit = {
         name: value * span
         for name in ("estimate", "low", "high", "turns")
         if (value := getattr(found, name)) is not None
     }
     mean = champion.total / champion.count if champion.count else None
-    return replace(found, **scaled, champion=mean, limit=float(check.worse_by))
-
-
-def _scaled(one: FeedbackTotals, check: Metric) -> Sample:
-    """To 0..1, of which less is better."""
-    sample = Sample(one.count, (one.total - one.count * check.low) / (check.high - check.low))
-    return sample.mirrored() if check.more_is_better else sample
+    return replace(found, **in_its_unit, champion=mean, limit=float(check.worse_by))
 
 
 def _variance(canary: FeedbackTotals, champion: FeedbackTotals, span: float) -> float | None:

@@ -5,6 +5,9 @@ answers. One may be looked at every second, and has a quarter of the level; the 
 step is about to be passed, and finds less harm in the same time: it has the rest. Great harm, 30% more than
 allowed, needs no blocks: the exact test of sequential.py is a part of the evidence for it. A step that ends before
 there are blocks, and that would fail by the exact test, waits for them.
+
+At a step with `sticky` a check fails only if the test of customers.py, at the same level, says so too. What customers
+differ by does not change from second to second, so that test may be looked at at any time.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import numpy as np
 
 from sailplane.deployment.rollout import blocks
 from sailplane.deployment.rollout.check_results import CheckResult
+from sailplane.deployment.rollout.customers import Agreed, Groups
 from sailplane.deployment.rollout.sequential import Sample, difference, evidence_above, evidence_worse, interval
 from sailplane.serving.observations import Observations
 
@@ -44,7 +48,11 @@ class Seen:
     :param least: how many answers a check must see before the step is passed
     :param blocks: of the same answers, as `blocks.table` gives them
     :param elapsed: the part of the step's time
-    :param place: of the check's first quantity in the blocks
+    :param place: of the check's first quantity in the blocks and the groups
+    :param groups: [groups, 4 * quantities]: the same counts as those of the blocks, by groups of customers; None where
+        versions share customers
+    :param share: of the customers that the new version has
+    :param anonymous: values that name no customer went to a version by chance
     :param level: what a check may spend at this step
     :param carried: by finding, what earlier steps left of their level
     """
@@ -58,12 +66,21 @@ class Seen:
     blocks: NDArray[np.float64] = field(default_factory=lambda: blocks.table({}))
     elapsed: float = 1.0
     place: int = 0
-    sticky: bool = False
+    groups: NDArray[np.float64] | None = None
+    share: float = 0.5
+    anonymous: bool = True
     level: float = 0.05
     carried: Mapping[str, float] = field(default_factory=dict)
 
     def quantity(self, place: int = 0) -> NDArray[np.float64]:
         return blocks.counts(self.blocks, self.place + place)
+
+    def customers(self, evidence: float, sudden: float | None) -> Groups | None:
+        """The check's first quantity by groups of customers, if versions have different ones, and a test by them may
+        change anything."""
+        if self.groups is None or not (self.over or self.told or evidence > 0 or sudden is not None):
+            return None
+        return Groups(self.groups[:, 4 * self.place : 4 * self.place + 4], self.share, self.anonymous)
 
     def level_of(self, check: str) -> float:
         return self.level + self.carried.get(check, 0.0)
@@ -85,8 +102,7 @@ def above(
 ) -> CheckResult:
     """A limit that the champion breaks in the same way is not the canary's fault: both must be so."""
     found, against, level = seen.quantity(), other.count > 0, seen.level_of(name)
-    tested = blocks.above(found, limit)
-    compared = blocks.worse(found, 0.0) if against else tested
+    tested, compared = Agreed(blocks.above(found, limit)), Agreed(blocks.worse(found, 0.0))
 
     def exact(limit: float) -> float:
         alone = evidence_above(sample, limit)
@@ -94,6 +110,11 @@ def above(
 
     gross = limit + _GROSS if gross is None else gross
     sudden = exact(gross) if gross < min(1.0, sample.mean) else None
+    if sample.count and (groups := seen.customers(tested.evidence, sudden)):
+        tested = replace(tested, customers=groups.above(sample, other, limit))
+        compared = replace(compared, customers=groups.worse(sample, other, 0.0))
+        sudden = None if sudden is None else min(sudden, groups.gross(other, gross, limit))
+    compared = compared if against else tested
     judged = CheckResult(
         check=name,
         count=int(sample.count),
@@ -112,7 +133,7 @@ def worse(
 ) -> CheckResult:
     """`variance`: of one value, if it is known and they are not all 0 or 1."""
     both = bool(sample.count and other.count)
-    tested = blocks.worse(seen.quantity(), tolerance, variance)
+    tested = Agreed(blocks.worse(seen.quantity(), tolerance, variance))
 
     def exact(tolerance: float) -> float:
         return evidence_worse(sample, other, tolerance, paired=seen.paired)
@@ -120,6 +141,9 @@ def worse(
     gross = other.mean + tolerance + _GROSS
     # The test against `gross` alone would take the champion's mean for known.
     sudden = min(evidence_above(sample, gross), exact(tolerance)) if both and gross < min(1.0, sample.mean) else None
+    if both and (groups := seen.customers(tested.evidence, sudden)):
+        tested = replace(tested, customers=groups.worse(sample, other, tolerance, variance))
+        sudden = None if sudden is None else min(sudden, groups.gross(other, gross, 0.0))
     found = CheckResult(
         check=name,
         # Without a champion's answers there is nothing to compare with.
@@ -137,7 +161,7 @@ def worse(
 def _judged(
     found: CheckResult,
     log_evidence: float,
-    tested: blocks.BlockTest,
+    tested: Agreed,
     exact: Callable[[float], float],
     bounds: Callable[[], tuple[float, float]],
     seen: Seen,
@@ -150,10 +174,11 @@ def _judged(
     level = seen.level_of(found.check)
     evidence = log_evidence / -math.log(ANYTIME * level)
     low, high, turns = _bounds(tested, bounds, level, found.limit, seen, evidence, found.count)
-    waits = found.count >= seen.least and hasty(tested, lambda: exact(found.limit), level, seen)
-    return replace(
-        found, evidence=evidence, level=level, blocks=tested.blocks, waits=waits, low=low, high=high, turns=turns
-    )
+    waits = found.count >= seen.least and hasty(tested.blocks, lambda: exact(found.limit), level, seen)
+    found = replace(found, evidence=evidence, level=level, waits=waits, low=low, high=high, turns=turns)
+    if tested.customers is not None:
+        found = replace(found, groups=tested.customers.blocks, p_of_customers=tested.customers.p)
+    return replace(found, blocks=tested.blocks.blocks)
 
 
 def hasty(tested: blocks.BlockTest, exact: Callable[[], float], level: float, seen: Seen) -> bool:
@@ -168,7 +193,7 @@ def _both(by_blocks: float, sudden: float | None) -> float:
 
 
 def _bounds(
-    tested: blocks.BlockTest,
+    tested: Agreed,
     exact: Callable[[], tuple[float, float]],
     level: float,
     limit: float,
@@ -180,7 +205,8 @@ def _bounds(
     They are slow to compute, so they are None unless something is decided or somebody asks."""
     if not seen.bounds_wanted(evidence, count):
         return None, None, None
-    reach = tested.reach((ONCE if seen.over else ANYTIME) * level, once=seen.over)
-    if reach is None:
-        return *exact(), None
-    return tested.mean - reach, tested.mean + reach, limit + reach
+    found = tested.bounds((ONCE if seen.over else ANYTIME) * level, once=seen.over)
+    if found is not None:
+        low, high, reach = found
+        return low, high, limit + reach
+    return (None, None, None) if tested.blocks.enough else (*exact(), None)

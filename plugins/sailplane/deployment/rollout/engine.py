@@ -15,9 +15,10 @@ from typing import Final
 
 from sailplane.deployment.rollout.blocks import longer, table
 from sailplane.deployment.rollout.check_results import CheckResult
-from sailplane.deployment.rollout.checks import carried, concluded, judge, quantities
+from sailplane.deployment.rollout.checks import carried, concluded, judge
 from sailplane.deployment.rollout.comparisons import Seen
 from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.quantities import by_group, quantities
 from sailplane.deployment.rollout.state import WATCHED, State, Subject, split
 from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.serving.observations import Observations
@@ -146,8 +147,9 @@ def _at(plan: Rollout, state: State, step: int) -> State:
 
 def _counted(plan: Rollout, subject: Subject, state: State, observed: Mapping[str, Observations], gap: float) -> State:
     first = state.canary.last is None
-    canary = state.canary.read(observed.get(subject.version, Observations()))
-    champion = state.champion.read(observed.get(subject.champion or "", Observations()))
+    seen = observed if _by_customer(plan, state) else {of: one.without_customers() for of, one in observed.items()}
+    canary = state.canary.read(seen.get(subject.version, Observations()))
+    champion = state.champion.read(seen.get(subject.champion or "", Observations()))
     before = quantities(plan, state.canary.seen, state.champion.seen)
     after = quantities(plan, canary.seen, champion.seen)
     added = [max(new - old, 0.0) for old, new in zip(before, after, strict=True)]
@@ -165,6 +167,7 @@ def _seen(plan: Rollout, state: State) -> Seen:
     paired = state.phase == "shadowing"
     least = plan.shadow_seconds if paired else plan.bake_seconds
     elapsed = min(state.watched / least, 1.0) if least else 1.0
+    groups = by_group(plan, state.canary.seen, state.champion.seen) if _by_customer(plan, state) else None
     return Seen(
         state.canary.seen,
         state.champion.seen,
@@ -172,7 +175,14 @@ def _seen(plan: Rollout, state: State) -> Seen:
         blocks=table(state.blocks),
         elapsed=elapsed,
         carried=state.carried,
+        groups=groups,
+        share=0.5 if paired else plan.steps[state.step] / 100,
     )
+
+
+def _by_customer(plan: Rollout, state: State) -> bool:
+    """True if each version has its own customers."""
+    return plan.sticky is not None and state.phase == "baking"
 
 
 def _watched(plan: Rollout, state: State) -> tuple[State, tuple[CheckResult, ...]]:

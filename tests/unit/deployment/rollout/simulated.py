@@ -12,7 +12,7 @@ from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.state import CLOSING, WATCHED, State, Subject
 from sailplane.deployment.target import VersionProgress
 from sailplane.serving.observations import Observations
-from tests.unit.deployment.rollout.traffic import Traffic, counted, drawn
+from tests.unit.deployment.rollout.traffic import Traffic, counted, customers_of, drawn
 
 # As in dags/README.md.
 PLAN = Rollout(
@@ -47,6 +47,7 @@ class Ended:
 
 def roll_out(traffic: Traffic, plan: Rollout, seed: int) -> Ended:
     random = np.random.default_rng(seed)
+    customers = customers_of(traffic, random)
     first = State(applied=True)
     state, _ = advance(plan, SUBJECT, first, READY, {}, 0.0)
     looks, now, stage, requests = 0, 0.0, "", 0
@@ -54,7 +55,7 @@ def roll_out(traffic: Traffic, plan: Rollout, seed: int) -> Ended:
         stage, state = state.stage, replace(state, applied=True)
         shadowing = state.phase == "shadowing"
         seconds = int(plan.shadow_seconds if shadowing else plan.bake_seconds)
-        canary, champion = drawn(traffic, None if shadowing else plan.steps[state.step], seconds, random)
+        canary, champion = drawn(traffic, customers, None if shadowing else plan.steps[state.step], seconds, random)
         # With the reading that the stage begins with; what lacks after its time is asked again without new answers.
         sources = [counted(one, seconds, fed_back=not shadowing) for one in (canary, champion)]
         state, _ = advance(plan, SUBJECT, state, READY, {}, now)

@@ -9,9 +9,12 @@ import numpy as np
 from scipy.signal import lfilter
 from scipy.special import ndtr
 
+from sailplane.serving.customer_groups import GROUPS, CustomerGroups
 from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, FeedbackTotals, Histogram, Observations
 
 LIMIT = 0.05  # seconds, the p99 of dags/README.md
+# The bounds of the answers within the limit, and of the others.
+_QUICK, _SLOW = str(LIMIT / 5), str(2 * LIMIT)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Version:
 class Traffic:
     """:param rate: requests a second, of both versions together
     :param customers: how many there are: by Zipf's law, each with its own version and its own scores; 0 for none
+    :param apart: by what customers differ: the standard deviation of the factors of their errors and of their slow
+        answers, and ten times that of their mean rewards
     :param both_slow: for 30 s of each stage, at the same time, every answer is slow
     """
 
@@ -47,30 +52,37 @@ class Traffic:
     canary: Version = Version()
     champion: Version = Version()
     customers: int = 0
+    apart: float = 0.0
     both_slow: bool = False
 
 
 @dataclass
 class Answers:
-    """The requests of one version in one stage; each field is an array [requests]."""
+    """The requests of one version in one stage; each field is an array [requests]. `group`: of the customer, None for
+    requests without one."""
 
     second: np.ndarray
     failed: np.ndarray
     slow: np.ndarray
     score: np.ndarray
     reward: np.ndarray
+    group: np.ndarray | None = None
 
 
 def drawn(
-    traffic: Traffic, percent: float | None, seconds: int, random: np.random.Generator
+    traffic: Traffic,
+    customers: Customers | None,
+    percent: float | None,
+    seconds: int,
+    random: np.random.Generator,
 ) -> tuple[Answers, Answers]:
     """The canary's and the champion's answers at a step, or in a shadow phase if `percent` is None."""
     slow_from = random.uniform(0, seconds - 30)
-    customers = _customers(traffic, random)
     if percent is None:
         arrivals = _arrivals(traffic.rate, seconds, random)
         who = customers.assigned(len(arrivals), None, random) if customers else None
-        made = [_answers(one, arrivals, seconds, who, random) for one in (traffic.canary, traffic.champion)]
+        versions = (traffic.canary, traffic.champion)
+        made = [_answers(one, arrivals, seconds, who, customers, random) for one in versions]
         if who is not None:
             made[0].score = made[1].score = who[1]
     else:
@@ -82,7 +94,7 @@ def drawn(
                 mine = customers.of(one is traffic.canary, percent / 100)
                 arrivals = _arrivals(traffic.rate * customers.weights[mine].sum(), seconds, random)
                 who = customers.assigned(len(arrivals), mine, random)
-            made.append(_answers(one, arrivals, seconds, who, random))
+            made.append(_answers(one, arrivals, seconds, who, customers, random))
     if traffic.both_slow:
         for one in made:
             one.slow = one.slow | ((one.second >= slow_from) & (one.second < slow_from + 30))
@@ -90,10 +102,14 @@ def drawn(
 
 
 @dataclass
-class _Customers:
+class Customers:
     weights: np.ndarray
     mean: np.ndarray
     place: np.ndarray
+    group: np.ndarray
+    failing: np.ndarray
+    slowness: np.ndarray
+    gain: np.ndarray
 
     def of(self, canary: bool, share: float) -> np.ndarray:
         """The customers of that version: those whose place on the ring is below its share."""
@@ -109,19 +125,23 @@ class _Customers:
         return who, random.beta(20 * mean, 20 * (1 - mean))
 
 
-_SEEN: dict[int, _Customers] = {}
-
-
-def _customers(traffic: Traffic, random: np.random.Generator) -> _Customers | None:
-    """The same ones in all stages of a rollout."""
+def customers_of(traffic: Traffic, random: np.random.Generator) -> Customers | None:
+    """Those of all stages of a rollout."""
     if not traffic.customers:
         return None
-    if id(random) not in _SEEN:
-        _SEEN.clear()
-        weights = 1 / np.arange(1, traffic.customers + 1)
-        mean = np.clip(random.beta(1, 2, traffic.customers), 0.02, 0.98)
-        _SEEN[id(random)] = _Customers(weights / weights.sum(), mean, random.random(traffic.customers))
-    return _SEEN[id(random)]
+    weights = 1 / np.arange(1, traffic.customers + 1)
+    mean = np.clip(random.beta(1, 2, traffic.customers), 0.02, 0.98)
+    place, group = random.random(traffic.customers), random.integers(0, GROUPS, traffic.customers)
+    failing, slowness = (_factors(traffic, random) for _ in range(2))
+    gain = 0.1 * traffic.apart * random.standard_normal(traffic.customers)
+    return Customers(weights / weights.sum(), mean, place, group, failing, slowness, gain)
+
+
+def _factors(traffic: Traffic, random: np.random.Generator) -> np.ndarray:
+    """With a mean of 1, and skewed: a few customers have most of the errors."""
+    if not traffic.apart:
+        return np.ones(traffic.customers)
+    return random.gamma(1 / traffic.apart**2, traffic.apart**2, traffic.customers)
 
 
 def _arrivals(rate: float, seconds: int, random: np.random.Generator) -> np.ndarray:
@@ -129,19 +149,29 @@ def _arrivals(rate: float, seconds: int, random: np.random.Generator) -> np.ndar
 
 
 def _answers(
-    one: Version, at: np.ndarray, seconds: int, who: tuple[np.ndarray, ...] | None, random: np.random.Generator
+    one: Version,
+    at: np.ndarray,
+    seconds: int,
+    who: tuple[np.ndarray, ...] | None,
+    customers: Customers | None,
+    random: np.random.Generator,
 ) -> Answers:
-    count = len(at)
-    failed = random.random(count) < np.where(_within(at, one.bursts, seconds, random), one.burst_errors, one.errors)
-    slow = _uniform(count, one.memory, random) > 1 - one.slow
+    count, failing, slowness, gain = len(at), 1.0, 1.0, 0.0
+    if who is not None and customers is not None:
+        failing, slowness, gain = (of[who[0]] for of in (customers.failing, customers.slowness, customers.gain))
+    errors = np.minimum(failing * one.errors, 1.0)
+    failed = random.random(count) < np.where(_within(at, one.bursts, seconds, random), one.burst_errors, errors)
+    slow = _uniform(count, one.memory, random) > 1 - slowness * one.slow
     slow |= _within(at, one.stalls, seconds, random)
     if one.deviation:
         spread = one.reward * (1 - one.reward) / one.deviation**2 - 1
-        reward = random.beta(one.reward * spread, (1 - one.reward) * spread, count)
+        mean = np.clip(one.reward + gain, 0.02, 0.98)
+        reward = random.beta(mean * spread, (1 - mean) * spread, count)
     else:
         reward = (random.random(count) < one.reward).astype(float)
     score = random.beta(*one.scores, count) if who is None else who[1]
-    return Answers(at.astype(int), failed, slow, score, reward)
+    group = None if who is None or customers is None else customers.group[who[0]]
+    return Answers(at.astype(int), failed, slow, score, reward, group)
 
 
 def _uniform(count: int, memory: float, random: np.random.Generator) -> np.ndarray:
@@ -169,6 +199,7 @@ def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Obser
         np.bincount(answers.second, weights=weights, minlength=seconds).cumsum()
         for weights in (None, answers.failed, answers.reward, answers.reward**2)
     )
+    grouped = _by_group(answers, seconds)
     for second in range(seconds):
         feedback = FeedbackTotals(
             count=int(requests[second]),
@@ -176,6 +207,8 @@ def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Obser
             low=0.0,
             high=1.0,
             squares=float(squares[second]),
+            counts=grouped["requests"][second],
+            totals=grouped["rewards"][second],
         )
         yield Observations(
             started=1.0,
@@ -184,7 +217,32 @@ def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Obser
             latency=Histogram(bounds=LATENCY_BOUNDS, counts=tuple(latency[second].tolist())),
             predictions=Histogram(bounds=PREDICTION_BOUNDS, counts=tuple(scored[second].tolist())),
             feedback={"reward": feedback} if fed_back and requests[second] else {},
+            groups=CustomerGroups(
+                requests=grouped["requests"][second],
+                errors=grouped["failed"][second],
+                answers={bound: grouped[bound][second] for bound in (_QUICK, _SLOW) if grouped[bound][second]},
+            ),
         )
+
+
+def _by_group(answers: Answers, seconds: int) -> dict[str, list[tuple[float, ...]]]:
+    """By second, the totals of each group; empty tuples without customers."""
+    slow = answers.slow.astype(float)
+    weights = {
+        "requests": None,
+        "failed": answers.failed,
+        "rewards": answers.reward,
+        _SLOW: slow,
+        _QUICK: 1 - slow,
+    }
+    if answers.group is None:
+        return {name: [()] * seconds for name in weights}
+    places, size = answers.second * GROUPS + answers.group, seconds * GROUPS
+    totals = {name: np.bincount(places, weights=of, minlength=size) for name, of in weights.items()}
+    return {
+        name: [tuple(row) for row in found.reshape(seconds, GROUPS).cumsum(axis=0).tolist()]
+        for name, found in totals.items()
+    }
 
 
 def _by_second(answers: Answers, values: np.ndarray, bounds: tuple[float, ...], seconds: int) -> np.ndarray:
