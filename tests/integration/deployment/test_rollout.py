@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 
 import httpx
 
@@ -33,6 +34,7 @@ PLAN = Rollout(
     bake="2s",
     min_requests=10,
     checks=[ErrorRate(maximum=0.2), Latency(p50="2s"), PredictionDrift(maximum=0.5)],
+    sticky="carrier",
 )
 # It scores its golden rows, and fails on what is asked.
 FAULTY = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "__spec__", ""))\n' + (
@@ -45,9 +47,10 @@ def answered(home: Home) -> Iterator[Counter[tuple[int, str]]]:
     """By status and version, what is answered meanwhile."""
     answers: Counter[tuple[int, str]] = Counter()
     url = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0/predictions"
+    customers = cycle(map(str, range(60)))
 
     def ask(client: httpx.Client) -> None:
-        answer = client.post(url, json={"jsonData": tiny.RECORD})
+        answer = client.post(url, json={"jsonData": {**tiny.RECORD, "carrier": next(customers)}})
         answers[answer.status_code, answer.headers.get("x-sailplane-version", "")] += 1
 
     with asked_all_the_time(ask):
@@ -87,6 +90,10 @@ def test_a_version_goes_through_its_steps_though_its_server_is_killed_and_back_a
         assert drive(serving, second.version, lambda state: state.ended).phase == "succeeded"
         assert (named(ledger, "champion"), named(ledger, "previous")) == (second.version, first)
         assert roll_back(serving, "ada") == first
+    for decision in records.decisions(ledger, "flights", second.version):
+        if decision.before.startswith("baking"):
+            by_customer = [one for one in decision.findings if one.check != "prediction drift"]
+            assert all(one.groups and one.groups >= 5 for one in by_customer)
     assert {status for status, _ in answers} == {200}
     assert {version for _, version in answers} == {first, second.version}
     assert (named(ledger, "champion"), named(ledger, "previous")) == (first, None)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import httpx
 import pytest
 
 from sailplane.deployment.http_client import wait_until
+from sailplane.deployment.local.source import LocalSource
 from sailplane.deployment.local.target import LocalTarget
 from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
+from sailplane.serving.customer_groups import group_of
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.unit.bundles import tiny
 
+FEEDBACK = "/seldon/local/flights/api/v1.0/feedback"
 Registered = Callable[..., Model]
 SERVER = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "__spec__", ""))\n'
 NO_NUMBERS = SERVER + tiny.FEATURES.replace(
@@ -57,7 +60,7 @@ def versions(client: httpx.Client, count: int, **headers: str) -> Counter[str]:
 
 
 def test_weights_are_kept_and_a_key_stays_with_its_version_while_a_cohort_grows(
-    target: LocalTarget, registered: Registered, client: httpx.Client
+    target: LocalTarget, platform: Home, registered: Registered, client: httpx.Client
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
     start(target, old, new)
@@ -83,6 +86,16 @@ def test_weights_are_kept_and_a_key_stays_with_its_version_while_a_cohort_grows(
 
     assert {key for key in range(60) if by_field(key) == {new.version}} == more
     assert {key for key in range(60) if by_field(key) == {old.version}} == set(range(60)) - more
+    customer = {**tiny.RECORD, "carrier": str(min(more))}
+    feedback = {"request": {"jsonData": customer}, "response": ask(client, customer).json(), "reward": 0.5}
+    assert client.post(FEEDBACK, json=feedback).status_code == 200
+    seen = LocalSource(platform, "flights").observed(new.version)
+    assert groups(seen.groups.requests) == {group_of(str(key).encode()) for key in more}
+    assert groups(seen.feedback["reward"].totals) == {group_of(str(min(more)).encode())}
+
+
+def groups(counts: Sequence[float]) -> set[int]:
+    return {group for group, count in enumerate(counts) if count}
 
 
 def test_a_shadow_sees_every_request_and_nobody_its_answers(
