@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import add
+from operator import add, sub
 from typing import Final, Self, TypeVar
 
 from sailplane.records import Record
@@ -67,4 +67,5 @@ def risen(now: tuple[Number, ...], earlier: tuple[Number, ...]) -> tuple[Number,
     """The differences by group. A group whose count fell has nothing new: its server restarted."""
     if not earlier:
         return now
-    return tuple(max(new - old, type(new)(0)) for new, old in zip(now, earlier, strict=True))
+    found = tuple(map(sub, now, earlier))
+    return found if min(found) >= 0 else tuple(max(one, type(one)(0)) for one in found)

@@ -28,7 +28,7 @@ class CheckResult(Record):
     :param level: the probability of a mistake that this check may spend at this step
     :param blocks: of time, of which the canary's answers were compared; None where an older release decided
     :param groups: of customers, of which the canary's answers were compared; None where versions share customers
-    :param p_of_customers: the p-value of that comparison, which a failure needs as well
+    :param p_of_customers: the p-value of that comparison, which a failure needs as well; None with too few groups
     :param waits: the step was too short for blocks, and independent requests would have failed
     :param turns: with answers that vary as these do, about the estimate from which the check fails
     """
@@ -76,8 +76,8 @@ class CheckResult(Record):
         return f"{self.rule}; {self.blocks or 0} blocks of time{self._customers()}, level {self.level:.2g}{turns}"
 
     def _customers(self) -> str:
-        if self.groups is None or self.p_of_customers is None:
+        if self.groups is None:
             return ""
-        if self.p_of_customers == 1.0:
-            return f" but only {self.groups} groups of customers, too few to tell customers from versions"
+        if self.p_of_customers is None:
+            return f" but too few groups of customers ({self.groups}) to tell customers from versions"
         return f" and {self.groups} groups of customers with p = {self.p_of_customers:.2g}, which must both fail"

@@ -115,7 +115,7 @@ def above(
         compared = replace(compared, customers=groups.worse(sample, other, 0.0))
         sudden = None if sudden is None else min(sudden, groups.gross(other, gross, limit))
     compared = compared if against else tested
-    judged = CheckResult(
+    alone = CheckResult(
         check=name,
         count=int(sample.count),
         estimate=sample.mean if sample.count else None,
@@ -125,7 +125,18 @@ def above(
         rule="fails above the limit, if the champion is better in the same time",
     )
     evidence = _both(min(tested.evidence, compared.evidence), sudden) if sample.count else 0.0
-    return _judged(judged, evidence, tested, exact, lambda: interval(sample, level), seen)
+    judged = _judged(alone, evidence, tested, exact, lambda: interval(sample, level), seen)
+    return _if_worse(judged, compared, other.mean, seen) if against else judged
+
+
+def _if_worse(found: CheckResult, compared: Agreed, mean: float, seen: Seen) -> CheckResult:
+    """The finding of a limit, which also needs the comparison with the champion's `mean`."""
+    if compared.customers is not None and found.p_of_customers is not None:
+        found = replace(found, p_of_customers=max(found.p_of_customers, compared.customers.p))
+    if found.turns is None:
+        return found
+    bounds = compared.bounds(_spent(seen.level_of(found.check), seen), once=seen.over)
+    return replace(found, turns=None if bounds is None else max(found.turns, mean + bounds[2]))
 
 
 def worse(
@@ -176,8 +187,8 @@ def _judged(
     low, high, turns = _bounds(tested, bounds, level, found.limit, seen, evidence, found.count)
     waits = found.count >= seen.least and hasty(tested.blocks, lambda: exact(found.limit), level, seen)
     found = replace(found, evidence=evidence, level=level, waits=waits, low=low, high=high, turns=turns)
-    if tested.customers is not None:
-        found = replace(found, groups=tested.customers.blocks, p_of_customers=tested.customers.p)
+    if by_group := tested.customers:
+        found = replace(found, groups=by_group.blocks, p_of_customers=by_group.p if by_group.enough else None)
     return replace(found, blocks=tested.blocks.blocks)
 
 
@@ -205,8 +216,13 @@ def _bounds(
     They are slow to compute, so they are None unless something is decided or somebody asks."""
     if not seen.bounds_wanted(evidence, count):
         return None, None, None
-    found = tested.bounds((ONCE if seen.over else ANYTIME) * level, once=seen.over)
+    found = tested.bounds(_spent(level, seen), once=seen.over)
     if found is not None:
         low, high, reach = found
         return low, high, limit + reach
     return (None, None, None) if tested.blocks.enough else (*exact(), None)
+
+
+def _spent(level: float, seen: Seen) -> float:
+    """The part of the level that the test has which decides now."""
+    return (ONCE if seen.over else ANYTIME) * level

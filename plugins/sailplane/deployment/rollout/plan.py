@@ -27,7 +27,8 @@ class Rollout:
     check has seen `min_requests` answers of the new version, and none has found it worse than allowed. That does not
     prove that the version is as good: with few requests only great harm is found, and the recorded interval says how
     much there could be. The level 1 - `confidence` is shared by all checks of all steps: about so often a version that
-    is not worse than allowed is rolled back by mistake. tests/soak/ measures it, and blocks.py says what is assumed.
+    is not worse than allowed is rolled back by mistake. tests/soak/ measures it; blocks.py and customers.py say what is
+    assumed.
 
     :param shadow: how long before the first step the version gets a copy of each request, whose answer no client sees;
         None for no shadow

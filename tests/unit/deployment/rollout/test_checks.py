@@ -290,17 +290,33 @@ def test_the_estimate_from_which_a_check_says_that_it_would_fail_is_where_it_fai
         assert at_a_sticky_step(by_customer(100, errors), champion).outcome == outcome  # type: ignore[arg-type]
 
 
+def test_the_share_from_which_a_limit_says_that_it_would_fail_is_beyond_the_champions_too() -> None:
+    champion = of(18_000, 1800)
+    (passed,) = found(ErrorRate(maximum=0.05), of(2000, 200), champion)
+    assert passed.outcome == "passed"
+    assert passed.turns
+    assert passed.turns > 0.1
+    for more, outcome in ((0.002, "failed"), (-0.002, "passed")):
+        errors = round(2000 * (passed.turns + more))
+        assert outcomes(ErrorRate(maximum=0.05), of(2000, errors), champion) == [outcome]
+
+
 def test_few_groups_of_customers_do_not_fail_and_it_says_why() -> None:
     champion = by_customer(100, [1] * 64)
     groups = CustomerGroups(requests=(2000, *[0] * 63), errors=(200, *[0] * 63))
     finding = at_a_sticky_step(of(2000, 200, groups=groups), champion)
     assert (finding.outcome, finding.groups, finding.turns) == ("passed", 1, None)
-    assert "but only 1 groups of customers, too few to tell customers from versions" in finding.explained()
+    assert "but too few groups of customers (1) to tell customers from versions" in finding.explained()
 
 
 def test_a_report_in_the_middle_of_a_sticky_step_has_its_groups_of_customers() -> None:
     finding = at_a_sticky_step(by_customer(100, [1] * 64), by_customer(100, [1] * 64), told=True)
     assert (finding.outcome, finding.groups) == ("undecided", 64)
+
+
+def test_a_version_that_is_better_for_its_customers_has_no_p_value_that_reads_as_too_few() -> None:
+    finding = at_a_sticky_step(by_customer(100, [0] * 64), by_customer(100, [50] * 64))
+    assert "64 groups of customers with p = 1" in finding.explained()
 
 
 def test_what_a_step_has_left_of_its_level_goes_to_the_next_one_and_evidence_lets_it_grow() -> None:
