@@ -239,6 +239,7 @@ def _by_group(answers: Answers, seconds: int) -> dict[str, list[tuple[float, ...
         return {name: [()] * seconds for name in weights}
     places, size = answers.second * GROUPS + answers.group, seconds * GROUPS
     totals = {name: np.bincount(places, weights=of, minlength=size) for name, of in weights.items()}
+    totals = {name: of if name == "rewards" else of.astype(int) for name, of in totals.items()}
     return {
         name: [tuple(row) for row in found.reshape(seconds, GROUPS).cumsum(axis=0).tolist()]
         for name, found in totals.items()
