@@ -243,7 +243,7 @@ def test_a_shutdown_ends_what_outlived_a_killed_supervisord(supervisor: Supervis
 def sleepers(supervisor: Supervisor) -> list[int]:
     """Process ids of the programs that sleep, without those of their guards."""
     found = []
-    for process in Processes(supervisor.socket).of(supervisor.pid):
+    for process in Processes(supervisor.socket).members(supervisor.pid):
         with suppress(psutil.NoSuchProcess):
             found += [process.pid] if process.name() == "sleep" else []
     return found

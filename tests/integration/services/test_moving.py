@@ -15,7 +15,7 @@ from sailplane.home import EMBEDDED_S3, Home
 from sailplane.ledger import Ledger
 from sailplane.registry.models import fetch, find, promote, register
 from sailplane.services.moving import SETTING, move
-from sailplane.services.object_store import ask
+from sailplane.services.object_store import credentials
 from sailplane.services.orphans import marked
 from sailplane.storage import Storage
 from sailplane.storage.store import IDENTITY
@@ -58,7 +58,7 @@ def test_the_store_moves_into_the_embedded_s3_and_back_to_another_folder(
     assert after.earlier_roots() == (before.root, inside.store)
     model = find(Ledger.at(back), "flights")
     assert fetch(after, model, tmp_path / "copy").digest == model.digest
-    assert ask(inside)().endpoint == f"http://127.0.0.1:{home.s3_port}"
+    assert credentials(inside)().endpoint == f"http://127.0.0.1:{home.s3_port}"
 
 
 def test_wrong_credentials_are_named_and_nothing_changes(

@@ -45,9 +45,9 @@ def home(tmp_path: Path) -> Home:
 def test_what_was_fed_back_elsewhere_counts_once_though_that_server_is_away_for_a_moment(home: Home) -> None:
     mine, other = (Metrics("m", version, lambda: 0) for version in ("v1", "v2"))
     source, router = LocalSource(home, "m"), Router(home)
-    mine.rewarded("v1", 1.0)
+    mine.rewarded("v1", 1.0, {})
     for _ in range(3):
-        other.rewarded("v1", 0.0)
+        other.rewarded("v1", 0.0, {})
     with counting(mine) as port:
         router.add("m", "v1", port)
         with counting(other) as elsewhere:
@@ -55,7 +55,7 @@ def test_what_was_fed_back_elsewhere_counts_once_though_that_server_is_away_for_
             before = source.observed("v1")
         away = source.observed("v1")
         with counting(other, elsewhere):
-            mine.rewarded("v1", 1.0)
+            mine.rewarded("v1", 1.0, {})
             after = source.observed("v1")
     assert (before.feedback["reward"].count, before.feedback["reward"].total) == (4, 1.0)
     new = [now.since(then).feedback["reward"].count for then, now in ((before, away), (away, after))]
