@@ -14,7 +14,6 @@ from sailplane import code
 from sailplane.datasets import ingest
 from sailplane.deployment.envoy.router import Router, router_program
 from sailplane.deployment.http_client import call
-from sailplane.deployment.local.endpoint import deploy
 from sailplane.errors import SailplaneError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -26,6 +25,7 @@ from sailplane.training.fit import fit
 from sailplane.training.jobs import Job
 from sailplane.training.specs import TrainSpec
 from tests.homes import new_home
+from tests.integration.deployment.routed import deploy
 from tests.integration.training.conftest import AS_OF, PROJECT
 from tests.ports import free_port
 from tests.small_disk import SmallDisk, disks

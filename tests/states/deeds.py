@@ -24,7 +24,6 @@ from sailplane.bundles import writing
 from sailplane.datasets import ingest as ingest_days
 from sailplane.datasets import load
 from sailplane.datasets.files import Files
-from sailplane.deployment.local.endpoint import deploy as serve
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.check_specs import ErrorRate
 from sailplane.deployment.rollout.drive import Driver
@@ -176,13 +175,13 @@ def answer(home: Home, evaluation: Evaluation, approved: bool) -> Evaluation:
     return answered
 
 
-def deploy(home: Home, evaluation: Evaluation) -> str:
+def deploy(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> str:
     """As the operator does it: the version that serves."""
     ledger, storage = pairing.opened(home)
     _refuse_while_held(ledger, evaluation)
-    refuse_while_active(ledger, NAME)
+    refuse_while_active(ledger, NAME, owner, clock())
     model = _registered(ledger, storage, evaluation)
-    return serve(home, ledger, storage, model, evaluation.approval).version
+    return _serving(home, clock).deploy(model, owner, approval=evaluation.approval).version
 
 
 def roll_out(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> str:

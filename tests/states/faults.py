@@ -103,7 +103,7 @@ class States(Keepers):
         """A deed that may be interrupted: each leaves it open which version is to serve."""
         world, evaluation = self.world, self.world.judged[-1]
         some: dict[str, tuple[Deed, tuple[Any, ...]]] = {
-            "deploy": (deeds.deploy, (evaluation,)),
+            "deploy": (deeds.deploy, (world.clock, evaluation, world.next_run())),
             "answer": (deeds.answer, (evaluation, True)),
             "judge": (deeds.judge, (evaluation.run,)),
             "roll out": (deeds.roll_out, (world.clock, evaluation, world.next_run())),

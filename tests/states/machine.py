@@ -39,7 +39,7 @@ class Machine(RuleBasedStateMachine):
         self.world.dataset = deeds.ingest(self.home, self.world.source, self.world.today)
         for bias in (0.0, 0.1):
             self.world.judged.append(deeds.judge(self.home, self.new_run(bias)))
-        self.deployed(deeds.deploy(self.home, self.world.judged[0]))
+        self.deployed(self.deploy_now(self.world.judged[0]))
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -52,7 +52,7 @@ class Machine(RuleBasedStateMachine):
             if self.world.hold:
                 self.released()
             if self.world.judged:
-                self.deployed(deeds.deploy(self.home, self.world.judged[-1]))
+                self.deployed(self.deploy_now(self.world.judged[-1]))
                 truths.check(self.world)
         finally:
             self.world.close()
@@ -95,6 +95,10 @@ class Machine(RuleBasedStateMachine):
         held = self.world.hold is not None and "on hold since" in said and "`sailplane release toy`" in said
         assert "is on its way" in said or held or self.world.is_damage(said), said
 
+    def deploy_now(self, evaluation: Evaluation) -> str:
+        """As another task than all before it."""
+        return deeds.deploy(self.home, self.world.clock, evaluation, self.world.next_run())
+
     def deployed(self, version: str | None) -> None:
         if version is not None:
             self.world.champion, self.world.settled = version, True
@@ -123,6 +127,7 @@ class Machine(RuleBasedStateMachine):
         """After an interrupted deed either version may serve."""
         note(f"the deed was {outcome.end}: {outcome.value}")
         self.world.settled = False
+        self.world.wait_for_lease()
         self.end_if_over()
 
     def end_if_over(self) -> None:

@@ -75,14 +75,14 @@ class Users(Machine):
 
     def deploy_or_refuse(self, evaluation: Evaluation) -> None:
         """While a rollback holds the model, only what a person approved after it is deployed, and the hold is over."""
-        if self.world.rolling_out:
-            self.refused(deeds.deploy, self.home, evaluation)
+        if self.world.blocked:
+            self.refused(self.deploy_now, evaluation)
         elif self.is_held(evaluation):
             self.count("deploy what is held")
             known = {version.model.version: version.aliases for version in versions(self.world.ledger)}
-            self.refused(deeds.deploy, self.home, evaluation)
+            self.refused(self.deploy_now, evaluation)
             assert {version.model.version: version.aliases for version in versions(self.world.ledger)} == known
-        elif (version := self.undamaged(deeds.deploy, self.home, evaluation)) is not None:
+        elif (version := self.undamaged(self.deploy_now, evaluation)) is not None:
             self.deployed(version)
             self.lifted(evaluation)
 
@@ -91,7 +91,7 @@ class Users(Machine):
     def roll_out(self, data: st.DataObject) -> None:
         self.count("roll out")
         evaluation, clock = self.one_of_the_newest(data), self.world.clock
-        if self.world.phase not in (None, "rolling back"):
+        if self.world.blocked and self.world.phase != "rolling back":
             self.refused(deeds.roll_out, self.home, clock, evaluation, self.world.next_run())
             return
         if self.is_held(evaluation):

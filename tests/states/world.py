@@ -120,6 +120,17 @@ class World:
     def rolling_out(self) -> bool:
         return self.phase is not None
 
+    @property
+    def blocked(self) -> bool:
+        """True while a rollout refuses all others. An interrupted deployment at once gives way to the next one."""
+        entry = records.active(self.ledger, NAME)
+        return entry is not None and not entry.subject.at_once
+
+    def wait_for_lease(self) -> None:
+        """Until the lease of a killed driver is over."""
+        if (entry := records.active(self.ledger, NAME)) is not None:
+            self.clock.now = max(self.clock.now, entry.lease_until)
+
     def ask(self) -> Reply:
         records = next(iter(self.golden.values()))[0]
         body = {"jsonData": records}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from typing import NoReturn
 
 from sailplane import pairing
 from sailplane.commands.rollback import person
+from sailplane.deployment.endpoints import endpoint_of, location_of
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.rollout.offered import deploy, tell
-from sailplane.deployment.rollout.rollback import place_of
-from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.home import Home
 from sailplane.services.launch import become_airflows
 
@@ -20,10 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    ledger, name = pairing.ledger(home), arguments.model
-    if place_of(ledger, name) is not None:
+    ledger, name, store = pairing.ledger(home), arguments.model, partial(pairing.store, home)
+
+    def reach(_location: ClusterLocation) -> NoReturn:
         options = [] if arguments.run is None else ["--run", arguments.run]
         become_airflows(home, "sailplane.connections.deploy", [person(), name, *options])
-    storage = pairing.store(home)
-    tell(deploy(ModelEndpoint.local(home, ledger, storage, name), storage, person(), arguments.run))
+
+    location = location_of(ledger, name)
+    endpoint = endpoint_of(name, location, home=home, ledger=ledger, storage=store, reach=reach)
+    tell(deploy(endpoint, store(), person(), arguments.run))
     return 0

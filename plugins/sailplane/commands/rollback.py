@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import getpass
 import socket
+from functools import partial
+from typing import NoReturn
 
 from sailplane import pairing
-from sailplane.deployment.rollout.rollback import place_of, roll_back
-from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.deployment.endpoints import endpoint_of, location_of
+from sailplane.deployment.kubernetes.location import ClusterLocation
+from sailplane.deployment.rollout.rollback import roll_back
 from sailplane.home import Home
 from sailplane.services.launch import become_airflows
 
@@ -23,13 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    ledger, name = pairing.ledger(home), arguments.model
-    if place_of(ledger, name) is not None:
+    ledger, name, store = pairing.ledger(home), arguments.model, partial(pairing.store, home)
+
+    def reach(_location: ClusterLocation) -> NoReturn:
         options = [] if arguments.to is None else ["--to", arguments.to]
         options += [] if arguments.hold else ["--no-hold"]
         become_airflows(home, "sailplane.connections.rollback", [person(), name, *options])
-    local = ModelEndpoint.local(home, ledger, pairing.store(home), name)
-    roll_back(local, person(), to=arguments.to, hold=arguments.hold)
+
+    location = location_of(ledger, name)
+    endpoint = endpoint_of(name, location, home=home, ledger=ledger, storage=store, reach=reach)
+    roll_back(endpoint, person(), to=arguments.to, hold=arguments.hold)
     return 0
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 
 from sailplane import pairing
 from sailplane.connections.endpoint import where_it_serves
 from sailplane.deployment.rollout import records
+from sailplane.deployment.rollout.repository import abandoned
 from sailplane.deployment.rollout.rollback import leave_to_driver, roll_back
 from sailplane.errors import SailplaneError
 from sailplane.home import Home
@@ -43,9 +45,11 @@ def back(ledger: Ledger, name: str, by: str, to: str | None, *, hold: bool = Tru
     try:
         endpoint = where_it_serves(ledger, name, "roll back")
     except SailplaneError as unreachable:
-        if records.active(ledger, name) is None:
+        entry = records.active(ledger, name)
+        if entry is None or abandoned(entry, time.time()):
             raise
-        sys.stdout.write(f"{name}: Airflow's triggerer will roll back, because: {unreachable}\n")
+        driver = "the task that deploys it" if entry.subject.at_once else "Airflow's triggerer"
+        sys.stdout.write(f"{name}: {driver} will roll back, because: {unreachable}\n")
         if not leave_to_driver(ledger, name, by, hold=hold) or to is not None:
             raise
         return

@@ -1,5 +1,5 @@
 """Where the versions of a model are served, and how its traffic is split among them: on this machine, or on a cluster.
-A rollout drives either by the same six verbs."""
+A rollout drives either by the same verbs."""
 
 from __future__ import annotations
 
@@ -34,14 +34,17 @@ class Target(Protocol):
     Raises DeploymentError for what a retry does not mend, ServiceError where nobody answers."""
 
     def prepare(self, model: Model) -> None:
-        """Makes sure that the bundle is whole, and gives its golden rows their scores. Raises ModelError, and nothing
-        has begun."""
+        """Makes sure that the version can be served here: the services run, and the bundle is whole and gives its
+        golden rows their scores. Raises DeploymentError or ModelError, and nothing has begun."""
 
     def begin(self, model: Model) -> None:
         """Has the version started, without traffic; does not wait for it."""
 
     def progress(self, version: str) -> VersionProgress:
         """`ready` means that it gave the golden rows their scores."""
+
+    def versions(self) -> list[str]:
+        """Those that are there, with traffic or without."""
 
     def split(self) -> TrafficSplit:
         """As it is now; no weights where nothing is served."""

@@ -9,6 +9,8 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from sailplane import pairing
+from sailplane.deployment.kubernetes import workloads
+from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.kubernetes.supported_checks import check_counted
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.deployment.rollout.plan import Rollout
@@ -19,7 +21,7 @@ from sailplane.ledger import Ledger
 from sailplane.operators.refusals import skip, skip_unless_good
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.operators.xcom import XComOf
-from sailplane.records import Approval, Deployment, Evaluation, Model
+from sailplane.records import Deployment, Evaluation, Model
 from sailplane.serving.violations import DEFAULT, OnViolation, chosen
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # Added to the longest duration of the steps, because Airflow itself may be down for some of the time.
 _DEADLINE: Final = timedelta(days=1)
+# Seconds for which a call is repeated while a cluster does not answer.
+_PATIENCE: Final = 30.0
 
 
 class DeployModelOperator(BaseOperator):
@@ -101,7 +105,7 @@ class DeployModelOperator(BaseOperator):
         self._skip_if_outdated(context, evaluation)
         try:
             if self.rollout is None:
-                return self._deploy(evaluation)
+                return self._deploy(context, evaluation)
             return self._roll_out(context, evaluation, self.rollout)
         except HeldError as held:
             # A person rolled back while this task ran.
@@ -139,55 +143,40 @@ class DeployModelOperator(BaseOperator):
         if entry is None or not entry.subject.begun_by(**_turn(context)):
             skip(context, hold.message)
 
-    def _deploy(self, evaluation: Evaluation) -> dict[str, Any]:
+    def _deploy(self, context: Context, evaluation: Evaluation) -> dict[str, Any]:
         from sailplane.deployment.rollout.repository import refuse_while_active
 
-        home = Home.find()
+        owner = _turn(context)["owner"]
         ledger, storage = opened()
-        refuse_while_active(ledger, evaluation.model)
+        refuse_while_active(ledger, evaluation.model, owner)
         model = self._registered(ledger, storage, evaluation)
-        deployment = self._serve(home, ledger, storage, model, evaluation.approval)
-        self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)
-        return deployment.to_dict()
-
-    def _serve(
-        self, home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None
-    ) -> Deployment:
-        if self.seldon is None:
-            from sailplane.deployment.local.endpoint import declare
-            from sailplane.deployment.local.endpoint import deploy as serve
-
-            served = serve(home, ledger, storage, model, approval)
-            declare(home, model.name, self.on_violation)
-            return replace(served, on_violation=self.on_violation)
-        from sailplane.deployment.kubernetes.deploy import deploy as serve_there
-        from sailplane.deployment.kubernetes.endpoint import target
-        from sailplane.hooks.kubernetes import KubernetesHook
-
-        there = target(KubernetesHook(self.conn_id).cluster(), model.name, self.seldon, ledger, storage)
-        return serve_there(there, ledger, model, self.log.info, approval)
+        deployment = self._endpoint(ledger, model.name).deploy(model, owner, approval=evaluation.approval)
+        self._declare(model.name)
+        return self._served(deployment)
 
     def _roll_out(self, context: Context, evaluation: Evaluation, rollout: Rollout) -> dict[str, Any]:
-        home = Home.find()
         ledger, storage = opened()
         model = self._registered(ledger, storage, evaluation)
+        self._declare(model.name)
+        endpoint = self._endpoint(ledger, model.name)
+        entry = endpoint.begin(rollout, model, **_turn(context), approval=evaluation.approval)
+        return self._ended(context, entry) if entry.state.ended else self._wait(entry)
+
+    def _endpoint(self, ledger: Ledger, name: str) -> ModelEndpoint:
+        from sailplane.connections.endpoint import serving
+
+        location = None
+        if self.seldon is not None:
+            workload = workloads.to_dict(self.seldon)
+            location = ClusterLocation(connection=self.conn_id, namespace="", workload=workload)
+        return serving(ledger, name, location, patience=_PATIENCE)
+
+    def _declare(self, model: str) -> None:
+        """A cluster has the choice in the workload."""
         if self.seldon is None:
             from sailplane.deployment.local.endpoint import declare
 
-            declare(home, model.name, self.on_violation)
-        there = self._serving(home, ledger, storage, model.name)
-        entry = there.begin(rollout, model, **_turn(context), approval=evaluation.approval)
-        return self._ended(context, entry) if entry.state.ended else self._wait(entry)
-
-    def _serving(self, home: Home, ledger: Ledger, storage: Storage, name: str) -> ModelEndpoint:
-        if self.seldon is None:
-            from sailplane.deployment.rollout.run import ModelEndpoint
-
-            return ModelEndpoint.local(home, ledger, storage, name)
-        from sailplane.deployment.kubernetes.endpoint import serving
-        from sailplane.hooks.kubernetes import KubernetesHook
-
-        return serving(KubernetesHook(self.conn_id).cluster(), name, self.seldon, ledger, storage)
+            declare(Home.find(), model, self.on_violation)
 
     def _wait(self, entry: RolloutRecord) -> NoReturn:
         from sailplane.triggers.rollout import RolloutTrigger
@@ -202,14 +191,11 @@ class DeployModelOperator(BaseOperator):
         if entry.state.phase == "failed":
             context["ti"].xcom_push(key="reasons", value=[entry.state.reason])
             raise AirflowFailException(f"{subject.name} {subject.version} was rolled back: {entry.state.reason}")
-        self.log.info("%s %s is served at %s", subject.name, subject.version, subject.endpoint)
-        return Deployment(
-            name=subject.name,
-            version=subject.version,
-            weights={subject.version: 100},
-            endpoint=subject.endpoint,
-            on_violation=self.on_violation,
-        ).to_dict()
+        return self._served(subject.deployment(subject.version, {subject.version: 100}))
+
+    def _served(self, deployment: Deployment) -> dict[str, Any]:
+        self.log.info("%s %s is served at %s", deployment.name, deployment.version, deployment.endpoint)
+        return replace(deployment, on_violation=self.on_violation).to_dict()
 
     def _registered(self, ledger: Ledger, storage: Storage, evaluation: Evaluation) -> Model:
         from sailplane.registry.models import register

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from sailplane.deployment.envoy.router import router_program
-from sailplane.deployment.rollout import records
-from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
+from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
@@ -74,7 +73,5 @@ def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> 
 def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Callable[..., Model]) -> ModelEndpoint:
     """The first version serves."""
     serving = ModelEndpoint.local(platform, ledger, storage, "flights")
-    serving.begin(AT_ONCE, registered("run-1"), "the test")
-    [version] = [entry.subject.version for entry in [records.active(ledger, "flights")] if entry]
-    assert serving.finish(version, poll_seconds=0.1).phase == "succeeded"
+    serving.deploy(registered("run-1"), "the test")
     return serving

@@ -11,9 +11,12 @@ import psutil
 
 from sailplane.deployment.envoy.router import Router, router_program
 from sailplane.deployment.http_client import call
+from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
-from sailplane.records import Model
+from sailplane.ledger import Ledger
+from sailplane.records import Approval, Deployment, Model
+from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.integration.serving.model_server import Server
 from tests.platform import until
@@ -21,6 +24,11 @@ from tests.ports import free_port
 from tests.unit.bundles import tiny
 
 RECORD = {"jsonData": tiny.RECORD}
+
+
+def deploy(home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None = None) -> Deployment:
+    """As a task deploys a model without a rollout."""
+    return ModelEndpoint.local(home, ledger, storage, model.name).deploy(model, "a task", approval=approval)
 
 
 def served_version(home: Home) -> str | None:

@@ -13,14 +13,14 @@ import pytest
 
 from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.http_client import call, wait_until
-from sailplane.deployment.local.endpoint import deploy, deployments
+from sailplane.deployment.local.endpoint import deployments
 from sailplane.errors import DeploymentError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
-from tests.integration.deployment.routed import RECORD, pid_of, served_version
+from tests.integration.deployment.routed import RECORD, deploy, pid_of, served_version
 
 Registered = Callable[..., Model]
 

@@ -11,7 +11,7 @@ import httpx
 
 from sailplane.deployment.envoy.router import Router, router_program
 from sailplane.deployment.http_client import call, wait_until
-from sailplane.deployment.local.endpoint import deploy, renew
+from sailplane.deployment.local.endpoint import renew
 from sailplane.deployment.token import take_token
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -19,6 +19,7 @@ from sailplane.records import Model
 from sailplane.serving.open_inference import messages_pb2 as messages
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from tests.integration.deployment.routed import deploy
 from tests.integration.serving.test_grpc import call as rpc
 from tests.integration.serving.test_grpc import refused
 

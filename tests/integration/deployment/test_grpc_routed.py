@@ -53,7 +53,6 @@ def test_calls_go_where_requests_go(
     target: LocalTarget, platform: Home, storage: Storage, registered: Registered, channel: grpc.Channel
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
-    target.check_services()
     code, said = refused(channel, "ModelInfer", inference([tiny.RECORD]))
     assert (code, "served: none" in said) == (grpc.StatusCode.NOT_FOUND, True), said
     start(target, old, new)

@@ -21,7 +21,6 @@ from sailplane.deployment.envoy import router
 from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.http_client import wait_until
 from sailplane.deployment.local import handover, model_process
-from sailplane.deployment.local.endpoint import deploy
 from sailplane.deployment.local.handover import ROUTER_STAND_IN, ModelHandover, RouterHandover
 from sailplane.deployment.local.model_process import ModelProcess
 from sailplane.deployment.rollout.plan import Rollout
@@ -33,7 +32,7 @@ from sailplane.records import Model
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.background_load import asked_all_the_time
-from tests.integration.deployment.routed import RECORD, pid_of, served_version
+from tests.integration.deployment.routed import RECORD, deploy, pid_of, served_version
 from tests.integration.deployment.test_rollout import drive
 from tests.integration.serving.test_grpc import call, inference
 from tests.unit.bundles import tiny

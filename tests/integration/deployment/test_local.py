@@ -3,18 +3,22 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from sailplane.bundles.columns import plain_records
 from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.http_client import wait_until
-from sailplane.deployment.local.endpoint import _Deploying, deploy, deployments
+from sailplane.deployment.local.endpoint import deployments
 from sailplane.deployment.local.model_process import ModelProcess
+from sailplane.deployment.local.target import LocalTarget
+from sailplane.deployment.rollout import repository
 from sailplane.deployment.rollout.rollback import roll_back
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.errors import DeploymentError, HeldError
@@ -26,7 +30,7 @@ from sailplane.registry.models import alias, fetch
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 from tests.background_load import asked_all_the_time
-from tests.integration.deployment.routed import RECORD, pid_of, served_version
+from tests.integration.deployment.routed import RECORD, deploy, pid_of, served_version
 from tests.unit.bundles import tiny
 
 Registered = Callable[..., Model]
@@ -118,22 +122,25 @@ def test_a_broken_bundle_gets_no_traffic_and_leaves_nothing(
     assert deploy(platform, ledger, storage, better).version == better.version
 
 
-def test_a_ledger_that_fails_gives_the_traffic_back(
+def test_a_ledger_that_fails_leaves_a_deployment_that_the_next_try_ends(
     platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
     deploy(platform, ledger, storage, old)
-    with sqlite3.connect(platform.root / "ledger.db") as database:
-        database.execute("CREATE TRIGGER full BEFORE INSERT ON deployments BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-    database.close()
-    with pytest.raises(DeploymentError, match="disk full"):
+    _on_ledger(platform, "CREATE TRIGGER full BEFORE INSERT ON deployments BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(IntegrityError, match="disk full") as failed:
         deploy(platform, ledger, storage, new)
-    assert served_version(platform) == old.version
-    assert set(supervisor.states()) == {"router", f"model-flights-{old.version}"}
+    assert "The next deployment of flights does it." in failed.value.__notes__[0]
+    assert served_version(platform) in {old.version, new.version}
     assert alias(ledger, "flights", "champion") == old
+    _on_ledger(platform, "DROP TRIGGER full")
+    deploy(platform, ledger, storage, new)
+    assert served_version(platform) == new.version
+    assert set(supervisor.states()) == {"router", f"model-flights-{new.version}"}
+    assert alias(ledger, "flights", "champion") == new
 
 
-@pytest.mark.parametrize("lasting", [True, False], ids=["a rollback that has ended", "a rollback on its way"])
+@pytest.mark.parametrize("killed", [False, True], ids=["a rollback to its end", "a rollback that was killed"])
 def test_a_rollback_while_a_version_starts_keeps_it_from_taking_over(
     platform: Home,
     supervisor: Supervisor,
@@ -141,28 +148,35 @@ def test_a_rollback_while_a_version_starts_keeps_it_from_taking_over(
     storage: Storage,
     registered: Registered,
     monkeypatch: pytest.MonkeyPatch,
-    lasting: bool,
+    killed: bool,
 ) -> None:
-    first, second, third = (registered(f"run-{number}", bias=number / 10) for number in (1, 2, 3))
-    for version in (first, second):
-        deploy(platform, ledger, storage, version)
-    there, bring_up = ModelEndpoint.local(platform, ledger, storage, "flights"), _Deploying._bring_up
+    first, second = registered("run-1"), registered("run-2", bias=0.2)
+    deploy(platform, ledger, storage, first)
+    begin = LocalTarget.begin
 
-    def meanwhile(deploying: _Deploying) -> None:
-        bring_up(deploying)
-        if lasting:
-            roll_back(there, "ada")
+    def meanwhile(target: LocalTarget, model: Model) -> None:
+        begin(target, model)
+        if killed:
+            repository.roll_back(ledger, "flights", "ada", hold=True)
         else:
-            there.begin_back(first, "ada", hold=True)
+            roll_back(ModelEndpoint.local(platform, ledger, storage, "flights"), "ada")
 
-    monkeypatch.setattr(_Deploying, "_bring_up", meanwhile)
-    with pytest.raises(DeploymentError, match="when ada rolled back" if lasting else "is on its way"):
-        deploy(platform, ledger, storage, third)
-    if not lasting:
-        assert roll_back(there, "ada") == first.version
+    monkeypatch.setattr(LocalTarget, "begin", meanwhile)
+    with pytest.raises(HeldError, match=f"when ada rolled back {second.version} to {first.version}"):
+        deploy(platform, ledger, storage, second)
     assert served_version(platform) == first.version
     assert alias(ledger, "flights", "champion") == first
     assert set(supervisor.states()) == {"router", f"model-flights-{first.version}"}
+
+
+def test_a_version_that_nobody_knows_of_is_stopped_with_the_next_deployment(
+    platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
+) -> None:
+    """As an older ledger leaves it, which was restored while a version started."""
+    left, new = registered("run-1"), registered("run-2", bias=0.2)
+    LocalTarget(platform, storage, "flights").begin(left)
+    deploy(platform, ledger, storage, new)
+    assert set(supervisor.states()) == {"router", f"model-flights-{new.version}"}
 
 
 def test_an_approval_lifts_the_hold_with_the_deployment(
@@ -207,6 +221,12 @@ def test_two_models_are_served_side_by_side(
     for deployment in deployments(ledger):
         reply = httpx.post(deployment.endpoint, json=RECORD)
         assert reply.headers["x-sailplane-version"] == deployment.version
+
+
+def _on_ledger(home: Home, statement: str) -> None:
+    with closing(sqlite3.connect(home.root / "ledger.db")) as database:
+        database.execute(statement)
+        database.commit()
 
 
 def _files(home: Home) -> dict[str, str | None]:

@@ -12,10 +12,11 @@ import pytest
 
 from sailplane.cli import main
 from sailplane.datasets import ingest
-from sailplane.deployment.local.endpoint import deployments
-from sailplane.deployment.rollout import records
+from sailplane.deployment.local.endpoint import deployments, endpoint
+from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
+from sailplane.deployment.rollout.state import Subject
 from sailplane.evaluation import evaluate, history
 from sailplane.evaluation.history import Judged
 from sailplane.evaluation.outdated import outdated
@@ -79,9 +80,7 @@ def champion(toy: Toy) -> Model | None:
 
 
 def serve(toy: Toy, home: Home, model: Model) -> None:
-    there = ModelEndpoint.local(home, toy.ledger, toy.storage, "toy")
-    there.begin(AT_ONCE, model, "the test", model.version)
-    assert there.finish(model.version, poll_seconds=0.1).phase == "succeeded"
+    ModelEndpoint.local(home, toy.ledger, toy.storage, "toy").deploy(model, "the test")
 
 
 def test_the_offered_baseline_takes_the_place_of_the_champion(toy: Toy, platform: Home, deploy: Deploy) -> None:
@@ -160,7 +159,9 @@ def test_a_deployment_that_was_killed_goes_on(toy: Toy, platform: Home, deploy: 
     offer = offered(toy).offer
     assert offer
     model = models.register(toy.ledger, toy.storage, offer.evaluation.run, None, offer.evaluation)
-    ModelEndpoint.local(platform, toy.ledger, toy.storage, "toy").begin(AT_ONCE, model, person(), "the killed one")
+    begun = {"owner": person(), "turn": "the killed one", "at_once": True}
+    subject = Subject(name="toy", version=model.version, champion=None, endpoint=endpoint(platform, "toy"), **begun)
+    repository.begin(toy.ledger, subject, AT_ONCE)
     deploy()
     assert served_version(platform) == offer.version
     entry = records.find(toy.ledger, "toy", offer.version)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from sailplane.cli import main
-from sailplane.deployment.local.endpoint import deploy
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.home import Home
@@ -17,7 +16,7 @@ from sailplane.records import Model
 from sailplane.registry import holds
 from sailplane.storage import Storage
 from tests.homes import new_home
-from tests.integration.deployment.routed import served_version
+from tests.integration.deployment.routed import deploy, served_version
 from tests.unit.bundles import tiny
 
 Registered = Callable[..., Model]

@@ -10,12 +10,12 @@ import psutil
 
 from sailplane.deployment.envoy.router import router_program
 from sailplane.deployment.http_client import call, wait_until
-from sailplane.deployment.local.endpoint import deploy
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from tests.integration.deployment.routed import deploy
 from tests.ports import free_port
 
 Registered = Callable[..., Model]

@@ -42,8 +42,8 @@ def client(platform: Home) -> Iterator[httpx.Client]:
 
 
 def start(target: LocalTarget, *models: Model) -> None:
-    target.check_services()
     for model in models:
+        target.prepare(model)
         target.begin(model)
         assert wait_until(lambda model=model: target.progress(model.version).state == "ready", seconds=60)  # type: ignore[misc]
 
@@ -155,7 +155,7 @@ def test_a_version_ends_after_it_lost_its_traffic_and_the_state_is_in_two_files(
     target.move(TrafficSplit({old.version: 100}))
     target.move(TrafficSplit({new.version: 100}))
     target.stop(old.version)
-    assert target.others(new.version) == []
+    assert target.versions() == [new.version]
     assert versions(client, 20) == {new.version: 20}
     target.stop(old.version)
     assert {file.name for file in (platform.serving / "router").iterdir()} == {

@@ -15,7 +15,7 @@ from sailplane.algorithmia.twin.execution import Input
 from sailplane.algorithmia.twin.served import answer
 from sailplane.commands.predict import predict
 from sailplane.deployment.http_client import wait_until
-from sailplane.deployment.local.endpoint import deploy, renew
+from sailplane.deployment.local.endpoint import renew
 from sailplane.deployment.local.source import LocalSource
 from sailplane.deployment.token import take_token
 from sailplane.home import Home
@@ -24,6 +24,7 @@ from sailplane.records import Model
 from sailplane.services.served import curl, example, served
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
+from tests.integration.deployment.routed import deploy
 from tests.integration.serving.test_grpc import call, inference, refused
 from tests.unit.bundles import tiny
 

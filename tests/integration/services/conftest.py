@@ -8,13 +8,13 @@ import pytest
 
 import sailplane
 from sailplane.deployment.envoy.router import Router
-from sailplane.deployment.local.endpoint import deploy
 from sailplane.deployment.local.target import LocalTarget
 from sailplane.deployment.target import TrafficSplit
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.models import register
 from sailplane.storage import Storage
+from tests.integration.deployment.routed import deploy
 from tests.platform import Platform, started, until
 from tests.unit.bundles import tiny
 

@@ -10,8 +10,8 @@ import pytest
 
 from sailplane import pairing
 from sailplane.deployment.envoy.router import Router
-from sailplane.deployment.local.endpoint import deploy
 from sailplane.registry.models import alias, register
+from tests.integration.deployment.routed import deploy
 from tests.platform import Platform, started
 from tests.unit.bundles import tiny
 

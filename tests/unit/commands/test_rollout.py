@@ -11,6 +11,9 @@ import pytest
 from sailplane.cli import main
 from sailplane.commands.rollout import on_their_way, print_on_their_way
 from sailplane.commands.status import on_ledger
+from sailplane.deployment.rollout import repository
+from sailplane.deployment.rollout.run import AT_ONCE
+from sailplane.deployment.rollout.state import Subject
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.registry.models import get
@@ -84,6 +87,18 @@ def test_a_rollback_that_was_killed_in_the_middle_stalls_with_the_command_that_e
     served.serving.begin_back(get(served.ledger, NAME, CHAMPION), "ada", hold=True)
     [one] = on_their_way(served.ledger)
     assert one["stalled"].endswith("s ago. Run `sailplane rollback m` again.")
+
+
+def test_a_deployment_at_once_that_was_killed_stalls_with_what_ends_it(served: Served) -> None:
+    served.until(lambda state: state.ended)
+    served.clock.now = time.time() - 600
+    begun = {"owner": "task 2", "turn": "2", "at_once": True}
+    subject = Subject(name=NAME, version=CHAMPION, champion=CANARY, endpoint="http://x", **begun)  # type: ignore[arg-type]
+    repository.begin(served.ledger, subject, AT_ONCE, served.clock())
+    [one] = on_their_way(served.ledger)
+    told = one["stalled"]
+    assert told.startswith("the deployment was interrupted 6")
+    assert told.endswith("s ago. The next one takes its place, or `sailplane rollback m` ends it.")
 
 
 def test_a_rollout_that_has_ended_is_not_listed(served: Served) -> None:

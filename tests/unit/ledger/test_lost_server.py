@@ -52,7 +52,7 @@ WORKS: dict[str, Callable[[Ledger], Any]] = {
     "deployments": deployments,
     "on clusters": recorded.on_clusters,
     "rollout": lambda ledger: records.active(ledger, NEWEST),
-    "no rollout": lambda ledger: repository.refuse_while_active(ledger, "another"),
+    "no rollout": lambda ledger: repository.refuse_while_active(ledger, "another", "a task"),
     "share": lambda ledger: tokens.share(ledger, "toy/s")[0],
     "keys": api_keys.listed,
     "insights": insights.insights,

@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow.serialization.serialized_objects import DagSerialization
 
+from sailplane.deployment.local.model_process import on_violation_file
 from sailplane.deployment.rollout.rollback import roll_back
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.deployment.rollout.state import State
@@ -21,6 +22,7 @@ from sailplane.ledger import Ledger
 from sailplane.operators import DeployModelOperator, ErrorRate, EvaluateModelOperator, Rollout, deploy
 from sailplane.records import Deployment
 from sailplane.registry import holds
+from sailplane.serving import violations
 from sailplane.storage import Storage
 from tests.unit.bundles import tiny
 from tests.unit.deployment.rollout.simulated_target import CHAMPION, Clock, Place, register, serving_at
@@ -161,6 +163,38 @@ def test_without_a_rollout_nothing_is_deployed_over_one_that_is_on_its_way(task:
     task.deferred()
     with pytest.raises(DeploymentError, match=rf"deploy {task.name}: .* is on its way \(starting\), begun by d r"):
         DeployModelOperator(task_id="deploy", evaluation=task.evaluation.to_dict()).execute(task.context)
+
+
+def without_rollout(task: Task) -> DeployModelOperator:
+    return DeployModelOperator(task_id="deploy", evaluation=task.evaluation.to_dict(), on_violation="flag")
+
+
+def test_without_a_rollout_the_task_serves_the_model_and_a_second_time_changes_nothing(task: Task) -> None:
+    returned = Deployment.from_dict(without_rollout(task).execute(task.context))
+    version = returned.version
+    assert (returned.weights, returned.endpoint, returned.on_violation) == ({version: 100}, "http://x", "flag")
+    assert task.place.done == [f"begin {version}", "move 100", f"stop {CHAMPION}"]
+    assert violations.declared(on_violation_file(Home.find(), task.name)) == "flag"
+    again = replace(task.evaluation, champion=version)
+    DeployModelOperator(task_id="deploy", evaluation=again.to_dict()).execute(task.context)
+    assert task.place.weights == {version: 100}
+    assert "move 100" not in task.place.done[3:]
+
+
+def test_a_rollback_while_the_task_is_at_work_without_a_rollout_skips_it(task: Task) -> None:
+    register(task.serving.ledger, CHAMPION, name=task.name)
+    task.evaluation = replace(task.evaluation, champion=CHAMPION)
+
+    def meanwhile(verb: str) -> None:
+        if verb == "begin":
+            task.place.after = lambda _verb: None
+            roll_back(task.serving, "ada")
+
+    task.place.after = meanwhile
+    with pytest.raises(AirflowSkipException, match=f"`sailplane release {task.name}`"):
+        without_rollout(task).execute(task.context)
+    assert list(task.place.running) == [CHAMPION]
+    assert "ada rolled back" in task.pushed["reasons"][0]
 
 
 def test_a_rollback_by_a_person_fails_the_task_and_a_clear_is_skipped_until_the_model_is_released(task: Task) -> None:

@@ -10,7 +10,7 @@ from sailplane.deployment.http_client import Reply, call
 from sailplane.deployment.kubernetes import seldon_deployment as objects
 from sailplane.deployment.kubernetes.cluster import SELDON_DEPLOYMENT, Cluster, Object
 from sailplane.deployment.kubernetes.deadline import by_deadline
-from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, judged
+from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, check_servable, judged
 from sailplane.deployment.kubernetes.names import BEGUN, MODEL, object_name, service_name
 from sailplane.deployment.kubernetes.workloads import CoreV1
 from sailplane.deployment.target import TrafficSplit, VersionProgress
@@ -22,7 +22,7 @@ PATH: Final = "/api/v1.0/predictions"
 
 
 class CoreV1Target:
-    """The five verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
+    """The verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
 
     Weights act through Istio, or Ambassador's Mapping v2, and the operator moves them only while every predictor is
     available: one that is not has to be stopped for the others' weights to change."""
@@ -37,8 +37,7 @@ class CoreV1Target:
         return f"{self.workload.ingress.rstrip('/')}/seldon/{self.cluster.namespace}/{self.name}{PATH}"
 
     def prepare(self, model: Model) -> None:
-        with self.bundle(model.version) as bundle:
-            bundle.check()
+        check_servable(model, self.bundle)
 
     def begin(self, model: Model) -> None:
         new = objects.predictor(model, self.workload, datetime.now(UTC))
@@ -86,7 +85,6 @@ class CoreV1Target:
         self.cluster.change(SELDON_DEPLOYMENT, self.name, edit)
 
     def versions(self) -> list[str]:
-        """That are there, with traffic or without."""
         found = self._found()
         return list(objects.predictors_by_version(found)) if found else []
 

@@ -10,7 +10,7 @@ from sailplane.deployment.http_client import Reply, call
 from sailplane.deployment.kubernetes import core_v2_objects as objects
 from sailplane.deployment.kubernetes.cluster import EXPERIMENT, MODEL, Cluster, Object
 from sailplane.deployment.kubernetes.deadline import by_deadline
-from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, judged
+from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, check_servable, judged
 from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, object_name
 from sailplane.deployment.kubernetes.names import MODEL as OWNER
 from sailplane.deployment.kubernetes.workloads import CoreV2
@@ -22,7 +22,7 @@ _PORT: Final = 80
 
 
 class CoreV2Target:
-    """The five verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
+    """The verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
 
     Whoever asks the model sends the header `seldon-model: NAME.experiment`."""
 
@@ -36,8 +36,7 @@ class CoreV2Target:
         return f"{self.workload.ingress.rstrip('/')}/v2/models/{self.name}/infer"
 
     def prepare(self, model: Model) -> None:
-        with self.bundle(model.version) as bundle:
-            bundle.check()
+        check_servable(model, self.bundle)
 
     def begin(self, model: Model) -> None:
         new = objects.model_object(model, self.workload, datetime.now(UTC))
@@ -89,7 +88,6 @@ class CoreV2Target:
         self.cluster.change(MODEL, objects.version_name(self.model, version), lambda _found: None)
 
     def versions(self) -> list[str]:
-        """That are there, with traffic or without."""
         selector = ",".join(f"{name}={value}" for name, value in objects.labels(self.model).items())
         start = len(objects.version_name(self.model, ""))
         return [one["metadata"]["name"][start:] for one in self.cluster.list(MODEL, selector)]

@@ -13,7 +13,7 @@ from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, MANAGED_BY, MODEL, VERSION, object_name, predictor_name
 from sailplane.deployment.kubernetes.workloads import CoreV2
 from sailplane.deployment.target import TrafficSplit, VersionProgress
-from sailplane.errors import ConfigurationError, DeploymentError
+from sailplane.errors import DeploymentError
 from sailplane.records import Model
 from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.violations import DEFAULT
@@ -32,10 +32,6 @@ def labels(model: str) -> dict[str, str]:
 
 
 def model_object(model: Model, workload: CoreV2, begun: datetime) -> Object:
-    """Raises ConfigurationError for a bundle that no server can read."""
-    if model.uri.startswith("file:"):
-        expected, remedy = "a store that servers reach", "Set SAILPLANE_STORE to s3://... and train the model again."
-        raise ConfigurationError("serve on Kubernetes", model.uri, got="a folder", expected=expected, remedy=remedy)
     secret = {"secretName": workload.secret} if workload.secret else {}
     said = {"parameters": [{"name": "on_violation", "value": workload.on_violation}]}
     # The default is left out: versions deployed by earlier releases do not name it, and stay the same.

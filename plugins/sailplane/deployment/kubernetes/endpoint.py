@@ -1,6 +1,10 @@
-"""A model's place on a cluster, for a rollout."""
+"""A model on a cluster, as rollouts drive it."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Final
 
 from sailplane.deployment.kubernetes import workloads
 from sailplane.deployment.kubernetes.cluster import Cluster
@@ -11,26 +15,34 @@ from sailplane.deployment.kubernetes.core_v2_source import CoreV2Source
 from sailplane.deployment.kubernetes.golden import registered
 from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
-from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
 from sailplane.ledger import Ledger
+from sailplane.serving.observations import Source
 from sailplane.storage import Storage
 
 KubernetesTarget = CoreV1Target | CoreV2Target
-
-
-def target(
-    cluster: Cluster, model: str, workload: CoreV1 | CoreV2, ledger: Ledger, storage: Storage
-) -> KubernetesTarget:
-    bundle = registered(ledger, storage, model)
-    if isinstance(workload, CoreV1):
-        return CoreV1Target(cluster, model, workload, bundle)
-    return CoreV2Target(cluster, model, workload, bundle)
+# The target's own deadline comes first, because it names the reason.
+_GRACE_SECONDS: Final = 60
 
 
 def serving(cluster: Cluster, model: str, workload: CoreV1 | CoreV2, ledger: Ledger, storage: Storage) -> ModelEndpoint:
-    there = target(cluster, model, workload, ledger, storage)
-    source = CoreV1Source if isinstance(workload, CoreV1) else CoreV2Source
-    return ModelEndpoint(ledger, there, source(cluster, model), name=model, endpoint=there.endpoint, place=place(there))
+    bundle = registered(ledger, storage, model)
+    if isinstance(workload, CoreV1):
+        return endpoint(ledger, CoreV1Target(cluster, model, workload, bundle), CoreV1Source(cluster, model))
+    return endpoint(ledger, CoreV2Target(cluster, model, workload, bundle), CoreV2Source(cluster, model))
+
+
+def endpoint(ledger: Ledger, target: KubernetesTarget, source: Source) -> ModelEndpoint:
+    start = math.ceil(target.workload.deadline.total_seconds()) + _GRACE_SECONDS
+    return ModelEndpoint(
+        ledger,
+        target,
+        source,
+        name=target.model,
+        endpoint=target.endpoint,
+        place=place(target),
+        at_once=replace(AT_ONCE, start=f"{start}s"),
+    )
 
 
 def place(target: KubernetesTarget) -> ClusterLocation:

@@ -1,4 +1,4 @@
-"""A version's own service has to give the golden rows their scores, before anybody else is sent there."""
+"""Before a version gets traffic, pods can read its bundle, and its own service gives the golden rows their scores."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, Final
 from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.http_client import Reply
 from sailplane.deployment.target import VersionProgress
-from sailplane.errors import ModelError, SailplaneError
+from sailplane.errors import ConfigurationError, ModelError, SailplaneError
 from sailplane.files import temporary_folder
 from sailplane.ledger import Ledger
+from sailplane.records import Model
 from sailplane.registry.models import fetch, get
 from sailplane.storage import Storage
 
@@ -32,6 +33,16 @@ def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
             yield fetch(storage, get(ledger, model, version), Path(scratch) / "bundle")
 
     return opened
+
+
+def check_servable(model: Model, opened: OpenBundle) -> None:
+    """Raises ConfigurationError for a bundle that no pod can read, ModelError for one that is damaged or does not
+    load."""
+    if model.uri.startswith("file:"):
+        expected, remedy = "a store that pods reach", "Set SAILPLANE_STORE to s3://... and train the model again."
+        raise ConfigurationError("serve on Kubernetes", model.uri, got="a folder", expected=expected, remedy=remedy)
+    with opened(model.version) as bundle:
+        bundle.check()
 
 
 def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> VersionProgress:

@@ -12,6 +12,7 @@ from sailplane.records import Record
 @dataclass(frozen=True, kw_only=True)
 class ClusterLocation(Record):
     """:param connection: Airflow's, of the type kubernetes
+    :param namespace: empty for the connection's
     :param workload: how its versions run there, a `CoreV1` or a `CoreV2` as JSON
     """
 

@@ -26,7 +26,7 @@ from sailplane.deployment.kubernetes.names import (
 )
 from sailplane.deployment.kubernetes.workloads import CoreV1
 from sailplane.deployment.target import TrafficSplit, VersionProgress
-from sailplane.errors import ConfigurationError, DeploymentError
+from sailplane.errors import DeploymentError
 from sailplane.records import Model
 from sailplane.serving.violations import DEFAULT
 
@@ -59,10 +59,7 @@ def seldon_deployment(model: Model, predictors: Sequence[Object]) -> Object:
 
 
 def predictor(model: Model, workload: CoreV1, begun: datetime) -> Object:
-    """Without traffic. Raises ConfigurationError for a bundle that no pod can read."""
-    if model.uri.startswith("file:"):
-        expected, remedy = "a store that pods reach", "Set SAILPLANE_STORE to s3://... and train the model again."
-        raise ConfigurationError("serve on Kubernetes", model.uri, got="a folder", expected=expected, remedy=remedy)
+    """Without traffic."""
     described = _described(model, workload)
     annotations = {VERSION: model.version, BEGUN: begun.isoformat(), DIGEST: _digest(described)}
     return {**described, "annotations": annotations, "traffic": 0, "shadow": False}

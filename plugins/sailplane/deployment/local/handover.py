@@ -34,7 +34,7 @@ def served_programs(supervisor: Supervisor) -> list[tuple[str, str]]:
 
 
 class ModelHandover:
-    """The handover of one version. The caller holds the lock of the model's deployments."""
+    """The handover of one version."""
 
     def __init__(self, home: Home, supervisor: Supervisor, model: str, version: str) -> None:
         self._home, self._supervisor, self._router = home, supervisor, Router(home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +14,14 @@ from sailplane.deployment.http_client import wait_until
 from sailplane.deployment.local.model_process import ModelProcess
 from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError, ModelError, ServiceError
-from sailplane.files import temporary_folder
+from sailplane.files import locked, private_folder, temporary_folder
 from sailplane.home import Home
 from sailplane.records import Model
 from sailplane.registry.models import fetch
 from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 
-_MAKE_UP: Final = "Run `make up`, then clear this task."
+_MAKE_UP: Final = "Run `make up`, then clear this task or repeat this command."
 # A router that was killed is between two starts for a moment.
 _COMES: Final = {"RUNNING", "STARTING", "BACKOFF", "EXITED"}
 _ROUTED_SECONDS: Final = 10
@@ -36,8 +37,11 @@ class LocalTarget:
         self._processes: dict[str, ModelProcess] = {}
         self._good: set[str] = set()
 
-    def check_services(self) -> None:
-        """Raises DeploymentError, with the remedy, if nothing can be served."""
+    def prepare(self, model: Model) -> None:
+        self._check_services()
+        self._install(model)
+
+    def _check_services(self) -> None:
         try:
             state = self._supervisor.states().get(ROUTER)
         except ServiceError as error:
@@ -47,7 +51,7 @@ class LocalTarget:
         if not wait_until(self._router.running, seconds=_ROUTED_SECONDS):
             raise DeploymentError("deploy", self.name, got="the router does not answer", remedy=self._see_router())
 
-    def prepare(self, model: Model) -> None:
+    def _install(self, model: Model) -> None:
         process = self._process(model.version)
         if not process.installed(model.digest):
             with temporary_folder() as scratch:
@@ -56,21 +60,24 @@ class LocalTarget:
                 process.install(bundle)
 
     def begin(self, model: Model) -> None:
-        self.prepare(model)
-        self._process(model.version).begin()
+        with self._locked():
+            self._install(model)
+            self._process(model.version).begin()
 
     def progress(self, version: str) -> VersionProgress:
         process = self._process(version)
         found = process.progress()
-        if found.state != "ready":
+        if found.state == "failed":
             # One that was good is started again by supervisord, however often.
-            again = found.state == "failed" and version in self._good
-            return VersionProgress("starting", found.reason) if again else found
+            again = version in self._good
+            return VersionProgress("starting", found.reason) if again else self._failed(version, found.reason)
+        if found.state == "starting":
+            return found
         if version not in self._good:
             try:
                 process.smoke_test()
             except ModelError as error:
-                return VersionProgress("failed", str(error))
+                return self._failed(version, str(error))
             self._router.add(self.name, version, process.port, process.grpc_port)
             self._good.add(version)
         if not self._router.healthy(self.name, version):
@@ -85,33 +92,49 @@ class LocalTarget:
         if not wait_until(lambda: self._router.routed(self.name) == self.split(), seconds=_ROUTED_SECONDS):
             got = f"the router does not take {dict(split.weights)}"
             raise DeploymentError("route", self.name, got=got, remedy=self._see_router())
+        for version in (version for version, weight in split.weights.items() if weight == 100):
+            self._check_answers(version)
 
     def stop(self, version: str) -> None:
         process = self._process(version)
         wait_until(lambda: self._drained(version), seconds=_DRAIN_SECONDS)
         # What it failed on, and is about to be sent to another version, is nobody's active request.
         time.sleep(2 * LONGEST_BACK_OFF)
-        self._router.remove(self.name, version)
-        process.remove()
+        with self._locked():
+            self._router.remove(self.name, version)
+            process.remove()
         del self._processes[version]
         self._good.discard(version)
 
-    def others(self, version: str) -> list[str]:
-        """The other versions of this model, served or left over."""
+    def versions(self) -> list[str]:
         programs = [name for name in self._supervisor.programs() if name.rpartition("-")[0] == f"model-{self.name}"]
-        return [found for found in (name.rpartition("-")[2] for name in programs) if found != version]
+        return [name.rpartition("-")[2] for name in programs]
 
-    def answers(self, version: str) -> bool:
-        """Whether it is that version that answers, on several connections in a row, because each of Envoy's workers
-        learns of a change by itself."""
-        return all(self._router.version_at(self.name) == version for _ in range(8))
+    def _check_answers(self, version: str) -> None:
+        """Raises DeploymentError if requests reach another version, although the server of this one is up."""
+
+        def answers() -> bool:
+            # Several connections in a row, because each of Envoy's workers learns of a change by itself.
+            return all(self._router.version_at(self.name) == version for _ in range(8))
+
+        def away() -> bool:
+            return not self._router.healthy(self.name, version)
+
+        if not wait_until(lambda: answers() or away(), seconds=_ROUTED_SECONDS):
+            got = f"the router does not answer with {version}"
+            raise DeploymentError("route", self.name, got=got, remedy=self._see_router())
 
     def port(self, version: str) -> int:
         """Of its server."""
         return self._process(version).port
 
-    def log(self, version: str) -> str:
-        return self._process(version).log()
+    def _failed(self, version: str, reason: str) -> VersionProgress:
+        log = self._process(version).log()
+        return VersionProgress("failed", f"{reason.rstrip('.')}. Its log ends:\n{log}" if log else reason)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        """A handover replaces the processes of the model meanwhile."""
+        return locked(private_folder(self.home.serving) / f"{self.name}.lock")
 
     def _process(self, version: str) -> ModelProcess:
         if version not in self._processes:

@@ -45,6 +45,7 @@ class Driver:
         self._ledger, self._target, self._source = served.ledger, served.target, served.source
         self._name, self._version, self._clock = served.name, version, served.clock
         self._driver = uuid.uuid4().hex
+        self._waits_for = ""
 
     def tick(self) -> State | None:
         """One look, and what follows from it; to be called about once a second. None while another driver is at it.
@@ -80,6 +81,7 @@ class Driver:
         if not entry.state.applied or entry.state.phase in CLOSING:
             return VersionProgress("starting"), {}
         progress = self._target.progress(self._version)
+        self._log_wait(progress)
         if progress.state != "ready" or entry.state.phase not in WATCHED or not entry.plan.checks:
             return progress, {}
         try:
@@ -90,11 +92,19 @@ class Driver:
         champion = entry.subject.champion
         return progress, {**observed, **({champion: self._source.observed(champion)} if champion else {})}
 
+    def _log_wait(self, progress: VersionProgress) -> None:
+        """Logs each reason for a wait once."""
+        if progress.state == "starting" and progress.reason != self._waits_for:
+            _log.info("%s %s: %s", self._name, self._version, progress.reason)
+            self._waits_for = progress.reason
+
     def _act(self, entry: RolloutRecord) -> RolloutRecord:
         if entry.state.ended:
             return entry
         found = self._target.split()
-        for action in actions(entry.plan, entry.subject, entry.state, found):
+        # Crashes and lost ledgers leave versions behind that nobody else stops.
+        running = self._target.versions() if entry.state.phase == "promoting" and not entry.state.applied else ()
+        for action in actions(entry.plan, entry.subject, entry.state, found, running):
             repository.renew(self._ledger, entry, self._driver, self._clock())
             try:
                 self._do(action, entry)

@@ -9,7 +9,7 @@ not confirmed does them all again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -87,8 +87,11 @@ def failing(state: State, reason: str) -> State:
     return state.entering("rolling back", state.step, reason)
 
 
-def actions(plan: Rollout, subject: Subject, state: State, found: TrafficSplit) -> tuple[Action, ...]:
-    """What is to be done in that state, in order, while the traffic is split as `found`."""
+def actions(
+    plan: Rollout, subject: Subject, state: State, found: TrafficSplit, running: Collection[str] = ()
+) -> tuple[Action, ...]:
+    """What is to be done in that state, in order, while the traffic is split as `found` among versions of those that
+    are `running`."""
     wanted = split(plan, subject, state)
     move = (Move(wanted),) if wanted is not None and not _same(wanted, found) else ()
     if state.phase in WATCHED:
@@ -99,8 +102,8 @@ def actions(plan: Rollout, subject: Subject, state: State, found: TrafficSplit) 
         case "starting":
             return (Begin(),)
         case "promoting":
-            others = sorted({*found.weights, *([subject.champion] if subject.champion else [])} - {subject.version})
-            return (*move, Promote(), *(Stop(other) for other in others))
+            others = {*found.weights, *running, *([subject.champion] if subject.champion else [])} - {subject.version}
+            return (*move, Promote(), *(Stop(other) for other in sorted(others)))
         case _:
             # Of a version that serves already, and was to be rolled out, nothing is taken away.
             return (*move, *([] if subject.version == subject.champion else [Stop(subject.version)]))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
 
-from sailplane.deployment.rollout import records
-from sailplane.deployment.rollout.repository import refuse_while_active
-from sailplane.deployment.rollout.run import AT_ONCE, ModelEndpoint
-from sailplane.errors import DeploymentError, ModelError
+from sailplane.deployment.rollout import records, repository
+from sailplane.deployment.rollout.run import ModelEndpoint
+from sailplane.errors import ModelError
 from sailplane.evaluation import history
 from sailplane.evaluation.history import Judged
 from sailplane.evaluation.outdated import outdated
@@ -18,8 +16,6 @@ from sailplane.ledger import Ledger
 from sailplane.records import Approval, Model, Offer
 from sailplane.registry.models import alias, register
 from sailplane.storage import Storage
-
-_POLL_SECONDS: Final = 0.2
 
 
 def deploy(serving: ModelEndpoint, storage: Storage, by: str, dag_run: str | None = None) -> Model:
@@ -33,17 +29,13 @@ def deploy(serving: ModelEndpoint, storage: Storage, by: str, dag_run: str | Non
     ledger, name = serving.ledger, serving.name
     judged = _judged(ledger, name, dag_run)
     offer = _standing(ledger, judged)
-    turn = _turn(ledger, offer, by)
+    interrupted = _is_interrupted(ledger, offer, by)
     approval = Approval(approved=True, by=by, note=f"`{offer.command}`", at=datetime.now(UTC))
     accepted = offer.answered(approval)
     evaluation = accepted.evaluation
     model = register(ledger, storage, evaluation.run, evaluation.metrics["challenger"], evaluation)
-    if turn or not serves(ledger, offer):
-        serving.begin(AT_ONCE, model, by, turn or approval.at.isoformat(), approval=approval)
-        state = serving.finish(model.version, poll_seconds=_POLL_SECONDS)
-        if state.phase == "failed":
-            remedy = f"What served before still serves. `sailplane rollout show {name}` has the details."
-            raise DeploymentError("deploy", f"{name} {model.version}", got=state.reason, remedy=remedy)
+    if interrupted or not serves(ledger, offer):
+        serving.deploy(model, by, approval=approval)
     elif _accepted(offer):
         return model
     history.amend(ledger, judged.dag, judged.dag_run, replace(judged.evaluation, offer=accepted), storage)
@@ -99,12 +91,10 @@ def _standing(ledger: Ledger, judged: Judged) -> Offer:
     return offer
 
 
-def _turn(ledger: Ledger, offer: Offer, by: str) -> str:
-    """The turn of this person's interrupted deployment, else empty. Raises DeploymentError while another rollout is on
-    its way: nothing is registered then."""
+def _is_interrupted(ledger: Ledger, offer: Offer, by: str) -> bool:
+    """True if this person's deployment of the baseline was interrupted. Raises DeploymentError while another rollout is
+    on its way: nothing is registered then."""
     name = offer.evaluation.model
+    repository.refuse_while_active(ledger, name, by)
     entry = records.active(ledger, name)
-    if entry and (entry.subject.owner, entry.subject.version, entry.subject.back) == (by, offer.version, False):
-        return entry.subject.turn
-    refuse_while_active(ledger, name)
-    return ""
+    return entry is not None and (entry.subject.owner, entry.subject.version) == (by, offer.version)

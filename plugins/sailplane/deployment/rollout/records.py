@@ -114,7 +114,7 @@ def row_of(entry: RolloutRecord) -> dict[str, Any]:
         "phase": entry.state.phase,
         "revision": entry.revision,
         "driver": "",
-        "lease_until": 0.0,
+        "lease_until": entry.lease_until,
     }
 
 

@@ -7,13 +7,13 @@ So of two that meet, one finds out that it lost, before it does anything.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final
+from typing import Final, NoReturn
 
 import sqlalchemy as sa
 
-from sailplane.deployment.kubernetes.recorded import record_within
+from sailplane.deployment.rollout import outcomes
 from sailplane.deployment.rollout.check_results import CheckResult
 from sailplane.deployment.rollout.engine import failing
 from sailplane.deployment.rollout.plan import Rollout
@@ -21,10 +21,9 @@ from sailplane.deployment.rollout.records import RolloutRecord, active_within, e
 from sailplane.deployment.rollout.state import CLOSING, State, Subject, split
 from sailplane.errors import DeploymentError, LeaseError
 from sailplane.ledger import Ledger, persistent
-from sailplane.ledger.tables import deployments, rollout_decisions, rollouts
-from sailplane.records import Approval, Deployment
-from sailplane.registry import aliases, holds
-from sailplane.registry.models import promote_within
+from sailplane.ledger.tables import rollout_decisions, rollouts
+from sailplane.records import Approval
+from sailplane.registry import holds
 
 CHECKS: Final = "the checks of its rollout"
 # A driver that died is followed by another one after that.
@@ -49,7 +48,9 @@ def begin(
             return found
         if not subject.back:
             holds.pass_within(connection, subject.name, subject.version, approval)
-        entry = RolloutRecord(subject, plan, State(), revision=0, attempt=found.attempt + 1 if found else 1)
+        attempt = found.attempt + 1 if found else 1
+        # The process that begins it is about to drive it.
+        entry = RolloutRecord(subject, plan, State(), revision=0, attempt=attempt, lease_until=now + LEASE_SECONDS)
         connection.execute(sa.delete(rollouts).where(_key(subject)))
         connection.execute(sa.insert(rollouts).values(**row_of(entry), started=now, changed=now))
         _decide(connection, entry, "", now, subject.owner, ())
@@ -57,15 +58,20 @@ def begin(
 
 
 @persistent
-def refuse_while_active(ledger: Ledger, name: str) -> None:
-    """Raises DeploymentError while a rollout of the model is on its way."""
+def refuse_while_active(ledger: Ledger, name: str, owner: str, now: float | None = None) -> None:
+    """Raises DeploymentError while a rollout of the model is on its way, except for the owner's own deployment at once,
+    or an abandoned one."""
+    now = time.time() if now is None else now
     with ledger.begin() as connection:
-        refuse_while_active_within(connection, name)
+        other = active_within(connection, name)
+        mine = other is not None and other.subject.at_once and other.subject.owner == owner
+        if other is not None and not mine and not abandoned(other, now):
+            _refuse(other, f"deploy {name}")
 
 
-def refuse_while_active_within(connection: sa.Connection, name: str) -> None:
-    """`refuse_while_active` as a part of a transaction."""
-    _refuse(active_within(connection, name), f"deploy {name}")
+def abandoned(entry: RolloutRecord, now: float) -> bool:
+    """True for a deployment at once whose process has ended."""
+    return entry.subject.at_once and not _leased(entry.lease_until, now)
 
 
 @persistent
@@ -75,8 +81,7 @@ def take(ledger: Ledger, name: str, version: str, driver: str, now: float) -> Ro
         row = connection.execute(sa.select(rollouts).where(named(name, version))).one_or_none()
         if row is None:
             raise DeploymentError("find the rollout of", f"{name} {version}", got="there is none")
-        # A lease that is longer than any is of a clock that was set back.
-        if row.driver not in ("", driver) and 0 < row.lease_until - now <= LEASE_SECONDS:
+        if row.driver not in ("", driver) and _leased(row.lease_until, now):
             return None
         lease = {"driver": driver, "lease_until": now + LEASE_SECONDS, "revision": row.revision + 1}
         connection.execute(sa.update(rollouts).where(named(name, version)).values(**lease))
@@ -109,7 +114,7 @@ def keep(
     with ledger.begin() as connection:
         _check(connection, entry, driver)
         if state.phase == "rolling back" and any(finding.failed for finding in found):
-            _mark(connection, entry.subject, CHECKS, now)
+            outcomes.mark(connection, entry.subject, CHECKS, now)
         return _keep(connection, entry, state, now, driver, found)
 
 
@@ -120,11 +125,7 @@ def promote(ledger: Ledger, entry: RolloutRecord, driver: str, now: float) -> No
     subject = entry.subject
     with ledger.begin() as connection:
         _check(connection, entry, driver)
-        before = aliases.aliases_of(connection, subject.name).get(aliases.CHAMPION)
-        promote_within(connection, subject.name, subject.version)
-        if subject.back:
-            _went_back(connection, subject, before or subject.champion, now)
-        _deployed(connection, subject, subject.version, {subject.version: 100}, now)
+        outcomes.promote(connection, subject, now)
 
 
 @persistent
@@ -151,10 +152,9 @@ def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | No
         subject = entry.subject
         # An unfinished rollback is no fault of the version that it was going to.
         if entry.state.phase != "promoting" and not subject.back:
-            _mark(connection, subject, by, now)
+            outcomes.mark(connection, subject, by, now)
             if hold:
-                held = holds.Hold(name, time.time(), by, version=subject.version, serves=subject.champion)
-                holds.hold_within(connection, held)
+                outcomes.hold(connection, subject, by)
         return _abort(connection, entry, f"rolled back by {by}", by, now)
 
 
@@ -167,30 +167,17 @@ def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> No
         _keep(connection, entry, entry.state.entering("failed", reason=reason), time.time(), by, ())
 
 
+def _leased(until: float, now: float) -> bool:
+    # A lease that is longer than any is of a clock that was set back.
+    return 0 < until - now <= LEASE_SECONDS
+
+
 def _abort(connection: sa.Connection, entry: RolloutRecord, reason: str, by: str, now: float) -> RolloutRecord:
     if entry.state.phase in CLOSING:
         return entry
     free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
     connection.execute(free)
     return _keep(connection, entry, failing(entry.state, reason), now, by, ())
-
-
-def _mark(connection: sa.Connection, subject: Subject, by: str, now: float) -> None:
-    # A version that served before its rollout still serves after it.
-    if subject.version != subject.champion:
-        aliases.mark(connection, subject.name, subject.version, by, now)
-
-
-def _went_back(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
-    """Going back to a version that was rolled back undoes that rollback, and is no fault of the version before."""
-    wanted = aliases.unmark(connection, subject.name, subject.version)
-    left = before if before != subject.version else None
-    if left and not wanted:
-        aliases.mark(connection, subject.name, left, subject.owner, now)
-    if subject.hold and (left or holds.find_within(connection, subject.name) is None):
-        version = left or subject.version
-        held = holds.Hold(subject.name, time.time(), subject.owner, version=version, serves=subject.version)
-        holds.hold_within(connection, held)
 
 
 def _keep(
@@ -203,7 +190,7 @@ def _keep(
         _decide(connection, kept, entry.state.stage, now, by, findings)
         wanted = split(entry.plan, entry.subject, state)
         if entry.subject.champion and wanted is not None and state.phase not in ("promoting", "succeeded"):
-            _deployed(connection, entry.subject, entry.subject.champion, wanted.weights, now)
+            outcomes.record_served(connection, entry.subject, entry.subject.champion, wanted.weights, now)
     return kept
 
 
@@ -215,13 +202,10 @@ def _check(connection: sa.Connection, entry: RolloutRecord, driver: str) -> None
         raise LeaseError("go on with the rollout of", entry.subject.name, got="another one goes on with it")
 
 
-def _refuse(other: RolloutRecord | None, doing: str) -> None:
-    if other is not None:
-        raise DeploymentError(
-            doing,
-            got=f"{other.subject.version} is on its way ({other.state.stage}), begun by {other.subject.owner}",
-            remedy=f"Wait for it, or end it: `sailplane rollback {other.subject.name}`.",
-        )
+def _refuse(other: RolloutRecord, doing: str) -> NoReturn:
+    got = f"{other.subject.version} is on its way ({other.state.stage}), begun by {other.subject.owner}"
+    remedy = f"Wait for it, or end it: `sailplane rollback {other.subject.name}`."
+    raise DeploymentError(doing, got=got, remedy=remedy)
 
 
 def _decide(
@@ -231,18 +215,6 @@ def _decide(
     values |= {"before": before, "after": entry.state.stage, "reason": entry.state.reason, "by": by}
     found = [finding.to_dict() for finding in findings]
     connection.execute(sa.insert(rollout_decisions).values(**values, findings=found))
-
-
-def _deployed(
-    connection: sa.Connection, subject: Subject, version: str, weights: Mapping[str, int], now: float
-) -> None:
-    served = Deployment(name=subject.name, version=version, weights=dict(weights), endpoint=subject.endpoint)
-    if subject.place is not None:
-        record_within(connection, subject.place, served, now)
-        return
-    connection.execute(sa.delete(deployments).where(deployments.c.name == subject.name))
-    row = {"name": subject.name, "record": served.to_dict(), "changed": now}
-    connection.execute(sa.insert(deployments).values(**row))
 
 
 def _whose(subject: Subject) -> tuple[str, ...]:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from sailplane.deployment.http_client import wait_until
-from sailplane.deployment.kubernetes.location import ClusterLocation
-from sailplane.deployment.kubernetes.recorded import latest
 from sailplane.deployment.rollout import records, repository
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.deployment.rollout.state import ENDED, State
@@ -45,14 +43,6 @@ def roll_back(serving: ModelEndpoint, by: str, *, to: str | None = None, hold: b
     if state.phase == "failed":
         raise DeploymentError("roll back", f"{model.name} to {model.version}", got=state.reason)
     return _serves(serving, hold=hold)
-
-
-def place_of(ledger: Ledger, name: str) -> ClusterLocation | None:
-    """Where on a cluster its rollout is, else where it was changed last; None on this machine."""
-    if (entry := records.active(ledger, name)) is not None:
-        return entry.subject.place
-    there = latest(ledger, name)
-    return there.place if there else None
 
 
 def leave_to_driver(ledger: Ledger, name: str, by: str, *, hold: bool = True) -> bool:

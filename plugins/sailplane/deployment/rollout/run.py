@@ -17,21 +17,26 @@ from sailplane.deployment.rollout.state import State, Subject
 from sailplane.errors import DeploymentError, LeaseError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.records import Approval, Model
+from sailplane.records import Approval, Deployment, Model
+from sailplane.registry import holds
 from sailplane.storage import Storage
 
 POLL_SECONDS: Final = 1.0
+# The first looks come sooner: many versions are ready within a second.
+_FIRST_SECONDS: Final = 0.1
 # A person's word needs no proof, and nobody waits for requests.
 AT_ONCE: Final = Rollout(steps=(100,), checks=())
 
 
 @dataclass(frozen=True)
 class ModelEndpoint(Served):
-    """A model that is served here, or at a `place` on a cluster, with its rollouts."""
+    """A model that is served here, or at a `place` on a cluster, with its rollouts. `at_once`: the plan that gives a
+    version all the traffic as soon as it is ready."""
 
     _: KW_ONLY
     endpoint: str
     place: ClusterLocation | None = None
+    at_once: Rollout = AT_ONCE
     sleep: Callable[[float], None] = time.sleep
 
     @classmethod
@@ -51,14 +56,36 @@ class ModelEndpoint(Served):
     ) -> RolloutRecord:
         """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.
 
-        An earlier turn that has not ended is taken back first, and so is what is on its way back. Raises
-        DeploymentError while another one is on its way, or one elsewhere; ModelError for a bundle that is damaged or
-        does not load; HeldError while a rollback holds the model. No rollout has begun then.
+        An earlier turn that has not ended is taken back first, and so are interrupted deployments at once and what is
+        on its way back. Raises DeploymentError while another one is on its way, or one elsewhere, or if the services do
+        not run; ModelError for a bundle that is damaged or does not load; HeldError while a rollback holds the model.
+        No rollout has begun then.
         """
         self._make_way(owner, turn)
         # A rollout of a version that cannot be served would be in the way of all others.
         self.target.prepare(model)
         return self._begin(self._subject(model, owner, turn), plan, approval)
+
+    def deploy(self, model: Model, owner: str, *, approval: Approval | None = None) -> Deployment:
+        """Gives the version all the traffic as soon as it is ready, and stops the others. Deploying what is served
+        changes nothing. The owner's next call resumes a killed one; a person's `approval` lifts a hold.
+
+        Raises DeploymentError while another rollout is on its way, or if the version failed, after it was removed: what
+        served before never stopped. HeldError, which is one, while a rollback holds the model; ModelError for a bundle
+        that is damaged or does not load; ServiceError where the target does not answer.
+        """
+        repository.refuse_while_active(self.ledger, self.name, owner, self.clock())
+        turn = self._unfinished_turn(model, owner) or datetime.now(UTC).isoformat()
+        self._make_way(owner, turn)
+        self.target.prepare(model)
+        subject = replace(self._subject(model, owner, turn), at_once=True)
+        repository.begin(self.ledger, subject, self.at_once, self.clock(), approval)
+        state = self._finish_or_take_back(subject)
+        if state.phase == "failed":
+            # A person may have rolled back meanwhile.
+            holds.check(self.ledger, self.name, model.version, approval)
+            raise self._failure(model.version, state.reason)
+        return subject.deployment(model.version, {model.version: 100})
 
     def begin_back(self, model: Model, by: str, *, hold: bool) -> RolloutRecord:
         """A person goes back to the version at once, as `begin` does."""
@@ -67,7 +94,11 @@ class ModelEndpoint(Served):
         self._make_way(by, turn)
         self.target.prepare(model)
         subject = replace(self._subject(model, by, turn), back=True, hold=hold)
-        return self._begin(subject, AT_ONCE, None)
+        return self._begin(subject, self.at_once, None)
+
+    def _failure(self, version: str, reason: str) -> DeploymentError:
+        remedy = f"What served before still serves. `sailplane rollout show {self.name}` has the details."
+        return DeploymentError("deploy", f"{self.name} {version}", got=reason, remedy=remedy)
 
     def _subject(self, model: Model, owner: str, turn: str) -> Subject:
         return Subject(
@@ -91,14 +122,33 @@ class ModelEndpoint(Served):
 
     def _make_way(self, owner: str, turn: str) -> None:
         other = records.active(self.ledger, self.name)
+        if other is None:
+            return
         self._refuse_elsewhere(other)
-        if other is not None and other.subject.owner == owner and other.subject.turn != turn:
-            repository.abort(self.ledger, self.name, "it was begun anew", owner, self.clock(), only=other.subject)
-        if (other := records.active(self.ledger, self.name)) is not None and other.state.phase == "rolling back":
+        reason = self._superseded(other, owner, turn)
+        if reason:
+            repository.abort(self.ledger, self.name, reason, owner, self.clock(), only=other.subject)
+        if reason or other.state.phase == "rolling back":
             self.finish(other.subject.version)
 
-    def _refuse_elsewhere(self, other: RolloutRecord | None) -> None:
-        if other is not None and str(other.subject.place) != str(self.place):
+    def _superseded(self, other: RolloutRecord, owner: str, turn: str) -> str:
+        """The reason to take it back for a new rollout; empty if there is none."""
+        if other.subject.begun_by(owner, turn):
+            return ""
+        if other.subject.owner == owner:
+            return "it was begun anew"
+        return "its deployment was interrupted" if repository.abandoned(other, self.clock()) else ""
+
+    def _unfinished_turn(self, model: Model, owner: str) -> str:
+        """The turn of the owner's interrupted deployment of the version, unless that is rolling back; else empty."""
+        entry = records.active(self.ledger, self.name)
+        if entry is None or not entry.subject.at_once or entry.state.phase == "rolling back":
+            return ""
+        mine = (entry.subject.owner, entry.subject.version) == (owner, model.version)
+        return entry.subject.turn if mine else ""
+
+    def _refuse_elsewhere(self, other: RolloutRecord) -> None:
+        if str(other.subject.place) != str(self.place):
             where = f"at {other.subject.place}" if other.subject.place else "on this machine"
             got = f"{other.subject.version} is on its way {where}"
             remedy = f"Wait for it, or end it: `sailplane rollback {self.name}`."
@@ -119,13 +169,36 @@ class ModelEndpoint(Served):
         """Goes on with it to its end, whoever began it, as soon as nobody else does."""
         driver = self.driver(version)
         try:
-            while True:
-                state = self._looked(driver)
-                if state is not None and state.ended:
-                    return state
-                self.sleep(poll_seconds)
+            return self._drive(driver, poll_seconds)
         finally:
             driver.release()
+
+    def _finish_or_take_back(self, subject: Subject) -> State:
+        driver = self.driver(subject.version)
+        try:
+            return self._drive(driver, POLL_SECONDS)
+        except BaseException as error:
+            self._take_back(driver, subject, error)
+            raise
+        finally:
+            driver.release()
+
+    def _take_back(self, driver: Driver, subject: Subject, error: BaseException) -> None:
+        reason = f"its deployment failed: {error or type(error).__name__}"
+        try:
+            repository.abort(self.ledger, self.name, reason, subject.owner, self.clock(), only=subject)
+            self._drive(driver, POLL_SECONDS)
+        except Exception as second:
+            error.add_note(f"It was not taken back, because: {second} The next deployment of {self.name} does it.")
+
+    def _drive(self, driver: Driver, poll_seconds: float) -> State:
+        pause = min(_FIRST_SECONDS, poll_seconds)
+        while True:
+            state = self._looked(driver)
+            if state is not None and state.ended:
+                return state
+            self.sleep(pause)
+            pause = min(1.5 * pause, poll_seconds)
 
     def _looked(self, driver: Driver) -> State | None:
         while True:

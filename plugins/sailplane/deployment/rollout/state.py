@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Self
 from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.target import TrafficSplit
-from sailplane.records import SPARSE, Record
+from sailplane.records import SPARSE, Deployment, Record
 from sailplane.serving.observations import Observations
 
 Phase = Literal["starting", "shadowing", "baking", "promoting", "rolling back", "succeeded", "failed"]
@@ -76,7 +76,8 @@ class Subject(Record):
     """What is rolled out. `champion`: the version that has the traffic when it begins, None where nothing serves;
     `owner`: who began it, a task of a DAG's run or a person, and `turn`: which time, for what is the same in a retry
     and another one where the task was cleared; `place`: where on a cluster, None on this machine. `back`: a person goes
-    back to this version, and with `hold` nothing else is deployed after it until that is released."""
+    back to this version, and with `hold` nothing else is deployed after it until that is released. `at_once`: only the
+    process that began it drives it; once that process has ended, the next deployment takes it back."""
 
     name: str
     version: str
@@ -87,6 +88,11 @@ class Subject(Record):
     place: ClusterLocation | None = None
     back: bool = field(default=False, metadata=SPARSE)
     hold: bool = field(default=False, metadata=SPARSE)
+    at_once: bool = field(default=False, metadata=SPARSE)
+
+    def deployment(self, version: str, weights: Mapping[str, int]) -> Deployment:
+        """What is served while these versions have the traffic."""
+        return Deployment(name=self.name, version=version, weights=dict(weights), endpoint=self.endpoint)
 
     def begun_by(self, owner: str, turn: str) -> bool:
         return (self.owner, self.turn) == (owner, turn)

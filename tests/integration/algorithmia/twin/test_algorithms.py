@@ -11,13 +11,13 @@ import pytest
 
 from sailplane.bundles.columns import plain_records
 from sailplane.commands import twin as command
-from sailplane.deployment.local.endpoint import deploy
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.records import Model
 from sailplane.registry.models import fetch
 from sailplane.storage import Storage
 from tests.integration.algorithmia.twin.conftest import RunningTwin
+from tests.integration.deployment.routed import deploy
 from tests.unit.bundles import tiny
 
 ECHO = "def apply(input):\n    print('seen')\n    return input\n"

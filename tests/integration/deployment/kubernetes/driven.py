@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from sailplane.deployment.kubernetes import endpoint as places
+from sailplane.deployment.kubernetes.endpoint import endpoint
 from sailplane.deployment.kubernetes.pod_source import PodSource
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.plan import Rollout
@@ -30,8 +31,7 @@ class Driven:
     def serving(self) -> ModelEndpoint:
         """As a process has it that was started anew."""
         source = self.source(self.target.cluster, NAME, lambda: self.now)
-        how = {"endpoint": self.target.endpoint, "place": places.place(self.target), "clock": lambda: self.now}
-        return ModelEndpoint(self.ledger, self.target, source, name=NAME, **how)  # type: ignore[arg-type]
+        return replace(endpoint(self.ledger, self.target, source), clock=lambda: self.now)
 
     def begin(self, plan: Rollout, model: Model) -> None:
         self.serving().begin(plan, model, "a task")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +12,9 @@ import pytest
 from sailplane.bundles.bundle import Bundle
 from sailplane.deployment.kubernetes.cluster import Cluster
 from sailplane.deployment.kubernetes.core_v1 import CoreV1Target
-from sailplane.deployment.kubernetes.deploy import deploy
+from sailplane.deployment.kubernetes.core_v1_source import CoreV1Source
+from sailplane.deployment.kubernetes.endpoint import endpoint
+from sailplane.deployment.rollout import repository
 from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConfigurationError, DeploymentError
 from sailplane.ledger import Ledger
@@ -29,7 +30,6 @@ from tests.kubernetes_server import KubernetesServer
 from tests.unit.bundles import tiny
 
 Server = KubernetesServer
-SILENT: Callable[[str], None] = lambda _said: None  # noqa: E731
 
 
 @pytest.fixture
@@ -38,11 +38,17 @@ def hasty(cluster: Cluster, opened: Any) -> CoreV1Target:
     return CoreV1Target(cluster, NAME, workload, opened)
 
 
+def deploy(target: CoreV1Target, ledger: Ledger, model: Model) -> None:
+    """As a task deploys a model without a rollout."""
+    endpoint(ledger, target, CoreV1Source(target.cluster, NAME)).deploy(model, "a task")
+
+
 def execute(bundle: Bundle, storage: Storage, seldon: CoreV1 | CoreV2, champion: str | None = None) -> dict[str, Any]:
     evaluation = tiny.evaluation_of(tiny.run_of(bundle, storage)).to_dict() | {"champion": champion}
     how = {"task_id": "deploy", "target": "kubernetes", "conn_id": "cluster"}
     operator = DeployModelOperator(evaluation=evaluation, seldon=seldon, **how)
-    return operator.execute({"ti": SimpleNamespace(), "dag_run": SimpleNamespace(run_type="manual")})  # type: ignore[arg-type]
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="deploy", max_tries=0)
+    return operator.execute({"ti": ti, "dag_run": SimpleNamespace(run_type="manual")})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +100,9 @@ def test_a_version_that_does_not_come_is_rolled_back_and_the_champion_stays(
     one, two, _ = models
     server.seldon.behaviour = {f"v{two.version}": behaviour}
     with Working(server.seldon):
-        deploy(target, ledger, one, SILENT)
+        deploy(target, ledger, one)
         with pytest.raises(DeploymentError, match=told):
-            deploy(hasty, ledger, two, SILENT)
+            deploy(hasty, ledger, two)
     assert hasty.split() == TrafficSplit({one.version: 100})
     assert hasty.versions() == [one.version]
     assert alias(ledger, NAME, "champion").version == one.version  # type: ignore[union-attr]
@@ -107,40 +113,49 @@ def test_a_first_version_that_does_not_come_leaves_nothing(
 ) -> None:
     server.seldon.behaviour = {f"v{models[0].version}": "stuck"}
     with pytest.raises(DeploymentError, match="not ready"):
-        deploy(hasty, ledger, models[0], SILENT)
+        deploy(hasty, ledger, models[0])
     assert server.objects.list(SELDON_DEPLOYMENTS) == []
 
 
 def test_what_is_waited_for_is_told_once(
-    server: Server, target: CoreV1Target, ledger: Ledger, models: list[Model]
+    server: Server,
+    target: CoreV1Target,
+    ledger: Ledger,
+    models: list[Model],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told: list[str] = []
+    caplog.set_level("INFO", logger="sailplane.deployment.rollout.drive")
     with Working(server.seldon, every=0.2):
-        deploy(target, ledger, models[0], told.append)
-    assert len(told) == len(set(told)) > 1
+        deploy(target, ledger, models[0])
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == len(set(told)) > 2
     assert "has not made" in told[0]
 
 
 def test_a_task_that_was_killed_between_any_two_requests_goes_on_at_its_retry(
-    server: Server, target: CoreV1Target, ledger: Ledger, models: list[Model]
+    server: Server, target: CoreV1Target, ledger: Ledger, models: list[Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def abort(*_: object, **_how: object) -> None:
+        raise Killed("a killed process takes nothing back")
+
     one, two, _ = models
     with Working(server.seldon, every=0.002):
-        deploy(target, ledger, one, SILENT)
+        deploy(target, ledger, one)
     served = {key: deepcopy(value) for key, value in server.objects.stored.items()}
     at, over = 0, False
     while not over:
         at += 1
         server.objects.stored = {key: deepcopy(value) for key, value in served.items()}
         with Working(server.seldon, every=0.002):
-            with killed(target.cluster.client, at, after=True):
+            with killed(target.cluster.client, at, after=True), monkeypatch.context() as patch:
+                patch.setattr(repository, "abort", abort)
                 try:
-                    deploy(target, ledger, two, SILENT)
+                    deploy(target, ledger, two)
                 except Killed:
                     pass
                 else:
                     over = True
-            deploy(target, ledger, two, SILENT)
+            deploy(target, ledger, two)
         assert target.split() == TrafficSplit({two.version: 100}), at
         assert target.versions() == [two.version], at
         assert alias(ledger, NAME, "champion").version == two.version, at  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ import pytest
 from sailplane.deployment.kubernetes import core_v2_objects as objects
 from sailplane.deployment.kubernetes.workloads import CoreV2
 from sailplane.deployment.target import TrafficSplit
-from sailplane.errors import ConfigurationError, DeploymentError
+from sailplane.errors import DeploymentError
 from sailplane.serving.open_inference import messages as open_inference
 from tests.unit.bundles import tiny
 from tests.unit.deployment.kubernetes.conftest import BEGUN, ONE, THREE, TWO, check, model
@@ -31,11 +31,6 @@ def test_the_choice_for_violations_is_a_parameter_of_the_model() -> None:
     made = objects.model_object(model(), CoreV2(on_violation="flag"), BEGUN)
     check(made)
     assert made["spec"]["parameters"] == [{"name": "on_violation", "value": "flag"}]
-
-
-def test_a_bundle_in_a_folder_of_this_machine_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ConfigurationError, match="SAILPLANE_STORE to s3://"):
-        objects.model_object(model(uri="file:///home/ada/store"), CoreV2(), BEGUN)
 
 
 @pytest.mark.parametrize(

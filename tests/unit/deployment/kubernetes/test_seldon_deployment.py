@@ -70,11 +70,6 @@ def test_all_that_a_workload_says_is_in_the_pod() -> None:
     assert described["graph"]["parameters"] == [{"name": "model_uri", "value": model().uri, "type": "STRING"}]
 
 
-def test_a_bundle_in_a_folder_of_this_machine_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ConfigurationError, match="SAILPLANE_STORE to s3://"):
-        objects.predictor(model(uri="file:///home/ada/store"), PLAIN, BEGUN)
-
-
 @pytest.mark.parametrize(
     ("weights", "shadow"),
     [

@@ -64,6 +64,9 @@ class Place:
         self.after("progress")
         return progress
 
+    def versions(self) -> list[str]:
+        return list(self.running)
+
     def split(self) -> TrafficSplit:
         self.before("split")
         return TrafficSplit(dict(self.weights), self.shadow)
