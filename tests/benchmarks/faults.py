@@ -20,7 +20,7 @@ from sailplane.deployment.http_client import wait_until
 from sailplane.deployment.rollout import records
 from sailplane.deployment.rollout.check_specs import ErrorRate, Latency
 from sailplane.deployment.rollout.plan import Rollout
-from sailplane.deployment.rollout.run import AT_ONCE, POLL_SECONDS, ModelEndpoint
+from sailplane.deployment.rollout.run import POLL_SECONDS, ModelEndpoint
 from sailplane.deployment.target import TrafficSplit
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -129,7 +129,7 @@ def _started(folder: Path, disk: Disk | None = None) -> Iterator[Place]:
         place = Place(folder, home)
         assert wait_until(Router(home).running, seconds=20)
         with small as place.disk:
-            assert place.rolled_out(place.registered("first"), AT_ONCE) == "succeeded"
+            place.serving.deploy(place.registered("first"), "the benchmark")
             yield place
             supervisor.shutdown()
     finally:
@@ -226,7 +226,7 @@ def _overloaded(place: Place) -> Iterator[Row]:
     for version in place.serving.target.split().weights:
         place.serving.target.move(TrafficSplit({version: 100}))
     features = ASKED.replace("    known =", '    import time; time.sleep(0.01 * len(columns["distance"]))\n    known =')
-    assert place.rolled_out(place.registered("slow", features=features), AT_ONCE) == "succeeded"
+    place.serving.deploy(place.registered("slow", features=features), "the benchmark")
     with place.load() as load:
         time.sleep(20)
     name, whole = "five times saturation", {200, 503}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 import psutil
 
-from sailplane.deployment.envoy.router import router_program
+from sailplane.deployment.envoy.router import Router, router_program
 from sailplane.deployment.http_client import call, wait_until
 from sailplane.home import Home
 from sailplane.ledger import Ledger
@@ -34,6 +34,19 @@ def test_everything_listens_on_loopback_and_files_are_private(
     open_to_others = [path for path in platform.root.rglob("*") if path.lstat().st_mode & 0o077]
     ours = [path for path in open_to_others if platform.root / "store" not in path.parents and path.is_file()]
     assert [path for path in ours if not path.name.startswith("ledger.db")] == []
+
+
+def test_only_another_version_or_no_route_misroutes_a_request(
+    platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
+) -> None:
+    model, router = registered("run-1"), Router(platform)
+    assert router.misroutes("flights", model.version), "nothing is routed yet"
+    deploy(platform, ledger, storage, model)
+    assert not router.misroutes("flights", model.version)
+    assert router.misroutes("flights", "another")
+    supervisor.stop(f"model-flights-{model.version}")
+    assert router.version_at("flights") is None
+    assert not router.misroutes("flights", "another"), "a server that is away shows neither"
 
 
 def test_the_router_answers_in_json_whatever_is_asked(

@@ -7,13 +7,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from sailplane.deployment.envoy import config
 from sailplane.deployment.envoy.clusters import Ports, cluster_name, clusters, ports
 from sailplane.deployment.envoy.routes import routes, splits
-from sailplane.deployment.http_client import call
+from sailplane.deployment.http_client import Reply, call
 from sailplane.deployment.target import TrafficSplit
 from sailplane.deployment.token import token_file
 from sailplane.errors import DeploymentError, ServiceError
@@ -150,8 +151,13 @@ class Router:
 
     def version_at(self, model: str) -> str | None:
         """Of the server that answers now."""
-        reply = call(self.home.router_port, "GET", f"/seldon/local/{model}/health/status")
+        reply = self._health(model)
         return reply.version if reply.status == 200 else None
+
+    def misroutes(self, model: str, version: str) -> bool:
+        """True if a request reaches another version, or no route. A server that is away or overloaded shows neither."""
+        reply = self._health(model)
+        return reply.status == HTTPStatus.NOT_FOUND or (reply.status == 200 and reply.version != version)
 
     def healthy(self, model: str, version: str) -> bool:
         """As Envoy's own health checks see it."""
@@ -169,6 +175,9 @@ class Router:
     def active_requests(self, model: str, version: str) -> int:
         gauges = [gauge for host in self._hosts(model, version) for gauge in host.get("stats", [])]
         return sum(int(gauge.get("value", 0)) for gauge in gauges if gauge["name"] == "rq_active")
+
+    def _health(self, model: str) -> Reply:
+        return call(self.home.router_port, "GET", f"/seldon/local/{model}/health/status")
 
     def _hosts(self, model: str, version: str) -> list[dict[str, Any]]:
         reply = call(self._admin, "GET", "/clusters?format=json")

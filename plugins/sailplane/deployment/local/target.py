@@ -25,6 +25,7 @@ _MAKE_UP: Final = "Run `make up`, then clear this task or repeat this command."
 # A router that was killed is between two starts for a moment.
 _COMES: Final = {"RUNNING", "STARTING", "BACKOFF", "EXITED"}
 _ROUTED_SECONDS: Final = 10
+_CONNECTIONS: Final = 8
 _DRAIN_SECONDS: Final = 35
 
 
@@ -93,7 +94,7 @@ class LocalTarget:
             got = f"the router does not take {dict(split.weights)}"
             raise DeploymentError("route", self.name, got=got, remedy=self._see_router())
         for version in (version for version, weight in split.weights.items() if weight == 100):
-            self._check_answers(version)
+            self._check_routed(version)
 
     def stop(self, version: str) -> None:
         process = self._process(version)
@@ -110,17 +111,14 @@ class LocalTarget:
         programs = [name for name in self._supervisor.programs() if name.rpartition("-")[0] == f"model-{self.name}"]
         return [name.rpartition("-")[2] for name in programs]
 
-    def _check_answers(self, version: str) -> None:
-        """Raises DeploymentError if requests reach another version, although the server of this one is up."""
+    def _check_routed(self, version: str) -> None:
+        """Raises DeploymentError if requests reach another version."""
 
-        def answers() -> bool:
+        def routed() -> bool:
             # Several connections in a row, because each of Envoy's workers learns of a change by itself.
-            return all(self._router.version_at(self.name) == version for _ in range(8))
+            return not any(self._router.misroutes(self.name, version) for _ in range(_CONNECTIONS))
 
-        def away() -> bool:
-            return not self._router.healthy(self.name, version)
-
-        if not wait_until(lambda: answers() or away(), seconds=_ROUTED_SECONDS):
+        if not wait_until(routed, seconds=_ROUTED_SECONDS):
             got = f"the router does not answer with {version}"
             raise DeploymentError("route", self.name, got=got, remedy=self._see_router())
 
