@@ -1,4 +1,4 @@
-"""User code is named by path, `"include.churn.model:train"`, so that parsing a DAG imports none of it."""
+"""Loads user code by path, like `"include.churn.model:train"`, so that parsing a DAG does not import it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from sailplane.home import Home
 
 
 def with_package(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """An environment in which Python finds this package too: a checkout is not installed."""
+    """The environment with this package on PYTHONPATH, because a checkout is not installed."""
     package = str(Path(sailplane.__file__).resolve().parents[1])
     return {**env, "PYTHONPATH": os.pathsep.join(filter(None, (package, env.get("PYTHONPATH"))))}
 
 
-# The copy that `use` named.
+# The copy in use, if any.
 _used: list[Path] = []
 
 
 def root() -> Path:
-    """The folder that user code is loaded from: the copy that a run uses, else the project."""
+    """The folder from which user code is loaded: the copy that the run uses, or else the project."""
     return _used[-1] if _used else Home.find().project
 
 
 def use(folder: Path) -> None:
-    """Load user code from this copy from now on, in this process and in those that it starts. Modules that were loaded
-    from elsewhere are forgotten; what the copy lacks still comes from the project, except under `include`."""
+    """Loads user code from this copy from now on, in this process and its children. Forgets modules that were loaded
+    from elsewhere. Modules that the copy lacks still come from the project, except under `include`."""
     copied = {entry.stem for entry in folder.iterdir() if not entry.is_symlink()}
     for name in [name for name in sys.modules if name.partition(".")[0] in copied]:
         del sys.modules[name]
@@ -43,7 +43,7 @@ def use(folder: Path) -> None:
     _used[:] = [folder]
     importlib.invalidate_caches()
     if (folder / "include").is_dir() and not (folder / "include" / "__init__.py").exists():
-        # As a namespace package it would have the project's modules too.
+        # A namespace package would also contain the project's modules.
         package = ModuleType("include")
         package.__path__ = [str(folder / "include")]
         sys.modules["include"] = package

@@ -1,4 +1,4 @@
-"""Lengths of time as a DAG writes them: `"50ms"`, `"30s"`, `"5m"`, `"1.5h"`, `"2d"`."""
+"""Durations in DAGs: `"50ms"`, `"30s"`, `"5m"`, `"1.5h"`, `"2d"`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LENGTH: Final = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(UNITS)})", re.ASCII)
 
 
 def seconds(text: object, *, of: str) -> float:
-    """ConfigurationError, which names the argument `of`, for what is no length of time above 0."""
+    """The duration in seconds. Raises ConfigurationError, naming the argument `of`, unless it is a duration above 0."""
     found = _LENGTH.fullmatch(text) if isinstance(text, str) else None
     length = float(found[1]) * UNITS[found[2]] if found else 0.0
     if not length:

@@ -1,4 +1,4 @@
-"""Where everything lives: one home folder, `.sailplane/`, and the settings that move a part of it elsewhere."""
+"""The home folder `.sailplane/`, and the settings of the platform."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dotenv import load_dotenv
 from sailplane import origins
 from sailplane.errors import ConfigurationError
 
-# A store in this bucket is in the S3 that `up` starts here.
+# A store in this bucket uses the embedded S3, which `up` starts.
 EMBEDDED_S3: Final = "sailplane"
-# Local servers of hosted APIs that `up` starts on request.
+# Local servers of hosted APIs, which `up` starts if they are set.
 TWINS: Final = ("algorithmia",)
 
 
@@ -63,17 +63,17 @@ class Home:
 
     @property
     def has_s3(self) -> bool:
-        """Whether the store is in the embedded S3."""
+        """Whether the store uses the embedded S3."""
         return f"{self.store}/".startswith(f"s3://{EMBEDDED_S3}/")
 
     @property
     def s3(self) -> Path:
-        """The embedded S3: its keys and its data."""
+        """The keys and the data of the embedded S3."""
         return self.root / "s3"
 
     @property
     def store_access(self) -> Path:
-        """With what processes of this home reach the embedded S3."""
+        """The credentials with which this home's processes reach the embedded S3."""
         return self.s3 / "access.json"
 
     @property
@@ -82,12 +82,12 @@ class Home:
 
     @property
     def jobs(self) -> Path:
-        """Detached processes: one folder each, with the specification, the log and the result."""
+        """One folder for each detached process, with its specification, log and result."""
         return self.root / "jobs"
 
     @property
     def code(self) -> Path:
-        """Copies of user code that runs use (sailplane.registry.pins): a folder each, beside its archive."""
+        """Copies of the user code that runs use (sailplane.registry.pins): folders beside their archives."""
         return self.root / "code"
 
     @property
@@ -97,17 +97,17 @@ class Home:
 
     @property
     def requests(self) -> Path:
-        """The request log, until it is on the store."""
+        """The request log until it is exported to the store."""
         return self.root / "requests"
 
     @property
     def daily(self) -> Path:
-        """The record of the daily commands: when each ran, and how it ended."""
+        """When each daily command last ran, and how it ended."""
         return self.root / "daily.json"
 
     @property
     def logins(self) -> Path:
-        """One-time links to the UI that were not used yet."""
+        """Unused one-time links to the UI."""
         return self.root / "logins"
 
     @property
@@ -125,7 +125,7 @@ class Home:
 
 
 def read_settings() -> None:
-    """What the project's file `.env` says, for all that the environment does not."""
+    """Reads the project's file `.env`; variables that are set already take precedence."""
     load_dotenv(_project(os.environ) / ".env")
 
 
@@ -147,7 +147,8 @@ def _found() -> Path:
 
 
 def _from_file(env: Mapping[str, str], name: str) -> str:
-    """A container's secret is a file; what an environment holds, everybody who inspects the container sees."""
+    """The content of the file that the variable names. Containers get secrets as files, because anyone who inspects a
+    container sees its environment."""
     return Path(env[name]).read_text().strip() if env.get(name) else ""
 
 

@@ -1,7 +1,8 @@
-"""The ledger and the store of one installation: both have the same id, and nothing writes if their ids differ.
+"""Checks that the ledger and the store belong together: both have the installation's id. Nothing is written if the ids
+differ.
 
-The store's id is in its object sailplane.json, the ledger's in its table `identity`; the home remembers both in
-pair.json, for processes that reach only one of the two.
+The store's id is in its object sailplane.json, the ledger's in its table `identity`. The home records both in
+pair.json, for processes that can reach only one of the two.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
 from sailplane.storage import Storage
-from sailplane.storage.roots import Root, place
+from sailplane.storage.roots import Root, canonical
 from sailplane.storage.store import EARLIER, IDENTITY
 
 FORMAT: Final = 1
@@ -31,20 +32,21 @@ class UnreadableIdError(ConfigurationError):
     """The object with the store's id is damaged."""
 
 
-# The pairs (ledger, store) that this process found to match.
+# The pairs (ledger, store) that this process has checked.
 _matched: set[tuple[str, str]] = set()
 
 
 def opened(home: Home, storage: Storage | None = None, *, may_be_another: bool = False) -> tuple[Ledger, Storage]:
-    """For code that writes to both. `storage` is the home's store if it is open already. LedgerError if they differ.
-    ConfigurationError for another store than the one that the home remembers, unless it `may_be_another`.
+    """The ledger and the store, for code that writes to both. `storage` is the home's store if it is already open.
+    Raises LedgerError if their ids differ, and ConfigurationError if the store is not the recorded one, unless
+    `may_be_another`.
 
-    Compared once in a process. A store without an id gets the ledger's, unless it holds models, none of which the
-    ledger knows.
+    Each process compares once. A store without an id gets the ledger's, unless it holds models and the ledger knows
+    none of them.
     """
     ledger = _existing(home)
     if not may_be_another:
-        # Before it is opened, which makes a folder.
+        # Checked before opening the store, which may create a folder.
         _require_remembered(home)
     storage = storage or Storage(home.store)
     pair = (str(ledger.engine.url), storage.root)
@@ -58,7 +60,7 @@ def opened(home: Home, storage: Storage | None = None, *, may_be_another: bool =
 
 
 def ledger(home: Home) -> Ledger:
-    """For code that writes only to the ledger: compared with the id that the home remembers, without the store."""
+    """The ledger, for code that writes only to it: compared with the recorded id, without the store."""
     found, known = _existing(home), remembered(home)
     if known and not names_another_store(home) and known["id"] != found.id:
         raise _mismatch(found, known["store"], known["id"])
@@ -66,12 +68,12 @@ def ledger(home: Home) -> Ledger:
 
 
 def store(home: Home) -> Storage:
-    """For code that writes only to the store."""
+    """The store, for code that writes only to it."""
     return opened(home)[1]
 
 
 def store_without_ledger(home: Home) -> Storage:
-    """For a process that cannot reach the ledger: the store is compared with what the home remembers."""
+    """The store, for a process that cannot reach the ledger: compared with the recorded id."""
     known, storage = remembered(home), Storage(home.store)
     pair = ("", storage.root)
     if known and pair not in _matched:
@@ -84,8 +86,8 @@ def store_without_ledger(home: Home) -> Storage:
 
 
 def store_id(storage: Storage) -> str | None:
-    """None for a store that no ledger belongs to. ConfigurationError for one of a newer release, UnreadableIdError for
-    a damaged object."""
+    """The store's id; None if no ledger has claimed it. Raises ConfigurationError if a newer release wrote it,
+    UnreadableIdError if the object is damaged."""
     try:
         content = json.loads(storage.get(IDENTITY))
         form, found, by = int(content["format"]), str(content["id"]), content.get("written_by")
@@ -97,25 +99,25 @@ def store_id(storage: Storage) -> str | None:
         raise UnreadableIdError("read the store's id", storage.uri(IDENTITY), got=got, remedy=remedy) from error
     if form > FORMAT:
         got, expected = f"format {form}, written by sailplane {by}", f"format {FORMAT}"
-        remedy = "Install that version of sailplane, or a newer one."
+        remedy = "Install that release of sailplane, or a newer one."
         raise ConfigurationError("open the store", storage.root, got=got, expected=expected, remedy=remedy)
     return found
 
 
 def known_id(home: Home, storage: Storage) -> str | None:
-    """`store_id`; a damaged object is written again as the home remembers it."""
+    """The store's id; a damaged object is written again with the recorded id."""
     try:
         return store_id(storage)
     except UnreadableIdError:
         known = remembered(home)
-        if known is None or place(known["store"]) != place(storage.root):
+        if known is None or canonical(known["store"]) != canonical(storage.root):
             raise
         storage.put(IDENTITY, _identity(known["id"], known[EARLIER]))
         return str(known["id"])
 
 
 def write_id(storage: Storage, found: str) -> str:
-    """Gives the store that id, unless it has one; the id that it has then."""
+    """Gives the store the id unless it has one. Returns its id."""
     storage.put_new(IDENTITY, _identity(found))
     return store_id(storage) or found
 
@@ -126,7 +128,7 @@ def _identity(found: str, earlier: Sequence[str] = ()) -> bytes:
 
 
 def claim(ledger: Ledger, storage: Storage) -> str:
-    """Gives the store the ledger's id, unless it has that already. LedgerError if it belongs to another ledger."""
+    """Gives the store the ledger's id unless it has one. Raises LedgerError if it belongs to another ledger."""
     found = write_id(storage, ledger.id)
     if found != ledger.id:
         raise _mismatch(ledger, storage.root, found)
@@ -138,9 +140,10 @@ def holds_models(storage: Storage) -> bool:
 
 
 def remember(home: Home, storage: Storage, found: str) -> None:
-    """Also writes the earlier roots into the store's object again, if a backup from before a move replaced it."""
+    """Records the pair in the home. Also restores the earlier roots in the store's object if an old backup replaced
+    it."""
     known, earlier = remembered(home), list(storage.earlier_roots())
-    same = known is not None and known["id"] == found and place(known["store"]) == place(storage.root)
+    same = known is not None and known["id"] == found and canonical(known["store"]) == canonical(storage.root)
     lost = [root for root in known[EARLIER] if root not in earlier] if known and same else []
     if lost:
         storage.put(IDENTITY, _identity(found, [*earlier, *lost]))
@@ -150,7 +153,7 @@ def remember(home: Home, storage: Storage, found: str) -> None:
 
 
 def forget() -> None:
-    """Compare again: a ledger was made or restored in this process."""
+    """Makes this process compare again, after it created or restored a ledger."""
     _matched.clear()
 
 
@@ -160,18 +163,22 @@ def _existing(home: Home) -> Ledger:
     except LedgerError as error:
         if error.reason != "missing" or (home.root / MEMORY).exists():
             raise
-        remedy = "`sailplane up` makes it when it starts for the first time. Is SAILPLANE_LEDGER right?"
+        remedy = "`sailplane up` creates it when it first starts. Is SAILPLANE_LEDGER right?"
         raise LedgerError(error.location, "missing", got=error.got, remedy=remedy) from error
 
 
 def _require_remembered(home: Home) -> None:
-    """ConfigurationError if the home remembers another store than the one that is set now."""
+    """Raises ConfigurationError if the setting names another store than the recorded one."""
     known, root = remembered(home), Root.parse(home.store).uri
     if known and names_another_store(home):
         remedy = f"Set SAILPLANE_STORE={known['store']} again, or copy it with `sailplane store move URI`. "
-        remedy += "For a copy that is there already, run `sailplane up`, which checks it."
+        remedy += "If you have copied it already, run `sailplane up`, which checks the copy."
         raise ConfigurationError(
-            "open the store", root, got="another one", expected=f"{known['store']}, the store until now", remedy=remedy
+            "open the store",
+            root,
+            got="another store",
+            expected=f"{known['store']}, the store until now",
+            remedy=remedy,
         )
 
 
@@ -192,9 +199,9 @@ def _versions(storage: Storage, name: str) -> tuple[str, ...]:
 
 
 def names_another_store(home: Home) -> bool:
-    """Whether SAILPLANE_STORE is another place than the one that the home remembers."""
+    """Whether SAILPLANE_STORE names another store than the recorded one."""
     known = remembered(home)
-    return known is not None and place(known["store"]) != place(home.store)
+    return known is not None and canonical(known["store"]) != canonical(home.store)
 
 
 def remembered(home: Home) -> dict[str, Any] | None:

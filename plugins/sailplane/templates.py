@@ -1,4 +1,4 @@
-"""Jinja templates, which lie in the folder `templates` of each room that has pages."""
+"""Renders Jinja templates, which are in the folder `templates` of each room that has pages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _PACKAGE: Final = Path(__file__).parent
 
 
 def render(room: str, name: str, /, **values: Any) -> str:
-    """The template evaluation/templates/report.html is `render("evaluation", "report.html", ...)`. HTML is escaped;
-    Markdown needs the filters `literal` or `one_line`. Raises jinja2.UndefinedError for a value that is missing."""
+    """Renders a template: `render("evaluation", "report.html", ...)` uses evaluation/templates/report.html. HTML is
+    escaped; Markdown needs the filters `literal` or `one_line`. Raises jinja2.UndefinedError for a missing value."""
     return _environment(room).get_template(name).render(values)
 
 
 def source(room: str, name: str) -> str:
-    """A file beside the templates, as it is: a script, whose digest a page's policy names."""
+    """The unchanged text of a file beside the templates, such as a script whose digest a page's policy names."""
     return (_PACKAGE / room / "templates" / name).read_text(encoding="utf-8")
 
 
@@ -40,7 +40,7 @@ def _environment(room: str) -> Environment:
 
 
 def literal(text: str) -> str:
-    """Markdown that shows the text as it is, on one line: nothing in it is mark-up."""
+    """Markdown that shows the text literally, on one line."""
     plain = one_line(text.replace("\\", "\\\\"))
     for sign in "*_`[]<>":
         plain = plain.replace(sign, f"\\{sign}")
@@ -48,5 +48,5 @@ def literal(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text for a cell or a list item of Markdown: it may have mark-up, but neither ends the cell nor the line."""
+    """The text as one cell or list item of Markdown. Mark-up stays, but cannot end the cell or the line."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -102,7 +102,7 @@ def test_a_model_of_the_same_name_does_not_make_another_ones_store_its_own(home:
 @pytest.mark.parametrize("opening", [pairing.opened, pairing.store])
 def test_a_store_that_was_mistyped_is_neither_made_nor_taken(made: Home, opening: object) -> None:
     typo = replace(made, store=(made.root / "typo").as_uri())
-    expected = rf"typo: another one; expected {made.store}, the store until now.*`sailplane store move URI`"
+    expected = rf"typo: another store; expected {made.store}, the store until now.*`sailplane store move URI`"
     with pytest.raises(ConfigurationError, match=expected):
         opening(typo)  # type: ignore[operator]
     assert not (made.root / "typo").exists()

@@ -1,4 +1,5 @@
-"""`sailplane backtest DAG --from DAY --to DAY`: a backfill, followed to its end, and what it says of the pipeline."""
+"""`sailplane backtest DAG --from DAY --to DAY`: runs a backfill to its end, and shows the scores of the pipeline day by
+day."""
 
 from __future__ import annotations
 
@@ -26,27 +27,25 @@ if TYPE_CHECKING:
     from sailplane.evaluation.history import Judged
 
 DAY = timedelta(days=1)
-# How many corrections the summary names.
+# The number of corrections that the summary lists.
 REVISED = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dag", help="one with a schedule")
-    parser.add_argument(
-        "--from", dest="first", required=True, metavar="DAY", help="the first interval's, as 2026-10-01"
-    )
-    parser.add_argument("--to", dest="last", required=True, metavar="DAY", help="the last one's")
-    parser.add_argument("--no-run", action="store_true", help="only show what earlier runs of these days gave")
-    parser.add_argument("--again", action="store_true", help="also repeat runs that went well")
-    parser.add_argument("--max-active", type=int, default=2, metavar="N", help="how many runs at a time (2)")
-    parser.add_argument("--model", help="which one, if the DAG judges several")
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="also as curves on an HTML page")
+    parser.add_argument("dag", help="a DAG with a schedule")
+    parser.add_argument("--from", dest="first", required=True, metavar="DAY", help="the first day, like 2026-10-01")
+    parser.add_argument("--to", dest="last", required=True, metavar="DAY", help="the last day")
+    parser.add_argument("--no-run", action="store_true", help="start no runs; show the results of earlier runs")
+    parser.add_argument("--again", action="store_true", help="repeat successful runs too")
+    parser.add_argument("--max-active", type=int, default=2, metavar="N", help="the number of concurrent runs (2)")
+    parser.add_argument("--model", help="the model, if the DAG evaluates several")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also write curves to an HTML page")
     parser.set_defaults(command=run)
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    """Exit code: 0, or 1 if a run failed. Progress goes to stderr, what came out to stdout."""
+    """Returns the exit code: 0, or 1 if a run failed. Writes progress to stderr and results to stdout."""
     from sailplane.evaluation.backtest import backtest
 
     _check(arguments)
@@ -54,7 +53,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     failed = [] if arguments.no_run else _backfilled(home, arguments, period, console)
     judged = _judged(home, arguments, period)
     with console.status("") as status:
-        found = backtest(pairing.store(home), judged, lambda day: status.update(f"judging again: {day:%Y-%m-%d}"))
+        found = backtest(pairing.store(home), judged, lambda day: status.update(f"evaluating again: {day:%Y-%m-%d}"))
     _show(found, arguments)
     if old := _outdated(home, judged):
         console.print(f"The rows of {old} of {len(judged)} runs were corrected since they ran: --again repeats these.")
@@ -73,26 +72,27 @@ def summary(backtest: Backtest) -> str:
 
 
 def _limit(backtest: Backtest) -> str:
-    """The expected number of promotions by mistake, and the evidence that a model needs."""
-    said = f"{backtest.limit[:1].upper()}{backtest.limit[1:]}."
+    """The expected number of wrong promotions, and the evidence that a model needs."""
+    sentence = f"{backtest.limit[:1].upper()}{backtest.limit[1:]}."
     if backtest.needed is None:
-        return said
-    return f"{said} `e` is the evidence of the counted `days`: a champion is replaced at {backtest.needed:.4g}."
+        return sentence
+    return f"{sentence} `e` is the evidence of the counted `days`: a champion is replaced at {backtest.needed:.4g}."
 
 
 def _corrected(backtest: Backtest) -> str:
-    """The runs whose rows were corrected later, and so may not have been known at the time."""
+    """A sentence about days whose rows were corrected later, so that the runs may use rows that were unknown at the
+    time."""
     days = [day for day in backtest.days if day.revised]
     if not days:
         return ""
     latest = days[-1]
-    said = "; ".join(latest.revised[:REVISED]) + ("; ..." if len(latest.revised) > REVISED else "")
+    listed = "; ".join(latest.revised[:REVISED]) + ("; ..." if len(latest.revised) > REVISED else "")
     used = f"{len(days)} of {len(backtest.days)} runs used days that were corrected after they were first ingested"
-    return f" {used} ({latest.day:%Y-%m-%d}: {said}); --json lists them all."
+    return f" {used} ({latest.day:%Y-%m-%d}: {listed}); --json lists them all."
 
 
 def rows(backtest: Backtest) -> list[list[str]]:
-    """Of the table, the titles first."""
+    """The rows of the table, starting with the titles."""
     titles = ["day", "rows", "pipeline", "frozen", "baseline", "champion", "of", "e", "days", "ships", "data"]
     return [titles, *(_row(day, backtest.metric) for day in backtest.days)]
 
@@ -101,7 +101,7 @@ def _row(day: BacktestedDay, metric: str) -> list[str]:
     from sailplane.evaluation.daily import shown
 
     measured = [day.pipeline, day.frozen, day.baseline, day.champion]
-    numbers = ["" if one is None else f"{one[metric]:.4f}" for one in measured]
+    numbers = ["" if metrics is None else f"{metrics[metric]:.4f}" for metrics in measured]
     champion = f"{day.champion_day:%Y-%m-%d}" if day.champion_day else ""
     looks = ["", ""] if day.evidence is None else [shown(day.evidence), f"{day.counted:,}"]
     ships = "yes" if day.ships else "no"
@@ -130,13 +130,13 @@ def _judged(home: Home, arguments: argparse.Namespace, period: Interval) -> list
             "backtest",
             arguments.dag,
             got=f"no verdict on {name or 'a model'} from the days {arguments.first} to {arguments.last}",
-            remedy="Run it without --no-run, or look at why its runs failed.",
+            remedy="Run it without --no-run, or see why its runs failed.",
         )
     return [one for one in judged if one.evaluation.model == name]
 
 
 def _outdated(home: Home, judged: Sequence[Judged]) -> int:
-    """How many runs used rows that were corrected later."""
+    """The number of runs that used rows which were corrected later."""
     from sailplane.datasets.catalogue import superseded
 
     used = [one.evaluation.run.dataset for one in judged]
@@ -152,10 +152,10 @@ def _period(arguments: argparse.Namespace) -> Interval:
     )
     if first > last:
         got = f"--from {arguments.first} is after --to {arguments.last}"
-        raise ConfigurationError("backtest", arguments.dag, got=got, remedy="Exchange them.")
+        raise ConfigurationError("backtest", arguments.dag, got=got, remedy="Swap them.")
     if last > datetime.now(UTC) - DAY:
         got = f"--to {arguments.last} is a day that has not ended yet (in UTC)"
-        raise ConfigurationError("backtest", arguments.dag, got=got, remedy="Name a day that is past.")
+        raise ConfigurationError("backtest", arguments.dag, got=got, remedy="Name a day in the past.")
     return Interval(start=first, end=last + DAY)
 
 
@@ -174,17 +174,17 @@ def _show(found: Backtest, arguments: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(values, indent=2) + "\n")
         return
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(f"{found.model}: {found.metric} of each model on the days that it was judged on")
+    console.print(f"{found.model}: {found.metric} of each model on the days of its evaluation")
     console.print(_table(_narrow(found)))
     console.print(summary(found))
 
 
 def _narrow(found: Backtest) -> list[list[str]]:
-    """The table for a terminal of 80 columns: the page and --json have the rest."""
+    """The columns that fit a terminal of 80 characters; the page and --json have all of them."""
     titles, *lines = rows(found)
     left_out = {"data", "rows"} if any(day.evidence is not None for day in found.days) else {"data", "e", "days"}
-    shown = [place for place, title in enumerate(titles) if title not in left_out]
-    return [[line[place] for place in shown] for line in (titles, *lines)]
+    shown = [index for index, title in enumerate(titles) if title not in left_out]
+    return [[line[index] for index in shown] for line in (titles, *lines)]
 
 
 def _table(lines: Sequence[Sequence[str]]) -> Table:
@@ -209,6 +209,6 @@ def _plot(found: Backtest, path: Path) -> None:
     try:
         replace_file(path, page(found, summary(found), rows(found)))
     except OSError as error:
-        remedy = "Name a file in a folder that is there and yours."
+        remedy = "Name a file in an existing folder that you can write to."
         raise ConfigurationError("write plot", path, got=error.strerror, remedy=remedy) from error
     sys.stderr.write(f"{path.resolve()}: open it in a browser; it needs no network.\n")

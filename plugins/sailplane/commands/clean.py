@@ -1,4 +1,4 @@
-"""`sailplane clean`: deletes what is older than its retention. The platform runs it once a day."""
+"""`sailplane clean`: deletes files and records that are older than their retention. The platform runs it once a day."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _FIND: Final[dict[Kind, Callable[[Home, float], Iterable[Expired]]]] = {
     retention.LEFTOVERS: expired.leftovers,
     retention.REPORTS: expired.reports,
 }
-# Not `dag`: a DAG whose file is away for a while keeps its settings. Not `job`: a service ends without its row. Not
-# `trigger`: Airflow deletes those itself.
+# `dag` is omitted because a DAG whose file is missing for a while must keep its settings; `job`, because a service ends
+# without its row; `trigger`, because Airflow deletes those rows itself.
 _TABLES: Final = "asset_event,dag_run,dag_version,import_error,log,revoked_token,task_reschedule"
 _DAY: Final = 86400.0
 
 
 @dataclass(frozen=True)
 class ExpiredKind:
-    """`kept` in days; None is for ever. `note` says why this kind was not searched."""
+    """`kept` is in days; None means for ever. `note` says why this kind was not searched."""
 
     kind: Kind
     kept: int | None
@@ -51,13 +51,14 @@ class ExpiredKind:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only list what would be deleted")
-    parser.add_argument("--yes", action="store_true", help="delete without a question")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be deleted, and delete nothing")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
     parser.set_defaults(command=run)
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    """Exit code: 0, also if there is nothing to delete. ConfigurationError unless the user agrees."""
+    """Returns the exit code 0, also if there is nothing to delete. Raises ConfigurationError if the user does not
+    agree."""
     found = find(home)
     kept = retention.RUNS.kept()
     history = "kept" if kept is None else finished_before(home, time.time() - kept * _DAY)
@@ -68,7 +69,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
         confirm("Delete these?", "--yes")
     private_folder(home.root)
     with locked(home.root / "clean.lock"):
-        # Something old may have been used again while the user was thinking.
+        # An item may have been used again before the user answered.
         now = found if arguments.yes else find(home)
         shown = {(one.kind, item.name) for one in found for item in one.items}
         _delete([item for one in now for item in one.items if (one.kind, item.name) in shown])
@@ -79,7 +80,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def find(home: Home) -> list[ExpiredKind]:
-    """Deletes nothing."""
+    """Finds expired items without deleting them."""
     return [_found(home, kind) for kind in _FIND]
 
 
@@ -90,12 +91,12 @@ def _found(home: Home, kind: Kind) -> ExpiredKind:
     try:
         return ExpiredKind(kind, kept, tuple(_FIND[kind](home, time.time() - kept * _DAY)))
     except AccessError:
-        return ExpiredKind(kind, kept, note="the key of the store is in a connection, which only Airflow knows")
+        return ExpiredKind(kind, kept, note="the store's key is in a connection that only Airflow can read")
 
 
 def finished_before(home: Home, before: float) -> float | str:
-    """`before`, or just before the oldest unfinished run began if that was earlier: a task that waits for an answer, or
-    for a rollout, needs its records, however old they are. A string says why all of the history stays."""
+    """`before`, or the start of the oldest unfinished run if that was earlier: a task that waits for an approval or a
+    rollout needs its records, however old they are. A string says why all of the history is kept."""
     from sailplane.services.airflow_api import AirflowApi, RefusedError
 
     with AirflowApi(home) as api:
@@ -106,9 +107,10 @@ def finished_before(home: Home, before: float) -> float | str:
         except RefusedError as error:
             if error.status not in (401, 403):
                 raise
-            # Another auth manager: the other kinds are cleaned all the same.
+            # With another auth manager, the other kinds are still cleaned.
             return f"kept: {error.detail}"
-    # A second earlier: on SQLite, `airflow db clean` compares times as text, and counts an equal time as older.
+    # One second earlier, because on SQLite `airflow db clean` compares times as text, and counts an equal time as
+    # older.
     return min([before, *(datetime.fromisoformat(run["start_date"]).timestamp() - 1 for run in oldest)])
 
 
@@ -116,17 +118,17 @@ def clean_history(home: Home, before: float) -> None:
     from sailplane.services.launch import airflow_command
 
     until = datetime.fromtimestamp(before, UTC).isoformat()
-    # In batches: each one holds SQLite's only write lock.
+    # In batches, because each batch holds SQLite's only write lock.
     options = ("--tables", _TABLES, "--batch-size", "500", "--skip-archive", "--error-on-cleanup-failure", "--yes")
     command, environment = airflow_command(home, ("db", "clean", "--clean-before-timestamp", until, *options))
     ended = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if ended.returncode:
         got = f"`airflow db clean` ended with exit code {ended.returncode}: {ended.stderr.strip()[-2000:]}"
-        raise ServiceError("clean", "Airflow's database", got=got, remedy="The platform tries again the same day.")
+        raise ServiceError("clean", "Airflow's database", got=got, remedy="The platform retries on the same day.")
 
 
 def _delete(items: Iterable[Expired]) -> None:
-    """Deletes all that it can, then raises ServiceError with the first failure."""
+    """Deletes as many items as it can, then raises ServiceError with the first failure."""
     failed: list[tuple[Expired, Exception]] = []
     for item in items:
         try:

@@ -29,20 +29,20 @@ _DAY: Final = re.compile(r"(?P<day>\d{4}-\d\d-\d\d)(?:@(?P<version>\d+))?")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    listed = commands.add_parser("list", help="all datasets, with their days and versions")
-    show = commands.add_parser("show", help="the days of a dataset: version, rows, and source")
-    diff = commands.add_parser("diff", help="which rows differ between two versions of a day or of a dataset")
-    refresh = commands.add_parser("refresh", help="have days read again by the next run that covers them")
+    listed = commands.add_parser("list", help="list all datasets, with their days and versions")
+    show = commands.add_parser("show", help="show the days of a dataset: version, rows and source")
+    diff = commands.add_parser("diff", help="compare the rows of two versions of a day or of a dataset")
+    refresh = commands.add_parser("refresh", help="mark days to be ingested again by the next run that covers them")
     for command in (show, diff, refresh):
         command.add_argument("name")
     for command, needed in ((show, False), (refresh, True)):
         command.add_argument(
-            "--from", dest="first", type=_day, required=needed, metavar="DAY", help="the first, like 2026-10-01"
+            "--from", dest="first", type=_day, required=needed, metavar="DAY", help="the first day, like 2026-10-01"
         )
-        command.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last one")
+        command.add_argument("--to", dest="last", type=_day, metavar="DAY", help="the last day")
     diff.add_argument("before", help="a day (its two newest versions), DAY@VERSION, or a version of the dataset")
-    diff.add_argument("after", nargs="?", help="as `before`; for a day by default its newest version")
-    diff.add_argument("--key", type=lambda text: text.split(","), metavar="A,B", help="columns that tell rows apart")
+    diff.add_argument("after", nargs="?", help="like `before`; by default a day's newest version")
+    diff.add_argument("--key", type=lambda text: text.split(","), metavar="A,B", help="columns that identify a row")
     diff.add_argument("--rows", type=int, default=SAMPLES, metavar="N", help=f"sample rows of each kind ({SAMPLES})")
     for command in (listed, show, diff):
         command.add_argument("--json", action="store_true", help="as JSON")
@@ -69,7 +69,7 @@ def _list(storage: Storage, arguments: argparse.Namespace) -> int:
     elif found:
         print_columns([("DATASET", "DAYS", "FIRST", "LAST", "VERSIONS"), *map(_listed_row, found)])
     else:
-        sys.stdout.write("There is no dataset yet: a DAG's ingest task makes one.\n")
+        sys.stdout.write("There are no datasets yet: a DAG's ingest task creates them.\n")
     return 0
 
 
@@ -83,7 +83,7 @@ def _show(storage: Storage, arguments: argparse.Namespace) -> int:
         return 0
     titles = ("DAY", "VERSION", "ROWS", "QUARANTINED", "DIGEST", "MADE", "WHY")
     print_columns([titles, *map(_row, markers)])
-    sys.stdout.write(f"\nVersions of the whole: {', '.join(listed.versions) or 'none'}\n")
+    sys.stdout.write(f"\nVersions of the dataset: {', '.join(listed.versions) or 'none'}\n")
     return 0
 
 
@@ -92,14 +92,14 @@ def _diff(storage: Storage, arguments: argparse.Namespace) -> int:
     if arguments.json:
         _write_json([one.content() for one in found])
     elif found:
-        sys.stdout.write("\n".join(line for one in found for line in _told(one)) + "\n")
+        sys.stdout.write("\n".join(line for one in found for line in _lines(one)) + "\n")
     else:
-        sys.stdout.write("They hold the same rows.\n")
+        sys.stdout.write("Both have the same rows.\n")
     return 0
 
 
 def _refresh(storage: Storage, arguments: argparse.Namespace) -> int:
-    """Only marks the days: the next run of the DAG that ingests them reads them again."""
+    """Marks the days, so that the next run of the DAG that covers them ingests them again."""
     from sailplane.datasets.catalogue import dataset, within
     from sailplane.datasets.markers import request_refresh
 
@@ -109,11 +109,11 @@ def _refresh(storage: Storage, arguments: argparse.Namespace) -> int:
     if not days:
         got, remedy = f"no day from {first:%Y-%m-%d} to {last:%Y-%m-%d} was ingested", "`sailplane datasets show"
         raise DataError("refresh", listed.name, got=got, remedy=f"{remedy} {listed.name}` lists the days.")
-    reason = f"asked for by {getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d %H:%M}"
+    reason = f"requested by {getpass.getuser()} on {datetime.now(UTC):%Y-%m-%d %H:%M}"
     marked = [day for day in days if request_refresh(storage, listed.name, day, reason)]
     sys.stdout.write(
-        f"{_days(marked, listed.name)}, will be read again by the next run that covers that time. Until then the old "
-        "rows stay.\n"
+        f"{_days(marked, listed.name)}, will be ingested again by the next run that covers them. Until then the old "
+        "rows remain.\n"
     )
     return 0
 
@@ -134,7 +134,7 @@ def _differences(storage: Storage, arguments: argparse.Namespace) -> Iterator[Ro
         yield _day_difference(storage, arguments, found["day"], *_of_day(storage, name, before, after))
         return
     if after is None:
-        raise ConfigurationError("compare", before, got="one version", expected="two, or a day")
+        raise ConfigurationError("compare", before, got="one version", expected="two versions, or a day")
     old, new = version(storage, name, before).partitions, version(storage, name, after).partitions
     for day in sorted({*old, *new}):
         if old.get(day) != new.get(day):
@@ -151,10 +151,10 @@ def _of_day(storage: Storage, name: str, before: str, after: str | None) -> tupl
         )
     known = {marker.version: marker for marker in history(storage, name, old["day"])}
     latest = int(new["version"] or max(known))
-    # Versions that were collected as garbage are missing.
+    # Garbage-collected versions are missing.
     earlier = int(old["version"] or max((number for number in known if number < latest), default=0))
     if not earlier:
-        got, expected = f"there is none before version {latest}", "a day that was ingested again, with other rows"
+        got, expected = f"there is no version before {latest}", "a day that was ingested again with other rows"
         raise DataError("compare versions of", f"{old['day']} of {name}", got=got, expected=expected)
     return _numbered(known, old["day"], earlier), _numbered(known, old["day"], latest)
 
@@ -162,7 +162,7 @@ def _of_day(storage: Storage, name: str, before: str, after: str | None) -> tupl
 def _numbered(known: dict[int, Marker], day: str, number: int) -> Partition:
     if number not in known:
         listed = ", ".join(map(str, known))
-        raise DataError("find version", f"{number} of {day}", got="there is none", expected=f"one of {listed}")
+        raise DataError("find version", f"{number} of {day}", got="no such version", expected=f"one of {listed}")
     return known[number].partition
 
 
@@ -187,7 +187,7 @@ def _differ(one: RowDifference) -> bool:
     return bool(one.added or one.removed or one.changed or one.schema)
 
 
-def _told(one: RowDifference) -> Iterator[str]:
+def _lines(one: RowDifference) -> Iterator[str]:
     counts = f"{one.added:,} rows added, {one.removed:,} removed, {one.changed:,} changed"
     yield f"{one.day}: {one.before:,} -> {one.after:,} rows: {counts}"
     if one.columns:
@@ -205,7 +205,7 @@ def _listed_row(dataset: ListedDataset) -> tuple[str, ...]:
 
 def _row(marker: Marker) -> tuple[str, ...]:
     day = marker.partition
-    why = f"to be read again: {marker.refresh}" if marker.refresh else marker.why
+    why = f"to be ingested again: {marker.refresh}" if marker.refresh else marker.why
     made = f"{marker.made:%Y-%m-%d %H:%M}"
     return day.day, str(marker.version), f"{day.rows:,}", f"{day.quarantined:,}", day.digest[:12], made, why or "-"
 

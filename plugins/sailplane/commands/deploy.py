@@ -17,7 +17,7 @@ from sailplane.services.launch import become_airflows
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model")
-    parser.add_argument("--run", metavar="RUN", help="the DAG run that offers it; by default the newest verdict's")
+    parser.add_argument("--run", metavar="RUN", help="the DAG run whose verdict offers it; by default the newest")
     parser.set_defaults(command=run)
 
 

@@ -1,4 +1,4 @@
-"""`sailplane insights`: what algorithms reported."""
+"""`sailplane insights`: prints the metrics that algorithms reported."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sailplane.services.terminal import print_columns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="as one JSON list")
-    parser.add_argument("--algorithm", metavar="OWNER/NAME", help="only what this algorithm reported")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+    parser.add_argument("--algorithm", metavar="OWNER/NAME", help="only this algorithm's insights")
     parser.set_defaults(command=show)
 
 

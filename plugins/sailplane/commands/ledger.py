@@ -9,20 +9,20 @@ from typing import Final
 
 from sailplane.home import Home
 
-# Each command imports its own modules, so that the command line starts fast.
+# Each command imports its own modules, so that the command line starts quickly.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    init = commands.add_parser("init", help="make a new, empty ledger, or bring an old one up to date")
-    init.add_argument("--first", action="store_true", help="refuse if models were registered or served here before")
-    init.add_argument("--yes", action="store_true", help="do not ask before an empty one takes the place of a lost one")
-    backup = commands.add_parser("backup", help="copy the ledger into the store; the newest seven copies stay")
+    init = commands.add_parser("init", help="create an empty ledger, or bring an old one up to date")
+    init.add_argument("--first", action="store_true", help="fail if models were registered or served here before")
+    init.add_argument("--yes", action="store_true", help="do not ask before replacing a lost ledger by an empty one")
+    backup = commands.add_parser("backup", help="copy the ledger to the store, which keeps the newest seven copies")
     backup.add_argument("--if-file", action="store_true", help="do nothing for a ledger on PostgreSQL")
-    restore = commands.add_parser("restore", help="put a backup in the place of the ledger, which is kept aside")
-    restore.add_argument("backup", nargs="?", default="newest", help="a file, or a backup's name; by default newest")
-    commands.add_parser("check", help="is the ledger whole, up to date, and backed up?")
-    commands.add_parser("rebuild", help="read models, versions, lineage and evaluations back from the store")
+    restore = commands.add_parser("restore", help="replace the ledger by a backup; the old file is kept")
+    restore.add_argument("backup", nargs="?", default="newest", help="a file, or the name of a backup (newest)")
+    commands.add_parser("check", help="check that the ledger is intact, up to date and backed up")
+    commands.add_parser("rebuild", help="restore models, versions, lineage and evaluations from the store")
     for name, command in commands.choices.items():
         command.set_defaults(command=partial(_run, name))
 
@@ -47,7 +47,7 @@ def _init(home: Home, arguments: argparse.Namespace) -> int:
     ledger = installation.create(home, _tell)
     require_store(home)
     installation.pair(home)
-    sys.stdout.write(f"The ledger {ledger.place} is ready. Its id, and the store's, is {ledger.id}.\n")
+    sys.stdout.write(f"The ledger {ledger.place} is ready. The ledger and the store have the id {ledger.id}.\n")
     return 0
 
 
@@ -58,9 +58,9 @@ def _confirm_empty(home: Home) -> None:
 
     if installation.is_missing(home) and not installation.is_new(home):
         place = place_of(engine_of(home.ledger).url)
-        _tell(f"This installation had a ledger. A new one in {place} would know nothing of what the store holds;")
-        _tell("`sailplane ledger rebuild` reads the models back. Is SAILPLANE_LEDGER right?")
-        confirm("Make an empty ledger?", "--yes")
+        _tell(f"This installation had a ledger. A new one in {place} would not know the models in the store;")
+        _tell("`sailplane ledger rebuild` restores them. Is SAILPLANE_LEDGER right?")
+        confirm("Create an empty ledger?", "--yes")
 
 
 def _backup(home: Home, arguments: argparse.Namespace) -> int:
@@ -79,15 +79,15 @@ def _restore(home: Home, arguments: argparse.Namespace) -> int:
 
     name, aside = restore(home, arguments.backup)
     found = rebuild(home)
-    sys.stdout.write(f"The ledger is the backup {name} now. `sailplane up` goes on with it.\n")
+    sys.stdout.write(f"The ledger is now the backup {name}. Run `sailplane up` to continue with it.\n")
     if aside:
-        sys.stdout.write(f"The file that it replaced is {aside}.\n")
+        sys.stdout.write(f"The old file is {aside}.\n")
     if found.models or found.evaluations:
         since = f"{len(found.models)} versions and {found.evaluations} evaluations"
-        sys.stdout.write(f"Added what the store has since then: {since}.\n")
+        sys.stdout.write(f"Added newer records from the store: {since}.\n")
     for champion in found.champions:
         sys.stdout.write(f"{champion} is the champion: the router serves it.\n")
-    held = "Holds, and which versions were rolled back, are those of the backup"
+    held = "Holds and marks of rolled-back versions are those of the backup"
     sys.stdout.write(f"{held}: `sailplane status` lists the holds.\n")
     return 0
 
@@ -109,13 +109,13 @@ def _rebuild(home: Home, _arguments: argparse.Namespace) -> int:
     for name in found.champions:
         sys.stdout.write(f"{name} is the champion: the router serves it.\n")
     for name in found.without_champion:
-        said = "which version of it serves is not known: deploy one. Until then `models gc` keeps all of them"
-        sys.stdout.write(f"{name} has no champion: {said}.\n")
+        remedy = "Deploy one of its versions. Until then `models gc` keeps all of them."
+        sys.stdout.write(f"{name} has no champion, because the store does not record which version serves. {remedy}\n")
     for path in found.unreadable:
-        sys.stdout.write(f"Left out, because it cannot be read: {path}\n")
+        sys.stdout.write(f"Skipped an unreadable object: {path}\n")
     if found.aside:
         sys.stdout.write(f"The damaged file is {found.aside}.\n")
-    sys.stdout.write("Not in the store, and so not in the ledger:\n")
+    sys.stdout.write("Not restored, because the store does not have it:\n")
     sys.stdout.writelines(f"- {lost}\n" for lost in LOST)
     return 0
 

@@ -16,23 +16,23 @@ from sailplane.services.environment import prepare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--user", metavar="NAME", help="an account other than the first admin")
-    parser.add_argument("--password", action="store_true", help="the account and its password instead of a link")
+    parser.add_argument("--user", metavar="NAME", help="the account (the first admin)")
+    parser.add_argument("--password", action="store_true", help="print the account and its password instead of a link")
     parser.set_defaults(command=run)
 
 
 def announce(home: Home, console: Console, *, new: bool) -> None:
-    """Prints how to log in to the UI. `new`: an earlier release left it open to everybody."""
+    """Prints how to log in to the UI. `new` means that an earlier release had no login."""
     if not home.login:
         console.print("The login is off (SAILPLANE_LOGIN=off): every user of this machine is an admin of the UI.")
         return
     if new:
-        account = f"It has the account {accounts.chief()}; SAILPLANE_LOGIN=off switches the login off."
-        console.print(f"The UI asks for a login from now on. {account}")
+        account = f"The account is {accounts.chief()}; SAILPLANE_LOGIN=off disables the login."
+        console.print(f"The UI now requires a login. {account}")
     if accounts.MANAGER in os.environ:
         return
     console.print(f"Log in: {logins.link(logins.base(home), logins.issue(home, accounts.chief()))}", markup=False)
-    console.print("        (once, within an hour; `sailplane login` prints another link)")
+    console.print("        (valid once, for an hour; `sailplane login` prints another link)")
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:

@@ -22,18 +22,18 @@ from sailplane.services.terminal import confirm, print_columns
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    listed = commands.add_parser("list", help="all versions, the newest first")
-    show = commands.add_parser("show", help="aliases, metrics, lineage and the card of a version")
+    listed = commands.add_parser("list", help="list all versions, newest first")
+    show = commands.add_parser("show", help="show a version's aliases, metrics, lineage and card")
     show.add_argument("model")
-    show.add_argument("version", nargs="?", help="or an alias; by default the champion, else the newest")
+    show.add_argument("version", nargs="?", help="a version or an alias; by default the champion, or else the newest")
     for command in (listed, show):
         command.add_argument("--json", action="store_true", help="as JSON")
-    gc = commands.add_parser("gc", help="move what nothing references any more to the trash")
-    gc.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    gc.add_argument("--keep", type=int, metavar="N", help="of each model the newest N versions stay (5)")
+    gc = commands.add_parser("gc", help="move unreferenced versions and objects to the trash")
+    gc.add_argument("--dry-run", action="store_true", help="list what would be moved, and move nothing")
+    gc.add_argument("--keep", type=int, metavar="N", help="keep each model's newest N versions (5)")
     gc.add_argument("--yes", action="store_true", help="do not ask")
-    back = commands.add_parser("restore", help="put back what was moved to the trash within a week")
-    back.add_argument("path", help="of an object or a folder in the store, as `gc` prints it")
+    back = commands.add_parser("restore", help="restore objects that were moved to the trash within the last week")
+    back.add_argument("path", help="the path of an object or a folder in the store, as `gc` prints it")
     for name, command in commands.choices.items():
         command.set_defaults(command=COMMANDS[name])
 
@@ -47,7 +47,7 @@ def _list(home: Home, arguments: argparse.Namespace) -> int:
             [("MODEL", "VERSION", "AS OF", "REGISTERED", "ALIASES", "METRICS", "MEASURED ON"), *map(_row, found)]
         )
     else:
-        sys.stdout.write("No model is registered yet: a DAG's deploy task does that.\n")
+        sys.stdout.write("No models are registered yet: a DAG's deploy task registers them.\n")
     return 0
 
 
@@ -77,7 +77,7 @@ def _gc(home: Home, arguments: argparse.Namespace) -> int:
         _print_garbage(found, "to move to the trash")
     else:
         _print_garbage(found, "to move to the trash")
-        confirm(f"Move them to {home.store}/{TRASH}, where they stay for a week?", "--yes")
+        confirm(f"Move them to {home.store}/{TRASH}, where they are kept for a week?", "--yes")
         collector.collect(found)
     return 0
 
@@ -86,7 +86,7 @@ def _restore(home: Home, arguments: argparse.Namespace) -> int:
     storage = pairing.store(home)
     restored = restore(storage, arguments.path)
     if not restored:
-        got = "nothing of it is in the trash, or all of it is in its place"
+        got = "the trash has nothing of it that is missing from the store"
         remedy = "`sailplane models gc` printed the paths."
         raise ModelError("restore", storage.uri(arguments.path), got=got, remedy=remedy)
     sys.stdout.write("".join(f"{path}\n" for path in restored))
@@ -97,24 +97,24 @@ COMMANDS: Final = {"list": _list, "show": _show, "gc": _gc, "restore": _restore}
 
 
 def _specifications(home: Home) -> Iterator[dict[str, Any]]:
-    """Of the processes of this home's tasks."""
+    """The specifications of this home's running jobs."""
     from sailplane.training.jobs import running
 
     for job in running(home.jobs):
         yield json.loads((job.folder / "job.json").read_text())
 
 
-def _print_garbage(garbage: Garbage, said: str) -> None:
+def _print_garbage(garbage: Garbage, action: str) -> None:
     for name, version in garbage.versions:
-        sys.stdout.write(f"{name} {version}: a version that nobody uses\n")
+        sys.stdout.write(f"{name} {version}: an unused version\n")
     for entry in garbage.objects:
         sys.stdout.write(f"{_size(entry.size):>9}  {entry.path}\n")
     count = f"{len(garbage.versions)} versions and {len(garbage.objects)} objects"
-    sys.stdout.write(f"{count}, {_size(garbage.bytes).strip()}, {said}.\n")
+    sys.stdout.write(f"{count}, {_size(garbage.bytes).strip()}, {action}.\n")
     if garbage.expired:
         gone, size = len(garbage.expired), _size(sum(entry.size for entry in garbage.expired)).strip()
-        when = "deleted" if said.startswith("moved") else "to delete for good"
-        sys.stdout.write(f"{gone} objects, {size}, that were a week in the trash: {when}.\n")
+        when = "deleted" if action.startswith("moved") else "to be deleted"
+        sys.stdout.write(f"{gone} objects, {size}, after a week in the trash: {when}.\n")
 
 
 def _card(home: Home, model: Model) -> str:
@@ -122,7 +122,7 @@ def _card(home: Home, model: Model) -> str:
     try:
         return storage.read_text(f"{storage.path(model.uri)}/{CARD}")
     except FileNotFoundError:
-        # It was registered before there were cards.
+        # An earlier release registered it without a card.
         return json.dumps(model.content(), indent=2)
 
 
@@ -137,8 +137,8 @@ def _row(version: RegisteredVersion) -> tuple[str, ...]:
 def _plain(version: RegisteredVersion) -> dict[str, Any]:
     measured = {"measured_on": measured_on(version.model)}
     bad = version.rolled_back
-    told = {"aliases": list(version.aliases), "rolled_back": {"since": _iso(bad.since), "by": bad.by} if bad else None}
-    return {**version.model.content(), **measured, **told, "registered": _iso(version.created)}
+    state = {"aliases": list(version.aliases), "rolled_back": {"since": _iso(bad.since), "by": bad.by} if bad else None}
+    return {**version.model.content(), **measured, **state, "registered": _iso(version.created)}
 
 
 def _date(version: RegisteredVersion) -> str:

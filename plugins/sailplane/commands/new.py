@@ -1,4 +1,4 @@
-"""`sailplane new NAME`: writes a small project that runs, to be replaced by the user's own data and model."""
+"""`sailplane new NAME`: writes a small working project, in which users replace the data and the model by their own."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from sailplane.files import FULL, no_room
 from sailplane.home import Home
 
 TEMPLATE: Final = Path(__file__).parent / "template"
-# The name of the template's project, in its files and their paths.
+# The name of the template's project in its files and their paths.
 PLACEHOLDER: Final = "your_project"
 LONGEST_NAME: Final = 40
-# What a checkout has.
+# Paths that every checkout has.
 EXPECTED: Final = ("pyproject.toml", "dags", "include", "tests/unit/include/conftest.py")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="of the project, its DAG and its model: lower-case letters, digits and _")
+    parser.add_argument("name", help="the name of the project, its DAG and its model: lower-case letters, digits and _")
     parser.set_defaults(command=new)
 
 
 def new(home: Home, arguments: argparse.Namespace) -> int:
-    """Writes include/NAME/, tests/unit/include/NAME/ and dags/NAME.py. Raises ConfigurationError for a name that cannot
-    be used, or a folder that is not a checkout; then nothing is written."""
+    """Writes include/NAME/, tests/unit/include/NAME/ and dags/NAME.py. Raises ConfigurationError, and writes nothing,
+    for an invalid name or a folder that is not a checkout."""
     name = arguments.name
     check_checkout(home.project)
     check_name(home.project, name)
@@ -57,12 +57,12 @@ def check_checkout(project: Path) -> None:
 
 
 def check_name(project: Path, name: str) -> None:
-    """Raises ConfigurationError unless the name can be a DAG's, a model's and a module's, and is free."""
+    """Raises ConfigurationError unless the name is valid for a DAG, a model and a module, and not in use."""
     if not re.fullmatch(rf"[a-z][a-z0-9_]{{0,{LONGEST_NAME - 1}}}", name) or keyword.iskeyword(name):
         raise _refused(
             name,
             "not a name for a Python module",
-            f"a lower-case letter, then letters, digits and _, at most {LONGEST_NAME} characters, and no keyword",
+            f"a lower-case letter, then letters, digits and _, at most {LONGEST_NAME} characters, not a keyword",
         )
     for path in (*targets(name), Path("include", f"{name}.py")):
         if os.path.lexists(project / path):
@@ -72,12 +72,13 @@ def check_name(project: Path, name: str) -> None:
 
 
 def targets(name: str) -> list[Path]:
-    """What appears in the checkout, in this order: the DAG last, so that Airflow never parses it without its code."""
+    """The paths that appear in the checkout, in this order: the DAG is last, so that Airflow never parses it without
+    its code."""
     return [Path("include", name), Path("tests/unit/include", name), Path("dags", f"{name}.py")]
 
 
 def contents(name: str) -> dict[Path, str]:
-    """The text of each file of the project, by its path in the checkout."""
+    """The text of each file of the project by its path in the checkout."""
     files = sorted(path for path in TEMPLATE.rglob("*") if path.suffix in (".py", ".yaml"))
     return {
         Path(_named(str(path.relative_to(TEMPLATE)), name)): _named(path.read_text(encoding="utf-8"), name)
@@ -86,7 +87,8 @@ def contents(name: str) -> dict[Path, str]:
 
 
 def write(project: Path, name: str, files: Mapping[Path, str]) -> None:
-    """All of the files, or none. Raises ConfigurationError if the system refuses, StorageError if the disk is full."""
+    """Writes all of the files or none. Raises ConfigurationError if the system refuses, StorageError if the disk is
+    full."""
     try:
         with _draft(project) as draft:
             for path, text in files.items():
@@ -110,7 +112,7 @@ def next_steps(name: str) -> str:
 
 @contextmanager
 def _draft(project: Path) -> Iterator[Path]:
-    """A folder on the disk of the targets, so that a rename moves all of its source or nothing."""
+    """A temporary folder on the disk of the targets, so that each rename is atomic."""
     draft = Path(tempfile.mkdtemp(prefix=".new-", dir=project))
     try:
         yield draft
@@ -131,7 +133,7 @@ def _move(draft: Path, project: Path, paths: Sequence[Path]) -> None:
 
 
 def _write(draft: Path, path: Path, text: str) -> None:
-    """Commands keep what they write private, but source code is for everyone who can read the checkout."""
+    """Makes the file readable by all, like other source code; files written by commands are private otherwise."""
     file = draft / path
     for folder in reversed(path.parents[:-1]):
         (draft / folder).mkdir(exist_ok=True)
@@ -145,4 +147,4 @@ def _named(text: str, name: str) -> str:
 
 
 def _refused(name: str, got: str, expected: str) -> ConfigurationError:
-    return ConfigurationError("make a project", repr(name), got=got, expected=expected)
+    return ConfigurationError("create the project", repr(name), got=got, expected=expected)

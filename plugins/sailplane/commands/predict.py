@@ -1,4 +1,4 @@
-"""`sailplane predict MODEL [--json BODY]`: asks a served model."""
+"""`sailplane predict MODEL [--json BODY]`: requests a prediction from a served model."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from sailplane.services.served import ask, example, served
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model")
-    parser.add_argument("--json", metavar="BODY", help="the request; without it an example from the model's bundle")
+    parser.add_argument("--json", metavar="BODY", help="the request; by default an example from the model's bundle")
     parser.set_defaults(command=lambda home, arguments: predict(home, arguments.model, arguments.json))
 
 
 def predict(home: Home, model: str, body: str | None) -> int:
-    """Prints the answer. Raises ServiceError if the model is not served, RequestError if it refuses the request."""
+    """Prints the response. Raises ServiceError if the model is not served, RequestError if it refuses the request."""
     deployment = served(home, model)
     if deployment is None:
         answer = _ask_cluster(home, model, body)
@@ -38,19 +38,21 @@ def predict(home: Home, model: str, body: str | None) -> int:
 
 
 def _ask_cluster(home: Home, name: str, body: str | None) -> str:
-    """The answer of a model behind a cluster's gateway. Raises ServiceError, with the way to it, for a model behind
-    another gateway, and for a model that is not served."""
+    """The response of a model behind a cluster's gateway. Raises ServiceError for a model that is not served, and, with
+    the way to reach it, for a model behind another kind of gateway."""
     ledger = pairing.ledger(home)
     there = latest(ledger, name)
     if there is None:
-        raise ServiceError("ask model", name, got="no version is served", remedy="`sailplane status` lists them.")
+        raise ServiceError(
+            "ask model", name, got="no version is served", remedy="`sailplane status` lists the served models."
+        )
     deployment, workload = there.deployment, workloads.from_dict(there.place.workload)
     if not workload.ingress or not isinstance(workload, CoreV1):
         raise ServiceError("ask model", name, got=f"it is served at {there.place}", remedy=_way(there, workload))
     if body is None:
         with registered(ledger, pairing.store(home), name)(deployment.version) as bundle:
             body = json.dumps(bundle.example())
-    return ask(deployment, body, remedy="See whether the cluster's gateway is there.")
+    return ask(deployment, body, remedy="Check that the cluster's gateway is running.")
 
 
 def _way(there: OnCluster, workload: CoreV1 | CoreV2) -> str:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def release(home: Home, arguments: argparse.Namespace) -> int:
-    """Raises ModelError for a model that is not held, or not registered."""
+    """Raises ModelError if the model is not held or not registered."""
     hold = holds.release(pairing.ledger(home), arguments.model)
-    sys.stdout.write(f"{hold.name}: runs may deploy it again. It had been {hold}.\n")
+    sys.stdout.write(f"{hold.name}: runs may deploy it again. It was {hold}.\n")
     return 0

@@ -13,13 +13,13 @@ from sailplane.training.reproduction import Reproduction, reproduce
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL[@VERSION|@ALIAS]", help="by default the champion, else the newest")
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("model", metavar="MODEL[@VERSION|@ALIAS]", help="by default the champion, or else the newest")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=run)
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    """Exit code: 0 if it came out the same, else 1."""
+    """Returns the exit code: 0 if the result is the same, else 1."""
     model = find(pairing.ledger(home), arguments.model)
     result = reproduce(home, pairing.store(home), model, tell=lambda line: sys.stderr.write(f"{line}\n"))
     sys.stdout.write(json.dumps(result.content(), indent=2) + "\n" if arguments.json else _told(result))

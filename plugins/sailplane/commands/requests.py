@@ -1,4 +1,4 @@
-"""`sailplane requests MODEL`: what the log of its requests holds."""
+"""`sailplane requests MODEL`: counts the requests in a model's log, or exports them."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model")
-    parser.add_argument("--version", help="of this one alone")
-    for name, target, told in (("--from", "first", "the first, as 2026-10-01"), ("--to", "last", "the last one")):
-        parser.add_argument(name, dest=target, type=date.fromisoformat, metavar="DAY", help=f"{told}, in UTC")
+    parser.add_argument("--version", help="only requests to this version")
+    for name, target, which in (("--from", "first", "first day, like 2026-10-01"), ("--to", "last", "last day")):
+        parser.add_argument(name, dest=target, type=date.fromisoformat, metavar="DAY", help=f"the {which}, in UTC")
     parser.add_argument(
-        "--labels", type=Path, metavar="FILE", help="Parquet or CSV with id and truth, to join by the id"
+        "--labels", type=Path, metavar="FILE", help="a Parquet or CSV file with columns id and truth, joined by id"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the rows to this Parquet file")
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=run)
 
 
 def run(home: Home, arguments: argparse.Namespace) -> int:
-    """Counts them; with an output, also writes their rows."""
+    """Prints counts; with --output, also writes the rows."""
     from sailplane.monitoring import Counts
 
     require_order(arguments.first, arguments.last)
@@ -51,9 +51,9 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     else:
         _print(arguments.model, counts)
     if reason := failure(home.requests):
-        sys.stderr.write(f"Not all of it is on the store: {reason}\n")
+        sys.stderr.write(f"Some requests are not on the store yet: {reason}\n")
     if apart := sorted((home.requests / arguments.model).rglob(f"*{UNREADABLE}")):
-        sys.stderr.write(f"Not in it, because they cannot be read: {', '.join(map(str, apart))}\n")
+        sys.stderr.write(f"Skipped unreadable files: {', '.join(map(str, apart))}\n")
     return 0
 
 
@@ -72,8 +72,8 @@ def _read(home: Home, storage: Storage, arguments: argparse.Namespace, counts: C
 def _check_name(home: Home, storage: Storage, model: str) -> None:
     logged = {*storage.folder("requests").folders, *(path.name for path in home.requests.glob("*/"))}
     if model not in logged:
-        expected = f"one of {', '.join(sorted(logged))}" if logged else "a model that was asked"
-        raise ModelError("find the requests of", model, got="none is logged", expected=expected)
+        expected = f"one of {', '.join(sorted(logged))}" if logged else "a model with logged requests"
+        raise ModelError("find the requests of", model, got="no logged requests", expected=expected)
 
 
 def _write(frame: pd.DataFrame, file: Path) -> None:
@@ -81,7 +81,7 @@ def _write(frame: pd.DataFrame, file: Path) -> None:
         with room_for(file):
             frame.to_parquet(file, index=False)
     except OSError as error:
-        remedy = "Name a file in a folder that is there."
+        remedy = "Name a file in an existing folder."
         raise ConfigurationError("write", file, got=error.strerror or error, remedy=remedy) from error
 
 
@@ -111,5 +111,5 @@ def _print(model: str, counts: Counts) -> None:
     sys.stdout.write(f"\n{model}: {counts.requests} requests, {counts.labelled} rows with the truth")
     sys.stdout.write(f", {counts.feedback} feedback\nDropped: {dropped or 'none'}\n")
     if counts.labels:
-        sys.stdout.write(f"Labels: {counts.labels}, of these {counts.labels_repeated} given again, ")
-        sys.stdout.write(f"{counts.labels_unknown} of unknown ids\n")
+        sys.stdout.write(f"Labels: {counts.labels}, {counts.labels_repeated} of them repeated, ")
+        sys.stdout.write(f"{counts.labels_unknown} with unknown ids\n")

@@ -18,9 +18,9 @@ from sailplane.services.launch import become_airflows
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model")
-    parser.add_argument("--to", metavar="VERSION", help="or an alias; by default the version before this one")
+    parser.add_argument("--to", metavar="VERSION", help="a version or an alias; by default the previous version")
     parser.add_argument(
-        "--no-hold", dest="hold", action="store_false", help="let the next run that passes deploy its model again"
+        "--no-hold", dest="hold", action="store_false", help="let the next passing run deploy its model again"
     )
     parser.set_defaults(command=run)
 

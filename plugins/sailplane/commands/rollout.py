@@ -20,22 +20,21 @@ from sailplane.errors import ModelError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 
-# A driver looks once a second. It waits for a cluster that does not answer, and a triggerer that was killed is back,
-# within that.
+# A driver checks once a second. Timeouts of a cluster, and restarts of the triggerer, are shorter than this.
 STALLED_SECONDS: Final = 120.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    shown = commands.add_parser("show", help="every decision of a model's newest rollout, with its figures")
+    shown = commands.add_parser("show", help="show every decision of a model's newest rollout, with its figures")
     shown.add_argument("model")
-    shown.add_argument("--version", help="the rollout of this version")
-    shown.add_argument("--json", action="store_true", help="as one JSON object")
+    shown.add_argument("--version", help="show this version's rollout")
+    shown.add_argument("--json", action="store_true", help="print one JSON object")
     shown.set_defaults(command=show)
 
 
 def on_their_way(ledger: Ledger) -> list[dict[str, Any]]:
-    """The rollouts that have not ended, each with its stage, traffic, time left and what its checks say now."""
+    """The active rollouts, each with its stage, traffic, time left and current checks."""
     return [_summary(entry) for entry in records.all_active(ledger)]
 
 
@@ -45,17 +44,17 @@ def print_on_their_way(found: Sequence[dict[str, Any]]) -> None:
 
 
 def show(home: Home, arguments: argparse.Namespace) -> int:
-    """Exit code: 0. ModelError for a model that was never rolled out."""
+    """Returns the exit code 0. Raises ModelError for a model that was never rolled out."""
     ledger, name, version = pairing.ledger(home), arguments.model, arguments.version
     entry = records.find(ledger, name, version) if version else records.newest(ledger, name)
     if entry is None:
-        which, remedy = f"{name} {version}" if version else name, "`deploy(evaluate, rollout=Rollout(...))` makes one."
-        raise ModelError("find a rollout of", which, got="there is none", remedy=remedy)
+        which, remedy = f"{name} {version}" if version else name, "`deploy(evaluate, rollout=Rollout(...))` starts one."
+        raise ModelError("find a rollout of", which, got="no such rollout", remedy=remedy)
     made = records.decisions(ledger, name, entry.subject.version)
     if arguments.json:
         sys.stdout.write(json.dumps(_plain(entry, made), indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(_told(entry, made)) + "\n")
+        sys.stdout.write("\n".join(_history(entry, made)) + "\n")
     return 0
 
 
@@ -95,11 +94,11 @@ def _lines(one: dict[str, Any]) -> Iterator[str]:
             yield f"    {rule}"
     if one["stalled"]:
         yield f"  STALLED: {one['stalled']}"
-    yield f"  Begun by {one['begun_by']}. `{one['end']}` ends it."
+    yield f"  Started by {one['begun_by']}. `{one['end']}` ends it."
 
 
 def _stalled(entry: RolloutRecord) -> str | None:
-    """The reason why it does not go on by itself; None for one that is driven."""
+    """Why the rollout does not continue by itself; None if a driver is active."""
     silent, name = time.time() - entry.changed, entry.subject.name
     if silent < STALLED_SECONDS:
         return None
@@ -108,10 +107,10 @@ def _stalled(entry: RolloutRecord) -> str | None:
         return f"{told}. The next one takes its place, or `sailplane rollback {name}` ends it."
     if entry.subject.back:
         return f"the rollback was interrupted {silent:.0f} s ago. Run `sailplane rollback {name}` again."
-    return f"no look at it has succeeded for {silent:.0f} s. Is Airflow's triggerer running? `sailplane up` starts it."
+    return f"no check has succeeded for {silent:.0f} s. Is Airflow's triggerer running? `sailplane up` starts it."
 
 
-def _told(entry: RolloutRecord, made: list[Decision]) -> Iterator[str]:
+def _history(entry: RolloutRecord, made: list[Decision]) -> Iterator[str]:
     for decision in made:
         way = f"{decision.before} -> {decision.after}" if decision.before else decision.after
         reason = f": {decision.reason}" if decision.reason else ""
@@ -126,8 +125,11 @@ def _told(entry: RolloutRecord, made: list[Decision]) -> Iterator[str]:
 
 
 def _plain(entry: RolloutRecord, made: list[Decision]) -> dict[str, Any]:
-    told = [{**asdict(one), "time": _time(one.time), "findings": [f.content() for f in one.findings]} for one in made]
-    return {**_summary(entry), "decisions": told}
+    decisions = [
+        {**asdict(decision), "time": _time(decision.time), "findings": [found.content() for found in decision.findings]}
+        for decision in made
+    ]
+    return {**_summary(entry), "decisions": decisions}
 
 
 def _time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""`sailplane run SERVICE`: becomes one service, as the supervisor and the containers do."""
+"""`sailplane run SERVICE`: becomes one service; called by the supervisor and in containers."""
 
 from __future__ import annotations
 

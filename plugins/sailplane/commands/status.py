@@ -1,4 +1,4 @@
-"""`sailplane status`: every service, every served model, and what needs a person."""
+"""`sailplane status`: shows services, served models, and whatever needs attention."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from sailplane.supervisor import Supervisor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=lambda home, arguments: show(home, as_json=arguments.json))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceStatus:
-    """`state` is running, starting, stopped, or what else supervisord says of it."""
+    """`state` is running, starting, stopped, or another state of supervisord."""
 
     name: str
     state: str
@@ -72,12 +72,12 @@ def _ports(home: Home) -> dict[str, int]:
 
 
 def request_log(home: Home) -> dict[str, Any]:
-    """Bytes that wait to be shipped to the store, and why the last try failed."""
+    """The bytes that wait to be exported to the store, and why the last attempt failed."""
     return {"waiting": held_bytes(home.requests), "failure": failure(home.requests)}
 
 
 def daily_commands(home: Home) -> list[dict[str, Any]]:
-    """The commands that the platform runs once a day. Times are ISO 8601, or None if there is none yet."""
+    """The commands that the platform runs once a day. Times are in ISO 8601, or None."""
     known = daily.read(home.daily)
     records = {" ".join(command): known.get(" ".join(command), daily.CommandRecord()) for command in daily.COMMANDS}
     return [
@@ -98,7 +98,7 @@ def _iso(seconds: float) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class OnLedger:
-    """`fault`: why the ledger cannot be read; nothing else is known then."""
+    """The ledger's part of the status. `fault` says why the ledger cannot be read; the rest is empty then."""
 
     clusters: Sequence[OnCluster] = ()
     rollouts: Sequence[dict[str, Any]] = ()
@@ -137,7 +137,7 @@ def holds(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def show(home: Home, *, as_json: bool) -> int:
-    """Exit code: 0 if everything runs and nothing needs a person, else 1."""
+    """Returns the exit code: 0 if everything runs and nothing needs attention, else 1."""
     found, known, airflow = services(home), on_ledger(home), in_airflow(home)
     served = [deployment.content() for deployment in all_served(home)]
     if as_json:
@@ -164,8 +164,8 @@ def _print_json(
 
     models = {"models": served, "cluster_models": [shown(one) for one in known.clusters]}
     models |= {"rollouts": list(known.rollouts), "holds": list(known.holds), "rejected": list(known.rejected)}
-    told = {"request_log": request_log(home), "daily": daily_commands(home), "ledger": known.fault}
-    everything = {"services": [asdict(one) for one in found], **models, **airflow.content(), **told}
+    upkeep = {"request_log": request_log(home), "daily": daily_commands(home), "ledger": known.fault}
+    everything = {"services": [asdict(one) for one in found], **models, **airflow.content(), **upkeep}
     sys.stdout.write(json.dumps(everything, indent=2) + "\n")
 
 
@@ -180,13 +180,13 @@ def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
 
 def _print_waiting(log: dict[str, Any]) -> None:
     if log["failure"]:
-        sys.stdout.write(f"\nThe log of the requests waits, {log['waiting'] / 1e6:.1f} MB: {log['failure']}\n")
+        sys.stdout.write(f"\n{log['waiting'] / 1e6:.1f} MB of the request log are not exported: {log['failure']}\n")
 
 
 def _print_failed(commands: list[dict[str, Any]]) -> None:
     for one in commands:
         if one["failures"]:
-            again = f"The next try is after {one['next']}; its log is logs/daily.log."
+            again = f"The next attempt is after {one['next']}; the log is logs/daily.log."
             sys.stdout.write(f"\nThe daily `{one['command']}` failed: {one['reason']}\n{again}\n")
 
 
@@ -196,7 +196,7 @@ def print_holds(found: Sequence[dict[str, Any]]) -> None:
 
 
 def print_on_clusters(found: Sequence[OnCluster]) -> None:
-    """As the ledger has it: no cluster is asked."""
+    """Prints the ledger's records, without asking any cluster."""
     if not found:
         return
     rows = [("MODEL ON A CLUSTER", "VERSION", "TRAFFIC", "CONNECTION/NAMESPACE", "SINCE", "ENDPOINT")]

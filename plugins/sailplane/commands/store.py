@@ -9,8 +9,8 @@ from sailplane.home import Home
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    moving = commands.add_parser("move", help="copy everything to another place, verify it, and use it from then on")
-    moving.add_argument("uri", metavar="URI", help="as SAILPLANE_STORE has it: file:///folder, s3://bucket/prefix, ...")
+    moving = commands.add_parser("move", help="copy the store to another location, verify the copy, and use it")
+    moving.add_argument("uri", metavar="URI", help="like SAILPLANE_STORE: file:///folder, s3://bucket/prefix, ...")
     moving.set_defaults(command=_move)
 
 

@@ -30,27 +30,27 @@ from sailplane.sweeps.rungs import warning
 from sailplane.sweeps.space import SweepConfig
 
 LEADERS: Final = 10
-_WHICH: Final = "its name, or a DAG or a model that has only one"
+_WHICH: Final = "the sweep's name, or a DAG or a model that has only one"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="whether a W&B sweep file is valid, or the line and the reason")
+    check = commands.add_parser("check", help="check a W&B sweep file; print the line and the reason if it is invalid")
     check.add_argument("file", type=Path)
-    commands.add_parser("list", help="all sweeps, the newest first")
-    show = commands.add_parser("show", help="the best trials, and which parameters matter")
-    show.add_argument("sweep", nargs="?", help="or a DAG or a model: its newest one; without it the newest of all")
+    commands.add_parser("list", help="list all sweeps, newest first")
+    show = commands.add_parser("show", help="show the best trials, and which parameters matter")
+    show.add_argument("sweep", nargs="?", help="a sweep, or the DAG or the model of one; by default the newest")
     forms = show.add_mutually_exclusive_group()
-    forms.add_argument("--json", action="store_true", help="as one JSON object, with all trials")
-    forms.add_argument("--plot", type=Path, nargs="?", const=Path(), metavar="FILE", help="as pictures on an HTML page")
-    stop = commands.add_parser("stop", help="give no more trials, and end those that run with what they reached")
+    forms.add_argument("--json", action="store_true", help="print one JSON object with all trials")
+    forms.add_argument("--plot", type=Path, nargs="?", const=Path(), metavar="FILE", help="draw charts on an HTML page")
+    stop = commands.add_parser("stop", help="start no more trials, and end running ones with their current scores")
     stop.add_argument("sweep", help=_WHICH)
-    for name, told in {
-        "restart": "forget its trials, so that its task group begins anew when it is cleared",
-        "share": "let workers elsewhere join, with a token; a new token takes the place of the one before",
+    for name, text in {
+        "restart": "forget its trials, so that its task group starts over when it is cleared",
+        "share": "let workers on other machines join with a token; a new token replaces the old one",
         "unshare": "revoke its token",
     }.items():
-        commands.add_parser(name, help=told).add_argument("sweep", help=_WHICH)
+        commands.add_parser(name, help=text).add_argument("sweep", help=_WHICH)
     for name, command in commands.choices.items():
         command.set_defaults(command=COMMANDS[name])
 
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _check(_home: Home, arguments: argparse.Namespace) -> int:
     file = SweepFile.read(arguments.file)
     config = file.config
-    size = "without an end" if config.size is None else f"{config.size} trials"
+    size = "unlimited" if config.size is None else f"{config.size} trials"
     sys.stdout.write(f"{arguments.file} is valid: {config.method}, {size}, to {config.goal} {config.metric}\n")
     for parameter in config.parameters:
         sys.stdout.write(f"  {parameter.name}: {_described(parameter)}\n")
@@ -80,14 +80,14 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
     sweep, found = results.read(ledger, name), results.trials(ledger, name)
     leaders, known = results.ranked(sweep.config, found), importances(sweep.config, found)
     if arguments.json:
-        told: dict[str, Any] = {
+        document: dict[str, Any] = {
             "sweep": name,
             "state": _state(ledger, name, found),
             "best": [trial.number for trial in leaders],
         }
-        told |= {"importances": {key: one.to_dict() for key, one in known.items()}}
-        told |= {"trials": [_plain(trial) for trial in found]}
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        document |= {"importances": {key: one.to_dict() for key, one in known.items()}}
+        document |= {"trials": [_plain(trial) for trial in found]}
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return 0
     if arguments.plot is not None:
         file = home.root / "sweep.html" if arguments.plot == Path() else arguments.plot
@@ -106,7 +106,7 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
 def _plot(
     path: Path, ledger: Ledger, name: str, found: tuple[Trial, ...], known: dict[str, ParameterImportance]
 ) -> int:
-    """Raises ConfigurationError where no page can be."""
+    """Raises ConfigurationError if the page cannot be written."""
     from sailplane.sweeps.plots import page
 
     if path.suffix not in (".html", ".htm"):
@@ -120,7 +120,7 @@ def _plot(
     try:
         replace_file(path, drawn)
     except OSError as error:
-        remedy = "Name a file in a folder that is there and yours."
+        remedy = "Name a file in an existing folder that you can write to."
         raise ConfigurationError("write plot", path, got=error.strerror, remedy=remedy) from error
     sys.stdout.write(f"{path.resolve()}: open it in a browser; it needs no network.\n")
     return 0
@@ -130,7 +130,7 @@ def _restart(home: Home, arguments: argparse.Namespace) -> int:
     ledger = pairing.ledger(home)
     name = only(ledger, arguments.sweep)
     count = lifecycle.restart(ledger, name)
-    sys.stdout.write(f"Forgot {name} and its {count} trials. Clear its task group in Airflow to begin again.\n")
+    sys.stdout.write(f"Forgot {name} and its {count} trials. Clear its task group in Airflow to start over.\n")
     return 0
 
 
@@ -138,12 +138,12 @@ def _stop(home: Home, arguments: argparse.Namespace) -> int:
     ledger = pairing.ledger(home)
     name = only(ledger, arguments.sweep, among=partial(_is_open, ledger))
     lifecycle.stop(ledger, name, "`sailplane sweep stop`")
-    sys.stdout.write(f"{name} gives no more trials; those that run end with what they reached.\n")
+    sys.stdout.write(f"{name} starts no more trials; running ones end with their current scores.\n")
     return 0
 
 
 def _is_open(ledger: Ledger, sweep: str) -> bool:
-    """Whether it may still give trials, or one of them runs."""
+    """Whether the sweep may start more trials, or has a running one."""
     return results.is_open(ledger, sweep) or (
         not lifecycle.is_over(ledger, sweep) and results.ended(ledger, sweep) != results.read(ledger, sweep).config.size
     )
@@ -181,7 +181,7 @@ def _leaderboard(rows: Sequence[Sequence[str]]) -> Table:
 
 
 def _rows(config: SweepConfig, leaders: Sequence[Trial]) -> list[list[str]]:
-    """Of the leaderboard, the titles first."""
+    """The rows of the leaderboard, starting with the titles."""
     free = [parameter for parameter in config.parameters if parameter.distribution != "constant"]
     rows = [["trial", config.metric, *(parameter.name for parameter in free), "values"]]
     for trial in leaders:
@@ -193,8 +193,8 @@ def _rows(config: SweepConfig, leaders: Sequence[Trial]) -> list[list[str]]:
 def _importance(config: SweepConfig, found: Sequence[Trial], known: Mapping[str, ParameterImportance]) -> str:
     if not known:
         return no_importance(config, found) or ""
-    told = "; ".join(f"{name} {one.described}" for name, one in known.items())
-    return f"{told}. Chance alone gives up to {next(iter(known.values())).chance:.0%}."
+    listed = "; ".join(f"{name} {one.described}" for name, one in known.items())
+    return f"{listed}. Chance alone gives up to {next(iter(known.values())).chance:.0%}."
 
 
 def _plain(trial: Trial) -> dict[str, Any]:
@@ -207,10 +207,10 @@ def _described(parameter: Parameter) -> str:
     numbers = {"normal": ("mu", "sigma"), "beta": ("a", "b")}
     kind = next((kind for kind in numbers if parameter.distribution.endswith(kind)), "")
     names = [*numbers.get(kind, ("min", "max")), *(["q"] if parameter.distribution.startswith("q_") else [])]
-    told = f"{parameter.distribution}, " + ", ".join(f"{name} {getattr(parameter, name):g}" for name in names)
-    # Its min and max are exponents, which is not what many expect.
+    described = f"{parameter.distribution}, " + ", ".join(f"{name} {getattr(parameter, name):g}" for name in names)
+    # Here min and max are exponents, which many do not expect.
     exponents = parameter.distribution.endswith("log_uniform")
-    return f"{told}: from {parameter.at(0):.4g} to {parameter.at(1):.4g}" if exponents else told
+    return f"{described}: from {parameter.at(0):.4g} to {parameter.at(1):.4g}" if exponents else described
 
 
 def _short(value: object) -> str:

@@ -22,26 +22,26 @@ PORT: Final = 9010
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     apis = parser.add_subparsers(required=True, metavar="API")
-    _add_algorithmia(apis.add_parser("algorithmia", help="Algorithmia, over the store"))
+    _add_algorithmia(apis.add_parser("algorithmia", help="serve Algorithmia's API over the store"))
 
 
 def _add_algorithmia(parser: argparse.ArgumentParser) -> None:
-    """Without a further command it serves."""
+    """Without a further command, it serves the API."""
     parser.add_argument("--host", default=HOST, help=f"the address to listen on (default: {HOST})")
     parser.add_argument("--port", type=_port, default=PORT, help=f"the port to listen on (default: {PORT})")
     parser.set_defaults(command=serve)
     commands = parser.add_subparsers(metavar="COMMAND")
     key = commands.add_parser("key", help="API keys").add_subparsers(required=True, metavar="COMMAND")
-    add = key.add_parser("add", help="give a user an API key, and print it")
+    add = key.add_parser("add", help="create an API key for a user, and print it")
     add.add_argument("user")
-    add.add_argument("--stdin", action="store_true", help="take the key on standard input, an old one for example")
+    add.add_argument("--stdin", action="store_true", help="read the key, such as an old one, from standard input")
     add.set_defaults(command=add_key)
-    listed = key.add_parser("list", help="the valid keys, without their secrets")
+    listed = key.add_parser("list", help="list the valid keys, without their secrets")
     listed.set_defaults(command=list_keys)
-    revoke = key.add_parser("revoke", help="make a key invalid")
+    revoke = key.add_parser("revoke", help="revoke a key")
     revoke.add_argument("id")
     revoke.set_defaults(command=revoke_key)
-    algorithm = commands.add_parser("algorithm", help="what an algorithm does: a Python file with apply(input)")
+    algorithm = commands.add_parser("algorithm", help="set an algorithm's code: a Python file with apply(input)")
     algorithm.add_argument("name", metavar="OWNER/NAME")
     algorithm.add_argument("file", metavar="FILE")
     algorithm.set_defaults(command=put_algorithm)
@@ -58,14 +58,15 @@ def serve(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def add_key(home: Home, arguments: argparse.Namespace) -> int:
-    """`arguments`: user, and stdin: whether the secret is one that is read from there. Prints the secret, this once."""
+    """Creates a key and prints its secret, which is not shown again. `arguments`: user, and stdin, which says whether
+    to read the secret from standard input."""
     if Organizations(pairing.store(home)).members(arguments.user):
         raise ConfigurationError("add an API key for", arguments.user, got="an organization", expected="a user")
     given = sys.stdin.readline().strip() if arguments.stdin else None
     if given == "":
         raise ConfigurationError("add an API key for", arguments.user, got="nothing on standard input")
     key, secret = api_keys.add(pairing.ledger(home), arguments.user, given)
-    sys.stderr.write(f"API key {key.id} of {key.user}. It is shown only now:\n")
+    sys.stderr.write(f"API key {key.id} of {key.user}. It is shown only once:\n")
     sys.stdout.write(f"{secret}\n")
     return 0
 

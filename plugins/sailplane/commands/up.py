@@ -1,4 +1,4 @@
-"""`sailplane up`: what it starts goes on running; a second `up` finds that, and brings back what is missing."""
+"""`sailplane up`: starts the services, which keep running; a second `up` starts only missing ones."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from sailplane.storage.roots import Root
 from sailplane.supervisor import ProgramState, Supervisor
 
 BOOT_SECONDS = 300
-# How often a service may end and be started again before it counts as broken.
+# How often a service may restart before it counts as broken.
 RESTARTS = 3
 FREE_BYTES = 500_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-run", action="store_true", help="only start the services")
+    parser.add_argument("--no-run", action="store_true", help="start the services, but do not run the main DAG")
     parser.set_defaults(command=lambda home, arguments: up(home, run=not arguments.no_run))
 
 
 def up(home: Home, *, run: bool = True, console: Console | None = None) -> int:
-    """Exit code: 0; 1 if the run failed. ServiceError if a service does not start."""
+    """Returns the exit code: 0, or 1 if the run failed. Raises ServiceError if a service does not start."""
     console = console or Console(highlight=False, soft_wrap=True)
     started = time.monotonic()
     was_open = (home.airflow / "airflow.db").exists() and not home.passwords.exists()
@@ -64,8 +64,8 @@ def _show_served(home: Home, fault: LedgerError, console: Console) -> None:
 
 
 def start(home: Home, console: Console) -> LedgerError | None:
-    """Starts what does not run, and waits until all of it is healthy. Returns why the ledger cannot be used, if it
-    cannot: the models are served all the same."""
+    """Starts missing services, and waits until all are healthy. Returns the error if the ledger cannot be used; models
+    are served anyway."""
     _require_space(home)
     with staying(home):
         return _start(home, console)
@@ -85,7 +85,7 @@ def _start(home: Home, console: Console) -> LedgerError | None:
     _start_services(home, console)
     if not fault:
         if home.has_s3:
-            # It answers only now.
+            # The embedded S3 did not run before.
             _check_store(home)
         require_access(home)
     return fault
@@ -111,8 +111,8 @@ def _start_services(home: Home, console: Console) -> None:
 
 
 def _environment(home: Home) -> dict[str, str]:
-    """supervisord's environment, with the mark by which `down` finds every process. Settings are left out, because they
-    would stay after the user removes them: each program gets its own."""
+    """supervisord's environment, with the mark by which `down` finds every process. It omits settings, which would
+    persist after the user removes them; each program gets its own."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
     named = {"SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project)}
     return {**others, **named, orphans.MARK: "supervisor", "SPT_NOENV": "1"}
@@ -123,7 +123,7 @@ def _store_waits(home: Home) -> dict[str, str]:
 
 
 def _wait(home: Home, supervisor: Supervisor, only: Collection[str] | None = None) -> None:
-    """Waits until all programs, or only these, are healthy. ServiceError if one of them does not start."""
+    """Waits until all programs, or only these, are healthy. Raises ServiceError if one does not start."""
     deadline = time.monotonic() + BOOT_SECONDS
     lives: dict[str, set[int]] = {}
     with AirflowApi(home, timeout=10) as api:
@@ -146,8 +146,8 @@ def _waiting(
 def _failure(home: Home, supervisor: Supervisor, name: str, state: str) -> SailplaneError:
     if is_full(home.root):
         return no_room("start", name, disk=home.root)
-    said = f"it is {state}; the end of its log:\n{supervisor.log(name)}\n"
-    return ServiceError("start", name, got=said, remedy=f"The whole log is {home.logs / name}.log")
+    got = f"it is {state}; the end of its log:\n{supervisor.log(name)}\n"
+    return ServiceError("start", name, got=got, remedy=f"The whole log is {home.logs / name}.log")
 
 
 def _require_space(home: Home) -> None:

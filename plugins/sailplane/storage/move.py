@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from sailplane.errors import ConfigurationError, ConflictError, StorageError
 from sailplane.files import private_folder, room_for
 from sailplane.storage.backend import ObjectInfo
-from sailplane.storage.roots import place
+from sailplane.storage.roots import canonical
 from sailplane.storage.store import EARLIER, IDENTITY, Storage
 from sailplane.storage.transfer import TransferProgress
 
@@ -196,7 +196,7 @@ def _through(digest: _Digest, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def require_apart(source: str, target: str) -> None:
     """Raises ConfigurationError if these roots are equal, or one is inside the other."""
-    inner, outer = f"{place(target)}/", f"{place(source)}/"
+    inner, outer = f"{canonical(target)}/", f"{canonical(source)}/"
     if inner == outer:
         raise _refusal(target, "it is the store itself")
     if inner.startswith(outer) or outer.startswith(inner):

@@ -94,7 +94,7 @@ def local_folder(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
-def place(uri: str) -> str:
+def canonical(uri: str) -> str:
     """A canonical text, equal for two URIs of one folder, such as one through a symbolic link."""
     root = Root.parse(uri)
     return local_folder(root.uri).resolve().as_uri() if root.scheme == "file" else root.uri

@@ -40,7 +40,7 @@ class LinkExchange(BaseModel):
 
 
 def make_app() -> FastAPI:
-    """No route needs a login."""
+    """The app; none of its routes needs a login."""
     app = FastAPI(title="Login", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route("/", lambda: _html(_NO_LINK), methods=["GET"], response_model=None)
     app.add_api_route("/", _log_in, methods=["POST"], response_model=None)
@@ -50,7 +50,7 @@ def make_app() -> FastAPI:
 
 
 def _malformed(_request: Request, _error: Exception) -> JSONResponse:
-    """FastAPI's own answer would repeat the body, and fails for NaN and for lone surrogates."""
+    """Replaces FastAPI's response, which would repeat the body, and fails for NaN and lone surrogates."""
     return JSONResponse({"detail": f"expected one secret of at most {SECRET_LETTERS} characters"}, 422)
 
 
@@ -72,7 +72,7 @@ def _log_in(request: Request, secret: Annotated[Secret, Form()]) -> Response:
 
 
 def _token(exchange: LinkExchange) -> dict[str, str]:
-    """A token of the REST API, for the commands, which issue links to themselves."""
+    """A token of the REST API for the commands, which issue links to themselves."""
     try:
         return {"access_token": _jwt(logins.redeem(Home.find(), exchange.secret))}
     except LoginRefused as error:

@@ -1,5 +1,5 @@
-"""The platform in Airflow's UI. Airflow imports this module in every process and for every task: it imports nothing
-that Airflow has not imported before."""
+"""The platform in Airflow's UI. Airflow imports this module in every process and for every task, so it imports only
+modules that Airflow has already imported."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from airflow.plugins_manager import AirflowPlugin
 
-# For a checkout that is not installed, and so has no entry points.
+# For a checkout that is not installed and has no entry points.
 import sailplane.filesystems.schemes  # noqa: F401
 from sailplane.evaluation.details import REPORTS
 
-# Where the HTTP interface of shared sweeps is.
+# The path of the HTTP interface of shared sweeps.
 SHARES: Final = "/sailplane/sweeps"
 
 
@@ -21,7 +21,7 @@ class SailplanePlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Only the api-server asks for it."""
+        """Only the api-server calls this."""
         from sailplane.services.logins import PAGE
         from sailplane.sweep_server.app import make_app
         from sailplane.views import login, reports
@@ -34,7 +34,7 @@ class SailplanePlugin(AirflowPlugin):
 
     @property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """Only the api-server asks for it, so that a task does not pay for starlette."""
+        """Only the api-server calls this, so tasks do not import starlette."""
         from airflow.configuration import conf
 
         from sailplane.origins import Origins

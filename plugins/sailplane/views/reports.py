@@ -1,4 +1,4 @@
-"""The reports of evaluations, each as one page that can be saved, for accounts of Airflow that may see plugins."""
+"""Serves evaluation reports, each as one page that can be saved, to Airflow accounts that may see plugins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sailplane.evaluation import library
 from sailplane.evaluation.details import report_path
 from sailplane.hooks.storage import SailplaneStorageHook
 
-# A page says by itself which scripts it has. Whatever it holds, here it is not of the origin of Airflow's UI, and so
-# cannot do there what its reader may.
+# The report declares its own scripts. The sandbox takes it out of the origin of Airflow's UI, so it cannot act there as
+# its reader.
 HEADERS: Final = {
     "Content-Security-Policy": "sandbox allow-scripts allow-downloads; default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",

@@ -128,11 +128,11 @@ def test_the_service_ships_what_is_complete_and_is_next_to_nothing_at_rest(
     labels.write_text("id,truth\n1,0\n7,1\n")
     assert main(["requests", "flights", "--labels", str(labels), "--output", str(output)]) == 0
     assert "2 requests, 1 rows with the truth" in (said := capsys.readouterr().out)
-    assert "Labels: 2, of these 0 given again, 1 of unknown ids" in said
+    assert "Labels: 2, 0 of them repeated, 1 with unknown ids" in said
     assert output.exists()
     for wrong, told in (
-        (["nothing"], "find the requests of nothing: none is logged; expected one of flights"),
-        (["nothing", "--output", str(output)], "find the requests of nothing: none is logged"),
+        (["nothing"], "find the requests of nothing: no logged requests; expected one of flights"),
+        (["nothing", "--output", str(output)], "find the requests of nothing: no logged requests"),
         (["flights", "--output", str(tmp_path / "no" / "such.parquet")], "write"),
         (["flights", "--from", "2026-10-02", "--to", "2026-10-01"], "expected a day that is not after --to"),
     ):
@@ -150,9 +150,8 @@ def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
     assert log_exporter.main() == 1
     assert len(files(home.requests)) == 1
     assert main(["status"]) == 1
-    assert "The log of the requests waits, 0.0 MB: ship requests to s3://sailplane: " in (
-        said := capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "0.0 MB of the request log are not exported: ship requests to s3://sailplane: " in said
     assert "only Airflow knows. Let a DAG's ShipRequestsOperator do it." in said
     with s3_server(tmp_path / "s3") as s3:
         extra = {"endpoint_url": s3.endpoint, "region_name": s3.access.region}
@@ -178,7 +177,7 @@ def test_a_file_that_cannot_be_read_stays_for_a_person_who_is_told_and_holds_up_
     assert [path for path in home.requests.rglob("*") if path.is_file()] == [apart]
     assert requests(storage, "flights")["id"].tolist() == ["1"]
     assert main(["requests", "flights"]) == 0
-    assert capsys.readouterr().err == f"Not in it, because they cannot be read: {apart}\n"
+    assert capsys.readouterr().err == f"Skipped unreadable files: {apart}\n"
 
 
 def test_what_the_disk_does_not_give_is_said_and_nothing_is_set_aside_for_it(

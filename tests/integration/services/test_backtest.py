@@ -37,7 +37,7 @@ def test_the_table_has_a_line_a_day_and_the_end_sums_it_up(past: Home) -> None:
     ended = sailplane(past, "backtest", "toy", "--no-run", *RANGE)
     assert (ended.returncode, ended.stderr) == (0, "")
     lines = ended.stdout.splitlines()
-    assert lines[0] == "toy: auc of each model on the days that it was judged on"
+    assert lines[0] == "toy: auc of each model on the days of its evaluation"
     assert lines[1].split() == ["day", "rows", "pipeline", "frozen", "baseline", "champion", "of", "ships"]
     days = [line.split() for line in lines[2:5]]
     assert [day[0] for day in days] == ["2026-10-01", "2026-10-02", "2026-10-03"]
@@ -122,11 +122,11 @@ def test_of_a_dag_that_judges_several_models_one_is_named(past: Home, tmp_path: 
     [
         (
             ("--from", "2026-10-03", "--to", "2026-10-01"),
-            "backtest toy: --from 2026-10-03 is after --to 2026-10-01. Exchange them.",
+            "backtest toy: --from 2026-10-03 is after --to 2026-10-01. Swap them.",
         ),
         (
             ("--from", "2026-10-03", "--to", "9999-12-31"),
-            "backtest toy: --to 9999-12-31 is a day that has not ended yet (in UTC). Name a day that is past.",
+            "backtest toy: --to 9999-12-31 is a day that has not ended yet (in UTC). Name a day in the past.",
         ),
         (("--from", "2026-02-30", "--to", "2026-10-01"), "read --from: '2026-02-30'; expected a day like 2026-10-01."),
         ((*RANGE, "--plot", "curves.png"), "write plot curves.png: expected a file name that ends in .html."),

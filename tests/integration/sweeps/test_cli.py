@@ -184,8 +184,8 @@ def test_a_file_of_wandbs_is_valid_and_says_what_the_dag_decides(home: Home) -> 
 @pytest.mark.parametrize(
     ("place", "reason"),
     [
-        ("folder.html", "Is a directory. Name a file in a folder that is there and yours."),
-        ("missing/sweep.html", "No such file or directory. Name a file in a folder that is there and yours."),
+        ("folder.html", "Is a directory. Name a file in an existing folder that you can write to."),
+        ("missing/sweep.html", "No such file or directory. Name a file in an existing folder that you can write to."),
         ("toy/second", "expected a file name that ends in .html. The sweep's name goes before --plot."),
     ],
 )

@@ -130,19 +130,19 @@ def test_a_day_is_compared_with_the_version_before_that_is_left(
 
 
 def test_equal_versions_are_equal(said: Callable[..., str], versions: tuple[Dataset, Dataset]) -> None:
-    assert said("diff", "orders", versions[0].version, versions[0].version) == "They hold the same rows.\n"
+    assert said("diff", "orders", versions[0].version, versions[0].version) == "Both have the same rows.\n"
 
 
-def test_days_are_marked_to_be_read_again(said: Callable[..., str], home: Home, schema: DataFrameSchema) -> None:
+def test_days_are_marked_to_be_ingested_again(said: Callable[..., str], home: Home, schema: DataFrameSchema) -> None:
     told = said("refresh", "orders", "--from", "2026-10-02", "--to", "2026-12-01")
-    assert told.startswith("2 days of orders, 2026-10-02 to 2026-10-03, will be read again by the next run")
-    assert said("show", "orders").count("to be read again: asked for by ") == 2
+    assert told.startswith("2 days of orders, 2026-10-02 to 2026-10-03, will be ingested again by the next run")
+    assert said("show", "orders").count("to be ingested again: requested by ") == 2
     assert said("refresh", "orders", "--from", "2026-10-02").startswith("1 day of orders, 2026-10-02, will be")
     sentences: list[str] = []
     given = {"name": "orders", "extract": Table(), "schema": schema, "time": "time", "interval": DAYS}
     ingest(Storage(home.store), **given, tell=sentences.append)
-    assert any(one.startswith("2026-10-02 to 2026-10-03: ingested again (asked for by ") for one in sentences)
-    assert "to be read again" not in said("show", "orders")
+    assert any(one.startswith("2026-10-02 to 2026-10-03: ingested again (requested by ") for one in sentences)
+    assert "to be ingested again" not in said("show", "orders")
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_days_are_marked_to_be_read_again(said: Callable[..., str], home: Home, 
             "read --from 2026-10-03: after --to 2026-10-01; expected a day that is not after --to.",
         ),
         (("show", "orders", "--from", "2026-10-03", "--to", "2026-10-01"), "read --from 2026-10-03: after --to"),
-        (("diff", "orders", "2026-10-01"), "of 2026-10-01 of orders: there is none before version 1; expected a day"),
-        (("diff", "orders", "2026-10-01@3"), "find version 3 of 2026-10-01: there is none; expected one of 1."),
+        (("diff", "orders", "2026-10-01"), "of 2026-10-01 of orders: there is no version before 1; expected a day"),
+        (("diff", "orders", "2026-10-01@3"), "find version 3 of 2026-10-01: no such version; expected one of 1."),
         (("diff", "orders", "2026-10-09"), "find day 2026-10-09 of orders: it was not ingested"),
         (("diff", "orders", "2026-10-01@1", "2026-10-02@1"), "expected two versions of one day"),
-        (("diff", "orders", "beef"), "compare beef: one version; expected two, or a day"),
+        (("diff", "orders", "beef"), "compare beef: one version; expected two versions, or a day"),
         (("diff", "orders", "xyz", "beef"), "find version xyz of orders: there is no such version"),
         (("diff", "orders", "2026-10-02", "--key", "id"), "read --key: id; expected some of time, order, price, city"),
     ],
@@ -168,9 +168,9 @@ def test_a_wrong_argument_is_one_clear_error(said: Callable[..., str], arguments
     assert error in said(*arguments, code=1)
 
 
-def test_without_a_dataset_the_list_says_what_makes_one(
+def test_without_a_dataset_the_list_says_what_creates_one(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SAILPLANE_HOME", str(home.root))
     assert main(["datasets", "list"]) == 0
-    assert capsys.readouterr().out == "There is no dataset yet: a DAG's ingest task makes one.\n"
+    assert capsys.readouterr().out == "There are no datasets yet: a DAG's ingest task creates them.\n"

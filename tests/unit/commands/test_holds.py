@@ -43,7 +43,7 @@ def test_status_lists_a_hold_with_its_reason_and_the_command_that_ends_it(
 
 def test_release_lifts_the_hold_and_names_what_is_not_held(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["release", NAME]) == 0
-    assert capsys.readouterr().out.startswith("m: runs may deploy it again. It had been on hold since ")
+    assert capsys.readouterr().out.startswith("m: runs may deploy it again. It was on hold since ")
     assert holds.all_holds(ledger) == []
     assert main(["release", NAME]) == 1
     assert "release m: its deployments are not held." in capsys.readouterr().err

@@ -116,7 +116,7 @@ def test_what_serves_elsewhere_is_not_known_after_a_rebuild_and_that_is_said(
     monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(made.project))
     assert main(["ledger", "rebuild"]) == 0
-    assert f"{name} has no champion: which version of it serves is not known: deploy one." in capsys.readouterr().out
+    assert f"{name} has no champion, because the store does not record which version serves." in capsys.readouterr().out
     assert Collector(*pairing.opened(made), keep=1, grace_seconds=-1).find().versions == ()
 
 

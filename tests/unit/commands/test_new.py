@@ -99,7 +99,7 @@ def test_what_is_written_passes_the_checkouts_own_linter(checkout: Path, name: s
 def test_a_name_that_cannot_be_used_is_refused_and_nothing_is_written(checkout: Path, name: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         write(checkout, name)
-    assert str(raised.value).startswith(f"make a project {name!r}: {message}")
+    assert str(raised.value).startswith(f"create the project {name!r}: {message}")
     assert paths(checkout) == set()
 
 
@@ -112,7 +112,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_written(checkout: Path, 
         "folder": taken.mkdir,
         "broken link": lambda: taken.symlink_to("nowhere"),
     }[kind]()
-    with pytest.raises(ConfigurationError, match=f"make a project 'churn': {path} exists; expected a new name"):
+    with pytest.raises(ConfigurationError, match=f"create the project 'churn': {path} exists; expected a new name"):
         write(checkout, "churn")
     assert paths(checkout) == {path}
 

@@ -73,9 +73,9 @@ def test_a_rollout_that_nobody_drives_is_said_to_stall_and_needs_a_person(
     served.clock.now = time.time() - 600
     served.driver.tick()
     [one] = on_their_way(served.ledger)
-    assert "no look at it has succeeded for 6" in one["stalled"]
+    assert "no check has succeeded for 6" in one["stalled"]
     print_on_their_way([one])
-    assert "  STALLED: no look at it has succeeded for 6" in capsys.readouterr().out
+    assert "  STALLED: no check has succeeded for 6" in capsys.readouterr().out
     assert on_ledger(home).needs_a_person
 
 

@@ -133,7 +133,7 @@ def test_up_prints_a_link_that_works_and_says_so_where_the_ui_was_open_before(ho
     (link,) = re.findall(rf"^Log in: http://localhost:{home.ui_port}/sailplane/login/#(\S+)$", first, re.MULTILINE)
     assert logins.redeem(home, link) == "admin"
     assert "`sailplane login` prints another link" in first
-    assert later.startswith("The UI asks for a login from now on. It has the account admin;")
+    assert later.startswith("The UI now requires a login. The account is admin;")
     assert "#" not in announced(replace(home, login=False), new=False)
     assert "SAILPLANE_LOGIN=off" in announced(replace(home, login=False), new=False)
 
