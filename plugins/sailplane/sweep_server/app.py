@@ -30,7 +30,7 @@ from sailplane.sweep_server.stored import Stored
 from sailplane.sweeps import lifecycle, queue, results
 from sailplane.tracking.sweeps import find as find_wandb_sweep
 
-# Network outages last longer than those of a process on the same machine.
+# Longer than for workers on this machine, because networks may fail for a minute.
 LEASE_SECONDS: Final = 90.0
 Worker = Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,100}$")]
 Step = Annotated[int, Field(ge=0, lt=2**31)]
@@ -39,7 +39,9 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedSweep:
+    """The sweep of an authorized call."""
+
     ledger: Ledger
     sweep: str
 
@@ -51,39 +53,42 @@ class Shared:
         return Trial(sweep=self.sweep, number=number, config={}, state="running")
 
 
-def _opened(share: str, authorization: Annotated[str, Header()] = "") -> Shared:
+def _authorized(share: str, authorization: Annotated[str, Header()] = "") -> SharedSweep:
     scheme, _, token = authorization.partition(" ")
     ledger = pairing.ledger(Home.find())
-    sweep = tokens.opened(ledger, share, token.strip()) if scheme.lower() == "bearer" else None
+    sweep = tokens.authorized(ledger, share, token.strip()) if scheme.lower() == "bearer" else None
     if sweep is None:
         raise HTTPException(401, "unknown shared sweep, or wrong token", {"WWW-Authenticate": "Bearer"})
-    return Shared(ledger, sweep)
+    return SharedSweep(ledger, sweep)
 
 
-Opened = Annotated[Shared, Depends(_opened)]
+Authorized = Annotated[SharedSweep, Depends(_authorized)]
 
 
-class By(BaseModel):
+class WorkerCall(BaseModel):
+    """A call of a worker, by its name."""
+
     worker: Worker
 
 
-class Report(By):
-    """(step, value) of the sweep's metric, in order; null for a value that is not a number."""
+class Report(WorkerCall):
+    """Values of the sweep's metric as (step, value), in order; null for a value that is not a number."""
 
     rows: Annotated[list[tuple[Step, Finite | None]], Field(max_length=100_000)]
 
 
-class Finish(By):
+class Finish(WorkerCall):
     score: Finite
 
 
-class Failure(By):
+class Failure(WorkerCall):
     reason: Annotated[str, Field(max_length=10_000)]
 
 
 def make_app() -> FastAPI:
+    """The API. Its paths begin with the name of a share."""
     # No API page, because nothing is public without a token.
-    app = FastAPI(title="Shared sweeps", openapi_url=None)
+    app = FastAPI(title="SharedSweep sweeps", openapi_url=None)
     app.add_exception_handler(SailplaneError, _error_response)
     app.add_exception_handler(RequestValidationError, _malformed)
     routes: dict[tuple[str, str], Any] = {
@@ -106,17 +111,21 @@ def make_app() -> FastAPI:
 
 
 def _error_response(_request: Request, error: Exception) -> JSONResponse:
-    """Reports errors of the store as temporary, so that the worker retries."""
+    """The status tells a worker to retry if the store failed, and not to retry after other errors."""
     return JSONResponse({"detail": str(error)}, status_code=503 if isinstance(error, StorageError) else 409)
 
 
 def _malformed(_request: Request, error: Exception) -> JSONResponse:
-    """FastAPI's default response would repeat the body, and fails for NaN and for lone surrogates."""
-    wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in cast(RequestValidationError, error).errors()]
+    """Says what is wrong, in ASCII. FastAPI's default response would repeat the body, and fails for NaN and for lone
+    surrogates."""
+    wrong = [
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        for problem in cast(RequestValidationError, error).errors()
+    ]
     return JSONResponse({"detail": "; ".join(wrong).encode("ascii", "backslashreplace").decode()}, 422)
 
 
-def _about(shared: Opened) -> dict[str, Any]:
+def _about(shared: Authorized) -> dict[str, Any]:
     config = results.read(shared.ledger, shared.sweep).config
     reply: dict[str, Any] = {"sweep": shared.sweep, "metric": config.metric, "goal": config.goal, "size": config.size}
     job = results.job(shared.ledger, shared.sweep) or {}
@@ -127,16 +136,16 @@ def _about(shared: Opened) -> dict[str, Any]:
     return {**reply, "lease_seconds": LEASE_SECONDS, "data": shared.stored.has_data()}
 
 
-def _worker(_shared: Opened) -> Response:
+def _worker(_shared: Authorized) -> Response:
     return Response(archive.worker(), media_type="application/zip")
 
 
-def _data(shared: Opened) -> StreamingResponse:
+def _data(shared: Authorized) -> StreamingResponse:
     return _streamed(shared.stored.data())
 
 
-def _ask(shared: Opened, by: By) -> dict[str, Any]:
-    trial = suggest_process.ask(shared.ledger, shared.sweep, by.worker, LEASE_SECONDS)
+def _ask(shared: Authorized, call: WorkerCall) -> dict[str, Any]:
+    trial = suggest_process.ask(shared.ledger, shared.sweep, call.worker, LEASE_SECONDS)
     if trial is None:
         return {"trial": None, "open": results.is_open(shared.ledger, shared.sweep)}
     sweep = results.read(shared.ledger, shared.sweep)
@@ -145,12 +154,12 @@ def _ask(shared: Opened, by: By) -> dict[str, Any]:
     return {"trial": content, "open": True}
 
 
-def _heartbeat(shared: Opened, number: int, by: By) -> dict[str, Any]:
-    held = queue.heartbeat(shared.ledger, shared.trial(number), by.worker, LEASE_SECONDS)
+def _heartbeat(shared: Authorized, number: int, call: WorkerCall) -> dict[str, Any]:
+    held = queue.heartbeat(shared.ledger, shared.trial(number), call.worker, LEASE_SECONDS)
     return {"stop": not held or lifecycle.is_over(shared.ledger, shared.sweep)}
 
 
-def _report(shared: Opened, number: int, report: Report) -> dict[str, Any]:
+def _report(shared: Authorized, number: int, report: Report) -> dict[str, Any]:
     trial = shared.trial(number)
     stops = [
         queue.report(shared.ledger, trial, report.worker, step, math.nan if value is None else value)
@@ -159,29 +168,29 @@ def _report(shared: Opened, number: int, report: Report) -> dict[str, Any]:
     return {"stop": any(stops)}
 
 
-def _finish(shared: Opened, number: int, finish: Finish) -> dict[str, Any]:
+def _finish(shared: Authorized, number: int, finish: Finish) -> dict[str, Any]:
     kept = queue.finish(shared.ledger, shared.trial(number), finish.worker, finish.score)
     if kept:
         shared.stored.keep_the_best(shared.ledger, number)
     return {"kept": kept}
 
 
-def _fail(shared: Opened, number: int, failure: Failure) -> dict[str, Any]:
+def _fail(shared: Authorized, number: int, failure: Failure) -> dict[str, Any]:
     kept = queue.fail(shared.ledger, shared.trial(number), failure.worker, failure.reason)
     if kept:
         shared.stored.shelf(number).clear()
     return {"kept": kept}
 
 
-def _release(shared: Opened, number: int, by: By) -> dict[str, Any]:
-    return {"kept": queue.release(shared.ledger, shared.trial(number), by.worker)}
+def _release(shared: Authorized, number: int, call: WorkerCall) -> dict[str, Any]:
+    return {"kept": queue.release(shared.ledger, shared.trial(number), call.worker)}
 
 
-def _has_checkpoint(shared: Opened, number: int, kind: Kind = "last") -> dict[str, Any]:
+def _has_checkpoint(shared: Authorized, number: int, kind: Kind = "last") -> dict[str, Any]:
     return {"exists": shared.stored.shelf(number).has(kind)}
 
 
-def _checkpoint(shared: Opened, number: int, kind: Kind = "last") -> FileResponse:
+def _checkpoint(shared: Authorized, number: int, kind: Kind = "last") -> FileResponse:
     folder = tempfile.mkdtemp(prefix="sailplane-")
     done, file = BackgroundTask(shutil.rmtree, folder), Path(folder, "checkpoint.pt")
     if shared.stored.shelf(number).fetch(file, kind):
@@ -191,17 +200,18 @@ def _checkpoint(shared: Opened, number: int, kind: Kind = "last") -> FileRespons
 
 
 async def _keep_checkpoint(
-    shared: Opened, number: int, worker: Annotated[Worker, Query()], request: Request, kind: Kind = "last"
+    shared: Authorized, number: int, worker: Annotated[Worker, Query()], request: Request, kind: Kind = "last"
 ) -> dict[str, Any]:
-    """Accepts it only from the worker that holds the trial, and only whole: a truncated body raises."""
+    """Accepts a checkpoint only from the worker that holds the trial, and only a complete one: a truncated body
+    raises."""
     with tempfile.NamedTemporaryFile() as file:
         async for part in request.stream():
             file.write(part)
         file.flush()
-        return await run_in_threadpool(_kept, shared, number, worker, Path(file.name), kind)
+        return await run_in_threadpool(_store_checkpoint, shared, number, worker, Path(file.name), kind)
 
 
-def _kept(shared: Shared, number: int, worker: str, file: Path, kind: str) -> dict[str, Any]:
+def _store_checkpoint(shared: SharedSweep, number: int, worker: str, file: Path, kind: str) -> dict[str, Any]:
     held = queue.heartbeat(shared.ledger, shared.trial(number), worker, LEASE_SECONDS)
     if held:
         shared.stored.shelf(number).keep(file, kind)

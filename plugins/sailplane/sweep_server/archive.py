@@ -1,5 +1,5 @@
-"""The worker as one executable Python file, `python worker.pyz URL --train model.py:train`: the modules of this package
-that need only Python."""
+"""The worker as one executable Python file, `python worker.pyz URL --train model.py:train`. It has the modules of this
+package that need only Python."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ FILES: Final = (
     "__init__.py",
     "errors.py",
     "files.py",
+    *(f"sweeps/{name}.py" for name in ("__init__", "score")),
     "tracking/__init__.py",
     *(f"training/{name}.py" for name in ("__init__", "arrays", "batches", "checkpoints", "compute")),
     *(f"training/{name}.py" for name in ("limits", "early_stopping", "randomness", "run")),
@@ -27,6 +28,7 @@ _TIME: Final = (2026, 1, 1, 0, 0, 0)
 
 @cache
 def worker() -> bytes:
+    """The content of worker.pyz."""
     package, packed = Path(sailplane.__file__).parent, io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in FILES:

@@ -14,6 +14,8 @@ from sailplane.training.checkpoint_store import StoreShelf, folder_of
 
 
 class Stored:
+    """The files of one sweep in the store."""
+
     def __init__(self, sweep: str) -> None:
         self._sweep, self._storage = sweep, pairing.store(Home.find())
 
@@ -21,7 +23,8 @@ class Stored:
         return self._storage.exists(self._data)
 
     def data(self) -> Iterator[bytes]:
-        return self._found(self._data)
+        """The file of `training.arrays.pack`. Raises ServiceError if there is none."""
+        return self._stream(self._data)
 
     def keep_data(self, file: Path) -> None:
         self._storage.put(self._data, file)
@@ -31,7 +34,7 @@ class Stored:
         return StoreShelf(self._storage, folder_of(self._sweep, number))
 
     def keep_the_best(self, ledger: Ledger, finished: int) -> None:
-        """Keeps the checkpoints of only the best trial finished elsewhere, because its model is made from them."""
+        """After trial `finished`, keeps only the checkpoints of the best trial: its model is made from them."""
         config = results.read(ledger, self._sweep).config
         leaders = results.ranked(config, results.trials(ledger, self._sweep))
         beaten = leaders[1:2] if leaders[0].number == finished else [t for t in leaders if t.number == finished]
@@ -42,7 +45,7 @@ class Stored:
     def _data(self) -> str:
         return f"runs/{self._sweep}/data.npz"
 
-    def _found(self, path: str) -> Iterator[bytes]:
+    def _stream(self, path: str) -> Iterator[bytes]:
         if not self._storage.exists(path):
             raise ServiceError("read", path, got="the store has none", remedy="Check first whether it exists.")
         return self._storage.stream(path)

@@ -19,16 +19,17 @@ from sailplane.sweeps import queue, results
 
 
 def ask(ledger: Ledger, sweep: str, worker: str, lease_seconds: float) -> Trial | None:
-    """Returns the trial that this worker already holds, if any, because the previous response was lost."""
+    """The next trial for this worker; None if there is none. If the worker already holds a trial, the previous response
+    was lost, and it gets that trial again."""
     if (held := results.held_by(ledger, sweep, worker)) is not None:
         return held
     if results.read(ledger, sweep).config.method == "bayes":
-        return _asked_elsewhere(sweep, worker, lease_seconds)
+        return _ask_in_process(sweep, worker, lease_seconds)
     return queue.ask(ledger, sweep, worker, lease_seconds)
 
 
-def _asked_elsewhere(sweep: str, worker: str, lease_seconds: float) -> Trial | None:
-    """Runs in a separate process: a Gaussian process needs torch and takes seconds, which would block the UI's
+def _ask_in_process(sweep: str, worker: str, lease_seconds: float) -> Trial | None:
+    """Suggests in a separate process. A Gaussian process needs torch and takes seconds, which would block the UI's
     server."""
     command = [sys.executable, "-m", "sailplane.sweep_server.suggest_process", sweep, worker, str(lease_seconds)]
     ended = subprocess.run(command, capture_output=True, text=True, env=with_package())

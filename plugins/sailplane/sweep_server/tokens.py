@@ -1,4 +1,5 @@
-"""One token a sweep, in the ledger. Only its digest is kept; sharing the sweep again revokes the old token."""
+"""The token of each shared sweep, in the ledger. Only its digest is kept; sharing the sweep again revokes the old
+token."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ PREFIX: Final = "sweep-"
 
 @persistent
 def share(ledger: Ledger, sweep: str) -> tuple[str, str]:
-    """Returns the sweep's permanent share name for its workers and a new token. ConfigurationError for an unknown
-    sweep."""
+    """Returns the sweep's permanent share name, for its workers, and a new token. Raises ConfigurationError for an
+    unknown sweep."""
     results.read(ledger, sweep)
     token = PREFIX + secrets.token_urlsafe(32)
     with ledger.begin() as connection:
@@ -39,13 +40,14 @@ def unshare(ledger: Ledger, sweep: str) -> bool:
 
 @persistent
 def is_shared(ledger: Ledger, sweep: str) -> bool:
+    """Whether workers on other machines can join the sweep."""
     with ledger.begin() as connection:
         return connection.execute(sa.select(table.c.id).where(table.c.sweep == sweep)).first() is not None
 
 
 @persistent
-def opened(ledger: Ledger, share: str, token: str) -> str | None:
-    """The sweep with this share name and token."""
+def authorized(ledger: Ledger, share: str, token: str) -> str | None:
+    """The sweep with this share name and token; None if they do not match."""
     with ledger.begin() as connection:
         row = connection.execute(sa.select(table.c.sweep, table.c.digest).where(table.c.id == share)).one_or_none()
     return row.sweep if row and hmac.compare_digest(row.digest, _digest(token)) else None

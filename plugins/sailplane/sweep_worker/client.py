@@ -49,9 +49,9 @@ class Client:
         half.write_bytes(self._request("GET", path))
         half.replace(file)
 
-    def _json(self, answer: bytes) -> dict[str, Any]:
+    def _json(self, response: bytes) -> dict[str, Any]:
         try:
-            return dict(json.loads(answer))
+            return dict(json.loads(response))
         except ValueError as error:
             remedy = "Check for a proxy or a tunnel's page between this machine and Airflow."
             raise ServiceError("join sweep", self.url, got="a response other than JSON", remedy=remedy) from error
@@ -66,7 +66,7 @@ class Client:
             except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
                 self._check(error)
                 if time.monotonic() + pause > deadline:
-                    raise self._gone(error) from error
+                    raise self._unreachable(error) from error
                 if pause == FIRST_PAUSE:
                     print(f"{self.url} is unreachable ({_reason(error)}); retrying.", flush=True)  # noqa: T201
             time.sleep(pause)
@@ -81,19 +81,19 @@ class Client:
             return self._open(urllib.request.Request(self.url + path, file, about, method=method))  # noqa: S310
 
     def _open(self, request: urllib.request.Request) -> bytes:
-        with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            return bytes(answer.read())
+        with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+            return bytes(response.read())
 
     def _check(self, error: Exception) -> None:
-        """Raises errors that a retry would not fix."""
+        """Raises the error if a retry would not fix it."""
         if not isinstance(error, urllib.error.HTTPError) or error.code >= 500 or error.code in _BUSY:
             return
         if error.code == HTTPStatus.UNAUTHORIZED:
             got, remedy = "its token is unknown or revoked", "`sailplane sweep share` makes a new one."
             raise AccessError("join sweep", self.url, got=got, remedy=remedy) from error
-        raise self._gone(error) from error
+        raise self._unreachable(error) from error
 
-    def _gone(self, error: Exception) -> ServiceError:
+    def _unreachable(self, error: Exception) -> ServiceError:
         if isinstance(error, urllib.error.HTTPError) and error.headers.get("Location"):
             remedy = f"Use the redirect address: {error.headers['Location']}"
             return ServiceError("join sweep", self.url, got=_reason(error), remedy=remedy)
@@ -102,7 +102,7 @@ class Client:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Redirects would forward the token, and turn a POST into a GET."""
+    """Refuses redirects: they would forward the token, and turn a POST into a GET."""
 
     def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
         return None

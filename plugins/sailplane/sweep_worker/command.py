@@ -19,7 +19,7 @@ TOKEN: Final = "SAILPLANE_SWEEP_TOKEN"  # noqa: S105
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit code: 0, or 1 if no trial finished, or after an error, with one line on stderr."""
+    """Returns the exit code: 1 after an error, which is one line on stderr, or if trials failed and none finished."""
     arguments = _parser().parse_args(argv)
     try:
         count = join(arguments.url, load(arguments.train), token=_token(), name=arguments.name)
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _token() -> str:
-    """Not an argument, because everyone on the machine can see command lines."""
+    """The sweep's token. It is not an argument, because everyone on the machine can see command lines."""
     if not (token := os.environ.get(TOKEN)) and not sys.stdin.isatty():
         remedy = f"Set {TOKEN} to the token from `sailplane sweep share`."
         raise ConfigurationError("join sweep", got="no token, and no terminal to enter it", remedy=remedy)
@@ -61,7 +61,7 @@ def load(path: str) -> Train:
 def _from_file(file: Path) -> Any:
     if not file.is_file():
         raise ConfigurationError("load train function", file, got="no such file")
-    # For modules in the same folder.
+    # So that it can import modules in the same folder.
     sys.path.insert(0, str(file.resolve().parent))
     specification = importlib.util.spec_from_file_location(file.stem, file)
     if specification is None or specification.loader is None:
@@ -83,11 +83,11 @@ def _from_name(name: str) -> Any:
 
 
 def _parser() -> argparse.ArgumentParser:
-    told = f"Train trials of a shared sweep. The token is read from {TOKEN} or prompted for."
-    parser = argparse.ArgumentParser(prog="sailplane sweep-worker", description=told)
+    description = f"Train trials of a shared sweep. The token is read from {TOKEN} or prompted for."
+    parser = argparse.ArgumentParser(prog="sailplane sweep-worker", description=description)
     parser.add_argument("url", help="the address from `sailplane sweep share`")
     parser.add_argument("--train", required=True, help="FILE.py:FUNCTION or MODULE:FUNCTION, train(config, data, run)")
-    parser.add_argument("--name", help="the worker's name in the sweep; default: the machine's name")
+    parser.add_argument("--name", help="the worker's name in the sweep; by default the machine's name")
     return parser
 
 

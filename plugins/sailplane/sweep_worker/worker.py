@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 from sailplane import tracking
 from sailplane.errors import ConfigurationError, SailplaneError, TrainingError
 from sailplane.sweep_worker.client import Client
+from sailplane.sweeps.score import trial_score
 from sailplane.training.arrays import Arrays, unpack
 from sailplane.training.compute import Compute
 from sailplane.training.limits import TrialLimits
@@ -36,19 +37,19 @@ def join(url: str, train: Train, *, token: str, name: str | None = None) -> dict
     """Trains trials of a shared sweep until none are left. Returns how many finished and how many failed.
 
     `train(config, data, run)` is the train function of a DAG. `data` has the arrays of the DAG's train step; it is None
-    if the sweep was shared without data, or numpy is not installed. A trial's score is the returned number, otherwise
-    the last logged value of the sweep's metric. Checkpoints from `run.checkpoint` go to the sweep's store: another
-    worker resumes from them if this one dies, and the best trial's model is made from them. Raises AccessError for a
-    wrong token, ServiceError if the server stays unreachable.
+    if the sweep was shared without data, or if numpy is not installed. A trial's score is the number that the function
+    returns, otherwise the last logged value of the sweep's metric. Checkpoints from `run.checkpoint` go to the sweep's
+    store: another worker resumes from them if this worker dies, and the model of the best trial is made from them.
+    Raises AccessError for a wrong token, ServiceError if the server stays unreachable.
     """
     worker = _Worker(Client(url, token), train, name or platform.node())
     count = {"finished": 0, "failed": 0}
     while True:
-        asked = worker.ask()
-        if asked["trial"]:
-            count["finished" if worker.attempt(asked["trial"]) else "failed"] += 1
-        elif asked["open"]:
-            # The trial of another worker may become available.
+        reply = worker.ask()
+        if reply["trial"]:
+            count["finished" if worker.attempt(reply["trial"]) else "failed"] += 1
+        elif reply["open"]:
+            # If another worker loses its trial, this worker gets it.
             time.sleep(POLL_SECONDS)
         else:
             return count
@@ -60,36 +61,37 @@ class _Worker:
         self._about = client.get()
         self._data = self._fetched() if self._about["data"] and find_spec("numpy") else None
         self._id = f"{re.sub(r'[^A-Za-z0-9_. -]', '-', name)[:40]} {uuid.uuid4().hex[:8]}"
-        self._asked, self._longest = 0, 0.0
+        self._requests, self._longest = 0, 0.0
         print(f"joined sweep {self._about['sweep']}, to {self._about['goal']} {self._about['metric']}", flush=True)  # noqa: T201
 
     def ask(self) -> dict[str, Any]:
+        """The next trial, and whether other trials may become available."""
         # Each request has its own name: if a response is lost, a retry gets the same trial.
-        self._asked += 1
+        self._requests += 1
         return self._client.post("/ask", {"worker": self._name})
 
     def attempt(self, trial: Mapping[str, Any]) -> bool:
-        """Whether it finished. A failing trial fails alone."""
+        """Trains the trial. Returns whether it finished; a failure is reported with its reason."""
         limits, began = TrialLimits.of(self._about["max_trial_time"], self._longest), time.monotonic()
         held = _Held(self._client, trial["number"], self._name, self._about, limits)
         try:
             with held, tempfile.TemporaryDirectory() as folder, self._tracked(trial, Path(folder)) as tracked:
                 score = self._score(trial, held, tracked, Path(folder))
             self._longest = max(self._longest, time.monotonic() - began)
-            kept = held.tell("finish", score=score)["kept"]
+            kept = held.post("finish", score=score)["kept"]
             _say(trial, f"{self._about['metric']} {score:.4f}{'' if kept else ', lost to another worker'}")
             return bool(kept)
         except (TrainingError, _UserError) as error:
-            held.tell("fail", reason=str(error))
+            held.post("fail", reason=str(error))
             _say(trial, f"failed: {error}")
             return False
         except (KeyboardInterrupt, SystemExit, ConfigurationError):
-            held.tell("release")
+            held.post("release")
             raise
 
     @property
     def _name(self) -> str:
-        return f"{self._id} {self._asked}"
+        return f"{self._id} {self._requests}"
 
     def _tracked(self, trial: Mapping[str, Any], folder: Path) -> AbstractContextManager[_Tracked]:
         """Logs live to W&B, under the sweep, if this machine has the client and a key; otherwise only to the sweep."""
@@ -125,21 +127,10 @@ class _Worker:
             where = f"{Path(last.filename).name}:{last.lineno} in {last.name}"
             raise _UserError(f"{type(error).__name__}: {error} ({where})") from error
         held.send()
-        return self._checked(returned, run)
-
-    def _checked(self, returned: Any, run: RunHandle) -> float:
         metric = self._about["metric"]
-        if self._about["stops_early"] and metric not in run.last:
-            got = f"{metric!r} was never logged, so it cannot stop trials early"
-            raise TrainingError("score the trial", got=got, remedy=f"Log it each epoch: run.log({{{metric!r}: ...}}).")
-        score = float(returned) if isinstance(returned, Real) else run.last.get(metric)
-        if score is None:
-            got = f"it logged no {metric!r}, and returned no number"
-            remedy = f"Log it: run.log({{{metric!r}: ...}}); or return it."
-            raise TrainingError("score the trial", got=got, remedy=remedy)
-        if not math.isfinite(score):
-            raise TrainingError("score the trial", got=f"its score is {score}")
-        return score
+        values = {**run.last, metric: float(returned)} if isinstance(returned, Real) else run.last
+        stops_early, reported = self._about["stops_early"], metric in run.last
+        return trial_score(trial["number"], metric, values, stops_early=stops_early, reported=reported)
 
     def _fetched(self) -> Arrays:
         with tempfile.TemporaryDirectory() as folder:
@@ -166,14 +157,15 @@ class _Held:
     def __exit__(self, *_error: object) -> None:
         self._done.set()
 
-    def tell(self, what: str, **facts: Any) -> dict[str, Any]:
-        return self._client.post(f"{self._path}/{what}", {"worker": self._worker, **facts})
+    def post(self, action: str, **facts: Any) -> dict[str, Any]:
+        return self._client.post(f"{self._path}/{action}", {"worker": self._worker, **facts})
 
     def stop_requested(self) -> bool:
         self._heard = time.monotonic()
         return self.ended.is_set()
 
     def report(self, step: int, row: Mapping[str, float]) -> bool:
+        """Takes the logged values. Returns whether the trial should stop."""
         if self._metric in row:
             value = row[self._metric]
             self._rows.append((step, value if math.isfinite(value) else None))
@@ -182,8 +174,9 @@ class _Held:
         return self.stop_requested()
 
     def send(self) -> None:
+        """Sends the values that were not sent yet."""
         rows, self._rows, self._sent = self._rows, [], time.monotonic()
-        if rows and self.tell("report", rows=rows)["stop"]:
+        if rows and self.post("report", rows=rows)["stop"]:
             self.ended.set()
 
     def keep(self, file: Path, kind: str) -> None:
@@ -203,20 +196,20 @@ class _Held:
             try:
                 if self._is_given_up():
                     return
-                if self.tell("heartbeat")["stop"]:
+                if self.post("heartbeat")["stop"]:
                     self.ended.set()
             except SailplaneError:
-                # The trial's next own call reports the reason.
+                # The trial's own next call raises the same error, with its reason.
                 self.ended.set()
                 return
 
     def _is_given_up(self) -> bool:
-        """Marks a hung trial as failed; only the user can end code that does not return."""
+        """Marks a hung trial as failed, and returns whether it did. Only the user can end code that does not return."""
         now = time.monotonic()
         if self._limits.is_up(now - self._began):
             self.ended.set()
         if reason := self._limits.exceeded(now - self._began, now - self._heard):
-            self.tell("fail", reason=reason)
+            self.post("fail", reason=reason)
             print(f"{reason}. Interrupt this worker: its trial has failed.", flush=True)  # noqa: T201
         return bool(reason)
 
@@ -229,7 +222,7 @@ class _Untracked:
     stop_requested = False
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Discards metrics: there is no W&B run."""
+        """Discards the metrics, because there is no W&B run."""
 
 
 _Tracked = tracking.Tracked | _Untracked

@@ -2,7 +2,8 @@
 
 The first step of an optimizer imports torch._dynamo, and with it sympy. In every training process this takes longer
 than importing torch, only to mark a graph break and to mark a function as not to be compiled. Without torch.compile
-both marks have no effect."""
+both marks have no effect.
+"""
 
 from __future__ import annotations
 

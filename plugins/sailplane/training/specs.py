@@ -22,7 +22,8 @@ class TrainSpec(Record):
     `sweep` and `trial` are the origin of the configuration. With `until`, another machine trained the model up to that
     logged step, and this run starts from its checkpoint. `processes` is the number of processes that train the model
     together. `stream` reads the train rows again in each epoch, for rows that do not fit in memory. `code` is the
-    digest of the archived user code; without it the project's own code is used."""
+    digest of the archived user code; without it the project's own code is used.
+    """
 
     kind: Literal["train"] = "train"
     run: str

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from sailplane import pairing
-from sailplane.errors import SailplaneError, TrainingError
+from sailplane.errors import SailplaneError
 from sailplane.files import replace_file
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.records import Run, Trial
+from sailplane.records import Trial
 from sailplane.sweeps import queue, results
-from sailplane.sweeps.space import SweepConfig
+from sailplane.sweeps.score import trial_score
 from sailplane.tracking import sweeps
 from sailplane.training.checkpoint_store import StoreShelf, folder_of
 from sailplane.training.compute import Compute
@@ -30,14 +30,14 @@ BAR_WIDTH: Final = 20
 
 
 def work(spec: SweepWorkerSpec, folder: Path) -> dict[str, int]:
-    """The numbers of trials that this worker finished and that failed. While other workers hold trials it waits, to
-    take over a dead worker's trial."""
+    """Trains trials until none are left. Returns how many finished and how many failed here. While other workers hold
+    trials, it waits: if one of them dies, it takes over the trial."""
     folder.mkdir(parents=True, exist_ok=True)
     worker = _Worker(spec, folder)
     count = {"finished": 0, "failed": 0}
     while True:
         trial = worker.ask()
-        # For the parent, which restarts this process if a trial kills it.
+        # The parent restarts this process only if it got this far.
         (folder / "begun").touch()
         if trial is not None:
             count["finished" if worker.attempt(trial) else "failed"] += 1
@@ -55,11 +55,11 @@ class _Worker:
         self._sweep = results.read(self.ledger, spec.sweep)
         self._name = f"{spec.worker} {uuid.uuid4().hex[:8]}"
         self._trainer = Trainer(spec, Compute(precision=spec.precision))
-        # Seconds of the trials that this process finished.
+        # The duration of the longest trial that this process finished, in seconds.
         self._longest = 0.0
-        self._succeed()
+        self._release_previous()
 
-    def _succeed(self) -> None:
+    def _release_previous(self) -> None:
         """Releases the trial of the previous process in this folder, which is dead, before its lease ends."""
         file = self._folder / "worker.txt"
         before = file.read_text() if file.exists() else None
@@ -68,10 +68,11 @@ class _Worker:
         replace_file(file, self._name)
 
     def ask(self) -> Trial | None:
+        """The next trial, which this worker then holds."""
         return queue.ask(self.ledger, self._spec.sweep, self._name, self._spec.lease_seconds)
 
     def attempt(self, trial: Trial) -> bool:
-        """Whether it finished. A failing trial fails alone: it is recorded with its reason."""
+        """Trains the trial. Returns whether it finished; a failure is recorded with its reason."""
         try:
             return self._finish(trial)
         except Exception as error:
@@ -93,13 +94,14 @@ class _Worker:
                 stop=watch.stop_requested,
                 report=reports,
             )
-            score = _score(run, self._sweep.config, reports)
+            stops_early, reported = config.stopping is not None, reports.has_values()
+            score = trial_score(trial.number, config.metric, run.metrics, stops_early=stops_early, reported=reported)
         self._longest = max(self._longest, run.seconds)
         kept = queue.finish(self.ledger, trial, self._name, score, run)
         if kept:
             shelf.clear()
-        told = f"{self._sweep.config.metric} {score:.4f} in {run.seconds:.1f} s{reports.told}"
-        self._say(trial, told if kept else f"{told}, lost to another worker")
+        outcome = f"{config.metric} {score:.4f} in {run.seconds:.1f} s{reports.outcome}"
+        self._say(trial, outcome if kept else f"{outcome}, lost to another worker")
         return kept
 
     def _fail(self, trial: Trial, error: Exception) -> None:
@@ -132,26 +134,18 @@ class _Reports:
 
     def __init__(self, ledger: Ledger, trial: Trial, worker: str, metric: str, watch: Watch) -> None:
         self._ledger, self._trial, self._worker, self._metric, self._watch = ledger, trial, worker, metric, watch
-        self.count, self.told = 0, ""
+        self._count, self.outcome = 0, ""
 
     def __call__(self, step: int, row: Mapping[str, float]) -> bool:
         self._watch.hear()
         if self._metric not in row:
             return False
-        self.count += 1
+        self._count += 1
         if not queue.report(self._ledger, self._trial, self._worker, step, row[self._metric]):
             return False
-        self.told = f", stopped early after {self.count} values"
+        self.outcome = f", stopped early after {self._count} values"
         return True
 
-
-def _score(run: Run, config: SweepConfig, reports: _Reports) -> float:
-    metric = config.metric
-    if metric not in run.metrics:
-        expected = f"the sweep's metric, one of {', '.join(run.metrics)}"
-        raise TrainingError("score", run.id, got=f"no metric {metric!r}", expected=expected)
-    if config.stopping and not reports.count:
-        got = f"{metric!r} was never logged, so it cannot stop trials early"
-        remedy = f"Log it each epoch: run.log({{{metric!r}: ...}}); or remove early_terminate or asha."
-        raise TrainingError("score", run.id, got=got, remedy=remedy)
-    return run.metrics[metric]
+    def has_values(self) -> bool:
+        """Whether the train function logged the metric, in this attempt or an earlier one."""
+        return self._count > 0 or results.last_step(self._ledger, self._trial.sweep, self._trial.number) is not None

@@ -75,8 +75,8 @@ def test_a_number_that_the_function_returns_is_the_score(address: Address, elsew
     ("body", "reason"),
     [
         ("raise ValueError('too hot')", "ValueError: too hot (model.py:3 in train)"),
-        ("return float('nan')", "score the trial: its score is nan."),
-        ("pass", "it logged no 'loss', and returned no number"),
+        ("return float('nan')", ": its score is nan; expected a finite number."),
+        ("pass", "no metric 'loss'; expected the sweep's metric. Log it: run.log({'loss': ...})."),
         ("run.checkpoint({'a': object()})", "keep a checkpoint: Object of type object is not JSON serializable"),
     ],
 )

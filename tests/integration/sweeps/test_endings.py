@@ -57,7 +57,7 @@ def test_a_sweep_begins_anew_after_a_restart(ledger: Ledger, url: str) -> None:
     lifecycle.stop(ledger, "s", "enough")
     assert lifecycle.restart(ledger, "s") == 1
     assert results.names(ledger) == ["other"]
-    assert tokens.opened(ledger, name, token) is None
+    assert tokens.authorized(ledger, name, token) is None
     fresh = Ledger.create(url)
     lifecycle.create(fresh, "s", parse(TEXT.replace("run_cap: 2", "run_cap: 1")))
     assert (results.trials(fresh, "s"), results.stopped(fresh, "s"), results.job(fresh, "s")) == ((), None, None)

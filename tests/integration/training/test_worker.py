@@ -174,6 +174,17 @@ def test_a_stopped_worker_gives_its_trial_back_at_once(home: Home, spec: Make) -
     assert again.number == 0
 
 
+def test_the_values_of_an_earlier_attempt_count_for_early_stopping(home: Home, spec: Make) -> None:
+    text = SWEEP.replace("[0.01, 0.1, 1.0, 3.0]", "[0.1]").replace("validation_auc", "learned")
+    ledger = create(home, text + "early_terminate: {type: hyperband, min_iter: 1}\n")
+    with pytest.raises(SystemExit):
+        work(worker(spec("is_stopped_after_its_last_epoch"), "first"), home.jobs / "first")
+    second = worker(spec("is_stopped_after_its_last_epoch"), "second")
+    assert work(second, home.jobs / "second") == {"finished": 1, "failed": 0}
+    (trial,) = results.trials(ledger, "toy/s")
+    assert (trial.values, trial.score) == ((0.0, 1.0), 1.0)
+
+
 def test_a_loser_is_stopped_early_and_the_log_says_so(
     home: Home, spec: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,6 +101,16 @@ def is_stopped(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
     raise SystemExit(143)
 
 
+def is_stopped_after_its_last_epoch(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
+    kept = run.resume()
+    for epoch in run.epochs(2):
+        run.log({"learned": float(epoch)})
+        run.checkpoint(Net().state_dict())
+    if kept is None:
+        raise SystemExit(143)
+    return Net()
+
+
 def is_killed_half_way(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
     """After the checkpoint of the third of six epochs, and its log of the fourth."""
     kept, done = run.resume(), []
