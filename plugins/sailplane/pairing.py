@@ -190,7 +190,7 @@ def _adopt(ledger: Ledger, storage: Storage) -> str:
     if there and not there & known:
         names = sorted({name for name, _ in there})
         got = f"{storage.root} holds models that this ledger does not know: {', '.join(names[:5])}"
-        raise LedgerError(ledger.place, "foreign", got=got)
+        raise LedgerError(ledger.location, "foreign", got=got)
     return write_id(storage, ledger.id)
 
 
@@ -214,4 +214,4 @@ def remembered(home: Home) -> dict[str, Any] | None:
 
 def _mismatch(ledger: Ledger, root: str, found: str) -> LedgerError:
     got = f"its id is {ledger.id}, but {root} belongs to the ledger with the id {found}"
-    return LedgerError(ledger.place, "foreign", got=got)
+    return LedgerError(ledger.location, "foreign", got=got)

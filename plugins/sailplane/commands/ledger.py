@@ -47,18 +47,18 @@ def _init(home: Home, arguments: argparse.Namespace) -> int:
     ledger = installation.create(home, _tell)
     require_store(home)
     installation.pair(home)
-    sys.stdout.write(f"The ledger {ledger.place} is ready. The ledger and the store have the id {ledger.id}.\n")
+    sys.stdout.write(f"The ledger {ledger.location} is ready. The ledger and the store have the id {ledger.id}.\n")
     return 0
 
 
 def _confirm_empty(home: Home) -> None:
-    from sailplane.ledger.engines import engine_of, place_of
+    from sailplane.ledger.engines import engine_of, location_of
     from sailplane.services import installation
     from sailplane.services.terminal import confirm
 
     if installation.is_missing(home) and not installation.is_new(home):
-        place = place_of(engine_of(home.ledger).url)
-        _tell(f"This installation had a ledger. A new one in {place} would not know the models in the store;")
+        location = location_of(engine_of(home.ledger).url)
+        _tell(f"This installation had a ledger. A new one in {location} would not know the models in the store;")
         _tell("`sailplane ledger rebuild` restores them. Is SAILPLANE_LEDGER right?")
         confirm("Create an empty ledger?", "--yes")
 

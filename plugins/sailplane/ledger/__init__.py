@@ -14,12 +14,12 @@ from tenacity import retry, retry_if_exception
 from sailplane.files import room_for
 from sailplane.home import Home
 from sailplane.ledger import schema
-from sailplane.ledger.engines import away, engine_of, explained, file_of, place_of, while_starting
+from sailplane.ledger.engines import away, engine_of, explained, file_of, location_of, while_starting
 from sailplane.ledger.relative import resolve_against
 from sailplane.ledger.tables import identity
 from sailplane.storage.roots import Root
 
-# How long a database server that went away is waited for.
+# How long to wait for a database server that went away.
 AWAY_SECONDS: Final = 60.0
 
 
@@ -27,17 +27,17 @@ def _lost_server(error: BaseException) -> bool:
     return isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated
 
 
-#: Repeats the work if the server went away in the middle of it; the work must bear that. Each attempt waits for the
-#: server, for a bounded time.
+#: Repeats the work if the server went away in the middle of it, so the work must be repeatable. Each attempt waits for
+#: the server for a bounded time.
 persistent: Final = retry(retry=retry_if_exception(_lost_server))
 
 
 class Ledger:
-    """`with Ledger(url).begin() as connection:` is one transaction, serialised with every other.
+    """`with Ledger(url).begin() as connection:` is one transaction, serialised with all others.
 
-    Opens a ledger that exists; `create` makes one. LedgerError if it is missing, damaged, or of another revision than
-    this code. StorageError, with nothing changed, if SQLite's disk is full; ServiceError if a server stays unreachable
-    or another transaction does not end.
+    Opens an existing ledger; `create` makes a new one. Raises LedgerError if the ledger is missing, damaged, or of
+    another revision than this code; StorageError, with nothing changed, if SQLite's disk is full; ServiceError if a
+    server stays unreachable or another transaction does not end.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,6 +46,7 @@ class Ledger:
 
     @classmethod
     def at(cls, home: Home) -> Ledger:
+        """The ledger of a home. Its records get the URIs of the home's store."""
         ledger = cls(home.ledger)
         resolve_against(ledger.engine, Root.parse(home.store).uri)
         return ledger
@@ -60,9 +61,9 @@ class Ledger:
         return cls(url)
 
     @property
-    def place(self) -> str:
-        """The file of an SQLite ledger, else the URL without its password."""
-        return place_of(self.engine.url)
+    def location(self) -> str:
+        """The file of an SQLite ledger, otherwise the URL without its password."""
+        return location_of(self.engine.url)
 
     @cached_property
     @persistent
@@ -80,6 +81,7 @@ class Ledger:
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
+        """One transaction. See the class for its errors."""
         schema.require(self.engine)
         with explained(self.engine.url):
             connection, transaction = self._start()

@@ -33,10 +33,10 @@ def copy(source: Path, target: Path) -> None:
     verify(target, source)
 
 
-def verify(file: Path, said: object = None, remedy: str = "") -> None:
-    """Raises LedgerError unless the file is an undamaged ledger. The error names `said`, by default the file, and has
-    `remedy`, by default that for a lost ledger."""
-    name = str(said or file)
+def verify(file: Path, shown_as: object = None, remedy: str = "") -> None:
+    """Raises LedgerError unless the file is an undamaged ledger. The error names `shown_as`, by default the
+    file, and has `remedy`, by default the remedy for a lost ledger."""
+    name = str(shown_as or file)
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]

@@ -20,11 +20,11 @@ from sailplane.files import no_room
 
 # Seconds that SQLite waits for another writer.
 TURN_SECONDS: Final = 30.0
-# How often a server that is starting is tried.
+# The pause before the next attempt to connect to a server that is starting.
 POLL_SECONDS: Final = 0.2
-# PostgreSQL's transactions take turns by a lock of this number, as SQLite's do by their own.
+# PostgreSQL's transactions take turns by a lock with this number; SQLite's take turns by the lock of its file.
 TURN: Final = crc32(b"sailplane.ledger")
-# Messages of a server that was killed or is starting.
+# Parts of the messages of a server that was killed or is starting.
 COMES_BACK: Final = (
     *("Connection refused", "Connection reset", "closed the connection", "terminating connection"),
     *("is starting up", "is shutting down", "in recovery mode", "not yet accepting connections"),
@@ -35,7 +35,7 @@ COMES_BACK: Final = (
 
 @cache
 def engine_of(url: str) -> sa.Engine:
-    """An engine without a connection yet. Raises ConfigurationError for a URL of another kind of database."""
+    """The engine of a URL; it does not connect yet. Raises ConfigurationError for another kind of database."""
     parsed = _parsed(url)
     engine = sa.create_engine(parsed, **_options(parsed))
     # A connection must not cross a fork.
@@ -62,7 +62,7 @@ def is_starting(error: sa.exc.DBAPIError) -> bool:
 
 
 def while_starting(seconds: float) -> Retrying:
-    """Repeats what it calls as long as the server is starting, for `seconds` at most; raises the last error."""
+    """Repeats a call while the server is starting, for at most `seconds`; raises the last error."""
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, sa.exc.DatabaseError) and is_starting(error)),
         stop=stop_after_delay(seconds),
@@ -72,6 +72,7 @@ def while_starting(seconds: float) -> Retrying:
 
 
 def away(url: sa.URL, error: sa.exc.DBAPIError) -> ServiceError:
+    """The error for a server that stays unreachable."""
     return ServiceError(
         "open the ledger",
         url.render_as_string(hide_password=True),
@@ -80,7 +81,7 @@ def away(url: sa.URL, error: sa.exc.DBAPIError) -> ServiceError:
     )
 
 
-def place_of(url: sa.URL) -> str:
+def location_of(url: sa.URL) -> str:
     """The file of an SQLite ledger, or the URL without its password."""
     on_disk = url.get_backend_name() == "sqlite" and url.database
     return str(on_disk or url.render_as_string(hide_password=True))
@@ -98,9 +99,9 @@ def explained(url: sa.URL) -> Iterator[None]:
             got = f"other processes have been writing for {TURN_SECONDS:g} s"
             raise ServiceError("use the ledger", url.database, got=got, remedy="Try again.") from error
         if reason.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            raise LedgerError(place_of(url), "damaged", got=f"the file is damaged ({error.orig})") from error
+            raise LedgerError(location_of(url), "damaged", got=f"the file is damaged ({error.orig})") from error
         if reason.startswith("SQLITE_CANTOPEN"):
-            raise LedgerError(place_of(url), "missing", got=f"the file cannot be opened ({error.orig})") from error
+            raise LedgerError(location_of(url), "missing", got=f"the file cannot be opened ({error.orig})") from error
         # SQLite reports a full disk only for a failed write. If a journal cannot be created or grow, it reports an I/O
         # error.
         if not url.database or not reason.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
@@ -132,14 +133,14 @@ def _options(url: sa.URL) -> dict[str, object]:
 
 
 def _open_existing(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> Any:
-    """Without this SQLite would create a missing file."""
+    """Connects to an existing file. Without this, SQLite would create a missing file."""
     if arguments[0] == ":memory:":
         return None
     return sqlite3.connect(f"file:{quote(arguments[0])}?mode=rw", uri=True, **options)
 
 
 def _take_turn(connection: sa.Connection) -> None:
-    # Serializable transactions would fail on conflicts, and each would have to be repeated.
+    # Serializable transactions would fail on conflicts, and every caller would have to repeat them.
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({TURN})")
 
 
@@ -150,5 +151,5 @@ def _configure_sqlite(connection: object, _record: object) -> None:
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    # A deferred transaction that reads first cannot start to write while another one writes.
+    # A deferred transaction that reads first cannot start to write while another transaction writes.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

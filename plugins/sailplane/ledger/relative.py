@@ -14,12 +14,12 @@ _roots: Final[WeakKeyDictionary[sa.Dialect, str]] = WeakKeyDictionary()
 
 
 def resolve_against(engine: sa.Engine, root: str) -> None:
-    """Records of this engine get URIs of the store at `root`."""
+    """From now on, records that this engine reads have URIs of the store at `root`."""
     _roots[engine.dialect] = root
 
 
 def replaced(value: Any, old: str, new: str) -> Any:
-    """A copy of a JSON value with the root `new` for `old` in every URI."""
+    """A copy of a JSON value in which every URI below the root `old` is below `new`."""
     if isinstance(value, str):
         return new + value[len(old) :] if value.startswith(f"{old}/") else value
     if isinstance(value, Mapping):

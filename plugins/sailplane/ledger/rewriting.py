@@ -26,7 +26,7 @@ def _make_relative(connection: sa.Connection, table: sa.Table, column: sa.Column
     written = sa.cast(column, sa.Text).contains(json.dumps(f"{root}/")[1:-1], autoescape=True)
     rows = connection.execute(sa.select(sa.type_coerce(column, sa.JSON).label("value"), *keys).where(written)).all()
     for value, *key in rows:
-        this = sa.and_(*(one == part for one, part in zip(keys, key, strict=True)))
+        this = sa.and_(*(key_column == part for key_column, part in zip(keys, key, strict=True)))
         new = sa.type_coerce(sa.literal(replaced(value, root, RELATIVE), sa.JSON), sa.JSON)
         connection.execute(sa.update(table).where(this).values({column: new}))
     return len(rows)

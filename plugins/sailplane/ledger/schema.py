@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sailplane import __version__
 from sailplane.errors import LedgerError
 from sailplane.ledger.comparison import make_indexes, missing
-from sailplane.ledger.engines import away, engine_of, explained, file_of, place_of, while_starting
+from sailplane.ledger.engines import away, engine_of, explained, file_of, location_of, while_starting
 from sailplane.ledger.tables import identity
 
 # All revisions in migrations/versions/, oldest first.
@@ -24,13 +24,13 @@ WITHOUT_ID: Final = ("", "0001")
 VERSION_TABLE: Final = "ledger_revision"
 OPENING_SECONDS: Final = 10.0
 _version: Final = sa.table(VERSION_TABLE, sa.column("version_num", sa.String))
-# Engines whose ledger was checked, with its file (device, inode) at that time.
+# The engines whose ledger was checked, with the file (device, inode) that it had then.
 _good: dict[sa.Engine, tuple[int, int] | None] = {}
 
 
 def require(engine: sa.Engine) -> None:
-    """Raises LedgerError unless the ledger has this code's revision. Reads the revision once. Later calls only check
-    that an SQLite file is still the same: writes to a deleted file would be lost."""
+    """Raises LedgerError unless the ledger has this code's revision. The revision is read once. Later calls only check
+    that an SQLite file is still the same, because writes to a deleted file would be lost."""
     file = _file(engine)
     if engine in _good:
         if _good[engine] == file:
@@ -74,13 +74,13 @@ def _migrate(engine: sa.Engine, connection: sa.Connection) -> None:
 
 
 def revision(url: str) -> str | None:
-    """The revision of the ledger at that URL; "" for a release before revisions, None without tables. Raises
-    LedgerError if it is missing or damaged."""
+    """The revision of the ledger at this URL; "" if a release before revisions wrote it, None if it has no tables.
+    Raises LedgerError if it is missing or damaged."""
     return _revision(engine_of(url))
 
 
 def _damage(engine: sa.Engine, lost: list[str]) -> LedgerError:
-    return LedgerError(place_of(engine.url), "damaged", got=f"{', '.join(lost)} missing")
+    return LedgerError(location_of(engine.url), "damaged", got=f"{', '.join(lost)} missing")
 
 
 def _file(engine: sa.Engine) -> tuple[int, int] | None:
@@ -90,9 +90,9 @@ def _file(engine: sa.Engine) -> tuple[int, int] | None:
     try:
         about = path.stat()
     except FileNotFoundError as error:
-        raise LedgerError(place_of(engine.url), "missing", got="there is no such file") from error
+        raise LedgerError(location_of(engine.url), "missing", got="there is no such file") from error
     except OSError as error:
-        raise LedgerError(place_of(engine.url), "missing", got=error.strerror) from error
+        raise LedgerError(location_of(engine.url), "missing", got=error.strerror) from error
     return about.st_dev, about.st_ino
 
 
@@ -112,19 +112,19 @@ def _looked_up(engine: sa.Engine) -> str | None:
 def _read(connection: sa.Connection) -> str | None:
     tables = sa.inspect(connection)
     if tables.has_table(VERSION_TABLE):
-        # No row: an upgrade to the first revision did not finish.
+        # There is no row if an upgrade to the first revision did not finish.
         return str(connection.execute(sa.select(_version.c.version_num)).scalar() or "")
     return "" if tables.has_table("models") and tables.has_table("trials") else None
 
 
 def _refusal(engine: sa.Engine, found: str | None) -> LedgerError:
     if found is None:
-        return LedgerError(place_of(engine.url), "missing", got="the database holds no ledger")
+        return LedgerError(location_of(engine.url), "missing", got="the database holds no ledger")
     if found and found not in REVISIONS:
         got = f"revision {found}, written by sailplane {_writer(engine)}"
-        return LedgerError(place_of(engine.url), "newer", got=got, expected=f"revision {REVISION} or older")
+        return LedgerError(location_of(engine.url), "newer", got=got, expected=f"revision {REVISION} or older")
     got = f"revision {found}" if found else "the tables of a release without revisions"
-    return LedgerError(place_of(engine.url), "older", got=got, expected=f"revision {REVISION}")
+    return LedgerError(location_of(engine.url), "older", got=got, expected=f"revision {REVISION}")
 
 
 def _writer(engine: sa.Engine) -> str:

@@ -29,7 +29,7 @@ trials = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("worker", sa.String(128), nullable=False),
     sa.Column("lease_until", sa.Float, nullable=False),
-    # For the search for expired leases when a worker asks for a trial.
+    # To find expired leases when a worker asks for a trial.
     sa.Index("trials_by_lease", "sweep", "state", "lease_until"),
 )
 
@@ -43,7 +43,7 @@ reports = sa.Table(
     sa.Column("value", sa.Float, nullable=False),
 )
 
-# Sweeps to end before all trials have been handed out.
+# Sweeps that were stopped before all of their trials had ended.
 stops = sa.Table(
     "stops",
     metadata,
@@ -97,7 +97,7 @@ aliases = sa.Table(
     sa.Column("changed", sa.Float, nullable=False),
 )
 
-# The versions that have been champion. A later one has a greater `number`.
+# The versions that have been champion, in the order of `number`.
 served = sa.Table(
     "served",
     metadata,

@@ -74,4 +74,4 @@ def refuse_unknown(ledger: Ledger, storage: Storage, entries: Iterable[ObjectInf
         names = ", ".join(f"{name} {version}" for name, version in unknown[:3])
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         got = f"{storage.root} holds models that this ledger does not know: {names}{more}; nothing was deleted"
-        raise LedgerError(ledger.place, "incomplete", got=got)
+        raise LedgerError(ledger.location, "incomplete", got=got)

@@ -13,7 +13,7 @@ from sailplane.errors import ConfigurationError, LedgerError, ServiceError, Stor
 from sailplane.files import private_folder, room_for, temporary_folder
 from sailplane.home import Home
 from sailplane.ledger import Ledger, copies, schema
-from sailplane.ledger.engines import engine_of, file_of, place_of
+from sailplane.ledger.engines import engine_of, file_of, location_of
 from sailplane.storage import Storage
 
 FOLDER: Final = "ledger"
@@ -118,7 +118,7 @@ def ledger_file(home: Home) -> Path:
     file = file_of(engine)
     if file is None:
         remedy = "Use pg_dump to back it up, and pg_restore to restore it."
-        raise ConfigurationError("copy the ledger", place_of(engine.url), got="it is not a file", remedy=remedy)
+        raise ConfigurationError("copy the ledger", location_of(engine.url), got="it is not a file", remedy=remedy)
     return file
 
 

@@ -31,7 +31,7 @@ def check(home: Home, tell: Callable[[str], object]) -> list[str]:
         tell(f"The index {index} was missing and has been restored.")
     problems = [f"{name} is missing. Restore a backup: `sailplane ledger restore`." for name in lost]
     ledger, storage = pairing.opened(home)
-    tell(f"The ledger {ledger.place} and the store {storage.root} have the id {ledger.id}.")
+    tell(f"The ledger {ledger.location} and the store {storage.root} have the id {ledger.id}.")
     problems += _unknown(ledger, storage)
     return [*problems, *(_late(ledger, storage, tell) if on_disk else ())]
 

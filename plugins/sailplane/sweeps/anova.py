@@ -29,7 +29,7 @@ def tested(points: Any, scores: Any) -> tuple[Any, float]:
     with config_context(skip_parameter_validation=True):
         shares = _shares(points, scores, draw)
         permuted = (_shares(points, draw.permutation(scores), draw) for _ in range(PERMUTATIONS))
-        largest = sorted(shares.mean(axis=0).max() for shares in permuted)
+        largest = sorted(drawn.mean(axis=0).max() for drawn in permuted)
     return shares, float(largest[-round(LEVEL * (PERMUTATIONS + 1))])
 
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 # A broken network must not delay training; `wandb sync` sends the file later.
 INIT_SECONDS: Final = 20.0
-# Less than a job gets between the stop signal and the kill: a trial's lease is released after this.
+# Less than the time between a job's SIGTERM and its SIGKILL, because the lease of a trial is released after this.
 FINISH_SECONDS: Final = 8.0
 ARTIFACT_SECONDS: Final = 60
-# A sweep worker must not wait for an unreachable server in every trial.
+# How long not to contact an unreachable server, so that a sweep worker does not wait for it in every trial.
 AWAY_SECONDS: Final = 300.0
 
 # By server address: the time, on the monotonic clock, until which the server is not contacted.
@@ -42,10 +42,11 @@ class Tracked:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether somebody stopped this trial or its sweep at W&B."""
+        """Whether a user stopped this trial or its sweep at W&B."""
         return self._stopped.is_set()
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Records the metrics of a step."""
         self._run.log(dict(metrics), step=step)
 
     def summarise(self, metrics: Mapping[str, Any]) -> None:
@@ -74,7 +75,7 @@ def run(
     *, project: str, name: str, group: str, config: Mapping[str, Any], folder: Path, sweep: str | None = None
 ) -> Iterator[Tracked]:
     """Records a W&B run under `folder`/wandb, and at W&B with a WANDB_API_KEY, unless WANDB_MODE forbids it. It belongs
-    to the W&B sweep of that id, also if it is synced later.
+    to the W&B sweep with the id `sweep`, also if it is synced later.
 
     It is always finished, with exit code 1 after an exception, including SystemExit, which SIGTERM raises. An
     unfinished run loses its last rows and appears as running. If the server is unreachable or refuses the key, the run
@@ -97,7 +98,7 @@ def run(
 
 
 def _check_settings() -> None:
-    """Checked before a run starts, so that the error names the environment."""
+    """Raises ConfigurationError before a run starts, so that the error names the environment."""
     # An offline run must not use the network, and the client sends error reports in every mode.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     if "WANDB_API_KEY" in os.environ:

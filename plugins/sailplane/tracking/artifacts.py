@@ -24,7 +24,8 @@ SECONDS: Final = 180
 
 @dataclass(frozen=True, kw_only=True)
 class ModelArtifact:
-    """`references`: locations by name. Equal references do not create a second version."""
+    """An artifact that refers to files. `references` are their URIs by name; with equal references W&B creates no
+    second version."""
 
     project: str
     name: str
@@ -35,8 +36,8 @@ class ModelArtifact:
 
 
 def link(model: Model, url: str, folder: Path, settings: Mapping[str, str]) -> str:
-    """If there is a key, logs an artifact of type model, with the version as alias, that refers to the store and to
-    `url`. Returns a message, also if W&B fails or refuses; raises nothing.
+    """Logs an artifact of type model that refers to the store and to `url`, with the version as its alias, if there is
+    a key. Returns a message, which is empty without a key and has the reason if W&B fails. Raises no error.
 
     :param settings: W&B's variables to add to the environment
     """

@@ -33,7 +33,7 @@ class _Refused(Exception):
 def create(
     ledger: Ledger, sweep: str, *, project: str, document: Mapping[str, Any], settings: Mapping[str, str]
 ) -> None:
-    """Create the sweep at W&B once if there is a key; a retry finds it in the ledger. A failure costs one line of log
+    """Creates the sweep at W&B once if there is a key; a retry finds it in the ledger. A failure costs one line of log
     and at most `SECONDS`, never the sweep.
 
     :param document: a sweep file's content, in W&B's format
@@ -64,7 +64,7 @@ def find(ledger: Ledger, sweep: str) -> str | None:
 
 
 def finish(ledger: Ledger, sweep: str) -> None:
-    """Stop the sweep at W&B; only the first worker to call this does so. A failure costs one line of log."""
+    """Stops the sweep at W&B; only the first call does so. A failure costs one line of log."""
     if not (path := _end(ledger, sweep)):
         return
     try:
@@ -78,9 +78,9 @@ def finish(ledger: Ledger, sweep: str) -> None:
 def _wandb_sweep(environment: Mapping[str, str], *arguments: str) -> str:
     """The output of W&B's command."""
     key = environment["WANDB_API_KEY"].strip()
-    # Half of the time, so that the command itself can report the error.
+    # Half of the time, so that the command can report the error itself.
     own = {"WANDB_API_KEY": key, "WANDB_HTTP_TIMEOUT": f"{SECONDS / 2:.0f}"}
-    # Its output is parsed here.
+    # The output is parsed, so it must not be silent.
     own |= {"WANDB_SILENT": "false", "WANDB_ERROR_REPORTING": "false"}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
         try:
@@ -111,7 +111,7 @@ def _last_line(text: str) -> str:
 
 @persistent
 def _path(ledger: Ledger, sweep: str) -> str | None:
-    """entity/project/id"""
+    """The sweep's path at W&B, entity/project/id; None if it does not exist there."""
     with ledger.begin() as connection:
         return connection.execute(sa.select(table.c.path).where(table.c.sweep == sweep)).scalar_one_or_none()
 
@@ -125,7 +125,7 @@ def _keep(ledger: Ledger, sweep: str, path: str) -> None:
 
 @persistent
 def _end(ledger: Ledger, sweep: str) -> str | None:
-    """Marks the sweep as ended. Returns its path to the first caller, else None."""
+    """Marks the sweep as ended. Returns its path on the first call, then None."""
     running = sa.and_(table.c.sweep == sweep, table.c.ended.is_(False))
     with ledger.begin() as connection:
         path = connection.execute(sa.select(table.c.path).where(running)).scalar_one_or_none()

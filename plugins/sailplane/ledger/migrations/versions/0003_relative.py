@@ -26,7 +26,7 @@ def upgrade() -> None:
     connection = op.get_bind()
     models = _table("models", "record")
     records = list(connection.execute(sa.select(models.c.record)).scalars())
-    roots = {one["uri"].removesuffix(f"/models/{one['name']}/{one['version']}") for one in records}
+    roots = {model["uri"].removesuffix(f"/models/{model['name']}/{model['version']}") for model in records}
     if len(roots) != 1:
         return
     root = roots.pop()

@@ -55,5 +55,5 @@ def _in_order() -> dict[str, list[str]]:
     for query in (succeeded, named):
         for row in op.get_bind().execute(query):
             versions = found.setdefault(row.name, [])
-            found[row.name] = [*(one for one in versions if one != row.version), row.version]
+            found[row.name] = [*(version for version in versions if version != row.version), row.version]
     return found
