@@ -65,7 +65,7 @@ def _cut(table: pa.Table, rows: slice) -> pa.Table:
 
 
 def _most_frequent(reasons: pd.Series[str]) -> str:
-    """With an example value, like "distance: greater_than(0): -5 (12 of 13 rows)"."""
+    """The most frequent reason with an example value, like "distance: greater_than(0): -5 (12 of 13 rows)"."""
     each = [reason for row in reasons for reason in row.split("; ")]
     (rule, count), *_ = Counter(reason.rpartition(": ")[0] for reason in each).most_common(1)
     first = next(reason for reason in each if reason.rpartition(": ")[0] == rule)

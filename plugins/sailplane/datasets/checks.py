@@ -117,7 +117,7 @@ def _pattern(value: Any) -> dict[str, Any]:
 
 
 def _members(values: Any, kind: FieldKind) -> list[Any]:
-    """Without nulls: they matter only for null values, which `_passes_null` leaves to pandera."""
+    """The values without nulls, which matter only for null values: `_passes_null` leaves those to pandera."""
     plain = [_plain(value) for value in values if not _is_null(value)]
     floats = kind in ("number", "integer") and any(isinstance(value, float) for value in plain)
     # If any value is a float, pandas compares all of them as floats.

@@ -18,7 +18,7 @@ _COUNT = "\0count"
 
 @dataclass(frozen=True, kw_only=True)
 class RowDifference(Record):
-    """Numbers of rows `added`, `removed` and `changed`; without a key a changed row counts as removed and added.
+    """The numbers of rows `added`, `removed` and `changed`; without a key a changed row counts as removed and added.
     `columns` counts the changed rows by column; `schema` describes how the columns differ. Samples are rows as {column:
     value}; those of `changed_rows` are {column: "before -> after"}."""
 

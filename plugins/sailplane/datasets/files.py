@@ -80,8 +80,8 @@ class Files:
         return _joined([frame for file in kept for frame in file if len(frame)], self._columns)
 
     def fingerprints(self, days: tuple[datetime, ...]) -> Mapping[datetime, Fingerprint]:
-        """The files of each day with size and etag; a local file's etag combines inode, time and size. Reads listings
-        only."""
+        """The files of each day with size and etag; a local file's etag combines inode, time and size. Only
+        listings are read."""
         storage = _opened(self._pattern.root, self._open)
         parts: dict[datetime, dict[str, SourcePart]] = {day: {} for day in days}
         for path, file in _find(storage, self._pattern, days)[0].items():

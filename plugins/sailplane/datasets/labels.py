@@ -19,7 +19,8 @@ def labelled(
 ) -> tuple[pd.DataFrame, NDArray[np.generic]]:
     """The rows that have a label, and their labels [n].
 
-    One output: float32, 1 if the target is true, else 0. Several: int64, the class's index in `outputs`.
+    With one output the labels are float32, 1 if the target is true and 0 otherwise. With several they are int64, the
+    index of the class in `outputs`.
     Raises LabelError, naming `where`, if no row has a label or a label is not a known class.
     """
     if target not in frame:
@@ -56,7 +57,7 @@ def _indices(outputs: Sequence[str]) -> dict[str, int]:
 
 
 def _name(value: Any) -> str:
-    """1, 1.0 and true are one label: an integer column with nulls arrives as floats."""
+    """The label as text. 1, 1.0 and true are equal labels, because an integer column with nulls arrives as floats."""
     if isinstance(value, (bool, np.bool_, int, np.integer)):
         return str(int(value))
     if isinstance(value, (float, np.floating)) and float(value).is_integer():

@@ -24,8 +24,9 @@ TRIES: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:
-    """`number` is the position in the chain, from 1; `version` counts the changes of the day's rows. `source` is None
-    if the source of the rows is unknown. `refresh` is a user's reason to read the day again, or empty."""
+    """Names the file of a day. `number` is the position in the chain, from 1; `version` counts the changes of the day's
+    rows. `source` is None if the source of the rows is unknown. `refresh` is a user's reason to read the day again, or
+    empty."""
 
     partition: Partition
     schema: str
@@ -40,7 +41,7 @@ class Marker:
 
     @classmethod
     def read(cls, storage: Storage, entry: ObjectInfo) -> Marker:
-        """Raises FileNotFoundError if the marker is gone, DataError if it is damaged."""
+        """Reads a marker. Raises FileNotFoundError if it is gone, DataError if it is damaged."""
         return storage.read_json(entry.path, partial(cls._from_values, entry), remedy_for(entry.path))
 
     @classmethod
@@ -192,7 +193,7 @@ def _request_refresh(storage: Storage, name: str, day: str, schema: str, reason:
 
 
 def _newest_whole(storage: Storage, name: str, day: str, schema: str) -> Marker | None:
-    """Deletes damaged markers: their content is lost, so the day is read again."""
+    """The newest undamaged marker. Deletes damaged markers: their content is lost, so the day is read again."""
     for entry in reversed(chains(storage, name, day).get(schema, [])):
         try:
             return Marker.read(storage, entry)

@@ -97,7 +97,7 @@ def data_path(name: str, partition: Partition) -> str:
 
 
 def parquet(table: pa.Table) -> bytes:
-    """Equal rows give equal bytes, even if they were cut from different tables."""
+    """The table as a Parquet file. Equal rows give equal bytes, even if they were cut from different tables."""
     sink = pa.BufferOutputStream()
     table = pa.concat_tables([table]).combine_chunks().replace_schema_metadata(None)
     pq.write_table(table, sink, compression="zstd", store_schema=False)

@@ -28,14 +28,16 @@ _SEEN: Final = r"(?![._])"
 
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
-    """`root` is the URI of the folder before the first placeholder or glob, `rest` is the remainder."""
+    """A pattern in two parts: `root` is the URI of the folder before the first placeholder or glob, `rest` is the
+    remainder."""
 
     root: str
     rest: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ConfigurationError. For file:// the text is a URI: `%20` is a space, as in the root."""
+        """Reads a pattern. For file:// the text is a URI: `%20` is a space, as in the root. Raises ConfigurationError
+        for a malformed pattern."""
         _check_scheme(text)
         _check_placeholders(text)
         special = re.search(r"[{*?\[]", text)
@@ -124,7 +126,7 @@ def _check_globs(text: str, path: str) -> None:
 
 
 def _unquoted(rest: str) -> str:
-    """In a placeholder, % belongs to strftime."""
+    """The text without the escapes of a URI; in a placeholder % belongs to strftime and stays."""
     return re.sub(r"\{[^{}]*\}|[^{}]+", lambda part: part[0] if part[0][0] == "{" else unquote(part[0]), rest)
 
 

@@ -13,9 +13,9 @@ from sailplane.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """`known` are the ingested days. `reasons` are the days to extract, with the reason (empty for a new day).
-    `sources` are the current fingerprints. `adopted` are days without a recorded source whose source seems unchanged
-    since they were ingested."""
+    """The plan of an ingestion. `known` are the ingested days. `reasons` are the days to extract, with the reason
+    (empty for a new day). `sources` are the current fingerprints. `adopted` are days without a recorded source whose
+    source seems unchanged since they were ingested."""
 
     known: Mapping[datetime, Marker]
     reasons: Mapping[datetime, str]

@@ -23,15 +23,15 @@ NULLS: Final = pa.array(
 )
 TRUE: Final = pa.array(["true", "1"])
 FALSE: Final = pa.array(["false", "0"])
-# A row of these is appended to the file: if it does not come out last, a quote was left open.
+# A row of these is appended to the file. If it is not the last row that is read, a quote was left open.
 _END: Final = "\x04"
 
 
 def csv_frames(
     uri: str, blocks: Iterator[bytes], columns: Sequence[Field], *, delimiter: str
 ) -> Iterator[pd.DataFrame]:
-    """All values are text, except true and false. Quoted values may hold newlines; a row of another length is an
-    error."""
+    """The rows in frames. All values are text, except true and false. Quoted values may hold newlines; a row of another
+    length is an error."""
     first = next(blocks)
     header = _header(first, delimiter)
     if not header:

@@ -20,7 +20,8 @@ LONGEST_LINE: Final = 16 * BLOCK_BYTES
 
 
 def json_frames(uri: str, blocks: Iterator[bytes], columns: Sequence[Field]) -> Iterator[pd.DataFrame]:
-    """One object a line. A missing key is null; SchemaError if all rows lack it and the column is not nullable."""
+    """The rows in frames, one JSON object per line. A missing key is null. Raises SchemaError if all rows lack a column
+    that is not nullable."""
     line, rows = 1, 0
     unseen = {field.name for field in columns if not field.nullable}
     for block in _whole_lines(uri, blocks):

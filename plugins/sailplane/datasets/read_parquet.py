@@ -32,7 +32,7 @@ _KINDS: Final[dict[FieldKind, Any]] = {
 
 
 def parquet_frames(uri: str, pieces: Iterable[bytes], columns: Sequence[Field]) -> Iterator[pd.DataFrame]:
-    """Dates, and times without a zone, are UTC."""
+    """The rows in frames. Dates, and times without a zone, are read as UTC."""
     names = [field.name for field in columns]
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
         with room_for(Path(tempfile.gettempdir())):
@@ -52,8 +52,8 @@ def _frame(batch: pa.RecordBatch, columns: Sequence[Field]) -> pd.DataFrame:
 
 
 def _settled(column: pa.Array, kind: FieldKind) -> pa.Array:
-    """In the kind's own type, so that files with different widths or zones combine; unchanged if a value does not
-    fit."""
+    """The column in the kind's own type, so that files with different widths or zones combine; unchanged if a value
+    does not fit."""
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if not types.is_null(column.type) and not any(holds(column.type) for holds in _KINDS[kind]):
@@ -63,5 +63,5 @@ def _settled(column: pa.Array, kind: FieldKind) -> pa.Array:
     try:
         return column.cast(ARROW[kind], safe=kind != "timestamp")
     except pa.ArrowInvalid:
-        # Some value does not fit; the check of the rows will name it.
+        # A value does not fit; the check of the rows will name it.
         return column

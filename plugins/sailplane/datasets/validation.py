@@ -22,8 +22,9 @@ Reasons = dict[int, list[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """`good` has the schema's columns in the kinds' types; `bad` has all columns as text, and REASON. Their index is
-    the row's position in the frame; `times` [n] are the times of all its rows, null if unknown."""
+    """The rows of a frame, checked. `good` has the schema's columns in the kinds' types; `bad` has all columns as text,
+    and REASON. Their index is the row's position in the frame; `times` [n] are the times of all its rows, null if
+    unknown."""
 
     good: pd.DataFrame
     bad: pd.DataFrame

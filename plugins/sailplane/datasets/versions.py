@@ -35,9 +35,9 @@ def publish(
     revised: tuple[str, ...] = (),
     unchecked: tuple[str, ...] = (),
 ) -> Dataset:
-    """Equal partitions and columns give an equal version, which is written once. For `revised` and `unchecked` see
-    `Dataset`."""
-    # Without the checks, because the version depends only on the data.
+    """Writes the manifest of a version. Equal partitions and columns give an equal version, which is written once. For
+    `revised` and `unchecked` see `Dataset`."""
+    # The checks are left out, because the version depends only on the data.
     schema = [replace(field, checks=()).content() for field in columns]
     content = json.dumps([schema, [[partition.day, partition.digest] for partition in partitions]])
     version = hashlib.sha256(content.encode()).hexdigest()[:16]
@@ -116,7 +116,7 @@ def listed_in(manifest: Any) -> list[Partition]:
 
 
 def whole_days(interval: Interval) -> bool:
-    """From midnight to midnight, UTC."""
+    """Whether the interval goes from midnight to midnight, UTC."""
     return all(
         bound.utcoffset() == timedelta(0) and bound.time() == datetime.min.time()
         for bound in (interval.start, interval.end)

@@ -1,4 +1,4 @@
-"""The tables. Times are UTC seconds since 1970, so that both databases compare them the same way."""
+"""The tables of the ledger. Times are UTC seconds since 1970, so that both databases compare them the same way."""
 
 from __future__ import annotations
 

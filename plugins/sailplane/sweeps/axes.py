@@ -25,7 +25,7 @@ class Axis:
 
 
 def parameter_axis(parameter: Parameter, values: Sequence[Any]) -> Axis:
-    """Choices in the file's order; numbers from the smallest to the largest."""
+    """The axis of a parameter: choices in the file's order, numbers from the smallest to the largest."""
     if not parameter.values:
         return number_axis(parameter.name, values, log="log" in parameter.distribution)
     every = math.ceil(len(parameter.values) / MOST_LABELS)
@@ -36,7 +36,7 @@ def parameter_axis(parameter: Parameter, values: Sequence[Any]) -> Axis:
 
 
 def number_axis(name: str, values: Sequence[float], *, log: bool) -> Axis:
-    """Linear despite `log` if rounding gave a value without a logarithm."""
+    """An axis of numbers. It is linear despite `log` if rounding gave a value without a logarithm."""
     log = log and min(values) > 0
     low, high = _on(min(values), log), _on(max(values), log)
 
@@ -60,14 +60,14 @@ def marks(low: float, high: float, *, log: bool) -> list[float]:
 
 
 def step(low: float, high: float, count: int = 8) -> float:
-    """1, 2 or 5 times a power of ten; about `count` steps cover the range, which is not empty."""
+    """A round step, 1, 2 or 5 times a power of ten: about `count` steps cover the range, which must not be empty."""
     least = (high - low) / count
     power = 10.0 ** math.floor(math.log10(least))
     return next((factor * power for factor in (1, 2, 5) if factor * power >= least), 10 * power)
 
 
 def is_wide(values: Sequence[float]) -> bool:
-    """Whether a linear axis would squeeze most values together: all above 0, over three powers of ten."""
+    """Whether a linear axis would squeeze most values together: all are above 0, and span over three powers of ten."""
     return bool(values) and min(values) > 0 and max(values) / min(values) > 1000
 
 

@@ -22,7 +22,7 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def lower_bound(coefficient: float, count: int, confidence: float = 0.9) -> float:
-    """One-sided, for Spearman's coefficient of `count` pairs; -1 for fewer than FEWEST.
+    """The one-sided lower bound of Spearman's coefficient of `count` pairs; -1 for fewer than FEWEST.
 
     Fisher's transformation with the variance 1.06 / (n - 3): Fieller, Hartley and Pearson, Biometrika, 1957.
     """

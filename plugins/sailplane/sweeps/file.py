@@ -20,7 +20,7 @@ class SweepFile:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises SweepFileError with the file's name, the line and the reason."""
+        """Reads and checks a file. Raises SweepFileError with the file's name, the line and the reason."""
         return cls(Section.read(path))
 
     def limited(self, trials: int | None) -> SweepConfig:

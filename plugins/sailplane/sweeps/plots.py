@@ -26,8 +26,8 @@ def page(
     importances: Mapping[str, ParameterImportance],
     failures: Mapping[int, str],
 ) -> str:
-    """`state` describes how many trials finished. The first row of `leaderboard` is its header. `trials` are sorted by
-    number, `failures` has the reasons by trial number."""
+    """The page. `state` describes how many trials finished. The first row of `leaderboard` is its header. `trials` are
+    sorted by number, `failures` has the reasons by trial number."""
     from plotly.offline import get_plotlyjs  # slow to import, and only this command needs it
 
     known = tuple(trials)

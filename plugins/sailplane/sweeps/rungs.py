@@ -12,7 +12,7 @@ from sailplane.sweeps.correlation import rank_correlation
 from sailplane.sweeps.space import SweepConfig
 from sailplane.sweeps.stopping import FEWEST_WHOLE, EarlyStopping, can_stop, stopped_early, whole_trials
 
-# With a lower coefficient the rung ranks trials differently from the end.
+# With a lower coefficient the ranks at the rung differ too much from the final ranks.
 WEAK: Final = 0.5
 
 

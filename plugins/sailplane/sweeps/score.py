@@ -12,7 +12,8 @@ def trial_score(number: int, metric: str, values: Mapping[str, float], *, stops_
     """The value of the sweep's metric among the last `values` of trial `number`.
 
     Raises TrainingError if there is no such value, if it is not a finite number, or if the sweep stops trials early by
-    a metric of which this trial `reported` no value."""
+    a metric of which this trial `reported` no value.
+    """
     log_it = f"run.log({{{metric!r}: ...}})"
     if metric not in values:
         expected = f"the sweep's metric, one of {', '.join(values)}" if values else "the sweep's metric"

@@ -29,7 +29,7 @@ class EarlyStopping(Record):
     """`hyperband` is W&B's rule: a run stops if its value at the last band that it reached is worse than that of the
     best `1/eta` of all runs there; without `strict`, if its best value so far is. It is applied after each value.
 
-    `asha` decides once a band, when a run reaches it, and keeps the best `1/eta` of the runs there so far, including
+    `asha` decides once per band, when a run reaches it, and keeps the best `1/eta` of the runs there so far, including
     this one: fewer runs survive, and none is stopped between bands because of others. With `patience` a run stops only
     if it misses the best at that many bands in a row. With `whole_trials` = n, the first n successful trials run to
     their end. Until then no trial is stopped; afterwards a band stops trials only if the whole trials' ranks there

@@ -27,7 +27,7 @@ def suggest(config: SweepConfig, trials: Sequence[Trial], number: int, seed: int
 
 
 def _random(config: SweepConfig, number: int, seed: int) -> dict[str, Any]:
-    """Each parameter has its own stream, so adding one to the file does not change the others."""
+    """Each parameter has its own stream of random numbers, so adding a parameter does not change the others."""
     return _nested({p.path: p.at(random.Random(f"{seed}/{number}/{p.name}").random()) for p in config.parameters})  # noqa: S311
 
 

@@ -17,7 +17,7 @@ from sailplane.errors import ConfigurationError
 if TYPE_CHECKING:
     import wandb
 
-# A broken network must not delay training; `wandb sync` sends the file later.
+# A broken network must not delay a training; `wandb sync` sends the file later.
 INIT_SECONDS: Final = 20.0
 # Less than the time between a job's SIGTERM and its SIGKILL, because the lease of a trial is released after this.
 FINISH_SECONDS: Final = 8.0
@@ -50,7 +50,7 @@ class Tracked:
         self._run.log(dict(metrics), step=step)
 
     def summarise(self, metrics: Mapping[str, Any]) -> None:
-        """Sets the metrics that a table of runs shows for this one."""
+        """Sets the metrics that a table of runs shows for this run."""
         self._run.summary.update(dict(metrics))
 
     def refer(
@@ -128,7 +128,7 @@ def may_ask() -> bool:
 
 
 def _online(about: Mapping[str, Any]) -> wandb.Run | None:
-    """None, after logging one line, if W&B does not accept the run."""
+    """A run at W&B; None, after one line of log, if W&B does not accept it."""
     import wandb
 
     run, records = uuid.uuid4().hex[:8], Path(about["dir"], "wandb")

@@ -33,7 +33,7 @@ SILENCE: Final = timedelta(hours=1)
 
 
 class Stopped(SystemExit):
-    """SIGTERM was received."""
+    """This process received SIGTERM."""
 
 
 def own_file(folder: Path, name: str) -> Path:

@@ -33,7 +33,8 @@ class _Probability(torch.nn.Module):
 
 
 def to_onnx(module: torch.nn.Module, features: Arrays, outputs: int, path: str = "a train function") -> bytes:
-    """Inputs have the arrays' names and take any number of rows; the output is `probability` [n, outputs].
+    """The module as an ONNX graph. Its inputs have the names of the arrays and take any number of rows; its output is
+    `probability` [n, outputs].
 
     Raises TrainingError, naming the train function's `path`, if the module does not take the arrays by name, or returns
     logits of another shape than [n] (one output) or [n, outputs].

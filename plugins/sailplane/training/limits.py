@@ -23,8 +23,8 @@ class TrialLimits:
 
     @classmethod
     def of(cls, total: float | None, longest: float, silence: float = SILENCE_SECONDS) -> Self:
-        """`silence` is the least time that a trial may be silent; `longest` is the duration of the longest trial so
-        far, or 0."""
+        """The limits of the next trial. `silence` is the least time that a trial may be silent; `longest` is the
+        duration of the longest trial so far, or 0."""
         return cls(total, max(silence, PATIENCE * longest))
 
     def is_up(self, ran: float) -> bool:

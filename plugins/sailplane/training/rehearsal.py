@@ -67,7 +67,8 @@ def rehearse(bundle: Bundle, trained: Trained, rows: pd.DataFrame, path: str) ->
 
 
 def cases(bundle: Bundle, rows: pd.DataFrame) -> Iterator[Case]:
-    """The validation rows, and the first one with a null and with an unseen value wherever the schema allows it."""
+    """The validation rows, and the first row with a null or an unseen value in each field for which the schema allows
+    it."""
     inputs = bundle.manifest.inputs
     records = plain_records(rows, inputs)
     yield from (Case(f"validation row {number}", record) for number, record in enumerate(records))
@@ -115,7 +116,7 @@ def _unseen_booleans(known: Sequence[bool]) -> Iterator[bool]:
 
 
 def _no_category(_known: Sequence[Any]) -> Iterator[Any]:
-    """Numbers and times may have any value."""
+    """No candidates, because numbers and times may have any value."""
     return iter(())
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sailplane.training.arrays import Split
     from sailplane.training.batches import Batch, Batches, Rows
 
-# Receives a step and the metrics logged at it.
+# Receives a step and the metrics logged at it; returns whether the run should stop for good.
 Report = Callable[[int, Mapping[str, float]], bool]
 
 
@@ -134,7 +134,7 @@ class RunHandle:
         completely or not at all; a damaged checkpoint is skipped, and the previous one is used.
 
         :param state: tensors and plain values
-        :raises TrainingError: on a machine without torch, for a state that JSON cannot hold
+        :raises TrainingError: if JSON cannot hold the state, on a machine without torch
         """
         if not self._compute.is_first:
             return
@@ -214,7 +214,7 @@ class RunHandle:
         """Computes the gradients and does one step of the optimizer, in the run's precision.
 
         :param loss: a tensor with one value
-        :param optimizer: of the model's parameters; its gradients are reset
+        :param optimizer: the optimizer of the model's parameters; its gradients are reset
         """
         self._compute.step(loss, optimizer)
 

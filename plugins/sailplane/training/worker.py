@@ -114,7 +114,7 @@ class _Worker:
         self._say(trial, f"failed: {reason}")
 
     def _shelf(self, trial: Trial) -> StoreShelf:
-        """Any worker that takes over the trial continues from these checkpoints."""
+        """The checkpoints of the trial. Any worker that takes it over continues from them."""
         return StoreShelf(self._trainer.storage, folder_of(trial.sweep, trial.number))
 
     def _say(self, trial: Trial, text: str) -> None:
