@@ -83,12 +83,12 @@ def current(storage: Storage, name: str, days: Iterable[str]) -> list[Marker]:
         return list(threads.map(lambda day: latest(storage, name, day), days))
 
 
-def superseded(storage: Storage, made: Sequence[Dataset]) -> list[bool]:
+def superseded(storage: Storage, versions: Sequence[Dataset]) -> list[bool]:
     """Whether some days of each version now have other rows. All versions belong to one dataset."""
-    held = [partitions_of(storage, dataset, dataset.interval) for dataset in made]
+    held = [partitions_of(storage, dataset, dataset.interval) for dataset in versions]
     days = sorted({partition.day for partitions in held for partition in partitions})
     with ThreadPoolExecutor(THREADS) as threads:
-        newest = threads.map(lambda day: _latest(storage, made[0].name, day), days)
+        newest = threads.map(lambda day: _latest(storage, versions[0].name, day), days)
         now = {marker.partition.day: marker.partition.digest for marker in newest if marker}
     return [any(now.get(kept.day, kept.digest) != kept.digest for kept in partitions) for partitions in held]
 

@@ -119,8 +119,8 @@ def _extract(name: str, extract: Extract, schema: DataFrameSchema, time: str, ga
 def _adopted(threads: ThreadPoolExecutor, partitions: Partitions, plan: Plan, tell: Tell) -> dict[datetime, Marker]:
     if plan.adopted:
         tell(f"{_listed(list(plan.adopted))}: ingested by an earlier release, assumed to match the current source")
-    made = threads.map(lambda day: partitions.adopt(plan.known[day], plan.sources[day]), plan.adopted)
-    return dict(zip(plan.adopted, made, strict=True))
+    markers = threads.map(lambda day: partitions.adopt(plan.known[day], plan.sources[day]), plan.adopted)
+    return dict(zip(plan.adopted, markers, strict=True))
 
 
 def _write(

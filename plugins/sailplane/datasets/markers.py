@@ -135,16 +135,16 @@ class Partitions:
         good, bad = tables
         data = parquet(good)
         date = f"{day:%Y-%m-%d}"
-        made = Partition(day=date, digest=digest_of(data), rows=good.num_rows, quarantined=bad.num_rows)
-        if before and (before.partition, before.source, before.refresh) == (made, source, ""):
+        partition = Partition(day=date, digest=digest_of(data), rows=good.num_rows, quarantined=bad.num_rows)
+        if before and (before.partition, before.source, before.refresh) == (partition, source, ""):
             return before
-        self.storage.put(data_path(self.name, made), data)
+        self.storage.put(data_path(self.name, partition), data)
         return self._put(
             Marker(
-                partition=made,
+                partition=partition,
                 schema=self.schema,
                 number=before.number + 1 if before else 1,
-                version=_version(made, before),
+                version=_version(partition, before),
                 made=datetime.now(UTC),
                 source=source,
                 why=why,
@@ -209,10 +209,10 @@ def _next(marker: Marker, **changes: Any) -> Marker:
     return Marker(**values)
 
 
-def _version(made: Partition, before: Marker | None) -> int:
+def _version(partition: Partition, before: Marker | None) -> int:
     if before is None:
         return 1
-    return before.version + (made.digest != before.partition.digest)
+    return before.version + (partition.digest != before.partition.digest)
 
 
 def _schema_and_number(entry: ObjectInfo) -> tuple[str, int]:

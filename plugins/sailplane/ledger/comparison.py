@@ -18,14 +18,14 @@ def make_indexes(connection: sa.Connection) -> tuple[list[str], list[str]]:
     """Creates the missing indexes of tables that have all their columns. Returns the names of these indexes, and what
     is still missing, named as by `missing`."""
     changes = _changes(connection)
-    absent, made = set(_names(changes)), []
+    absent, created = set(_names(changes)), []
     for change in changes:
         if change[0] == "add_index" and not any(name.endswith(f" {change[1].table.name}") for name in absent):
             columns = {f"column {change[1].table.name}.{column.name}" for column in change[1].columns}
             if not columns & absent:
                 change[1].create(connection)
-                made.append(str(change[1].name))
-    return sorted(made), sorted(absent - {f"index {name}" for name in made})
+                created.append(str(change[1].name))
+    return sorted(created), sorted(absent - {f"index {name}" for name in created})
 
 
 _NAMES = {

@@ -50,7 +50,7 @@ def upgrade(engine: sa.Engine) -> None:
         raise _refusal(engine, found)
     with explained(engine.url), engine.begin() as connection:
         _migrate(engine, connection)
-        _made, lost = make_indexes(connection)
+        _created, lost = make_indexes(connection)
         if lost:
             raise _damage(engine, lost)
         if found != REVISION:

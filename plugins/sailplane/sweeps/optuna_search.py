@@ -59,8 +59,8 @@ def scores(config: SweepConfig, past: Sequence[Trial]) -> list[float | None]:
     low, high = (min(known), max(known)) if known else (None, None)
     imputed_scores = {"worst": low, "best": high} if config.maximize else {"worst": high, "best": low}
 
-    def imputed(how: str, trial: Trial) -> float | None:
-        return trial.values[-1] if how == "latest" and trial.values else imputed_scores.get(how)
+    def imputed(rule: str, trial: Trial) -> float | None:
+        return trial.values[-1] if rule == "latest" and trial.values else imputed_scores.get(rule)
 
     def score(trial: Trial) -> float | None:
         if trial.state == "finished":

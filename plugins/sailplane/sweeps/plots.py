@@ -31,7 +31,7 @@ def page(
     from plotly.offline import get_plotlyjs  # slow to import, and only this command needs it
 
     known = tuple(trials)
-    made = _figures(config, known, importances, failures)
+    figures = _figures(config, known, importances, failures)
     return render(
         "sweeps",
         "sweep.html",
@@ -43,7 +43,7 @@ def page(
         leaders=leaderboard[1:],
         failures=failures,
         finished=ranked(config, known),
-        figures={name: _drawn(name, figure) for name, figure in made.items()},
+        figures={name: _drawn(name, figure) for name, figure in figures.items()},
         doubt=warning(config, known),
         constant=_is_constant(config),
         importances=importances,
@@ -58,16 +58,16 @@ def _figures(
     importances: Mapping[str, ParameterImportance],
     failures: Mapping[int, str],
 ) -> dict[str, charts.Figure]:
-    leaders, made = ranked(config, trials), dict[str, charts.Figure]()
+    leaders, figures = ranked(config, trials), dict[str, charts.Figure]()
     if any(trial.state != "running" for trial in trials):
-        made["history"] = charts.history(config, trials, failures)
+        figures["history"] = charts.history(config, trials, failures)
     if any(trial.values for trial in trials):
-        made["curves"] = charts.curves(config, trials, leaders[0] if leaders else None)
+        figures["curves"] = charts.curves(config, trials, leaders[0] if leaders else None)
     if leaders and not _is_constant(config):
-        made["parameters"] = parallel(config, leaders)
+        figures["parameters"] = parallel(config, leaders)
     if importances:
-        made["importance"] = charts.bars(importances)
-    return made
+        figures["importance"] = charts.bars(importances)
+    return figures
 
 
 def _is_constant(config: SweepConfig) -> bool:

@@ -101,8 +101,8 @@ def finish(ledger: Ledger, trial: Trial, worker: str, score: float, run: Run | N
 def adopt(ledger: Ledger, run: Run) -> None:
     """Records the model of a trial that finished without one."""
     with ledger.begin() as connection:
-        made = sa.update(table).where(_key(run.sweep or "", run.trial or 0)).values(run=run.to_dict())
-        connection.execute(made)
+        update = sa.update(table).where(_key(run.sweep or "", run.trial or 0)).values(run=run.to_dict())
+        connection.execute(update)
 
 
 @persistent

@@ -82,9 +82,11 @@ def _cause(failures: Mapping[int, ProcessFailure], processes: int, folder: Path)
     if error_files and not killed:
         return read_error(error_files[0])
     rank = (killed or list(failures))[0]
-    how = f"was killed by {failures[rank].signal_name()}" if killed else f"exited with code {failures[rank].exitcode}"
+    outcome = (
+        f"was killed by {failures[rank].signal_name()}" if killed else f"exited with code {failures[rank].exitcode}"
+    )
     remedy = "The others were stopped; a retry continues from the last checkpoint."
-    return JobError("train", folder.name, got=f"process {rank} of {processes} {how}", remedy=remedy)
+    return JobError("train", folder.name, got=f"process {rank} of {processes} {outcome}", remedy=remedy)
 
 
 def read_error(file: Path) -> SailplaneError:

@@ -89,20 +89,20 @@ class Trainer:
         """Trains, and stores the results. `shelf`, `stop` and `report` are arguments of the run handle."""
         started = time.monotonic()
         with self._tracked(spec) as tracked, temporary_folder() as scratch:
-            made, kept = Path(scratch, "made"), Path(scratch, "checkpoint")
+            results, kept = Path(scratch, "results"), Path(scratch, "checkpoint")
             options: dict[str, Any] = {"report": report, "until": spec.until, "verbose": spec.sweep is None}
             options["stop"] = lambda: stop() or tracked.stop_requested
             handle = RunHandle(kept, seed=spec.seed, tracked=tracked, shelf=shelf, compute=self._compute, **options)
             module = self._called(spec.train, spec, handle)
             self._compute.check(spec.train)
-            measured = self._bundled(spec, spec.train, module, handle, made / "bundle")
+            measured = self._bundled(spec, spec.train, module, handle, results / "bundle")
             if spec.baseline:
-                measured |= self._baseline(spec, kept, made / "baseline")
-            (made / "history.json").write_text(json.dumps(handle.history))
+                measured |= self._baseline(spec, kept, results / "baseline")
+            (results / "history.json").write_text(json.dumps(handle.history))
             tracked.summarise(measured)
             self._origin.keep(self.storage)
-            self._upload(made, f"runs/{spec.run}")
-            digest = Bundle.open(made / "bundle").digest
+            self._upload(results, f"runs/{spec.run}")
+            digest = Bundle.open(results / "bundle").digest
         return self._record(spec, measured, time.monotonic() - started, handle, digest)
 
     def _baseline(self, spec: TrainSpec, scratch: Path, folder: Path) -> dict[str, float]:

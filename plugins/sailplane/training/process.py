@@ -100,7 +100,7 @@ def _score(spec: ScoreSpec) -> dict[str, Any]:
     from sailplane.home import Home
     from sailplane.predictions import score
 
-    made = score(
+    scored = score(
         pairing.store(Home.find()),
         bundle=spec.bundle,
         digest=spec.digest,
@@ -108,7 +108,7 @@ def _score(spec: ScoreSpec) -> dict[str, Any]:
         interval=spec.interval,
         keep=spec.keep,
     )
-    return made.to_dict()
+    return scored.to_dict()
 
 
 def _forget(spec: Spec) -> None:
