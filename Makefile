@@ -19,7 +19,7 @@ test fast: export OPENBLAS_NUM_THREADS := 1
 test fast: export PYTHONDONTWRITEBYTECODE :=
 
 # pyenv and uv keep the versions that are not the default outside PATH.
-CANDIDATES = $(if $(PYTHON),"$(PYTHON)" "$$HOME"/.pyenv/versions/*/bin/"$(PYTHON)" \
+CANDIDATES = $(if $(PYTHON),"$(PYTHON)" "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin/"$(PYTHON)" \
   "$$HOME"/.local/share/uv/python/*/bin/"$(PYTHON)",$(BIN)/python python3 python3.13 python3.12 python3.11 python3.14)
 
 define bootstrap
@@ -106,5 +106,5 @@ lock: ## pin every package again (needs uv)
 	  --python-version 3.11 --no-annotate --no-header -q -o constraints.txt
 
 clean: down ## remove .venv and the caches; .sailplane (data, models) stays
-	@rm -rf "$(VENV)" "$(notdir $(VENV))-install.log" .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf "$(VENV)" "$(notdir $(VENV))-install.log" .venv-second .venv-second-install.log .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

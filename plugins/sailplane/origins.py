@@ -34,7 +34,7 @@ class Origins:
 
     @classmethod
     def read(cls, env: Mapping[str, str], pages: Sequence[str] = ()) -> Self:
-        """ConfigurationError for a setting that is not a list of host names."""
+        """Reads the setting. Raises ConfigurationError unless it is a list of host names."""
         return cls((*LOCAL, *added(env)), tuple(pages))
 
     def foreign_host(self, headers: Headers) -> str | None:
@@ -62,15 +62,15 @@ class Origins:
     def _own(self, page: str, headers: Headers) -> bool:
         """The port counts: another server on localhost has another origin. The scheme does not, because a proxy may end
         TLS. A proxy may also replace the host; then the setting has to name it."""
-        scheme, _, place = page.lower().partition("://")
+        scheme, _, authority = page.lower().partition("://")
         if page in self.pages or scheme not in _PORTS:
             return page in self.pages
-        own = _without_port(_only(headers, b"host"), _PORTS[scheme]) == _without_port(place, _PORTS[scheme])
-        return own or (place not in LOCAL and "*" not in self.hosts and self._answers_to(place))
+        own = _without_port(_only(headers, b"host"), _PORTS[scheme]) == _without_port(authority, _PORTS[scheme])
+        return own or (authority not in LOCAL and "*" not in self.hosts and self._answers_to(authority))
 
 
 def added(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The names in the setting. ConfigurationError for anything else."""
+    """The names in the setting. Raises ConfigurationError for anything else."""
     names = tuple(name.strip().lower() for name in env.get(SETTING, "").split(",") if name.strip())
     if wrong := [name for name in names if not _NAME.fullmatch(name)]:
         expected = "names of hosts without ports, separated by commas"

@@ -76,7 +76,7 @@ def test_a_ledger_that_is_missing_is_not_made(made: Home) -> None:
 
 
 def test_before_the_first_up_the_remedy_is_up(home: Home) -> None:  # noqa: F811
-    with pytest.raises(LedgerError, match="`sailplane up` makes it"):
+    with pytest.raises(LedgerError, match="`sailplane up` creates it"):
         pairing.opened(home)
 
 

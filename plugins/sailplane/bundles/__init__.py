@@ -1,1 +1,1 @@
-"""Model bundles: the files of a model and all that a prediction needs."""
+"""Model bundles: the files of a model, with everything that a prediction needs."""

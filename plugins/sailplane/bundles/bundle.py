@@ -1,4 +1,4 @@
-"""A model bundle: a folder with all that a prediction needs, and without a pickle.
+"""A model bundle: a folder with everything that a prediction needs, without pickles.
 
 manifest.json   description: names and types of the inputs, names of the outputs, origin, a digest of each file
 model.onnx      the graph: inputs named like the arrays of `transform`, one output `probability` [n, len(outputs)]

@@ -53,7 +53,7 @@ def check_self_contained(path: Path) -> None:
 
 
 def load_features(path: Path, unique: str) -> Features:
-    """Runs this file as the module `unique`, even if another module has its name."""
+    """Loads the file as the module `unique`, even if another module has its name."""
     name = f"sailplane_bundle_{unique}"
     spec = importlib.util.spec_from_file_location(name, path, loader=_SourceOnly(name, str(path)))
     if spec is None or spec.loader is None:

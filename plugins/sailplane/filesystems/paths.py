@@ -10,7 +10,7 @@ from sailplane.storage.filesystem import DataFileSystem, HubFileSystem
 
 class DataPath(CloudPath):
     __slots__ = ()
-    # By the scheme's name it would get the flavour for data URLs, which have no separator.
+    # By default the scheme's name would select the flavour for data URLs, which have no separator.
     parser = WrappedFileSystemFlavour(DataFileSystem, netloc_is_anchor=True)
 
 

@@ -10,7 +10,7 @@ schemes = ["s3"]
 
 
 def _is_other_message(record: logging.LogRecord) -> bool:
-    """Hides the message that ours replaces the Amazon provider's filesystem, which needs s3fs and so a pinned
+    """Hides the message that this filesystem replaces the Amazon provider's, which needs s3fs and thus a pinned
     botocore."""
     return record.args != ("s3", __name__)
 

@@ -1,6 +1,6 @@
 """Registers the store's filesystems for `s3://`, `data://` and `hf://` with fsspec and universal-pathlib. It must be
 imported before any DAG creates such a path. Airflow imports it at its start through the `airflow.policy` entry point;
-plugins load too late for a path at the top of a DAG file. To be fast, it imports nothing of the project."""
+plugins load too late for a path at the top of a DAG file. It imports nothing from the project, to load quickly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONNECTED = {"data": "ConnectedData", "hf": "ConnectedHub", "s3": "ConnectedS3"}
 PATHS = {"data": "DataPath", "hf": "HubPath"}
 
 if find_spec("s3fs"):
-    # Users of s3fs call it by this name, with options of its own.
+    # Users of s3fs use this scheme, with options of its own.
     del CONNECTED["s3"]
 for scheme, filesystem in CONNECTED.items():
     fsspec.register_implementation(scheme, f"sailplane.filesystems.connected.{filesystem}", clobber=True)

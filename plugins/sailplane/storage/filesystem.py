@@ -126,8 +126,8 @@ class StorageFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def rm(self, path: str | Sequence[str], recursive: bool = False, maxdepth: int | None = None) -> None:
         """Raises FileNotFoundError, and IsADirectoryError for a folder without `recursive`."""
-        for one in [path] if isinstance(path, str) else path:
-            for name in self.expand_path(one):
+        for pattern in [path] if isinstance(path, str) else path:
+            for name in self.expand_path(pattern):
                 kind = self.info(name)["type"]
                 if kind == "directory" and not recursive:
                     raise IsADirectoryError(self.unstrip_protocol(name))

@@ -53,8 +53,8 @@ def bucket_backend(
     """
     from sailplane.storage.s3 import S3Backend
 
-    place = parsed(root.uri)
-    owner, _, name = place.id.partition("/")
+    location = parsed(root.uri)
+    owner, _, name = location.id.partition("/")
 
     def ask() -> Access:
         found = Access(key=env.get("HF_S3_ACCESS_KEY_ID"), secret=env.get("HF_S3_SECRET_ACCESS_KEY"))
@@ -64,7 +64,7 @@ def bucket_backend(
             raise AccessError("open storage", root.uri, got="no credentials", expected="a key pair", remedy=remedy)
         return replace(given, endpoint=given.endpoint or f"{GATEWAY}/{owner}", region=given.region or "us-east-1")
 
-    return S3Backend(name, place.path_in_repo, ask)
+    return S3Backend(name, location.path_in_repo, ask)
 
 
 class HubBackend:
@@ -75,10 +75,10 @@ class HubBackend:
     """
 
     def __init__(self, uri: str, ask: CredentialProvider | None = None, patience: RetryPolicy = PATIENCE) -> None:
-        place = parsed(uri)
+        location = parsed(uri)
         self._where = uri
-        self._folder = f"{place.path_in_repo}/" if place.path_in_repo else ""
-        self._repository = HubRepository(place, ask)
+        self._folder = f"{location.path_in_repo}/" if location.path_in_repo else ""
+        self._repository = HubRepository(location, ask)
         self._patience = patience
         # The Hub refuses concurrent commits, so those of one process are serialised.
         self._turn = Lock()
@@ -126,13 +126,13 @@ class HubBackend:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         found = self._tree(prefix, recursive=True)
-        yield from (self._entry(one) for one in found if isinstance(one, RepoFile))
+        yield from (self._entry(item) for item in found if isinstance(item, RepoFile))
 
     def folder(self, path: str) -> Folder:
         found = list(self._tree(path, recursive=False))
-        files = (one for one in found if isinstance(one, RepoFile))
-        names = (one.path.rpartition("/")[2] for one in found if isinstance(one, RepoFolder))
-        return Folder([self._entry(one) for one in files], sorted(names))
+        files = (item for item in found if isinstance(item, RepoFile))
+        names = (item.path.rpartition("/")[2] for item in found if isinstance(item, RepoFolder))
+        return Folder([self._entry(file) for file in files], sorted(names))
 
     def delete(self, path: str) -> None:
         deletion = CommitOperationDelete(self._writable("delete", path), is_folder=False)
@@ -155,7 +155,7 @@ class HubBackend:
             commit = self._again("list", folder, self._repository.head)
             with self._translated("list", folder):
                 found = self._repository.tree((self._folder + folder).rstrip("/"), commit, recursive=recursive)
-                yield from (one for one in found if one.path != HUBS_OWN)
+                yield from (item for item in found if item.path != HUBS_OWN)
         except FileNotFoundError:
             return
 

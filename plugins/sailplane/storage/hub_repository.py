@@ -46,10 +46,10 @@ class HubRepository:
     """Paths are relative to the repository. `ask` gives the token and the endpoint; without it huggingface_hub finds
     them."""
 
-    def __init__(self, place: HfUri, ask: CredentialProvider | None) -> None:
-        self.revision = place.revision or "main"
-        self._names: dict[str, Any] = {"repo_id": place.id, "repo_type": place.type}
-        self._id, self._kind = place.id, place.type
+    def __init__(self, location: HfUri, ask: CredentialProvider | None) -> None:
+        self.revision = location.revision or "main"
+        self._names: dict[str, Any] = {"repo_id": location.id, "repo_type": location.type}
+        self._id, self._kind = location.id, location.type
         self._ask = ask
 
     def token(self) -> str | None:
@@ -68,7 +68,7 @@ class HubRepository:
             if status(error) != httpx2.codes.NOT_FOUND:
                 raise
             return None
-        return next((one for one in found if isinstance(one, RepoFile)), None)
+        return next((item for item in found if isinstance(item, RepoFile)), None)
 
     def tree(self, folder: str, commit: str, *, recursive: bool = True) -> Iterator[RepoFile | RepoFolder]:
         """Everything under a folder ("" for the repository), or only its direct content, with dates, page by page."""
@@ -153,9 +153,9 @@ def parsed(uri: str) -> HfUri:
     if not uri.startswith(("hf://models/", "hf://datasets/", "hf://buckets/")):
         raise ConfigurationError("open storage", uri, got="an unsupported kind", expected=expected)
     try:
-        place = parse_hf_uri(uri)
+        location = parse_hf_uri(uri)
     except HfUriError as error:
         raise ConfigurationError("open storage", uri, got=str(error.msg), expected=expected) from error
-    if place.path_in_repo:
-        checked(place.path_in_repo)
-    return place
+    if location.path_in_repo:
+        checked(location.path_in_repo)
+    return location

@@ -110,8 +110,8 @@ class Copy:
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             running = [pool.submit(copied, entry) for entry in entries]
             try:
-                for one in running:
-                    one.result()
+                for future in running:
+                    future.result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

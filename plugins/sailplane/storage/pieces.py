@@ -39,9 +39,9 @@ def all_done(calls: Iterable[Callable[[], object]], at_a_time: int, ended: Event
         finally:
             ended.set()
             threads.shutdown(cancel_futures=True)
-    for one in running:
-        if not one.cancelled():
-            one.result()
+    for future in running:
+        if not future.cancelled():
+            future.result()
 
 
 def handed_over(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -64,8 +64,8 @@ class RangedObject(Scattered):
         long = min(STRETCH_BYTES, max(RANGE_BYTES, -(-(size - len(first)) // STRETCHES_AT_A_TIME)))
 
         def fill(start: int) -> None:
-            for place, piece in self._stretch(start, min(start + long, size), meta["e_tag"]):
-                _write(descriptor, place, piece)
+            for offset, piece in self._stretch(start, min(start + long, size), meta["e_tag"]):
+                _write(descriptor, offset, piece)
                 if ended.is_set():
                     return
 
@@ -130,8 +130,8 @@ def _request(store: S3Store, path: str, start: int, end: int, version: str | Non
     return obstore.get(store, path, options={**options, "if_match": version} if version else options)
 
 
-def _write(descriptor: int, place: int, piece: bytes) -> None:
+def _write(descriptor: int, offset: int, piece: bytes) -> None:
     whole = memoryview(piece)
     while whole:
-        written = os.pwrite(descriptor, whole[:PIECE_BYTES], place)
-        whole, place = whole[written:], place + written
+        written = os.pwrite(descriptor, whole[:PIECE_BYTES], offset)
+        whole, offset = whole[written:], offset + written

@@ -72,11 +72,11 @@ class Root:
         if scheme != "file" and ":" in rest.partition("/")[0]:
             remedy = "Put a key and its secret into an Airflow connection, and write its name before the @."
             raise ConfigurationError("open storage", shown, got="a colon before the first /", remedy=remedy)
-        connection, at, place = rest.partition("@")
+        connection, at, location = rest.partition("@")
         if not at or "/" in connection:
-            connection, place = "", rest
-        host, _, prefix = place.rstrip("/").partition("/")
-        whole = f"{scheme}://{place.rstrip('/')}"
+            connection, location = "", rest
+        host, _, prefix = location.rstrip("/").partition("/")
+        whole = f"{scheme}://{location.rstrip('/')}"
         form, lacks, expected = _FORMS[scheme]
         if not re.fullmatch(form, whole, re.DOTALL):
             raise ConfigurationError("open storage", shown, got=f"no {lacks}", expected=expected)

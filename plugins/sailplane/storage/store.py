@@ -34,11 +34,11 @@ class Storage:
     """
 
     def __init__(self, root: str, access: CredentialProvider | None = None) -> None:
-        place = Root.parse(root)
-        self.root = place.uri
+        location = Root.parse(root)
+        self.root = location.uri
         # The parts of a key that count towards its length, besides the path.
-        self._prefix = "" if place.scheme == "file" else place.prefix
-        self._backend: Backend = place.open(access)
+        self._prefix = "" if location.scheme == "file" else location.prefix
+        self._backend: Backend = location.open(access)
 
     def uri(self, path: str) -> str:
         return f"{self.root}/{path}"

@@ -92,7 +92,7 @@ def test_a_rebuild_names_every_table_that_it_cannot_bring_back(
     monkeypatch.setenv("SAILPLANE_HOME", str(made.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(made.project))
     assert main(["ledger", "rebuild"]) == 0
-    told = capsys.readouterr().out.partition("Not in the store")[2]
+    told = capsys.readouterr().out.partition("Not restored")[2]
     assert {word for word in words.values() if word not in told} == set()
 
 

@@ -57,7 +57,7 @@ def test_a_rollout_on_its_way_is_listed_with_its_step_its_time_its_figures_and_i
     assert lines[2].startswith("  error rate: 0.0000 (0.0000 to ")
     assert lines[3].startswith("    fails above the limit, if the champion is better in the same time; ")
     assert "blocks of time, level 0.0" in lines[3]
-    assert lines[-1] == "  Begun by task 1. `sailplane rollback m` ends it."
+    assert lines[-1] == "  Started by task 1. `sailplane rollback m` ends it."
     assert main(["status"]) == 1, "the services are down"
     assert "\n".join(lines) in capsys.readouterr().out
     main(["status", "--json"])
@@ -131,5 +131,5 @@ def test_a_rollout_in_the_middle_is_shown_with_what_its_checks_say_now(
 
 
 def test_a_model_without_a_rollout_is_an_error(said: Callable[..., str]) -> None:
-    assert "find a rollout of other: there is none" in said("other", code=1)
-    assert "find a rollout of m v1: there is none" in said(NAME, "--version", CHAMPION, code=1)
+    assert "find a rollout of other: no such rollout" in said("other", code=1)
+    assert "find a rollout of m v1: no such rollout" in said(NAME, "--version", CHAMPION, code=1)

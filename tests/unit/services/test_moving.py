@@ -95,7 +95,7 @@ def test_after_a_move_the_champion_is_found_in_the_new_place(
         require_store(home)
     with pytest.raises(ConfigurationError, match=rf"it was moved to {target}"):
         move(home, f"{target}-again", Console())
-    with pytest.raises(ConfigurationError, match=rf"another one; expected {target}"):
+    with pytest.raises(ConfigurationError, match=rf"another store; expected {target}"):
         pairing.store(home)
     (home.root / "moved.json").write_text("{")
     with pytest.raises(ConfigurationError, match=r"moved\.json: damaged"):

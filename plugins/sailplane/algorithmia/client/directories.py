@@ -6,76 +6,76 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sailplane.algorithmia.client.exchange import Exchange
-from sailplane.algorithmia.client.wire import above, document, entry, path_of, sent_json, uri_of
+from sailplane.algorithmia.client.wire import above, document, entry, sent_json, uri_of, url_path
 from sailplane.errors import AccessError, StorageError
 from sailplane.storage.backend import Folder
 from sailplane.storage.retries import Attempts
 
 
 class Directories:
-    """`place` is a path without `data://`, unescaped. Reading methods raise FileNotFoundError."""
+    """`path` is a path without `data://`, unescaped. Reading methods raise FileNotFoundError."""
 
     def __init__(self, http: Exchange) -> None:
         self._http = http
 
-    def list(self, place: str) -> Folder:
+    def list(self, path: str) -> Folder:
         """The direct content of a directory, which may be empty."""
         found = Folder([], [])
         marker = ""
         while True:
-            page = self._page(place, {"marker": marker} if marker else {})
-            found.entries.extend(entry(place, said) for said in page.get("files") or ())
+            page = self._page(path, {"marker": marker} if marker else {})
+            found.entries.extend(entry(path, said) for said in page.get("files") or ())
             found.folders.extend(said["name"] for said in page.get("folders") or ())
             if not page.get("marker"):
                 return found
             marker = page["marker"]
 
-    def exists(self, place: str) -> bool:
+    def exists(self, path: str) -> bool:
         attempts = Attempts(self._http.patience)
         try:
-            self._http.open(f"look at {uri_of(place)}", "GET", path_of(place), attempts, kind="directory").close()
+            self._http.open(f"look at {uri_of(path)}", "GET", url_path(path), attempts, kind="directory").close()
         except FileNotFoundError:
             return False
         return True
 
-    def make(self, place: str, acl: Sequence[str] | None = None) -> None:
+    def make(self, path: str, acl: Sequence[str] | None = None) -> None:
         """Creates the directory and missing parents. An existing directory is no error and keeps its ACL."""
-        if self._make(place, acl) is None:
+        if self._make(path, acl) is None:
             return
-        if "/" in above(place):
-            self.make(above(place))
-        if (refusal := self._make(place, acl)) is not None:
+        if "/" in above(path):
+            self.make(above(path))
+        if (refusal := self._make(path, acl)) is not None:
             remedy = "Correct the user or the endpoint; `.my` is the owner of the key."
-            raise StorageError("make directory", uri_of(place), got=refusal, remedy=remedy) from refusal
+            raise StorageError("make directory", uri_of(path), got=refusal, remedy=remedy) from refusal
 
-    def delete(self, place: str, *, force: bool = False) -> int:
+    def delete(self, path: str, *, force: bool = False) -> int:
         """Returns the number of deleted files. With `force` the directory may contain files."""
-        what = f"delete directory {uri_of(place)}"
-        answer = self._http.call(what, "DELETE", path_of(place), params={"force": "true"} if force else {})
+        what = f"delete directory {uri_of(path)}"
+        answer = self._http.call(what, "DELETE", url_path(path), params={"force": "true"} if force else {})
         return int((document(what, answer).get("result") or {}).get("deleted", 0))
 
-    def acl(self, place: str) -> Sequence[str]:
+    def acl(self, path: str) -> Sequence[str]:
         """Its readers besides the owner: [] nobody, `algo://.my/*` the owner's algorithms, `user://*` everybody."""
-        return list((self._page(place, {"acl": "true"}).get("acl") or {}).get("read") or ())
+        return list((self._page(path, {"acl": "true"}).get("acl") or {}).get("read") or ())
 
-    def set_acl(self, place: str, read: Sequence[str]) -> None:
-        what = f"set the ACL of {uri_of(place)}"
-        document(what, self._http.call(what, "PATCH", path_of(place), **sent_json({"acl": {"read": [*read]}})))
+    def set_acl(self, path: str, read: Sequence[str]) -> None:
+        what = f"set the ACL of {uri_of(path)}"
+        document(what, self._http.call(what, "PATCH", url_path(path), **sent_json({"acl": {"read": [*read]}})))
 
-    def _make(self, place: str, acl: Sequence[str] | None) -> Exception | None:
+    def _make(self, path: str, acl: Sequence[str] | None) -> Exception | None:
         """Why the directory does not exist now."""
-        new = {"name": place.rpartition("/")[2], **({} if acl is None else {"acl": {"read": [*acl]}})}
-        what = f"make directory {uri_of(place)}"
+        new = {"name": path.rpartition("/")[2], **({} if acl is None else {"acl": {"read": [*acl]}})}
+        what = f"make directory {uri_of(path)}"
         try:
-            document(what, self._http.call(what, "POST", path_of(above(place)), **sent_json(new)))
+            document(what, self._http.call(what, "POST", url_path(above(path)), **sent_json(new)))
         except AccessError:
             raise
         except (FileNotFoundError, StorageError) as refusal:
             # Servers report an existing directory, or a missing parent, in different ways.
-            return None if self.exists(place) else refusal
+            return None if self.exists(path) else refusal
         return None
 
-    def _page(self, place: str, params: Mapping[str, str]) -> dict[str, Any]:
-        what = f"list {uri_of(place)}"
-        answer = self._http.call(what, "GET", path_of(place), kind="directory", params=params)
+    def _page(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
+        what = f"list {uri_of(path)}"
+        answer = self._http.call(what, "GET", url_path(path), kind="directory", params=params)
         return document(what, answer)

@@ -16,17 +16,17 @@ from sailplane.errors import StorageError
 from sailplane.storage.backend import ObjectInfo
 
 
-def uri_of(place: str) -> str:
-    return f"data://{place}"
+def uri_of(path: str) -> str:
+    return f"data://{path}"
 
 
-def path_of(place: str) -> str:
+def url_path(path: str) -> str:
     """Characters with a meaning in URLs are escaped; `/` separates directories."""
-    return f"/v1/data/{quote(place)}"
+    return f"/v1/data/{quote(path)}"
 
 
-def above(place: str) -> str:
-    return place.rpartition("/")[0]
+def above(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def sent_json(value: Any) -> How:

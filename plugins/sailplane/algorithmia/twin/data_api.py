@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from sailplane.algorithmia.twin.directories import checked_acl
 from sailplane.algorithmia.twin.files import Condition, bare, root_page
-from sailplane.algorithmia.twin.paths import TwinPath, connected, decoded, place_of
+from sailplane.algorithmia.twin.paths import TwinPath, connected, decoded, parsed
 from sailplane.algorithmia.twin.refusals import Refusal
 from sailplane.algorithmia.twin.streams import body, given_out, taken_in
 from sailplane.algorithmia.twin.twin import Twin
@@ -32,86 +32,86 @@ class DataApiRoutes:
         self._files, self._directories = twin.files, twin.directories
 
     async def __call__(self, request: Request, caller: str) -> Response:
-        place = place_of(_path(request), caller)
+        path = parsed(_path(request), caller)
         match request.method:
             case "GET" | "HEAD":
-                return await self._get(request, place, caller)
+                return await self._get(request, path, caller)
             case "PUT":
-                return await self._put(request, self._own(place, caller))
+                return await self._put(request, self._own(path, caller))
             case "POST":
-                return await self._create(request, self._own(place, caller))
+                return await self._create(request, self._own(path, caller))
             case "PATCH":
-                return await self._set_acl(request, self._own(place, caller))
-        return await self._delete(request, self._own(place, caller))
+                return await self._set_acl(request, self._own(path, caller))
+        return await self._delete(request, self._own(path, caller))
 
-    def _own(self, place: TwinPath | None, caller: str) -> TwinPath:
-        if place is None:
+    def _own(self, path: TwinPath | None, caller: str) -> TwinPath:
+        if path is None:
             raise RequestError("change", "data://", got="the root", expected="data://.my/collection")
-        self._files.check_owned(place, caller)
-        return place
+        self._files.check_owned(path, caller)
+        return path
 
-    async def _get(self, request: Request, place: TwinPath | None, caller: str) -> Response:
-        if place is None:
+    async def _get(self, request: Request, path: TwinPath | None, caller: str) -> Response:
+        if path is None:
             return _directory(root_page(caller))
-        await self._twin.do(self._files.check_readable, place, caller)
-        found = await self._twin.do(self._directories.find, place)
+        await self._twin.do(self._files.check_readable, path, caller)
+        found = await self._twin.do(self._directories.find, path)
         if found is not None:
-            return await self._list(request, place)
-        if len(place.parts) < 2:
-            raise FileNotFoundError(place.uri)
-        return await self._file(request, place)
+            return await self._list(request, path)
+        if len(path.parts) < 2:
+            raise FileNotFoundError(path.uri)
+        return await self._file(request, path)
 
-    async def _list(self, request: Request, place: TwinPath) -> Response:
+    async def _list(self, request: Request, path: TwinPath) -> Response:
         if request.method == "HEAD":
             return _directory({})
-        page = await self._twin.do(self._files.page, place, request.query_params.get("marker", ""))
-        if request.query_params.get("acl") == "true" and place.parts:
-            page["acl"] = {"read": await self._twin.do(self._directories.readers, place)}
+        page = await self._twin.do(self._files.page, path, request.query_params.get("marker", ""))
+        if request.query_params.get("acl") == "true" and path.parts:
+            page["acl"] = {"read": await self._twin.do(self._directories.readers, path)}
         return _directory(page)
 
-    async def _file(self, request: Request, place: TwinPath) -> Response:
-        entry = await self._twin.do(self._files.head, place)
+    async def _file(self, request: Request, path: TwinPath) -> Response:
+        entry = await self._twin.do(self._files.head, path)
         if request.method == "HEAD":
             return Response(headers={**_about(entry), "Content-Length": str(entry.size)})
         if entry.size <= CHUNK_BYTES and not _start(request, entry):
-            content = await self._twin.do(self._files.get, place)
+            content = await self._twin.do(self._files.get, path)
             return Response(content, headers=_about(entry), media_type=_BINARY)
-        entry, pieces = await self._twin.do(self._files.opened, place)
+        entry, pieces = await self._twin.do(self._files.opened, path)
         start = _start(request, entry)
         headers = {**_about(entry), "Content-Length": str(entry.size - start)}
         if start:
             headers["Content-Range"] = f"bytes {start}-{entry.size - 1}/{entry.size}"
         return StreamingResponse(given_out(pieces, self._twin.threads, start), 206 if start else 200, headers, _BINARY)
 
-    async def _put(self, request: Request, place: TwinPath) -> Response:
+    async def _put(self, request: Request, path: TwinPath) -> Response:
         condition = _condition(request)
-        etag = await taken_in(request, self._twin.uploads, lambda pieces: self._files.put(place, pieces, condition))
-        return JSONResponse({"result": place.uri}, headers={"ETag": f'"{bare(etag)}"'})
+        etag = await taken_in(request, self._twin.uploads, lambda pieces: self._files.put(path, pieces, condition))
+        return JSONResponse({"result": path.uri}, headers={"ETag": f'"{bare(etag)}"'})
 
-    async def _create(self, request: Request, place: TwinPath) -> Response:
+    async def _create(self, request: Request, path: TwinPath) -> Response:
         asked = await document(request)
-        child = place.child(asked.get("name"))
+        child = path.child(asked.get("name"))
         read = checked_acl(asked["acl"]) if asked.get("acl") is not None else None
         await self._twin.do(self._files.create_directory, child, read)
         return JSONResponse({"result": child.uri})
 
-    async def _set_acl(self, request: Request, place: TwinPath) -> Response:
+    async def _set_acl(self, request: Request, path: TwinPath) -> Response:
         read = checked_acl((await document(request)).get("acl"))
-        if not place.parts:
-            raise RequestError("set the ACL of", place.uri, got="a user", expected="a collection or a directory")
-        await self._twin.do(self._directories.set_acl, place, read)
-        return JSONResponse({"result": place.uri, "acl": {"read": read}})
+        if not path.parts:
+            raise RequestError("set the ACL of", path.uri, got="a user", expected="a collection or a directory")
+        await self._twin.do(self._directories.set_acl, path, read)
+        return JSONResponse({"result": path.uri, "acl": {"read": read}})
 
-    async def _delete(self, request: Request, place: TwinPath) -> Response:
-        if not place.parts:
-            raise RequestError("delete", place.uri, got="a user", expected="a collection, a directory or a file")
+    async def _delete(self, request: Request, path: TwinPath) -> Response:
+        if not path.parts:
+            raise RequestError("delete", path.uri, got="a user", expected="a collection, a directory or a file")
         force = request.query_params.get("force", "").lower() == "true"
         try:
-            deleted = await self._twin.do(self._files.delete_directory, place, force=force)
+            deleted = await self._twin.do(self._files.delete_directory, path, force=force)
         except FileNotFoundError:
-            if len(place.parts) == 1:
+            if len(path.parts) == 1:
                 raise
-            await self._twin.do(self._files.delete, place)
+            await self._twin.do(self._files.delete, path)
             deleted = 1
         return JSONResponse({"result": {"deleted": deleted}})
 

@@ -34,92 +34,92 @@ class UserDirectories:
         self._storage = storage
         self._documents = Documents(storage)
 
-    def find(self, place: TwinPath) -> Document | None:
+    def find(self, path: TwinPath) -> Document | None:
         """None if it does not exist or is being deleted."""
-        if not place.parts:
+        if not path.parts:
             return {"read": PRIVATE}
-        if not RESERVED.isdisjoint(place.parts):
+        if not RESERVED.isdisjoint(path.parts):
             return None
-        found = self._documents.find(_path(place))
+        found = self._documents.find(_document(path))
         return None if found is None or "deleting" in found else found
 
-    def create(self, place: TwinPath, read: list[str] | None) -> None:
+    def create(self, path: TwinPath, read: list[str] | None) -> None:
         """Without its own ACL a directory in a collection inherits its parent's. ConflictError if it exists,
         FileNotFoundError if its parent does not."""
-        if place.parts[-1] in RESERVED:
-            raise RequestError("create directory", place.uri, got="a name that is taken", expected="another one")
-        self._check_parent(place)
-        if read is None and len(place.parts) == 1:
+        if path.parts[-1] in RESERVED:
+            raise RequestError("create directory", path.uri, got="a name that is taken", expected="another one")
+        self._check_parent(path)
+        if read is None and len(path.parts) == 1:
             read = MY_ALGORITHMS
-        if not self._documents.create(_path(place), {"created": _now().isoformat(), "read": read}):
-            raise ConflictError("create directory", place.uri, got="it exists already, or is being deleted")
+        if not self._documents.create(_document(path), {"created": _now().isoformat(), "read": read}):
+            raise ConflictError("create directory", path.uri, got="it exists already, or is being deleted")
         try:
             # The parent may have been deleted meanwhile.
-            self._check_parent(place)
+            self._check_parent(path)
         except FileNotFoundError:
-            self._documents.delete(_path(place))
+            self._documents.delete(_document(path))
             raise
 
-    def set_acl(self, place: TwinPath, read: list[str]) -> None:
+    def set_acl(self, path: TwinPath, read: list[str]) -> None:
         """Raises FileNotFoundError."""
-        self._change(place, lambda found: {**found, "read": read})
+        self._change(path, lambda found: {**found, "read": read})
 
-    def readers(self, place: TwinPath) -> list[str] | None:
+    def readers(self, path: TwinPath) -> list[str] | None:
         """The ACL of the directory, or of its nearest ancestor with one; None without any."""
-        while place.parts:
-            found = self.find(place)
+        while path.parts:
+            found = self.find(path)
             if found and found["read"] is not None:
                 return list(found["read"])
-            place = place.parent
+            path = path.parent
         return None
 
-    def children(self, place: TwinPath, after: str = "") -> Iterator[str]:
+    def children(self, path: TwinPath, after: str = "") -> Iterator[str]:
         """The names of its subdirectories after `after`, in order. Those that are being deleted are included."""
-        folder = _folder(place)
+        folder = _folder(path)
         names = self._storage.folder(folder).folders
         # Some stores keep an empty folder of a deleted directory.
         return (name for name in names if name > after and self._storage.exists(f"{folder}/{name}/{RECORD}"))
 
-    def delete(self, place: TwinPath, check: Callable[[], None], clear: Callable[[], int]) -> int:
+    def delete(self, path: TwinPath, check: Callable[[], None], clear: Callable[[], int]) -> int:
         """Blocks puts into the directory while `check` inspects it and `clear` deletes its files and returns their
         number. If `check` raises, the directory stays."""
-        self._change(place, _marked)
+        self._change(path, _marked)
         try:
             check()
         except BaseException:
-            self._change(place, _unmarked)
+            self._change(path, _unmarked)
             raise
-        self._delete_below(place)
+        self._delete_below(path)
         removed = clear()
-        self._documents.delete(_path(place))
+        self._documents.delete(_document(path))
         return removed
 
-    def _delete_below(self, place: TwinPath) -> None:
+    def _delete_below(self, path: TwinPath) -> None:
         """Deletes subdirectories until there are none, because one may still be created concurrently."""
-        folder = _folder(place)
-        while below := [path for path in self._storage.list(folder) if path != _path(place)]:
-            for path in below:
-                self._documents.delete(path)
+        folder = _folder(path)
+        while below := [key for key in self._storage.list(folder) if key != _document(path)]:
+            for key in below:
+                self._documents.delete(key)
 
-    def _change(self, place: TwinPath, how: Callable[[Document], Document]) -> None:
-        if not RESERVED.isdisjoint(place.parts):
-            raise FileNotFoundError(place.uri)
+    def _change(self, path: TwinPath, how: Callable[[Document], Document]) -> None:
+        if not RESERVED.isdisjoint(path.parts):
+            raise FileNotFoundError(path.uri)
         try:
-            self._documents.change(_path(place), how)
+            self._documents.change(_document(path), how)
         except FileNotFoundError as error:
-            raise FileNotFoundError(place.uri) from error
+            raise FileNotFoundError(path.uri) from error
 
-    def _check_parent(self, place: TwinPath) -> None:
-        if self.find(place.parent) is None:
-            raise FileNotFoundError(place.parent.uri)
-
-
-def _folder(place: TwinPath) -> str:
-    return "/".join((DIRECTORIES, place.owner, *place.parts))
+    def _check_parent(self, path: TwinPath) -> None:
+        if self.find(path.parent) is None:
+            raise FileNotFoundError(path.parent.uri)
 
 
-def _path(place: TwinPath) -> str:
-    return f"{_folder(place)}/{RECORD}"
+def _folder(path: TwinPath) -> str:
+    return "/".join((DIRECTORIES, path.owner, *path.parts))
+
+
+def _document(path: TwinPath) -> str:
+    return f"{_folder(path)}/{RECORD}"
 
 
 def _marked(found: Document) -> Document:

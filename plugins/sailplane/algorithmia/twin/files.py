@@ -39,71 +39,69 @@ class UserFiles:
         self._storage = storage
         self._directories = directories
 
-    def check_readable(self, place: TwinPath, caller: str) -> None:
+    def check_readable(self, path: TwinPath, caller: str) -> None:
         """Checks a directory, or a file's directory. The refusal does not reveal whether it exists."""
-        if place.owner != caller and self._directories.readers(place) != PUBLIC:
-            raise Refusal(
-                403, f"read {place.uri}: {caller} is not authorized. Its owner can make the directory public."
-            )
+        if path.owner != caller and self._directories.readers(path) != PUBLIC:
+            raise Refusal(403, f"read {path.uri}: {caller} is not authorized. Its owner can make the directory public.")
 
-    def check_owned(self, place: TwinPath, caller: str) -> None:
-        if place.owner != caller:
-            raise Refusal(403, f"change {place.uri}: {caller} is not authorized. Only {place.owner} may do that.")
+    def check_owned(self, path: TwinPath, caller: str) -> None:
+        if path.owner != caller:
+            raise Refusal(403, f"change {path.uri}: {caller} is not authorized. Only {path.owner} may do that.")
 
-    def head(self, place: TwinPath) -> ObjectInfo:
+    def head(self, path: TwinPath) -> ObjectInfo:
         """Raises FileNotFoundError."""
-        self._check_file(place)
-        with _named(place):
-            return self._storage.head(place.key)
+        self._check_file(path)
+        with _named(path):
+            return self._storage.head(path.key)
 
-    def get(self, place: TwinPath) -> bytes:
-        with _named(place):
-            return self._storage.get(place.key)
+    def get(self, path: TwinPath) -> bytes:
+        with _named(path):
+            return self._storage.get(path.key)
 
-    def opened(self, place: TwinPath) -> tuple[ObjectInfo, Iterator[bytes]]:
+    def opened(self, path: TwinPath) -> tuple[ObjectInfo, Iterator[bytes]]:
         """One version's content and entry. ConflictError if it keeps being replaced."""
         for _ in range(_MOST_OPENINGS):
-            entry = self.head(place)
-            with _named(place):
-                pieces = self._storage.stream(place.key)
+            entry = self.head(path)
+            with _named(path):
+                pieces = self._storage.stream(path.key)
                 first = next(pieces, b"")
-            if self.head(place).etag == entry.etag:
+            if self.head(path).etag == entry.etag:
                 return entry, chain([first], pieces)
-        raise ConflictError("get", place.uri, got="it keeps being replaced")
+        raise ConflictError("get", path.uri, got="it keeps being replaced")
 
-    def put(self, place: TwinPath, pieces: Iterator[bytes], condition: Condition) -> str:
+    def put(self, path: TwinPath, pieces: Iterator[bytes], condition: Condition) -> str:
         """Returns the new etag. Raises FileNotFoundError for a missing directory, ConflictError if the condition fails;
         then the file stays unchanged."""
-        self._check_file(place)
-        self._check_parent(place)
-        etag = self._put(place, pieces, condition)
+        self._check_file(path)
+        self._check_parent(path)
+        etag = self._put(path, pieces, condition)
         try:
             # The directory may have been deleted before this file arrived.
-            self._check_parent(place)
+            self._check_parent(path)
         except (FileNotFoundError, RequestError):
-            self._storage.delete(place.key)
+            self._storage.delete(path.key)
             raise
         return etag
 
-    def delete(self, place: TwinPath) -> None:
-        self.head(place)
-        self._storage.delete(place.key)
+    def delete(self, path: TwinPath) -> None:
+        self.head(path)
+        self._storage.delete(path.key)
 
-    def create_directory(self, place: TwinPath, read: list[str] | None) -> None:
-        if len(place.parts) > 1 and self._storage.exists(place.key):
-            raise ConflictError("create directory", place.uri, got="a file has this name")
-        self._directories.create(place, read)
+    def create_directory(self, path: TwinPath, read: list[str] | None) -> None:
+        if len(path.parts) > 1 and self._storage.exists(path.key):
+            raise ConflictError("create directory", path.uri, got="a file has this name")
+        self._directories.create(path, read)
 
-    def delete_directory(self, place: TwinPath, *, force: bool) -> int:
+    def delete_directory(self, path: TwinPath, *, force: bool) -> int:
         """Returns the number of deleted files. Without `force` only an empty directory is deleted."""
         return self._directories.delete(
-            place, lambda: None if force else self._check_empty(place), lambda: self._clear(place)
+            path, lambda: None if force else self._check_empty(path), lambda: self._clear(path)
         )
 
-    def page(self, place: TwinPath, marker: str) -> dict[str, Any]:
+    def page(self, path: TwinPath, marker: str) -> dict[str, Any]:
         """Directories first, then files, by name, starting after the marker."""
         after = _position(marker)
-        found = list(islice(self._items(place, after), PAGE_ITEMS + 1))
+        found = list(islice(self._items(path, after), PAGE_ITEMS + 1))
         shown = found[:PAGE_ITEMS]
         page: dict[str, Any] = {}
         if folders := [{"name": name} for kind, name, _ in shown if kind == 0]:
@@ -114,52 +112,52 @@ class UserFiles:
             page["marker"] = _marker(*shown[-1][:2])
         return page
 
-    def _items(self, place: TwinPath, after: tuple[int, str]) -> Iterator[tuple[int, str, ObjectInfo | None]]:
+    def _items(self, path: TwinPath, after: tuple[int, str]) -> Iterator[tuple[int, str, ObjectInfo | None]]:
         """Yields the items in order."""
         if after < _FILES:
-            yield from ((0, name, None) for name in self._directories.children(place, after[1]))
-        for entry in self._storage.folder(place.files).entries if place.parts else ():
-            name = entry.path.removeprefix(f"{place.files}/")
+            yield from ((0, name, None) for name in self._directories.children(path, after[1]))
+        for entry in self._storage.folder(path.files).entries if path.parts else ():
+            name = entry.path.removeprefix(f"{path.files}/")
             if (1, name) > after:
                 yield 1, name, entry
 
-    def _put(self, place: TwinPath, pieces: Iterator[bytes], condition: Condition) -> str:
+    def _put(self, path: TwinPath, pieces: Iterator[bytes], condition: Condition) -> str:
         if condition.new:
-            if not self._storage.put_new(place.key, pieces):
-                raise Refusal(412, f"put {place.uri}: the file exists.")
-            return self._storage.head(place.key).etag
+            if not self._storage.put_new(path.key, pieces):
+                raise Refusal(412, f"put {path.uri}: the file exists.")
+            return self._storage.head(path.key).etag
         if condition.etag is None:
-            return self._storage.put(place.key, pieces)
+            return self._storage.put(path.key, pieces)
         try:
-            known = self.head(place).etag
+            known = self.head(path).etag
             if bare(known) != bare(condition.etag):
-                raise ConflictError("put", place.uri, got="another version now")
-            return self._storage.replace(place.key, pieces, known)
+                raise ConflictError("put", path.uri, got="another version now")
+            return self._storage.replace(path.key, pieces, known)
         except (FileNotFoundError, ConflictError) as error:
-            raise Refusal(412, f"put {place.uri}: its version differs from If-Match, or it is gone.") from error
+            raise Refusal(412, f"put {path.uri}: its version differs from If-Match, or it is gone.") from error
 
-    def _check_file(self, place: TwinPath) -> None:
-        if len(place.parts) < 2:
-            got = "a collection" if place.parts else "a user"
-            raise RequestError("use", place.uri, got=f"{got}, not a file", expected="data://user/collection/file")
+    def _check_file(self, path: TwinPath) -> None:
+        if len(path.parts) < 2:
+            got = "a collection" if path.parts else "a user"
+            raise RequestError("use", path.uri, got=f"{got}, not a file", expected="data://user/collection/file")
 
-    def _check_parent(self, place: TwinPath) -> None:
+    def _check_parent(self, path: TwinPath) -> None:
         """Also checks that no directory has the file's name."""
-        if self._directories.find(place.parent) is None:
-            raise FileNotFoundError(place.parent.uri)
-        if self._directories.find(place) is not None:
-            raise RequestError("put", place.uri, status=409, got="a directory has this name")
+        if self._directories.find(path.parent) is None:
+            raise FileNotFoundError(path.parent.uri)
+        if self._directories.find(path) is not None:
+            raise RequestError("put", path.uri, status=409, got="a directory has this name")
 
-    def _check_empty(self, place: TwinPath) -> None:
-        if any(True for _ in self._items(place, _position(""))):
+    def _check_empty(self, path: TwinPath) -> None:
+        if any(True for _ in self._items(path, _position(""))):
             remedy = "Delete its content, or delete it with force=true."
-            raise RequestError("delete directory", place.uri, got="it is not empty", remedy=remedy)
+            raise RequestError("delete directory", path.uri, got="it is not empty", remedy=remedy)
 
-    def _clear(self, place: TwinPath) -> int:
-        paths = [entry.path for entry in self._storage.entries(place.folder)]
-        for path in paths:
-            self._storage.delete(path)
-        return len(paths)
+    def _clear(self, path: TwinPath) -> int:
+        keys = [entry.path for entry in self._storage.entries(path.folder)]
+        for key in keys:
+            self._storage.delete(key)
+        return len(keys)
 
 
 def bare(etag: str) -> str:
@@ -168,12 +166,12 @@ def bare(etag: str) -> str:
 
 
 @contextmanager
-def _named(place: TwinPath) -> Iterator[None]:
+def _named(path: TwinPath) -> Iterator[None]:
     """Names a missing file as the caller knows it."""
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(place.uri) from error
+        raise FileNotFoundError(path.uri) from error
 
 
 def root_page(caller: str) -> dict[str, Any]:

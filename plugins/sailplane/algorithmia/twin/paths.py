@@ -64,7 +64,7 @@ def decoded(path: bytes) -> str:
         raise RequestError("read path", repr(path[:100]), got="bytes that are not UTF-8") from error
 
 
-def place_of(path: str, caller: str) -> TwinPath | None:
+def parsed(path: str, caller: str) -> TwinPath | None:
     """None for the root, which holds the users. Raises ConfigurationError for paths that the store cannot hold,
     RequestError for paths outside this API."""
     path = path.removeprefix("data://")

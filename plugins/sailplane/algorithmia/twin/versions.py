@@ -157,7 +157,7 @@ def _next(record: Document, step: int) -> str:
         (_numbers(one["semantic_version"]) for one in record["versions"] if "semantic_version" in one),
         default=(0, 0, 0),
     )
-    return ".".join(str(n + 1 if place == step else n if place < step else 0) for place, n in enumerate(last))
+    return ".".join(str(n + 1 if index == step else n if index < step else 0) for index, n in enumerate(last))
 
 
 def _numbers(semantic: str) -> tuple[int, ...]:

@@ -60,78 +60,78 @@ def test_an_acl_that_the_api_has_not_is_refused(acl: object) -> None:
 
 
 def test_nothing_is_put_into_a_directory_that_is_being_deleted(directories: UserDirectories, files: UserFiles) -> None:
-    place = ROOT.child("c")
-    directories.create(place, None)
+    path = ROOT.child("c")
+    directories.create(path, None)
 
     def look() -> None:
         with pytest.raises(FileNotFoundError):
-            files.put(place.child("file"), iter([b"1"]), Condition())
+            files.put(path.child("file"), iter([b"1"]), Condition())
         with pytest.raises(FileNotFoundError):
-            directories.create(place.child("d"), None)
+            directories.create(path.child("d"), None)
         with pytest.raises(ConflictError):
-            directories.create(place, None)
+            directories.create(path, None)
         with pytest.raises(ConflictError, match="another request"):
-            directories.delete(place, lambda: None, lambda: 0)
+            directories.delete(path, lambda: None, lambda: 0)
 
-    assert directories.delete(place, look, lambda: 7) == 7
-    assert directories.find(place) is None
+    assert directories.delete(path, look, lambda: 7) == 7
+    assert directories.find(path) is None
 
 
 def test_a_deletion_that_never_ended_is_taken_over(directories: UserDirectories, storage: Storage) -> None:
-    place = ROOT.child("c")
-    directories.create(place, None)
+    path = ROOT.child("c")
+    directories.create(path, None)
     before = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-    (path,) = storage.list()
-    storage.put(path, json.dumps({"created": before, "read": [], "deleting": before}).encode())
-    assert directories.delete(place, lambda: None, lambda: 0) == 0
+    (key,) = storage.list()
+    storage.put(key, json.dumps({"created": before, "read": [], "deleting": before}).encode())
+    assert directories.delete(path, lambda: None, lambda: 0) == 0
     assert storage.list() == []
 
 
 def test_a_file_that_comes_while_its_directory_goes_is_taken_back(
     directories: UserDirectories, files: UserFiles
 ) -> None:
-    place = ROOT.child("c")
-    directories.create(place, None)
+    path = ROOT.child("c")
+    directories.create(path, None)
 
     def pieces() -> Iterator[bytes]:
         yield b"begun"
-        files.delete_directory(place, force=True)
+        files.delete_directory(path, force=True)
 
     with pytest.raises(FileNotFoundError):
-        files.put(place.child("file"), pieces(), Condition())
-    directories.create(place, None)
+        files.put(path.child("file"), pieces(), Condition())
+    directories.create(path, None)
     with pytest.raises(FileNotFoundError):
-        files.head(place.child("file"))
+        files.head(path.child("file"))
 
 
 def test_an_upload_that_breaks_leaves_what_was_there(directories: UserDirectories, files: UserFiles) -> None:
-    place = ROOT.child("c").child("file")
-    directories.create(place.parent, None)
-    files.put(place, iter([b"whole"]), Condition())
+    path = ROOT.child("c").child("file")
+    directories.create(path.parent, None)
+    files.put(path, iter([b"whole"]), Condition())
 
     def pieces() -> Iterator[bytes]:
         yield b"ha"
         raise ValueError("cut off")
 
     with pytest.raises(ValueError, match="cut off"):
-        files.put(place, pieces(), Condition())
-    assert files.get(place) == b"whole"
+        files.put(path, pieces(), Condition())
+    assert files.get(path) == b"whole"
 
 
 def test_the_pages_of_a_list_have_everything_once_in_order(
     directories: UserDirectories, files: UserFiles, storage: Storage
 ) -> None:
-    place = ROOT.child("c")
-    directories.create(place, None)
+    path = ROOT.child("c")
+    directories.create(path, None)
     for name in ("b", "a"):
-        directories.create(place.child(name), None)
-        storage.put(place.child(name).child("deeper").key, b"")
+        directories.create(path.child(name), None)
+        storage.put(path.child(name).child("deeper").key, b"")
     names = [f"{number:04}" for number in range(2 * PAGE_ITEMS)]
     for name in names:
-        storage.put(place.child(name).key, b"")
-    pages = [files.page(place, "")]
+        storage.put(path.child(name).key, b"")
+    pages = [files.page(path, "")]
     while marker := pages[-1].get("marker"):
-        pages.append(files.page(place, marker))
+        pages.append(files.page(path, marker))
     assert [folder["name"] for page in pages for folder in page.get("folders", [])] == ["a", "b"]
     assert [file["filename"] for page in pages for file in page.get("files", [])] == names
     assert len(pages) == 3

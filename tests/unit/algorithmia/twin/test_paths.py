@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from sailplane.algorithmia.twin.paths import TwinPath, connected, decoded, place_of
+from sailplane.algorithmia.twin.paths import TwinPath, connected, decoded, parsed
 from sailplane.errors import ConfigurationError, RequestError
 
 
 @pytest.mark.parametrize(
-    ("path", "place"),
+    ("text", "path"),
     [
         ("", None),
         (".my", TwinPath("alice")),
@@ -17,8 +17,8 @@ from sailplane.errors import ConfigurationError, RequestError
         (".my/c/a b?#%41", TwinPath("alice", ("c", "a b?#%41"))),
     ],
 )
-def test_a_path_names_a_place_and_my_is_the_caller(path: str, place: TwinPath | None) -> None:
-    assert place_of(path, "alice") == place
+def test_a_path_names_a_directory_and_my_is_the_caller(text: str, path: TwinPath | None) -> None:
+    assert parsed(text, "alice") == path
 
 
 @pytest.mark.parametrize(
@@ -26,19 +26,19 @@ def test_a_path_names_a_place_and_my_is_the_caller(path: str, place: TwinPath | 
 )
 def test_what_the_store_cannot_hold_is_refused(path: str) -> None:
     with pytest.raises(ConfigurationError, match="use path"):
-        place_of(path, "alice")
+        parsed(path, "alice")
 
 
 @pytest.mark.parametrize("path", [".session/x", ".algo/x", "ä/x"])
 def test_what_is_no_user_is_refused(path: str) -> None:
     with pytest.raises(RequestError, match="an invalid user"):
-        place_of(path, "alice")
+        parsed(path, "alice")
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/key", "s3+label://bucket/key", "dropbox://x"])
 def test_another_connector_is_refused_with_what_there_is(path: str) -> None:
     with pytest.raises(RequestError, match="expected data://user/collection/file"):
-        place_of(path, "alice")
+        parsed(path, "alice")
 
 
 def test_the_connector_of_a_path_is_data() -> None:
