@@ -13,7 +13,7 @@ from typing import Final
 from sailplane.errors import SailplaneError
 from sailplane.files import room_for
 from sailplane.home import Home, read_settings
-from sailplane.services.closed_output import ending_with_the_reader
+from sailplane.services.closed_output import ending_with_reader
 from sailplane.storage.access import SETTING as STORE_ACCESS
 
 COMMANDS: Final = {
@@ -46,7 +46,7 @@ COMMANDS: Final = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with one line on stderr."""
-    with ending_with_the_reader():
+    with ending_with_reader():
         return _run_command(sys.argv[1:] if argv is None else argv)
 
 

@@ -12,7 +12,7 @@ from sailplane.deployment.endpoints import endpoint_of, location_of
 from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.rollout.offered import deploy, tell
 from sailplane.home import Home
-from sailplane.services.launch import become_airflows
+from sailplane.services.launch import become_airflow_module
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
 
     def reach(_location: ClusterLocation) -> NoReturn:
         options = [] if arguments.run is None else ["--run", arguments.run]
-        become_airflows(home, "sailplane.connections.deploy", [person(), name, *options])
+        become_airflow_module(home, "sailplane.connections.deploy", [person(), name, *options])
 
     location = location_of(ledger, name)
     endpoint = endpoint_of(name, location, home=home, ledger=ledger, storage=store, reach=reach)

@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(name: str, home: Home, arguments: argparse.Namespace) -> int:
-    from sailplane.services.backups import store_at_hand
+    from sailplane.services.backups import reachable_store
 
-    with store_at_hand(home):
+    with reachable_store(home):
         return COMMANDS[name](home, arguments)
 
 

@@ -27,11 +27,11 @@ def announce(home: Home, console: Console, *, new: bool) -> None:
         console.print("The login is off (SAILPLANE_LOGIN=off): every user of this machine is an admin of the UI.")
         return
     if new:
-        account = f"The account is {accounts.chief()}; SAILPLANE_LOGIN=off disables the login."
+        account = f"The account is {accounts.first_admin()}; SAILPLANE_LOGIN=off disables the login."
         console.print(f"The UI now requires a login. {account}")
     if accounts.MANAGER in os.environ:
         return
-    console.print(f"Log in: {logins.link(logins.base(home), logins.issue(home, accounts.chief()))}", markup=False)
+    console.print(f"Log in: {logins.link(logins.base(home), logins.issue(home, accounts.first_admin()))}", markup=False)
     console.print("        (valid once, for an hour; `sailplane login` prints another link)")
 
 
@@ -42,7 +42,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     if other := os.environ.get(accounts.MANAGER):
         raise ConfigurationError("log in by", accounts.MANAGER, got=other, remedy="Use its own login page.")
     prepare(home)
-    user = arguments.user or accounts.chief()
+    user = arguments.user or accounts.first_admin()
     accounts.require(user)
     if arguments.password:
         sys.stdout.write(f"{logins.base(home)}\naccount   {user}\npassword  {accounts.password(home, user)}\n")

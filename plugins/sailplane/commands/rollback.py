@@ -13,7 +13,7 @@ from sailplane.deployment.endpoints import endpoint_of, location_of
 from sailplane.deployment.kubernetes.location import ClusterLocation
 from sailplane.deployment.rollout.rollback import roll_back
 from sailplane.home import Home
-from sailplane.services.launch import become_airflows
+from sailplane.services.launch import become_airflow_module
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     def reach(_location: ClusterLocation) -> NoReturn:
         options = [] if arguments.to is None else ["--to", arguments.to]
         options += [] if arguments.hold else ["--no-hold"]
-        become_airflows(home, "sailplane.connections.rollback", [person(), name, *options])
+        become_airflow_module(home, "sailplane.connections.rollback", [person(), name, *options])
 
     location = location_of(ledger, name)
     endpoint = endpoint_of(name, location, home=home, ledger=ledger, storage=store, reach=reach)

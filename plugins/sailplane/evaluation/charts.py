@@ -28,9 +28,9 @@ def slices(metric: str, found: Sequence[Slice]) -> Figure:
     marker = {"color": [RED if part.worse else BLUE for part, _ in known], "size": 9}
     title = f"{metric}: challenger - champion" if compared else f"{metric} of the challenger"
     trace = _points([_label(f"{part.value} ({part.rows:,})") for part, _ in known], estimates, marker)
-    layout = _barred(title, len(known))
+    layout = _bar_layout(title, len(known))
     if compared:
-        layout["shapes"] = [_upright(0)]
+        layout["shapes"] = [_vertical_line(0)]
     return {"data": [trace], "layout": layout}
 
 
@@ -73,7 +73,7 @@ def importance(metric: str, found: Sequence[FeatureImportance]) -> Figure:
     bar: dict[str, Any] = {"type": "bar", "orientation": "h", "y": names, "x": [feature.mean for feature in shown]}
     bar["error_x"] = {"type": "data", "array": [feature.deviation for feature in shown], "color": INK, "thickness": 1}
     bar |= {"marker": {"color": BLUE}, "hovertemplate": "%{y}: %{x:.4f}<extra></extra>"}
-    layout = _barred(f"{metric} lost when the column is shuffled", len(shown))
+    layout = _bar_layout(f"{metric} lost when the column is shuffled", len(shown))
     return {"data": [bar], "layout": layout | {"bargap": 0.35}}
 
 
@@ -113,7 +113,7 @@ def _curve(name: str, x: Sequence[float], y: Sequence[float], colour: str, mode:
     return {"type": "scatter", "name": _label(name), "x": list(x), "y": list(y), **look}
 
 
-def _barred(title: str, bars: int) -> Figure:
+def _bar_layout(title: str, bars: int) -> Figure:
     x_axis = {"title": {"text": _label(title, 60)}, "gridcolor": RULE, "zeroline": False, "nticks": 5}
     y_axis = {"type": "category", "autorange": "reversed", "automargin": True, "ticksuffix": " ", "gridcolor": RULE}
     layout = laid_out(xaxis=x_axis, yaxis=y_axis)
@@ -126,7 +126,7 @@ def _by_threshold(title: str, **axis: Any) -> Figure:
     return laid_out(xaxis=x_axis, yaxis=y_axis)
 
 
-def _upright(x: float) -> dict[str, Any]:
+def _vertical_line(x: float) -> dict[str, Any]:
     return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": INK, "width": 1}}
 
 

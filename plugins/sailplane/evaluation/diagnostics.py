@@ -11,7 +11,7 @@ from sailplane.evaluation.calibration import BINS
 from sailplane.evaluation.details import CalibrationPoint, FeatureImportance, Threshold
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.metrics import certainty, checked, metric
-from sailplane.evaluation.unscored import why
+from sailplane.evaluation.unscored import error_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def importance(
             random_state=SEED,
         )
     except Exception as error:  # feature code may refuse shuffled rows
-        return (), f"importance: {why(error)}"
+        return (), f"importance: {error_text(error)}"
     figures = zip(names, found.importances_mean.tolist(), found.importances_std.tolist(), strict=True)
     listed = [FeatureImportance(column=name, mean=mean, deviation=deviation) for name, mean, deviation in figures]
     return tuple(sorted(listed, key=lambda feature: (-feature.mean, feature.column))), ""

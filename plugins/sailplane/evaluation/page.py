@@ -106,7 +106,7 @@ def _metrics(evaluation: Evaluation, details: Details) -> dict[str, Any]:
     return {
         "metrics": (["", *contenders], [[name, *(_shown(found[who, name]) for who in contenders)] for name in names]),
         "differences": (
-            ["", *(f"from the {who}" for who in others)],
+            ["", *(f"minus {who}" for who in others)],
             [[name, *(_shown(differences[who, name], sign="+") for who in others)] for name in names],
         ),
         "classes": by_class(details.classes),

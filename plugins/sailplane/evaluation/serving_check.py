@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from sailplane.bundles.bundle import Bundle
-from sailplane.evaluation.unscored import why
+from sailplane.evaluation.unscored import error_text
 
 CALLS: Final = 30
 # The first calls initialize what is loaded lazily.
@@ -28,7 +28,7 @@ def check_serving(bundle: Bundle) -> tuple[str | None, float | None]:
         # The machine is too small, which says nothing about the model.
         raise
     except Exception as error:  # whatever the user's feature code raises
-        return why(error), None
+        return error_text(error), None
 
 
 def _latency_ms(bundle: Bundle) -> float:

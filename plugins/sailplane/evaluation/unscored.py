@@ -31,10 +31,10 @@ def scored(name: str, bundle: Bundle, rows: pd.DataFrame) -> NDArray[np.floating
         raise
     except Exception as error:  # whatever the user's feature code raises
         log.warning("The %s does not score the test rows.", name, exc_info=error)
-        return why(error)
+        return error_text(error)
 
 
-def why(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     message = str(error) if isinstance(error, SailplaneError) else f"{type(error).__name__}: {error}"
     return cut(" ".join(message.split()), MOST)
 

@@ -106,8 +106,8 @@ def truths(feedback: pd.DataFrame) -> Late:
     return Late.of(pd.DataFrame(found, columns=["id", "row", TRUTH], dtype="object"), TRUTH)
 
 
-def alike(values: pd.Series[Any]) -> pd.Series[Any]:
-    """The values unchanged if they have one type, else as text."""
+def uniform(values: pd.Series[Any]) -> pd.Series[Any]:
+    """The values, unchanged if they have one type, else as text."""
     found: pd.Series[Any] = values.convert_dtypes()
     if found.dtype != "object":
         return found
@@ -118,9 +118,9 @@ def alike(values: pd.Series[Any]) -> pd.Series[Any]:
 def _truths(text: object) -> list[tuple[int, Any]]:
     truth = json.loads(text) if isinstance(text, str) else None
     if isinstance(truth, list):
-        return [(row, _alone(value)) for row, value in enumerate(truth)]
+        return [(row, _only_value(value)) for row, value in enumerate(truth)]
     return [] if truth is None else [(_EVERY_ROW, truth)]
 
 
-def _alone(value: Any) -> Any:
+def _only_value(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sailplane.errors import DataError
-from sailplane.monitoring.labels import TRUTH, Labels, Late, alike, read_labels, truths
+from sailplane.monitoring.labels import TRUTH, Labels, Late, read_labels, truths, uniform
 from sailplane.monitoring.log_export import DROPPED, days, feedback_of
 from sailplane.monitoring.rows import FEEDBACK
 from sailplane.serving.spool import files
@@ -74,7 +74,7 @@ def requests(storage: Storage, model: str, **options: Unpack[RequestSelection]) 
             remedy="A server's log reaches the store after some minutes; `sailplane status` shows the backlog.",
         )
     frame = pd.concat(found).sort_values("time", kind="stable", ignore_index=True)
-    return frame.assign(**{TRUTH: alike(frame[TRUTH])})
+    return frame.assign(**{TRUTH: uniform(frame[TRUTH])})
 
 
 def scan(storage: Storage, model: str, **options: Unpack[RequestSelection]) -> Iterator[pd.DataFrame]:
@@ -121,10 +121,12 @@ def _tables(storage: Storage, model: str, options: RequestSelection) -> Iterator
             found = list(days(path))
             read.add(path.stem)
             yield from (
-                day.table() for day in found if _of_day(options, day.date) and _of_version(options, day.head.version)
+                day.table()
+                for day in found
+                if _matches_day(options, day.date) and _matches_version(options, day.head.version)
             )
     paths = _paths(storage, f"requests/{model}", options, read)
-    yield from _read(storage, [path for path in paths if _of_version(options, path.split("/")[-3])])
+    yield from _read(storage, [path for path in paths if _matches_version(options, path.split("/")[-3])])
 
 
 def _feedback(storage: Storage, model: str, options: RequestSelection) -> pd.DataFrame:
@@ -146,11 +148,11 @@ def _waiting(model: str, options: RequestSelection) -> list[Path]:
     return files(spool / model) if spool else []
 
 
-def _of_version(options: RequestSelection, version: str) -> bool:
+def _matches_version(options: RequestSelection, version: str) -> bool:
     return options.get("version") in (None, version)
 
 
-def _of_day(options: RequestSelection, text: str, *, late: bool = False) -> bool:
+def _matches_day(options: RequestSelection, text: str, *, late: bool = False) -> bool:
     day, since, until = date.fromisoformat(text), options.get("since"), options.get("until")
     return (since is None or day >= since) and (late or until is None or day <= until)
 
@@ -160,7 +162,7 @@ def _paths(
 ) -> list[str]:
     """The paths, ordered by day."""
     found = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
-    selected = [path for path in found if _of_day(options, path["day"], late=late) and path["name"] not in read]
+    selected = [path for path in found if _matches_day(options, path["day"], late=late) and path["name"] not in read]
     return [one.string for one in sorted(selected, key=lambda one: (one["day"], one["name"]))]
 
 

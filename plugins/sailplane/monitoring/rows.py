@@ -184,31 +184,31 @@ def _reason(entry: LogEntry) -> str | None:
     return text if spoken else str(json.loads(text).get("error", text))
 
 
-def _of_seldon(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _seldon_columns(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     return seldon.columns(seldon.message(entry.body, {}), inputs)
 
 
-def _of_open_inference(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _open_inference_columns(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     headers = {} if entry.json < 0 else {LENGTH: str(entry.json).encode()}
     return open_inference.columns(open_inference.message(entry.body, headers), inputs)
 
 
-def _of_grpc(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _grpc_columns(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     # Imported only if used: it takes 15 MB.
     from sailplane.serving.open_inference.grpc import request_columns
 
     return request_columns(entry.body, inputs)
 
 
-def _of_seldon_grpc(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
+def _seldon_grpc_columns(entry: LogEntry, inputs: Sequence[Field]) -> dict[str, list[object]]:
     from sailplane.serving.seldon.grpc import request_columns
 
     return request_columns(entry.body, inputs)
 
 
 _COLUMNS: Final[Mapping[int, Callable[[LogEntry, Sequence[Field]], dict[str, list[object]]]]] = {
-    spool.SELDON: _of_seldon,
-    spool.OPEN_INFERENCE: _of_open_inference,
-    spool.OPEN_INFERENCE_GRPC: _of_grpc,
-    spool.SELDON_GRPC: _of_seldon_grpc,
+    spool.SELDON: _seldon_columns,
+    spool.OPEN_INFERENCE: _open_inference_columns,
+    spool.OPEN_INFERENCE_GRPC: _grpc_columns,
+    spool.SELDON_GRPC: _seldon_grpc_columns,
 }

@@ -127,8 +127,8 @@ class DeployModelOperator(BaseOperator):
         """Skips if the champion has changed, for example because another run deployed a model during the approval."""
         from sailplane.evaluation.outdated import outdated
 
-        if why := outdated(pairing.ledger(Home.find()), evaluation):
-            skip(context, why)
+        if reason := outdated(pairing.ledger(Home.find()), evaluation):
+            skip(context, reason)
 
     def _skip_if_held(self, context: Context, evaluation: Evaluation) -> None:
         """Skips if a hold refuses the model, before anything is registered. A retry still reports its own rollout."""

@@ -150,14 +150,14 @@ class IngestDatasetOperator(BaseOperator):
         from sailplane.datasets.catalogue import days_of, last_days
 
         revised = last_days(self.revise_days, interval)
-        why = f"revise_days={self.revise_days}"
+        reason = f"revise_days={self.revise_days}"
         refresh = context.get("params", {}).get("refresh")
         try:
             refreshed = days_of(str(refresh), interval) if refresh else ()
         except ValueError as error:
             expected = f"a number of days, a day, or a range like 2026-10-01..2026-10-07, within {interval}"
             raise ConfigurationError("read", "the parameter refresh", got=repr(refresh), expected=expected) from error
-        return {**dict.fromkeys(revised, why), **dict.fromkeys(refreshed, f"refresh={refresh}")}
+        return {**dict.fromkeys(revised, reason), **dict.fromkeys(refreshed, f"refresh={refresh}")}
 
     def _report(self, context: Context, dataset: Dataset, sentences: Sequence[str]) -> None:
         if sentences and (ti := context.get("ti")):

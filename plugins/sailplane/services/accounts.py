@@ -49,7 +49,7 @@ def roles(env: Mapping[str, str] = os.environ) -> dict[str, str]:
     return found
 
 
-def chief(env: Mapping[str, str] = os.environ) -> str:
+def first_admin(env: Mapping[str, str] = os.environ) -> str:
     """The first admin; the commands use this account."""
     admins = [name for name, role in roles(env).items() if role == "admin"]
     if not admins:

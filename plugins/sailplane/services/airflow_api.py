@@ -41,7 +41,7 @@ class _Login(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         if (yield self._with_token(request)).status_code != httpx.codes.UNAUTHORIZED:
             return
-        secret = logins.issue(self._home, accounts.chief())
+        secret = logins.issue(self._home, accounts.first_admin())
         answer = yield httpx.Request("POST", f"{self._url}{logins.PAGE}/token", json={"secret": secret})
         self._token = str(_decoded(answer)["access_token"])
         yield self._with_token(request)

@@ -87,7 +87,7 @@ def _migrate(new: Path, name: str, storage: Storage, known: str | None) -> None:
 
 
 @contextmanager
-def store_at_hand(home: Home) -> Iterator[None]:
+def reachable_store(home: Home) -> Iterator[None]:
     """Runs the embedded S3 for the duration if the store is in it and the services are down."""
     from sailplane.services.moving import embedded_s3
     from sailplane.supervisor import Supervisor

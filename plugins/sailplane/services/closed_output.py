@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 @contextmanager
-def ending_with_the_reader() -> Iterator[None]:
+def ending_with_reader() -> Iterator[None]:
     """Ends this process silently by SIGPIPE (exit code 141 in a shell) once nobody reads its output. If standard output
     is closed from the start, as by `>&-`, nothing is printed."""
     if sys.stdout is None:
@@ -52,7 +52,7 @@ def main() -> None:
     """`python -m sailplane.services.closed_output MODULE [ARGUMENT...]`: runs another tool's command that ends the same
     way."""
     module = sys.argv.pop(1)
-    with ending_with_the_reader():
+    with ending_with_reader():
         runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -72,10 +72,10 @@ def task_lines(order: list[str], instances: Iterable[dict[str, Any]]) -> list[Li
 def _line(task: str, group: list[dict[str, Any]]) -> Line:
     states = [instance["state"] or "waiting" for instance in group] or ["waiting"]
     name = f"{task} ×{len(group)}" if len(group) > 1 else task
-    return Line(name, _foremost(states), _seconds(group))
+    return Line(name, _most_urgent(states), _seconds(group))
 
 
-def _foremost(states: list[str]) -> str:
+def _most_urgent(states: list[str]) -> str:
     # The state of the most urgent instance stands for all.
     urgent = ("failed", "up_for_retry", "running", "queued", "scheduled", "waiting")
     return next((state for state in urgent if state in states), states[0])

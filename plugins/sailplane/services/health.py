@@ -21,7 +21,7 @@ def unhealthy(states: dict[str, ProgramState], api: AirflowApi) -> dict[str, str
     if health is None:
         return {"api-server": "starting", **waiting}
     for component, name in COMPONENTS.items():
-        if name in states and not _beats(health.get(component) or {}, component, states[name]):
+        if name in states and not _has_heartbeat(health.get(component) or {}, component, states[name]):
             waiting.setdefault(name, "starting")
     return waiting
 
@@ -33,7 +33,7 @@ def starting_models(home: Home) -> dict[str, str]:
     return {f"model-{model}-{version}": "starting" for model, versions in silent.items() for version in versions}
 
 
-def _beats(report: dict[str, str | None], component: str, state: ProgramState) -> bool:
+def _has_heartbeat(report: dict[str, str | None], component: str, state: ProgramState) -> bool:
     # For 30 s after a crash, the report still shows the last heartbeat of the previous process.
     beat = report.get(f"latest_{component}_heartbeat")
     if report.get("status") != "healthy" or not beat:

@@ -78,7 +78,9 @@ def airflow_command(
     return [*command, *arguments], environment(home, env)
 
 
-def become_airflows(home: Home, module: str, arguments: Sequence[str], env: Mapping[str, str] = os.environ) -> NoReturn:
+def become_airflow_module(
+    home: Home, module: str, arguments: Sequence[str], env: Mapping[str, str] = os.environ
+) -> NoReturn:
     """The process becomes the module, with Airflow's settings and access to Airflow's connections."""
     prepare(home)
     sys.stdout.flush()

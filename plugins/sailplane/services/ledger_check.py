@@ -32,11 +32,11 @@ def check(home: Home, tell: Callable[[str], object]) -> list[str]:
     problems = [f"{name} is missing. Restore a backup: `sailplane ledger restore`." for name in lost]
     ledger, storage = pairing.opened(home)
     tell(f"The ledger {ledger.location} and the store {storage.root} have the id {ledger.id}.")
-    problems += _unknown(ledger, storage)
-    return [*problems, *(_late(ledger, storage, tell) if on_disk else ())]
+    problems += _version_problems(ledger, storage)
+    return [*problems, *(_backup_problems(ledger, storage, tell) if on_disk else ())]
 
 
-def _unknown(ledger: Ledger, storage: Storage) -> Iterator[str]:
+def _version_problems(ledger: Ledger, storage: Storage) -> Iterator[str]:
     there = version_records.registered(storage.entries("models")) - trash.marked(storage)
     known = version_records.known(ledger, storage)
     for name, version in sorted(there - known):
@@ -45,7 +45,7 @@ def _unknown(ledger: Ledger, storage: Storage) -> Iterator[str]:
         yield f"The ledger names {name} {version}, but the store does not hold it: restore the store from a backup."
 
 
-def _late(ledger: Ledger, storage: Storage, tell: Callable[[str], object]) -> Iterator[str]:
+def _backup_problems(ledger: Ledger, storage: Storage, tell: Callable[[str], object]) -> Iterator[str]:
     found = backups(storage)
     since = storage.head(found[-1]).modified.timestamp() if found else _created(ledger)
     age = f"The newest backup is from {datetime.fromtimestamp(since, UTC):%Y-%m-%d}" if found else "There is no backup"

@@ -45,7 +45,7 @@ def feedback_of(message: Any, model: str) -> Feedback:
     if not isinstance(message, dict):
         raise RequestError("read feedback", got=shown(message), expected="an object", remedy=_REMEDY)
     if unknown := [key for key in message if key not in (*_SIDES, "reward")]:
-        expected = f"of {', '.join((*_SIDES, 'reward'))}"
+        expected = f"one of {', '.join((*_SIDES, 'reward'))}"
         raise RequestError("read feedback", got=f"key {shown(unknown[0])}", expected=expected, remedy=_REMEDY)
     metas = [_meta(message, side) for side in ("response", "request")]
     return Feedback(

@@ -30,7 +30,7 @@ class ServerGuard:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _is_a_programs(scope["headers"]) or not (reason := _refusal(scope)):
+        if scope["type"] != "http" or _is_from_program(scope["headers"]) or not (reason := _refusal(scope)):
             await self.app(scope, receive, send)
             return
         body = orjson.dumps(seldon.failure(403, reason))
@@ -39,7 +39,7 @@ class ServerGuard:
         await send({"type": "http.response.body", "body": body})
 
 
-def _is_a_programs(headers: list[tuple[bytes, bytes]]) -> bool:
+def _is_from_program(headers: list[tuple[bytes, bytes]]) -> bool:
     """A fast check that passes nearly all requests: those of the router and of local programs."""
     hosts = [value for name, value in headers if name == b"host"]
     return len(hosts) == 1 and hosts[0].partition(b":")[0] in _LOCAL and not any(n in _OF_A_BROWSER for n, _ in headers)

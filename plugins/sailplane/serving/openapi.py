@@ -112,5 +112,5 @@ def _responses(schema: Schema, kind: str = "application/json") -> dict[str, Any]
     return {"200": right, "4XX": _failed("The request is wrong; the message says where.")}
 
 
-def _failed(why: str) -> dict[str, Any]:
-    return {"description": why, "content": {"application/json": {"schema": reference("Failure")}}}
+def _failed(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": reference("Failure")}}}

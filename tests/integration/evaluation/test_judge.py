@@ -354,7 +354,7 @@ def test_what_is_to_be_predicted_is_no_slice(toy: Toy) -> None:
 @pytest.mark.parametrize(
     ("labels", "error", "said"),
     [
-        (True, DataError, r"all 907 rows have the same label.*Check the labels that extract gives"),
+        (True, DataError, r"all 907 rows have the same label.*Check the labels that extract returns"),
         (
             pd.NA,
             LabelError,

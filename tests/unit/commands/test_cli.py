@@ -12,7 +12,7 @@ from sailplane.cli import COMMANDS, parser
 from sailplane.deployment.kubernetes.workloads import CoreV1
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.services.closed_output import ending_with_the_reader
+from sailplane.services.closed_output import ending_with_reader
 from tests.unit.commands.test_clusters import record
 
 PACKAGE = Path(__file__).parents[3] / "plugins"
@@ -128,5 +128,5 @@ def test_a_command_whose_output_is_closed_from_the_start_prints_nothing(home: Ho
 
 
 def test_another_pipe_that_breaks_is_an_error_as_before() -> None:
-    with pytest.raises(BrokenPipeError), ending_with_the_reader():
+    with pytest.raises(BrokenPipeError), ending_with_reader():
         raise BrokenPipeError

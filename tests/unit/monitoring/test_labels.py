@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sailplane.errors import LabelError
-from sailplane.monitoring.labels import Late, alike, read_labels, truths
+from sailplane.monitoring.labels import Late, read_labels, truths, uniform
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from sailplane.monitoring.labels import Late, alike, read_labels, truths
     ],
 )
 def test_truths_are_of_one_type_though_some_are_missing(values: list[Any], expected: list[Any]) -> None:
-    found = alike(pd.Series(values, dtype="object"))
+    found = uniform(pd.Series(values, dtype="object"))
     assert found.dtype != "object"
     assert [pd.NA if pd.isna(one) else one for one in found] == expected
 

@@ -47,7 +47,7 @@ def test_every_account_of_the_setting_gets_a_password_and_keeps_it(home: Home) -
     accounts.prepare(home, env)
     assert set(json.loads(home.passwords.read_text())) == {"ada", "bob", "eve"}
     assert accounts.password(home, "bob", env) == before
-    assert accounts.chief(env) == "ada"
+    assert accounts.first_admin(env) == "ada"
 
 
 @pytest.mark.parametrize("users", ["ada", "ada:root", ":admin", "ada:admin,,", "ada:admin;bob:viewer"])
@@ -60,7 +60,7 @@ def test_an_unknown_account_is_named(home: Home) -> None:
     with pytest.raises(ConfigurationError, match="find the account mallory: no such account; expected admin"):
         accounts.password(home, "mallory", {})
     with pytest.raises(ConfigurationError, match="expected name:admin among them"):
-        accounts.chief({accounts.USERS: "bob:viewer"})
+        accounts.first_admin({accounts.USERS: "bob:viewer"})
 
 
 def test_a_file_of_passwords_that_is_no_json_is_named_and_left_alone(home: Home) -> None:

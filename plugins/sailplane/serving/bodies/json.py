@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Headers = tuple[tuple[bytes, bytes], ...]
 # Numbers written at a time, which takes a millisecond or two.
-_SOME: Final = 16_384
+_PER_PIECE: Final = 16_384
 
 
 def no_check() -> None:
@@ -40,9 +40,9 @@ def written(value: object) -> bytes:
 def numbers(values: np.ndarray, check: Callable[[], None] = no_check) -> np.ndarray | orjson.Fragment:
     """Values for `written`; many are serialised here, in pieces. `check` is called between pieces and may raise to
     stop."""
-    if values.size <= _SOME:
+    if values.size <= _PER_PIECE:
         return values
-    texts, step = [], max(1, _SOME * len(values) // values.size)
+    texts, step = [], max(1, _PER_PIECE * len(values) // values.size)
     for start in range(0, len(values), step):
         check()
         texts.append(orjson.dumps(values[start : start + step], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1])

@@ -115,14 +115,14 @@ def _end(text: memoryview, offset: int, most: int, which: str) -> int:
     """The end of the next piece, which has fewer elements if they are long. Reads at most LONGEST bytes; otherwise long
     elements would be read again for each piece."""
     limit = offset + LONGEST
-    found = _some(_WITH_COMMA if limit < len(text) else _LAST_TOO, most).match(text, offset, limit)
+    found = _repeated(_WITH_COMMA if limit < len(text) else _LAST_TOO, most).match(text, offset, limit)
     if found is None:
         raise _refused(text, offset, which)
     return found.end()
 
 
 def _refused(text: memoryview, offset: int, which: str) -> RequestError:
-    found = _some(_LAST_TOO, 1).match(text, offset)
+    found = _repeated(_LAST_TOO, 1).match(text, offset)
     if found is None:
         start = bytes(text[offset : offset + 60]).decode(errors="replace")
         return RequestError("read", which, got=f"lists or objects within {shown(start)}", expected="plain values")
@@ -131,7 +131,7 @@ def _refused(text: memoryview, offset: int, which: str) -> RequestError:
 
 
 @cache
-def _some(element: bytes, most: int) -> re.Pattern[bytes]:
+def _repeated(element: bytes, most: int) -> re.Pattern[bytes]:
     return re.compile(rb"(?:" + element + rb"){1,%d}+" % most, re.DOTALL)
 
 

@@ -73,16 +73,16 @@ def split(
 def parts(head: Mapping[str, Any], tensors: Sequence[Tensor], inputs: Sequence[Field], most: int) -> Iterator[RowsPart]:
     """The rows in parts. Raises RequestError if a tensor's rows differ from its shape or from another tensor's."""
     _check_rows(tensors)
-    evenly = [_evenly(tensor.values, most) for tensor in tensors]
-    first, pieces = 0, [next(values) for values in evenly]
+    chunked = [_rechunked(tensor.values, most) for tensor in tensors]
+    first, pieces = 0, [next(values) for values in chunked]
     while first == 0 or any(pieces):
         if len({len(piece) for piece in pieces}) > 1:
-            for tensor, piece, rest in zip(tensors, pieces, evenly, strict=True):
+            for tensor, piece, rest in zip(tensors, pieces, chunked, strict=True):
                 _check_count(tensor, first + len(piece) + sum(map(len, takewhile(len, rest))))
         message = {**head, "inputs": [tensor.part(piece) for tensor, piece in zip(tensors, pieces, strict=True)]}
         yield RowsPart(first, open_inference.columns(message, inputs))
         first += len(pieces[0])
-        pieces = [next(values) for values in evenly]
+        pieces = [next(values) for values in chunked]
     for tensor in tensors:
         _check_count(tensor, first)
 
@@ -112,7 +112,7 @@ def _values(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
         raise RequestError("read data of", which, got=shown(value), expected="a list")
 
 
-def _evenly(values: Iterator[list[Any]], most: int) -> Iterator[list[Any]]:
+def _rechunked(values: Iterator[list[Any]], most: int) -> Iterator[list[Any]]:
     """Lists of `most` values, then the rest, then empty lists for ever."""
     held: list[Any] = []
     for piece in values:

@@ -49,7 +49,7 @@ class SharedCounts:
 
         highest = np.empty(0) if scores is None else scores.max(axis=1)
         bins = self._bounds[1].searchsorted(highest)
-        with self._alone():
+        with self._locked():
             statuses, latencies, distribution, sums, _ = self._parts
             statuses[status] += 1
             latencies[self._bounds[0].searchsorted(seconds)] += 1
@@ -57,14 +57,14 @@ class SharedCounts:
             sums += (seconds, highest.sum())
 
     def violated(self, violations: Sequence[Violation]) -> None:
-        with self._alone():
+        with self._locked():
             for which, count in counted(violations).items():
                 self._parts[-1][self._checks[which]] += count
 
     def text(self) -> str:
         """The metrics in Prometheus' text format, written by hand because the prometheus_client in Seldon's environment
         is too old."""
-        with self._alone():
+        with self._locked():
             statuses, latencies, distribution, sums, violations = (part.copy() for part in self._parts)
         labels = self._labels
         lines = [
@@ -80,7 +80,7 @@ class SharedCounts:
         return "".join(f"{line}\n" for line in lines)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Excludes all other threads and processes. A killed process releases the lock."""
         with self._turn:
             fcntl.lockf(self._file, fcntl.LOCK_EX)

@@ -42,7 +42,7 @@ _MOST_SIZES: Final = 8
 _MOST_NAMES: Final = 100_000
 _REMEDY: Final = "Send data with names and ndarray or tensor, or jsonData."
 # The rows of a reply that are written at a time.
-_SOME: Final = 4096
+_PER_PIECE: Final = 4096
 
 
 class SeldonMethods:
@@ -84,9 +84,9 @@ class SeldonMethods:
             data.tensor.shape.extend(scores.shape)
             data.tensor.values.extend(scores.reshape(-1).tolist())
         else:
-            for start in range(0, len(scores), _SOME):
+            for start in range(0, len(scores), _PER_PIECE):
                 check()
-                data.ndarray.values.extend(map(_row, scores[start : start + _SOME].tolist()))
+                data.ndarray.values.extend(map(_row, scores[start : start + _PER_PIECE].tolist()))
         meta = _meta_message(seldon.meta(head, manifest, self._bundle.version, puid, violations))
         return bytes(messages.SeldonMessage(data=data, meta=meta).SerializeToString())
 

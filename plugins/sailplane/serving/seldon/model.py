@@ -162,7 +162,7 @@ def _folder(uri: str) -> Path:
     if Root.parse(uri).scheme == "file":
         return Path(url2pathname(urlsplit(uri).path))
     folder = Path(tempfile.mkdtemp(prefix="seldon-model-"))
-    _at_exit_of_this_process(lambda: shutil.rmtree(folder, ignore_errors=True))
+    _at_exit_of_process(lambda: shutil.rmtree(folder, ignore_errors=True))
     try:
         Storage(uri).download("", folder)
     except FileNotFoundError as error:
@@ -170,7 +170,7 @@ def _folder(uri: str) -> Path:
     return folder
 
 
-def _at_exit_of_this_process(act: Callable[[], None]) -> None:
+def _at_exit_of_process(act: Callable[[], None]) -> None:
     """Runs `act` when this process exits, but not when its forked workers do, which end earlier and are restarted."""
     pid = os.getpid()
     atexit.register(lambda: act() if os.getpid() == pid else None)

@@ -90,7 +90,7 @@ def test_the_processes_and_threads_of_a_server_count_together(counts: SharedCoun
 
 def test_a_process_that_is_killed_in_the_middle_holds_nobody_up(counts: SharedCounts) -> None:
     def die() -> None:
-        with counts._alone():
+        with counts._locked():
             os.kill(os.getpid(), signal.SIGKILL)
 
     worker = multiprocessing.get_context("fork").Process(target=die)

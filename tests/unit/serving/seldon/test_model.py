@@ -106,7 +106,7 @@ def test_a_copy_goes_with_the_process_and_not_with_one_that_is_forked_from_it(tm
     script = f"""
 import os, sys
 from pathlib import Path
-from sailplane.serving.seldon.model import _at_exit_of_this_process as at_exit
+from sailplane.serving.seldon.model import _at_exit_of_process as at_exit
 kept = Path({str(tmp_path / "kept")!r})
 kept.touch()
 at_exit(kept.unlink)
