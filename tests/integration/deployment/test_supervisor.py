@@ -241,7 +241,7 @@ def test_a_shutdown_ends_what_outlived_a_killed_supervisord(supervisor: Supervis
 
 
 def sleepers(supervisor: Supervisor) -> list[int]:
-    """Process ids of the programs that sleep, without those of their guards."""
+    """Process ids of the programs that sleep, without those of their watchdogs."""
     found = []
     for process in Processes(supervisor.socket).members(supervisor.pid):
         with suppress(psutil.NoSuchProcess):

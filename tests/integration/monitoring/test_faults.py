@@ -152,7 +152,7 @@ def test_what_only_airflow_can_ship_waits_and_is_said_until_a_task_does_it(
     assert main(["status"]) == 1
     said = capsys.readouterr().out
     assert "0.0 MB of the request log are not exported: ship requests to s3://sailplane: " in said
-    assert "only Airflow knows. Let a DAG's ShipRequestsOperator do it." in said
+    assert "only Airflow can read. Let a DAG's ShipRequestsOperator do it." in said
     with s3_server(tmp_path / "s3") as s3:
         extra = {"endpoint_url": s3.endpoint, "region_name": s3.access.region}
         lake = {"conn_type": "aws", "login": s3.access.key, "password": s3.access.secret, "extra": extra}
