@@ -46,9 +46,9 @@ def _ask_cluster(home: Home, name: str, body: str | None) -> str:
         raise ServiceError(
             "ask model", name, got="no version is served", remedy="`sailplane status` lists the served models."
         )
-    deployment, workload = there.deployment, workloads.from_dict(there.place.workload)
+    deployment, workload = there.deployment, workloads.from_dict(there.location.workload)
     if not workload.ingress or not isinstance(workload, CoreV1):
-        raise ServiceError("ask model", name, got=f"it is served at {there.place}", remedy=_way(there, workload))
+        raise ServiceError("ask model", name, got=f"it is served at {there.location}", remedy=_way(there, workload))
     if body is None:
         with registered(ledger, pairing.store(home), name)(deployment.version) as bundle:
             body = json.dumps(bundle.example())
@@ -56,7 +56,7 @@ def _ask_cluster(home: Home, name: str, body: str | None) -> str:
 
 
 def _way(there: OnCluster, workload: CoreV1 | CoreV2) -> str:
-    name, namespace = there.deployment.name, there.place.namespace
+    name, namespace = there.deployment.name, there.location.namespace
     forward = f"`kubectl -n {namespace} port-forward"
     if isinstance(workload, CoreV2):
         path = urlsplit(there.deployment.endpoint).path

@@ -203,11 +203,11 @@ def print_on_clusters(found: Sequence[OnCluster]) -> None:
     for one in found:
         deployment, since = one.deployment, f"{datetime.fromtimestamp(one.changed, UTC):%Y-%m-%d %H:%M:%S} UTC"
         traffic = ", ".join(f"{weight}% {version}" for version, weight in deployment.weights.items() if weight)
-        rows.append((deployment.name, deployment.version, traffic, str(one.place), since, deployment.endpoint))
+        rows.append((deployment.name, deployment.version, traffic, str(one.location), since, deployment.endpoint))
     sys.stdout.write("\n")
     print_columns(rows)
 
 
 def shown(one: OnCluster) -> dict[str, Any]:
-    where = {"connection": one.place.connection, "namespace": one.place.namespace}
+    where = {"connection": one.location.connection, "namespace": one.location.namespace}
     return {**one.deployment.content(), **where, "changed": datetime.fromtimestamp(one.changed, UTC).isoformat()}

@@ -44,4 +44,4 @@ def location_of(ledger: Ledger, name: str) -> ClusterLocation | None:
     if (entry := records.active(ledger, name)) is not None:
         return entry.subject.place
     recorded = latest(ledger, name)
-    return recorded.place if recorded else None
+    return recorded.location if recorded else None

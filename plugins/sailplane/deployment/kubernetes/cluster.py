@@ -96,14 +96,14 @@ class Cluster:
 
     def post(self, service: str, port: int, path: str, message: object, headers: dict[str, str] | None = None) -> Reply:
         """To a service, through the API server. Status 0 where that does not answer."""
-        place = f"/api/v1/namespaces/{self.namespace}/services/{service}:{port}/proxy{path}"
+        proxied = f"/api/v1/namespaces/{self.namespace}/services/{service}:{port}/proxy{path}"
         given = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
-        return _reply(lambda: self._call("POST", place, given, message))
+        return _reply(lambda: self._call("POST", proxied, given, message))
 
     def read(self, pod: str, port: int, path: str) -> Reply:
         """Of a pod, through the API server. Status 0 where that does not answer."""
-        place = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
-        return _reply(lambda: self._call("GET", place, {"Accept": "*/*"}, None))
+        proxied = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
+        return _reply(lambda: self._call("GET", proxied, {"Accept": "*/*"}, None))
 
     def _write(self, kind: ResourceKind, name: str, found: Object | None, wanted: Object | None) -> bool:
         """False on a conflict."""

@@ -121,8 +121,8 @@ class CoreV1Target:
     def _post(self, service: str, message: object) -> Reply:
         if self.workload.address is None:
             return self.cluster.post(service, _PORT, PATH, message)
-        place = self.workload.address.format(service=service, namespace=self.cluster.namespace)
-        return call(place, "POST", PATH, message, seconds=SECONDS)
+        address = self.workload.address.format(service=service, namespace=self.cluster.namespace)
+        return call(address, "POST", PATH, message, seconds=SECONDS)
 
     def _explained(self, seen: VersionProgress, version: str) -> VersionProgress:
         said = self.cluster.waiting(f"seldon-app={service_name(self.model, version)}")

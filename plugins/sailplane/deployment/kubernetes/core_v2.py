@@ -119,8 +119,8 @@ class CoreV2Target:
         path, headers = f"/v2/models/{name}/infer", {"Seldon-Model": name}
         if self.workload.address is None:
             return self.cluster.post(self.workload.mesh, _PORT, path, message, headers)
-        place = self.workload.address.format(service=self.workload.mesh, namespace=self.cluster.namespace)
-        return call(place, "POST", path, message, headers=headers, seconds=SECONDS)
+        address = self.workload.address.format(service=self.workload.mesh, namespace=self.cluster.namespace)
+        return call(address, "POST", path, message, headers=headers, seconds=SECONDS)
 
 
 def _renewed(found: Object, new: Object) -> Object:

@@ -40,11 +40,11 @@ def endpoint(ledger: Ledger, target: KubernetesTarget, source: Source) -> ModelE
         source,
         name=target.model,
         endpoint=target.endpoint,
-        place=place(target),
+        location=_location(target),
         at_once=replace(AT_ONCE, start=f"{start}s"),
     )
 
 
-def place(target: KubernetesTarget) -> ClusterLocation:
+def _location(target: KubernetesTarget) -> ClusterLocation:
     cluster, workload = target.cluster, workloads.to_dict(target.workload)
     return ClusterLocation(connection=cluster.connection, namespace=cluster.namespace, workload=workload)

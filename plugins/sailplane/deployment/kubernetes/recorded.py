@@ -1,4 +1,4 @@
-"""What is served on clusters, as it was recorded last: the ledger asks no cluster."""
+"""What is served on clusters, as the ledger recorded it last. No cluster is read here."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class OnCluster:
     """`changed`: when its version or its weights did, in seconds since 1970."""
 
     deployment: Deployment
-    place: ClusterLocation
+    location: ClusterLocation
     changed: float
 
 
 @persistent
 def on_clusters(ledger: Ledger) -> list[OnCluster]:
-    """By model; of one that is served in several places, the one that was changed last comes first."""
+    """By model. A model may have several locations; the one that changed last comes first."""
     query = sa.select(table).order_by(table.c.name, table.c.changed.desc())
     with ledger.begin() as connection:
         return [_of(row) for row in connection.execute(query)]
@@ -33,7 +33,7 @@ def on_clusters(ledger: Ledger) -> list[OnCluster]:
 
 @persistent
 def latest(ledger: Ledger, name: str) -> OnCluster | None:
-    """None for a model that is served nowhere, or was changed on this machine after that."""
+    """The location that changed last. None if no cluster serves the model, or if it changed on this machine later."""
     with ledger.begin() as connection:
         here = connection.execute(sa.select(deployments.c.changed).where(deployments.c.name == name)).scalar() or 0.0
         query = sa.select(table).where(table.c.name == name, table.c.changed > here).order_by(table.c.changed.desc())
@@ -41,14 +41,14 @@ def latest(ledger: Ledger, name: str) -> OnCluster | None:
     return _of(row) if row else None
 
 
-def record_within(connection: sa.Connection, place: ClusterLocation, deployment: Deployment, now: float) -> None:
-    key = {"name": deployment.name, "connection": place.connection, "namespace": place.namespace}
+def record_within(connection: sa.Connection, location: ClusterLocation, deployment: Deployment, now: float) -> None:
+    key = {"name": deployment.name, "connection": location.connection, "namespace": location.namespace}
     here = sa.and_(*(table.c[name] == value for name, value in key.items()))
     connection.execute(sa.delete(table).where(here))
-    values = {"workload": place.workload, "record": deployment.to_dict(), "changed": now}
+    values = {"workload": location.workload, "record": deployment.to_dict(), "changed": now}
     connection.execute(sa.insert(table).values(**key, **values))
 
 
 def _of(row: sa.Row[Any]) -> OnCluster:
-    place = ClusterLocation(connection=row.connection, namespace=row.namespace, workload=row.workload)
-    return OnCluster(Deployment.from_dict(row.record), place, row.changed)
+    location = ClusterLocation(connection=row.connection, namespace=row.namespace, workload=row.workload)
+    return OnCluster(Deployment.from_dict(row.record), location, row.changed)

@@ -84,7 +84,7 @@ def _listed(bad: Sequence[RegisteredVersion]) -> str:
 
 def _serves(serving: ModelEndpoint, *, hold: bool) -> str:
     version = serving.champion() or "no version"
-    where = f" at {serving.place}" if serving.place else ""
+    where = f" at {serving.location}" if serving.location else ""
     sys.stdout.write(f"{serving.name}: {version} serves{where}\n")
     if hold:
         _tell_hold(serving.ledger, serving.name)

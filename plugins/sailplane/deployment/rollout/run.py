@@ -30,12 +30,12 @@ AT_ONCE: Final = Rollout(steps=(100,), checks=())
 
 @dataclass(frozen=True)
 class ModelEndpoint(Served):
-    """A model that is served here, or at a `place` on a cluster, with its rollouts. `at_once`: the plan that gives a
+    """A model that is served here, or at a `location` on a cluster, with its rollouts. `at_once`: the plan that gives a
     version all the traffic as soon as it is ready."""
 
     _: KW_ONLY
     endpoint: str
-    place: ClusterLocation | None = None
+    location: ClusterLocation | None = None
     at_once: Rollout = AT_ONCE
     sleep: Callable[[float], None] = time.sleep
 
@@ -108,7 +108,7 @@ class ModelEndpoint(Served):
             endpoint=self.endpoint,
             owner=owner,
             turn=turn,
-            place=self.place,
+            place=self.location,
         )
 
     def _begin(self, subject: Subject, plan: Rollout, approval: Approval | None) -> RolloutRecord:
@@ -148,7 +148,7 @@ class ModelEndpoint(Served):
         return entry.subject.turn if mine else ""
 
     def _refuse_elsewhere(self, other: RolloutRecord) -> None:
-        if str(other.subject.place) != str(self.place):
+        if str(other.subject.place) != str(self.location):
             where = f"at {other.subject.place}" if other.subject.place else "on this machine"
             got = f"{other.subject.version} is on its way {where}"
             remedy = f"Wait for it, or end it: `sailplane rollback {self.name}`."

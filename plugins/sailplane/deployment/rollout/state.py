@@ -99,7 +99,7 @@ class Subject(Record):
 
 
 def split(plan: Rollout, subject: Subject, state: State) -> TrafficSplit | None:
-    """The traffic that the state asks for; None where it asks for none."""
+    """The traffic of the state; None where the state changes none."""
     if state.phase in ("promoting", "succeeded"):
         return TrafficSplit({subject.version: 100})
     if state.phase == "starting":

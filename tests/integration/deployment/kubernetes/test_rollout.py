@@ -79,7 +79,7 @@ def test_a_good_version_goes_through_its_steps_and_takes_over(driven: Driven, mo
     assert {status for status, _ in driven.mesh.answers} == {200}
     recorded = latest(driven.ledger, NAME)
     assert recorded
-    assert (recorded.deployment.weights, str(recorded.place)) == ({models[1].version: 100}, "/models")
+    assert (recorded.deployment.weights, str(recorded.location)) == ({models[1].version: 100}, "/models")
     decided = records.decisions(driven.ledger, NAME, models[1].version)
     assert all(finding.count >= 10 for one in decided[2:5] for finding in one.findings)
 

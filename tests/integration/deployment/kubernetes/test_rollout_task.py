@@ -155,7 +155,7 @@ def test_a_good_version_takes_over_and_no_worker_waits_for_it(served: Task, bund
     assert all(finding.outcome == "passed" and finding.count >= 5 for one in decided[2:4] for finding in one.findings)
     recorded = latest(served.ledger, NAME)
     assert recorded
-    assert (recorded.deployment.to_dict(), str(recorded.place)) == (returned, "cluster/models")
+    assert (recorded.deployment.to_dict(), str(recorded.location)) == (returned, "cluster/models")
     assert served.champion == two
     assert alias(served.ledger, NAME, "previous").version == one  # type: ignore[union-attr]
     (left,) = served.server.objects.list(SELDON_DEPLOYMENTS)

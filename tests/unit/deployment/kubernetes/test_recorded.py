@@ -44,7 +44,7 @@ def test_of_each_place_the_last_word_counts_and_the_newest_place_comes_first(led
     whole = replace(SERVED, weights={"v2": 100})
     record(ledger, TESTS, 3.0, whole)
     record(ledger, TESTS, 1.0, replace(SERVED, name="digits"))
-    assert [(one.deployment.name, str(one.place), one.changed) for one in on_clusters(ledger)] == [
+    assert [(one.deployment.name, str(one.location), one.changed) for one in on_clusters(ledger)] == [
         ("digits", "tests/models", 1.0),
         ("flights", "tests/models", 3.0),
         ("flights", "live/models", 2.0),
