@@ -22,7 +22,7 @@ from sailplane.storage import Storage
 from sailplane.supervisor import Supervisor
 
 _MAKE_UP: Final = "Run `make up`, then clear this task or repeat this command."
-# A router that was killed is between two starts for a moment.
+# After a kill, the router is between two starts for a moment.
 _COMES: Final = {"RUNNING", "STARTING", "BACKOFF", "EXITED"}
 _ROUTED_SECONDS: Final = 10
 _CONNECTIONS: Final = 8
@@ -69,7 +69,7 @@ class LocalTarget:
         process = self._process(version)
         found = process.progress()
         if found.state == "failed":
-            # One that was good is started again by supervisord, however often.
+            # supervisord restarts a version that was good, however often.
             again = version in self._good
             return VersionProgress("starting", found.reason) if again else self._failed(version, found.reason)
         if found.state == "starting":
@@ -99,7 +99,7 @@ class LocalTarget:
     def stop(self, version: str) -> None:
         process = self._process(version)
         wait_until(lambda: self._drained(version), seconds=_DRAIN_SECONDS)
-        # What it failed on, and is about to be sent to another version, is nobody's active request.
+        # A request that it failed on counts nowhere until the router has sent it to another version.
         time.sleep(2 * LONGEST_BACK_OFF)
         with self._locked():
             self._router.remove(self.name, version)
@@ -123,7 +123,7 @@ class LocalTarget:
             raise DeploymentError("route", self.name, got=got, remedy=self._see_router())
 
     def port(self, version: str) -> int:
-        """Of its server."""
+        """The HTTP port of its server."""
         return self._process(version).port
 
     def _failed(self, version: str, reason: str) -> VersionProgress:
@@ -131,7 +131,7 @@ class LocalTarget:
         return VersionProgress("failed", f"{reason.rstrip('.')}. Its log ends:\n{log}" if log else reason)
 
     def _locked(self) -> AbstractContextManager[None]:
-        """A handover replaces the processes of the model meanwhile."""
+        """Excludes handovers, which replace the model's processes."""
         return locked(private_folder(self.home.serving) / f"{self.name}.lock")
 
     def _process(self, version: str) -> ModelProcess:

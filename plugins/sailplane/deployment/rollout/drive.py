@@ -1,7 +1,7 @@
-"""Carries a rollout out: looks, writes down what is decided, does it, writes down that it is done.
+"""Drives a rollout: looks, records the decision, acts, records that the actions are done.
 
-What is decided is on the ledger before it is done, so who comes after a crash does it again and nothing else. Before
-each thing it does, a driver makes sure that it still holds the rollout.
+Each decision is on the ledger before its actions begin, so a driver that follows a crash repeats these actions and no
+others. Before each action, a driver makes sure that it still holds the rollout.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Served:
-    """A model where it is served: its target there, and what is seen of its versions. `clock`: seconds since 1970."""
+    """A served model: its target, and the source of what its versions did. `clock`: seconds since 1970."""
 
     ledger: Ledger
     target: Target
@@ -39,7 +39,7 @@ class Served:
 
 
 class Driver:
-    """Of one version's rollout."""
+    """The driver of one version's rollout."""
 
     def __init__(self, served: Served, version: str) -> None:
         self._ledger, self._target, self._source = served.ledger, served.target, served.source
@@ -48,10 +48,10 @@ class Driver:
         self._waits_for = ""
 
     def tick(self) -> State | None:
-        """One look, and what follows from it; to be called about once a second. None while another driver is at it.
+        """Looks once and acts on it; call it about once a second. None while another driver holds the rollout.
 
-        Raises ServiceError where the target or the source does not answer, and LeaseError where another driver came
-        in between: nothing is lost by either, the next tick goes on.
+        Raises ServiceError if the target or the source does not answer, and LeaseError if another driver took the
+        rollout meanwhile. The next tick continues after both.
         """
         entry = repository.take(self._ledger, self._name, self._version, self._driver, self._clock())
         if entry is None:
@@ -60,12 +60,12 @@ class Driver:
         while entry.state.stage != stage and not entry.state.ended:
             stage = entry.state.stage
             entry = self._act(self._look(entry))
-            # What is decided is done, and what is over is ended, before anybody looks again.
+            # Finish a decision before the next look.
             entry = self._look(entry) if entry.state.phase in CLOSING else entry
         return entry.state
 
     def release(self) -> None:
-        """Another driver may go on at once."""
+        """Lets another driver continue at once."""
         repository.release(self._ledger, self._name, self._version, self._driver)
 
     def _look(self, entry: RolloutRecord) -> RolloutRecord:
@@ -77,7 +77,7 @@ class Driver:
         return self._keep(entry, after, findings) if after != state else entry
 
     def _seen(self, entry: RolloutRecord) -> tuple[VersionProgress, Mapping[str, Observations]]:
-        """Of a version that was begun, and is not given up; what it did, where checks look at that."""
+        """The progress of a version that was begun and not given up, and its counts if a check needs them."""
         if not entry.state.applied or entry.state.phase in CLOSING:
             return VersionProgress("starting"), {}
         progress = self._target.progress(self._version)
@@ -87,7 +87,7 @@ class Driver:
         try:
             observed = {self._version: self._source.observed(self._version)}
         except ServiceError as error:
-            # It died at this moment: who is away for too long is taken back.
+            # The version just died: it is taken back if it is away for too long.
             return VersionProgress("starting", str(error)), {}
         champion = entry.subject.champion
         return progress, {**observed, **({champion: self._source.observed(champion)} if champion else {})}
@@ -109,7 +109,7 @@ class Driver:
             try:
                 self._do(action, entry)
             except (DeploymentError, ModelError) as error:
-                # What is on its way back goes on with that, and what is the champion stays it.
+                # A rollback continues, and a champion stays champion.
                 if entry.state.phase == "rolling back" or isinstance(action, Stop):
                     raise
                 return self._act(self._keep(entry, failing(entry.state, str(error))))

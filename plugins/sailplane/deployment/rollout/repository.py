@@ -1,7 +1,7 @@
-"""Rollouts on the ledger: a row each with the plan and the state, a row each decision with what it was made on.
+"""Rollouts on the ledger: one row for each with its plan and state, and one row for each decision with its evidence.
 
-One driver at a time holds a rollout, by a lease; and whatever it writes is written only while the row is as it read it.
-So of two that meet, one finds out that it lost, before it does anything.
+A driver holds a rollout by a lease, and writes only while the row is as it read it. If two drivers meet, one learns
+before it acts that it lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sailplane.records import Approval
 from sailplane.registry import holds
 
 CHECKS: Final = "the checks of its rollout"
-# A driver that died is followed by another one after that.
+# Another driver follows one that died after this time.
 LEASE_SECONDS: Final = 15.0
 
 
@@ -34,7 +34,8 @@ LEASE_SECONDS: Final = 15.0
 def begin(
     ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = None, approval: Approval | None = None
 ) -> RolloutRecord:
-    """The version's rollout, new, or where it is if it is that one. A new one lifts a hold if a person approved it.
+    """A new rollout of the version, or the existing one of the same owner and turn. A new one lifts a hold if a person
+    approved it.
 
     Raises DeploymentError while another one of the same model is on its way, HeldError while the model is held.
     """
@@ -76,7 +77,7 @@ def abandoned(entry: RolloutRecord, now: float) -> bool:
 
 @persistent
 def take(ledger: Ledger, name: str, version: str, driver: str, now: float) -> RolloutRecord | None:
-    """Holds the rollout for the driver, and gives it as it is; None while another driver holds it."""
+    """Takes the lease for the driver and returns the rollout; None while another driver holds it."""
     with ledger.begin() as connection:
         row = connection.execute(sa.select(rollouts).where(named(name, version))).one_or_none()
         if row is None:
@@ -99,7 +100,7 @@ def renew(ledger: Ledger, entry: RolloutRecord, driver: str, now: float) -> None
 
 @persistent
 def release(ledger: Ledger, name: str, version: str, driver: str) -> None:
-    """For the next driver, at once."""
+    """Ends the driver's lease, so that the next driver need not wait."""
     mine = sa.and_(named(name, version), rollouts.c.driver == driver)
     with ledger.begin() as connection:
         connection.execute(sa.update(rollouts).where(mine).values(driver="", lease_until=0.0))
@@ -109,7 +110,7 @@ def release(ledger: Ledger, name: str, version: str, driver: str) -> None:
 def keep(
     ledger: Ledger, entry: RolloutRecord, driver: str, state: State, now: float, findings: Iterable[CheckResult] = ()
 ) -> RolloutRecord:
-    """The new state, and if it is another stage, the decision. Raises LeaseError."""
+    """Records the new state, and the decision if the stage changed. Raises LeaseError."""
     found = tuple(findings)
     with ledger.begin() as connection:
         _check(connection, entry, driver)
@@ -120,7 +121,7 @@ def keep(
 
 @persistent
 def promote(ledger: Ledger, entry: RolloutRecord, driver: str, now: float) -> None:
-    """The aliases and what is recorded as served, in one transaction; of a rollback also which version was rolled back,
+    """Records in one transaction the aliases and what is served; for a rollback also the version that was rolled back,
     and the hold. Raises LeaseError."""
     subject = entry.subject
     with ledger.begin() as connection:
@@ -132,8 +133,8 @@ def promote(ledger: Ledger, entry: RolloutRecord, driver: str, now: float) -> No
 def abort(
     ledger: Ledger, name: str, reason: str, by: str, now: float | None = None, *, only: Subject | None = None
 ) -> RolloutRecord | None:
-    """Of the model's rollout that has not ended: it goes back, unless it does already, or is being promoted. Its driver
-    loses it, so that whoever asked may go on at once. None if there is none, or it is another one than `only`."""
+    """Turns the model's active rollout back, unless it is rolling back or being promoted already. Its driver loses the
+    lease, so that the caller can continue at once. None if there is no active rollout, or it is not `only`."""
     with ledger.begin() as connection:
         entry = active_within(connection, name)
         if entry is None or (only is not None and _whose(only) != _whose(entry.subject)):
@@ -143,7 +144,7 @@ def abort(
 
 @persistent
 def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | None = None) -> RolloutRecord | None:
-    """`abort` by a person: the version on its way counts as rolled back, and with `hold` nothing else is deployed."""
+    """`abort` by a person: the version counts as rolled back, and with `hold` no task deploys another one."""
     now = time.time() if now is None else now
     with ledger.begin() as connection:
         entry = active_within(connection, name)
@@ -159,7 +160,7 @@ def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | No
 
 
 def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> None:
-    """Ends the model's rollout on this machine as it is: nobody goes on with it. For a ledger that is behind."""
+    """Ends the model's rollout on this machine without a rollback, for a ledger that was restored."""
     entry = active_within(connection, name)
     if entry is not None and entry.subject.place is None:
         free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
@@ -168,7 +169,7 @@ def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> No
 
 
 def _leased(until: float, now: float) -> bool:
-    # A lease that is longer than any is of a clock that was set back.
+    # A longer lease comes from a clock that was set back since.
     return 0 < until - now <= LEASE_SECONDS
 
 
@@ -199,7 +200,7 @@ def _check(connection: sa.Connection, entry: RolloutRecord, driver: str) -> None
     query = sa.select(rollouts.c.driver, rollouts.c.revision).where(_key(entry.subject))
     row = connection.execute(query).one_or_none()
     if row is None or tuple(row) != (driver, entry.revision):
-        raise LeaseError("go on with the rollout of", entry.subject.name, got="another one goes on with it")
+        raise LeaseError("go on with the rollout of", entry.subject.name, got="another driver has taken it")
 
 
 def _refuse(other: RolloutRecord, doing: str) -> NoReturn:

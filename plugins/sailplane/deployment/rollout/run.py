@@ -1,4 +1,4 @@
-"""A rollout from its beginning to its end, or back from the middle of it."""
+"""The endpoint of a model: begins rollouts, deploys at once, and drives both to their end."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sailplane.storage import Storage
 POLL_SECONDS: Final = 1.0
 # The first looks come sooner: many versions are ready within a second.
 _FIRST_SECONDS: Final = 0.1
-# A person's word needs no proof, and nobody waits for requests.
+# Without checks it waits for no requests.
 AT_ONCE: Final = Rollout(steps=(100,), checks=())
 
 
 @dataclass(frozen=True)
 class ModelEndpoint(Served):
-    """A model that is served here, or at a `location` on a cluster, with its rollouts. `at_once`: the plan that gives a
+    """A model on this machine, or at a `location` on a cluster, with its rollouts. `at_once`: the plan that gives a
     version all the traffic as soon as it is ready."""
 
     _: KW_ONLY
@@ -54,15 +54,15 @@ class ModelEndpoint(Served):
     def begin(
         self, plan: Rollout, model: Model, owner: str, turn: str = "", *, approval: Approval | None = None
     ) -> RolloutRecord:
-        """The version's rollout, with its server on the way; where it is, if that owner began it in that turn.
+        """Begins the version's rollout and starts its server; returns the existing rollout of the same owner and turn.
 
-        An earlier turn that has not ended is taken back first, and so are interrupted deployments at once and what is
-        on its way back. Raises DeploymentError while another one is on its way, or one elsewhere, or if the services do
+        First it takes back the owner's earlier turn and interrupted deployments at once, and finishes a rollout that is
+        rolling back. Raises DeploymentError while another rollout is active, here or elsewhere, or if the services do
         not run; ModelError for a bundle that is damaged or does not load; HeldError while a rollback holds the model.
         No rollout has begun then.
         """
         self._make_way(owner, turn)
-        # A rollout of a version that cannot be served would be in the way of all others.
+        # A rollout of a version that cannot be served would block all others.
         self.target.prepare(model)
         return self._begin(self._subject(model, owner, turn), plan, approval)
 
@@ -88,8 +88,8 @@ class ModelEndpoint(Served):
         return subject.deployment(model.version, {model.version: 100})
 
     def begin_back(self, model: Model, by: str, *, hold: bool) -> RolloutRecord:
-        """A person goes back to the version at once, as `begin` does."""
-        # The same person may go back to the same version again: each time is a turn of its own.
+        """Begins a person's rollback to the version, all traffic at once. Raises as `begin` does."""
+        # The same person may go back to the same version again, which is another turn.
         turn = datetime.now(UTC).isoformat()
         self._make_way(by, turn)
         self.target.prepare(model)
@@ -161,12 +161,12 @@ class ModelEndpoint(Served):
         return found
 
     def champion(self) -> str | None:
-        """The version that has the most traffic now."""
+        """The version with the most traffic now."""
         weights = self.target.split().weights
         return max(sorted(weights), key=lambda version: weights[version], default=None)
 
     def finish(self, version: str, *, poll_seconds: float = POLL_SECONDS) -> State:
-        """Goes on with it to its end, whoever began it, as soon as nobody else does."""
+        """Drives the version's rollout to its end, whoever began it, as soon as no other driver holds it."""
         driver = self.driver(version)
         try:
             return self._drive(driver, poll_seconds)

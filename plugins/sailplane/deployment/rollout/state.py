@@ -1,4 +1,4 @@
-"""Where a rollout is. All that is needed to go on is in it, and on the ledger."""
+"""The state of a rollout. The ledger holds all that a driver needs to continue."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from sailplane.serving.observations import Observations
 
 Phase = Literal["starting", "shadowing", "baking", "promoting", "rolling back", "succeeded", "failed"]
 ENDED: Final = ("succeeded", "failed")
-# In which nothing but the end is left to come.
+# Only the end follows.
 CLOSING: Final = ("promoting", "rolling back", *ENDED)
 WATCHED: Final = ("shadowing", "baking")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counted(Record):
-    """What a version did in this phase. `last`: the totals that were read last, None before the first reading."""
+    """The counts of a version in this phase. `last`: the newest totals, None before the first reading."""
 
     seen: Observations = field(default_factory=Observations)
     last: Observations | None = None
 
     def read(self, totals: Observations) -> Self:
-        """The first reading is what the phase begins with."""
+        """Adds what was counted since the last reading. The first reading adds nothing."""
         new = self.seen if self.last is None else self.seen + totals.since(self.last)
         return replace(self, seen=new, last=totals)
 
 
 @dataclass(frozen=True, kw_only=True)
 class State(Record):
-    """:param step: which of the plan's steps is baking, from 0
-    :param applied: what the phase begins with was done; before that it may have been done
-    :param watched: seconds of this phase in which somebody looked, and the version was ready
-    :param missed: seconds without a break in which it was not ready
-    :param looked: when that was last, in seconds since 1970
-    :param blocks: what both versions did in this phase, by blocks of time (blocks.py); empty where an older release
+    """:param step: index of the plan's step that is baking, from 0
+    :param applied: True if the actions of the phase are done; if not, some of them may be
+    :param watched: seconds of this phase in which a driver looked and the version was ready
+    :param missed: seconds in a row in which the version was not ready
+    :param looked: time of the last look, in seconds since 1970
+    :param blocks: the counts of both versions in this phase, by blocks of time (blocks.py); empty if an older release
         began the phase
-    :param carried: by check, the level that the steps before left of theirs (checks.py)
-    :param reason: why it is rolled back
+    :param carried: by check, the level that earlier steps have left (checks.py)
+    :param reason: why the version is rolled back
     """
 
     phase: Phase = "starting"
@@ -67,17 +67,23 @@ class State(Record):
         return f"{self.phase} {self.step}" if self.phase == "baking" else self.phase
 
     def entering(self, phase: Phase, step: int = 0, reason: str = "") -> State:
-        """Anew: nothing is counted yet."""
+        """The beginning of a phase: nothing is counted yet."""
         return State(phase=phase, step=step, looked=self.looked, carried=self.carried, reason=reason or self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject(Record):
-    """What is rolled out. `champion`: the version that has the traffic when it begins, None where nothing serves;
-    `owner`: who began it, a task of a DAG's run or a person, and `turn`: which time, for what is the same in a retry
-    and another one where the task was cleared; `place`: where on a cluster, None on this machine. `back`: a person goes
-    back to this version, and with `hold` nothing else is deployed after it until that is released. `at_once`: only the
-    process that began it drives it; once that process has ended, the next deployment takes it back."""
+    """What is rolled out, and by whom.
+
+    :param champion: the version with the most traffic at the beginning; None if nothing serves
+    :param owner: the person or the task of a DAG run that began it
+    :param turn: the same in a retry, another one after a clear
+    :param place: the location on a cluster; None for this machine
+    :param back: a person goes back to this version
+    :param hold: afterwards no task deploys the model until a person releases it
+    :param at_once: only the process that began it drives it; once that process has ended, the next deployment takes it
+        back
+    """
 
     name: str
     version: str

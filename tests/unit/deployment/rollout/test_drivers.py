@@ -66,7 +66,7 @@ def test_a_driver_that_somebody_came_before_does_nothing(served: Served, ledger:
         repository.abort(ledger, NAME, "enough", "Ada")
 
     served.place.before = meddle
-    with pytest.raises(LeaseError, match="another one goes on"):
+    with pytest.raises(LeaseError, match="another driver has taken it"):
         served.look(failing=0.9)
     assert served.place.done == done
     state = served.look()
@@ -86,7 +86,7 @@ def test_nor_does_one_that_somebody_came_before_after_it_decided(served: Served,
             served.place.running[CANARY] = VersionProgress("ready", "it takes its time to end")
 
     served.place.before = meddle
-    with pytest.raises(LeaseError, match="another one goes on"):
+    with pytest.raises(LeaseError, match="another driver has taken it"):
         served.until(lambda state: state.ended)
     assert served.stages[-3:] == ["baking 1", "rolling back", "failed"]
     assert "move 50" not in served.place.done
