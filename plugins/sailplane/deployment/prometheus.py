@@ -1,4 +1,4 @@
-"""What a model server counts, read from Prometheus' text form. Its names are in rollout/observations.py."""
+"""The counts of a model server, read from Prometheus' text format. serving/observations.py has their names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sailplane.serving.observations import (
 if TYPE_CHECKING:
     from prometheus_client.samples import Sample
 
-# As a check names it.
+# The name in a check.
 REWARDED: Final = "reward"
 _OF_GROUPS: Final = "sailplane_customer_group_"
 _OF_A_GROUP: Final = re.compile(
@@ -37,7 +37,7 @@ _OF_A_GROUP: Final = re.compile(
 
 
 def observations(text: str, version: str) -> Observations:
-    """Of that version's server, by its metrics in Prometheus' text form."""
+    """The counts of the version's server, from its metrics in Prometheus' text format."""
     samples = parsed(text)
     counts = {int(one.labels["code"]): 0.0 for one in samples if one.name == f"{REQUESTS}_total"}
     for one in _predictions(samples):
@@ -56,7 +56,7 @@ def observations(text: str, version: str) -> Observations:
 
 
 def reward(text: str, version: str) -> FeedbackTotals:
-    """What was fed back to a server on the answers of that version."""
+    """The feedback that a server received on the answers of the version."""
     grouped, answered = _by_group(text), escaped(version)
     found = {one.name: one.value for one in parsed(text) if one.labels.get("answered") == version}
     squares = found.get(f"{REWARD}_squares", 0.0)
@@ -81,7 +81,7 @@ def parsed(text: str) -> list[Sample]:
 
 
 def _predictions(samples: list[Sample]) -> Iterator[Sample]:
-    """The requests that asked for scores."""
+    """The requests for scores."""
     return (one for one in samples if one.name == f"{REQUESTS}_total" and one.labels["protocol"] != "other")
 
 

@@ -17,8 +17,8 @@ _NOT_ENFORCED = (
     "enforcing_success_rate",
     "enforcing_local_origin_success_rate",
 )
-# Of Envoy's own limits the one on requests that are sent again at the same time is 3: where a version fails on all that
-# it is asked, those beyond would get its failures. A server that has too much to do refuses by itself.
+# By default Envoy repeats only 3 requests at the same time: if a version fails on all requests, clients would get the
+# failures of the rest. An overloaded server refuses requests itself.
 _LIMITS = {
     "thresholds": [
         {"max_connections": 2_000, "max_pending_requests": 2_000, "max_requests": 4_000, "max_retries": 4_000}
@@ -28,7 +28,7 @@ _GRPC: Final = "grpc:"
 
 
 class Ports(NamedTuple):
-    """Of one server. `grpc` is None where it speaks HTTP alone, as the servers of earlier releases do."""
+    """The ports of one server. `grpc` is None for servers of earlier releases, which speak only HTTP."""
 
     http: int
     grpc: int | None = None
@@ -52,7 +52,7 @@ def clusters(ports: Mapping[tuple[str, str], Ports]) -> dict[str, Any]:
 
 
 def ports(resources: list[dict[str, Any]]) -> dict[tuple[str, str], Ports]:
-    """What `clusters` was given."""
+    """Reads the argument of `clusters` back."""
     found: dict[str, int] = {}
     for cluster in resources:
         if "load_assignment" in cluster:  # else a pair

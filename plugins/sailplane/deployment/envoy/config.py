@@ -80,7 +80,7 @@ def _listener(host: str, port: int, routes: Path, guards: Sequence[Mapping[str, 
 
 
 def _sticky() -> dict[str, Any]:
-    """Off but on the routes that name a field."""
+    """Enabled only by routes that name a field."""
     source = {"inline_string": Path(__file__).with_name("sticky.lua").read_text()}
     config = {"@type": f"{TYPE}.extensions.filters.http.lua.v3.Lua", "default_source_code": source}
     return {"name": STICKY, "disabled": True, "typed_config": config}
@@ -129,7 +129,7 @@ def _failures() -> list[dict[str, Any]]:
         _failure(status, {"text_format_source": {"inline_string": reason}}, _GRPC) for status, reason in reasons.items()
     ]
     json = [_failure(status, {"json_format": _body(status, reason)}) for status, reason in reasons.items()]
-    # Of a CONNECT; every path has a route.
+    # Only a CONNECT has no route.
     no_route = {"response_flag_filter": {"flags": ["NR"]}}
     return [*grpc, *json, _failure(404, {"json_format": _body(404, "No such path.")}, no_route)]
 

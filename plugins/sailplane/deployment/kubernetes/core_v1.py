@@ -55,8 +55,8 @@ class CoreV1Target:
         if found is None or version not in predictors:
             return VersionProgress("failed", f"there is no predictor of {version} in SeldonDeployment {self.name}")
         seen = objects.availability(found, self.model, version)
-        # One that is asked has given its scores, and came in time: how long it may be away is for others to say.
-        if not objects.is_asked(predictors[version]):
+        # A version that gets requests gave its scores in time. The rollout decides how long it may be away.
+        if not objects.is_routed(predictors[version]):
             seen = self._checked(seen, version, predictors[version])
         return seen if seen.state == "ready" else self._explained(seen, version)
 

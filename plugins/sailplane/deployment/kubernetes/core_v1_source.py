@@ -1,5 +1,4 @@
-"""What the pods of a SeldonDeployment count: `SeldonModel` counts the requests that it was given, those that it was
-only mirrored too."""
+"""The counts of a SeldonDeployment's pods: `SeldonModel` counts its requests, mirrored ones included."""
 
 from __future__ import annotations
 

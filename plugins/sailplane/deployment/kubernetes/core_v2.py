@@ -24,7 +24,7 @@ _PORT: Final = 80
 class CoreV2Target:
     """The verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
 
-    Whoever asks the model sends the header `seldon-model: NAME.experiment`."""
+    Clients of the model send the header `seldon-model: NAME.experiment`."""
 
     def __init__(self, cluster: Cluster, model: str, workload: CoreV2, bundle: OpenBundle) -> None:
         self.cluster, self.model, self.workload, self.bundle = cluster, model, workload, bundle
@@ -58,8 +58,8 @@ class CoreV2Target:
         seen = objects.readiness(self._own(found))
         if seen.state == "ready":
             seen = self._scored(name, version)
-        if seen.state != "starting" or self._is_asked(version):
-            # How long one that is asked may be away is for others to say.
+        if seen.state != "starting" or self._is_routed(version):
+            # The rollout decides how long a version that gets requests may be away.
             return seen
         return by_deadline(seen, found["metadata"]["annotations"].get(BEGUN), self.workload.deadline)
 
@@ -92,8 +92,8 @@ class CoreV2Target:
         start = len(objects.version_name(self.model, ""))
         return [one["metadata"]["name"][start:] for one in self.cluster.list(MODEL, selector)]
 
-    def _is_asked(self, version: str) -> bool:
-        """It has traffic, or a copy of it."""
+    def _is_routed(self, version: str) -> bool:
+        """True if the version gets requests, or copies of them."""
         split = self.split()
         return version in split.weights or version == split.shadow
 

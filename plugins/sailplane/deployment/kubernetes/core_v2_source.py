@@ -1,4 +1,4 @@
-"""What Seldon's agent, in each pod of a Server, counts of the Models there: calls by their code, and nothing else.
+"""The counts of Seldon's agent in each pod of a Server: the calls of each Model by their code, and nothing else.
 
 https://github.com/SeldonIO/seldon-core/blob/v2.6.0/scheduler/pkg/metrics/agent.go
 """
@@ -15,10 +15,10 @@ from sailplane.serving.observations import Observations
 
 _CALLS: Final = "seldon_model_infer_total"
 _STARTED: Final = "process_start_time_seconds"
-# Of gRPC, what is 5xx over REST: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+# The codes of gRPC that are 5xx over REST: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
 _FAILED: Final = frozenset({"Unknown", "DeadlineExceeded", "Unimplemented", "Internal", "Unavailable", "DataLoss"})
-# A Model that nobody knows comes to no agent: it says so of one that it was sent a call for, and cannot load. So does a
-# server of a path that it does not know, which is the caller's fault, but of all versions alike.
+# An agent answers so if it cannot load a Model; calls of an unknown Model reach no agent. A server also answers so for
+# an unknown path, which is the caller's fault, and affects all versions alike.
 _NOT_LOADED: Final = frozenset({"404", "NotFound"})
 
 
@@ -27,7 +27,7 @@ class CoreV2Source(PodSource):
     remedy = "It takes docker/kubernetes/access.yaml as it is now, and Servers as Seldon Core 2.6.0 makes them."
 
     def selector(self, _version: str) -> str:
-        """Of all Servers: which of them holds a Model changes, and no label says it."""
+        """The labels of all Servers: a Model moves between them, and no label shows where it is."""
         return "app=seldon-server"
 
     def counted(self, text: str, version: str) -> Observations:
@@ -35,7 +35,7 @@ class CoreV2Source(PodSource):
 
 
 def calls(text: str, experiment: str, model: str) -> Observations:
-    """Of the Model, those that came by the Experiment, its mirror's too: the golden rows ask for the Model itself."""
+    """The Model's calls by way of the Experiment, mirrored ones included. The golden rows call the Model directly."""
     found = parsed(text)
     codes = [(one.labels["code"], int(one.value)) for one in found if _is_call(one.name, one.labels, experiment, model)]
     errors = sum(count for code, count in codes if _is_error(code))

@@ -48,9 +48,9 @@ def check_servable(model: Model, opened: OpenBundle) -> None:
 def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> VersionProgress:
     """`scores` finds them in the answer."""
     if reply.status in _EARLY:
-        return VersionProgress("starting", f"its service does not answer yet: {told(reply)}")
+        return VersionProgress("starting", f"its service does not answer yet: {summary(reply)}")
     if reply.status != 200:
-        return VersionProgress("failed", f"its service refuses the golden rows: {told(reply)}")
+        return VersionProgress("failed", f"its service refuses the golden rows: {summary(reply)}")
     try:
         bundle.compare(scores(reply.json()))
     except (SailplaneError, ValueError, TypeError, LookupError) as error:
@@ -59,7 +59,7 @@ def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> Versio
     return VersionProgress("ready")
 
 
-def told(reply: Reply) -> str:
-    """What it says, in one line."""
+def summary(reply: Reply) -> str:
+    """The status and the body, in one line."""
     body = " ".join(reply.body.decode(errors="replace").split())[:300]
     return f"{reply.status} {body}".strip() if reply.status else body

@@ -1,4 +1,4 @@
-"""What is to be changed of an object, as a merge patch (RFC 7396). Values in, values out."""
+"""The changes of an object as a merge patch (RFC 7396). Values in, values out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the objects of a model are called, and what Seldon's operator calls those that it makes of them.
+"""The names of a model's objects, and of those that Seldon's operator makes from them.
 
 https://github.com/SeldonIO/seldon-core/blob/v1.17.1/operator/apis/machinelearning.seldon.io/v1/seldondeployment_types.go
 """
@@ -9,7 +9,7 @@ import hashlib
 import re
 from typing import Final
 
-# Of every predictor: the operator numbers ports by the containers' names, and another port is another pod.
+# The same in every predictor: the operator numbers ports by the containers' names, and another port is another pod.
 CONTAINER: Final = "model"
 
 MODEL: Final = "sailplane/model"
@@ -22,7 +22,7 @@ _LONGEST: Final = 63
 
 
 def object_name(model: str) -> str:
-    """Of its SeldonDeployment or Experiment: a name that a service may begin with."""
+    """The name of its SeldonDeployment or Experiment, with which a service's name may begin."""
     dashed = model.replace("_", "-").rstrip("-")
     return dashed if dashed[0].isalpha() else f"m-{dashed}"
 
@@ -38,12 +38,12 @@ def version_of(predictor: str) -> str | None:
 
 
 def service_name(model: str, version: str) -> str:
-    """Of the predictor's own service."""
+    """The name of the predictor's own service."""
     return _short(f"{object_name(model)}-{predictor_name(version)}")
 
 
 def deployment_name(model: str, version: str) -> str:
-    """Of the predictor's Deployment, which is its key in `deploymentStatus`."""
+    """The name of the predictor's Deployment, which is its key in `deploymentStatus`."""
     return _short(f"{object_name(model)}-{predictor_name(version)}-0-{CONTAINER}")
 
 

@@ -1,4 +1,4 @@
-"""What pods count of a version, read from each of them through the API server."""
+"""The counts of a version's pods, read from each pod through the API server."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
 from sailplane.deployment.kubernetes.cluster import Cluster, Object
-from sailplane.deployment.kubernetes.golden import told
+from sailplane.deployment.kubernetes.golden import summary
 from sailplane.errors import ServiceError
 from sailplane.serving.observations import Observations
 
-# What is not looked at for longer counts from 0 again: another driver may have counted it meanwhile.
+# After a longer gap the counts begin at 0 again: another driver may have counted meanwhile.
 LONGEST_GAP: Final = 10.0
 
 
 @dataclass(frozen=True)
 class _Followed:
-    """A version: what its pods did since `total.started`, and what each of them said last."""
+    """A version: the counts of its pods since `total.started`, and the last reading of each pod."""
 
     total: Observations
     looked: float
@@ -27,10 +27,10 @@ class _Followed:
 
 
 class PodSource(ABC):
-    """The `Source` of the model `name`. Totals begin with its first look at a version. A pod that comes is counted from
-    the first look at it, one whose server was started again from that start; one that went keeps what it had counted.
+    """The `Source` of the model `name`. Totals begin with the first look at a version. A new pod counts from the first
+    look at it, a restarted server from its start, and the counts of a pod that is gone stay.
 
-    `container` is the one that counts, and says so at `port`; `remedy` is for one that answers, and not with that.
+    `container` counts, and serves the counts at `port`; `remedy` is for a container that answers something else.
 
     :param clock: seconds since 1970
     """
@@ -45,11 +45,11 @@ class PodSource(ABC):
 
     @abstractmethod
     def selector(self, version: str) -> str:
-        """Of the pods, by their labels."""
+        """The labels of the version's pods."""
 
     @abstractmethod
     def counted(self, text: str, version: str) -> Observations:
-        """Of that version, by a pod's metrics in Prometheus' text form."""
+        """The version's counts in a pod's metrics, which are in Prometheus' text format."""
 
     def observed(self, version: str) -> Observations:
         now, read = self._clock(), self._read(version)
@@ -64,18 +64,18 @@ class PodSource(ABC):
         return total
 
     def _read(self, version: str) -> dict[str, Observations]:
-        """Of each pod that is ready. Raises ServiceError where one does not answer."""
+        """The counts of each ready pod. Raises ServiceError if one does not answer."""
         pods = self.cluster.pods(self.selector(version))
         ready = [pod["metadata"] for pod in pods if self._is_ready(pod)]
-        return {metadata["uid"]: self._asked(metadata["name"], version) for metadata in ready}
+        return {metadata["uid"]: self._counted(metadata["name"], version) for metadata in ready}
 
     def _is_ready(self, pod: Object) -> bool:
         statuses = (pod.get("status") or {}).get("containerStatuses") or ()
         return any(one["name"] == self.container and one["ready"] for one in statuses)
 
-    def _asked(self, pod: str, version: str) -> Observations:
+    def _counted(self, pod: str, version: str) -> Observations:
         reply = self.cluster.read(pod, self.port, "/metrics")
         if reply.status == 200:
             return self.counted(reply.body.decode(), version)
         remedy = "" if reply.status in (0, 503) else self.remedy
-        raise ServiceError("read the metrics of pod", pod, got=told(reply), remedy=remedy)
+        raise ServiceError("read the metrics of pod", pod, got=summary(reply), remedy=remedy)

@@ -32,7 +32,7 @@ from sailplane.serving.violations import DEFAULT
 
 Object = dict[str, Any]
 
-# Of `sailplane.serving.SeldonModel`, which the image's wrapper makes an instance of.
+# Parameters of `sailplane.serving.SeldonModel`, of which the image's wrapper makes an instance.
 URI: Final = "model_uri"
 ON_VIOLATION: Final = "on_violation"
 
@@ -111,17 +111,17 @@ def weights(predictors: Sequence[Object]) -> dict[str, int]:
 
 
 def availability(found: Mapping[str, Any], model: str, version: str) -> VersionProgress:
-    """By the operator's words. `state` alone is worth nothing: after a change it stays as it was, and
-    `observedGeneration` is never set; only the key of a new predictor shows that the operator has seen it."""
+    """The progress that the operator reports. `state` alone proves nothing: it stays as it was after a change, and
+    `observedGeneration` is never set. Only the key of a new predictor shows that the operator has seen it."""
     status = found.get("status") or {}
     state, key = status.get("state"), deployment_name(model, version)
     seen = (status.get("deploymentStatus") or {}).get(key)
     if seen is None:
-        told = f" ({status['description']})" if status.get("description") else ""
-        return VersionProgress("starting", f"Seldon's operator has not made {key} yet{told}")
+        why = f" ({status['description']})" if status.get("description") else ""
+        return VersionProgress("starting", f"Seldon's operator has not made {key} yet{why}")
     available, wanted = seen.get("availableReplicas", 0), replicas(found, version)
-    # Of one that is asked already, the state says no more than that of any predictor.
-    if available >= wanted and (state == "Available" or is_asked(predictors_by_version(found)[version])):
+    # The state may be that of any predictor, so it says nothing about a version that gets requests already.
+    if available >= wanted and (state == "Available" or is_routed(predictors_by_version(found)[version])):
         return VersionProgress("ready")
     if state == "Failed" and available < wanted:
         return VersionProgress(
@@ -130,8 +130,8 @@ def availability(found: Mapping[str, Any], model: str, version: str) -> VersionP
     return VersionProgress("starting", f"{available} of {wanted} pods of {key} are available, the state is {state}")
 
 
-def is_asked(predictor: Mapping[str, Any]) -> bool:
-    """It has traffic, or a copy of it."""
+def is_routed(predictor: Mapping[str, Any]) -> bool:
+    """True if the predictor gets requests, or copies of them."""
     return bool(predictor.get("traffic") or predictor.get("shadow"))
 
 
@@ -165,7 +165,7 @@ def _pod(workload: CoreV1) -> Object:
 
 
 def _container(workload: CoreV1) -> Object:
-    # Named here, or the webhook numbers them by the place of the predictor in the list.
+    # Named here, or the webhook numbers them by the index of the predictor in the list.
     ports = [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in _PORTS]
     secret = {"envFrom": [{"secretRef": {"name": workload.secret}}]} if workload.secret else {}
     return {

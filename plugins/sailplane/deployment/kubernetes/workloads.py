@@ -1,4 +1,4 @@
-"""How a version runs on the cluster, as a DAG says it. Imports nothing heavy: a DAG file has it at its top."""
+"""How a DAG declares that a version runs on a cluster. Imports nothing heavy, because DAG files import it."""
 
 from __future__ import annotations
 

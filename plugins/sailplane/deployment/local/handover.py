@@ -47,7 +47,7 @@ class ModelHandover:
         return self.own.changes()
 
     def begun(self) -> bool:
-        """Whether an earlier handover did not come to its end."""
+        """True if an earlier handover did not end."""
         return self.stand_in.program in self._supervisor.programs()
 
     def run(self) -> None:
@@ -163,7 +163,7 @@ class RouterHandover:
 
 
 def _connected(ports: set[int | None]) -> bool:
-    """Whether a client has a connection to one of these ports."""
+    """True if a client has a connection to one of these ports."""
     return any(port in ports for port in _connections(psutil.CONN_ESTABLISHED))
 
 
@@ -173,7 +173,7 @@ def _connections(status: str) -> list[int]:
 
 
 def _sockets() -> Iterator[Any]:
-    """Of this machine. macOS shows a user only those of the user's own processes, and these are what is asked for."""
+    """The sockets of this machine. On macOS a user sees only those of their own processes, which is enough here."""
     try:
         yield from psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:

@@ -29,7 +29,7 @@ _PORTS = range(20000, 32768)
 _GRPC_PORT: Final = "--grpc-port"
 ENVIRONMENT: Final = {
     "PYTHONUNBUFFERED": "1",
-    # One process a version, one core a prediction.
+    # A version is one process, and a prediction uses one core.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
@@ -57,12 +57,12 @@ class ModelProcess:
 
     @property
     def port(self) -> int:
-        """Of the program as it is written; DeploymentError before `begin`."""
+        """The HTTP port in the written program. Raises DeploymentError before `begin`."""
         return int(self._command()[-1])
 
     @property
     def grpc_port(self) -> int | None:
-        """None of a program that was written before the servers here spoke gRPC."""
+        """None for a program of an earlier release, whose server spoke no gRPC."""
         command = self._command()
         return int(command[command.index(_GRPC_PORT) + 1]) if _GRPC_PORT in command else None
 

@@ -1,4 +1,4 @@
-"""What the model servers on this machine count, as a rollout reads it."""
+"""The counts of the model servers on this machine, for rollouts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sailplane.serving.observations import FeedbackTotals, Observations
 
 
 class LocalSource:
-    """The `Source` of the model `name`: its servers' own metrics, so that what a shadow answers counts as well, and
-    what another version answered in place of one."""
+    """The `Source` of the model `name`: the metrics of its servers, which also count the answers of shadows and those
+    of another version that stood in."""
 
     def __init__(self, home: Home, name: str) -> None:
         self._home, self._router, self._name = home, Router(home), name
@@ -34,8 +34,8 @@ class LocalSource:
         return replace(seen, feedback={REWARDED: sum(elsewhere, seen.feedback[REWARDED])})
 
     def _fed_back(self, port: int, version: str) -> FeedbackTotals:
-        """To another version's server. Of one that does not answer now, what it had: without that its values would be
-        new ones as soon as it answers again."""
+        """The feedback on the version that another version's server received. If that server does not answer, its last
+        values count, because otherwise they would look new when it answers again."""
         reply = self._metrics(port)
         if reply.status == 200:
             self._elsewhere[port, version] = reward(reply.body.decode(), version)

@@ -1,10 +1,10 @@
-"""What a rollout does next. Pure: a state and what was seen in, a state and actions out.
+"""Decides what a rollout does next. Pure: a state and observations in, a state and actions out.
 
     starting -> shadowing -> baking 0 -> baking 1 -> ... -> promoting -> succeeded
         \\___________\\____________\\___________\\_ rolling back -> failed
 
-No way leads back, so nothing is done twice. Every action may be repeated: who finds a state of which the actions were
-not confirmed does them all again.
+No phase comes twice. Every action may be repeated: a driver that finds a state with unconfirmed actions does all of
+them again.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sailplane.deployment.rollout.state import WATCHED, State, Subject, split
 from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.serving.observations import Observations
 
-# What passes while nobody looks is not watched, and a clock that is set forward ends no step.
+# Time without a look does not count, so a clock that is set forward ends no step.
 LONGEST_GAP: Final = 5.0
-# How long a version with traffic may be away: it may be started anew meanwhile.
+# How long a version with traffic may be away, for example during a restart.
 AWAY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
 class Begin:
-    """Have the version started."""
+    """Start the version."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Promote:
-    """It is the champion, and the one before it the previous one."""
+    """Make the version the champion, and the champion the previous one."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,18 @@ def advance(
 
 
 def failing(state: State, reason: str) -> State:
-    """On the way back."""
+    """The state in which the rollout rolls back."""
     return state.entering("rolling back", state.step, reason)
 
 
 def actions(
     plan: Rollout, subject: Subject, state: State, found: TrafficSplit, running: Collection[str] = ()
 ) -> tuple[Action, ...]:
-    """What is to be done in that state, in order, while the traffic is split as `found` among versions of those that
-    are `running`."""
+    """The actions of the state, in order.
+
+    :param found: the present split of the traffic
+    :param running: the versions that run
+    """
     wanted = split(plan, subject, state)
     move = (Move(wanted),) if wanted is not None and not _same(wanted, found) else ()
     if state.phase in WATCHED:
@@ -105,19 +108,19 @@ def actions(
             others = {*found.weights, *running, *([subject.champion] if subject.champion else [])} - {subject.version}
             return (*move, Promote(), *(Stop(other) for other in sorted(others)))
         case _:
-            # Of a version that serves already, and was to be rolled out, nothing is taken away.
+            # A version that served before its rollout keeps its traffic.
             return (*move, *([] if subject.version == subject.champion else [Stop(subject.version)]))
 
 
 def findings(plan: Rollout, state: State) -> tuple[CheckResult, ...]:
-    """What the checks say in the middle of a step; empty where nothing is checked."""
+    """The results of the checks in the middle of a step; empty outside the steps."""
     if state.phase not in WATCHED:
         return ()
     return judge(plan, replace(_seen(plan, state), told=True), over=False)
 
 
 def least_seconds_left(plan: Rollout, state: State) -> float | None:
-    """Until the promotion, if no step is extended; None where no step is watched."""
+    """The least time until the promotion, if no step is extended; None outside the steps."""
     if state.phase not in WATCHED:
         return None
     shadowing = state.phase == "shadowing"

@@ -1,4 +1,4 @@
-"""How a new version takes over, as a DAG declares it."""
+"""How a DAG declares the way in which a new version takes over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sailplane.deployment.rollout import check_specs
 from sailplane.deployment.rollout.check_specs import Check, ErrorRate, check_number, refused
 from sailplane.durations import seconds
 
-# As JSON writes it without an escape.
+# Characters that JSON writes without an escape.
 _FIELD: Final = re.compile(r"[ !#-\[\]-~]+")
 OnFailure = Literal["rollback"]
 TooFew = Literal["fail", "pass"]
@@ -82,7 +82,7 @@ class Rollout:
             raise refused("min_requests", repr(self.min_requests), "a whole number of 1 or more")
         if self.sticky is not None and not (isinstance(self.sticky, str) and _FIELD.fullmatch(self.sticky)):
             raise refused("sticky", repr(self.sticky), "the name of a field, in ASCII")
-        # As a DAG writes them they are lists; compared and read again they are the same.
+        # Lists of a DAG become tuples, so that a plan equals itself when it is read again.
         object.__setattr__(self, "steps", tuple(self.steps))
         object.__setattr__(self, "checks", tuple(self.checks))
 
@@ -120,7 +120,7 @@ class Rollout:
 
     @property
     def longest_seconds(self) -> float:
-        """That all of it can take while it is watched."""
+        """The longest time that the rollout can take while a driver looks."""
         stages = [self.bake_seconds] * (len(self.steps) - 1) + ([self.shadow_seconds] if self.shadow else [])
         return self.start_seconds + sum(stages) + self.extend_seconds * len(stages)
 

@@ -74,7 +74,7 @@ def newest(ledger: Ledger, name: str) -> RolloutRecord | None:
 
 @persistent
 def decisions(ledger: Ledger, name: str, version: str) -> list[Decision]:
-    """Of all attempts, in order."""
+    """The decisions of all attempts, in order."""
     table = rollout_decisions
     query = sa.select(table).where(table.c.name == name, table.c.version == version).order_by(table.c.id)
     with ledger.begin() as connection:

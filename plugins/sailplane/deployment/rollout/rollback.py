@@ -1,4 +1,4 @@
-"""Back to the version before, at a person's word."""
+"""A person's rollback to an earlier version."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ TRIGGERER_SECONDS: Final = 60.0
 
 
 def roll_back(serving: ModelEndpoint, by: str, *, to: str | None = None, hold: bool = True) -> str:
-    """Which version serves then. It is recorded with who asked for it and when, like every rollout. With `hold` no task
-    deploys the model after it, until a person releases it or approves a model.
+    """Rolls back, records who did it and when, and returns the version that serves. With `hold` no task deploys the
+    model until a person releases it or approves a model.
 
     Without `to`, a rollout that is on its way ends with the champion that it began with; where there is none, the
     version before the champion takes its place: of those that served and were never rolled back, the one that served
