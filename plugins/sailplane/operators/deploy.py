@@ -61,6 +61,7 @@ class DeployModelOperator(BaseOperator):
         clear this task; on a cluster it applies from the next version on
     :returns: a `Deployment`
     :raises ConfigurationError: if `target` and `seldon` do not fit, or the target does not support the rollout's checks
+    :raises DeploymentError: while another rollout of the model is active, or if the version failed and was removed
     :raises ServiceError: if the router or the cluster does not answer; a retry may help
 
     Example::
