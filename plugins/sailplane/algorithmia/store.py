@@ -82,8 +82,8 @@ class DataApiBackend:
             try:
                 while folders:
                     done, _ = wait(folders, return_when=FIRST_COMPLETED)
-                    for one in done:
-                        within, found = folders.pop(one), one.result()
+                    for listing in done:
+                        within, found = folders.pop(listing), listing.result()
                         for name in found.folders:
                             below = f"{within}/{name}" if within else name
                             folders[threads.submit(self.folder, below)] = below

@@ -134,7 +134,7 @@ def test_of_a_dag_that_judges_several_models_one_is_named(past: Home, tmp_path: 
         (
             ("--no-run", "--from", "2025-10-01", "--to", "2025-10-03"),
             "backtest toy: no verdict on a model from the days 2025-10-01 to 2025-10-03. Run it without --no-run, or "
-            "look at why its runs failed.",
+            "see why its runs failed.",
         ),
     ],
 )

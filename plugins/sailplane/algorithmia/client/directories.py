@@ -24,8 +24,8 @@ class Directories:
         marker = ""
         while True:
             page = self._page(path, {"marker": marker} if marker else {})
-            found.entries.extend(entry(path, said) for said in page.get("files") or ())
-            found.folders.extend(said["name"] for said in page.get("folders") or ())
+            found.entries.extend(entry(path, item) for item in page.get("files") or ())
+            found.folders.extend(item["name"] for item in page.get("folders") or ())
             if not page.get("marker"):
                 return found
             marker = page["marker"]

@@ -25,11 +25,11 @@ class Algorithms:
         self._storage = storage
         self._documents = Documents(storage)
 
-    def create(self, owner: str, asked: Document) -> Document:
+    def create(self, owner: str, body: Document) -> Document:
         """Raises ConflictError if the algorithm exists."""
-        name, details, settings = asked.get("name"), asked.get("details") or {}, asked.get("settings") or {}
+        name, details, settings = body.get("name"), body.get("details") or {}, body.get("settings") or {}
         if not isinstance(name, str) or not isinstance(details, dict) or not isinstance(settings, dict):
-            raise RequestError("create algorithm", got=repr(asked)[:100], expected="name, details and settings")
+            raise RequestError("create algorithm", got=repr(body)[:100], expected="name, details and settings")
         if not self._created(owner, name, details, settings, versions.TEMPLATE):
             raise ConflictError("create algorithm", f"{owner}/{name}", got="it exists")
         return self.record(owner, name)
@@ -49,16 +49,16 @@ class Algorithms:
         source = self._source(owner, name, self.record(owner, name)["source"])
         return self._change(owner, name, lambda found: versions.compiled(found, source))
 
-    def publish(self, owner: str, name: str, asked: Document) -> Document:
+    def publish(self, owner: str, name: str, body: Document) -> Document:
         """Compiles the source first if necessary."""
         record = self.record(owner, name)
         if not any(build["commit_sha"] == record["source"] for build in record["builds"]):
             self.compile(owner, name)
-        return self._change(owner, name, lambda found: versions.published(found, asked))
+        return self._change(owner, name, lambda found: versions.published(found, body))
 
-    def update(self, owner: str, name: str, asked: Document) -> Document:
+    def update(self, owner: str, name: str, body: Document) -> Document:
         def updated(found: Document) -> Document:
-            return {**found, **{part: {**found[part], **(asked.get(part) or {})} for part in ("details", "settings")}}
+            return {**found, **{part: {**found[part], **(body.get(part) or {})} for part in ("details", "settings")}}
 
         return self._change(owner, name, updated)
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from sailplane.algorithmia.twin.calls import Calls
 from sailplane.algorithmia.twin.data_api import DataApiRoutes
-from sailplane.algorithmia.twin.guard import ALL_METHODS, TwinGuard, is_loopback, told
+from sailplane.algorithmia.twin.guard import ALL_METHODS, TwinGuard, as_api_errors, is_loopback
 from sailplane.algorithmia.twin.insights import Insights
 from sailplane.algorithmia.twin.management import AccountApi, AlgorithmApi
 from sailplane.algorithmia.twin.refusals import Refusal
@@ -32,7 +32,12 @@ register_url_convertor("whole", WholePath())
 
 
 def application(twin: Twin) -> Starlette:
-    guard, data, calls, insights = TwinGuard(twin), DataApiRoutes(twin), Calls(twin), told(Insights(twin).__call__)
+    guard, data, calls, insights = (
+        TwinGuard(twin),
+        DataApiRoutes(twin),
+        Calls(twin),
+        as_api_errors(Insights(twin).__call__),
+    )
     every = dict.fromkeys(ALL_METHODS, data)
     app = Starlette(
         routes=[

@@ -89,9 +89,9 @@ class DataApiRoutes:
         return JSONResponse({"result": path.uri}, headers={"ETag": f'"{bare(etag)}"'})
 
     async def _create(self, request: Request, path: TwinPath) -> Response:
-        asked = await document(request)
-        child = path.child(asked.get("name"))
-        read = checked_acl(asked["acl"]) if asked.get("acl") is not None else None
+        fields = await document(request)
+        child = path.child(fields.get("name"))
+        read = checked_acl(fields["acl"]) if fields.get("acl") is not None else None
         await self._twin.do(self._files.create_directory, child, read)
         return JSONResponse({"result": child.uri})
 

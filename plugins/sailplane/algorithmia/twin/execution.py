@@ -90,8 +90,8 @@ def _output(folder: Path, status: int) -> Output:
     if "message" in found:
         trace = found["stacktrace"]
         # The Python client reads the second name.
-        told = {"error_type": "AlgorithmError", "stacktrace": trace, "stack_trace": trace}
-        raise Refusal(400, found["message"], **told)
+        details = {"error_type": "AlgorithmError", "stacktrace": trace, "stack_trace": trace}
+        raise Refusal(400, found["message"], **details)
     return Output(found["content_type"], found["result"], stdout)
 
 

@@ -32,10 +32,10 @@ class TwinGuard:
                 raise Refusal(405, message)
             return await handler(request, caller)
 
-        return Route(path, told(answer), methods=ALL_METHODS)
+        return Route(path, as_api_errors(answer), methods=ALL_METHODS)
 
 
-def told(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def as_api_errors(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     """Converts exceptions to responses in the API's format."""
 
     async def answered(request: Request) -> Response:

@@ -44,29 +44,29 @@ class AlgorithmApi:
         self._algorithms = twin.algorithms
 
     def routes(self, guard: TwinGuard) -> list[Route]:
-        one = "/v1/algorithms/{owner}/{name}"
+        algorithm = "/v1/algorithms/{owner}/{name}"
         return [
             guard.route("/v1/algorithms/{owner}", POST=self.create),
-            guard.route(one, GET=self.get, PUT=self.update),
-            guard.route(f"{one}/compile", POST=self.compile),
-            guard.route(f"{one}/versions", GET=self.versions, POST=self.publish),
-            guard.route(f"{one}/versions/{{version}}", GET=self.version),
-            guard.route(f"{one}/builds", GET=self.builds),
-            guard.route(f"{one}/builds/{{build}}", GET=self.build),
-            guard.route(f"{one}/builds/{{build}}/logs", GET=self.logs),
-            guard.route(f"{one}/scm/status", GET=self.scm_status),
+            guard.route(algorithm, GET=self.get, PUT=self.update),
+            guard.route(f"{algorithm}/compile", POST=self.compile),
+            guard.route(f"{algorithm}/versions", GET=self.versions, POST=self.publish),
+            guard.route(f"{algorithm}/versions/{{version}}", GET=self.version),
+            guard.route(f"{algorithm}/builds", GET=self.builds),
+            guard.route(f"{algorithm}/builds/{{build}}", GET=self.build),
+            guard.route(f"{algorithm}/builds/{{build}}/logs", GET=self.logs),
+            guard.route(f"{algorithm}/scm/status", GET=self.scm_status),
         ]
 
     async def create(self, request: Request, caller: str) -> Response:
-        owner, asked = request.path_params["owner"], await document(request)
+        owner, body = request.path_params["owner"], await document(request)
         await self._twin.do(self._check_owner, caller, owner)
-        record = await self._twin.do(self._algorithms.create, owner, asked)
+        record = await self._twin.do(self._algorithms.create, owner, body)
         return JSONResponse(versions.shown(record, None))
 
     async def update(self, request: Request, caller: str) -> Response:
         """Refused, because the Python client's `update` sends a form without the values."""
-        asked = await document(request)
-        record = await self._change(request, caller, self._algorithms.update, asked)
+        body = await document(request)
+        record = await self._change(request, caller, self._algorithms.update, body)
         return JSONResponse(_shown_newest(record))
 
     async def compile(self, request: Request, caller: str) -> Response:
@@ -75,8 +75,8 @@ class AlgorithmApi:
         return JSONResponse({**_shown_newest(record), **about})
 
     async def publish(self, request: Request, caller: str) -> Response:
-        asked = await document(request)
-        record = await self._change(request, caller, self._algorithms.publish, asked)
+        body = await document(request)
+        record = await self._change(request, caller, self._algorithms.publish, body)
         return JSONResponse(_shown_newest(record))
 
     async def get(self, request: Request, caller: str) -> Response:
@@ -89,9 +89,9 @@ class AlgorithmApi:
         return JSONResponse(_page(request, [view for view in views if "version_info" in view]))
 
     async def version(self, request: Request, caller: str) -> Response:
-        asked = request.path_params["version"]
+        wanted = request.path_params["version"]
         for view in await self._views(request, caller):
-            if asked in view.get("version_info", {}).values():
+            if wanted in view.get("version_info", {}).values():
                 return JSONResponse(view)
         raise Refusal(404, "No such algorithm version")
 
@@ -124,11 +124,11 @@ class AlgorithmApi:
         return [versions.shown(record, one) for one in known] or [versions.shown(record, None)]
 
     async def _build(self, request: Request, caller: str) -> Document:
-        record, asked = await self._record(request, caller), request.path_params["build"]
+        record, build_id = await self._record(request, caller), request.path_params["build"]
         for build in record["builds"]:
-            if build["build_id"] == asked:
+            if build["build_id"] == build_id:
                 return dict(build)
-        raise Refusal(404, f"No such build: {asked}")
+        raise Refusal(404, f"No such build: {build_id}")
 
     async def _record(self, request: Request, caller: str) -> Document:
         owner, name = request.path_params["owner"], request.path_params["name"]
@@ -139,10 +139,10 @@ class AlgorithmApi:
             raise Refusal(404, "No such algorithm")
         return record
 
-    async def _change(self, request: Request, caller: str, how: Any, *asked: Document) -> Document:
+    async def _change(self, request: Request, caller: str, how: Any, *body: Document) -> Document:
         record = await self._record(request, caller)
         await self._twin.do(self._check_owner, caller, record["owner"])
-        changed: Document = await self._twin.do(how, record["owner"], record["name"], *asked)
+        changed: Document = await self._twin.do(how, record["owner"], record["name"], *body)
         return changed
 
     def _check_owner(self, caller: str, owner: str) -> None:
@@ -176,15 +176,15 @@ class AccountApi:
         ]
 
     async def create(self, request: Request, caller: str) -> Response:
-        asked, users = await document(request), await self._twin.do(self._twin.callers.users)
-        return JSONResponse(await self._twin.do(self._organizations.create, caller, asked, users))
+        body, users = await document(request), await self._twin.do(self._twin.callers.users)
+        return JSONResponse(await self._twin.do(self._organizations.create, caller, body, users))
 
     async def get(self, request: Request, _caller: str) -> Response:
         return JSONResponse(await self._twin.do(self._organizations.get, request.path_params["name"]))
 
     async def edit(self, request: Request, caller: str) -> Response:
-        asked = await document(request)
-        await self._twin.do(self._organizations.edit, caller, request.path_params["name"], asked)
+        body = await document(request)
+        await self._twin.do(self._organizations.edit, caller, request.path_params["name"], body)
         return Response(status_code=204)
 
     async def invite(self, request: Request, caller: str) -> Response:

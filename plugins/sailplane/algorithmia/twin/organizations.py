@@ -24,10 +24,10 @@ class Organizations:
         found = self._documents.find(_organization(name)) if USER_NAME.fullmatch(name) else None
         return list(found["members"]) if found else []
 
-    def create(self, caller: str, asked: Document, users: set[str]) -> Document:
+    def create(self, caller: str, body: Document, users: set[str]) -> Document:
         """The caller becomes its first member. ConflictError for the name of a user or of another organization."""
-        name = _name(asked, "org_name")
-        about = {key: asked.get(key) for key in _EDITABLE}
+        name = _name(body, "org_name")
+        about = {key: body.get(key) for key in _EDITABLE}
         _check_type(about["type_id"])
         found = {
             "id": str(uuid4()),
@@ -48,8 +48,8 @@ class Organizations:
             raise FileNotFoundError(f"Organization {name}")
         return _shown(found)
 
-    def edit(self, caller: str, name: str, asked: Document) -> None:
-        about: Document = {key: asked[key] for key in _EDITABLE if key in asked}
+    def edit(self, caller: str, name: str, body: Document) -> None:
+        about: Document = {key: body[key] for key in _EDITABLE if key in body}
         if "type_id" in about:
             _check_type(about["type_id"])
         self._change(caller, name, about)
@@ -60,10 +60,10 @@ class Organizations:
             raise FileNotFoundError(f"User {user}")
         self._change(caller, name, {}, member=user)
 
-    def create_user(self, asked: Document) -> Document:
+    def create_user(self, body: Document) -> Document:
         """A name that can be a member. It can do nothing without an API key, which only the operator creates."""
-        name = _name(asked, "username")
-        found = {"id": str(uuid4()), "username": name, "email": asked.get("email"), "fullname": name}
+        name = _name(body, "username")
+        found = {"id": str(uuid4()), "username": name, "email": body.get("email"), "fullname": name}
         taken = self._documents.find(_organization(name)) is not None
         if taken or not self._documents.create(_user(name), found):
             raise ConflictError("create user", name, got="the name is taken")
@@ -82,8 +82,8 @@ class Organizations:
         self._documents.change(_organization(name), changed)
 
 
-def _name(asked: Document, field: str) -> str:
-    name = asked.get(field)
+def _name(body: Document, field: str) -> str:
+    name = body.get(field)
     if not isinstance(name, str):
         raise RequestError("read", field, got=type(name).__name__, expected="a name")
     return checked_name(name)

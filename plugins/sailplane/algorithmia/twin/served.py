@@ -25,14 +25,14 @@ def answer(home: Home, model: str, version: str | None, given: Input, seconds: f
 
     Raises Refusal with the model's or the router's own reason, and for a version that is not served.
     """
-    asked = records(given)
+    value = records(given)
     path = urlsplit(endpoint(home, model)).path
-    reply = call(home.router_port, "POST", path, message(asked), headers=authorization(home), seconds=seconds)
+    reply = call(home.router_port, "POST", path, message(value), headers=authorization(home), seconds=seconds)
     _check(reply, model, home)
     if version not in (None, reply.version):
         found = f"No such algorithm: {OWNER}/{model} serves version {reply.version}, not {version}."
         raise Refusal(404, found, error_type="NotFoundError")
-    return Output("json", scores(asked, orjson.loads(reply.body)))
+    return Output("json", scores(value, orjson.loads(reply.body)))
 
 
 def records(given: Input) -> Any:
@@ -50,17 +50,17 @@ def records(given: Input) -> Any:
     return value
 
 
-def message(asked: Any) -> dict[str, Any]:
+def message(value: Any) -> dict[str, Any]:
     """The request in Seldon's protocol."""
-    return dict(asked) if _is_message(asked) else {"jsonData": asked}
+    return dict(value) if _is_message(value) else {"jsonData": value}
 
 
-def scores(asked: Any, reply: Mapping[str, Any]) -> Any:
+def scores(value: Any, reply: Mapping[str, Any]) -> Any:
     """The scores in the form of the request."""
-    if _is_message(asked):
+    if _is_message(value):
         return reply
     rows = [dict(zip(reply["data"]["names"], row, strict=True)) for row in reply["data"]["ndarray"]]
-    return rows if isinstance(asked, list) else rows[0]
+    return rows if isinstance(value, list) else rows[0]
 
 
 def shown(deployment: Deployment) -> dict[str, Any]:
@@ -77,11 +77,11 @@ def shown(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _is_message(asked: Any) -> bool:
+def _is_message(value: Any) -> bool:
     """A record's values are scalars, so it cannot hold an object or a list under these names."""
-    if not isinstance(asked, dict):
+    if not isinstance(value, dict):
         return False
-    return isinstance(asked.get("data"), dict) or isinstance(asked.get("jsonData"), (dict, list))
+    return isinstance(value.get("data"), dict) or isinstance(value.get("jsonData"), (dict, list))
 
 
 def _check(reply: Reply, model: str, home: Home) -> None:

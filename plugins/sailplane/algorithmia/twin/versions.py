@@ -63,10 +63,10 @@ def compiled(record: Document, source: str) -> Document:
     return {**record, "versions": versions, "builds": [*record["builds"], build]}
 
 
-def published(record: Document, asked: Document) -> Document:
+def published(record: Document, body: Document) -> Document:
     """The record with a semantic version for the source, one step after the last: major, minor (the default) or
     revision. Raises RequestError if the source's build failed; ConflictError if it has a semantic version."""
-    info = asked.get("version_info") or {}
+    info = body.get("version_info") or {}
     kind = info.get("version_type") or "minor"
     if kind not in _STEPS:
         raise RequestError("read version_type", got=repr(kind)[:100], expected=" or ".join(_STEPS))
@@ -77,31 +77,31 @@ def published(record: Document, asked: Document) -> Document:
     if "semantic_version" in version:
         got = f"this source is version {version['semantic_version']}"
         raise ConflictError("publish", _name(record), got=got)
-    said = {key: info[key] for key in ("release_notes", "sample_input", "sample_output") if key in info}
-    version = {**version, **said, "semantic_version": _next(record, _STEPS[kind]), "published_at": now()}
+    extra = {key: info[key] for key in ("release_notes", "sample_input", "sample_output") if key in info}
+    version = {**version, **extra, "semantic_version": _next(record, _STEPS[kind]), "published_at": now()}
     versions = [*record["versions"][:position], version, *record["versions"][position + 1 :]]
     details = {
         **record["details"],
-        **{key: asked["details"][key] for key in _DETAILS if key in asked.get("details", {})},
+        **{key: body["details"][key] for key in _DETAILS if key in body.get("details", {})},
     }
     return {
         **record,
         "versions": versions,
         "details": details,
-        "settings": {**record["settings"], **asked.get("settings", {})},
+        "settings": {**record["settings"], **body.get("settings", {})},
     }
 
 
-def chosen(record: Document, asked: str | None, *, owned: bool) -> Document:
+def chosen(record: Document, wanted: str | None, *, owned: bool) -> Document:
     """The version for a call: by hash, by semantic version or its start (`1`, `1.2`); otherwise the newest published
     one, or, for the owner, the newest if none is published. Raises Refusal 404."""
     known = [version for version in record["versions"] if owned or "semantic_version" in version]
-    if asked is None:
+    if wanted is None:
         known = [version for version in known if "semantic_version" in version] or known
     else:
-        known = [version for version in known if _means(asked, version)]
+        known = [version for version in known if _means(wanted, version)]
     if not known:
-        which = f"version {asked}" if asked else "published version"
+        which = f"version {wanted}" if wanted else "published version"
         raise Refusal(404, f"No such algorithm: {_name(record)} has no {which}.", error_type="NotFoundError")
     return max(known, key=_order)
 
@@ -141,9 +141,9 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _means(asked: str, version: Document) -> bool:
+def _means(wanted: str, version: Document) -> bool:
     semantic = version.get("semantic_version", "")
-    return asked == version["git_hash"] or bool(re.match(rf"{re.escape(asked)}(\.|$)", semantic))
+    return wanted == version["git_hash"] or bool(re.match(rf"{re.escape(wanted)}(\.|$)", semantic))
 
 
 def _order(version: Document) -> tuple[Any, ...]:
