@@ -64,10 +64,10 @@ test: ## lint, types, import contracts, all tests
 	wait $$types || exit 1; \
 	$(BIN)/pytest --durations=10 $(ON_EVERY_CORE) $(SIDE_BY_SIDE) && exit $$first
 
-fast: ## lint and unit tests, within a minute
+fast: ## lint and the quick unit tests, within a minute
 	$(call bootstrap,test)
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/pytest -n logical --dist worksteal tests/unit
+	@$(BIN)/pytest -n logical --dist worksteal -m "not slow" tests/unit
 
 lint:
 	@$(BIN)/ruff check .

@@ -117,6 +117,7 @@ def refused_rows(field: Field, values: list[Any]) -> set[int]:
     return {found.row for found in Checks([travelled]).violations(read({"x": asked(values)}, [travelled]))}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This pattern is interpreted as a regular expression:UserWarning")
 @pytest.mark.parametrize("kind", list(DTYPES))
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -219,6 +220,7 @@ def test_one_row_takes_microseconds() -> None:
     assert loops(thousand_rows) < 40
 
 
+@pytest.mark.slow
 def test_a_schema_that_was_made_before_pandera_knew_pandas_has_its_checks() -> None:
     """Pandera registers its functions for pandas when it first validates, and a schema copies them as it is made."""
     program = """

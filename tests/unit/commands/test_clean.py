@@ -63,6 +63,7 @@ def cleaned(home: Home) -> set[str]:
     return shown
 
 
+@pytest.mark.slow
 def test_things_older_than_their_retention_go_and_younger_things_stay(home: Home, temporary: Path) -> None:
     root, logs = home.root, home.airflow / "logs"
     gone, kept = [], []
@@ -99,6 +100,7 @@ def test_things_older_than_their_retention_go_and_younger_things_stay(home: Home
     assert not (home.jobs / "churn/r61").exists(), "an empty folder is left"
 
 
+@pytest.mark.slow
 def test_one_young_file_keeps_a_whole_folder(home: Home) -> None:
     put(home.jobs / "churn/r/train/job.json", days=100, content="{}")
     put(home.jobs / "churn/r/train/log.txt", days=1)
@@ -107,6 +109,7 @@ def test_one_young_file_keeps_a_whole_folder(home: Home) -> None:
     assert cleaned(home) == set()
 
 
+@pytest.mark.slow
 def test_a_job_that_runs_stays_however_silent_it_is(home: Home) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
         try:
@@ -119,6 +122,7 @@ def test_a_job_that_runs_stays_however_silent_it_is(home: Home) -> None:
     assert cleaned(home) == {"jobs/churn/r/train"}
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_stay_until_it_has_no_more_trials_to_give(home: Home) -> None:
     ledger = Ledger.at(home)
     lifecycle.create(ledger, "churn/s", parse(SWEEP))
@@ -145,6 +149,7 @@ def test_the_bundle_and_the_log_of_a_deployed_version_stay(home: Home) -> None:
     assert cleaned(home) == {"serving/models/churn/.abc.123"}
 
 
+@pytest.mark.slow
 def test_requests_are_kept_for_ever_unless_a_setting_says_how_long(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = Storage(home.store)
     today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -162,6 +167,7 @@ def test_requests_are_kept_for_ever_unless_a_setting_says_how_long(home: Home, m
     assert set(storage.list()) - {"sailplane.json"} == new
 
 
+@pytest.mark.slow
 def test_reports_of_earlier_releases_give_up_their_copy_of_the_library(home: Home) -> None:
     storage, script = Storage(home.store), library.source()
     policy = "<meta content=\"default-src 'none'; script-src 'sha256-a' 'sha256-b'; style-src 'unsafe-inline'\">"

@@ -30,6 +30,7 @@ def sailplane(home: Home, *arguments: str, **env: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=settings, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_without_a_traceback(home: Home) -> None:
     ended = sailplane(home, "status", SAILPLANE_UI_PORT="eighty")
     assert ended.returncode == 1
@@ -43,6 +44,7 @@ def test_a_service_that_does_not_exist_is_named_with_those_that_do(home: Home) -
     assert "api-server, scheduler, dag-processor, triggerer, serving" in ended.stderr
 
 
+@pytest.mark.slow
 def test_asking_a_model_that_is_not_served_says_so(home: Home) -> None:
     Ledger.create(home.ledger)
     ended = sailplane(home, "predict", "nothing")
@@ -50,6 +52,7 @@ def test_asking_a_model_that_is_not_served_says_so(home: Home) -> None:
     assert "no version is served" in ended.stderr
 
 
+@pytest.mark.slow
 def test_status_of_a_home_where_nothing_runs_lists_every_service_as_stopped(home: Home) -> None:
     record(home, CoreV1(image="x"))
     ended = sailplane(home, "status")
@@ -78,6 +81,7 @@ def test_each_command_has_a_file_that_adds_its_arguments(name: str, capsys: pyte
     assert f"usage: sailplane {name}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_help_for_airflow_is_airflows_own(home: Home) -> None:
     ended = sailplane(home, "airflow", "dags", "--help")
     assert ended.returncode == 0
@@ -92,6 +96,7 @@ def test_becoming_a_service_does_not_import_what_it_does_not_need() -> None:
     assert ended.stdout == "False False\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -119,6 +124,7 @@ def test_a_reader_that_goes_away_ends_a_command_as_it_ends_other_tools(home: Hom
     assert "BrokenPipe" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_command_whose_output_is_closed_from_the_start_prints_nothing(home: Home) -> None:
     Ledger.create(home.ledger)
     env = {"SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project), "PYTHONPATH": str(PACKAGE)}

@@ -64,6 +64,7 @@ def test_a_damaged_ledger_is_no_backup_and_the_earlier_ones_stay(made: Home, how
     assert backups(Storage(made.store)) == [path]
 
 
+@pytest.mark.slow
 def test_a_damaged_backup_and_another_stores_leave_the_ledger_as_it_is(made: Home, tmp_path: Path) -> None:
     path, before = backup(made), everything(made)
     storage = Storage(made.store)
@@ -115,6 +116,7 @@ def test_a_check_names_what_is_wrong_and_makes_a_dropped_index_again(made: Home)
         check(made, told.append)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["backup", "restore", "rebuild"])
 def test_killed_at_any_moment_nothing_is_lost_and_the_next_try_works(made: Home, command: str, tmp_path: Path) -> None:
     before = everything(made)
@@ -185,6 +187,7 @@ def backup_together(home: Home, all_ready: Barrier) -> None:
     backup(home)
 
 
+@pytest.mark.slow
 def test_backups_that_are_made_at_once_are_whole(made: Home, tmp_path: Path) -> None:
     """In the same second they have the same name, and the later one stays."""
     spawn = multiprocessing.get_context("spawn")

@@ -51,6 +51,7 @@ def test_a_rebuild_leaves_out_damaged_records_and_names_them(made: Home, content
     assert found.unreadable == (records[0].rpartition("/")[0], judged)
 
 
+@pytest.mark.slow
 @pytest.mark.needs("postgresql")
 def test_a_ledger_is_rebuilt_on_postgresql(made: Home) -> None:
     before = everything(made)
@@ -66,6 +67,7 @@ def test_a_ledger_is_rebuilt_on_postgresql(made: Home) -> None:
         assert rebuild(elsewhere).models == (), "nothing is added twice"
 
 
+@pytest.mark.slow
 def test_a_rebuild_names_every_table_that_it_cannot_bring_back(
     made: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

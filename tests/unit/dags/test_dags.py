@@ -49,6 +49,7 @@ def test_flights_runs_every_day_over_the_day_that_ended(dags):
     assert not dags["flights"].catchup
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_parsing_a_dag_imports_nothing_heavy_and_opens_no_socket(file):
     script = f"""

@@ -184,6 +184,7 @@ def test_a_file_that_two_days_mean_holds_rows_of_both(folder, files, source, day
     assert len(files("*{data_interval_start:%d}*.csv", days[0], days[0] + 2 * DAY)) == 16
 
 
+@pytest.mark.slow
 def test_a_file_of_many_blocks_is_read_whole(folder, files, days, monkeypatch):
     for name, value in {"text.BLOCK_BYTES": 1000, "read_csv.BLOCK_BYTES": 1000, "read_parquet.BATCH_ROWS": 100}.items():
         monkeypatch.setattr(f"sailplane.datasets.{name}", value)

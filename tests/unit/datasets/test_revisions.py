@@ -182,6 +182,7 @@ def rows() -> pd.DataFrame:
     ).astype({"seats": "Int64", "late": "boolean"})
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_the_old_version_or_the_new_one(ingested, day, tmp_path):
     """It is killed at each write: rows, quarantine, marker, and twice for the manifest, which `keep` puts."""
     moments = range(1, 7)

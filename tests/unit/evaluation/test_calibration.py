@@ -39,6 +39,7 @@ def test_no_interval_of_few_rows_ends_above_the_largest_error() -> None:
     assert found.high == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [200, 6000])
 @pytest.mark.parametrize("name", ["perfect", "off"])
 def test_the_interval_covers_the_true_error(name: str, rows: int) -> None:

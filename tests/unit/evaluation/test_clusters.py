@@ -49,6 +49,7 @@ def test_a_model_differs_from_itself_by_nothing() -> None:
     assert (days.bound(0.0, np.zeros(70), 0.025), days.bound(0.0, np.zeros(70), 0.975)) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "days",
     [Days([60] * 7), Days([60] * 7, own=0.5), Days([200, *[20] * 6], own=0.5)],

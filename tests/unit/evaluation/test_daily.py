@@ -63,6 +63,7 @@ def test_evidence_is_shown_as_a_number_of_few_digits(log: float, said: str) -> N
     assert str(found).endswith("of 20 needed, from 1 day")
 
 
+@pytest.mark.slow
 def test_an_equal_model_is_hardly_ever_promoted_in_24_looks_at_overlapping_windows() -> None:
     """40 sequences of 30 days with 40 rows each. Judged by each window alone, far more are promoted."""
     random, draws, few = np.random.default_rng(1), 40, 12
@@ -71,6 +72,7 @@ def test_an_equal_model_is_hardly_ever_promoted_in_24_looks_at_overlapping_windo
     assert sum(promoted_by_window(GATE, one) is not None for one in sequences[:few]) / few >= 0.15
 
 
+@pytest.mark.slow
 def test_a_better_model_is_promoted_within_days() -> None:
     random, draws = np.random.default_rng(2), 20
     found = [promoted_by_evidence(GATE, Pipeline.draw(random, rows=60, noise=2.0)) for _ in range(draws)]

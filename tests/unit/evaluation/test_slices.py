@@ -97,6 +97,7 @@ def test_the_loss_that_a_slice_would_show_is_larger_where_there_are_more_slices_
     assert scored(Gate(slices={"country": 0.05}))["B"].detectable == pytest.approx(few + 0.03)
 
 
+@pytest.mark.slow
 def test_an_equal_model_is_hardly_ever_worse_in_any_of_twenty_slices() -> None:
     """At no tolerance, with 200 draws: a point estimate found a worse slice in 68% of them."""
     draw, found, draws = np.random.default_rng(1), 0, 200

@@ -20,6 +20,7 @@ def count_up(url: str, times: int) -> None:
             connection.execute(sa.insert(aliases).values(name="n", alias="a", version="v", changed=n + 1))
 
 
+@pytest.mark.slow
 def test_transactions_of_several_processes_are_serialised(tmp_path):
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     Ledger.create(url)

@@ -67,6 +67,7 @@ def ledger(server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Ledg
     return Ledger(str(Ledger.create(url).engine.url))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 def test_what_was_begun_is_done_when_the_server_is_back(
     server: PostgreSQL, ledger: Ledger, work: Callable[[Ledger], Any]

@@ -166,6 +166,7 @@ def read_all(url: str) -> None:
             connection.execute(sa.select(table)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 100, 5000, 30_000])
 def test_a_truncated_file_is_named_with_the_remedies(length: int, tmp_path: Path) -> None:
     file = tmp_path / "ledger.db"
@@ -248,6 +249,7 @@ def create(url: str) -> None:
     Ledger.create(url)
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_it_at_once_make_one(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     spawn = multiprocessing.get_context("spawn")

@@ -193,6 +193,7 @@ def test_an_approved_baseline_goes_on_to_be_deployed_and_the_verdict_on_the_mode
     assert str(answer("Reject", evaluation=OFFERING).approval) == "rejected by Ada"
 
 
+@pytest.mark.slow
 def test_who_answered_and_why_goes_on_with_the_evaluation_and_into_the_ledger() -> None:
     ledger = Ledger.create(Home.find().ledger)
     keep(ledger, JUDGED)

@@ -26,6 +26,7 @@ def column(kind: str, values: list[Any]) -> pd.Series[Any]:
     return pd.Series(values, dtype=dtypes[kind])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(COLUMNS, st.booleans(), st.data())
 def test_a_row_is_refused_exactly_if_the_model_server_would_refuse_it(

@@ -74,6 +74,7 @@ def test_a_model_may_take_every_kind_of_column_and_the_times_that_are_carried(st
     np.testing.assert_allclose(scores["late"], bundle.predict(frame)[:, 0], rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7])
 def test_few_rows_at_a_time_give_the_same_scores(
     storage: Storage, run: Run, dataset: Dataset, size: int, monkeypatch: pytest.MonkeyPatch

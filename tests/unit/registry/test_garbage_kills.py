@@ -94,6 +94,7 @@ def state(folder: Path) -> State:
     return state
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_nothing_is_lost_and_the_next_run_ends_the_work(state: State, folder: Path) -> None:
     before = {path: state.storage.get(path).decode() for path in state.paths()}
     ended = subprocess.run([sys.executable, "-c", KILLED, folder], capture_output=True, text=True, timeout=300)

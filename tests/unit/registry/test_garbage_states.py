@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ RARELY = st.sampled_from([True, False, False])
 RUNS = st.builds(Drawn, AGES, st.integers(0, 2), st.integers(0, 1), st.booleans(), *[RARELY] * 4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     datasets=st.lists(MANIFESTS, min_size=3, max_size=3),

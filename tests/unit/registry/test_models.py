@@ -144,6 +144,7 @@ def test_a_promoted_version_sends_the_champion_to_previous_and_a_second_promotio
     assert aliases(ledger) == {"champion": "run-1", "previous": "run-2"}
 
 
+@pytest.mark.slow
 def test_the_challenger_is_who_passed_and_has_not_served(tmp_path: Path, storage: Storage, ledger: Ledger) -> None:
     registered(tmp_path, storage, ledger, "run-1", passed=False)
     assert aliases(ledger) == {}

@@ -286,6 +286,7 @@ def test_a_first_up_leaves_a_store_whose_address_only_a_connection_has_to_the_ta
     assert not (home.root / pairing.MEMORY).exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_only_tasks_can_reach_is_left_to_them_and_one_that_nobody_can_is_named(
     home: Home, champion: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def test_of_each_place_the_last_word_counts_and_the_newest_place_comes_first(led
     assert latest(ledger, "flights") == OnCluster(whole, TESTS, 3.0)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_changed_on_this_machine_later_is_there(ledger: Ledger) -> None:
     assert latest(ledger, "flights") is None
     record(ledger, TESTS, 1.0)

@@ -198,6 +198,7 @@ def test_a_rollout_of_a_task_with_a_damaged_version_begins_nothing_either(servin
     assert records.active(serving.ledger, NAME) is not None
 
 
+@pytest.mark.slow
 def test_a_version_that_is_damaged_after_its_rollout_began_is_taken_back(serving: ModelEndpoint) -> None:
     """Between the ledger and the start of its server, say."""
     place_of(serving).before = lambda what: place_of(serving).damaged.add(CHAMPION) if what == "begin" else None

@@ -59,6 +59,7 @@ def scans(prepared):
     )
 
 
+@pytest.mark.slow
 def test_the_net_reads_nine_of_ten_digits_and_so_does_the_baseline(scans, handle, scores):
     for trained in (model.train({"epochs": 8}, scans, handle()), model.baseline({}, scans, handle())):
         logits = scores(trained, scans.validation.features)

@@ -24,6 +24,7 @@ def without_time(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns="scheduled_departure")
 
 
+@pytest.mark.slow
 def test_the_year_2013_has_all_its_flights_and_fits_the_schema():
     year = data.extract(day(2013, 1, 1), day(2014, 1, 1))
     assert len(year) == 336_776
@@ -109,6 +110,7 @@ def honest() -> pd.DataFrame:
     return data.extract(day(2026, 3, 1), day(2026, 6, 1))
 
 
+@pytest.mark.slow
 def test_no_input_and_no_feature_changes_with_what_is_known_only_afterwards(honest, scrambled_source):
     scrambled = data.extract(day(2026, 3, 1), day(2026, 6, 1))
     assert not honest["late"].equals(scrambled["late"])

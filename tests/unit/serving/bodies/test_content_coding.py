@@ -73,6 +73,7 @@ def test_a_broken_stream_is_a_400(bundle: Bundle, what: str, coding: str) -> Non
     assert f"read {coding} body" in response.json()["error"]
 
 
+@pytest.mark.slow
 def test_a_bomb_is_a_413_and_never_inflated_whole(bundle: Bundle) -> None:
     bomb = gzip.compress(b" " * (50 * RequestLimits().body), compresslevel=9)
     assert len(bomb) < 2**20
@@ -87,6 +88,7 @@ def test_a_bomb_is_a_413_and_never_inflated_whole(bundle: Bundle) -> None:
     assert peak < 4 * RequestLimits().body
 
 
+@pytest.mark.slow
 def test_an_inflated_body_of_just_the_limit_is_read(bundle: Bundle) -> None:
     body = GOOD + b" " * (RequestLimits().body - len(GOOD))
     response = ask(bundle, "POST", "/predict", body=gzip.compress(body), headers={"content-encoding": "gzip"})
