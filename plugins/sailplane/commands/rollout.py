@@ -73,7 +73,7 @@ def _summary(entry: RolloutRecord) -> dict[str, Any]:
         "checks": [str(finding) for finding in found],
         "rules": [finding.explained() for finding in found],
         "reason": state.reason,
-        "begun_by": subject.owner,
+        "started_by": subject.owner,
         "place": str(subject.place) if subject.place else None,
         "stalled": _stalled(entry),
         "end": f"sailplane rollback {subject.name}",
@@ -94,7 +94,7 @@ def _lines(one: dict[str, Any]) -> Iterator[str]:
             yield f"    {rule}"
     if one["stalled"]:
         yield f"  STALLED: {one['stalled']}"
-    yield f"  Started by {one['begun_by']}. `{one['end']}` ends it."
+    yield f"  Started by {one['started_by']}. `{one['end']}` ends it."
 
 
 def _stalled(entry: RolloutRecord) -> str | None:

@@ -16,7 +16,7 @@ from sailplane.supervisor.connection import UnixConnection
 
 @dataclass(frozen=True)
 class Reply:
-    """`status` is 0, and the body the reason, where nobody answered."""
+    """The response. If nobody answered, `status` is 0 and `body` holds the reason."""
 
     status: int
     body: bytes
@@ -35,7 +35,8 @@ def call(
     headers: Mapping[str, str] | None = None,
     seconds: float = 5,
 ) -> Reply:
-    """`address` is a port of 127.0.0.1, a unix socket's path or a base URL; `message` is sent as JSON."""
+    """Sends one request. `address` is a port of 127.0.0.1, a unix socket's path or a base URL; `message` is sent as
+    JSON."""
     connection, prefix = _connection(address, seconds)
     body, kind = (None, {}) if message is None else (json.dumps(message), {"Content-Type": "application/json"})
     try:
@@ -49,8 +50,8 @@ def call(
 
 
 def _connection(address: int | Path | str, seconds: float) -> tuple[HTTPConnection, str]:
-    """With the start of the path. It is not httpx: that takes 12 MB and twice the CPU time, and leaves a socket open
-    where a unix socket refuses."""
+    """The connection, and the start of each path. httpx would take 12 MB and twice the CPU time, and would leave a
+    socket open when a unix socket refuses the connection."""
     if isinstance(address, Path):
         return UnixConnection(address, timeout=seconds), ""
     if isinstance(address, int):
@@ -61,7 +62,7 @@ def _connection(address: int | Path | str, seconds: float) -> tuple[HTTPConnecti
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, every: float = 0.05) -> bool:
-    """False if the condition did not come in time."""
+    """Waits for the condition. False if it did not hold in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,5 +1,5 @@
-"""What serves the versions of a model and splits its traffic: this machine, or a cluster. A rollout drives both by the
-same verbs."""
+"""The interface of whatever serves the versions of a model and splits its traffic: this machine, or a cluster. A
+rollout drives both by the same verbs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sailplane.records import Model
 
 @dataclass(frozen=True)
 class VersionProgress:
-    """The progress of a version. `reason`: why it failed, or what it waits for."""
+    """The progress of a version. `reason` says why it failed, or what it waits for."""
 
     state: Literal["starting", "ready", "failed"]
     reason: str = ""
@@ -20,9 +20,12 @@ class VersionProgress:
 
 @dataclass(frozen=True)
 class TrafficSplit:
-    """`weights`: percent of the traffic by version, 100 in all. `shadow`: the version that gets a copy of each request,
-    without its answers reaching a client. `sticky`: the field by which requests stay with their version; only on this
-    machine."""
+    """How a model's traffic is split among its versions.
+
+    :param weights: percent of the traffic by version, 100 in all; empty if nothing is served
+    :param shadow: the version that gets a copy of each request; its answers reach no client
+    :param sticky: the field by which requests stay with their version; only on this machine
+    """
 
     weights: Mapping[str, int]
     shadow: str | None = None
@@ -32,20 +35,20 @@ class TrafficSplit:
 class Target(Protocol):
     """The target of one model. Each verb may be repeated after a crash, and ends in the same state.
 
-    Raises DeploymentError for what a retry does not mend, ServiceError if there is no answer."""
+    Raises DeploymentError for a failure that a retry does not fix, ServiceError if there is no answer."""
 
     def prepare(self, model: Model) -> None:
-        """Makes sure that the version can be served here: the services run, and the bundle is whole and gives its
-        golden rows their scores. Raises DeploymentError or ModelError, and nothing has begun."""
+        """Checks that the version can be served here: the services run, and the bundle is complete and reproduces the
+        recorded scores of its golden rows. Raises DeploymentError or ModelError before anything has started."""
 
     def begin(self, model: Model) -> None:
         """Starts the version without traffic, and does not wait for it."""
 
     def progress(self, version: str) -> VersionProgress:
-        """`ready` if the version gave the golden rows their scores."""
+        """`ready` once the version has reproduced the recorded scores of its golden rows."""
 
     def versions(self) -> list[str]:
-        """All versions that run, with traffic or without."""
+        """All running versions, with or without traffic."""
 
     def split(self) -> TrafficSplit:
         """The present split, without weights if nothing is served."""
@@ -54,4 +57,4 @@ class Target(Protocol):
         """Changes the whole split at once, without a failed request."""
 
     def stop(self, version: str) -> None:
-        """Ends a version without traffic, after the requests that it is answering."""
+        """Stops a version without traffic, once it has answered its open requests."""

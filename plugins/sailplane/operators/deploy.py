@@ -141,7 +141,7 @@ class DeployModelOperator(BaseOperator):
         if hold is None:
             return
         entry = records.newest(ledger, evaluation.model) if self.rollout is not None else None
-        if entry is None or not entry.subject.begun_by(**_turn(context)):
+        if entry is None or not entry.subject.started_by(**_turn(context)):
             skip(context, hold.message)
 
     def _deploy(self, context: Context, evaluation: Evaluation) -> dict[str, Any]:

@@ -147,7 +147,7 @@ def test_what_is_on_its_way_is_not_interrupted(toy: Toy, platform: Home, deploy:
     assert offer
     there = ModelEndpoint.local(platform, toy.ledger, toy.storage, "toy")
     there.begin(Rollout(steps=(10, 100), bake="1h"), canary, "a task")
-    assert "begun by a task. Wait for it, or end it: `sailplane rollback toy`." in deploy(code=1)
+    assert "started by a task. Wait for it, or end it: `sailplane rollback toy`." in deploy(code=1)
     assert records.active(toy.ledger, "toy")
     assert offer.version not in {one.model.version for one in models.versions(toy.ledger, "toy")}, "nothing is done"
 

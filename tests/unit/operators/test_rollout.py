@@ -161,7 +161,7 @@ def test_a_task_that_is_cleared_on_its_way_is_taken_back_and_begins_anew(task: T
 
 def test_without_a_rollout_nothing_is_deployed_over_one_that_is_on_its_way(task: Task) -> None:
     task.deferred()
-    with pytest.raises(DeploymentError, match=rf"deploy {task.name}: .* is on its way \(starting\), begun by d r"):
+    with pytest.raises(DeploymentError, match=rf"deploy {task.name}: .* is on its way \(starting\), started by d r"):
         DeployModelOperator(task_id="deploy", evaluation=task.evaluation.to_dict()).execute(task.context)
 
 

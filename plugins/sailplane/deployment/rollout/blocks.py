@@ -1,14 +1,14 @@
 """The answers of a phase, cut into blocks of time, and a test of their means that dependent answers do not mislead.
 
-A slow disk or a failing neighbour makes answers that follow each other alike, so their number says too much. The test
-takes the difference from the champion in the same block as one observation of unknown variance. What both versions
-suffer at the same time cancels; what one suffers for a while counts as few observations. It is the anytime-valid t-test
-of Wang and Ramdas 2024, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance", with
-two normal priors of the standardised effect. The number of blocks is divided by their integrated autocorrelation time
-(the initial positive sequence of Geyer 1992, "Practical Markov chain Monte Carlo"). The test is approximate: it needs
-blocks that are long against an interruption of one version.
+A slow disk or a failing neighbour makes consecutive answers alike, so their number overstates the evidence. The test
+takes the difference from the champion in the same block as one observation of unknown variance. A disturbance of both
+versions cancels; a disturbance of one version counts as few observations. It is the anytime-valid t-test of Wang and
+Ramdas 2024, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance", with two normal
+priors of the standardised effect. The number of blocks is divided by their integrated autocorrelation time (the initial
+positive sequence of Geyer 1992, "Practical Markov chain Monte Carlo"). The test is approximate: blocks must be long
+compared with a disturbance of one version.
 
-The blocks vary at least as much as independent values would, so that few requests, or rare values, are no proof.
+The variance of the blocks counts as at least that of independent values, so few requests or rare values prove nothing.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 # At this number, neighbours are merged in pairs, and later blocks last twice as long: the state stays small, however
 # long a phase is.
 MOST: Final = 64
-# A block that is tested has at least this many of the canary's answers.
+# A tested block has at least this many of the canary's answers.
 REQUESTS: Final = 25.0
-# With fewer blocks, or less time, there is no evidence: an interruption may have lasted for most of it.
+# With fewer blocks, or less time, there is no evidence: a disturbance may have lasted for most of it.
 LEAST: Final = 8
 SECONDS: Final = 60.0
 # The prior's precisions of the effect, in standard deviations of a block, and their weights: an effect that 60 blocks
@@ -40,9 +40,15 @@ _PRIORS: Final = ((4.0, 0.75), (0.5, 0.25))
 
 @dataclass(frozen=True)
 class BlockTest:
-    """`mean`: of the difference, in the same time; `spread`: its standard error; `independent`: so many independent
-    blocks tell as much; `evidence`: the logarithm of the e-process, which may be looked at at any time; `p`: Student's
-    p-value, which may be looked at once."""
+    """The result of a t-test of a mean.
+
+    :param blocks: the number of blocks, or of groups of customers
+    :param mean: the tested mean: a share, or the difference from the champion
+    :param spread: the standard error of the mean
+    :param independent: the number of independent blocks with as much information; 0 if there are too few
+    :param evidence: the logarithm of the e-process, which is valid at any time
+    :param p: Student's p-value, which is valid if it is looked at once
+    """
 
     blocks: int
     mean: float = math.nan
@@ -53,25 +59,25 @@ class BlockTest:
 
     @property
     def enough(self) -> bool:
-        """True if there are blocks enough for a test."""
+        """True if there are enough blocks for a test."""
         return self.independent > 0
 
     def reach(self, level: float, *, once: bool) -> float | None:
-        """The distance of the mean from what is allowed at which the test fails at that level."""
+        """The distance of the mean from the limit at which the test fails at that level; None if no distance does."""
         if not self.enough:
             return None
         if once:
             return self.spread * float(-stdtrit(self.independent - 1, level))
 
-        def lacks(t: float) -> float:
+        def excess(t: float) -> float:
             return _evidence(t, self.independent) - math.log(1 / level)
 
-        return self.spread * float(brentq(lacks, 0.0, 1e6, xtol=1e-3)) if lacks(1e6) > 0 else None
+        return self.spread * float(brentq(excess, 0.0, 1e6, xtol=1e-3)) if excess(1e6) > 0 else None
 
 
-def longer(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) -> Mapping[str, Any]:
-    """The blocks and what came in the last `seconds`, as counts that add up. All blocks but the last one are equally
-    long. They start over with another number of counts: the plan has changed."""
+def extended(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) -> Mapping[str, Any]:
+    """The blocks with the counts that were `added` in the last `seconds`. All blocks but the last are equally long. A
+    different number of counts means that the plan has changed: the blocks start over."""
     row = [seconds, *added]
     rows = [list(old) for old in blocks.get("rows", ()) if len(old) == len(row)]
     length = float(blocks.get("length", 1.0)) if rows else 1.0
@@ -84,110 +90,112 @@ def longer(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) ->
     return {"rows": rows, "length": length}
 
 
-def _sum(one: Sequence[float], two: Sequence[float]) -> list[float]:
-    return [mine + its for mine, its in zip(one, two, strict=True)]
+def _sum(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    return [mine + its for mine, its in zip(first, second, strict=True)]
 
 
 def table(blocks: Mapping[str, Any]) -> NDArray[np.float64]:
-    """[blocks, 1 + 4 * quantities]: the seconds, and of each quantity count and total of the canary and of the
-    champion."""
+    """An array [blocks, 1 + 4 * quantities]: the seconds, then for each quantity the count and the total of the canary
+    and of the champion."""
     rows = blocks.get("rows", ())
     return np.array(rows, dtype=float) if rows else np.zeros((0, 1))
 
 
-def counts(table: NDArray[np.float64], place: int) -> NDArray[np.float64]:
-    """[blocks, 5]: the seconds, and the four numbers of the quantity at `place`."""
-    if table.shape[1] < 5 + 4 * place:
+def counts(table: NDArray[np.float64], index: int) -> NDArray[np.float64]:
+    """An array [blocks, 5]: the seconds, and the four numbers of the quantity at `index`."""
+    if table.shape[1] < 5 + 4 * index:
         return np.zeros((0, 5))
-    return np.asarray(table[:, [0, *range(1 + 4 * place, 5 + 4 * place)]])
+    return np.asarray(table[:, [0, *range(1 + 4 * index, 5 + 4 * index)]])
 
 
-def worse(found: NDArray[np.float64], tolerance: float, variance: float | None = None) -> BlockTest:
-    """Against "in the same time the canary's mean is at most the champion's + `tolerance`".
+def worse(quantity: NDArray[np.float64], tolerance: float, variance: float | None = None) -> BlockTest:
+    """Tests the hypothesis "in the same time, the canary's mean is at most the champion's + `tolerance`".
 
-    :param variance: of one value; None for values of 0 and 1, of which the mean tells it
+    :param quantity: the numbers of one quantity, from `counts`
+    :param variance: the variance of one value; None for values of 0 and 1, whose mean determines it
     """
-    merged = _merged(found, champion=True)
+    merged = _merged(quantity, champion=True)
     if _few(merged):
         return BlockTest(len(merged))
     _, n, x, m, y = merged.T
-    variance = of_binary((x.sum() + y.sum()) / (n.sum() + m.sum())) if variance is None else variance
+    variance = binary_variance((x.sum() + y.sum()) / (n.sum() + m.sum())) if variance is None else variance
     return _tested(x / n - y / m, tolerance, n * m / (n + m), variance)
 
 
-def above(found: NDArray[np.float64], limit: float) -> BlockTest:
-    """Against "the canary's mean is at most `limit`"."""
-    merged = _merged(found, champion=False)
+def above(quantity: NDArray[np.float64], limit: float) -> BlockTest:
+    """Tests the hypothesis "the canary's mean is at most `limit`"."""
+    merged = _merged(quantity, champion=False)
     if _few(merged):
         return BlockTest(len(merged))
     _, n, x, _, _ = merged.T
-    return _tested(x / n, limit, n, of_binary(x.sum() / n.sum()))
+    return _tested(x / n, limit, n, binary_variance(x.sum() / n.sum()))
 
 
 def _few(merged: NDArray[np.float64]) -> bool:
     return len(merged) < LEAST or merged[:, 0].sum() < SECONDS
 
 
-def of_binary(mean: float) -> float:
-    """The variance of values of 0 and 1 with that mean, and the largest one of values between."""
+def binary_variance(mean: float) -> float:
+    """The variance of values of 0 and 1 with that mean: the largest that values from 0 to 1 can have."""
     mean = min(max(mean, 1e-6), 1 - 1e-6)
     return mean * (1 - mean)
 
 
-def _merged(found: NDArray[np.float64], *, champion: bool) -> NDArray[np.float64]:
-    """Neighbours together until they have enough answers; what is left goes to the last block."""
+def _merged(quantity: NDArray[np.float64], *, champion: bool) -> NDArray[np.float64]:
+    """Merges neighbours until each block has enough answers; the rest joins the last block."""
     ends: list[int] = []
     mine = its = 0.0
-    for place, (_, count, _, other, _) in enumerate(found.tolist()):
+    for end, (_, count, _, other, _) in enumerate(quantity.tolist(), start=1):
         mine, its = mine + count, its + other
         if mine >= REQUESTS and (its or not champion):
-            ends.append(place + 1)
+            ends.append(end)
             mine = its = 0.0
-    return np.add.reduceat(found, [0, *ends[:-1]], axis=0) if ends else np.zeros((0, 5))
+    return np.add.reduceat(quantity, [0, *ends[:-1]], axis=0) if ends else np.zeros((0, 5))
 
 
 def _tested(values: NDArray[np.float64], limit: float, weight: NDArray[np.float64], single: float) -> BlockTest:
-    """`single`: the variance of one independent value. Blocks that are alike by chance vary less than its part of it,
-    as those of a version on which nothing rare has come yet, and are not taken at their word."""
+    """`single`: the variance of one independent value. The variance of the mean counts as at least that of independent
+    values: blocks may be alike by chance, for example before any rare value has come."""
     blocks, share = len(values), weight / weight.sum()
     mean = float(share @ values)
-    rest = share * (values - mean)
-    variance = max(float(rest @ rest) * blocks / (blocks - 1), single / weight.sum(), 1e-18)
-    alike = _alike(rest, variance)
-    spread = math.sqrt(variance * alike)
-    independent = max(blocks / alike, 2.0)
+    deviations = share * (values - mean)
+    variance = max(float(deviations @ deviations) * blocks / (blocks - 1), single / weight.sum(), 1e-18)
+    correlation_time = _correlation_time(deviations, variance)
+    spread = math.sqrt(variance * correlation_time)
+    independent = max(blocks / correlation_time, 2.0)
     return t_test(blocks, mean, spread, independent, limit)
 
 
 def t_test(blocks: int, mean: float, spread: float, independent: float, limit: float) -> BlockTest:
-    """Against "the mean is at most `limit`"."""
+    """Tests the hypothesis "the mean is at most `limit`"."""
     t = (mean - limit) / spread
     return BlockTest(blocks, mean, spread, independent, _evidence(t, independent), float(stdtr(independent - 1, -t)))
 
 
-def _alike(rest: NDArray[np.float64], squares: float) -> float:
-    """The integrated autocorrelation time, in blocks; at least 1. It ends with a correlation that 5% of independent
-    blocks show by chance."""
+def _correlation_time(deviations: NDArray[np.float64], squares: float) -> float:
+    """The integrated autocorrelation time, in blocks; at least 1. The sum ends at the first correlation that 5% of
+    independent blocks would show by chance."""
     total = 0.0
-    for lag in range(1, len(rest) // 2):
-        correlation = float(rest[:-lag] @ rest[lag:]) / squares
-        if correlation <= 1.645 / math.sqrt(len(rest)):
+    for lag in range(1, len(deviations) // 2):
+        correlation = float(deviations[:-lag] @ deviations[lag:]) / squares
+        if correlation <= 1.645 / math.sqrt(len(deviations)):
             break
         total += correlation
     return 1 + 2 * total
 
 
 def _evidence(t: float, count: float) -> float:
-    """The logarithm, against a mean of at most 0, of a t statistic of `count` observations."""
+    """The logarithm of the e-process of a t statistic of `count` observations, against a mean of at most 0."""
     part = t * t / (t * t + count - 1)
-    logs = [math.log(weight) + _with(prior, part, t, count) for prior, weight in _PRIORS]
+    logs = [math.log(weight) + _log_ratio(prior, part, t, count) for prior, weight in _PRIORS]
     most = max(logs)
-    return most + math.log(sum(math.exp(one - most) for one in logs))
+    return most + math.log(sum(math.exp(log - most) for log in logs))
 
 
-def _with(precision: float, part: float, t: float, count: float) -> float:
+def _log_ratio(precision: float, part: float, t: float, count: float) -> float:
+    """The logarithm of the likelihood ratio with one normal prior."""
     shrunk = count * part / (count + precision)
-    both = 0.5 * math.log(precision / (precision + count)) - 0.5 * count * math.log1p(-shrunk)
-    # The prior is of effects above 0 alone.
-    place = math.copysign(math.sqrt(count * shrunk / max(1 - shrunk, 1e-12)), t)
-    return both + math.log(max(2 * float(stdtr(count, place)), 1e-300))
+    both_signs = 0.5 * math.log(precision / (precision + count)) - 0.5 * count * math.log1p(-shrunk)
+    # The prior covers only effects above 0.
+    statistic = math.copysign(math.sqrt(count * shrunk / max(1 - shrunk, 1e-12)), t)
+    return both_signs + math.log(max(2 * float(stdtr(count, statistic)), 1e-300))

@@ -14,23 +14,25 @@ Outcome = Literal["passed", "failed", "undecided"]
 class CheckResult(Record):
     """The state of a check.
 
-    :param count: of the new version's values
-    :param estimate: what is limited: a share, or the difference from the champion
-    :param low: the lower bound of the estimate, with the confidence of the check; None where nothing is decided yet,
-        since bounds are slow to compute
-    :param high: its upper bound
-    :param champion: the champion's share or mean, where there is a comparison
-    :param evidence: how far on the way to a failure at any moment, which is 1; below 0 it speaks for the version
-    :param p: at the end of the step it fails as well if this p-value is at most 0.75 of the level
-    :param outcome: undecided for as long as the step goes on; then passed, if `count` is enough, and there is too
-        little evidence
-    :param rule: what fails, in words
+    :param check: the name of the check
+    :param count: how many values of the new version the check has seen
+    :param estimate: the limited quantity: a share, or the difference from the champion
+    :param limit: the largest allowed estimate
+    :param low: the lower bound of the estimate, with the confidence of the check; None until something is decided,
+        because bounds are slow to compute
+    :param high: the upper bound
+    :param champion: the champion's share or mean, if there is a comparison
+    :param evidence: the progress to a failure, which is at 1; below 0 it favours the version
+    :param p: the p-value at the end of the step, where the check also fails if this is at most 0.75 of the level
+    :param outcome: `undecided` during the step; then `passed` if `count` is enough and the check has not failed
+    :param reason: why there is no estimate, or why its values do not count
+    :param rule: in words, when the check fails
     :param level: the probability of a mistake that this check may spend at this step
-    :param blocks: of time, of which the canary's answers were compared; None where an older release decided
-    :param groups: of customers, of which the canary's answers were compared; None where versions share customers
-    :param p_of_customers: the p-value of that comparison, which a failure needs as well; None with too few groups
-    :param waits: the step was too short for blocks, and independent requests would have failed
-    :param turns: with answers that vary as these do, about the estimate from which the check fails
+    :param blocks: how many blocks of time were compared; None if an older release decided
+    :param groups: how many groups of customers were compared; None if the versions share customers
+    :param p_of_customers: the p-value of that comparison, which must be low for a failure too; None with too few groups
+    :param waits: the step is too short for blocks, and the check would fail if the requests were independent
+    :param turns: roughly the estimate at which the outcome changes, for answers that vary like these
     """
 
     check: str
@@ -57,7 +59,7 @@ class CheckResult(Record):
         return self.outcome == "failed"
 
     def __str__(self) -> str:
-        """As `error rate against the champion: 0.0412 (0.0223 to 0.0633) of 480, expected at most 0.01`."""
+        """For example `error rate against the champion: 0.0412 (0.0223 to 0.0633) of 480, expected at most 0.01`."""
         if self.reason or self.estimate is None:
             return f"{self.check}: {self.reason or 'nothing seen'}, expected at most {self.limit:g}"
         bounds = [f"{bound:.4f}" for bound in (self.low, self.high) if bound is not None]
@@ -65,14 +67,14 @@ class CheckResult(Record):
         return f"{self.check}: {self.estimate:.4f}{between} of {self.count}, expected at most {self.limit:g}"
 
     def explained(self) -> str:
-        """As `fails if ...; 41 blocks of time, level 0.0031; would fail from about 0.0192 ...`."""
+        """For example `fails if ...; 41 blocks of time, level 0.0031; would fail from about 0.0192 ...`."""
         if self.level is None:
             return ""
         if self.waits:
-            told = "the step is too short to tell a short disturbance from a worse version"
-            return f"{self.rule}; {self.blocks or 0} blocks of time: {told}"
-        turned = "would pass below" if self.failed else "would fail from"
-        turns = "" if self.turns is None else f"; {turned} about {self.turns:.4f} with answers that vary like these"
+            reason = "the step is too short to tell a short disturbance from a worse version"
+            return f"{self.rule}; {self.blocks or 0} blocks of time: {reason}"
+        change = "would pass below" if self.failed else "would fail from"
+        turns = "" if self.turns is None else f"; {change} about {self.turns:.4f} with answers that vary like these"
         return f"{self.rule}; {self.blocks or 0} blocks of time{self._customers()}, level {self.level:.2g}{turns}"
 
     def _customers(self) -> str:

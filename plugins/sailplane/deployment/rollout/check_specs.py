@@ -1,4 +1,4 @@
-"""The checks of a rollout, as a DAG declares them. How each is made is in checks.py."""
+"""The checks of a rollout, as a DAG declares them; checks.py evaluates them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class ErrorRate:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """How long an answer may take at the model server. A limit that the champion breaks as much at the same time does
-    not fail.
+    """The longest time that an answer may take at the model server. The check does not fail on a limit that the
+    champion breaks as much at the same time.
 
     :param p50: the longest median, as `"20ms"` or `"1s"`; None for no limit
     :param p90: the same for 90% of the answers
@@ -69,7 +69,7 @@ class Latency:
 
     @property
     def limits(self) -> dict[str, tuple[float, float]]:
-        """By name the quantile, and the seconds that it may be."""
+        """For each name the quantile, and its limit in seconds."""
         given = {name: limit for name in _QUANTILES if (limit := getattr(self, name)) is not None}
         return {name: (_QUANTILES[name], seconds(limit, of=f"Latency's {name}")) for name, limit in given.items()}
 

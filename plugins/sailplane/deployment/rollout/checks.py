@@ -1,15 +1,15 @@
-"""The checks of one step: what was seen of the new version and of the champion in, findings out.
+"""Judges one step: observations of the new version and of the champion in, findings out.
 
-All are tests of means that may be looked at at any time (comparisons.py):
+All checks are tests of means that are valid at any time (comparisons.py):
 
 - the error rate is a mean of 0 and 1;
-- a quantile is above its limit where more than its share of the values is: the exceedances are 0 and 1 (Howard and
-  Ramdas 2022, "Sequential estimation of quantiles with applications to A/B testing and best-arm identification");
-- two distributions of scores are compared by their values at each bound of a histogram, both ways: the mean of these
-  e-processes is one (Vovk and Wang 2021), against "nowhere further apart than allowed";
-- a metric with a range is moved to 0..1.
+- a quantile is above its limit if more values than its share are: the exceedances are 0 and 1 (Howard and Ramdas 2022,
+  "Sequential estimation of quantiles with applications to A/B testing and best-arm identification");
+- two distributions of scores are compared at each bound of a histogram, in both directions: the mean of these
+  e-processes is one too (Vovk and Wang 2021), against "nowhere further apart than allowed";
+- a metric with a range is scaled to 0..1.
 
-The level of a check is spent where it is needed: what a step leaves of it goes to the next one.
+The part of a check's level that a step does not spend goes to the next step.
 """
 
 from __future__ import annotations
@@ -34,37 +34,45 @@ from sailplane.serving.observations import FeedbackTotals
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Evidence is cut at so many times what is needed, either way.
+# Recorded evidence is clipped to this many times what a failure needs, in both directions.
 _MOST: Final = 99.0
-# Half of the answers are too slow after half of the step's time: no stall at its beginning.
+# Great harm to the latency counts only after this part of the step: before, it may be a stall at the beginning.
 _STALLED: Final = 0.5
 
 
 def judge(plan: Rollout, seen: Seen, *, over: bool) -> tuple[CheckResult, ...]:
-    """`over`: the time of the step is, so that what has not failed, and saw enough, is passed."""
+    """The findings of all checks. `over`: the time of the step is over, so a check that has not failed, and has seen
+    enough requests, is passed."""
     seen = replace(seen, over=over, level=plan.level, least=plan.min_requests)
-    found: list[CheckResult] = []
-    place = 0
+    findings: list[CheckResult] = []
+    index = 0
     for check in plan.checks:
         # Nobody sees a shadow's answers, so nobody gives feedback on them.
         if not (seen.paired and isinstance(check, Metric)):
-            found += _findings(check, replace(seen, place=place))
-        place += width(check)
-    return tuple(_decided(finding, enough=over and finding.count >= plan.min_requests) for finding in found)
+            findings += _findings(check, replace(seen, index=index))
+        index += width(check)
+    return tuple(_decided(finding, enough=over and finding.count >= plan.min_requests) for finding in findings)
 
 
-def concluded(found: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
-    """Applies the tests that are looked at once, when all checks have passed and the step is about to."""
+def concluded(findings: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
+    """Applies the tests that are looked at once: all checks have passed, and the step is about to."""
     return tuple(
-        replace(one, outcome="failed") if one.level is not None and one.p <= ONCE * one.level else one for one in found
+        replace(finding, outcome="failed")
+        if finding.level is not None and finding.p <= ONCE * finding.level
+        else finding
+        for finding in findings
     )
 
 
-def carried(found: Sequence[CheckResult]) -> dict[str, float]:
-    """The level that a passed step leaves to the next one, by check. The evidence of all steps is one
-    e-process: the part that was not spent at the end is multiplied by the evidence of the step, and so grows where the
-    step spoke against the version."""
-    return {one.check: (ANYTIME * one.level) ** (1 - one.evidence) for one in found if one.level is not None}
+def carried(findings: Sequence[CheckResult]) -> dict[str, float]:
+    """The level that a passed step leaves to the next one, by check. The evidence of all steps is one e-process: the
+    unspent part of the level is multiplied by the evidence of the step, so it grows if the step counted against the
+    version."""
+    return {
+        finding.check: (ANYTIME * finding.level) ** (1 - finding.evidence)
+        for finding in findings
+        if finding.level is not None
+    }
 
 
 def _decided(finding: CheckResult, *, enough: bool) -> CheckResult:
@@ -86,7 +94,7 @@ def _findings(check: Check, seen: Seen) -> Iterator[CheckResult]:
 
 
 def _error_rate(check: ErrorRate, seen: Seen) -> Iterator[CheckResult]:
-    canary, champion = (Sample(one.requests, one.errors) for one in (seen.canary, seen.champion))
+    canary, champion = (Sample(version.requests, version.errors) for version in (seen.canary, seen.champion))
     seen = seen.shared((check.maximum is not None) + (check.worse_by is not None))
     if check.maximum is not None:
         yield above(check.name, canary, champion, check.maximum, seen)
@@ -96,11 +104,12 @@ def _error_rate(check: ErrorRate, seen: Seen) -> Iterator[CheckResult]:
 
 def _latency(check: Latency, seen: Seen) -> Iterator[CheckResult]:
     limits = check.limits
-    for place, (name, (share, limit)) in enumerate(limits.items()):
-        canary, champion = (Sample(one.latency.count, one.latency.above(limit)) for one in (seen.canary, seen.champion))
-        told, allowed = f"latency {name}: share of answers above {limit * 1000:g} ms", round(1 - share, 6)
+    for index, (quantile, (share, limit)) in enumerate(limits.items()):
+        latencies = (seen.canary.latency, seen.champion.latency)
+        canary, champion = (Sample(latency.count, latency.above(limit)) for latency in latencies)
+        name, allowed = f"latency {quantile}: share of answers above {limit * 1000:g} ms", round(1 - share, 6)
         gross = (1 + allowed) / 2 if seen.elapsed >= _STALLED else 1.0
-        yield above(told, canary, champion, allowed, seen.shared(len(limits), place), gross=gross)
+        yield above(name, canary, champion, allowed, seen.shared(len(limits), index), gross=gross)
 
 
 def _drift(check: PredictionDrift, seen: Seen) -> CheckResult:
@@ -112,17 +121,17 @@ def _drift(check: PredictionDrift, seen: Seen) -> CheckResult:
     if not comparable:
         return found
     if seen.groups is not None:
-        told = "not compared at a step with sticky: the versions have different customers; a shadow compares them"
-        return replace(found, count=canary.count, reason=told)
+        reason = "not compared at a step with sticky: the versions have different customers; a shadow compares them"
+        return replace(found, count=canary.count, reason=reason)
     shares = [
-        (Sample(canary.count, canary.up_to(place)), Sample(champion.count, champion.up_to(place)))
-        for place in range(len(canary.bounds))
+        (Sample(canary.count, canary.up_to(index)), Sample(champion.count, champion.up_to(index)))
+        for index in range(len(canary.bounds))
     ]
     sides = [
         (mine, its, blocks.worse(quantity, check.maximum))
-        for place, pair in enumerate(shares)
-        for mine, its, quantity in _sides(*pair, seen.quantity(place))
-        # Sides within the limit add less than their part of 1: they are left out until something is decided.
+        for index, pair in enumerate(shares)
+        for mine, its, quantity in _sides(*pair, seen.quantity(index))
+        # Sides within the limit add less than their part of 1, so they are left out until something is decided.
         if seen.decided(canary.count) or mine.mean - its.mean > check.maximum
     ]
     estimate = max(abs(mine.mean - its.mean) for mine, its in shares)
@@ -137,21 +146,23 @@ def _furthest(
 ) -> CheckResult:
     """Decides by the mean of the e-processes of `count` sides."""
     level = seen.level_of(found.check)
-    logs = [one.evidence for _, _, one in sides]
+    logs = [test.evidence for *_, test in sides]
     evidence = (float(np.logaddexp.reduce(logs)) - math.log(count)) / -math.log(ANYTIME * level) if sides else -math.inf
-    told = sides if seen.bounds_wanted(evidence, found.count) else []
-    waits = [hasty(one, partial(_exact, mine, its, found.limit, seen), level / count, seen) for mine, its, one in told]
+    shown = sides if seen.bounds_wanted(evidence, found.count) else []
+    waits = [
+        hasty(test, partial(_exact, mine, its, found.limit, seen), level / count, seen) for mine, its, test in shown
+    ]
     share = ONCE if seen.over else ANYTIME
-    reaches = [(one.mean, reach) for *_, one in told if (reach := one.reach(share * level / count, once=seen.over))]
+    reaches = [(test.mean, reach) for *_, test in shown if (reach := test.reach(share * level / count, once=seen.over))]
     # The side that fails first.
-    mean, nearest = max(reaches, key=lambda one: one[0] - one[1], default=(None, None))
+    mean, nearest = max(reaches, key=lambda side: side[0] - side[1], default=(None, None))
     return replace(
         found,
         low=None if mean is None or nearest is None else max(0.0, mean - nearest),
         high=max((mean + reach for mean, reach in reaches), default=None),
         turns=None if nearest is None else found.limit + nearest,
         evidence=evidence,
-        p=min(1.0, count * min((one.p for _, _, one in sides), default=1.0)),
+        p=min(1.0, count * min((test.p for *_, test in sides), default=1.0)),
         level=level,
         blocks=blocks.worse(seen.quantity(), 0.0).blocks,
         waits=any(waits),
@@ -163,25 +174,26 @@ def _exact(mine: Sample, its: Sample, tolerance: float, seen: Seen) -> float:
 
 
 def _sides(
-    mine: Sample, its: Sample, found: NDArray[np.float64]
+    mine: Sample, its: Sample, quantity: NDArray[np.float64]
 ) -> Iterator[tuple[Sample, Sample, NDArray[np.float64]]]:
-    yield mine, its, found
-    mirrored = found.copy()
-    mirrored[:, 2], mirrored[:, 4] = found[:, 1] - found[:, 2], found[:, 3] - found[:, 4]
+    yield mine, its, quantity
+    mirrored = quantity.copy()
+    mirrored[:, 2], mirrored[:, 4] = quantity[:, 1] - quantity[:, 2], quantity[:, 3] - quantity[:, 4]
     yield mine.mirrored(), its.mirrored(), mirrored
 
 
 def _metric(check: Metric, seen: Seen) -> CheckResult:
-    canary, champion = (one.feedback.get(check.metric, FeedbackTotals()) for one in (seen.canary, seen.champion))
+    feedback = (seen.canary.feedback, seen.champion.feedback)
+    canary, champion = (totals.get(check.metric, FeedbackTotals()) for totals in feedback)
     span = check.high - check.low
     name = f"{check.name}, worse than the champion's by"
-    if any(one.count and not (check.low <= one.low and one.high <= check.high) for one in (canary, champion)):
+    if any(each.count and not (check.low <= each.low and each.high <= check.high) for each in (canary, champion)):
         low, high = min(canary.low, champion.low), max(canary.high, champion.high)
-        told = f"values from {low:g} to {high:g}, where {check.low:g} to {check.high:g} was declared"
+        reason = f"values from {low:g} to {high:g}, where {check.low:g} to {check.high:g} was declared"
         limit = float(check.worse_by)
-        return CheckResult(check=name, count=canary.count, estimate=None, limit=limit, evidence=1.0, reason=told)
-    mine, its = (scaled(one, check) for one in (canary, champion))
-    # Feedback without its customer may be of any.
+        return CheckResult(check=name, count=canary.count, estimate=None, limit=limit, evidence=1.0, reason=reason)
+    mine, its = (scaled(totals, check) for totals in (canary, champion))
+    # Feedback that names no customer may come from any of them.
     seen = replace(seen, anonymous=False)
     found = worse(name, mine, its, check.worse_by / span, seen, _variance(canary, champion, span))
     in_its_unit = {
@@ -195,6 +207,6 @@ def _metric(check: Metric, seen: Seen) -> CheckResult:
 
 def _variance(canary: FeedbackTotals, champion: FeedbackTotals, span: float) -> float | None:
     """The variance of one value, on a scale of 0..1; None where a server of an earlier release counts no squares."""
-    if any(one.total and not one.squares for one in (canary, champion)) or not (both := canary + champion).count:
+    if any(each.total and not each.squares for each in (canary, champion)) or not (both := canary + champion).count:
         return None
     return max(both.squares / both.count - (both.total / both.count) ** 2, 1e-9 * span**2) / span**2

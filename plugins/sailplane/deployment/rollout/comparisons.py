@@ -1,13 +1,13 @@
 """The two tests of a rollout: a mean against a limit, and against the champion's.
 
-A check fails by the tests of blocks.py, which answers that depend on each other do not mislead. They need 60 s of
-answers. One may be looked at every second, and has a quarter of the level; the other one is looked at once, when the
-step is about to be passed, and finds less harm in the same time: it has the rest. Great harm, 30% more than
-allowed, needs no blocks: the exact test of sequential.py is a part of the evidence for it. A step that ends before
-there are blocks, and that would fail by the exact test, waits for them.
+A check fails by the tests of blocks.py, which are valid for answers that depend on each other. They need 60 s of
+answers. One of them may be looked at every second, and has a quarter of the level. The other has the rest and is looked
+at once, when the step is about to pass; it detects smaller harm in the same time. Great harm, 30% more than allowed,
+needs no blocks: the exact test of sequential.py adds to the evidence for it. A step that ends before there are blocks
+waits for them if the exact test would fail it.
 
-At a step with `sticky` a check fails only if the test of customers.py, at the same level, says so too. What customers
-differ by does not change from second to second, so that test may be looked at at any time.
+At a step with `sticky` a check fails only if the test of customers.py agrees at the same level. The differences between
+customers do not change from second to second, so that test is valid at any time.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from sailplane.serving.observations import Observations
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A version that fails 30% more of its requests than allowed is found before there are blocks to compare.
+# A version that fails 30% more of its requests than allowed is detected before there are blocks to compare.
 _GROSS: Final = 0.3
-# The part of the evidence that is for great harm.
+# The weight of the test for great harm in the evidence.
 _PART: Final = 0.25
 # The parts of a level for the test at any moment, and for the one at the end of the step.
 ANYTIME: Final = 0.25
@@ -40,69 +40,70 @@ ONCE: Final = 1 - ANYTIME
 
 @dataclass(frozen=True)
 class Seen:
-    """At one step, of the new version and of the champion.
+    """The observations of the new version and of the champion at one step.
 
-    :param paired: both answered the same requests
-    :param over: it is time to decide
-    :param told: somebody asks how it stands
+    :param paired: both versions answered the same requests
+    :param over: the time of the step is over
+    :param detailed: compute the bounds even if nothing is decided, to show them
     :param least: how many answers a check must see before the step is passed
-    :param blocks: of the same answers, as `blocks.table` gives them
-    :param elapsed: the part of the step's time
-    :param place: of the check's first quantity in the blocks and the groups
-    :param groups: [groups, 4 * quantities]: the same counts as those of the blocks, by groups of customers; None where
-        versions share customers
-    :param share: of the customers that the new version has
-    :param anonymous: values that name no customer went to a version by chance
-    :param level: what a check may spend at this step
-    :param carried: by finding, what earlier steps left of their level
+    :param blocks: the same answers by blocks of time, from `blocks.table`
+    :param elapsed: the part of the step's time that has passed, from 0 to 1
+    :param index: the index of the check's first quantity in the blocks and the groups
+    :param groups: [groups, 4 * quantities]: the counts of the blocks, by groups of customers; None if the versions
+        share customers
+    :param share: the new version's share of the customers
+    :param anonymous: values without a customer went to a version by chance
+    :param level: the level that a check may spend at this step
+    :param carried: by check, the level that earlier steps have left
     """
 
     canary: Observations
     champion: Observations
     paired: bool = False
     over: bool = False
-    told: bool = False
+    detailed: bool = False
     least: int = 1
     blocks: NDArray[np.float64] = field(default_factory=lambda: blocks.table({}))
     elapsed: float = 1.0
-    place: int = 0
+    index: int = 0
     groups: NDArray[np.float64] | None = None
     share: float = 0.5
     anonymous: bool = True
     level: float = 0.05
     carried: Mapping[str, float] = field(default_factory=dict)
 
-    def quantity(self, place: int = 0) -> NDArray[np.float64]:
-        return blocks.counts(self.blocks, self.place + place)
+    def quantity(self, offset: int = 0) -> NDArray[np.float64]:
+        return blocks.counts(self.blocks, self.index + offset)
 
     def customers(self, evidence: float, sudden: float | None) -> Groups | None:
-        """The check's first quantity by groups of customers, if versions have different ones, and a test by them may
-        change anything."""
-        if self.groups is None or not (self.over or self.told or evidence > 0 or sudden is not None):
+        """The check's first quantity by groups of customers; None if the versions share customers, or if a test of the
+        groups could change nothing."""
+        if self.groups is None or not (self.over or self.detailed or evidence > 0 or sudden is not None):
             return None
-        return Groups(self.groups[:, 4 * self.place : 4 * self.place + 4], self.share, self.anonymous)
+        return Groups(self.groups[:, 4 * self.index : 4 * self.index + 4], self.share, self.anonymous)
 
     def level_of(self, check: str) -> float:
         return self.level + self.carried.get(check, 0.0)
 
     def decided(self, count: float) -> bool:
-        """True if the step is over for a check that saw so many answers."""
+        """True if the step is over for a check that has seen `count` answers."""
         return self.over and count >= self.least
 
     def bounds_wanted(self, evidence: float, count: float) -> bool:
-        return self.told or evidence >= 1 or self.decided(count)
+        return self.detailed or evidence >= 1 or self.decided(count)
 
-    def shared(self, parts: int, place: int = 0) -> Seen:
-        """The view of one of `parts` findings of a check: that of the quantity at `place`."""
-        return replace(self, level=self.level / parts, place=self.place + place)
+    def shared(self, parts: int, offset: int = 0) -> Seen:
+        """The view for one of a check's `parts` findings, whose quantity is at `offset` among those of the check."""
+        return replace(self, level=self.level / parts, index=self.index + offset)
 
 
 def above(
     name: str, sample: Sample, other: Sample, limit: float, seen: Seen, gross: float | None = None
 ) -> CheckResult:
-    """A limit that the champion breaks in the same way is not the canary's fault: both must be so."""
-    found, against, level = seen.quantity(), other.count > 0, seen.level_of(name)
-    tested, compared = Agreed(blocks.above(found, limit)), Agreed(blocks.worse(found, 0.0))
+    """Tests the mean of `sample` against `limit`. A limit that the champion breaks in the same way is not the canary's
+    fault, so a failure also needs a mean above the champion's."""
+    quantity, against, level = seen.quantity(), other.count > 0, seen.level_of(name)
+    tested, compared = Agreed(blocks.above(quantity, limit)), Agreed(blocks.worse(quantity, 0.0))
 
     def exact(limit: float) -> float:
         alone = evidence_above(sample, limit)
@@ -142,7 +143,10 @@ def _if_worse(found: CheckResult, compared: Agreed, mean: float, seen: Seen) -> 
 def worse(
     name: str, sample: Sample, other: Sample, tolerance: float, seen: Seen, variance: float | None = None
 ) -> CheckResult:
-    """`variance`: of one value, if it is known and they are not all 0 or 1."""
+    """Tests whether the mean of `sample` is above that of `other` by more than `tolerance`.
+
+    :param variance: the variance of one value; None for values of 0 and 1
+    """
     both = bool(sample.count and other.count)
     tested = Agreed(blocks.worse(seen.quantity(), tolerance, variance))
 
@@ -150,7 +154,7 @@ def worse(
         return evidence_worse(sample, other, tolerance, paired=seen.paired)
 
     gross = other.mean + tolerance + _GROSS
-    # The test against `gross` alone would take the champion's mean for known.
+    # The test against `gross` alone would take the champion's mean as known.
     sudden = min(evidence_above(sample, gross), exact(tolerance)) if both and gross < min(1.0, sample.mean) else None
     if both and (groups := seen.customers(tested.evidence, sudden)):
         tested = replace(tested, customers=groups.worse(sample, other, tolerance, variance))
@@ -177,10 +181,10 @@ def _judged(
     bounds: Callable[[], tuple[float, float]],
     seen: Seen,
 ) -> CheckResult:
-    """The finding with its level, and what depends on that.
+    """The finding with its level and everything that depends on it.
 
-    :param exact: the logarithm of the evidence at a limit, if requests were independent
-    :param bounds: the interval, if requests were independent
+    :param exact: the logarithm of the evidence at a limit, as if requests were independent
+    :param bounds: the interval, as if requests were independent
     """
     level = seen.level_of(found.check)
     evidence = log_evidence / -math.log(ANYTIME * level)
@@ -193,12 +197,14 @@ def _judged(
 
 
 def hasty(tested: blocks.BlockTest, exact: Callable[[], float], level: float, seen: Seen) -> bool:
-    """True if the step is over before there are blocks, and independent requests would be evidence enough."""
+    """True if the step is over before there are blocks, and there would be enough evidence if requests were
+    independent."""
     return seen.over and not tested.enough and exact() >= math.log(1 / level)
 
 
 def _both(by_blocks: float, sudden: float | None) -> float:
-    """The weighted mean of two e-processes is one; what is not `sudden` is taken for no evidence of it."""
+    """The logarithm of the weighted mean of two e-processes, which is one too. Without `sudden` the second counts as
+    0."""
     slow = by_blocks + math.log(1 - _PART)
     return slow if sudden is None else float(np.logaddexp(slow, sudden + math.log(_PART)))
 
@@ -212,17 +218,17 @@ def _bounds(
     evidence: float,
     count: float,
 ) -> tuple[float | None, float | None, float | None]:
-    """The bounds of the mean, and the mean from which on it fails; without blocks as if requests were independent.
-    They are slow to compute, so they are None unless something is decided or somebody asks."""
+    """The bounds of the mean, and the mean from which the check fails; without blocks as if requests were independent.
+    They are slow to compute, so they are None unless something is decided or details are wanted."""
     if not seen.bounds_wanted(evidence, count):
         return None, None, None
-    found = tested.bounds(_spent(level, seen), once=seen.over)
-    if found is not None:
-        low, high, reach = found
+    known = tested.bounds(_spent(level, seen), once=seen.over)
+    if known is not None:
+        low, high, reach = known
         return low, high, limit + reach
     return (None, None, None) if tested.blocks.enough else (*exact(), None)
 
 
 def _spent(level: float, seen: Seen) -> float:
-    """The part of the level that the test has which decides now."""
+    """The part of the level that the deciding test has."""
     return (ONCE if seen.over else ANYTIME) * level

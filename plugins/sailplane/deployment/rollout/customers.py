@@ -1,15 +1,16 @@
-"""A test whether two versions differ by more than their customers do.
+"""Tests whether two versions differ by more than their customers do.
 
-With `sticky`, a version has the same customers for a whole step, so what sets its customers apart does not cancel in
-time as in blocks.py. But customers come to a version by chance. Here the groups of customers of the model server are
-the observations: the difference of the two means, by a t-test as Welch's, with the bias-reduced variance of clusters
-and the degrees of freedom of Bell and McCaffrey 2002, "Bias reduction in standard errors for linear regression with
-multi-stage samples". A group weighs as much as its requests, so a few large customers are few observations, whatever
-the number of groups.
+With `sticky`, a version has the same customers for a whole step, so differences between customers do not cancel over
+time as in blocks.py. But customers are assigned to a version by chance. Here the observations are the model server's
+groups of customers, and the difference of the two means is tested by a t-test like Welch's, with the bias-reduced
+variance of clusters and the degrees of freedom of Bell and McCaffrey 2002, "Bias reduction in standard errors for
+linear regression with multi-stage samples". A group weighs as much as its requests, so a few large customers are few
+observations, whatever the number of groups.
 
-A version with few customers may have ones that are alike by chance. So its mean varies at least as the champion's
-customers say: if a version gets each customer with probability q, and d is what a customer adds to a sum beyond its
-mean, the sum of q of all customers has the variance q (1 - q) times the sum of d^2 (Horvitz and Thompson 1952).
+A version with few customers may have ones that are alike by chance. So the variance of its mean counts as at least the
+one that the champion's customers imply: if a version gets each customer with probability q, and d is the amount by
+which a customer's part of a sum exceeds the mean, the sum over the customers drawn has the variance q (1 - q) times the
+sum of d^2 (Horvitz and Thompson 1952).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from sailplane.deployment.rollout.blocks import BlockTest, of_binary, t_test
+from sailplane.deployment.rollout.blocks import BlockTest, binary_variance, t_test
 from sailplane.deployment.rollout.sequential import Sample, evidence_above
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class Agreed:
         return max(self.blocks.p, 0.0 if self.customers is None else self.customers.p)
 
     def bounds(self, level: float, *, once: bool) -> tuple[float, float, float] | None:
-        """Of the mean by the test that allows more, and its distance from the limit at which both fail; None if one
-        cannot fail."""
+        """The bounds of the mean by the test that allows more, and the distance from the limit at which both fail; None
+        if one of them cannot fail."""
         reaches = [(self.blocks.reach(level, once=once), self.blocks.mean)]
         if self.customers is not None:
             reaches.append((self.customers.reach(level, once=True), self.customers.mean))
@@ -61,12 +62,12 @@ class Agreed:
 
 @dataclass(frozen=True)
 class Groups:
-    """One quantity at one step.
+    """One quantity at one step, by groups of customers.
 
     :param counts: [groups, 4]: count and total of the new version and of the champion
-    :param share: of the customers that the new version has
-    :param anonymous: values without a customer are independent: their requests go to a version by chance. Else they are
-        of one customer
+    :param share: the new version's share of the customers
+    :param anonymous: values without a customer are independent, because their requests go to a version by chance;
+        otherwise they count as one customer's
     """
 
     counts: NDArray[np.float64]
@@ -74,7 +75,7 @@ class Groups:
     anonymous: bool = True
 
     def worse(self, sample: Sample, other: Sample, tolerance: float, variance: float | None = None) -> BlockTest:
-        """Against "the new version's mean is at most the champion's + `tolerance`, for all customers"."""
+        """Tests the hypothesis "for all customers, the new version's mean is at most the champion's + `tolerance`"."""
         single = self._single(sample, other, variance)
         mine, its = self._both(sample, other, single)
         if mine is None or its is None:
@@ -84,7 +85,7 @@ class Groups:
         return t_test(self.seen, sample.mean - other.mean, math.sqrt(variance), both.freedom + 1, tolerance)
 
     def above(self, sample: Sample, other: Sample, limit: float) -> BlockTest:
-        """Against "the new version's mean is at most `limit`, for all customers"."""
+        """Tests the hypothesis "for all customers, the new version's mean is at most `limit`"."""
         single = self._single(sample, other, None)
         mine, _ = self._both(sample, other, single)
         if mine is None:
@@ -93,8 +94,8 @@ class Groups:
         return t_test(self.seen, sample.mean, spread, mine.freedom + 1, limit)
 
     def gross(self, other: Sample, limit: float, allowed: float) -> float:
-        """The logarithm of the evidence against "as many customers as the champion's mean allows have a mean above
-        `limit`": by Markov's inequality, at most mean / `limit` of them. The mean counts as `allowed` if it is less.
+        """The logarithm of the evidence against "no more customers have a mean above `limit` than the champion's mean
+        allows": by Markov's inequality, at most a share of mean / `limit`. A mean below `allowed` counts as `allowed`.
         Infinite if no request names a customer."""
         n, x = self.counts[self.counts[:, 0] > 0, :2].T
         mean = max(allowed, (other.total + 1) / (other.count + 1))
@@ -102,7 +103,7 @@ class Groups:
 
     @property
     def seen(self) -> int:
-        """The groups from which the new version had a value."""
+        """The number of groups from which the new version had a value."""
         return int((self.counts[:, 0] > 0).sum())
 
     def _both(self, sample: Sample, other: Sample, single: float) -> tuple[_Mean | None, _Mean | None]:
@@ -117,7 +118,7 @@ class Groups:
     def _mean(
         self, counts: NDArray[np.float64], totals: NDArray[np.float64], every: Sample, single: float
     ) -> _Mean | None:
-        """None with too few groups. `every`: the values of all customers, and those without one."""
+        """The variance of the mean; None with too few groups. `every`: all values, with or without a customer."""
         counts, totals = counts[counts > 0], totals[counts > 0]
         rest = max(every.count - float(counts.sum()), 0.0)
         if rest and not self.anonymous:
@@ -135,7 +136,7 @@ class Groups:
     def _single(self, sample: Sample, other: Sample, variance: float | None) -> float:
         """The variance of one value."""
         both = sample.count + other.count
-        return of_binary((sample.total + other.total) / both) if variance is None else variance
+        return binary_variance((sample.total + other.total) / both) if variance is None else variance
 
 
 @dataclass(frozen=True)
@@ -146,28 +147,28 @@ class _Mean:
     freedom: float
 
     def plus(self, other: _Mean) -> _Mean:
-        """Of a sum, by Satterthwaite's approximation."""
+        """The variance of the sum of two means, by Satterthwaite's approximation."""
         variance = self.variance + other.variance
         parts = self.variance**2 / self.freedom + other.variance**2 / other.freedom
         return _Mean(variance, variance**2 / parts)
 
 
 def _clustered(counts: NDArray[np.float64], totals: NDArray[np.float64], single: float) -> _Mean:
-    """Of the mean of all values in the groups. `single`: the variance of a value within a group."""
+    """The variance of the mean of all values in the groups. `single`: the variance of a value within a group."""
     weights, values = counts / counts.sum(), totals / counts
     factors = weights**2 / (1 - weights)
-    rest = values - weights @ values
-    between = _between(counts / single, rest)
-    # The estimate is a quadratic form of the groups' means, of which these are the variances.
+    deviations = values - weights @ values
+    between = _between(counts / single, deviations)
+    # The estimate is a quadratic form of the groups' means, whose variances are `between + single / counts`.
     centred = np.eye(len(counts)) - weights
     form = np.sqrt(factors)[:, None] * centred * np.sqrt(between + single / counts)
     squares = form.T @ form
     freedom = float(np.trace(squares)) ** 2 / float((squares * squares).sum())
-    return _Mean(max(float(factors @ rest**2), 1e-18), freedom)
+    return _Mean(max(float(factors @ deviations**2), 1e-18), freedom)
 
 
-def _between(precisions: NDArray[np.float64], rest: NDArray[np.float64]) -> float:
+def _between(precisions: NDArray[np.float64], deviations: NDArray[np.float64]) -> float:
     """The variance between groups, by moments (DerSimonian and Laird 1986, "Meta-analysis in clinical trials")."""
     total = float(precisions.sum())
-    excess = float(precisions @ rest**2) - (len(rest) - 1)
+    excess = float(precisions @ deviations**2) - (len(deviations) - 1)
     return max(excess / (total - float(precisions @ precisions) / total), 0.0)

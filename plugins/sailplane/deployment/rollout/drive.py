@@ -1,7 +1,7 @@
-"""Drives a rollout: looks, records the decision, acts, records that the actions are done.
+"""Drives a rollout: observes, records the decision, acts, and records that the actions are done.
 
-Each decision is on the ledger before its actions begin, so a driver that follows a crash repeats these actions and no
-others. Before each action, a driver makes sure that it still holds the rollout.
+Each decision is on the ledger before its actions begin, so after a crash the next driver repeats these actions and no
+others. Before each action, a driver checks that it still holds the rollout.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Served:
-    """A served model: its target, and the source of what its versions did. `clock`: seconds since 1970."""
+    """A served model: its target, and the source of its versions' counts. `clock` gives seconds since 1970."""
 
     ledger: Ledger
     target: Target
@@ -48,10 +48,10 @@ class Driver:
         self._waits_for = ""
 
     def tick(self) -> State | None:
-        """Looks once and acts on it; call it about once a second. None while another driver holds the rollout.
+        """Observes once and acts on it; call it about once a second. None while another driver holds the rollout.
 
         Raises ServiceError if the target or the source does not answer, and LeaseError if another driver took the
-        rollout meanwhile. The next tick continues after both.
+        rollout meanwhile. The next tick continues after either.
         """
         entry = repository.take(self._ledger, self._name, self._version, self._driver, self._clock())
         if entry is None:
@@ -77,7 +77,7 @@ class Driver:
         return self._keep(entry, after, findings) if after != state else entry
 
     def _seen(self, entry: RolloutRecord) -> tuple[VersionProgress, Mapping[str, Observations]]:
-        """The progress of a version that was begun and not given up, and its counts if a check needs them."""
+        """The progress of a version that was started and not given up, and the counts if a check needs them."""
         if not entry.state.applied or entry.state.phase in CLOSING:
             return VersionProgress("starting"), {}
         progress = self._target.progress(self._version)
@@ -87,7 +87,7 @@ class Driver:
         try:
             observed = {self._version: self._source.observed(self._version)}
         except ServiceError as error:
-            # The version just died: it is taken back if it is away for too long.
+            # The version just died: it is rolled back if it is away for too long.
             return VersionProgress("starting", str(error)), {}
         champion = entry.subject.champion
         return progress, {**observed, **({champion: self._source.observed(champion)} if champion else {})}
@@ -101,10 +101,10 @@ class Driver:
     def _act(self, entry: RolloutRecord) -> RolloutRecord:
         if entry.state.ended:
             return entry
-        found = self._target.split()
+        present = self._target.split()
         # Crashes and lost ledgers leave versions behind that nobody else stops.
         running = self._target.versions() if entry.state.phase == "promoting" and not entry.state.applied else ()
-        for action in actions(entry.plan, entry.subject, entry.state, found, running):
+        for action in actions(entry.plan, entry.subject, entry.state, present, running):
             repository.renew(self._ledger, entry, self._driver, self._clock())
             try:
                 self._do(action, entry)

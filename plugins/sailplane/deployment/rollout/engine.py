@@ -3,8 +3,8 @@
     starting -> shadowing -> baking 0 -> baking 1 -> ... -> promoting -> succeeded
         \\___________\\____________\\___________\\_ rolling back -> failed
 
-No phase comes twice. Every action may be repeated: a driver that finds a state with unconfirmed actions does all of
-them again.
+No phase is entered twice. Every action may be repeated: a driver that finds a state with unconfirmed actions repeats
+all of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sailplane.deployment.rollout.blocks import longer, table
+from sailplane.deployment.rollout.blocks import extended, table
 from sailplane.deployment.rollout.check_results import CheckResult
 from sailplane.deployment.rollout.checks import carried, concluded, judge
 from sailplane.deployment.rollout.comparisons import Seen
@@ -60,9 +60,11 @@ def advance(
     observed: Mapping[str, Observations],
     now: float,
 ) -> tuple[State, tuple[CheckResult, ...]]:
-    """The state after a look at `now`, and what the checks found. `observed`: totals by version, where it is watched.
+    """The state after a look at `now`, and the findings of the checks.
 
-    Clocks may jump: what counts is the time that passed between two looks, and at most `LONGEST_GAP` of that.
+    Clocks may jump, so only the time between two looks counts, and at most `LONGEST_GAP` of it.
+
+    :param observed: totals by version, in a phase that is watched
     """
     gap = min(max(now - state.looked, 0.0), LONGEST_GAP) if state.looked is not None else 0.0
     state = replace(state, looked=now)
@@ -88,15 +90,15 @@ def failing(state: State, reason: str) -> State:
 
 
 def actions(
-    plan: Rollout, subject: Subject, state: State, found: TrafficSplit, running: Collection[str] = ()
+    plan: Rollout, subject: Subject, state: State, present: TrafficSplit, running: Collection[str] = ()
 ) -> tuple[Action, ...]:
     """The actions of the state, in order.
 
-    :param found: the present split of the traffic
+    :param present: the present split of the traffic
     :param running: the versions that run
     """
     wanted = split(plan, subject, state)
-    move = (Move(wanted),) if wanted is not None and not _same(wanted, found) else ()
+    move = (Move(wanted),) if wanted is not None and not _same(wanted, present) else ()
     if state.phase in WATCHED:
         return move
     if state.ended or state.applied:
@@ -105,7 +107,7 @@ def actions(
         case "starting":
             return (Begin(),)
         case "promoting":
-            others = {*found.weights, *running, *([subject.champion] if subject.champion else [])} - {subject.version}
+            others = {*present.weights, *running, *([subject.champion] if subject.champion else [])} - {subject.version}
             return (*move, Promote(), *(Stop(other) for other in sorted(others)))
         case _:
             # A version that served before its rollout keeps its traffic.
@@ -113,10 +115,10 @@ def actions(
 
 
 def findings(plan: Rollout, state: State) -> tuple[CheckResult, ...]:
-    """The results of the checks in the middle of a step; empty outside the steps."""
+    """The current results of the checks during a step; empty outside the steps."""
     if state.phase not in WATCHED:
         return ()
-    return judge(plan, replace(_seen(plan, state), told=True), over=False)
+    return judge(plan, replace(_seen(plan, state), detailed=True), over=False)
 
 
 def least_seconds_left(plan: Rollout, state: State) -> float | None:
@@ -129,10 +131,10 @@ def least_seconds_left(plan: Rollout, state: State) -> float | None:
     return max(0.0, now - state.watched) + later * plan.bake_seconds
 
 
-def _same(wanted: TrafficSplit, found: TrafficSplit) -> bool:
-    has = {version: weight for version, weight in found.weights.items() if weight}
+def _same(wanted: TrafficSplit, present: TrafficSplit) -> bool:
+    has = {version: weight for version, weight in present.weights.items() if weight}
     wants = {version: weight for version, weight in wanted.weights.items() if weight}
-    return (wants, wanted.shadow, wanted.sticky) == (has, found.shadow, found.sticky)
+    return (wants, wanted.shadow, wanted.sticky) == (has, present.shadow, present.sticky)
 
 
 def _started(plan: Rollout, subject: Subject, state: State, progress: VersionProgress, gap: float) -> State:
@@ -142,8 +144,8 @@ def _started(plan: Rollout, subject: Subject, state: State, progress: VersionPro
         return state.entering("shadowing") if plan.shadow is not None else _at(plan, state, 0)
     watched = state.watched + gap
     if watched > plan.start_seconds:
-        told = f"the version is not ready within {plan.start}: {progress.reason or 'no reason is known'}"
-        return failing(state, told)
+        reason = f"the version is not ready within {plan.start}: {progress.reason or 'no reason is known'}"
+        return failing(state, reason)
     return replace(state, watched=watched)
 
 
@@ -153,9 +155,10 @@ def _at(plan: Rollout, state: State, step: int) -> State:
 
 def _counted(plan: Rollout, subject: Subject, state: State, observed: Mapping[str, Observations], gap: float) -> State:
     first = state.canary.last is None
-    seen = observed if _by_customer(plan, state) else {of: one.without_customers() for of, one in observed.items()}
-    canary = state.canary.read(seen.get(subject.version, Observations()))
-    champion = state.champion.read(seen.get(subject.champion or "", Observations()))
+    if not _by_customer(plan, state):
+        observed = {version: totals.without_customers() for version, totals in observed.items()}
+    canary = state.canary.read(observed.get(subject.version, Observations()))
+    champion = state.champion.read(observed.get(subject.champion or "", Observations()))
     before = quantities(plan, state.canary.seen, state.champion.seen)
     after = quantities(plan, canary.seen, champion.seen)
     added = [max(new - old, 0.0) for old, new in zip(before, after, strict=True)]
@@ -165,7 +168,7 @@ def _counted(plan: Rollout, subject: Subject, state: State, observed: Mapping[st
         missed=0.0,
         canary=canary,
         champion=champion,
-        blocks=state.blocks if first or not added else longer(state.blocks, gap, added),
+        blocks=state.blocks if first or not added else extended(state.blocks, gap, added),
     )
 
 
@@ -195,26 +198,26 @@ def _watched(plan: Rollout, state: State) -> tuple[State, tuple[CheckResult, ...
     shadowing = state.phase == "shadowing"
     least = plan.shadow_seconds if shadowing else plan.bake_seconds
     over = state.watched >= least
-    found = judge(plan, _seen(plan, state), over=over)
-    if passed := over and all(finding.outcome == "passed" for finding in found):
-        found = concluded(found)
-    if failed := [str(finding) for finding in found if finding.failed]:
-        return failing(state, "; ".join(failed)), found
+    results = judge(plan, _seen(plan, state), over=over)
+    if passed := over and all(result.outcome == "passed" for result in results):
+        results = concluded(results)
+    if failed := [str(result) for result in results if result.failed]:
+        return failing(state, "; ".join(failed)), results
     if not over:
-        return state, found
+        return state, results
     if passed:
-        return _passed(plan, state, found), found
+        return _passed(plan, state, results), results
     if state.watched < least + plan.extend_seconds:
-        return state, found
-    if short := [str(finding) for finding in found if finding.waits]:
-        return failing(state, "; ".join(short)), found
+        return state, results
+    if short := [str(result) for result in results if result.waits]:
+        return failing(state, "; ".join(short)), results
     if plan.too_few == "pass":
-        return _passed(plan, state, found), found
-    few = [f"{finding.check}: {finding.count}" for finding in found if finding.outcome == "undecided"]
-    told = f"not enough requests within {plan.extend} more: {'; '.join(few)}, expected {plan.min_requests}"
-    return failing(state, told), found
+        return _passed(plan, state, results), results
+    few = [f"{result.check}: {result.count}" for result in results if result.outcome == "undecided"]
+    reason = f"not enough requests within {plan.extend} more: {'; '.join(few)}, expected {plan.min_requests}"
+    return failing(state, reason), results
 
 
-def _passed(plan: Rollout, state: State, found: tuple[CheckResult, ...]) -> State:
-    state = replace(state, carried={**state.carried, **carried(found)})
+def _passed(plan: Rollout, state: State, results: tuple[CheckResult, ...]) -> State:
+    state = replace(state, carried={**state.carried, **carried(results)})
     return _at(plan, state, 0 if state.phase == "shadowing" else state.step + 1)

@@ -1,4 +1,4 @@
-"""The baseline that a verdict offers, deployed by a person."""
+"""Deploys the baseline that a verdict offers, on a person's decision."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from sailplane.storage import Storage
 
 
 def deploy(serving: ModelEndpoint, storage: Storage, by: str, dag_run: str | None = None) -> Model:
-    """Registers the baseline that the verdict of the DAG run offers, by default the model's newest verdict, and gives
-    it all the traffic at once. Returns its version. The person's decision is kept with the verdict and the version, and
-    lifts a hold. A second call goes on where a killed one stopped.
+    """Registers the baseline that a verdict offers, and gives it all the traffic at once. Returns its version. The
+    person's decision is recorded with the verdict and the version, and lifts a hold. A second call continues an
+    interrupted one.
 
-    Raises ModelError if there is no offer, or it does not stand any more, or its bundle is gone or damaged;
-    DeploymentError while a rollout is on its way, or if the baseline does not start: what serves stays.
+    :param by: the person
+    :param dag_run: the run of the verdict; None for the model's newest verdict
+    :raises ModelError: if there is no offer, if it no longer stands, or if its bundle is gone or damaged
+    :raises DeploymentError: while a rollout is on its way, or if the baseline does not start; the served version stays
     """
     ledger, name = serving.ledger, serving.name
     judged = _judged(ledger, name, dag_run)
@@ -49,7 +51,7 @@ def serves(ledger: Ledger, offer: Offer) -> bool:
 
 
 def withdrawn(ledger: Ledger, judged: Judged) -> str | None:
-    """The reason why the offer of the verdict does not stand, with the remedy; None if it does."""
+    """The reason why the verdict's offer does not stand, with the remedy; None if it stands."""
     offer = judged.evaluation.offer
     if offer is None:
         return (
@@ -65,7 +67,7 @@ def withdrawn(ledger: Ledger, judged: Judged) -> str | None:
 
 
 def _accepted(offer: Offer) -> bool:
-    """True if a person's approval is kept with the verdict."""
+    """True if a person's approval is recorded with the verdict."""
     approval = offer.evaluation.approval
     return approval is not None and approval.by_person and approval.approved
 
@@ -75,12 +77,12 @@ def tell(model: Model) -> None:
 
 
 def _judged(ledger: Ledger, name: str, dag_run: str | None) -> Judged:
-    found = history.find(ledger, name, dag_run)
-    if found is None:
+    judged = history.find(ledger, name, dag_run)
+    if judged is None:
         got = f"no run {dag_run} has judged it" if dag_run else "no run has judged it"
         remedy = "`sailplane status` lists the models that were rejected, with their runs."
         raise ModelError("deploy the baseline of", name, got=got, remedy=remedy)
-    return found
+    return judged
 
 
 def _standing(ledger: Ledger, judged: Judged) -> Offer:

@@ -1,4 +1,4 @@
-"""What a rollout changes on the ledger besides itself: what is served, which versions were rolled back, and holds."""
+"""The changes that a rollout makes on the ledger besides its own record: served versions, rollbacks and holds."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sailplane.registry.models import promote_within
 
 
 def promote(connection: sa.Connection, subject: Subject, now: float) -> None:
-    """The version is the champion, and has all the traffic."""
+    """Records that the version is the champion and has all the traffic."""
     before = aliases.aliases_of(connection, subject.name).get(aliases.CHAMPION)
     promote_within(connection, subject.name, subject.version)
     if subject.back:
-        _went_back(connection, subject, before or subject.champion, now)
+        _returned(connection, subject, before or subject.champion, now)
     record_served(connection, subject, subject.version, {subject.version: 100}, now)
 
 
 def hold(connection: sa.Connection, subject: Subject, by: str) -> None:
-    """No task deploys the model until a person releases it."""
+    """Records a hold: no task deploys the model until a person releases it."""
     held = holds.Hold(subject.name, time.time(), by, version=subject.version, serves=subject.champion)
     holds.hold_within(connection, held)
 
@@ -47,8 +47,9 @@ def mark(connection: sa.Connection, subject: Subject, by: str, now: float) -> No
         aliases.mark(connection, subject.name, subject.version, by, now)
 
 
-def _went_back(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
-    """Going back to a version that was rolled back undoes that rollback, and is no fault of the version before."""
+def _returned(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
+    """Returning to a version that was rolled back undoes that rollback, and does not mark the version that served
+    before."""
     wanted = aliases.unmark(connection, subject.name, subject.version)
     left = before if before != subject.version else None
     if left and not wanted:

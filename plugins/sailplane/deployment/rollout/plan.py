@@ -1,4 +1,4 @@
-"""How a DAG declares the way in which a new version takes over."""
+"""How a DAG declares the rollout of a new version."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ TooFew = Literal["fail", "pass"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """Gives a version its traffic in steps, with checks against the champion at each of them.
+    """Gives a version its traffic in steps, each with checks against the champion.
 
-    The checks compare the answers of both versions once a second, for as long as `bake` says. The first check that
-    fails ends the rollout, and the champion has all the traffic again. A step is passed when its time is over, each
-    check has seen `min_requests` answers of the new version, and none has found it worse than allowed. That does not
-    prove that the version is as good: with few requests only great harm is found, and the recorded interval says how
-    much there could be. The level 1 - `confidence` is shared by all checks of all steps: about so often a version that
-    is not worse than allowed is rolled back by mistake. tests/soak/ measures it; blocks.py and customers.py say what is
-    assumed.
+    During the `bake` time of a step, the checks compare the answers of both versions once a second. The first check
+    that fails ends the rollout, and the champion has all the traffic again. A step is passed when its time is over,
+    each check has seen `min_requests` answers of the new version, and none has found it worse than allowed. That does
+    not prove that the version is as good: with few requests only great harm is detected, and the recorded interval says
+    how much harm is possible. All checks of all steps share the level 1 - `confidence`, which is about the probability
+    that a version that is not worse than allowed is rolled back by mistake. tests/soak/ measures it; blocks.py and
+    customers.py state the assumptions.
 
-    :param shadow: how long before the first step the version gets a copy of each request, whose answer no client sees;
-        None for no shadow
-    :param steps: percents of the traffic, rising to 100. The last one is the promotion, which has nothing to compare
+    :param shadow: how long the version gets a copy of each request before the first step, without its answers reaching
+        a client; None for no shadow
+    :param steps: percents of the traffic, rising to 100. The last step is the promotion, which has nothing to compare
         with
     :param bake: the least time of each step before the last
-    :param checks: what is compared; without any, only whether the server runs
-    :param on_failure: what a failed check does: `"rollback"`
+    :param checks: the checks of each step; without any, only the server's readiness counts
+    :param on_failure: the reaction to a failed check: `"rollback"`
     :param confidence: how sure a failure must be, from 0.5 to 0.9999
     :param min_requests: how many answers of the new version each check must have seen before a step is passed
     :param extend: how much longer than `bake` a step may take if there are too few requests
-    :param too_few: what follows if they are still too few: `"fail"` or `"pass"`
+    :param too_few: the reaction if there are still too few: `"fail"` or `"pass"`
     :param start: how long the version may take until it is ready
     :param sticky: a field of the request by which clients stay with their version while the weights are the same, and
-        with the new one as its weight grows: of `meta.tags` (Seldon) or `parameters` (v2), else of the first row.
-        Bodies that are longer than 64 KB, compressed or chunked are not read; the header `x-sailplane-key` takes
-        precedence
+        with the new version as its weight grows: a field of `meta.tags` (Seldon) or `parameters` (v2), or else of the
+        first row. Bodies that are longer than 64 KB, compressed or chunked are not read; the header `x-sailplane-key`
+        takes precedence
     :raises ConfigurationError: for a value outside its range
 
     Example::
@@ -76,13 +76,13 @@ class Rollout:
             seconds(getattr(self, name), of=f"the rollout's {name}")
         for name, allowed in (("on_failure", OnFailure), ("too_few", TooFew)):
             if getattr(self, name) not in get_args(allowed):
-                raise refused(name, repr(getattr(self, name)), " or ".join(f'"{one}"' for one in get_args(allowed)))
+                raise refused(name, repr(getattr(self, name)), " or ".join(f'"{value}"' for value in get_args(allowed)))
         check_number("confidence", self.confidence, low=0.5, high=0.9999)
         if not isinstance(self.min_requests, int) or isinstance(self.min_requests, bool) or self.min_requests < 1:
             raise refused("min_requests", repr(self.min_requests), "a whole number of 1 or more")
         if self.sticky is not None and not (isinstance(self.sticky, str) and _FIELD.fullmatch(self.sticky)):
             raise refused("sticky", repr(self.sticky), "the name of a field, in ASCII")
-        # Lists of a DAG become tuples, so that a plan equals itself when it is read again.
+        # Lists from a DAG become tuples, so that a plan equals itself after it is stored and read.
         object.__setattr__(self, "steps", tuple(self.steps))
         object.__setattr__(self, "checks", tuple(self.checks))
 
@@ -120,7 +120,7 @@ class Rollout:
 
     @property
     def longest_seconds(self) -> float:
-        """The longest time that the rollout can take while a driver looks."""
+        """The longest time that the rollout can take while a driver watches it."""
         stages = [self.bake_seconds] * (len(self.steps) - 1) + ([self.shadow_seconds] if self.shadow else [])
         return self.start_seconds + sum(stages) + self.extend_seconds * len(stages)
 

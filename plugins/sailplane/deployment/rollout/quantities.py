@@ -1,5 +1,5 @@
-"""What the checks count, for the blocks of blocks.py and the groups of customers.py: of each quantity the count and the
-total, from 0 to the count."""
+"""The quantities that the checks count, for blocks.py and customers.py. Each has a count, and a total from 0 to the
+count."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ def quantities(plan: Rollout, canary: Observations, champion: Observations) -> l
     pairs = [
         pair
         for check in plan.checks
-        for pair in zip(*(_samples(check, one) for one in (canary, champion)), strict=True)
+        for pair in zip(*(_samples(check, seen) for seen in (canary, champion)), strict=True)
     ]
-    return [float(number) for pair in pairs for one in pair for number in one]
+    return [float(number) for pair in pairs for sample in pair for number in sample]
 
 
 def by_group(plan: Rollout, canary: Observations, champion: Observations) -> NDArray[np.float64]:
-    """[groups, 4 * quantities]: `quantities` of each group of customers."""
+    """An array [groups, 4 * quantities]: the `quantities` of each group of customers."""
     pairs = [
         pair
         for check in plan.checks
-        for pair in zip(*(_columns(check, one) for one in (canary, champion)), strict=True)
+        for pair in zip(*(_columns(check, seen) for seen in (canary, champion)), strict=True)
     ]
-    columns = [column for pair in pairs for one in pair for column in one]
+    columns = [column for pair in pairs for counts_and_totals in pair for column in counts_and_totals]
     return np.stack(columns, axis=1) if columns else np.zeros((GROUPS, 0))
 
 
 def width(check: Check) -> int:
-    """How many quantities a check has."""
+    """The number of quantities that a check has."""
     return len(_samples(check, Observations()))
 
 
-def scaled(one: FeedbackTotals, check: Metric) -> Sample:
-    """To 0..1, of which less is better."""
-    sample = Sample(one.count, (one.total - one.count * check.low) / (check.high - check.low))
+def scaled(totals: FeedbackTotals, check: Metric) -> Sample:
+    """The feedback on a scale of 0..1, where less is better."""
+    sample = Sample(totals.count, (totals.total - totals.count * check.low) / (check.high - check.low))
     return sample.mirrored() if check.more_is_better else sample
 
 
@@ -66,8 +66,8 @@ def _samples(check: Check, seen: Observations) -> list[tuple[float, float]]:
             upto += upto[-1:] * (len(PREDICTION_BOUNDS) - len(upto))
             return [(scores.count, total) for total in upto]
         case Metric():
-            one = scaled(seen.feedback.get(check.metric, FeedbackTotals()), check)
-            return [(one.count, one.total)]
+            sample = scaled(seen.feedback.get(check.metric, FeedbackTotals()), check)
+            return [(sample.count, sample.total)]
 
 
 def _columns(check: Check, seen: Observations) -> list[Columns]:
@@ -80,18 +80,18 @@ def _columns(check: Check, seen: Observations) -> list[Columns]:
             # Only a shadow compares scores: there both versions answer the same customers.
             return [(_array(()), _array(()))] * len(PREDICTION_BOUNDS)
         case Metric():
-            one = seen.feedback.get(check.metric, FeedbackTotals())
-            counts = _array(one.counts)
-            totals = np.clip((_array(one.totals) - counts * check.low) / (check.high - check.low), 0.0, counts)
+            feedback = seen.feedback.get(check.metric, FeedbackTotals())
+            counts = _array(feedback.counts)
+            totals = np.clip((_array(feedback.totals) - counts * check.low) / (check.high - check.low), 0.0, counts)
             return [(counts, counts - totals if check.more_is_better else totals)]
 
 
 def _slower(seen: Observations, limit: float) -> Columns:
-    """As `Histogram.above`: the answers above the first bound that reaches the limit."""
+    """The answers above the first bound that reaches the limit, like `Histogram.above`."""
     first = next((bound for bound in LATENCY_BOUNDS if bound >= limit), float("inf"))
     answers = {float(bound): _array(counts) for bound, counts in seen.groups.answers.items()}
     none = _array(())
-    return sum(answers.values(), none), sum((one for bound, one in answers.items() if bound > first), none)
+    return sum(answers.values(), none), sum((counts for bound, counts in answers.items() if bound > first), none)
 
 
 def _array(counts: Sequence[float]) -> NDArray[np.float64]:

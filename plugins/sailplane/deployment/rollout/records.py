@@ -1,4 +1,4 @@
-"""Rollouts as they are on the ledger, to be read."""
+"""Reads rollouts from the ledger."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from sailplane.ledger.tables import rollout_decisions, rollouts
 
 @dataclass(frozen=True)
 class RolloutRecord:
-    """A rollout as it was read. `revision` counts its changes, `attempt` how often this version was rolled out;
-    `changed`: when a driver last looked at it, in seconds since 1970."""
+    """A rollout as it was read.
+
+    :param revision: counts the changes of the rollout
+    :param attempt: counts the rollouts of this version
+    :param lease_until: when the driver's lease ends, in seconds since 1970
+    :param changed: when a driver last looked at the rollout, in seconds since 1970
+    """
 
     subject: Subject
     plan: Rollout
@@ -30,8 +35,14 @@ class RolloutRecord:
 
 @dataclass(frozen=True)
 class Decision:
-    """`before` and `after`: the stages, as `baking 0`; `by`: who began the rollout, a driver, or a person; `attempt`
-    counts how often the version was rolled out."""
+    """A change of a rollout's stage.
+
+    :param attempt: counts the rollouts of the version
+    :param time: seconds since 1970
+    :param before: the stage before, such as `baking 0`; empty for the start
+    :param after: the stage after
+    :param by: the owner at the start, a driver, or a person
+    """
 
     attempt: int
     time: float

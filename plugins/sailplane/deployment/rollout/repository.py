@@ -1,7 +1,7 @@
 """Rollouts on the ledger: one row for each with its plan and state, and one row for each decision with its evidence.
 
-A driver holds a rollout by a lease, and writes only while the row is as it read it. If two drivers meet, one learns
-before it acts that it lost.
+A driver holds a rollout by a lease, and writes only if the row is unchanged since it was read. If two drivers meet,
+the loser gets a LeaseError before it acts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sailplane.records import Approval
 from sailplane.registry import holds
 
 CHECKS: Final = "the checks of its rollout"
-# Another driver follows one that died after this time.
+# After this time, another driver takes over from one that died.
 LEASE_SECONDS: Final = 15.0
 
 
@@ -34,23 +34,23 @@ LEASE_SECONDS: Final = 15.0
 def begin(
     ledger: Ledger, subject: Subject, plan: Rollout, now: float | None = None, approval: Approval | None = None
 ) -> RolloutRecord:
-    """A new rollout of the version, or the existing one of the same owner and turn. A new one lifts a hold if a person
-    approved it.
+    """Records a new rollout of the version, or returns the existing one of the same owner and turn. A new rollout lifts
+    a hold if a person approved it.
 
-    Raises DeploymentError while another one of the same model is on its way, HeldError while the model is held.
+    Raises DeploymentError while another rollout of the model is on its way, HeldError while the model is held.
     """
     now = time.time() if now is None else now
     with ledger.begin() as connection:
         other = active_within(connection, subject.name)
         if other is not None and _whose(other.subject) != _whose(subject):
             _refuse(other, f"roll out {subject.name} {subject.version}")
-        found = find_within(connection, subject.name, subject.version)
-        if found is not None and _whose(found.subject) == _whose(subject):
-            return found
+        existing = find_within(connection, subject.name, subject.version)
+        if existing is not None and _whose(existing.subject) == _whose(subject):
+            return existing
         if not subject.back:
             holds.pass_within(connection, subject.name, subject.version, approval)
-        attempt = found.attempt + 1 if found else 1
-        # The process that begins it is about to drive it.
+        attempt = existing.attempt + 1 if existing else 1
+        # The process that begins the rollout is about to drive it.
         entry = RolloutRecord(subject, plan, State(), revision=0, attempt=attempt, lease_until=now + LEASE_SECONDS)
         connection.execute(sa.delete(rollouts).where(_key(subject)))
         connection.execute(sa.insert(rollouts).values(**row_of(entry), started=now, changed=now))
@@ -111,12 +111,12 @@ def keep(
     ledger: Ledger, entry: RolloutRecord, driver: str, state: State, now: float, findings: Iterable[CheckResult] = ()
 ) -> RolloutRecord:
     """Records the new state, and the decision if the stage changed. Raises LeaseError."""
-    found = tuple(findings)
+    findings = tuple(findings)
     with ledger.begin() as connection:
         _check(connection, entry, driver)
-        if state.phase == "rolling back" and any(finding.failed for finding in found):
+        if state.phase == "rolling back" and any(finding.failed for finding in findings):
             outcomes.mark(connection, entry.subject, CHECKS, now)
-        return _keep(connection, entry, state, now, driver, found)
+        return _keep(connection, entry, state, now, driver, findings)
 
 
 @persistent
@@ -133,8 +133,8 @@ def promote(ledger: Ledger, entry: RolloutRecord, driver: str, now: float) -> No
 def abort(
     ledger: Ledger, name: str, reason: str, by: str, now: float | None = None, *, only: Subject | None = None
 ) -> RolloutRecord | None:
-    """Turns the model's active rollout back, unless it is rolling back or being promoted already. Its driver loses the
-    lease, so that the caller can continue at once. None if there is no active rollout, or it is not `only`."""
+    """Rolls back the model's active rollout, unless it is already rolling back or being promoted. Its driver loses the
+    lease, so the caller can continue at once. None if no rollout is active, or if it is not the one of `only`."""
     with ledger.begin() as connection:
         entry = active_within(connection, name)
         if entry is None or (only is not None and _whose(only) != _whose(entry.subject)):
@@ -144,14 +144,14 @@ def abort(
 
 @persistent
 def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | None = None) -> RolloutRecord | None:
-    """`abort` by a person: the version counts as rolled back, and with `hold` no task deploys another one."""
+    """`abort` by a person: the version counts as rolled back, and with `hold` no task deploys another version."""
     now = time.time() if now is None else now
     with ledger.begin() as connection:
         entry = active_within(connection, name)
         if entry is None:
             return None
         subject = entry.subject
-        # An unfinished rollback is no fault of the version that it was going to.
+        # An unfinished rollback is no fault of its target version.
         if entry.state.phase != "promoting" and not subject.back:
             outcomes.mark(connection, subject, by, now)
             if hold:
@@ -160,7 +160,7 @@ def roll_back(ledger: Ledger, name: str, by: str, *, hold: bool, now: float | No
 
 
 def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> None:
-    """Ends the model's rollout on this machine without a rollback, for a ledger that was restored."""
+    """Ends the model's rollout on this machine without a rollback, after the ledger was restored."""
     entry = active_within(connection, name)
     if entry is not None and entry.subject.place is None:
         free = sa.update(rollouts).where(_key(entry.subject)).values(driver="", lease_until=0.0)
@@ -169,7 +169,7 @@ def end_within(connection: sa.Connection, name: str, reason: str, by: str) -> No
 
 
 def _leased(until: float, now: float) -> bool:
-    # A longer lease comes from a clock that was set back since.
+    # If more is left than a whole lease, the clock has been set back.
     return 0 < until - now <= LEASE_SECONDS
 
 
@@ -200,11 +200,11 @@ def _check(connection: sa.Connection, entry: RolloutRecord, driver: str) -> None
     query = sa.select(rollouts.c.driver, rollouts.c.revision).where(_key(entry.subject))
     row = connection.execute(query).one_or_none()
     if row is None or tuple(row) != (driver, entry.revision):
-        raise LeaseError("go on with the rollout of", entry.subject.name, got="another driver has taken it")
+        raise LeaseError("continue the rollout of", entry.subject.name, got="another driver has taken it")
 
 
 def _refuse(other: RolloutRecord, doing: str) -> NoReturn:
-    got = f"{other.subject.version} is on its way ({other.state.stage}), begun by {other.subject.owner}"
+    got = f"{other.subject.version} is on its way ({other.state.stage}), started by {other.subject.owner}"
     remedy = f"Wait for it, or end it: `sailplane rollback {other.subject.name}`."
     raise DeploymentError(doing, got=got, remedy=remedy)
 
@@ -214,8 +214,8 @@ def _decide(
 ) -> None:
     values = {"name": entry.subject.name, "version": entry.subject.version, "attempt": entry.attempt, "time": now}
     values |= {"before": before, "after": entry.state.stage, "reason": entry.state.reason, "by": by}
-    found = [finding.to_dict() for finding in findings]
-    connection.execute(sa.insert(rollout_decisions).values(**values, findings=found))
+    values |= {"findings": [finding.to_dict() for finding in findings]}
+    connection.execute(sa.insert(rollout_decisions).values(**values))
 
 
 def _whose(subject: Subject) -> tuple[str, ...]:

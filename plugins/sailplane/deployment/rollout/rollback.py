@@ -1,4 +1,4 @@
-"""A person's rollback to an earlier version."""
+"""Rolls back to an earlier version for a person."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ from sailplane.registry.aliases import CHAMPION, PREVIOUS
 from sailplane.registry.models import RegisteredVersion, alias, find, versions
 
 _POLL_SECONDS: Final = 0.2
-# A triggerer looks each second; one that was killed is back within that.
+# A triggerer looks every second; one that was killed is back within this time.
 TRIGGERER_SECONDS: Final = 60.0
 
 
 def roll_back(serving: ModelEndpoint, by: str, *, to: str | None = None, hold: bool = True) -> str:
-    """Rolls back, records who did it and when, and returns the version that serves. With `hold` no task deploys the
-    model until a person releases it or approves a model.
+    """Rolls back, records who did it and when, and returns the version that serves.
 
-    Without `to`, a rollout that is on its way ends with the champion that it began with; where there is none, the
-    version before the champion takes its place: of those that served and were never rolled back, the one that served
-    last. Raises ModelError if there is no such version, DeploymentError if it does not start: what serves stays.
+    Without `to`, an active rollout ends, and the champion it started with serves again. If no rollout is active, the
+    previous version replaces the champion: the one that served last, among those that were never rolled back.
+
+    :param by: the person
+    :param to: the version that serves afterwards
+    :param hold: no task deploys the model until a person releases it or approves a model
+    :raises ModelError: if there is no such version
+    :raises DeploymentError: if that version does not start; the served version stays
     """
     ended = repository.roll_back(serving.ledger, serving.name, by, hold=hold)
     if ended is not None:
         state = serving.finish(ended.subject.version, poll_seconds=_POLL_SECONDS)
         _tell(serving.name, ended.subject.version, state)
-        # An interrupted rollback has gone back if it was promoted; a task's rollout, if it was not.
+        # An interrupted rollback is done if it was promoted; a task's rollout is rolled back if it was not.
         if to is None and (state.phase == "succeeded") == ended.subject.back:
             return _serves(serving, hold=hold)
     model = _before(serving) if to is None else find(serving.ledger, f"{serving.name}@{to}")
@@ -46,8 +50,8 @@ def roll_back(serving: ModelEndpoint, by: str, *, to: str | None = None, hold: b
 
 
 def leave_to_driver(ledger: Ledger, name: str, by: str, *, hold: bool = True) -> bool:
-    """Where only the driver of a rollout knows the way: it looks at the ledger each second, and goes back. False if no
-    rollout is on its way, or it was promoted at this moment. Raises ServiceError where no driver comes."""
+    """Rolls back a rollout whose target only its driver can reach: the driver reads the ledger every second. False if
+    no rollout is active, or if it was promoted at this moment. Raises ServiceError if no driver comes."""
     ended = repository.roll_back(ledger, name, by, hold=hold)
     if ended is None:
         return False
@@ -58,7 +62,7 @@ def leave_to_driver(ledger: Ledger, name: str, by: str, *, hold: bool = True) ->
         return entry.state if entry else State(phase="failed")
 
     if not wait_until(lambda: state().phase in ENDED, seconds=TRIGGERER_SECONDS, every=_POLL_SECONDS):
-        got, remedy = f"it is still {state().phase}", "Start Airflow's triggerer, which goes on with it."
+        got, remedy = f"it is still {state().phase}", "Start Airflow's triggerer, which continues it."
         raise ServiceError("roll back", f"{name} {version}", got=got, remedy=remedy)
     _tell(name, version, state())
     if hold:
@@ -69,7 +73,8 @@ def leave_to_driver(ledger: Ledger, name: str, by: str, *, hold: bool = True) ->
 def _before(serving: ModelEndpoint) -> Model:
     model = alias(serving.ledger, serving.name, PREVIOUS)
     if model is None:
-        bad = [one for one in versions(serving.ledger, serving.name) if one.rolled_back and CHAMPION not in one.aliases]
+        known = versions(serving.ledger, serving.name)
+        bad = [version for version in known if version.rolled_back and CHAMPION not in version.aliases]
         got = "no version served before this one"
         if bad:
             got = f"no version is left that was not rolled back: {_listed(bad)}"
@@ -79,7 +84,7 @@ def _before(serving: ModelEndpoint) -> Model:
 
 
 def _listed(bad: Sequence[RegisteredVersion]) -> str:
-    return ", ".join(f"{one.model.version} was {one.rolled_back}" for one in bad)
+    return ", ".join(f"{version.model.version} was {version.rolled_back}" for version in bad)
 
 
 def _serves(serving: ModelEndpoint, *, hold: bool) -> str:

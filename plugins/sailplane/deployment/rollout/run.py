@@ -24,14 +24,18 @@ from sailplane.storage import Storage
 POLL_SECONDS: Final = 1.0
 # The first looks come sooner: many versions are ready within a second.
 _FIRST_SECONDS: Final = 0.1
-# Without checks it waits for no requests.
+# Without checks, a version waits for no requests.
 AT_ONCE: Final = Rollout(steps=(100,), checks=())
 
 
 @dataclass(frozen=True)
 class ModelEndpoint(Served):
-    """A model on this machine, or at a `location` on a cluster, with its rollouts. `at_once`: the plan that gives a
-    version all the traffic as soon as it is ready."""
+    """A model on this machine or on a cluster, with its rollouts.
+
+    :param endpoint: the address of the model
+    :param location: the location on a cluster; None for this machine
+    :param at_once: the plan that gives a version all the traffic as soon as it is ready
+    """
 
     _: KW_ONLY
     endpoint: str
@@ -56,10 +60,10 @@ class ModelEndpoint(Served):
     ) -> RolloutRecord:
         """Begins the version's rollout and starts its server; returns the existing rollout of the same owner and turn.
 
-        First it takes back the owner's earlier turn and interrupted deployments at once, and finishes a rollout that is
+        First it rolls back the owner's earlier turn and interrupted deployments at once, and finishes a rollout that is
         rolling back. Raises DeploymentError while another rollout is active, here or elsewhere, or if the services do
         not run; ModelError for a bundle that is damaged or does not load; HeldError while a rollback holds the model.
-        No rollout has begun then.
+        After an error no rollout has started.
         """
         self._make_way(owner, turn)
         # A rollout of a version that cannot be served would block all others.
@@ -67,12 +71,12 @@ class ModelEndpoint(Served):
         return self._begin(self._subject(model, owner, turn), plan, approval)
 
     def deploy(self, model: Model, owner: str, *, approval: Approval | None = None) -> Deployment:
-        """Gives the version all the traffic as soon as it is ready, and stops the others. Deploying what is served
+        """Gives the version all the traffic as soon as it is ready, and stops the others. Deploying the served version
         changes nothing. The owner's next call resumes a killed one; a person's `approval` lifts a hold.
 
-        Raises DeploymentError while another rollout is on its way, or if the version failed, after it was removed: what
-        served before never stopped. HeldError, which is one, while a rollback holds the model; ModelError for a bundle
-        that is damaged or does not load; ServiceError where the target does not answer.
+        Raises DeploymentError while another rollout is on its way, or if the version failed and was removed, while the
+        earlier version kept serving; HeldError, a DeploymentError, while a rollback holds the model; ModelError for a
+        bundle that is damaged or does not load; ServiceError if the target does not answer.
         """
         repository.refuse_while_active(self.ledger, self.name, owner, self.clock())
         turn = self._unfinished_turn(model, owner) or datetime.now(UTC).isoformat()
@@ -80,7 +84,7 @@ class ModelEndpoint(Served):
         self.target.prepare(model)
         subject = replace(self._subject(model, owner, turn), at_once=True)
         repository.begin(self.ledger, subject, self.at_once, self.clock(), approval)
-        state = self._finish_or_take_back(subject)
+        state = self._finish_or_roll_back(subject)
         if state.phase == "failed":
             # A person may have rolled back meanwhile.
             holds.check(self.ledger, self.name, model.version, approval)
@@ -89,7 +93,7 @@ class ModelEndpoint(Served):
 
     def begin_back(self, model: Model, by: str, *, hold: bool) -> RolloutRecord:
         """Begins a person's rollback to the version, all traffic at once. Raises as `begin` does."""
-        # The same person may go back to the same version again, which is another turn.
+        # The same person may return to the same version again, which is another turn.
         turn = datetime.now(UTC).isoformat()
         self._make_way(by, turn)
         self.target.prepare(model)
@@ -132,11 +136,11 @@ class ModelEndpoint(Served):
             self.finish(other.subject.version)
 
     def _superseded(self, other: RolloutRecord, owner: str, turn: str) -> str:
-        """The reason to take it back for a new rollout; empty if there is none."""
-        if other.subject.begun_by(owner, turn):
+        """The reason to roll it back for a new rollout; empty if there is none."""
+        if other.subject.started_by(owner, turn):
             return ""
         if other.subject.owner == owner:
-            return "it was begun anew"
+            return "it was restarted"
         return "its deployment was interrupted" if repository.abandoned(other, self.clock()) else ""
 
     def _unfinished_turn(self, model: Model, owner: str) -> str:
@@ -166,30 +170,30 @@ class ModelEndpoint(Served):
         return max(sorted(weights), key=lambda version: weights[version], default=None)
 
     def finish(self, version: str, *, poll_seconds: float = POLL_SECONDS) -> State:
-        """Drives the version's rollout to its end, whoever began it, as soon as no other driver holds it."""
+        """Drives the version's rollout to its end, as soon as no other driver holds it. Any owner's rollout will do."""
         driver = self.driver(version)
         try:
             return self._drive(driver, poll_seconds)
         finally:
             driver.release()
 
-    def _finish_or_take_back(self, subject: Subject) -> State:
+    def _finish_or_roll_back(self, subject: Subject) -> State:
         driver = self.driver(subject.version)
         try:
             return self._drive(driver, POLL_SECONDS)
         except BaseException as error:
-            self._take_back(driver, subject, error)
+            self._roll_back(driver, subject, error)
             raise
         finally:
             driver.release()
 
-    def _take_back(self, driver: Driver, subject: Subject, error: BaseException) -> None:
+    def _roll_back(self, driver: Driver, subject: Subject, error: BaseException) -> None:
         reason = f"its deployment failed: {error or type(error).__name__}"
         try:
             repository.abort(self.ledger, self.name, reason, subject.owner, self.clock(), only=subject)
             self._drive(driver, POLL_SECONDS)
         except Exception as second:
-            error.add_note(f"It was not taken back, because: {second} The next deployment of {self.name} does it.")
+            error.add_note(f"It was not rolled back: {second} The next deployment of {self.name} rolls it back.")
 
     def _drive(self, driver: Driver, poll_seconds: float) -> State:
         pause = min(_FIRST_SECONDS, poll_seconds)

@@ -1,15 +1,15 @@
 """Tests of means that stay valid however often, and whenever, one looks at them. Values in, values out.
 
-Each is an e-process: a number that starts at 1 and of which, if the hypothesis is true, the expectation is at most 1 at
-every moment that one may choose to look, so that it ever reaches 1/alpha with a probability of at most alpha (Ville
-1939). All of them are made of the mixture likelihood ratio of Bernoulli observations (Robbins 1970) with Jeffreys's
-prior, which is the beta-binomial mixture of Howard, Ramdas, McAuliffe and Sekhon 2021, "Time-uniform, nonparametric,
-nonasymptotic confidence sequences", propositions 7 and 8. It is right for any values from 0 to 1, not only for 0 and 1:
-these are sub-Bernoulli (there, table 3; it is less than the wealth of a bet, Waudby-Smith and Ramdas 2024, "Estimating
-means of bounded random variables by betting"). For values that vary less than 0 and 1 would, it is slow, not wrong.
+Each is an e-process: a number that starts at 1 and whose expectation, if the hypothesis is true, is at most 1 at every
+moment that one may choose to look. So it ever reaches 1/alpha with a probability of at most alpha (Ville 1939). All are
+mixture likelihood ratios of Bernoulli observations (Robbins 1970) with Jeffreys's prior, the beta-binomial mixture of
+Howard, Ramdas, McAuliffe and Sekhon 2021, "Time-uniform, nonparametric, nonasymptotic confidence sequences",
+propositions 7 and 8. They are valid for any values from 0 to 1, not only for 0 and 1: such values are sub-Bernoulli
+(table 3 there; the mixture is less than the wealth of a bet, Waudby-Smith and Ramdas 2024, "Estimating means of bounded
+random variables by betting"). For values that vary less than 0 and 1 would, they are slow, not wrong.
 
-Only the number of the values and their sum go in. What is asked twice, or after a pause, is what was asked once.
-What must be so: at each moment the next value has the same mean, whatever came before.
+They depend only on the number of values and their sum, so looking twice, or after a pause, changes nothing. They assume
+that at each moment the next value has the same mean, whatever came before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Jeffreys's prior of a rate, Beta(1/2, 1/2).
 _A: Final = 0.5
-# How finely the other's unknown mean is searched for: so many places, and so often closer around the best of them.
+# The search for the other sample's unknown mean: the points of a grid, and how often it is refined around the best one.
 _GRID: Final = 40
 _CLOSER: Final = 2
 _TINY: Final = 1e-12
@@ -36,13 +36,13 @@ _TINY: Final = 1e-12
 
 @dataclass(frozen=True)
 class Sample:
-    """`count` values from 0 to 1, and what they add up to: from 0 to `count`, whatever is counted."""
+    """`count` values from 0 to 1, and their sum."""
 
     count: float
     total: float
 
     def __post_init__(self) -> None:
-        # Two counters are not read at the same instant; else there could be no evidence at all.
+        # The counters are not read at the same instant, and the evidence is undefined for a total above the count.
         object.__setattr__(self, "total", min(max(self.total, 0), self.count))
 
     @property
@@ -50,7 +50,7 @@ class Sample:
         return self.total / self.count if self.count else math.nan
 
     def mirrored(self) -> Sample:
-        """1 - each value."""
+        """The sample of 1 - each value."""
         return Sample(self.count, self.count - self.total)
 
 
@@ -60,19 +60,19 @@ def evidence_above(sample: Sample, limit: float) -> float:
 
 
 def evidence_worse(sample: Sample, other: Sample, tolerance: float, *, paired: bool = False) -> float:
-    """That of the e-process against "the mean is at most the other one's + `tolerance`".
+    """The logarithm of the e-process against "the mean is at most the other one's + `tolerance`".
 
-    For each value that the other mean may have, the evidence against that value and the evidence that this mean is more
-    than `tolerance` above it are multiplied; the least product counts, as in universal inference (Wasserman, Ramdas and
-    Balakrishnan 2020). Of `paired` values, as a shadow's, which depend on each other, the mean of both is taken instead
-    of the product: the mean of e-processes is one, whatever the dependence (Vovk and Wang 2021, "E-values").
+    For each value that the other mean may have, the evidence against that value is multiplied by the evidence that this
+    mean is more than `tolerance` above it; the least product counts, as in universal inference (Wasserman, Ramdas and
+    Balakrishnan 2020). `paired` values, such as a shadow's, depend on each other, so the mean of both replaces the
+    product: the mean of e-processes is one, whatever the dependence (Vovk and Wang 2021, "E-values").
     """
 
     def against(mean: NDArray[np.float64]) -> NDArray[np.float64]:
         above, elsewhere = _above(sample, mean + tolerance), _elsewhere(other, mean)
         if paired:
             return np.logaddexp(above, elsewhere) - math.log(2)
-        # Half of it is not bet: evidence for the opposite then takes no more than that half away.
+        # Half of the wealth is not bet, so evidence for the opposite takes away no more than the other half.
         return np.logaddexp(above, 0.0) - math.log(2) + elsewhere
 
     if not sample.count or not other.count:
@@ -81,7 +81,7 @@ def evidence_worse(sample: Sample, other: Sample, tolerance: float, *, paired: b
 
 
 def interval(sample: Sample, level: float) -> tuple[float, float]:
-    """The confidence sequence of the mean: with a probability of 1 - `level` it holds the mean at every moment."""
+    """The confidence sequence of the mean: with a probability of 1 - `level` it contains the mean at every moment."""
     if not sample.count:
         return 0.0, 1.0
 
@@ -96,7 +96,7 @@ def interval(sample: Sample, level: float) -> tuple[float, float]:
 
 
 def difference(sample: Sample, other: Sample, level: float, *, paired: bool = False) -> tuple[float, float]:
-    """Both ends of sample's mean - the other one's, each with a confidence of 1 - `level` at every moment."""
+    """Both bounds of the sample's mean - the other one's, each with a confidence of 1 - `level` at every moment."""
     if not sample.count or not other.count:
         return -1.0, 1.0
 
@@ -116,12 +116,12 @@ def _times_log(count: float, share: float) -> float:
 
 
 def _above(sample: Sample, limits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """For each limit; against a limit of 1 or more there is no evidence."""
+    """The logarithm of the evidence against each limit; there is none against a limit of 1 or more."""
     hits, misses = sample.total, sample.count - sample.total
     limits = np.clip(limits, 0.0, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mixed = betaln(_A + hits, _A + misses) - betaln(_A, _A)
-        # Of the prior and of what it becomes, the parts above the limit.
+        # The parts of the posterior and of the prior above the limit.
         share = np.log(betaincc(_A + hits, _A + misses, limits)) - np.log(betaincc(_A, _A, limits))
         evidence = mixed + share - xlogy(hits, limits) - xlog1py(misses, -limits)
     evidence = np.where(np.isnan(evidence), -np.inf, evidence)
@@ -129,7 +129,7 @@ def _above(sample: Sample, limits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _elsewhere(sample: Sample, means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Against "the mean is this one", for each."""
+    """The logarithm of the evidence against each of the means."""
     hits, misses = sample.total, sample.count - sample.total
     mixed = betaln(_A + hits, _A + misses) - betaln(_A, _A)
     with np.errstate(divide="ignore"):
@@ -139,22 +139,22 @@ def _elsewhere(sample: Sample, means: NDArray[np.float64]) -> NDArray[np.float64
 def _least(
     against: Callable[[NDArray[np.float64]], NDArray[np.float64]], *, low: float, near: float, there: float
 ) -> float:
-    """What is left of the evidence at the mean, of those from `low` to 1, that explains most: it is between the two
-    that explain one sample each, or close to them."""
+    """The least evidence over the means from `low` to 1. Its mean is between the two that explain one sample each, or
+    close to them."""
     start = min(max(near, low), 1.0)
     there = min(max(there, start), 1.0)
     grid = np.unique(np.concatenate([np.linspace(start, there, _GRID), np.linspace(there, 1.0, 8), [low]]))
     least = math.inf
     for _ in range(_CLOSER + 1):
-        found = against(grid)
-        best = int(np.argmin(found))
-        least = min(least, float(found[best]))
+        evidence = against(grid)
+        best = int(np.argmin(evidence))
+        least = min(least, float(evidence[best]))
         grid = np.linspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], _GRID)
     return least
 
 
 def _end(excess: Callable[[float], float], end: float, middle: float, *, tolerance: float = 1e-9) -> float:
-    """Between `middle`, of which there is no evidence against, and `end`: the last value that is not ruled out."""
+    """The last value that is not ruled out between `middle`, which has no evidence against it, and `end`."""
     if excess(end) <= 0 or excess(middle) >= 0:
         return end if excess(end) <= 0 else middle
     return float(brentq(excess, end, middle, xtol=tolerance))

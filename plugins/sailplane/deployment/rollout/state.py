@@ -1,4 +1,4 @@
-"""The state of a rollout. The ledger holds all that a driver needs to continue."""
+"""The state of a rollout, which the ledger stores. It is all that a driver needs to continue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sailplane.serving.observations import Observations
 
 Phase = Literal["starting", "shadowing", "baking", "promoting", "rolling back", "succeeded", "failed"]
 ENDED: Final = ("succeeded", "failed")
-# Only the end follows.
+# Phases in which the outcome is decided.
 CLOSING: Final = ("promoting", "rolling back", *ENDED)
 WATCHED: Final = ("shadowing", "baking")
 
@@ -34,8 +34,10 @@ class Counted(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class State(Record):
-    """:param step: index of the plan's step that is baking, from 0
-    :param applied: True if the actions of the phase are done; if not, some of them may be
+    """The state of a rollout.
+
+    :param step: index of the plan's step that is baking, from 0
+    :param applied: True if all actions of the phase are done; False if some may not be
     :param watched: seconds of this phase in which a driver looked and the version was ready
     :param missed: seconds in a row in which the version was not ready
     :param looked: time of the last look, in seconds since 1970
@@ -63,26 +65,26 @@ class State(Record):
 
     @property
     def stage(self) -> str:
-        """As `baking 2`."""
+        """The phase, with the step while baking: `baking 2`."""
         return f"{self.phase} {self.step}" if self.phase == "baking" else self.phase
 
     def entering(self, phase: Phase, step: int = 0, reason: str = "") -> State:
-        """The beginning of a phase: nothing is counted yet."""
+        """The state at the beginning of a phase, with nothing counted yet."""
         return State(phase=phase, step=step, looked=self.looked, carried=self.carried, reason=reason or self.reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject(Record):
-    """What is rolled out, and by whom.
+    """The version that is rolled out, and its owner.
 
     :param champion: the version with the most traffic at the beginning; None if nothing serves
-    :param owner: the person or the task of a DAG run that began it
-    :param turn: the same in a retry, another one after a clear
+    :param owner: the person, or the task of a DAG run, that started the rollout
+    :param turn: identifies the owner's try: a retry keeps it, a clear changes it
     :param place: the location on a cluster; None for this machine
-    :param back: a person goes back to this version
+    :param back: a person returns to this version
     :param hold: afterwards no task deploys the model until a person releases it
-    :param at_once: only the process that began it drives it; once that process has ended, the next deployment takes it
-        back
+    :param at_once: only the process that started the rollout drives it; after that process has ended, the next
+        deployment rolls it back
     """
 
     name: str
@@ -97,15 +99,15 @@ class Subject(Record):
     at_once: bool = field(default=False, metadata=SPARSE)
 
     def deployment(self, version: str, weights: Mapping[str, int]) -> Deployment:
-        """What is served while these versions have the traffic."""
+        """The deployment while these versions have the traffic."""
         return Deployment(name=self.name, version=version, weights=dict(weights), endpoint=self.endpoint)
 
-    def begun_by(self, owner: str, turn: str) -> bool:
+    def started_by(self, owner: str, turn: str) -> bool:
         return (self.owner, self.turn) == (owner, turn)
 
 
 def split(plan: Rollout, subject: Subject, state: State) -> TrafficSplit | None:
-    """The traffic of the state; None where the state changes none."""
+    """The traffic of the state; None if the state changes no traffic."""
     if state.phase in ("promoting", "succeeded"):
         return TrafficSplit({subject.version: 100})
     if state.phase == "starting":

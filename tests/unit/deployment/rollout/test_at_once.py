@@ -98,10 +98,10 @@ def test_another_deployment_is_refused_while_the_process_lives_and_takes_back_wh
     killed(serving, ticks=1)
     newer = get(serving.ledger, NAME, NEWER)
     with pytest.raises(
-        DeploymentError, match=r"deploy m: v2 is on its way \(starting\), begun by task 1\. .*rollback m"
+        DeploymentError, match=r"deploy m: v2 is on its way \(starting\), started by task 1\. .*rollback m"
     ):
         serving.deploy(newer, "task 2")
-    with pytest.raises(DeploymentError, match=r"v2 is on its way \(starting\), begun by task 1\. .*rollback m"):
+    with pytest.raises(DeploymentError, match=r"v2 is on its way \(starting\), started by task 1\. .*rollback m"):
         serving.begin(Rollout(), newer, "task 2")
     let_the_lease_end(serving)
     assert serving.deploy(newer, "task 2").version == NEWER
@@ -160,7 +160,7 @@ def test_what_cannot_be_taken_back_is_named_and_left_to_the_next_deployment(
     with pytest.raises(ServiceError, match="progress v2: nobody answers") as failed:
         serving.deploy(canary, "task 1")
     [note] = failed.value.__notes__
-    assert note == ("It was not taken back, because: stop v2: nobody answers. The next deployment of m does it.")
+    assert note == ("It was not rolled back: stop v2: nobody answers. The next deployment of m rolls it back.")
     place.before = lambda _verb: None
     assert serving.deploy(get(serving.ledger, NAME, NEWER), "task 2").version == NEWER
     assert list(place.running) == [NEWER]

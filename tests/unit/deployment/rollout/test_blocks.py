@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from sailplane.deployment.rollout.blocks import MOST, counts, longer, table
+from sailplane.deployment.rollout.blocks import MOST, counts, extended, table
 
 
 def after(seconds: int) -> Mapping[str, Any]:
     blocks: Mapping[str, Any] = {}
     for second in range(seconds):
-        blocks = longer(blocks, 1.0, [1.0, second % 2, 9.0, 0.0])
+        blocks = extended(blocks, 1.0, [1.0, second % 2, 9.0, 0.0])
     return blocks
 
 
@@ -25,4 +25,4 @@ def test_blocks_last_equally_long_however_long_a_phase_is() -> None:
 
 
 def test_another_number_of_counts_begins_anew() -> None:
-    assert longer(after(100), 1.0, [1.0, 0.0]) == {"rows": [[1.0, 1.0, 0.0]], "length": 1.0}
+    assert extended(after(100), 1.0, [1.0, 0.0]) == {"rows": [[1.0, 1.0, 0.0]], "length": 1.0}

@@ -255,13 +255,17 @@ def by_customer(requests: int, errors: list[int]) -> Observations:
     return of(64 * requests, sum(errors), groups=groups)
 
 
-def at_a_sticky_step(canary: Observations, champion: Observations, told: bool = False) -> CheckResult:
+def at_a_sticky_step(canary: Observations, champion: Observations, detailed: bool = False) -> CheckResult:
     plan = Rollout(steps=[50, 100], checks=[ErrorRate(worse_by=0.01)], sticky="customer")
     seen = Seen(
-        canary, champion, blocks=even(plan, canary, champion), groups=by_group(plan, canary, champion), told=told
+        canary,
+        champion,
+        blocks=even(plan, canary, champion),
+        groups=by_group(plan, canary, champion),
+        detailed=detailed,
     )
-    (finding,) = judge(plan, seen, over=not told)
-    return finding if told else concluded([finding])[0]
+    (finding,) = judge(plan, seen, over=not detailed)
+    return finding if detailed else concluded([finding])[0]
 
 
 def test_at_a_sticky_step_blocks_of_time_and_groups_of_customers_must_both_fail() -> None:
@@ -310,7 +314,7 @@ def test_few_groups_of_customers_do_not_fail_and_it_says_why() -> None:
 
 
 def test_a_report_in_the_middle_of_a_sticky_step_has_its_groups_of_customers() -> None:
-    finding = at_a_sticky_step(by_customer(100, [1] * 64), by_customer(100, [1] * 64), told=True)
+    finding = at_a_sticky_step(by_customer(100, [1] * 64), by_customer(100, [1] * 64), detailed=True)
     assert (finding.outcome, finding.groups) == ("undecided", 64)
 
 

@@ -52,7 +52,7 @@ def test_a_task_that_was_cleared_begins_anew(served: Served) -> None:
 
 
 def test_a_second_rollout_of_the_same_model_is_refused_while_one_is_on_its_way(served: Served) -> None:
-    with pytest.raises(DeploymentError, match=r"v2 is on its way \(starting\), begun by task 1. .*rollback m"):
+    with pytest.raises(DeploymentError, match=r"v2 is on its way \(starting\), started by task 1. .*rollback m"):
         served.begin("task 2")
 
 
