@@ -217,7 +217,7 @@ def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platf
     assert chosen.sweep == f"{best.sweep}~2"
     (served,) = deployments(Ledger.at(platform.home))
     assert ask(served), "its bundle came from the Data API"
-    for task, said in [("train", "include/tiny/features.py"), ("sweep.create", "Another code")]:
+    for task, said in [("train", "include/tiny/features.py"), ("sweep.create", "The code changed")]:
         with airflow_api.AirflowApi(platform.home) as api:
             entry = api.call("GET", f"{run.path}/taskInstances/{task}/xcomEntries/code")
         assert said in entry["value"]

@@ -22,7 +22,13 @@ GUIDE = "include/README.md"
 # The tutorial is the guide's first chapter.
 LINES = (CHECKOUT / GUIDE).read_text().partition("\n## The data\n")[0].count("\n")
 STEPS = [step for block in blocks(guides=(GUIDE,)) if block.line < LINES for step in block.outputs]
-COPIED = ("pyproject.toml", "tests/conftest.py", "tests/programs.py", "tests/unit/include/conftest.py")
+COPIED = (
+    "pyproject.toml",
+    "tests/conftest.py",
+    "tests/programs.py",
+    "tests/without_torch.py",
+    "tests/unit/include/conftest.py",
+)
 
 
 @pytest.fixture(scope="module")

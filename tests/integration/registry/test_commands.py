@@ -85,7 +85,7 @@ def test_a_version_that_was_rolled_back_is_listed_and_shown_as_such(
 
 
 def test_before_anything_is_registered_a_list_says_so(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "No model is registered yet" in said(capsys, "models", "list")
+    assert "No models are registered yet" in said(capsys, "models", "list")
     assert json.loads(said(capsys, "models", "list", "--json")) == []
 
 

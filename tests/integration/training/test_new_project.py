@@ -39,7 +39,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     project = tmp_path / "checkout"
     for name in ("dags", "include", "tests/unit/include"):
         (project / name).mkdir(parents=True)
-    for name in ("pyproject.toml", "tests/conftest.py", "tests/programs.py", "tests/unit/include/conftest.py"):
+    for name in (
+        "pyproject.toml",
+        "tests/conftest.py",
+        "tests/programs.py",
+        "tests/without_torch.py",
+        "tests/unit/include/conftest.py",
+    ):
         shutil.copy(CHECKOUT / name, project / name)
     (project / "plugins").symlink_to(CHECKOUT / "plugins")
     monkeypatch.setenv("SAILPLANE_PROJECT", str(project))
