@@ -103,8 +103,8 @@ def _stalled(entry: RolloutRecord) -> str | None:
     if silent < STALLED_SECONDS:
         return None
     if entry.subject.at_once:
-        told = f"the deployment was interrupted {silent:.0f} s ago"
-        return f"{told}. The next one takes its place, or `sailplane rollback {name}` ends it."
+        interrupted = f"the deployment was interrupted {silent:.0f} s ago"
+        return f"{interrupted}. The next one takes its place, or `sailplane rollback {name}` ends it."
     if entry.subject.back:
         return f"the rollback was interrupted {silent:.0f} s ago. Run `sailplane rollback {name}` again."
     return f"no check has succeeded for {silent:.0f} s. Is Airflow's triggerer running? `sailplane up` starts it."

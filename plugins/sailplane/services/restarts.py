@@ -62,7 +62,7 @@ def _restart(
 ) -> None:
     changes = supervisor.changes(program)
     router = RouterHandover(home, supervisor) if program.name == ROUTER else None
-    if not changes and not (router and router.begun()):
+    if not changes and not (router and router.started()):
         return
     console.print(f"Restarting {program.name}: {releases.reason(supervisor, program.name, changes or [])}.")
     if router:
@@ -81,7 +81,7 @@ def _hand_over(
     handover: ModelHandover, which: str, console: Console, supervisor: Supervisor, releases: Releases
 ) -> None:
     changes = handover.changes()
-    if changes or handover.begun():
+    if changes or handover.started():
         console.print(f"Restarting {which}: {releases.reason(supervisor, handover.own.program, changes)}.")
         handover.run()
 

@@ -216,13 +216,13 @@ def test_a_handover_that_is_killed_fails_no_request_and_goes_on_at_the_next_try(
         running.send_signal(signal.SIGKILL)
         running.wait()
         change = ModelHandover(other, supervisor, "flights", served.version)
-        assert change.changes() or change.begun()
+        assert change.changes() or change.started()
         change.run()
     assert failures == []
     assert pid_of(supervisor, served) != before
     assert set(supervisor.states()) == {"router", f"model-flights-{served.version}"}
     assert change.changes() == []
-    assert not change.begun()
+    assert not change.started()
 
 
 def test_what_outlived_supervisord_is_replaced_without_a_failed_request(

@@ -1,4 +1,4 @@
-"""The versions that Envoy knows, as values: where each one listens, when it is healthy, and which one stands in for it.
+"""Envoy's clusters, as values: where each version listens, when it is healthy, and which version stands in for it.
 
 https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/cluster/v3/cluster.proto
 """
@@ -17,8 +17,8 @@ _NOT_ENFORCED = (
     "enforcing_success_rate",
     "enforcing_local_origin_success_rate",
 )
-# By default Envoy repeats only 3 requests at the same time: if a version fails on all requests, clients would get the
-# failures of the rest. An overloaded server refuses requests itself.
+# By default Envoy retries only 3 requests at the same time: if a version failed on all requests, clients would get the
+# rest of the failures. An overloaded server refuses requests itself.
 _LIMITS = {
     "thresholds": [
         {"max_connections": 2_000, "max_pending_requests": 2_000, "max_requests": 4_000, "max_retries": 4_000}
@@ -35,31 +35,35 @@ class Ports(NamedTuple):
 
 
 def cluster_name(model: str, version: str, stand_in: str | None = None, *, grpc: bool = False) -> str:
-    """With `stand_in`: of the pair, in which that version answers while the first cannot."""
+    """The name of a version's cluster; with `stand_in`, that of the pair in which this version answers while the first
+    cannot."""
     return (_GRPC if grpc else "") + f"{model}@{version}" + (f"|{stand_in}" if stand_in else "")
 
 
 def version_of(cluster: str) -> tuple[str, str]:
-    """The model and the version of such a name."""
+    """The model and the version of a cluster's name."""
     model, version = cluster.removeprefix(_GRPC).split("|")[0].split("@")
     return model, version
 
 
 def clusters(ports: Mapping[tuple[str, str], Ports]) -> dict[str, Any]:
-    """`ports` by (model, version). A version is a cluster for HTTP, and another one for gRPC. Each two versions of a
-    model are also a pair, both ways round, so that a route may name it from the moment on when both are known."""
+    """The content of Envoy's file of clusters. A version has a cluster for HTTP, and another for gRPC. Every two
+    versions of a model also form a pair, in both orders, so that a route may name it as soon as both are known.
+
+    :param ports: the ports by (model, version)
+    """
     return {"resources": [*_clusters(ports, grpc=False), *_clusters(ports, grpc=True)]}
 
 
 def ports(resources: list[dict[str, Any]]) -> dict[tuple[str, str], Ports]:
     """Reads the argument of `clusters` back."""
-    found: dict[str, int] = {}
+    by_name: dict[str, int] = {}
     for cluster in resources:
         if "load_assignment" in cluster:  # else a pair
             endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-            found[cluster["name"]] = endpoint["address"]["socket_address"]["port_value"]
-    versions = {version_of(name) for name in found}
-    return {of: Ports(found[cluster_name(*of)], found.get(cluster_name(*of, grpc=True))) for of in sorted(versions)}
+            by_name[cluster["name"]] = endpoint["address"]["socket_address"]["port_value"]
+    versions = sorted({version_of(name) for name in by_name})
+    return {of: Ports(by_name[cluster_name(*of)], by_name.get(cluster_name(*of, grpc=True))) for of in versions}
 
 
 def _clusters(ports: Mapping[tuple[str, str], Ports], *, grpc: bool) -> Iterator[dict[str, Any]]:
@@ -96,13 +100,13 @@ def _cluster(model: str, version: str, port: Ports, *, grpc: bool) -> dict[str, 
         "per_connection_buffer_limit_bytes": CONNECTION_BYTES,
         "load_assignment": {
             "cluster_name": name,
-            # One process listens on both ports, and it is ready for both or for none.
+            # One process listens on both ports, and is ready on both or on none.
             "endpoints": [
                 {"lb_endpoints": [{"endpoint": {"address": address, "health_check_config": {"port_value": port.http}}}]}
             ],
         },
         "circuit_breakers": _LIMITS,
-        # With one server a version, a panic would send requests to the one that is known to be dead.
+        # A version has one server, so Envoy's panic mode would send requests to a server that is known to be dead.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "health_checks": [
             {
@@ -115,8 +119,8 @@ def _cluster(model: str, version: str, port: Ports, *, grpc: bool) -> dict[str, 
                 "http_health_check": {"path": "/v2/health/ready"},
             }
         ],
-        # Connections that fail are noticed before the next health check. What the model answers is the rollout's
-        # matter: a version without another beside it must not be taken away for it.
+        # Failed connections are noticed before the next health check. The model's answers are left to the rollout's
+        # checks: a version that has no other beside it must not be ejected for them.
         "outlier_detection": {
             "split_external_local_origin_errors": True,
             "consecutive_local_origin_failure": 3,

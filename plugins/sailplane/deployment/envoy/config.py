@@ -1,7 +1,7 @@
-"""What Envoy is started with, as a value. https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api
+"""Envoy's bootstrap configuration, as a value. https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/api
 
-It names two files that Envoy follows: clusters (a model version each: its address and health) and routes (which path
-goes to which version, by weight). JSON is YAML, and every answer that Envoy makes up is JSON.
+It names two files that Envoy follows: clusters (the address and the health of each model version) and routes (which
+path goes to which version, by weight). The files are JSON, which is YAML too, and every answer of Envoy's own is JSON.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ TYPE = "type.googleapis.com/envoy"
 REQUEST_SECONDS = 30
 # Longer than a model server's own deadline.
 TRY_SECONDS = 12
-# The filter that makes a request's header of a field of its body.
+# The filter that copies a field of a request's body into a header.
 STICKY: Final = "sticky"
 _CONNECTIONS = 10_000
-# Envoy buffers this much of a connection, and then turns to the next one. The larger the buffer, the longer small
+# Envoy buffers this many bytes of a connection before it turns to the next one. The larger the buffer, the longer small
 # requests wait for large ones.
 CONNECTION_BYTES: Final = 128 * 2**10
-# With more memory in use the router refuses requests.
+# The router refuses requests when it uses more memory.
 _HEAP_BYTES: Final = 400 * 2**20
 _HEAP: Final = "envoy.resource_monitors.fixed_heap"
 _GRPC: Final = {"header_filter": {"header": {"name": "content-type", "string_match": {"prefix": "application/grpc"}}}}
@@ -29,7 +29,13 @@ _GRPC: Final = {"header_filter": {"header": {"name": "content-type", "string_mat
 def bootstrap(
     *, host: str, port: int, admin: Path, clusters: Path, routes: Path, names: Sequence[str] | None
 ) -> dict[str, Any]:
-    """`names`: the hosts by which callers without a token may name it; None where a token decides."""
+    """The configuration that Envoy starts with.
+
+    :param admin: the socket of Envoy's admin interface
+    :param clusters: the file of clusters
+    :param routes: the file of routes
+    :param names: the host names that requests may use; None if a token protects the models
+    """
     guards = [] if names is None else [_guard(names)]
     return {
         "node": {"id": "sailplane", "cluster": "sailplane"},
@@ -59,7 +65,7 @@ def _listener(host: str, port: int, routes: Path, guards: Sequence[Mapping[str, 
         "use_remote_address": True,
         "normalize_path": True,
         "merge_slashes": True,
-        # A client that sends half a request holds nothing for longer than this.
+        # A client that sends only half a request holds its connection no longer than this.
         "request_timeout": f"{REQUEST_SECONDS}s",
         "request_headers_timeout": "10s",
         "common_http_protocol_options": {"idle_timeout": "300s"},
@@ -80,7 +86,7 @@ def _listener(host: str, port: int, routes: Path, guards: Sequence[Mapping[str, 
 
 
 def _sticky() -> dict[str, Any]:
-    """Enabled only by routes that name a field."""
+    """The filter of `sticky.lua`, which only routes that name a field enable."""
     source = {"inline_string": Path(__file__).with_name("sticky.lua").read_text()}
     config = {"@type": f"{TYPE}.extensions.filters.http.lua.v3.Lua", "default_source_code": source}
     return {"name": STICKY, "disabled": True, "typed_config": config}
@@ -110,7 +116,7 @@ def _heap_limit() -> dict[str, Any]:
 
 
 def _overloaded(action: str, part: float) -> dict[str, Any]:
-    """The action is taken when so much of the heap's limit is used."""
+    """The action, taken when this part of the heap's limit is used."""
     return {"name": action, "triggers": [{"name": _HEAP, "threshold": {"value": part}}]}
 
 
@@ -121,15 +127,15 @@ def _failures() -> list[dict[str, Any]]:
         400: "No valid HTTP request.",
         408: f"The request was not complete within {REQUEST_SECONDS} s.",
         413: "The request is too large. Send fewer rows.",
-        426: "The request's version of HTTP is not spoken here: send HTTP/1.1 or HTTP/2.",
+        426: "The request's version of HTTP is not supported: send HTTP/1.1 or HTTP/2.",
         431: "The request's headers are too large.",
-        501: "The request's transfer coding is not known here: send it chunked, or with its length.",
+        501: "The request's transfer coding is not supported: send it chunked, or with its length.",
     }
     grpc = [
         _failure(status, {"text_format_source": {"inline_string": reason}}, _GRPC) for status, reason in reasons.items()
     ]
     json = [_failure(status, {"json_format": _body(status, reason)}) for status, reason in reasons.items()]
-    # Only a CONNECT has no route.
+    # Only a CONNECT request has no route.
     no_route = {"response_flag_filter": {"flags": ["NR"]}}
     return [*grpc, *json, _failure(404, {"json_format": _body(404, "No such path.")}, no_route)]
 

@@ -1,7 +1,7 @@
--- Refuses requests of pages of other origins, and of foreign hosts: nothing else keeps a page that is open in a browser on
--- this machine from a router that asks for no token. The rules are those of `origins.py`, but a link on a foreign page is
--- refused as well, because this API has no pages. Above this stand EXACT, SUFFIXES and ANY: the names of hosts that are
--- allowed.
+-- Refuses requests from pages of other origins, and requests for unknown hosts. Without a token, nothing else protects
+-- the router from a page that is open in a browser on this machine. The rules are those of `origins.py`, but a link on a
+-- foreign page is refused too, because this API has no pages. config.py puts the allowed host names before this code, as
+-- EXACT, SUFFIXES and ANY.
 
 local OWN = { ["same-origin"] = true, ["none"] = true }
 local PORTS = { http = ":80", https = ":443" }
@@ -23,18 +23,18 @@ local function answers_to(name)
 end
 
 local function is_own(origin, host)
-  local scheme, place = origin:lower():match("^(https?)://(.+)$")
+  local scheme, origin_host = origin:lower():match("^(https?)://(.+)$")
   if not scheme then
     return false
   end
   local port = PORTS[scheme]
-  if without_port(place, port) == without_port(host, port) then
+  if without_port(origin_host, port) == without_port(host, port) then
     return true
   end
-  return not ANY and place ~= "localhost" and place ~= "127.0.0.1" and answers_to(place)
+  return not ANY and origin_host ~= "localhost" and origin_host ~= "127.0.0.1" and answers_to(origin_host)
 end
 
--- Of a host with or without a port; nil if there is none.
+-- The name in a host with or without a port; nil if it is not valid.
 local function name_of(host)
   local name = host:gsub(":%d+$", "")
   return name:match("^%[[%x:.]+%]$") or name:match("^[^%s:/?#@%[%]]+$")
@@ -79,7 +79,7 @@ function envoy_on_request(request)
     refuse(request, reason)
     return
   end
-  -- A model server answers to local names alone, so that no page reaches it past the router.
+  -- A model server accepts only local names, so that no page reaches it without the router.
   headers:replace(":authority", "localhost")
   headers:remove("origin")
   headers:remove("sec-fetch-site")

@@ -1,5 +1,5 @@
-"""The router: Envoy in front of the model servers. Its state is two files that are replaced at once, so that the same
-split is there again after a crash or a reboot."""
+"""The router: Envoy in front of the model servers. Its state is two files that are replaced atomically, so a split
+survives a crash or a reboot."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ NAME = "router"
 
 
 def router_program(home: Home, name: str = NAME) -> Program:
-    """The router under supervisord, or a second one on the same port. Writes Envoy's files where there are none yet;
-    what is routed stays as it is."""
+    """The router's program for supervisord, or that of a second router on the same port. Writes Envoy's missing files;
+    existing routes stay."""
     router = Router(home, name)
     bootstrap = router.write_bootstrap()
     return Program(
@@ -37,7 +37,7 @@ def router_program(home: Home, name: str = NAME) -> Program:
         (
             *(str(_binary()), "-c", str(router.bootstrap)),
             *("--concurrency", "2", "--drain-time-s", "1", "--log-level", "warn"),
-            # Nothing is handed from one Envoy to the next, and several may run on a machine.
+            # No state is handed from one Envoy to the next, and several may run on a machine.
             "--disable-hot-restart",
         ),
         # An update restarts the router if its bootstrap or its package changed.
@@ -52,7 +52,7 @@ def router_program(home: Home, name: str = NAME) -> Program:
 
 
 class Router:
-    """Changes are atomic, and serialised between processes. Versions are named (model, version)."""
+    """The router's files and its admin interface. Changes are atomic, and serialised between processes."""
 
     def __init__(self, home: Home, name: str = NAME) -> None:
         self.home = home
@@ -85,12 +85,14 @@ class Router:
         return text
 
     def running(self) -> bool:
+        """True if Envoy is ready for requests."""
         return call(self._admin, "GET", "/ready").status == 200
 
     def stop_listening(self) -> None:
-        """Requests of connections that are open are still answered, with the wish to close them. ServiceError."""
+        """Stops new connections. Requests on open connections are still answered, and ask the client to close. Raises
+        ServiceError."""
         reply = call(self._admin, "POST", "/drain_listeners?graceful")
-        if reply.status not in (0, 200):  # 0: it has ended, and with it its connections
+        if reply.status not in (0, 200):  # 0: Envoy has ended, with its connections
             raise ServiceError("drain", "the router", got=reply.body.decode(errors="replace"))
 
     def requests(self) -> int:
@@ -105,57 +107,55 @@ class Router:
         self._admin.unlink(missing_ok=True)
 
     def ports(self) -> dict[tuple[str, str], int]:
-        """The versions that the router knows, with the HTTP ports of their servers."""
+        """The HTTP port of each known version's server, by (model, version)."""
         return {of: port.http for of, port in self._servers().items()}
 
     def splits(self) -> dict[str, TrafficSplit]:
-        """By model."""
+        """The split of each model, from the file of routes."""
         return splits(self._read(self._routes))
 
     def weights(self) -> dict[str, dict[str, int]]:
-        """Percent of the traffic by version, by model."""
+        """For each model, the percent of the traffic by version."""
         return {model: dict(split.weights) for model, split in self.splits().items()}
 
     def add(self, model: str, version: str, port: int, grpc_port: int | None = None) -> None:
-        """Makes the version known, without traffic."""
+        """Adds the version without traffic."""
         with self._locked():
             self._write(self._clusters, clusters({**self._servers(), (model, version): Ports(port, grpc_port)}))
 
     def remove(self, model: str, version: str) -> None:
-        """Forgets a version. ServiceError while it has traffic, which somebody may have given it just now."""
+        """Removes the version. Raises ServiceError while it has traffic, which may have been given to it just now."""
         with self._locked():
-            servers, found = self._servers(), self.splits().get(model)
-            if found and found.weights.get(version):
-                got = f"it has {found.weights[version]}% of the traffic"
+            servers, split = self._servers(), self.splits().get(model)
+            if split and split.weights.get(version):
+                got = f"it has {split.weights[version]}% of the traffic"
                 raise ServiceError("stop", f"{model} {version}", got=got, expected="none")
             if servers.pop((model, version), None) is not None:
                 self._write(self._clusters, clusters(servers))
 
     def split(self, model: str, to: TrafficSplit) -> None:
-        """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it; with no weights
-        the model is not routed. DeploymentError for a version that is not known, or not any more."""
+        """Gives the versions their percents of the model's traffic, and the shadow a copy of all of it. Without weights
+        the model is not routed. Raises DeploymentError for a version that is not known, or no longer known."""
         with self._locked():
             servers = self._servers()
             if unknown := [version for version in to.weights if (model, version) not in servers]:
                 raise DeploymentError("route", model, got=f"{unknown[0]} is not served")
-            found = {**self.splits(), model: to}
-            self._write(self._routes, routes({name: split for name, split in found.items() if split.weights}))
+            changed = {**self.splits(), model: to}
+            self._write(self._routes, routes({name: split for name, split in changed.items() if split.weights}))
 
     def routed(self, model: str) -> TrafficSplit:
         """The split that Envoy applies, a few milliseconds after `split` wrote it."""
         reply = call(self._admin, "GET", "/config_dump?resource=dynamic_route_configs")
-        configurations = [
-            found["route_config"] for found in (reply.json().get("configs", []) if reply.status == 200 else [])
-        ]
-        return splits(configurations).get(model, TrafficSplit({}))
+        dumped = reply.json().get("configs", []) if reply.status == 200 else []
+        return splits([config["route_config"] for config in dumped]).get(model, TrafficSplit({}))
 
     def version_at(self, model: str) -> str | None:
-        """The version of the server that answers now."""
+        """The version of the server that answers now; None without an answer."""
         reply = self._health(model)
         return reply.version if reply.status == 200 else None
 
     def misroutes(self, model: str, version: str) -> bool:
-        """True if a request reaches another version, or no route. A server that is away or overloaded shows neither."""
+        """True if a request reaches another version or no route. A server that is away or overloaded proves neither."""
         reply = self._health(model)
         return reply.status == HTTPStatus.NOT_FOUND or (reply.status == 200 and reply.version != version)
 
@@ -188,7 +188,7 @@ class Router:
         return [host for status in statuses if status["name"] in names for host in status.get("host_statuses", [])]
 
     def _names(self, model: str, version: str) -> set[str]:
-        """The names of the clusters that the version should have."""
+        """The names of the version's clusters."""
         server = self._servers().get((model, version))
         spoken = (False, True) if server and server.grpc else (False,)
         return {cluster_name(model, version, grpc=grpc) for grpc in spoken}

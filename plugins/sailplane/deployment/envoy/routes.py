@@ -1,4 +1,4 @@
-"""Which path goes to which version, as values.
+"""Envoy's routes, as values: which path goes to which version.
 
 https://www.envoyproxy.io/docs/envoy/v1.40.0/api-v3/config/route/v3/route_components.proto
 """
@@ -16,29 +16,29 @@ from sailplane.serving.customer_groups import KEY
 from sailplane.serving.open_inference import messages as open_inference
 from sailplane.serving.request_id import SHADOW
 
-# Seconds that a request waits at most before it is sent again.
+# The longest wait before a request is retried, in seconds.
 LONGEST_BACK_OFF: Final = 0.25
-# A longer body is not kept, and not sent again.
-_SENT_AGAIN_BYTES: Final = 2**20
-# By which Seldon Core v2 routes as well: the model's name within a message is not seen here.
+# A longer body is not buffered, so the request is not retried.
+_RETRIED_BYTES: Final = 2**20
+# The header by which Seldon Core v2 routes too, because a router does not see the model's name in a message.
 _MODEL: Final = "seldon-model"
 _SERVICE: Final = "/inference.GRPCInferenceService/"
-# Seldon's own services, and how its client names a deployment.
+# Seldon's own services, and the header in which its client names a deployment.
 _SELDON: Final = "/seldon.protos."
 _DEPLOYMENT: Final = "seldon"
 
 
 def routes(splits: Mapping[str, TrafficSplit]) -> dict[str, Any]:
-    """By model."""
+    """The content of Envoy's file of routes, from the split of each model."""
     models = sorted(splits)
-    found = [route for model in models for route in _model_routes(model, splits[model])]
-    called = list(_grpc_routes(splits))
+    by_model = [route for model in models for route in _model_routes(model, splits[model])]
+    grpc = list(_grpc_routes(splits))
     host = {
         "name": "models",
         "domains": ["*"],
-        "routes": [*_health(), *found, *_only_model(splits), *called, _unknown(models)],
+        "routes": [*_health(), *by_model, *_only_model(splits), *grpc, _unknown(models)],
         "request_headers_to_remove": [SHADOW],
-        "request_body_buffer_limit": _SENT_AGAIN_BYTES,
+        "request_body_buffer_limit": _RETRIED_BYTES,
     }
     configuration = {
         "@type": f"{TYPE}.config.route.v3.RouteConfiguration",
@@ -50,17 +50,18 @@ def routes(splits: Mapping[str, TrafficSplit]) -> dict[str, Any]:
 
 def splits(resources: list[dict[str, Any]]) -> dict[str, TrafficSplit]:
     """Reads the argument of `routes` back."""
-    found: dict[str, TrafficSplit] = {}
-    for route in [route for one in resources for host in one["virtual_hosts"] for route in host["routes"]]:
+    by_model: dict[str, TrafficSplit] = {}
+    hosts = [host for configuration in resources for host in configuration["virtual_hosts"]]
+    for route in [route for host in hosts for route in host["routes"]]:
         action = route.get("route", {})
         weights = {version_of(cluster["name"]): cluster["weight"] for cluster in _weighted(action)}
         shadows = [version_of(policy["cluster"])[1] for policy in action.get("request_mirror_policies", [])]
         for model in {model for model, _ in weights}:
             versions = {version: weight for (_, version), weight in weights.items()}
             shadow, field = shadows[0] if shadows else None, _field(route)
-            # Routes of gRPC name no field.
-            found.setdefault(model, TrafficSplit(versions, shadow, field))
-    return found
+            # The first route of a model counts: routes of gRPC, which come later, name no field.
+            by_model.setdefault(model, TrafficSplit(versions, shadow, field))
+    return by_model
 
 
 def _weighted(action: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -74,21 +75,21 @@ def _field(route: Mapping[str, Any]) -> str | None:
 
 def _model_routes(model: str, split: TrafficSplit) -> list[dict[str, Any]]:
     action = _action(model, split)
-    found = [
+    by_path = [
         {"match": {"prefix": f"/seldon/local/{model}/"}, "route": {**action, "prefix_rewrite": "/"}},
         # The path of Seldon's client without a namespace.
         {"match": {"prefix": f"/seldon/{model}/api/"}, "route": {**action, "prefix_rewrite": "/api/"}},
         {"match": {"path_separated_prefix": f"/v2/models/{model}"}, "route": action},
     ]
     if split.sticky is None:
-        return found
+        return by_path
     kind = f"{TYPE}.extensions.filters.http.lua.v3.LuaPerRoute"
     config = {STICKY: {"@type": kind, "filter_context": {"field": split.sticky}}}
-    return [{**route, "typed_per_filter_config": config} for route in found]
+    return [{**route, "typed_per_filter_config": config} for route in by_path]
 
 
 def _only_model(splits: Mapping[str, TrafficSplit]) -> list[dict[str, Any]]:
-    """A route without the model's name, if there is one model: Seldon's client calls a model server so."""
+    """A route without the model's name if there is only one model, because Seldon's client calls a model server so."""
     if len(splits) != 1:
         return []
     [(model, split)] = splits.items()
@@ -96,7 +97,7 @@ def _only_model(splits: Mapping[str, TrafficSplit]) -> list[dict[str, Any]]:
 
 
 def _grpc_routes(splits: Mapping[str, TrafficSplit]) -> Iterator[dict[str, Any]]:
-    """A call says which model it means; where there is one only, and of what is the server's own, it need not."""
+    """The routes of gRPC. A call names its model, unless there is only one, or it calls the server's own methods."""
     models = sorted(splits)
     for model in models:
         for path, name in ((_SERVICE, _MODEL), (_SELDON, _DEPLOYMENT), (_SELDON, _MODEL)):
@@ -121,7 +122,7 @@ def _called(path: str, *headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuses(match: Mapping[str, Any], code: str, reason: str) -> dict[str, Any]:
-    """`code`: of gRPC."""
+    """A route that refuses calls with the gRPC `code`."""
     return {
         "match": match,
         "direct_response": {"status": 404, "body": {"inline_string": reason}},
@@ -134,7 +135,7 @@ def _action(model: str, split: TrafficSplit, *, grpc: bool = False) -> dict[str,
         "weighted_clusters": {"clusters": _weights(model, split.weights, grpc=grpc), "use_hash_policy": True},
         "hash_policy": [{"header": {"header_name": KEY}}],
         "timeout": f"{REQUEST_SECONDS}s",
-        "retry_policy": _again(alone=len(split.weights) < 2),
+        "retry_policy": _retries(alone=len(split.weights) < 2),
     }
     if split.shadow:
         whole = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
@@ -145,18 +146,18 @@ def _action(model: str, split: TrafficSplit, *, grpc: bool = False) -> dict[str,
 
 
 def _weights(model: str, weights: Mapping[str, int], *, grpc: bool) -> list[dict[str, Any]]:
-    """The heaviest of the others stands in for a version that is down."""
-    found = []
+    """The weighted clusters. For a version that is down, the heaviest of the others stands in."""
+    clusters = []
     for version, weight in sorted(weights.items()):
         others = sorted((other for other in weights if other != version), key=lambda other: (-weights[other], other))
         name = cluster_name(model, version, others[0] if others else None, grpc=grpc)
-        found.append({"name": name, "weight": weight})
-    return found
+        clusters.append({"name": name, "weight": weight})
+    return clusters
 
 
-def _again(*, alone: bool) -> dict[str, Any]:
-    """A prediction changes nothing, so that it may be sent again where it was not sent whole; and where another version
-    is at hand, also where the first one died over it, failed on it, hangs, or gave no numbers."""
+def _retries(*, alone: bool) -> dict[str, Any]:
+    """A prediction changes nothing, so it is retried if it was not sent completely. Unless the version is `alone`, it
+    is also retried with another one after a crash, a failure, a time-out or an answer without numbers."""
     policy: dict[str, Any] = {
         "retry_on": "connect-failure,refused-stream,reset-before-request",
         "num_retries": 3,
@@ -169,7 +170,7 @@ def _again(*, alone: bool) -> dict[str, Any]:
     return policy | {
         "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes,retriable-headers",
         "retriable_status_codes": [422, 500],
-        # The codes of gRPC for these two.
+        # The gRPC codes for these two.
         "retriable_headers": [{"name": "grpc-status", "string_match": {"safe_regex": {"regex": "9|13"}}}],
         "num_retries": 2,
         "per_try_timeout": f"{TRY_SECONDS}s",

@@ -1,95 +1,96 @@
--- Gives a request that has none the header by which it is assigned to a version, from a field of its JSON body: of
--- meta.tags or parameters, else of its first row; feedback has them in its request, and the tags in its response. Lua
--- has no JSON here: what is needed is read where it stands, and a body without that field, or without sense, goes on as
--- it came.
+-- Sets the header that assigns a request to a version, unless the client has set it. The value is that of a field in the
+-- JSON body: in meta.tags or parameters, or else in the first row. Feedback has them in its request, and the tags also in
+-- its response. Envoy's Lua has no JSON parser, so this code scans the text for the field. A body without the field, or
+-- with invalid JSON, passes unchanged.
 
 local HEADER = "x-sailplane-key"
 local LONGEST_BODY = 65536
 local LONGEST_VALUE = 256
 local QUOTE, BACKSLASH, BRACE, END_OF_BRACE, BRACKET, END_OF_BRACKET = 34, 92, 123, 125, 91, 93
 
--- All places are of the first character, and counted from 1; nil goes in where there is none, and comes out.
+-- The position of a value is that of its first character, counted from 1. A function that gets nil for a position, or
+-- finds nothing, returns nil.
 
--- Byte by byte, which LuaJIT compiles; patterns it does not.
-local function end_of_string(text, at)
-  local place, byte = at
+-- Reads byte by byte, because LuaJIT compiles such a loop but no patterns.
+local function end_of_string(text, start)
+  local position, byte = start
   repeat
-    place = byte == BACKSLASH and place + 2 or place + 1
-    byte = text:byte(place)
+    position = byte == BACKSLASH and position + 2 or position + 1
+    byte = text:byte(position)
   until not byte or byte == QUOTE
-  return byte and place
+  return byte and position
 end
 
-local function end_of_container(text, at)
-  local depth, place, byte = 0, at, text:byte(at)
+local function end_of_container(text, start)
+  local depth, position, byte = 0, start, text:byte(start)
   while byte do
     if byte == QUOTE then
-      place = end_of_string(text, place) or #text
+      position = end_of_string(text, position) or #text
     elseif byte == BRACE or byte == BRACKET then
       depth = depth + 1
     elseif byte == END_OF_BRACE or byte == END_OF_BRACKET then
       depth = depth - 1
     end
     if depth == 0 then
-      return place
+      return position
     end
-    place = place + 1
-    byte = text:byte(place)
+    position = position + 1
+    byte = text:byte(position)
   end
 end
 
-local function end_of_value(text, at)
-  local byte = text:byte(at)
+local function end_of_value(text, start)
+  local byte = text:byte(start)
   if byte == QUOTE then
-    return end_of_string(text, at)
+    return end_of_string(text, start)
   elseif byte == BRACE or byte == BRACKET then
-    return end_of_container(text, at)
+    return end_of_container(text, start)
   end
-  local after = text:find("[%s,%]}]", at)
-  return after and after > at and after - 1 or nil
+  local after = text:find("[%s,%]}]", start)
+  return after and after > start and after - 1 or nil
 end
 
--- What comes after the comma that follows that value.
-local function after_value(text, at)
-  local last = at and end_of_value(text, at)
+-- The position after the comma that follows the value.
+local function after_value(text, start)
+  local last = start and end_of_value(text, start)
   return last and text:match("^%s*,%s*()", last + 1)
 end
 
--- The places of an object's values, by name.
+-- The positions of an object's values, by name.
 local function members(text, object)
-  local found = {}
+  local positions = {}
   local key = object and text:byte(object) == BRACE and text:find("%S", object + 1)
   while key and text:byte(key) == QUOTE do
     local last = end_of_string(text, key)
     local value = last and text:match("^%s*:%s*()", last + 1)
     if value then
-      found[text:sub(key + 1, last - 1)] = value
+      positions[text:sub(key + 1, last - 1)] = value
     end
     key = after_value(text, value)
   end
-  return found
+  return positions
 end
 
 local function element(text, array, number)
   if not array or text:byte(array) ~= BRACKET then
     return nil
   end
-  local at = text:find("%S", array + 1)
+  local position = text:find("%S", array + 1)
   for _ = 2, number do
-    at = after_value(text, at)
+    position = after_value(text, position)
   end
-  return at
+  return position
 end
 
--- A string without its quotes, a number or a boolean as it is written.
-local function scalar(text, at)
-  local last = at and end_of_value(text, at)
+-- A string without its quotes; a number or a boolean as it is written.
+local function scalar(text, start)
+  local last = start and end_of_value(text, start)
   if not last then
     return nil
-  elseif text:byte(at) == QUOTE then
-    return text:sub(at + 1, last - 1)
+  elseif text:byte(start) == QUOTE then
+    return text:sub(start + 1, last - 1)
   end
-  local value = text:sub(at, last)
+  local value = text:sub(start, last)
   return value ~= "null" and value:find("^[%w.+-]+$") and value or nil
 end
 
@@ -140,14 +141,14 @@ function envoy_on_request(request)
   local headers = request:headers()
   local given, length = headers:get(HEADER), headers:get("content-length")
   length = length and tonumber(length)
-  -- A body that comes in pieces, is long, or is compressed is not held back.
+  -- A body that is chunked, long or compressed is not buffered.
   if given or not length or length == 0 or length > LONGEST_BODY or headers:get("content-encoding") then
     return
   end
   local body = request:body()
   local value = body and value_of(body:getBytes(0, body:length()), request:filterContext():get("field"))
   if value and value ~= "" and #value <= LONGEST_VALUE and not value:find("%c") then
-    -- Those from before the body came are gone.
+    -- The headers object from before the body is no longer valid, so ask for it again.
     request:headers():add(HEADER, value)
   end
 end

@@ -1,4 +1,4 @@
-"""What is served on this machine, and by which programs."""
+"""The deployments on this machine, and their programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sailplane.supervisor import Supervisor
 
 @persistent
 def deployments(ledger: Ledger) -> list[Deployment]:
-    """What is served, by model."""
+    """The deployments on this machine, in the order of their models."""
     with ledger.begin() as connection:
         records = connection.execute(sa.select(table.c.record).order_by(table.c.name)).scalars()
         return [Deployment.from_dict(record) for record in records]
@@ -30,7 +30,7 @@ def routed(home: Home) -> list[Deployment]:
     """Reads the deployments from the router's configuration, for when the ledger cannot be read."""
     return [
         Deployment(
-            name=name, version=max(split, key=lambda one: split[one]), weights=split, endpoint=endpoint(home, name)
+            name=name, version=max(split, key=lambda each: split[each]), weights=split, endpoint=endpoint(home, name)
         )
         for name, split in sorted(Router(home).weights().items())
         if split
@@ -38,7 +38,7 @@ def routed(home: Home) -> list[Deployment]:
 
 
 def declare(home: Home, model: str, on_violation: OnViolation) -> None:
-    """For all versions of the model, those that serve included: they follow within a second."""
+    """Sets the model's `on_violation` for all versions. Those that serve follow within a second."""
     violations.declare(on_violation_file(home, model), on_violation)
 
 
@@ -54,8 +54,8 @@ def model_ports(home: Home) -> dict[str, int]:
 
 
 def renew(home: Home, living: Container[str] = ()) -> None:
-    """Writes the programs of what was deployed before as they would be written now: with the token of today, and what
-    this release adds; but not those of the `living`, which a handover replaces without a failed request."""
+    """Rewrites the programs of earlier deployments with the present token and this release's command. Skips the
+    `living` programs, which a handover replaces without a failed request."""
     supervisor, router = Supervisor(home), Router(home)
     for model, version in served_programs(supervisor):
         process = ModelProcess(home, supervisor, model, version)

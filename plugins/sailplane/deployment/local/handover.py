@@ -1,7 +1,8 @@
-"""Replaces the process of a served version, or the router, while requests go on: a second process takes over, the first
-one is restarted as it would be started today, and takes over again. So its program keeps its name and its ports.
+"""Replaces the process of a served version, or the router, without a failed request. A second process stands in while
+the first is restarted with its new command, and then the first takes over again. So the program keeps its name and its
+ports.
 
-Each step may be repeated: whoever is killed in the middle leaves a service that answers, and the next call goes on.
+Each step may be repeated: an interrupted handover leaves a service that answers, and the next call continues.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sailplane.supervisor import Supervisor
 
 _START_SECONDS: Final = 120.0
 _ROUTED_SECONDS: Final = 15.0
-# Longer than the router lets a request last.
+# Longer than the router allows a request to take.
 _DRAIN_SECONDS: Final = 35.0
 ROUTER_STAND_IN: Final = f"{STAND_IN}-{NAME}"
 
@@ -43,19 +44,19 @@ class ModelHandover:
         self.stand_in = ModelProcess(home, supervisor, model, version, STAND_IN)
 
     def changes(self) -> list[str]:
-        """Names what differs from the process as it was started: `command`, or variables."""
+        """The names of what a restart would change: `command`, or variables."""
         return self.own.changes()
 
-    def begun(self) -> bool:
-        """True if an earlier handover did not end."""
+    def started(self) -> bool:
+        """True if a handover has started and not ended."""
         return self.stand_in.program in self._supervisor.programs()
 
     def run(self) -> None:
-        """Raises ServiceError where the new process does not answer; the one from before then goes on."""
+        """Raises ServiceError if the new process does not answer; the old one then keeps serving."""
         private_folder(self._home.serving)
         with locked(self._home.serving / f"{self._model}.lock"):
             if self.own.program not in self._supervisor.programs():
-                self.stand_in.retire()  # a deployment took the version away meanwhile
+                self.stand_in.retire()  # a deployment has removed the version meanwhile
                 return
             routed = (self._model, self._version) in self._router.ports()
             if self.changes() and routed:
@@ -66,7 +67,7 @@ class ModelHandover:
             if routed:
                 self._require_ready(self.own)
                 self._route(self.own)
-            if self.begun():
+            if self.started():
                 self._drain(self.stand_in)
                 self.stand_in.retire()
 
@@ -84,9 +85,9 @@ class ModelHandover:
 
     def _require_ready(self, process: ModelProcess) -> None:
         wait_until(lambda: process.progress().state != "starting", seconds=_START_SECONDS)
-        found = process.progress()
-        if found.state != "ready":
-            raise self._failure(process, found.reason)
+        progress = process.progress()
+        if progress.state != "ready":
+            raise self._failure(process, progress.reason)
         try:
             process.smoke_test()
         except ModelError as error:
@@ -101,27 +102,29 @@ class ModelHandover:
             raise self._failure(process, "the router does not find it healthy")
 
     def _drain(self, process: ModelProcess) -> None:
-        """The router closes its connections as soon as no request is on them."""
+        """Waits until the router has closed its connections, which it does once no request uses them."""
         ports = {process.port, process.grpc_port}
         wait_until(lambda: not _connected(ports), seconds=_DRAIN_SECONDS)
 
     def _failure(self, process: ModelProcess, reason: str) -> ServiceError:
-        said = f"{reason}; the end of its log:\n{process.log()}\n"
-        remedy = "The process from before goes on answering. `make up` tries again."
-        return ServiceError("restart", f"{self._model} {self._version}", got=said, remedy=remedy)
+        got = f"{reason}; the end of its log:\n{process.log()}\n"
+        remedy = "The old process still answers. `make up` tries again."
+        return ServiceError("restart", f"{self._model} {self._version}", got=got, remedy=remedy)
 
 
 class RouterHandover:
-    """Two Envoys listen on one port for a while: the kernel gives each of them a part of the new connections."""
+    """The handover of the router. Two Envoys listen on one port for a while, and the kernel splits the new connections
+    between them."""
 
     def __init__(self, home: Home, supervisor: Supervisor) -> None:
         self._home, self._supervisor = home, supervisor
 
-    def begun(self) -> bool:
+    def started(self) -> bool:
+        """True if a handover has started and not ended."""
         return ROUTER_STAND_IN in self._supervisor.programs()
 
     def run(self) -> None:
-        """Raises ServiceError where the new router does not answer; the one from before then goes on."""
+        """Raises ServiceError if the new router does not answer; the old one then keeps serving."""
         own, stand_in = router_program(self._home), router_program(self._home, ROUTER_STAND_IN)
         if self._supervisor.changes(own):
             self._supervisor.put(stand_in)
@@ -136,25 +139,25 @@ class RouterHandover:
         self._supervisor.update()
         self._supervisor.start(NAME)
         self._require_ready(NAME)
-        if self.begun():
+        if self.started():
             self._drain(ROUTER_STAND_IN)
             self._retire_stand_in()
 
     def _require_ready(self, name: str) -> None:
         if not wait_until(lambda: Router(self._home, name).running(), seconds=_START_SECONDS / 4):
-            said = f"it does not answer; the end of its log:\n{self._supervisor.log(name)}\n"
-            raise ServiceError("restart", "the router", got=said, remedy=f"See {self._home.logs / name}.log.")
+            got = f"it does not answer; the end of its log:\n{self._supervisor.log(name)}\n"
+            raise ServiceError("restart", "the router", got=got, remedy=f"See {self._home.logs / name}.log.")
 
     def _drain(self, name: str) -> None:
-        """Takes no new connections, asks the clients of the others to close them, and waits for the last request."""
+        """Stops new connections, asks clients to close the open ones, and waits for the last request."""
         router, both = Router(self._home, name), self._listening()
         if router.running():
             router.stop_listening()
             wait_until(lambda: self._listening() <= both // 2 and router.requests() == 0, seconds=_DRAIN_SECONDS)
 
     def _listening(self) -> int:
-        """Sockets: as many of each of the two."""
-        return len([one for one in _connections(psutil.CONN_LISTEN) if one == self._home.router_port])
+        """The sockets that listen on the router's port: the same number for each of the two."""
+        return len([port for port in _connections(psutil.CONN_LISTEN) if port == self._home.router_port])
 
     def _retire_stand_in(self) -> None:
         self._supervisor.remove(ROUTER_STAND_IN)
@@ -169,7 +172,7 @@ def _connected(ports: set[int | None]) -> bool:
 
 def _connections(status: str) -> list[int]:
     """The port on this side of each TCP connection that has the status."""
-    return [one.laddr.port for one in _sockets() if one.status == status and one.laddr]
+    return [socket.laddr.port for socket in _sockets() if socket.status == status and socket.laddr]
 
 
 def _sockets() -> Iterator[Any]:

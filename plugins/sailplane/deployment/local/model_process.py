@@ -1,4 +1,4 @@
-"""One model version under supervisord: its folder, its port, its program."""
+"""One model version under supervisord: its folder, its ports and its program."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sailplane.registry.environment import STARTED_WITH, digest, installed
 from sailplane.serving.request_id import SMOKE_TEST
 from sailplane.supervisor import Program, Supervisor
 
-# Below the ports that Linux and macOS give to outgoing connections, so that no client sits on it at the next boot.
+# Below the ports that Linux and macOS give to outgoing connections, so that no client holds one at the next boot.
 _PORTS = range(20000, 32768)
 _GRPC_PORT: Final = "--grpc-port"
 ENVIRONMENT: Final = {
@@ -48,6 +48,8 @@ def on_violation_file(home: Home, model: str) -> Path:
 
 
 class ModelProcess:
+    """The process of one version. `role` is `model`, or `STAND_IN` for the process that stands in during a handover."""
+
     def __init__(self, home: Home, supervisor: Supervisor, model: str, version: str, role: str = "model") -> None:
         self.home, self.supervisor = home, supervisor
         self.model, self.version = model, version
@@ -57,7 +59,7 @@ class ModelProcess:
 
     @property
     def port(self) -> int:
-        """The HTTP port in the written program. Raises DeploymentError before `begin`."""
+        """The HTTP port in the program's command. Raises DeploymentError before `begin`."""
         return int(self._command()[-1])
 
     @property
@@ -67,7 +69,7 @@ class ModelProcess:
         return int(command[command.index(_GRPC_PORT) + 1]) if _GRPC_PORT in command else None
 
     def install(self, bundle: Bundle) -> None:
-        """Copies the bundle, all or nothing; a copy that is whole stays."""
+        """Copies the bundle, all or nothing. A complete copy stays as it is."""
         if self.installed(bundle.digest):
             return
         private_folder(self.folder.parent)
@@ -82,11 +84,11 @@ class ModelProcess:
             shutil.rmtree(self.folder, ignore_errors=True)
             draft.rename(self.folder)
         finally:
-            # On a full disk its space is what the roll-back needs.
+            # On a full disk, the rollback needs this space.
             shutil.rmtree(draft, ignore_errors=True)
 
     def begin(self, avoid: Collection[int] = ()) -> None:
-        """Has it started, on ports other than those to `avoid`; what runs already goes on."""
+        """Starts the program, on ports other than those to `avoid`. A running one keeps running."""
         if self.program in self.supervisor.programs():
             self.supervisor.update()
             self.supervisor.start(self.program)
@@ -96,12 +98,11 @@ class ModelProcess:
             self.supervisor.update()
 
     def renew(self) -> None:
-        """Writes its program as it would be written now, on the ports that it has; an update of the supervisor restarts
-        it if that is another one."""
+        """Rewrites the program with its present ports. If it has changed, the supervisor's next update restarts it."""
         self.supervisor.put(self._renewed())
 
     def changes(self) -> list[str]:
-        """Names what `renew` would change: `command`, or variables."""
+        """The names of what `renew` would change: `command`, or variables."""
         return self.supervisor.changes(self._renewed()) or []
 
     def _renewed(self) -> Program:
@@ -113,21 +114,22 @@ class ModelProcess:
         if self._ready():
             return VersionProgress("ready")
         state = self.supervisor.states().get(self.program)
-        said = state.state if state else "no program"
+        status = state.state if state else "no program"
         self._pids |= {state.pid} if state and state.pid else set()
-        # supervisord starts it again as soon as it ends, so a second pid tells.
-        if len(self._pids) > 1 or said in {"BACKOFF", "FATAL", "no program"}:
-            return VersionProgress("failed", f"the server does not start ({said})")
-        return VersionProgress("starting", f"the server is {said}")
+        # supervisord restarts a process as soon as it ends, so a second pid means that the first one died.
+        if len(self._pids) > 1 or status in {"BACKOFF", "FATAL", "no program"}:
+            return VersionProgress("failed", f"the server does not start ({status})")
+        return VersionProgress("starting", f"the server is {status}")
 
     def installed(self, digest: str) -> bool:
+        """True if the folder holds the bundle with that digest."""
         try:
             return Bundle.open(self.folder).digest == digest
         except ModelError:
             return False
 
     def smoke_test(self) -> None:
-        """The golden rows through HTTP have to get their scores. ModelError if not."""
+        """Scores the golden rows over HTTP. Raises ModelError if the scores are not the recorded ones."""
         bundle = Bundle.open(self.folder)
         path, message = "/api/v1.0/predictions", {"jsonData": bundle.golden_records, "meta": {"puid": SMOKE_TEST}}
         reply = call(self.port, "POST", path, message, headers=authorization(self.home), seconds=60)
@@ -140,12 +142,12 @@ class ModelProcess:
         return self.supervisor.log(self.program)
 
     def retire(self) -> None:
-        """Stops it, after the requests that it is answering. Its bundle stays."""
+        """Stops the process, once it has answered its open requests. Its bundle stays."""
         self.supervisor.remove(self.program)
         self.supervisor.update()
 
     def remove(self) -> None:
-        """Stops it, and what stands in for it, after the requests that they are answering, and removes its files."""
+        """Stops the process and its stand-in, once they have answered their open requests, and removes the files."""
         self.supervisor.remove(f"{STAND_IN}-{self.model}-{self.version}")
         self.retire()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -163,7 +165,7 @@ class ModelProcess:
     def _program(self, port: int, grpc_port: int) -> Program:
         server = (sys.executable, "-P", "-m", "sailplane.serving.server", "--bundle", str(self.folder))
         token = token_file(self.home)
-        # Not in its own folder: what is not shipped yet stays when that is removed.
+        # Not in the version's own folder, because requests that are not exported yet must outlive it.
         spool = str(self.home.requests / self.model / self.version)
         log = ("--request-log", spool) if self.home.logs_requests else ()
         choice = ("--on-violation-file", str(on_violation_file(self.home, self.model)))
@@ -176,7 +178,7 @@ class ModelProcess:
             environment={
                 **ENVIRONMENT,
                 STARTED_WITH: digest(installed()),
-                # Another token is another program, and nothing of it can be read there.
+                # A new token changes the program without being readable in it.
                 **({"TOKEN_CHANGED": str(token.stat().st_mtime_ns)} if token else {}),
             },
             directory=self.home.serving,
@@ -187,7 +189,7 @@ class ModelProcess:
 
 
 def _free_ports(folder: Path) -> Iterator[int]:
-    """Ports of its own for each home, model and version, or the next ones that are free."""
+    """Free ports, beginning with one that depends on the home, the model and the version."""
     first = int(hashlib.sha256(os.fsencode(folder)).hexdigest(), 16)
     for step in range(len(_PORTS)):
         port = _PORTS[(first + step) % len(_PORTS)]

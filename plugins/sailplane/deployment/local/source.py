@@ -14,8 +14,8 @@ from sailplane.serving.observations import FeedbackTotals, Observations
 
 
 class LocalSource:
-    """The `Source` of the model `name`: the metrics of its servers, which also count the answers of shadows and those
-    of another version that stood in."""
+    """The `Source` of the model `name`: the metrics of its servers. They also count a shadow's answers, and those for
+    another version that was down."""
 
     def __init__(self, home: Home, name: str) -> None:
         self._home, self._router, self._name = home, Router(home), name
@@ -35,7 +35,7 @@ class LocalSource:
 
     def _fed_back(self, port: int, version: str) -> FeedbackTotals:
         """The feedback on the version that another version's server received. If that server does not answer, its last
-        values count, because otherwise they would look new when it answers again."""
+        values count; otherwise they would look new once it answers again."""
         reply = self._metrics(port)
         if reply.status == 200:
             self._elsewhere[port, version] = reward(reply.body.decode(), version)

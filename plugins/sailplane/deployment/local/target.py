@@ -1,4 +1,4 @@
-"""A model's versions on this machine: a supervised process each, behind the router."""
+"""A model's versions on this machine: one supervised process each, behind the router."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class LocalTarget:
 
     def progress(self, version: str) -> VersionProgress:
         process = self._process(version)
-        found = process.progress()
-        if found.state == "failed":
+        progress = process.progress()
+        if progress.state == "failed":
             # supervisord restarts a version that was good, however often.
             again = version in self._good
-            return VersionProgress("starting", found.reason) if again else self._failed(version, found.reason)
-        if found.state == "starting":
-            return found
+            return VersionProgress("starting", progress.reason) if again else self._failed(version, progress.reason)
+        if progress.state == "starting":
+            return progress
         if version not in self._good:
             try:
                 process.smoke_test()
@@ -83,7 +83,7 @@ class LocalTarget:
             self._good.add(version)
         if not self._router.healthy(self.name, version):
             return VersionProgress("starting", "the router does not find it healthy")
-        return found
+        return progress
 
     def split(self) -> TrafficSplit:
         return self._router.splits().get(self.name, TrafficSplit({}))
@@ -99,7 +99,7 @@ class LocalTarget:
     def stop(self, version: str) -> None:
         process = self._process(version)
         wait_until(lambda: self._drained(version), seconds=_DRAIN_SECONDS)
-        # A request that it failed on counts nowhere until the router has sent it to another version.
+        # A request that failed here counts nowhere until the router has sent it to another version.
         time.sleep(2 * LONGEST_BACK_OFF)
         with self._locked():
             self._router.remove(self.name, version)
@@ -115,7 +115,7 @@ class LocalTarget:
         """Raises DeploymentError if requests reach another version."""
 
         def routed() -> bool:
-            # Several connections in a row, because each of Envoy's workers learns of a change by itself.
+            # Several connections in a row, because each of Envoy's workers applies a change at its own time.
             return not any(self._router.misroutes(self.name, version) for _ in range(_CONNECTIONS))
 
         if not wait_until(routed, seconds=_ROUTED_SECONDS):
@@ -123,7 +123,7 @@ class LocalTarget:
             raise DeploymentError("route", self.name, got=got, remedy=self._see_router())
 
     def port(self, version: str) -> int:
-        """The HTTP port of its server."""
+        """The HTTP port of the version's server."""
         return self._process(version).port
 
     def _failed(self, version: str, reason: str) -> VersionProgress:
