@@ -130,7 +130,7 @@ def test_a_ledger_that_fails_leaves_a_deployment_that_the_next_try_ends(
     _on_ledger(platform, "CREATE TRIGGER full BEFORE INSERT ON deployments BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     with pytest.raises(IntegrityError, match="disk full") as failed:
         deploy(platform, ledger, storage, new)
-    assert "The next deployment of flights does it." in failed.value.__notes__[0]
+    assert "The next deployment of flights rolls it back." in failed.value.__notes__[0]
     assert served_version(platform) in {old.version, new.version}
     assert alias(ledger, "flights", "champion") == old
     _on_ledger(platform, "DROP TRIGGER full")

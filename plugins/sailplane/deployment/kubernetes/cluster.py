@@ -1,5 +1,5 @@
-"""One namespace of a cluster, through the `kubernetes` client: what is written is checked field by field, and what
-somebody else has changed meanwhile is read again."""
+"""One namespace of a cluster, through the `kubernetes` client. The API server validates every field of a write, and a
+write that conflicts with another one starts again from the new object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-#: To connect, and until an answer.
+#: Time-outs for connecting and for an answer.
 SECONDS: Final = (5.0, 20.0)
 _TRIES: Final = 20
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
@@ -27,7 +27,7 @@ _BUSY: Final = frozenset({429, 500, 502, 503, 504})
 
 @dataclass(frozen=True)
 class ResourceKind:
-    """`package`: what brings it to a cluster."""
+    """A kind of custom resource. `package`: the software that installs it on a cluster."""
 
     group: str
     version: str
@@ -41,8 +41,12 @@ EXPERIMENT: Final = ResourceKind("mlops.seldon.io", "v1alpha1", "experiments", "
 
 
 class Cluster:
-    """Raises DeploymentError for what it refuses, ServiceError where it does not answer for `patience` seconds.
-    `connection`: the one of Airflow that leads there."""
+    """One namespace. Raises DeploymentError if the API server refuses a call, ServiceError if it does not answer for
+    `patience` seconds.
+
+    :param seconds: the time-outs for connecting and for an answer
+    :param connection: the Airflow connection of the cluster
+    """
 
     def __init__(
         self,
@@ -60,39 +64,45 @@ class Cluster:
         self._custom, self._core = CustomObjectsApi(client), CoreV1Api(client)
 
     def get(self, kind: ResourceKind, name: str) -> Object | None:
+        """The object; None if there is none."""
         found: Object | None = self._on(kind, name, self._custom.get_namespaced_custom_object, missing=None)
         return found
 
     def change(self, kind: ResourceKind, name: str, edit: Callable[[Object | None], Object | None]) -> None:
-        """`edit` makes of the object, or of None, what it is to be; None: it is to be gone. It is called again, with
-        what is there then, if somebody else wrote in between. What is as it is to be is not written."""
+        """Creates, changes or deletes the object. Writes nothing if `edit` changes nothing.
+
+        :param edit: gets the object, or None if there is none, and returns the wanted object, or None to delete it. It
+            is called again with the new object if another writer was faster
+        """
         for _ in range(_TRIES):
             found = self.get(kind, name)
             wanted = edit(found)
             if wanted == found or self._write(kind, name, found, wanted):
                 return
-        expected = "that its writers come to an end"
-        raise ServiceError("change", f"{kind.plural} {name}", got=f"{_TRIES} conflicts in a row", expected=expected)
+        remedy = "Stop the other writers of this object."
+        raise ServiceError("change", f"{kind.plural} {name}", got=f"{_TRIES} conflicts in a row", remedy=remedy)
 
     def pods(self, selector: str) -> list[Object]:
+        """The pods with these labels."""
         list_pods = self._core.list_namespaced_pod
         how: Object = {"label_selector": selector, "_preload_content": False, "_request_timeout": self.seconds}
         return list(json.loads(self._ask("list pods", lambda: list_pods(self.namespace, **how)).data)["items"])
 
     def waiting(self, selector: str) -> str:
-        """Why the pods' containers wait or ended; empty if the connection's user may not read pods."""
+        """Why the pods' containers are waiting or have ended; empty if the connection's user may not read pods."""
         try:
             pods = self.pods(selector)
         except DeploymentError:
             return ""
-        statuses = [one for pod in pods for one in (pod.get("status") or {}).get("containerStatuses") or ()]
-        states = [one.get("state", {}) for one in statuses]
-        reasons = [state.get("waiting") or state.get("terminated") or {} for state in states]
+        containers = [each for pod in pods for each in (pod.get("status") or {}).get("containerStatuses") or ()]
+        states = [container.get("state", {}) for container in containers]
+        causes = [state.get("waiting") or state.get("terminated") or {} for state in states]
         return "; ".join(
-            sorted({": ".join(filter(None, map(one.get, ("reason", "message")))) for one in reasons if one})
+            sorted({": ".join(filter(None, map(cause.get, ("reason", "message")))) for cause in causes if cause})
         )
 
     def list(self, kind: ResourceKind, selector: str) -> list[Object]:
+        """The objects with these labels."""
         custom = self._custom.list_namespaced_custom_object
         return list(self._on(kind, None, custom, label_selector=selector)["items"])
 
@@ -129,7 +139,7 @@ class Cluster:
         try:
             return self._ask(doing, lambda: verb(*arguments, _request_timeout=self.seconds, **how))
         except _Missing as error:
-            # The server names no reason for a kind that the cluster does not know.
+            # For a kind that the cluster does not know, the server gives no details.
             if error.known and optional:
                 return None
             remedy = f"Install {kind.package} on the cluster." if not error.known else ""
@@ -149,8 +159,8 @@ class Cluster:
                 if error.status not in _BUSY:
                     raise refused from error
             except HTTPError as error:
-                refused = ServiceError("reach the API server", self.client.configuration.host, got=_first(error))
-            except AttributeError as error:  # what the client makes of a certificate that it does not trust
+                refused = ServiceError("reach the API server", self.client.configuration.host, got=_last_reason(error))
+            except AttributeError as error:  # the client raises it for a certificate that it does not trust
                 if not isinstance(error.__context__, ApiException):
                     raise
                 raise _refusal(doing, error.__context__) from error
@@ -173,37 +183,37 @@ class Cluster:
 
 
 _STRICT: Final = {"field_validation": "Strict"}
-# A list in the body would be sent as one too, and only this says that it is none.
+# Without a content type, the client would choose that of a JSON patch or a strategic merge patch.
 _MERGE: Final = {**_STRICT, "_content_type": "application/merge-patch+json"}
 
 
 class _Conflict(ServiceError):
-    """Somebody else was faster."""
+    """Another writer was faster."""
 
 
 class _Missing(DeploymentError):
-    """`known`: the server knows the kind, and has no object of that name."""
+    """`known`: the server knows the kind, but has no object of that name."""
 
     def __init__(self, doing: str, known: bool) -> None:
-        super().__init__(doing, got="nothing there" if known else "the cluster does not know this kind")
+        super().__init__(doing, got="no such object" if known else "the cluster does not know this kind")
         self.known = known
 
 
 def _refusal(doing: str, error: Any) -> ServiceError:
-    said = _said(error)
+    reason = _reason(error)
     if error.status == HTTPStatus.CONFLICT:
-        return _Conflict(doing, got=said)
+        return _Conflict(doing, got=reason)
     if error.status == HTTPStatus.NOT_FOUND:
         return _Missing(doing, known=_is_status(error.body))
     if error.status in _BUSY:
-        return ServiceError(doing, got=f"{error.status}: {said}", remedy="Look whether the API server is well.")
+        return ServiceError(doing, got=f"{error.status}: {reason}", remedy="Check the state of the API server.")
     # 0: its certificate is not trusted.
-    unknown = error.status in (0, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-    remedy = "Correct the connection, or what its user may do." if unknown else ""
-    return DeploymentError(doing, got=f"{error.status}: {said}" if error.status else said, remedy=remedy)
+    denied = error.status in (0, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    remedy = "Correct the connection, or the permissions of its user." if denied else ""
+    return DeploymentError(doing, got=f"{error.status}: {reason}" if error.status else reason, remedy=remedy)
 
 
-def _said(error: Any) -> str:
+def _reason(error: Any) -> str:
     if _is_status(error.body):
         return str(json.loads(error.body).get("message"))
     return str(error.reason)
@@ -222,8 +232,8 @@ def _exactly(found: Object) -> Object:
     return {"propagationPolicy": "Background", "preconditions": conditions}
 
 
-def _first(error: Exception) -> str:
-    """urllib3 tells the whole way; the reason comes last."""
+def _last_reason(error: Exception) -> str:
+    """The last reason in a message of urllib3, which lists the whole chain."""
     reason = getattr(error, "reason", None) or error
     return str(reason).rpartition(": ")[2] or type(error).__name__
 
@@ -237,5 +247,5 @@ def _reply(call: Callable[[], Any]) -> Reply:
     except ApiException as error:
         return Reply(int(error.status or 0), (error.body or "").encode() if isinstance(error.body, str) else b"")
     except HTTPError as error:
-        return Reply(0, _first(error).encode())
+        return Reply(0, _last_reason(error).encode())
     return Reply(answer.status, answer.data)

@@ -1,4 +1,4 @@
-"""A model as a SeldonDeployment (Seldon Core v1), driven by a rollout."""
+"""Serves a model as a SeldonDeployment (Seldon Core v1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sailplane.deployment.kubernetes import seldon_deployment as objects
 from sailplane.deployment.kubernetes.cluster import SELDON_DEPLOYMENT, Cluster, Object
 from sailplane.deployment.kubernetes.deadline import by_deadline
 from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, check_servable, judged
-from sailplane.deployment.kubernetes.names import BEGUN, MODEL, object_name, service_name
+from sailplane.deployment.kubernetes.names import MODEL, STARTED, object_name, service_name
 from sailplane.deployment.kubernetes.workloads import CoreV1
 from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError
@@ -22,10 +22,10 @@ PATH: Final = "/api/v1.0/predictions"
 
 
 class CoreV1Target:
-    """The verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
+    """A `Target`. The cluster holds all state, so a new instance continues where a killed one stopped.
 
-    Weights act through Istio, or Ambassador's Mapping v2, and the operator moves them only while every predictor is
-    available: one that is not has to be stopped for the others' weights to change."""
+    Istio or Ambassador's Mapping v2 applies the weights. The operator changes them only while every predictor is
+    available, so an unavailable predictor must be stopped before the weights of the others change."""
 
     def __init__(self, cluster: Cluster, model: str, workload: CoreV1, bundle: OpenBundle) -> None:
         self.cluster, self.model, self.workload, self.bundle = cluster, model, workload, bundle
@@ -33,7 +33,7 @@ class CoreV1Target:
 
     @property
     def endpoint(self) -> str:
-        """At the cluster's ingress; without its address, the path."""
+        """The address at the cluster's ingress; only the path if the ingress is not known."""
         return f"{self.workload.ingress.rstrip('/')}/seldon/{self.cluster.namespace}/{self.name}{PATH}"
 
     def prepare(self, model: Model) -> None:
@@ -54,11 +54,11 @@ class CoreV1Target:
         predictors = objects.predictors_by_version(found) if found else {}
         if found is None or version not in predictors:
             return VersionProgress("failed", f"there is no predictor of {version} in SeldonDeployment {self.name}")
-        seen = objects.availability(found, self.model, version)
-        # A version that gets requests gave its scores in time. The rollout decides how long it may be away.
+        progress = objects.availability(found, self.model, version)
+        # A version that gets requests has passed the check of its scores. The rollout decides how long it may be away.
         if not objects.is_routed(predictors[version]):
-            seen = self._checked(seen, version, predictors[version])
-        return seen if seen.state == "ready" else self._explained(seen, version)
+            progress = self._checked(progress, version, predictors[version])
+        return progress if progress.state == "ready" else self._explained(progress, version)
 
     def split(self) -> TrafficSplit:
         found = self._found()
@@ -69,14 +69,14 @@ class CoreV1Target:
             if found is None:
                 if not split.weights and not split.shadow:
                     return None
-                got, expected = f"no SeldonDeployment {self.name}", "one whose versions were begun"
+                got, expected = f"no SeldonDeployment {self.name}", "one with the started versions"
                 raise DeploymentError("split the traffic of", self.model, got=got, expected=expected)
             return _with(found, objects.with_split(self._predictors(found), split, self.model))
 
         self.cluster.change(SELDON_DEPLOYMENT, self.name, edit)
 
     def stop(self, version: str) -> None:
-        """With the last version goes the SeldonDeployment."""
+        """Removes the version's predictor; with the last one, the SeldonDeployment."""
 
         def edit(found: Object | None) -> Object | None:
             left = objects.without_version(self._predictors(found), version, self.model) if found else []
@@ -95,23 +95,22 @@ class CoreV1Target:
         return found
 
     def _predictors(self, found: Mapping[str, Any]) -> list[Object]:
-        """Raises DeploymentError if the object is somebody else's."""
+        """Its predictors. Raises DeploymentError if the object does not belong to the model."""
         metadata = found["metadata"]
         if (owner := metadata.get("annotations", {}).get(MODEL)) != self.model:
             got = f"it holds the model {owner}" if owner else "it was not made by Sailplane"
             remedy = "Delete it, or give the model another name or another namespace."
             raise DeploymentError("use SeldonDeployment", self.name, got=got, remedy=remedy)
         if "deletionTimestamp" in metadata:
-            raise DeploymentError(
-                "use SeldonDeployment", self.name, got="it is being deleted", remedy="Try again then."
-            )
+            got, remedy = "it is being deleted", "Try again when it is gone."
+            raise DeploymentError("use SeldonDeployment", self.name, got=got, remedy=remedy)
         return list(found["spec"]["predictors"])
 
-    def _checked(self, seen: VersionProgress, version: str, predictor: Object) -> VersionProgress:
-        if seen.state == "ready":
-            seen = self._scored(version)
-        begun = predictor.get("annotations", {}).get(BEGUN)
-        return by_deadline(seen, begun, self.workload.deadline) if seen.state == "starting" else seen
+    def _checked(self, progress: VersionProgress, version: str, predictor: Object) -> VersionProgress:
+        if progress.state == "ready":
+            progress = self._scored(version)
+        started = predictor.get("annotations", {}).get(STARTED)
+        return by_deadline(progress, started, self.workload.deadline) if progress.state == "starting" else progress
 
     def _scored(self, version: str) -> VersionProgress:
         with self.bundle(version) as bundle:
@@ -124,9 +123,9 @@ class CoreV1Target:
         address = self.workload.address.format(service=service, namespace=self.cluster.namespace)
         return call(address, "POST", PATH, message, seconds=SECONDS)
 
-    def _explained(self, seen: VersionProgress, version: str) -> VersionProgress:
-        said = self.cluster.waiting(f"seldon-app={service_name(self.model, version)}")
-        return VersionProgress(seen.state, f"{seen.reason}; its pods say {said}") if said else seen
+    def _explained(self, progress: VersionProgress, version: str) -> VersionProgress:
+        causes = self.cluster.waiting(f"seldon-app={service_name(self.model, version)}")
+        return VersionProgress(progress.state, f"{progress.reason}; its pods say {causes}") if causes else progress
 
 
 def _with(found: Object, predictors: list[Object]) -> Object:

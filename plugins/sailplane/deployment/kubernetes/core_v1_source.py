@@ -1,4 +1,4 @@
-"""The counts of a SeldonDeployment's pods: `SeldonModel` counts its requests, mirrored ones included."""
+"""The counts of a SeldonDeployment's pods. `SeldonModel` counts its requests, including mirrored ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sailplane.serving.observations import Observations
 
 class CoreV1Source(PodSource):
     container, port = CONTAINER, HTTP_PORT
-    remedy = "It takes the image of docker/seldon of this version, and docker/kubernetes/access.yaml as it is now."
+    remedy = "Use this version's docker/seldon image and docker/kubernetes/access.yaml."
 
     def selector(self, version: str) -> str:
         return f"seldon-app={service_name(self.name, version)}"

@@ -1,4 +1,4 @@
-"""A model as Models and an Experiment (Seldon Core v2), driven by a rollout."""
+"""Serves a model as Models and an Experiment (Seldon Core v2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sailplane.deployment.kubernetes import core_v2_objects as objects
 from sailplane.deployment.kubernetes.cluster import EXPERIMENT, MODEL, Cluster, Object
 from sailplane.deployment.kubernetes.deadline import by_deadline
 from sailplane.deployment.kubernetes.golden import SECONDS, OpenBundle, check_servable, judged
-from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, object_name
+from sailplane.deployment.kubernetes.names import DIGEST, STARTED, object_name
 from sailplane.deployment.kubernetes.names import MODEL as OWNER
 from sailplane.deployment.kubernetes.workloads import CoreV2
 from sailplane.deployment.target import TrafficSplit, VersionProgress
@@ -22,9 +22,9 @@ _PORT: Final = 80
 
 
 class CoreV2Target:
-    """The verbs of `Target`. The cluster holds all state: a target that is made anew goes on where one was killed.
+    """A `Target`. The cluster holds all state, so a new instance continues where a killed one stopped.
 
-    Clients of the model send the header `seldon-model: NAME.experiment`."""
+    Clients send the header `seldon-model: NAME.experiment`."""
 
     def __init__(self, cluster: Cluster, model: str, workload: CoreV2, bundle: OpenBundle) -> None:
         self.cluster, self.model, self.workload, self.bundle = cluster, model, workload, bundle
@@ -32,7 +32,7 @@ class CoreV2Target:
 
     @property
     def endpoint(self) -> str:
-        """At the cluster's ingress; without its address, the path."""
+        """The address at the cluster's ingress; only the path if the ingress is not known."""
         return f"{self.workload.ingress.rstrip('/')}/v2/models/{self.name}/infer"
 
     def prepare(self, model: Model) -> None:
@@ -55,13 +55,13 @@ class CoreV2Target:
         found = self.cluster.get(MODEL, name)
         if found is None:
             return VersionProgress("failed", f"there is no Model {name}")
-        seen = objects.readiness(self._own(found))
-        if seen.state == "ready":
-            seen = self._scored(name, version)
-        if seen.state != "starting" or self._is_routed(version):
+        progress = objects.readiness(self._own(found))
+        if progress.state == "ready":
+            progress = self._scored(name, version)
+        if progress.state != "starting" or self._is_routed(version):
             # The rollout decides how long a version that gets requests may be away.
-            return seen
-        return by_deadline(seen, found["metadata"]["annotations"].get(BEGUN), self.workload.deadline)
+            return progress
+        return by_deadline(progress, found["metadata"]["annotations"].get(STARTED), self.workload.deadline)
 
     def split(self) -> TrafficSplit:
         found = self.cluster.get(EXPERIMENT, self.name)
@@ -69,7 +69,7 @@ class CoreV2Target:
 
     def move(self, split: TrafficSplit) -> None:
         wanted = objects.experiment(self.model, split) if split.weights else None
-        self._check_begun({*split.weights, split.shadow} - {None})
+        self._check_started({*split.weights, split.shadow} - {None})
 
         def edit(found: Object | None) -> Object | None:
             if found is None or wanted is None:
@@ -90,20 +90,20 @@ class CoreV2Target:
     def versions(self) -> list[str]:
         selector = ",".join(f"{name}={value}" for name, value in objects.labels(self.model).items())
         start = len(objects.version_name(self.model, ""))
-        return [one["metadata"]["name"][start:] for one in self.cluster.list(MODEL, selector)]
+        return [found["metadata"]["name"][start:] for found in self.cluster.list(MODEL, selector)]
 
     def _is_routed(self, version: str) -> bool:
         """True if the version gets requests, or copies of them."""
         split = self.split()
         return version in split.weights or version == split.shadow
 
-    def _check_begun(self, versions: set[Any]) -> None:
+    def _check_started(self, versions: set[Any]) -> None:
         if missing := sorted(versions - set(self.versions())):
-            got, expected = f"no Model of {missing[0]}", "versions that were begun"
+            got, expected = f"no Model of {missing[0]}", "started versions"
             raise DeploymentError("split the traffic of", self.model, got=got, expected=expected)
 
     def _own(self, found: Mapping[str, Any]) -> Object:
-        """Raises DeploymentError if the object is somebody else's."""
+        """The object. Raises DeploymentError if it does not belong to the model."""
         metadata = found["metadata"]
         if (owner := metadata.get("annotations", {}).get(OWNER)) != self.model:
             got = f"it holds the model {owner}" if owner else "it was not made by Sailplane"

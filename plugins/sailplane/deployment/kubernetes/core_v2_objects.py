@@ -1,4 +1,4 @@
-"""The objects of a model on Seldon Core v2: a Model a version, and one Experiment that splits the traffic among them.
+"""The objects of a model on Seldon Core v2: one Model for each version, and one Experiment that splits the traffic.
 Values in, values out."""
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from datetime import datetime
 from typing import Any
 
 from sailplane.bundles.bundle import Bundle
-from sailplane.deployment.kubernetes.names import BEGUN, DIGEST, MANAGED_BY, MODEL, VERSION, object_name, predictor_name
+from sailplane.deployment.kubernetes.names import (
+    DIGEST,
+    MANAGED_BY,
+    MODEL,
+    STARTED,
+    VERSION,
+    object_name,
+    predictor_name,
+)
 from sailplane.deployment.kubernetes.workloads import CoreV2
 from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError
@@ -31,21 +39,22 @@ def labels(model: str) -> dict[str, str]:
     return {**dict([MANAGED_BY]), MODEL: object_name(model)}
 
 
-def model_object(model: Model, workload: CoreV2, begun: datetime) -> Object:
+def model_object(model: Model, workload: CoreV2, started: datetime) -> Object:
+    """The Model of a version that is started now."""
     secret = {"secretName": workload.secret} if workload.secret else {}
-    said = {"parameters": [{"name": "on_violation", "value": workload.on_violation}]}
-    # The default is left out: versions deployed by earlier releases do not name it, and stay the same.
-    said = said if workload.on_violation != DEFAULT else {}
+    parameters = {"parameters": [{"name": "on_violation", "value": workload.on_violation}]}
+    # The default is omitted, so that versions deployed by earlier releases, which do not name it, stay the same.
+    parameters = parameters if workload.on_violation != DEFAULT else {}
     spec = {
         "storageUri": model.uri,
         "requirements": list(workload.requirements),
         "memory": workload.memory,
         "replicas": workload.replicas,
         **secret,
-        **said,
+        **parameters,
     }
     digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:12]
-    annotations = {MODEL: model.name, VERSION: model.version, BEGUN: begun.isoformat(), DIGEST: digest}
+    annotations = {MODEL: model.name, VERSION: model.version, STARTED: started.isoformat(), DIGEST: digest}
     metadata = {
         "name": version_name(model.name, model.version),
         "labels": labels(model.name),
@@ -55,7 +64,7 @@ def model_object(model: Model, workload: CoreV2, begun: datetime) -> Object:
 
 
 def experiment(model: str, split: TrafficSplit) -> Object:
-    """Raises DeploymentError for weights that are not 100 in all."""
+    """The Experiment of a split. Raises DeploymentError for weights that do not add up to 100."""
     weights = {version: weight for version, weight in split.weights.items() if weight}
     if sum(weights.values()) != 100:
         raise DeploymentError("split the traffic of", model, got=f"{dict(split.weights)}", expected="100 in all")
@@ -71,32 +80,35 @@ def experiment(model: str, split: TrafficSplit) -> Object:
 
 
 def split(found: Mapping[str, Any], model: str) -> TrafficSplit:
+    """The split of an Experiment."""
     spec, start = found["spec"], len(version_name(model, ""))
-    weights = {one["name"][start:]: int(one["weight"]) for one in spec["candidates"]}
+    weights = {candidate["name"][start:]: int(candidate["weight"]) for candidate in spec["candidates"]}
     return TrafficSplit(weights, spec["mirror"]["name"][start:] if spec.get("mirror") else None)
 
 
 def readiness(found: Mapping[str, Any]) -> VersionProgress:
+    """The progress that the operator reports for a Model."""
     status = found.get("status") or {}
-    seen, changed = status.get("observedGeneration"), found["metadata"].get("generation", 0)
-    ready = next((one for one in status.get("conditions", ()) if one["type"] == "Ready"), None)
-    if ready is None or (seen is not None and seen < changed):
+    observed, changed = status.get("observedGeneration"), found["metadata"].get("generation", 0)
+    ready = next((condition for condition in status.get("conditions", ()) if condition["type"] == "Ready"), None)
+    if ready is None or (observed is not None and observed < changed):
         return VersionProgress("starting", "Seldon's operator has not looked at it yet")
     if ready["status"] == "True":
         return VersionProgress("ready")
-    told = ": ".join(filter(None, (ready.get("reason"), ready.get("message")))) or "it is not Ready"
-    return VersionProgress("failed" if ready.get("reason") == "ModelFailed" else "starting", told)
+    reason = ": ".join(filter(None, (ready.get("reason"), ready.get("message")))) or "it is not Ready"
+    return VersionProgress("failed" if ready.get("reason") == "ModelFailed" else "starting", reason)
 
 
 def request(bundle: Bundle) -> Object:
-    """The golden rows as a message of the Open Inference Protocol."""
+    """The golden rows as a request of the Open Inference Protocol."""
     rows = bundle.golden_records
-    announced = open_inference.metadata(bundle.manifest, bundle.version)["inputs"]
-    inputs = [{**tensor, "shape": [len(rows)], "data": [row[tensor["name"]] for row in rows]} for tensor in announced]
+    tensors = open_inference.metadata(bundle.manifest, bundle.version)["inputs"]
+    inputs = [{**tensor, "shape": [len(rows)], "data": [row[tensor["name"]] for row in rows]} for tensor in tensors]
     return {"inputs": inputs}
 
 
 def scores(answer: Mapping[str, Any]) -> list[list[float]]:
+    """The scores in a response of the Open Inference Protocol, by row."""
     (output,) = answer["outputs"]
     rows, columns = output["shape"]
     return [output["data"][start : start + columns] for start in range(0, rows * columns, columns)]

@@ -1,4 +1,4 @@
-"""A model on a cluster, as rollouts drive it."""
+"""The endpoint of a model on a cluster."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from sailplane.serving.observations import Source
 from sailplane.storage import Storage
 
 KubernetesTarget = CoreV1Target | CoreV2Target
-# The target's own deadline comes first, because it names the reason.
+# The target's own deadline must end first, because its error names the reason.
 _GRACE_SECONDS: Final = 60
 
 
 def serving(cluster: Cluster, model: str, workload: CoreV1 | CoreV2, ledger: Ledger, storage: Storage) -> ModelEndpoint:
+    """The model's endpoint with the target and the source of its workload."""
     bundle = registered(ledger, storage, model)
     if isinstance(workload, CoreV1):
         return endpoint(ledger, CoreV1Target(cluster, model, workload, bundle), CoreV1Source(cluster, model))

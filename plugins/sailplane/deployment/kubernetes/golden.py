@@ -1,4 +1,5 @@
-"""Before a version gets traffic, pods can read its bundle, and its own service gives the golden rows their scores."""
+"""Checks before a version gets traffic: pods can read its bundle, and its service reproduces the recorded scores of the
+golden rows."""
 
 from __future__ import annotations
 
@@ -17,16 +18,18 @@ from sailplane.records import Model
 from sailplane.registry.models import fetch, get
 from sailplane.storage import Storage
 
-#: The registered bundle of a version, as long as it is looked at.
+#: Opens the registered bundle of a version.
 OpenBundle = Callable[[str], AbstractContextManager[Bundle]]
 
-#: Nobody listens yet, or a proxy in front finds nobody who does: it may still be starting.
+#: No server listens yet, or a proxy in front of it finds none, so the version may still be starting.
 _EARLY: Final = frozenset({0, 404, 500, 502, 503, 504})
-#: How long its answer to the golden rows may take.
+#: How long the answer to the golden rows may take.
 SECONDS: Final = 20
 
 
 def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
+    """Opens the bundles of the model's versions from the registry."""
+
     @contextmanager
     def opened(version: str) -> Iterator[Bundle]:
         with temporary_folder() as scratch:
@@ -36,17 +39,19 @@ def registered(ledger: Ledger, storage: Storage, model: str) -> OpenBundle:
 
 
 def check_servable(model: Model, opened: OpenBundle) -> None:
-    """Raises ConfigurationError for a bundle that no pod can read, ModelError for one that is damaged or does not
+    """Raises ConfigurationError for a bundle that no pod can read, ModelError for a bundle that is damaged or does not
     load."""
     if model.uri.startswith("file:"):
         expected, remedy = "a store that pods reach", "Set SAILPLANE_STORE to s3://... and train the model again."
-        raise ConfigurationError("serve on Kubernetes", model.uri, got="a folder", expected=expected, remedy=remedy)
+        raise ConfigurationError(
+            "serve on Kubernetes", model.uri, got="a local folder", expected=expected, remedy=remedy
+        )
     with opened(model.version) as bundle:
         bundle.check()
 
 
 def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> VersionProgress:
-    """`scores` finds them in the answer."""
+    """The progress that the reply to the golden rows shows. `scores` reads the scores from the reply."""
     if reply.status in _EARLY:
         return VersionProgress("starting", f"its service does not answer yet: {summary(reply)}")
     if reply.status != 200:
@@ -54,8 +59,8 @@ def judged(bundle: Bundle, reply: Reply, scores: Callable[[Any], Any]) -> Versio
     try:
         bundle.compare(scores(reply.json()))
     except (SailplaneError, ValueError, TypeError, LookupError) as error:
-        said = error if isinstance(error, ModelError) else f"no scores in {reply.body[:200]!r}"
-        return VersionProgress("failed", f"its service gives the golden rows other scores: {said}")
+        reason = error if isinstance(error, ModelError) else f"no scores in {reply.body[:200]!r}"
+        return VersionProgress("failed", f"its service scores the golden rows differently: {reason}")
     return VersionProgress("ready")
 
 

@@ -1,4 +1,4 @@
-"""Where on a cluster a model is served."""
+"""The location of a model on a cluster."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from sailplane.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterLocation(Record):
-    """:param connection: Airflow's, of the type kubernetes
-    :param namespace: empty for the connection's
-    :param workload: how its versions run there, a `CoreV1` or a `CoreV2` as JSON
+    """The location of a model on a cluster.
+
+    :param connection: the Airflow connection, of type kubernetes
+    :param namespace: the namespace; empty for the connection's own
+    :param workload: the `CoreV1` or `CoreV2` of its versions, as JSON
     """
 
     connection: str

@@ -1,4 +1,4 @@
-"""The changes of an object as a merge patch (RFC 7396). Values in, values out."""
+"""The difference of two objects as a merge patch (RFC 7396). Values in, values out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Object = dict[str, Any]
 
 
 def changes(found: Object, wanted: Object) -> Object:
-    """Only if nobody has written since."""
+    """The patch from `found` to `wanted`. It applies only if nobody has written since `found` was read."""
     changed = _difference(found, wanted)
     version = found["metadata"]["resourceVersion"]
     return {**changed, "metadata": {**changed.get("metadata", {}), "resourceVersion": version}}

@@ -9,12 +9,13 @@ import hashlib
 import re
 from typing import Final
 
-# The same in every predictor: the operator numbers ports by the containers' names, and another port is another pod.
+# The same in every predictor, because the operator assigns ports by container name, and a new port would restart pods.
 CONTAINER: Final = "model"
 
 MODEL: Final = "sailplane/model"
 VERSION: Final = "sailplane/version"
-BEGUN: Final = "sailplane/begun"
+# When the version was started. Objects on clusters carry this name.
+STARTED: Final = "sailplane/begun"
 DIGEST: Final = "sailplane/digest"
 MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "sailplane")
 
@@ -22,7 +23,7 @@ _LONGEST: Final = 63
 
 
 def object_name(model: str) -> str:
-    """The name of its SeldonDeployment or Experiment, with which a service's name may begin."""
+    """The name of the model's SeldonDeployment or Experiment, from which valid names of services can be made."""
     dashed = model.replace("_", "-").rstrip("-")
     return dashed if dashed[0].isalpha() else f"m-{dashed}"
 
@@ -32,9 +33,9 @@ def predictor_name(version: str) -> str:
 
 
 def version_of(predictor: str) -> str | None:
-    """None for a predictor that is none of ours."""
-    found = re.fullmatch(r"v([0-9a-f]{12})", predictor)
-    return found[1] if found else None
+    """The version of a predictor; None if Sailplane did not make it."""
+    match = re.fullmatch(r"v([0-9a-f]{12})", predictor)
+    return match[1] if match else None
 
 
 def service_name(model: str, version: str) -> str:

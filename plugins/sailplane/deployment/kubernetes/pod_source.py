@@ -19,7 +19,7 @@ LONGEST_GAP: Final = 10.0
 
 @dataclass(frozen=True)
 class _Followed:
-    """A version: the counts of its pods since `total.started`, and the last reading of each pod."""
+    """A version's counts since `total.started`, and the last reading of each of its pods."""
 
     total: Observations
     looked: float
@@ -27,12 +27,12 @@ class _Followed:
 
 
 class PodSource(ABC):
-    """The `Source` of the model `name`. Totals begin with the first look at a version. A new pod counts from the first
-    look at it, a restarted server from its start, and the counts of a pod that is gone stay.
+    """The `Source` of the model `name`. Totals begin with the first reading of a version. A new pod counts from its
+    first reading, a restarted server from its start, and the counts of a pod that is gone stay.
 
-    `container` counts, and serves the counts at `port`; `remedy` is for a container that answers something else.
+    Subclasses set the `container` that counts, the `port` of its metrics, and a `remedy` for unexpected answers.
 
-    :param clock: seconds since 1970
+    :param clock: gives seconds since 1970
     """
 
     container: ClassVar[str]
@@ -71,7 +71,7 @@ class PodSource(ABC):
 
     def _is_ready(self, pod: Object) -> bool:
         statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-        return any(one["name"] == self.container and one["ready"] for one in statuses)
+        return any(status["name"] == self.container and status["ready"] for status in statuses)
 
     def _counted(self, pod: str, version: str) -> Observations:
         reply = self.cluster.read(pod, self.port, "/metrics")

@@ -1,4 +1,4 @@
-"""What is served on clusters, as the ledger recorded it last. No cluster is read here."""
+"""The deployments on clusters, as last recorded on the ledger. No cluster is read here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sailplane.records import Deployment
 
 @dataclass(frozen=True)
 class OnCluster:
-    """`changed`: when its version or its weights did, in seconds since 1970."""
+    """A deployment on a cluster. `changed`: when its version or weights last changed, in seconds since 1970."""
 
     deployment: Deployment
     location: ClusterLocation
@@ -25,7 +25,7 @@ class OnCluster:
 
 @persistent
 def on_clusters(ledger: Ledger) -> list[OnCluster]:
-    """By model. A model may have several locations; the one that changed last comes first."""
+    """All deployments, sorted by model. A model may have several locations; the one that changed last comes first."""
     query = sa.select(table).order_by(table.c.name, table.c.changed.desc())
     with ledger.begin() as connection:
         return [_of(row) for row in connection.execute(query)]
@@ -33,7 +33,8 @@ def on_clusters(ledger: Ledger) -> list[OnCluster]:
 
 @persistent
 def latest(ledger: Ledger, name: str) -> OnCluster | None:
-    """The location that changed last. None if no cluster serves the model, or if it changed on this machine later."""
+    """The model's deployment that changed last. None if no cluster serves the model, or if it changed later on this
+    machine."""
     with ledger.begin() as connection:
         here = connection.execute(sa.select(deployments.c.changed).where(deployments.c.name == name)).scalar() or 0.0
         query = sa.select(table).where(table.c.name == name, table.c.changed > here).order_by(table.c.changed.desc())

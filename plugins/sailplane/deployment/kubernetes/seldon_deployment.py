@@ -1,7 +1,8 @@
-"""The SeldonDeployment of a model (Seldon Core v1): a predictor a version, traffic in percent. Values in, values out.
+"""The SeldonDeployment of a model (Seldon Core v1): one predictor for each version, traffic in percent. Values in,
+values out.
 
-The webhook's rules, which no schema holds, are kept here: with several predictors their traffic is 100 in all, one
-alone has 0 or 100, a shadow is one at most and does not count.
+This module keeps to the webhook's rules, which no schema states: the traffic of several predictors adds up to 100, a
+single one has 0 or 100, and there is at most one shadow, which does not count.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from datetime import datetime
 from typing import Any, Final
 
 from sailplane.deployment.kubernetes.names import (
-    BEGUN,
     CONTAINER,
     DIGEST,
     MANAGED_BY,
     MODEL,
+    STARTED,
     VERSION,
     deployment_name,
     object_name,
@@ -32,7 +33,7 @@ from sailplane.serving.violations import DEFAULT
 
 Object = dict[str, Any]
 
-# Parameters of `sailplane.serving.SeldonModel`, of which the image's wrapper makes an instance.
+# The parameters of `sailplane.serving.SeldonModel`, which the image's wrapper instantiates.
 URI: Final = "model_uri"
 ON_VIOLATION: Final = "on_violation"
 
@@ -58,27 +59,27 @@ def seldon_deployment(model: Model, predictors: Sequence[Object]) -> Object:
     }
 
 
-def predictor(model: Model, workload: CoreV1, begun: datetime) -> Object:
-    """Without traffic."""
+def predictor(model: Model, workload: CoreV1, started: datetime) -> Object:
+    """The predictor of a version that is started now, without traffic."""
     described = _described(model, workload)
-    annotations = {VERSION: model.version, BEGUN: begun.isoformat(), DIGEST: _digest(described)}
+    annotations = {VERSION: model.version, STARTED: started.isoformat(), DIGEST: _digest(described)}
     return {**described, "annotations": annotations, "traffic": 0, "shadow": False}
 
 
 def with_version(predictors: Sequence[Object], new: Object) -> list[Object]:
-    """A version that is there stays as it is, unless it is without traffic and to be another one. Where nothing has
-    traffic, what is left over gives way: one predictor alone may be without."""
+    """The predictors with the new one. The version's existing predictor stays, unless it has no traffic and differs. If
+    no predictor has traffic, only the version's remains, because only a single predictor may be without traffic."""
     if not weights(predictors):
         same = [old for old in predictors if _same(old, new) and not old.get("shadow")]
         return same or [new]
-    there = {old["name"] for old in predictors}
-    if new["name"] not in there:
+    if new["name"] not in {old["name"] for old in predictors}:
         return [*predictors, new]
     return [new if old["name"] == new["name"] and _replaceable(old, new) else old for old in predictors]
 
 
 def with_split(predictors: Sequence[Object], split: TrafficSplit, model: str) -> list[Object]:
-    """Raises DeploymentError for a version that was not begun, and for weights that no webhook lets through."""
+    """The predictors with the traffic of the split. Raises DeploymentError for a version that was not started, and for
+    weights that the webhook would refuse."""
     wanted = {predictor_name(version): weight for version, weight in split.weights.items() if weight}
     shadow = predictor_name(split.shadow) if split.shadow else ""
     known = [old["name"] for old in predictors]
@@ -92,7 +93,7 @@ def with_split(predictors: Sequence[Object], split: TrafficSplit, model: str) ->
 
 
 def without_version(predictors: Sequence[Object], version: str, model: str) -> list[Object]:
-    """Raises DeploymentError for a version that has traffic."""
+    """The predictors without the version's. Raises DeploymentError if the version has traffic."""
     name = predictor_name(version)
     if weight := weights(predictors).get(version):
         remedy = "Move its traffic first."
@@ -111,7 +112,7 @@ def weights(predictors: Sequence[Object]) -> dict[str, int]:
 
 
 def availability(found: Mapping[str, Any], model: str, version: str) -> VersionProgress:
-    """The progress that the operator reports. `state` alone proves nothing: it stays as it was after a change, and
+    """The progress that the operator reports. `state` alone proves nothing: it keeps its old value after a change, and
     `observedGeneration` is never set. Only the key of a new predictor shows that the operator has seen it."""
     status = found.get("status") or {}
     state, key = status.get("state"), deployment_name(model, version)
@@ -140,13 +141,14 @@ def replicas(found: Mapping[str, Any], version: str) -> int:
 
 
 def predictors_by_version(found: Mapping[str, Any]) -> dict[str, Object]:
-    return {version_of(one["name"]) or one["name"]: one for one in found["spec"]["predictors"]}
+    predictors = found["spec"]["predictors"]
+    return {version_of(predictor["name"]) or predictor["name"]: predictor for predictor in predictors}
 
 
 def _described(model: Model, workload: CoreV1) -> Object:
-    """The graph needs a container of its own name, as it names no prepackaged server."""
+    """The predictor's description. Its graph names no prepackaged server, so it needs a container of its own name."""
     parameters = [{"name": URI, "value": model.uri, "type": "STRING"}]
-    # The default is left out: versions deployed by earlier releases do not name it, and stay the same.
+    # The default is omitted, so that versions deployed by earlier releases, which do not name it, stay the same.
     if workload.on_violation != DEFAULT:
         parameters.append({"name": ON_VIOLATION, "value": workload.on_violation, "type": "STRING"})
     return {
@@ -158,14 +160,14 @@ def _described(model: Model, workload: CoreV1) -> Object:
 
 
 def _pod(workload: CoreV1) -> Object:
-    # Not the graph's envSecretRefName and serviceAccountName: they are for the container that fetches a modelUri.
+    # The graph's envSecretRefName and serviceAccountName apply only to the container that fetches a modelUri.
     account = {"serviceAccountName": workload.service_account} if workload.service_account else {}
     # Longer than Seldon's wrapper takes to drain, after the operator's own 10 seconds before the signal.
     return {"containers": [_container(workload)], "terminationGracePeriodSeconds": 40, **account}
 
 
 def _container(workload: CoreV1) -> Object:
-    # Named here, or the webhook numbers them by the index of the predictor in the list.
+    # Without fixed ports, the webhook would assign them by the predictor's index in the list.
     ports = [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in _PORTS]
     secret = {"envFrom": [{"secretRef": {"name": workload.secret}}]} if workload.secret else {}
     return {
@@ -185,8 +187,8 @@ def _digest(described: Object) -> str:
 
 
 def _same(old: Object, new: Object) -> bool:
-    digests = [one.get("annotations", {}).get(DIGEST) for one in (old, new)]
-    return bool(old["name"] == new["name"] and digests[0] == digests[1])
+    digests = {predictor.get("annotations", {}).get(DIGEST) for predictor in (old, new)}
+    return bool(old["name"] == new["name"] and len(digests) == 1)
 
 
 def _replaceable(old: Object, new: Object) -> bool:
@@ -194,5 +196,5 @@ def _replaceable(old: Object, new: Object) -> bool:
 
 
 def _with_traffic(old: Object, traffic: int, shadow: bool) -> Object:
-    # A shadow's traffic is the part of the requests that it gets a copy of.
+    # A shadow's traffic is the percentage of requests that are copied to it.
     return {**old, "traffic": 100 if shadow else traffic, "shadow": shadow}

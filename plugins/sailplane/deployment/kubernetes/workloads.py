@@ -18,19 +18,18 @@ def _modest() -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class CoreV1:
-    """Seldon Core v1: one SeldonDeployment a model, one predictor a version.
+    """Runs a model on Seldon Core v1: one SeldonDeployment for the model, one predictor for each version.
 
-    :param image: an image with the class `sailplane.serving.SeldonModel` under Seldon's wrapper; docker/seldon builds
-        it
+    :param image: an image with `sailplane.serving.SeldonModel` in Seldon's wrapper, as docker/seldon builds it
     :param replicas: pods of each version
-    :param resources: of the container, as a pod's `resources`
-    :param environment: variables of the container
+    :param resources: the container's `resources`, as in a pod
+    :param environment: environment variables of the container
     :param secret: a Kubernetes secret whose keys become variables too, such as the store's credentials
-    :param service_account: of the pods; None for the namespace's default
+    :param service_account: the service account of the pods; None for the namespace's default
     :param deadline: how long a version may take until it is available
-    :param address: where a predictor's own service is reached, with `{service}` and `{namespace}`, for example
+    :param address: the address of a predictor's own service, with `{service}` and `{namespace}`, for example
         `http://{service}.{namespace}:8000`; None for the API server's proxy
-    :param ingress: the address of the cluster's gateway, for the endpoint that is returned
+    :param ingress: the address of the cluster's gateway, for the endpoint in the result
     :param on_violation: set by `deploy(..., on_violation=...)`
     :raises ConfigurationError: without an image, for fewer than one replica, or a `deadline` that is not positive
 
@@ -58,16 +57,16 @@ class CoreV1:
 
 @dataclass(frozen=True, kw_only=True)
 class CoreV2:
-    """Seldon Core v2: one Model a version, one Experiment a model.
+    """Runs a model on Seldon Core v2: one Model for each version, one Experiment for the model.
 
     :param requirements: the capabilities that a Server needs to load the bundle
-    :param replicas: servers that load a version
-    :param memory: how much memory a version takes, for Seldon's scheduler
+    :param replicas: the number of servers that load a version
+    :param memory: the memory of a version, for Seldon's scheduler
     :param secret: a Kubernetes secret with the storage configuration of Seldon's agent
     :param deadline: how long a version may take until it is ready
-    :param mesh: the service that answers for every model
-    :param address: where that service is reached, with `{service}` and `{namespace}`; None for the API server's proxy
-    :param ingress: the address of the cluster's gateway, for the endpoint that is returned
+    :param mesh: the name of the service that answers for every model
+    :param address: the address of that service, with `{service}` and `{namespace}`; None for the API server's proxy
+    :param ingress: the address of the cluster's gateway, for the endpoint in the result
     :param on_violation: set by `deploy(..., on_violation=...)`; a parameter of the Model
     :raises ConfigurationError: for fewer than one replica, or a `deadline` that is not positive
 
@@ -94,7 +93,7 @@ _KINDS: Final = {kind.__name__: kind for kind in (CoreV1, CoreV2)}
 
 
 def to_dict(workload: CoreV1 | CoreV2) -> dict[str, Any]:
-    """As JSON."""
+    """The workload as JSON."""
     return {**asdict(workload), "kind": type(workload).__name__, "deadline": workload.deadline.total_seconds()}
 
 
@@ -109,4 +108,4 @@ def _check(replicas: int, deadline: timedelta) -> None:
     if replicas < 1:
         raise ConfigurationError("read replicas", got=replicas, expected="at least 1")
     if deadline <= timedelta(0):
-        raise ConfigurationError("read deadline", got=deadline, expected="a time to wait")
+        raise ConfigurationError("read deadline", got=deadline, expected="a positive time")

@@ -125,7 +125,7 @@ def test_a_version_that_scores_otherwise_is_failed_before_it_has_traffic(
     server.seldon.look(3)
     seen = target.progress(models[0].version)
     assert seen.state == "failed"
-    assert "golden rows other scores" in seen.reason
+    assert "scores the golden rows differently" in seen.reason
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_version_with_traffic_is_not_stopped_and_a_shadow_is(
     assert served.versions() == [one]
 
 
-def test_a_version_that_was_not_begun_gets_no_traffic(served: CoreV2Target, models: list[Model]) -> None:
+def test_a_version_that_was_not_started_gets_no_traffic(served: CoreV2Target, models: list[Model]) -> None:
     with pytest.raises(DeploymentError, match=f"no Model of {models[1].version}"):
         served.move(TrafficSplit({models[0].version: 50, models[1].version: 50}))
 
@@ -82,7 +82,7 @@ def test_a_version_that_was_not_begun_gets_no_traffic(served: CoreV2Target, mode
     ("behaviour", "deadline", "told"),
     [
         ("failing", timedelta(hours=1), "load of the model failed"),
-        ("stuck", timedelta(microseconds=1), "not ready 0 s after it was begun"),
+        ("stuck", timedelta(microseconds=1), "not ready 0 s after it was started"),
     ],
 )
 def test_a_version_that_does_not_load_is_rolled_back(
@@ -103,7 +103,7 @@ def test_a_version_that_does_not_load_is_rolled_back(
     assert served.versions() == [one.version]
 
 
-def test_a_version_that_is_to_be_loaded_otherwise_is_begun_anew_while_it_has_no_traffic(
+def test_a_version_that_is_to_be_loaded_differently_is_replaced_while_it_has_no_traffic(
     server: Server, target_v2: CoreV2Target, cluster: Cluster, opened: Any, models: list[Model]
 ) -> None:
     target_v2.begin(models[0])

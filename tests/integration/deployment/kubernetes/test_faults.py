@@ -103,7 +103,7 @@ def test_a_version_that_never_comes_is_rolled_back_by_our_own_deadline(
     one, two, _ = models
     server.seldon.behaviour = {f"v{two.version}": behaviour}
     reason = rollout(hasty, two, lambda: server.seldon.look(4))
-    assert "not ready 0 s after it was begun" in reason
+    assert "not ready 0 s after it was started" in reason
     assert ("CrashLoopBackOff: back-off 5m0s" in reason) == (behaviour == "crashing")
     assert served.split() == TrafficSplit({one.version: 100})
     assert served.versions() == [one.version]
@@ -225,7 +225,7 @@ def test_a_write_whose_answer_is_lost_happens_once(server: Server, served: CoreV
 
 def test_who_may_not_is_told_so(server: Server, served: CoreV1Target, models: list[Model]) -> None:
     server.faults = [Fault(patches, before=refusing(403))]
-    with pytest.raises(DeploymentError, match=r"403: not now.*what its user may do"):
+    with pytest.raises(DeploymentError, match=r"403: not now.*the permissions of its user"):
         served.begin(models[1])
 
 

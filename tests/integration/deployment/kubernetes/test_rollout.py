@@ -121,7 +121,7 @@ def test_a_pod_that_crashes_in_the_middle_of_a_step_takes_the_version_back(drive
     assert driven.target.versions() == [models[0].version]
 
 
-def test_a_pod_that_is_away_for_a_moment_does_not_though_it_was_begun_long_ago(
+def test_a_pod_that_is_away_for_a_moment_does_not_though_it_was_started_long_ago(
     driven: Driven, models: list[Model]
 ) -> None:
     version = models[1].version

@@ -9,13 +9,13 @@ from sailplane.records import Model
 from tests.kubernetes import schemas, webhook
 from tests.kubernetes.kinds import find
 
-BEGUN = datetime(2026, 11, 23, tzinfo=UTC)
+STARTED = datetime(2026, 11, 23, tzinfo=UTC)
 ONE, TWO, THREE = "111111111111", "222222222222", "333333333333"
 
 
 def model(version: str = ONE, name: str = "flights", uri: str = "s3://lake/models/flights") -> Model:
     where = f"{uri}/{version}"
-    return Model(name=name, version=version, uri=where, digest=version, run="r", dataset="d", as_of=BEGUN)
+    return Model(name=name, version=version, uri=where, digest=version, run="r", dataset="d", as_of=STARTED)
 
 
 def check(value: dict[str, Any]) -> None:

@@ -12,14 +12,14 @@ from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import DeploymentError
 from sailplane.serving.open_inference import messages as open_inference
 from tests.unit.bundles import tiny
-from tests.unit.deployment.kubernetes.conftest import BEGUN, ONE, THREE, TWO, check, model
+from tests.unit.deployment.kubernetes.conftest import ONE, STARTED, THREE, TWO, check, model
 
 
 @pytest.mark.parametrize(
     "workload", [CoreV2(), CoreV2(replicas=3, memory="2Gi", secret="rclone")], ids=["plain", "full"]
 )
 def test_a_version_is_a_model_that_the_cluster_takes(workload: CoreV2) -> None:
-    made = objects.model_object(model(), workload, BEGUN)
+    made = objects.model_object(model(), workload, STARTED)
     check(made)
     assert made["metadata"]["name"] == f"flights-v{ONE}"
     assert made["spec"]["storageUri"] == model().uri
@@ -28,7 +28,7 @@ def test_a_version_is_a_model_that_the_cluster_takes(workload: CoreV2) -> None:
 
 
 def test_the_choice_for_violations_is_a_parameter_of_the_model() -> None:
-    made = objects.model_object(model(), CoreV2(on_violation="flag"), BEGUN)
+    made = objects.model_object(model(), CoreV2(on_violation="flag"), STARTED)
     check(made)
     assert made["spec"]["parameters"] == [{"name": "on_violation", "value": "flag"}]
 

@@ -11,7 +11,7 @@ from sailplane.deployment.kubernetes.names import deployment_name, object_name, 
 from sailplane.deployment.kubernetes.workloads import CoreV1
 from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConfigurationError, DeploymentError
-from tests.unit.deployment.kubernetes.conftest import BEGUN, ONE, THREE, TWO, check, model
+from tests.unit.deployment.kubernetes.conftest import ONE, STARTED, THREE, TWO, check, model
 
 PLAIN = CoreV1(image="registry.test/sailplane-seldon:0.1.0")
 FULL = CoreV1(
@@ -25,7 +25,7 @@ FULL = CoreV1(
 
 
 def predictor(version: str = ONE, workload: CoreV1 = PLAIN) -> dict[str, Any]:
-    return objects.predictor(model(version), workload, BEGUN)
+    return objects.predictor(model(version), workload, STARTED)
 
 
 def served(*versions: str, weights: dict[str, int] | None = None, shadow: str | None = None) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def test_weights_that_are_not_100_in_all_are_refused(weights: dict[str, int]) ->
         objects.with_split(served(ONE, TWO), TrafficSplit(weights), "flights")
 
 
-def test_a_version_that_was_not_begun_gets_no_traffic() -> None:
+def test_a_version_that_was_not_started_gets_no_traffic() -> None:
     for split in (TrafficSplit({THREE: 100}), TrafficSplit({ONE: 100}, THREE)):
         with pytest.raises(DeploymentError, match=f"no predictor v{THREE}"):
             objects.with_split(served(ONE, TWO), split, "flights")
@@ -107,13 +107,13 @@ def test_a_version_that_was_not_begun_gets_no_traffic() -> None:
 
 def test_beginning_again_changes_nothing() -> None:
     before = served(ONE, TWO, weights={ONE: 90, TWO: 10})
-    later = objects.predictor(model(TWO), PLAIN, BEGUN + timedelta(hours=1))
+    later = objects.predictor(model(TWO), PLAIN, STARTED + timedelta(hours=1))
     assert objects.with_version(before, later) == before
     alone = [predictor(ONE)]
-    assert objects.with_version(alone, objects.predictor(model(ONE), PLAIN, BEGUN + timedelta(hours=1))) == alone
+    assert objects.with_version(alone, objects.predictor(model(ONE), PLAIN, STARTED + timedelta(hours=1))) == alone
 
 
-def test_a_version_without_traffic_is_begun_anew_where_it_is_to_be_another_one() -> None:
+def test_a_version_without_traffic_is_replaced_if_it_differs() -> None:
     """Somebody mended the image, and the last try was killed before it could clean up."""
     mended = predictor(TWO, FULL)
     assert objects.with_version(served(ONE, TWO), mended)[1] == mended
@@ -176,7 +176,7 @@ def test_available_is_believed_only_of_a_new_predictor_with_all_its_pods(
     assert objects.availability(found(state, status), "flights", TWO).state == seen
 
 
-def test_a_cluster_that_knows_nothing_yet_has_not_begun() -> None:
+def test_a_version_that_the_cluster_does_not_know_yet_is_starting() -> None:
     made = objects.seldon_deployment(model(), served(ONE, TWO))
     assert objects.availability(made, "flights", TWO).state == "starting"
 
@@ -187,7 +187,8 @@ def test_what_the_operator_says_of_a_failure_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "told"), [({"replicas": 0}, "at least 1"), ({"deadline": timedelta(0)}, "a time"), ({"image": ""}, "image")]
+    ("how", "told"),
+    [({"replicas": 0}, "at least 1"), ({"deadline": timedelta(0)}, "a positive time"), ({"image": ""}, "image")],
 )
 def test_a_workload_that_cannot_be_is_refused_when_the_dag_is_read(how: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):

@@ -29,9 +29,13 @@ def test_what_is_counted_is_accepted(workload: CoreV1 | CoreV2, plan: Rollout) -
 @pytest.mark.parametrize(
     ("workload", "check", "told"),
     [
-        (TWO, Latency(p99="1s"), r"latency with CoreV2; expected ErrorRate: .* adds up .*CoreV1\(image"),
-        (TWO, PredictionDrift(), r"prediction drift with CoreV2; expected ErrorRate: .* no answer.*CoreV1\(image"),
-        (TWO, REWARD, r'metric reward with CoreV2; expected ErrorRate: what is fed back .*target="local"'),
+        (TWO, Latency(p99="1s"), r"latency with CoreV2; expected ErrorRate: .* total time of .*CoreV1\(image"),
+        (
+            TWO,
+            PredictionDrift(),
+            r"prediction drift with CoreV2; expected ErrorRate: .* does not read the answers.*CoreV1\(image",
+        ),
+        (TWO, REWARD, r'metric reward with CoreV2; expected ErrorRate: feedback goes to any pod.*target="local"'),
         (ONE, REWARD, r'reward with CoreV1; expected ErrorRate, Latency or PredictionDrift: .*target="local"'),
     ],
     ids=["latency", "drift", "metric", "v1"],

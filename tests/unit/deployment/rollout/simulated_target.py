@@ -56,7 +56,7 @@ class Place:
 
     def progress(self, version: str) -> VersionProgress:
         self.before("progress")
-        progress = self.running.get(version, VersionProgress("failed", "it was never begun"))
+        progress = self.running.get(version, VersionProgress("failed", "it was never started"))
         if progress.state == "starting" and self.starting:
             self.starting -= 1
             if not self.starting:
