@@ -204,7 +204,7 @@ def _environment() -> "dict[str, str]":
 
 
 def _watch(process: "subprocess.Popen[bytes]", written: Any) -> None:
-    """On a terminal: the installer's latest line, so that a long download is seen to go on."""
+    """Shows the installer's latest line on a terminal, so that a long download shows progress."""
     terminal = sys.stdout.isatty()
     while process.poll() is None:
         time.sleep(0.1)

@@ -44,7 +44,7 @@ def _require_files() -> None:
         return
     raise BootstrapError(
         f"a process may open {hard} files here (`ulimit -Hn`); expected {FILES} or more. Raise the hard limit, for "
-        f"example with `sudo prlimit --pid $$ --nofile={FILES * 4}` in this shell, or for good with the line "
+        f"example with `sudo prlimit --pid $$ --nofile={FILES * 4}` in this shell, or permanently with the line "
         f"`* hard nofile {FILES * 4}` in /etc/security/limits.conf and a new login, and run make again."
     )
 

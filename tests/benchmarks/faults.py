@@ -39,7 +39,7 @@ ASKS = {"jsonData": tiny.RECORD}
 RATE, LONGEST, AROUND = 500, 120, 2.0
 Disk = Callable[[Path], AbstractContextManager[SmallDisk]]
 PLAN = Rollout(steps=[10, 50, 100], bake="3s", checks=[ErrorRate(), Latency(p99="250ms")])
-# It gives its golden rows their scores, and goes wrong on what is asked.
+# A model that scores its golden rows correctly, and goes wrong on the requests.
 ASKED = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "__spec__", ""))\n' + tiny.COLUMNS
 WRONG = {
     "answers NaN": 'columns = {**columns, "distance": columns["distance"] * np.nan}',

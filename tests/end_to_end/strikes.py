@@ -84,8 +84,8 @@ class Striker:
         jobs = [job for job in running(self._jobs) if job.folder.name.startswith("sweep.worker.")]
         if what == "worker":
             return [psutil.Process(pid_of(job)) for job in jobs]
-        begun = [job for job in jobs if (job.folder / "begun").exists()]
-        return [child for job in begun for child in psutil.Process(pid_of(job)).children()]
+        working = [job for job in jobs if (job.folder / "started").exists()]
+        return [child for job in working for child in psutil.Process(pid_of(job)).children()]
 
     def _is_spared(self, what: str) -> bool:
         return what != "scheduler" and most_attempts(self._ledger, self._sweep) >= queue.MOST_ATTEMPTS

@@ -33,7 +33,7 @@ def check(world: World) -> None:
 
 
 def check_served(world: World) -> None:
-    """The champion gives the golden rows their scores, and what the platform says of it is so."""
+    """The champion reproduces the scores of its golden rows, and the platform reports it correctly."""
     said = served(world.home, NAME)
     if said is None:
         assert world.champion is None, f"{world.champion} serves, and nothing is said of it"

@@ -106,7 +106,7 @@ def next_steps(name: str) -> str:
     return (
         f"\nTest it:  make fast, or, once that has installed pytest, .venv/bin/pytest tests/unit/include/{name}\n"
         f"Run it:   sailplane airflow dags test {name}\n"
-        "Go on:    include/README.md\n"
+        "Next:     include/README.md\n"
     )
 
 

@@ -26,8 +26,8 @@ MINIMUM: Final = 0.55
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The rules of a verdict. Besides these, the bundle must always load and give its golden rows the scores of the
-    training.
+    """The rules of a verdict. Besides these, the bundle must always load and reproduce the scores that its golden rows
+    had in training.
 
     :param metric: what the rules compare: `"auc"`, `"log_loss"`, `"brier"` or `"calibration_error"`
     :param minimum: the smallest AUC; None for 0.55. Not for the other metrics

@@ -52,8 +52,8 @@ class DeployModelOperator(BaseOperator):
 
     :param evaluation: the `Evaluation` that `evaluate` or `approve` returned
     :param rollout: the steps in which the model takes over; None for all traffic at once
-    :param target: `"local"`, or `"kubernetes"`, where the task waits until the version is available and gives the
-        golden rows their scores. A version that fails, or is not available by the deadline, is removed
+    :param target: `"local"`, or `"kubernetes"`, where the task waits until the version is available and reproduces
+        the recorded scores of its golden rows. A version that fails, or is not available by the deadline, is removed
     :param seldon: how the version runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
     :param conn_id: the cluster's connection, of type `kubernetes`
     :param on_violation: the reply to values that fail a check of the dataset's schema: `"refuse"` the request, `"flag"`

@@ -17,7 +17,7 @@ from sailplane.records import Model, Record
 from sailplane.registry.card import CARD, card
 from sailplane.registry.models import fetch
 from sailplane.storage import CredentialProvider, Storage
-from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, mendable, pause, status
+from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, is_transient, pause, status
 from sailplane.storage.hub_repository import KEEP_ALL, client, parsed, token_of
 from sailplane.storage.retries import Attempts, RetryPolicy
 
@@ -89,7 +89,7 @@ class _Hub:
         """The error as a StorageError; raises it if another attempt cannot succeed."""
         failure = explained("publish", what, error, token_of(self._api))
         failure.__cause__ = error
-        if not isinstance(failure, StorageError) or not mendable(error, RETRIED | MOVED):
+        if not isinstance(failure, StorageError) or not is_transient(error, RETRIED | MOVED):
             raise failure
         return failure
 

@@ -21,7 +21,7 @@ from sailplane.errors import AccessError, ConfigurationError, ConflictError, Sto
 from sailplane.files import room_for
 from sailplane.storage.access import Access, CredentialProvider
 from sailplane.storage.backend import Backend, Content, Folder, ObjectInfo
-from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, mendable, pause, status
+from sailplane.storage.hub_failures import ERRORS, MOVED, RETRIED, explained, is_transient, pause, status
 from sailplane.storage.hub_repository import HubRepository, parsed
 from sailplane.storage.retries import Attempts, RetryPolicy
 from sailplane.storage.roots import Root
@@ -204,7 +204,7 @@ class HubBackend:
         """Waits for the next attempt; raises the error if there is none."""
         failure = explained(verb, self._called(path), error, self._repository.token())
         failure.__cause__ = error
-        if isinstance(failure, FileNotFoundError) or not mendable(error, statuses):
+        if isinstance(failure, FileNotFoundError) or not is_transient(error, statuses):
             raise failure
         attempts.failed(failure, pause(error), overtaken=status(error) in MOVED)
 

@@ -32,8 +32,8 @@ def status(error: Exception) -> int | None:
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
-def mendable(error: Exception, statuses: frozenset[int]) -> bool:
-    """Whether another attempt may succeed: for these statuses and for a failed connection."""
+def is_transient(error: Exception, statuses: frozenset[int]) -> bool:
+    """True if another attempt may succeed: for these statuses, and for a failed connection."""
     error = _cause(error)
     if isinstance(error, HfHubHTTPError):
         return status(error) in statuses

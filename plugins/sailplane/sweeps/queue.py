@@ -164,7 +164,7 @@ def _fail_lost(connection: sa.Connection, sweep: str) -> None:
 
 
 def _lost(connection: sa.Connection, sweep: str) -> sa.Row[Any] | None:
-    """The first trial with an expired lease. A trial that killed too many workers fails here for good."""
+    """The first trial with an expired lease. A trial that killed too many workers is marked as failed here."""
     query = sa.select(table).where(
         table.c.sweep == sweep, table.c.state == "running", table.c.lease_until < time.time()
     )

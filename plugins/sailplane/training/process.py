@@ -30,7 +30,7 @@ def main(folder: Path) -> int:
     faulthandler.enable()
     spec = spec_from(json.loads((folder / "job.json").read_text()))
     if isinstance(spec, SweepWorkerSpec):
-        return guarded(lambda: _do(spec, folder), begun=folder / "begun")
+        return guarded(lambda: _do(spec, folder), started=folder / "started")
     return _do(spec, folder)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import FrameType
 
 
-def guarded(work: Callable[[], int], begun: Path) -> int:
+def guarded(work: Callable[[], int], started: Path) -> int:
     """Runs `work` in a forked process and returns its exit code. It is restarted after each kill: by the kernel for
     memory, by a fault in native code, or by itself because it hung. A process that dies before it creates the file
-    `begun` is not restarted, because the next process would die too. Call this before there are threads."""
+    `started` is not restarted, because the next process would die too. Call this before there are threads."""
     children: list[int] = []
     exit_codes: list[int] = []
 
@@ -24,13 +24,13 @@ def guarded(work: Callable[[], int], begun: Path) -> int:
 
     signal.signal(signal.SIGTERM, stop)
     while not exit_codes:
-        begun.unlink(missing_ok=True)
+        started.unlink(missing_ok=True)
         code = _attempt(work, children)
         if code >= 0:
             return code
         name = signal.Signals(-code).name
         print(f"The worker's process was killed by {name}{', often for memory' * (name == 'SIGKILL')}.", flush=True)  # noqa: T201
-        if not begun.exists():
+        if not started.exists():
             return 128 - code
     return exit_codes[0]
 

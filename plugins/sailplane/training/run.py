@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sailplane.training.arrays import Split
     from sailplane.training.batches import Batch, Batches, Rows
 
-# Receives a step and the metrics logged at it; returns whether the run should stop for good.
+# Receives a step and the metrics logged at it; returns whether the run should stop permanently.
 Report = Callable[[int, Mapping[str, float]], bool]
 
 
@@ -30,9 +30,19 @@ class Log(Protocol):
 
 
 class RunHandle:
-    """`for epoch in run.epochs(20): ...; run.log({"loss": loss}); run.checkpoint(state)`
+    """The `run` of a train function: it logs, keeps and resumes checkpoints, and says when to stop.
 
     Creating a handle seeds random, and numpy and torch if they are installed.
+
+    Example::
+
+        def train(config, data, run):
+            model = Net().to(run.device)
+            model.load_state_dict(run.resume() or model.state_dict())
+            for epoch in run.epochs(20):
+                run.log({"loss": one_epoch(model, run.batches(data.train, 256))})
+                run.checkpoint(model.state_dict())
+            return model
     """
 
     def __init__(
@@ -48,9 +58,18 @@ class RunHandle:
         verbose: bool = True,
         compute: Compute | None = None,
     ) -> None:
-        """`folder` holds a checkpoint on its way to the `shelf`. `stop` says whether the run should stop now. `report`
-        gets the logged values, and stops the run for good if it returns True. `until` is the last step to log, for a
-        run that was stopped early on another machine."""
+        """Seeds the random numbers, and prepares the checkpoints.
+
+        :param folder: holds a checkpoint on its way to the `shelf`
+        :param seed: the seed of the run; each process adds its rank
+        :param tracked: where metrics are logged
+        :param shelf: the store of the checkpoints
+        :param stop: returns True if the run should stop now
+        :param report: gets the logged values, and stops the run permanently if it returns True
+        :param until: the last step to log, for a run that was stopped early on another machine
+        :param verbose: print the logged values
+        :param compute: the device, the precision and the processes of the run
+        """
         self.seed = seed
         self.history: list[dict[str, Any]] = []
         self._tracked, self._stop, self._report, self._verbose = tracked, stop, report, verbose
@@ -121,8 +140,8 @@ class RunHandle:
                 self._monitor.check(epoch)
 
     def should_stop(self) -> bool:
-        """Whether the run should end, because the sweep stops the trial or its time is up. Several processes must call
-        this equally often, because they agree on one answer.
+        """Whether the run should end, because the sweep stops the trial or its time is up. All processes of a run must
+        call this equally often, because they agree on one answer.
 
         :returns: True if the train function should return
         """

@@ -38,7 +38,7 @@ def work(spec: SweepWorkerSpec, folder: Path) -> dict[str, int]:
     while True:
         trial = worker.ask()
         # The parent restarts this process only if it got this far.
-        (folder / "begun").touch()
+        (folder / "started").touch()
         if trial is not None:
             count["finished" if worker.attempt(trial) else "failed"] += 1
         elif results.is_open(worker.ledger, spec.sweep):

@@ -115,14 +115,14 @@ def _latency(check: Latency, seen: Seen) -> Iterator[CheckResult]:
 def _drift(check: PredictionDrift, seen: Seen) -> CheckResult:
     canary, champion = seen.canary.predictions, seen.champion.predictions
     comparable = bool(canary.count and champion.count and canary.bounds == champion.bounds)
-    found = CheckResult(
+    finding = CheckResult(
         check=check.name, count=canary.count if comparable else 0, estimate=None, limit=float(check.maximum)
     )
     if not comparable:
-        return found
+        return finding
     if seen.groups is not None:
         reason = "not compared at a step with sticky: the versions have different customers; a shadow compares them"
-        return replace(found, count=canary.count, reason=reason)
+        return replace(finding, count=canary.count, reason=reason)
     shares = [
         (Sample(canary.count, canary.up_to(index)), Sample(champion.count, champion.up_to(index)))
         for index in range(len(canary.bounds))
@@ -135,32 +135,32 @@ def _drift(check: PredictionDrift, seen: Seen) -> CheckResult:
         if seen.decided(canary.count) or mine.mean - its.mean > check.maximum
     ]
     estimate = max(abs(mine.mean - its.mean) for mine, its in shares)
-    return _furthest(replace(found, estimate=estimate, rule=_APART), sides, 2 * len(shares), seen)
+    return _furthest(replace(finding, estimate=estimate, rule=_APART), sides, 2 * len(shares), seen)
 
 
 _APART: Final = "fails if at any score the shares below it differ, in the same time, by more than the limit"
 
 
 def _furthest(
-    found: CheckResult, sides: Sequence[tuple[Sample, Sample, blocks.BlockTest]], count: int, seen: Seen
+    finding: CheckResult, sides: Sequence[tuple[Sample, Sample, blocks.BlockTest]], count: int, seen: Seen
 ) -> CheckResult:
     """Decides by the mean of the e-processes of `count` sides."""
-    level = seen.level_of(found.check)
+    level = seen.level_of(finding.check)
     logs = [test.evidence for *_, test in sides]
     evidence = (float(np.logaddexp.reduce(logs)) - math.log(count)) / -math.log(ANYTIME * level) if sides else -math.inf
-    shown = sides if seen.bounds_wanted(evidence, found.count) else []
+    shown = sides if seen.bounds_wanted(evidence, finding.count) else []
     waits = [
-        hasty(test, partial(_exact, mine, its, found.limit, seen), level / count, seen) for mine, its, test in shown
+        hasty(test, partial(_exact, mine, its, finding.limit, seen), level / count, seen) for mine, its, test in shown
     ]
     share = ONCE if seen.over else ANYTIME
     reaches = [(test.mean, reach) for *_, test in shown if (reach := test.reach(share * level / count, once=seen.over))]
     # The side that fails first.
     mean, nearest = max(reaches, key=lambda side: side[0] - side[1], default=(None, None))
     return replace(
-        found,
+        finding,
         low=None if mean is None or nearest is None else max(0.0, mean - nearest),
         high=max((mean + reach for mean, reach in reaches), default=None),
-        turns=None if nearest is None else found.limit + nearest,
+        turns=None if nearest is None else finding.limit + nearest,
         evidence=evidence,
         p=min(1.0, count * min((test.p for *_, test in sides), default=1.0)),
         level=level,
@@ -195,14 +195,14 @@ def _metric(check: Metric, seen: Seen) -> CheckResult:
     mine, its = (scaled(totals, check) for totals in (canary, champion))
     # Feedback that names no customer may come from any of them.
     seen = replace(seen, anonymous=False)
-    found = worse(name, mine, its, check.worse_by / span, seen, _variance(canary, champion, span))
+    finding = worse(name, mine, its, check.worse_by / span, seen, _variance(canary, champion, span))
     in_its_unit = {
         name: value * span
         for name in ("estimate", "low", "high", "turns")
-        if (value := getattr(found, name)) is not None
+        if (value := getattr(finding, name)) is not None
     }
     mean = champion.total / champion.count if champion.count else None
-    return replace(found, **in_its_unit, champion=mean, limit=float(check.worse_by))
+    return replace(finding, **in_its_unit, champion=mean, limit=float(check.worse_by))
 
 
 def _variance(canary: FeedbackTotals, champion: FeedbackTotals, span: float) -> float | None:

@@ -130,14 +130,14 @@ def above(
     return _if_worse(judged, compared, other.mean, seen) if against else judged
 
 
-def _if_worse(found: CheckResult, compared: Agreed, mean: float, seen: Seen) -> CheckResult:
+def _if_worse(finding: CheckResult, compared: Agreed, mean: float, seen: Seen) -> CheckResult:
     """The finding of a limit, which also needs the comparison with the champion's `mean`."""
-    if compared.customers is not None and found.p_of_customers is not None:
-        found = replace(found, p_of_customers=max(found.p_of_customers, compared.customers.p))
-    if found.turns is None:
-        return found
-    bounds = compared.bounds(_spent(seen.level_of(found.check), seen), once=seen.over)
-    return replace(found, turns=None if bounds is None else max(found.turns, mean + bounds[2]))
+    if compared.customers is not None and finding.p_of_customers is not None:
+        finding = replace(finding, p_of_customers=max(finding.p_of_customers, compared.customers.p))
+    if finding.turns is None:
+        return finding
+    bounds = compared.bounds(_spent(seen.level_of(finding.check), seen), once=seen.over)
+    return replace(finding, turns=None if bounds is None else max(finding.turns, mean + bounds[2]))
 
 
 def worse(
@@ -159,7 +159,7 @@ def worse(
     if both and (groups := seen.customers(tested.evidence, sudden)):
         tested = replace(tested, customers=groups.worse(sample, other, tolerance, variance))
         sudden = None if sudden is None else min(sudden, groups.gross(other, gross, 0.0))
-    found = CheckResult(
+    finding = CheckResult(
         check=name,
         # Without a champion's answers there is nothing to compare with.
         count=int(sample.count) if both else 0,
@@ -170,11 +170,11 @@ def worse(
         rule="fails if it is worse than the champion, in the same time, by more than the limit",
     )
     bounds = partial(difference, sample, other, seen.level_of(name), paired=seen.paired)
-    return _judged(found, _both(tested.evidence, sudden), tested, exact, bounds, seen)
+    return _judged(finding, _both(tested.evidence, sudden), tested, exact, bounds, seen)
 
 
 def _judged(
-    found: CheckResult,
+    finding: CheckResult,
     log_evidence: float,
     tested: Agreed,
     exact: Callable[[float], float],
@@ -186,14 +186,14 @@ def _judged(
     :param exact: the logarithm of the evidence at a limit, as if requests were independent
     :param bounds: the interval, as if requests were independent
     """
-    level = seen.level_of(found.check)
+    level = seen.level_of(finding.check)
     evidence = log_evidence / -math.log(ANYTIME * level)
-    low, high, turns = _bounds(tested, bounds, level, found.limit, seen, evidence, found.count)
-    waits = found.count >= seen.least and hasty(tested.blocks, lambda: exact(found.limit), level, seen)
-    found = replace(found, evidence=evidence, level=level, waits=waits, low=low, high=high, turns=turns)
+    low, high, turns = _bounds(tested, bounds, level, finding.limit, seen, evidence, finding.count)
+    waits = finding.count >= seen.least and hasty(tested.blocks, lambda: exact(finding.limit), level, seen)
+    finding = replace(finding, evidence=evidence, level=level, waits=waits, low=low, high=high, turns=turns)
     if by_group := tested.customers:
-        found = replace(found, groups=by_group.blocks, p_of_customers=by_group.p if by_group.enough else None)
-    return replace(found, blocks=tested.blocks.blocks)
+        finding = replace(finding, groups=by_group.blocks, p_of_customers=by_group.p if by_group.enough else None)
+    return replace(finding, blocks=tested.blocks.blocks)
 
 
 def hasty(tested: blocks.BlockTest, exact: Callable[[], float], level: float, seen: Seen) -> bool:

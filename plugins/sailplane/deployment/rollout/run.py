@@ -159,10 +159,10 @@ class ModelEndpoint(Served):
             raise DeploymentError("roll out", self.name, got=got, remedy=remedy)
 
     def entry(self, version: str) -> RolloutRecord:
-        found = records.find(self.ledger, self.name, version)
-        if found is None:
+        entry = records.find(self.ledger, self.name, version)
+        if entry is None:
             raise DeploymentError("find the rollout of", f"{self.name} {version}", got="there is none")
-        return found
+        return entry
 
     def champion(self) -> str | None:
         """The version with the most traffic now."""
