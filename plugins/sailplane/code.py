@@ -36,7 +36,7 @@ def use(folder: Path) -> None:
     copied = {entry.stem for entry in folder.iterdir() if not entry.is_symlink()}
     for name in [name for name in sys.modules if name.partition(".")[0] in copied]:
         del sys.modules[name]
-    before = {str(one) for one in _used}
+    before = {str(copy) for copy in _used}
     sys.path[:] = [str(folder), *(entry for entry in sys.path if entry not in before)]
     paths = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in before]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *paths])

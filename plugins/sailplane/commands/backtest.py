@@ -119,7 +119,7 @@ def _judged(home: Home, arguments: argparse.Namespace, period: Interval) -> list
     from sailplane.evaluation.history import verdicts
 
     judged = verdicts(pairing.ledger(home), arguments.dag, period)
-    models = sorted({one.evaluation.model for one in judged})
+    models = sorted({run.evaluation.model for run in judged})
     name = arguments.model or (models[0] if len(models) == 1 else None)
     if len(models) > 1 and name is None:
         raise ConfigurationError(
@@ -132,14 +132,14 @@ def _judged(home: Home, arguments: argparse.Namespace, period: Interval) -> list
             got=f"no verdict on {name or 'a model'} from the days {arguments.first} to {arguments.last}",
             remedy="Run it without --no-run, or see why its runs failed.",
         )
-    return [one for one in judged if one.evaluation.model == name]
+    return [run for run in judged if run.evaluation.model == name]
 
 
 def _outdated(home: Home, judged: Sequence[Judged]) -> int:
     """The number of runs that used rows which were corrected later."""
     from sailplane.datasets.catalogue import superseded
 
-    used = [one.evaluation.run.dataset for one in judged]
+    used = [run.evaluation.run.dataset for run in judged]
     names = {dataset.name for dataset in used}
     return sum(
         sum(superseded(pairing.store(home), [dataset for dataset in used if dataset.name == name])) for name in names

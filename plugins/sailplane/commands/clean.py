@@ -59,10 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(home: Home, arguments: argparse.Namespace) -> int:
     """Returns the exit code 0, also if there is nothing to delete. Raises ConfigurationError if the user does not
     agree."""
-    found = find(home)
+    expired_kinds = find(home)
     kept = retention.RUNS.kept()
     history = "kept" if kept is None else finished_before(home, time.time() - kept * _DAY)
-    _print(found, history, each=arguments.dry_run)
+    _print(expired_kinds, history, each=arguments.dry_run)
     if arguments.dry_run:
         return 0
     if not arguments.yes:
@@ -70,9 +70,9 @@ def run(home: Home, arguments: argparse.Namespace) -> int:
     private_folder(home.root)
     with locked(home.root / "clean.lock"):
         # An item may have been used again before the user answered.
-        now = found if arguments.yes else find(home)
-        shown = {(one.kind, item.name) for one in found for item in one.items}
-        _delete([item for one in now for item in one.items if (one.kind, item.name) in shown])
+        now = expired_kinds if arguments.yes else find(home)
+        shown = {(found.kind, item.name) for found in expired_kinds for item in found.items}
+        _delete([item for found in now for item in found.items if (found.kind, item.name) in shown])
         if isinstance(history, float):
             clean_history(home, history)
     sys.stdout.write("Done.\n")
@@ -143,20 +143,21 @@ def _delete(items: Iterable[Expired]) -> None:
         raise ServiceError("delete", f"{first.name}{more}", got=cause) from cause
 
 
-def _print(found: Iterable[ExpiredKind], history: float | str, *, each: bool) -> None:
+def _print(expired_kinds: Iterable[ExpiredKind], history: float | str, *, each: bool) -> None:
     if each:
-        for one in found:
-            for item in one.items:
+        for found in expired_kinds:
+            for item in found.items:
                 sys.stdout.write(f"{_size(item.bytes):>10}  {item.name}\n")
-    rows = [("KIND", "OLDER THAN", "FOUND", "SIZE", "SETTING"), *map(_row, found)]
+    rows = [("KIND", "OLDER THAN", "FOUND", "SIZE", "SETTING"), *map(_row, expired_kinds)]
     until = history if isinstance(history, str) else f"before {datetime.fromtimestamp(history, UTC):%Y-%m-%d}"
     rows.append((retention.RUNS.name, _days(retention.RUNS.kept()), until, "", retention.RUNS.setting or ""))
     print_columns(rows)
 
 
-def _row(one: ExpiredKind) -> tuple[str, str, str, str, str]:
-    number = one.note or ("kept" if one.kept is None else str(len(one.items)))
-    return one.kind.name, _days(one.kept), number, _size(one.bytes) if one.items else "", one.kind.setting or ""
+def _row(found: ExpiredKind) -> tuple[str, str, str, str, str]:
+    number = found.note or ("kept" if found.kept is None else str(len(found.items)))
+    size = _size(found.bytes) if found.items else ""
+    return found.kind.name, _days(found.kept), number, size, found.kind.setting or ""
 
 
 def _days(days: int | None) -> str:

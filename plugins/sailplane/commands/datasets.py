@@ -63,11 +63,11 @@ def _run(name: str, home: Home, arguments: argparse.Namespace) -> int:
 def _list(storage: Storage, arguments: argparse.Namespace) -> int:
     from sailplane.datasets.catalogue import datasets
 
-    found = datasets(storage)
+    listed = datasets(storage)
     if arguments.json:
-        _write_json([vars(one) for one in found])
-    elif found:
-        print_columns([("DATASET", "DAYS", "FIRST", "LAST", "VERSIONS"), *map(_listed_row, found)])
+        _write_json([vars(dataset) for dataset in listed])
+    elif listed:
+        print_columns([("DATASET", "DAYS", "FIRST", "LAST", "VERSIONS"), *map(_listed_row, listed)])
     else:
         sys.stdout.write("There are no datasets yet: a DAG's ingest task creates them.\n")
     return 0
@@ -79,7 +79,7 @@ def _show(storage: Storage, arguments: argparse.Namespace) -> int:
     listed = dataset(storage, arguments.name)
     markers = current(storage, listed.name, within(listed.days, arguments.first, arguments.last))
     if arguments.json:
-        _write_json({"name": listed.name, "versions": listed.versions, "days": [_plain(one) for one in markers]})
+        _write_json({"name": listed.name, "versions": listed.versions, "days": [_plain(marker) for marker in markers]})
         return 0
     titles = ("DAY", "VERSION", "ROWS", "QUARANTINED", "DIGEST", "MADE", "WHY")
     print_columns([titles, *map(_row, markers)])
@@ -88,11 +88,12 @@ def _show(storage: Storage, arguments: argparse.Namespace) -> int:
 
 
 def _diff(storage: Storage, arguments: argparse.Namespace) -> int:
-    found = [one for one in _differences(storage, arguments) if _differ(one)]
+    differences = [difference for difference in _differences(storage, arguments) if _differ(difference)]
     if arguments.json:
-        _write_json([one.content() for one in found])
-    elif found:
-        sys.stdout.write("\n".join(line for one in found for line in _lines(one)) + "\n")
+        _write_json([difference.content() for difference in differences])
+    elif differences:
+        lines = [line for difference in differences for line in _lines(difference)]
+        sys.stdout.write("\n".join(lines) + "\n")
     else:
         sys.stdout.write("Both have the same rows.\n")
     return 0
@@ -130,8 +131,8 @@ def _differences(storage: Storage, arguments: argparse.Namespace) -> Iterator[Ro
     from sailplane.datasets.catalogue import version
 
     name, before, after = arguments.name, arguments.before, arguments.after
-    if found := _DAY.fullmatch(before):
-        yield _day_difference(storage, arguments, found["day"], *_of_day(storage, name, before, after))
+    if match := _DAY.fullmatch(before):
+        yield _day_difference(storage, arguments, match["day"], *_of_day(storage, name, before, after))
         return
     if after is None:
         raise ConfigurationError("compare", before, got="one version", expected="two versions, or a day")
@@ -173,27 +174,27 @@ def _day_difference(
     from sailplane.datasets.differences import difference
     from sailplane.datasets.partitions import read
 
-    tables = [read(storage, arguments.name, one) if one else None for one in (old, new)]
-    there = next(table for table in tables if table is not None)
-    before, after = (table if table is not None else there.slice(0, 0) for table in tables)
+    tables = [read(storage, arguments.name, partition) if partition else None for partition in (old, new)]
+    known = next(table for table in tables if table is not None)
+    before, after = (table if table is not None else known.slice(0, 0) for table in tables)
     key = arguments.key or history(storage, arguments.name, day)[-1].key
-    if arguments.key and (missing := set(key) - set(there.column_names)):
-        expected = f"some of {', '.join(there.column_names)}"
+    if arguments.key and (missing := set(key) - set(known.column_names)):
+        expected = f"some of {', '.join(known.column_names)}"
         raise ConfigurationError("read", "--key", got=", ".join(sorted(missing)), expected=expected)
     return difference(day, before, after, key, arguments.rows)
 
 
-def _differ(one: RowDifference) -> bool:
-    return bool(one.added or one.removed or one.changed or one.schema)
+def _differ(difference: RowDifference) -> bool:
+    return bool(difference.added or difference.removed or difference.changed or difference.schema)
 
 
-def _lines(one: RowDifference) -> Iterator[str]:
-    counts = f"{one.added:,} rows added, {one.removed:,} removed, {one.changed:,} changed"
-    yield f"{one.day}: {one.before:,} -> {one.after:,} rows: {counts}"
-    if one.columns:
-        yield "  changed: " + ", ".join(f"{name} in {count:,} rows" for name, count in one.columns.items())
-    yield from (f"  column {line}" for line in one.schema)
-    for sign, rows in (("+", one.added_rows), ("-", one.removed_rows), ("~", one.changed_rows)):
+def _lines(difference: RowDifference) -> Iterator[str]:
+    counts = f"{difference.added:,} rows added, {difference.removed:,} removed, {difference.changed:,} changed"
+    yield f"{difference.day}: {difference.before:,} -> {difference.after:,} rows: {counts}"
+    if difference.columns:
+        yield "  changed: " + ", ".join(f"{name} in {count:,} rows" for name, count in difference.columns.items())
+    yield from (f"  column {line}" for line in difference.schema)
+    for sign, rows in (("+", difference.added_rows), ("-", difference.removed_rows), ("~", difference.changed_rows)):
         yield from (f"  {sign} " + ", ".join(f"{name} {value}" for name, value in row.items()) for row in rows)
 
 

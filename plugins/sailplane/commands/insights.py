@@ -7,7 +7,7 @@ import json
 import sys
 
 from sailplane import pairing
-from sailplane.algorithmia.twin.insights import insights
+from sailplane.algorithmia.twin.insights import Insight, insights
 from sailplane.home import Home
 from sailplane.services.terminal import print_columns
 
@@ -20,13 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show(home: Home, arguments: argparse.Namespace) -> int:
     """`arguments`: json, algorithm (`owner/name` or None)."""
-    found = insights(pairing.ledger(home), algorithm=arguments.algorithm)
+    recorded = insights(pairing.ledger(home), algorithm=arguments.algorithm)
     if arguments.json:
-        sys.stdout.write(json.dumps([one.content() for one in found], indent=2) + "\n")
+        sys.stdout.write(json.dumps([insight.content() for insight in recorded], indent=2) + "\n")
         return 0
-    rows = [
-        (f"{one.time:%Y-%m-%d %H:%M:%S}", one.algorithm or "-", one.user or "-", one.key, json.dumps(one.value))
-        for one in found
-    ]
-    print_columns([("TIME", "ALGORITHM", "USER", "KEY", "VALUE"), *rows])
+    print_columns([("TIME", "ALGORITHM", "USER", "KEY", "VALUE"), *map(_row, recorded)])
     return 0
+
+
+def _row(insight: Insight) -> tuple[str, str, str, str, str]:
+    time, value = f"{insight.time:%Y-%m-%d %H:%M:%S}", json.dumps(insight.value)
+    return time, insight.algorithm or "-", insight.user or "-", insight.key, value

@@ -54,7 +54,7 @@ def _list(home: Home, arguments: argparse.Namespace) -> int:
 def _show(home: Home, arguments: argparse.Namespace) -> int:
     ledger = pairing.ledger(home)
     model = find(ledger, f"{arguments.model}@{arguments.version}" if arguments.version else arguments.model)
-    version = next(one for one in versions(ledger, model.name) if one.model.version == model.version)
+    version = next(known for known in versions(ledger, model.name) if known.model.version == model.version)
     if arguments.json:
         sys.stdout.write(json.dumps(_plain(version), indent=2) + "\n")
         return 0

@@ -38,9 +38,9 @@ def on_their_way(ledger: Ledger) -> list[dict[str, Any]]:
     return [_summary(entry) for entry in records.all_active(ledger)]
 
 
-def print_on_their_way(found: Sequence[dict[str, Any]]) -> None:
-    for one in found:
-        sys.stdout.write("\n" + "\n".join(_lines(one)) + "\n")
+def print_on_their_way(rollouts: Sequence[dict[str, Any]]) -> None:
+    for rollout in rollouts:
+        sys.stdout.write("\n" + "\n".join(_lines(rollout)) + "\n")
 
 
 def show(home: Home, arguments: argparse.Namespace) -> int:
@@ -80,21 +80,21 @@ def _summary(entry: RolloutRecord) -> dict[str, Any]:
     }
 
 
-def _lines(one: dict[str, Any]) -> Iterator[str]:
-    traffic = "a copy of each request" if one["shadow"] else f"{one['percent']} % of the traffic"
-    left = one["least_seconds_left"]
-    time = "" if left is None else f", {one['watched_seconds']:.0f} s into this step, at least {left:.0f} s left"
-    where = f" at {one['place']}" if one["place"] else ""
-    yield f"ROLLOUT of {one['model']} {one['version']}{where}: {one['stage']}, {traffic}{time}"
-    if one["reason"]:
-        yield f"  {one['reason']}"
-    for check, rule in zip(one["checks"], one["rules"], strict=True):
+def _lines(rollout: dict[str, Any]) -> Iterator[str]:
+    traffic = "a copy of each request" if rollout["shadow"] else f"{rollout['percent']} % of the traffic"
+    left = rollout["least_seconds_left"]
+    time = "" if left is None else f", {rollout['watched_seconds']:.0f} s into this step, at least {left:.0f} s left"
+    where = f" at {rollout['place']}" if rollout["place"] else ""
+    yield f"ROLLOUT of {rollout['model']} {rollout['version']}{where}: {rollout['stage']}, {traffic}{time}"
+    if rollout["reason"]:
+        yield f"  {rollout['reason']}"
+    for check, rule in zip(rollout["checks"], rollout["rules"], strict=True):
         yield f"  {check}"
         if rule:
             yield f"    {rule}"
-    if one["stalled"]:
-        yield f"  STALLED: {one['stalled']}"
-    yield f"  Started by {one['started_by']}. `{one['end']}` ends it."
+    if rollout["stalled"]:
+        yield f"  STALLED: {rollout['stalled']}"
+    yield f"  Started by {rollout['started_by']}. `{rollout['end']}` ends it."
 
 
 def _stalled(entry: RolloutRecord) -> str | None:

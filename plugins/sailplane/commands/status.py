@@ -83,12 +83,12 @@ def daily_commands(home: Home) -> list[dict[str, Any]]:
     return [
         {
             "command": f"sailplane {name}",
-            "succeeded": _iso(one.succeeded),
-            "failures": one.failures,
-            "reason": one.reason,
-            "next": _iso(max(one.due(), time.time())),
+            "succeeded": _iso(record.succeeded),
+            "failures": record.failures,
+            "reason": record.reason,
+            "next": _iso(max(record.due(), time.time())),
         }
-        for name, one in records.items()
+        for name, record in records.items()
     ]
 
 
@@ -138,12 +138,12 @@ def holds(ledger: Ledger) -> list[dict[str, Any]]:
 
 def show(home: Home, *, as_json: bool) -> int:
     """Returns the exit code: 0 if everything runs and nothing needs attention, else 1."""
-    found, known, airflow = services(home), on_ledger(home), in_airflow(home)
+    statuses, known, airflow = services(home), on_ledger(home), in_airflow(home)
     served = [deployment.content() for deployment in all_served(home)]
     if as_json:
-        _print_json(home, found, served, known, airflow)
+        _print_json(home, statuses, served, known, airflow)
     else:
-        _print(found, served)
+        _print(statuses, served)
         print_on_clusters(known.clusters)
         print_on_their_way(known.rollouts)
         print_holds(known.holds)
@@ -153,25 +153,25 @@ def show(home: Home, *, as_json: bool) -> int:
         _print_failed(daily_commands(home))
         if known.fault:
             sys.stdout.write(f"\n{known.fault}\n")
-    runs = all(service.state == "running" for service in found)
+    runs = all(service.state == "running" for service in statuses)
     return 0 if runs and not known.needs_a_person and not airflow.needs_a_person else 1
 
 
 def _print_json(
-    home: Home, found: list[ServiceStatus], served: list[dict[str, Any]], known: OnLedger, airflow: InAirflow
+    home: Home, statuses: list[ServiceStatus], served: list[dict[str, Any]], known: OnLedger, airflow: InAirflow
 ) -> None:
     import json
 
-    models = {"models": served, "cluster_models": [shown(one) for one in known.clusters]}
+    models = {"models": served, "cluster_models": [shown(deployment) for deployment in known.clusters]}
     models |= {"rollouts": list(known.rollouts), "holds": list(known.holds), "rejected": list(known.rejected)}
     upkeep = {"request_log": request_log(home), "daily": daily_commands(home), "ledger": known.fault}
-    everything = {"services": [asdict(one) for one in found], **models, **airflow.content(), **upkeep}
+    everything = {"services": [asdict(status) for status in statuses], **models, **airflow.content(), **upkeep}
     sys.stdout.write(json.dumps(everything, indent=2) + "\n")
 
 
-def _print(found: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
+def _print(statuses: list[ServiceStatus], served: list[dict[str, Any]]) -> None:
     rows = [("SERVICE", "STATE", "PID", "PORT", "URL")]
-    rows += [(s.name, s.state, str(s.pid or "-"), str(s.port or "-"), s.url or "-") for s in found]
+    rows += [(s.name, s.state, str(s.pid or "-"), str(s.port or "-"), s.url or "-") for s in statuses]
     print_columns(rows)
     if served:
         sys.stdout.write("\n")
@@ -184,30 +184,30 @@ def _print_waiting(log: dict[str, Any]) -> None:
 
 
 def _print_failed(commands: list[dict[str, Any]]) -> None:
-    for one in commands:
-        if one["failures"]:
-            again = f"The next attempt is after {one['next']}; the log is logs/daily.log."
-            sys.stdout.write(f"\nThe daily `{one['command']}` failed: {one['reason']}\n{again}\n")
+    for command in commands:
+        if command["failures"]:
+            again = f"The next attempt is after {command['next']}; the log is logs/daily.log."
+            sys.stdout.write(f"\nThe daily `{command['command']}` failed: {command['reason']}\n{again}\n")
 
 
-def print_holds(found: Sequence[dict[str, Any]]) -> None:
-    for one in found:
-        sys.stdout.write(f"\nHOLD on {one['model']}: {one['reason']}\n")
+def print_holds(holds: Sequence[dict[str, Any]]) -> None:
+    for hold in holds:
+        sys.stdout.write(f"\nHOLD on {hold['model']}: {hold['reason']}\n")
 
 
-def print_on_clusters(found: Sequence[OnCluster]) -> None:
+def print_on_clusters(records: Sequence[OnCluster]) -> None:
     """Prints the ledger's records, without asking any cluster."""
-    if not found:
+    if not records:
         return
     rows = [("MODEL ON A CLUSTER", "VERSION", "TRAFFIC", "CONNECTION/NAMESPACE", "SINCE", "ENDPOINT")]
-    for one in found:
-        deployment, since = one.deployment, f"{datetime.fromtimestamp(one.changed, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    for record in records:
+        deployment, since = record.deployment, f"{datetime.fromtimestamp(record.changed, UTC):%Y-%m-%d %H:%M:%S} UTC"
         traffic = ", ".join(f"{weight}% {version}" for version, weight in deployment.weights.items() if weight)
-        rows.append((deployment.name, deployment.version, traffic, str(one.location), since, deployment.endpoint))
+        rows.append((deployment.name, deployment.version, traffic, str(record.location), since, deployment.endpoint))
     sys.stdout.write("\n")
     print_columns(rows)
 
 
-def shown(one: OnCluster) -> dict[str, Any]:
-    where = {"connection": one.location.connection, "namespace": one.location.namespace}
-    return {**one.deployment.content(), **where, "changed": datetime.fromtimestamp(one.changed, UTC).isoformat()}
+def shown(record: OnCluster) -> dict[str, Any]:
+    where = {"connection": record.location.connection, "namespace": record.location.namespace}
+    return {**record.deployment.content(), **where, "changed": datetime.fromtimestamp(record.changed, UTC).isoformat()}

@@ -85,7 +85,7 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
             "state": _state(ledger, name, found),
             "best": [trial.number for trial in leaders],
         }
-        document |= {"importances": {key: one.to_dict() for key, one in known.items()}}
+        document |= {"importances": {key: importance.to_dict() for key, importance in known.items()}}
         document |= {"trials": [_plain(trial) for trial in found]}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return 0
@@ -193,7 +193,7 @@ def _rows(config: SweepConfig, leaders: Sequence[Trial]) -> list[list[str]]:
 def _importance(config: SweepConfig, found: Sequence[Trial], known: Mapping[str, ParameterImportance]) -> str:
     if not known:
         return no_importance(config, found) or ""
-    listed = "; ".join(f"{name} {one.described}" for name, one in known.items())
+    listed = "; ".join(f"{name} {importance.described}" for name, importance in known.items())
     return f"{listed}. Chance alone gives up to {next(iter(known.values())).chance:.0%}."
 
 

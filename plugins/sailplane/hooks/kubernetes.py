@@ -120,7 +120,8 @@ class KubernetesHook(BaseHook):
             except ConfigException:  # inside a pod
                 return _NAMESPACE.read_text().strip() if _NAMESPACE.exists() else "default"
         wanted = extras["cluster_context"] or current
-        return next((one["context"].get("namespace") for one in contexts if one["name"] == wanted), None) or "default"
+        named = (context["context"].get("namespace") for context in contexts if context["name"] == wanted)
+        return next(named, None) or "default"
 
 
 def _load_default(configuration: Configuration, options: Mapping[str, Any]) -> None:

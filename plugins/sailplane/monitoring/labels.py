@@ -112,7 +112,7 @@ def uniform(values: pd.Series[Any]) -> pd.Series[Any]:
     if found.dtype != "object":
         return found
     plain = (type(None), str)
-    return pd.Series([one if isinstance(one, plain) else json.dumps(one) for one in values], dtype="str")
+    return pd.Series([value if isinstance(value, plain) else json.dumps(value) for value in values], dtype="str")
 
 
 def _truths(text: object) -> list[tuple[int, Any]]:

@@ -123,7 +123,9 @@ def days(path: Path) -> Iterable[LoggedDay]:
 def feedback_of(path: Path) -> list[dict[str, Any]]:
     """The feedback in the file. Requests, which take much more memory, are skipped."""
     head, entries = read(path)
-    return [] if head is None else [feedback_row(one, Head.of(head)) for one in entries if one.kind == spool.FEEDBACK]
+    if head is None:
+        return []
+    return [feedback_row(entry, Head.of(head)) for entry in entries if entry.kind == spool.FEEDBACK]
 
 
 def _by_day(name: str, head: Head, entries: Iterator[LogEntry]) -> dict[str, LoggedDay]:

@@ -161,9 +161,9 @@ def _paths(
     storage: Storage, folder: str, options: RequestSelection, read: Collection[str], *, late: bool = False
 ) -> list[str]:
     """The paths, ordered by day."""
-    found = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
-    selected = [path for path in found if _matches_day(options, path["day"], late=late) and path["name"] not in read]
-    return [one.string for one in sorted(selected, key=lambda one: (one["day"], one["name"]))]
+    files = [match for path in storage.list(folder) if (match := _FILE.fullmatch(path))]
+    selected = [path for path in files if _matches_day(options, path["day"], late=late) and path["name"] not in read]
+    return [path.string for path in sorted(selected, key=lambda path: (path["day"], path["name"]))]
 
 
 def _read(storage: Storage, paths: Sequence[str]) -> Iterator[pa.Table]:

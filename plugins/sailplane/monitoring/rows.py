@@ -151,11 +151,11 @@ def _inputs(entry: LogEntry, head: Head) -> dict[str, list[Any]]:
     try:
         return read(_COLUMNS[entry.kind](entry, head.inputs), head.inputs)
     except RequestError:
-        return {one.name: [] for one in head.inputs}
+        return {tensor.name: [] for tensor in head.inputs}
     except Exception:
         # A request that made the server fail (500) must not block later ones.
         _log.exception("request %s", entry.id)
-        return {one.name: [] for one in head.inputs}
+        return {tensor.name: [] for tensor in head.inputs}
 
 
 def _violations(values: Mapping[str, list[Any]], head: Head, rows: int) -> list[list[str] | None]:

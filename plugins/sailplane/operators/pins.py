@@ -66,7 +66,7 @@ def _start(task: BaseOperator, context: Context) -> Any:
 def _code_paths(task: BaseOperator) -> list[str]:
     """The code paths of all tasks of the DAG, which may name modules outside include/."""
     tasks = dag.tasks if (dag := task.get_dag()) else [task]
-    return sorted({path for one in tasks for path in named_code(one)})
+    return sorted({path for each in tasks for path in named_code(each)})
 
 
 def named_code(task: Any) -> Iterator[str]:

@@ -78,7 +78,7 @@ def read(file: Path) -> dict[str, CommandRecord]:
 
 def write(file: Path, records: dict[str, CommandRecord]) -> None:
     """Writes the records. If this fails, on a full disk for example, only the next start lacks them."""
-    text = json.dumps({"version": VERSION, "commands": {name: asdict(one) for name, one in records.items()}})
+    text = json.dumps({"version": VERSION, "commands": {name: asdict(record) for name, record in records.items()}})
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         draft.write_text(text)

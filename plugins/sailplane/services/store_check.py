@@ -57,7 +57,8 @@ def _require_copy(home: Home) -> None:
 
 def _is_empty(ledger: Ledger) -> bool:
     with ledger.begin() as connection:
-        return all(connection.execute(sa.select(one).limit(1)).first() is None for one in (models, evaluations, trials))
+        tables = (models, evaluations, trials)
+        return all(connection.execute(sa.select(table).limit(1)).first() is None for table in tables)
 
 
 def _is_absent(root: Root) -> bool:

@@ -45,10 +45,10 @@ class CustomerCounts:
         error = is_error(status)
         self._requests[group] += status < 400 or error
         self._errors[group] += error
-        place = bisect_left(LATENCY_BOUNDS, seconds)
-        if place not in self._answers:
-            self._answers[place] = _none()
-        self._answers[place][group] += 1
+        index = bisect_left(LATENCY_BOUNDS, seconds)
+        if index not in self._answers:
+            self._answers[index] = _none()
+        self._answers[index][group] += 1
 
     def rewarded(self, headers: Mapping[bytes, bytes], answered: str, reward: float) -> None:
         """`answered`: the rewarded version."""
@@ -67,7 +67,7 @@ class CustomerCounts:
     def _lines(self) -> Iterator[str]:
         yield from self._counters(GROUP_REQUESTS, {"": self._requests})
         yield from self._counters(GROUP_ERRORS, {"": self._errors})
-        within = {f',within="{_BOUNDS[place]}"': counts for place, counts in sorted(self._answers.items())}
+        within = {f',within="{_BOUNDS[index]}"': counts for index, counts in sorted(self._answers.items())}
         yield from self._counters(GROUP_ANSWERS, within)
         yield f"# TYPE {GROUP_REWARD} summary"
         for answered, (counts, totals) in self._rewards.items():

@@ -56,16 +56,16 @@ class CustomerGroups(Record):
         )
 
 
-def added(one: tuple[Number, ...], two: tuple[Number, ...]) -> tuple[Number, ...]:
+def added(first: tuple[Number, ...], second: tuple[Number, ...]) -> tuple[Number, ...]:
     """The sums by group."""
-    if not (one and two):
-        return one or two
-    return tuple(map(add, one, two))
+    if not (first and second):
+        return first or second
+    return tuple(map(add, first, second))
 
 
 def risen(now: tuple[Number, ...], earlier: tuple[Number, ...]) -> tuple[Number, ...]:
     """The differences by group. A group whose count fell has nothing new: its server restarted."""
     if not earlier:
         return now
-    found = tuple(map(sub, now, earlier))
-    return found if min(found) >= 0 else tuple(max(one, type(one)(0)) for one in found)
+    rises = tuple(map(sub, now, earlier))
+    return rises if min(rises) >= 0 else tuple(max(rise, type(rise)(0)) for rise in rises)

@@ -89,7 +89,7 @@ class LongRequests:
     def later(self, work: Callable[[], object], seconds: Sequence[float]) -> list[asyncio.TimerHandle]:
         """Runs `work` in the thread after each of these delays."""
         loop = asyncio.get_running_loop()
-        return [loop.call_later(one, self._thread.submit, work) for one in seconds]
+        return [loop.call_later(delay, self._thread.submit, work) for delay in seconds]
 
     @asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[Work]:

@@ -134,7 +134,7 @@ class Observations(Record):
 
     def without_customers(self) -> Self:
         """Without the counts by groups of customers."""
-        feedback = {name: replace(one, counts=(), totals=()) for name, one in self.feedback.items()}
+        feedback = {name: replace(totals, counts=(), totals=()) for name, totals in self.feedback.items()}
         return replace(self, groups=CustomerGroups(), feedback=feedback)
 
     def __add__(self, other: Self) -> Self:
@@ -154,7 +154,7 @@ class Observations(Record):
     def since(self, earlier: Self) -> Self:
         """The observations after `earlier`; all of them if the server restarted from 0."""
         feedback = {
-            name: one.since(earlier.feedback.get(name, FeedbackTotals())) for name, one in self.feedback.items()
+            name: totals.since(earlier.feedback.get(name, FeedbackTotals())) for name, totals in self.feedback.items()
         }
         if self.started != earlier.started or self.requests < earlier.requests:
             return replace(self, feedback=feedback)

@@ -112,7 +112,7 @@ class RequestLog:
         else:
             self._noted = lost
             self._report(None)
-        self._taken += sum(one[0] for one in waiting)
+        self._taken += sum(size for size, *_ in waiting)
 
     def _drop(self, reason: str, count: int) -> None:
         if count:

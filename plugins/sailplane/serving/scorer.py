@@ -102,7 +102,7 @@ class Scorer:
 
 def _after(first: int, violations: Iterator[Violation]) -> Iterator[Violation]:
     """Renumbers the rows to start at `first`."""
-    return (replace(one, row=first + one.row) for one in violations) if first else violations
+    return (replace(violation, row=first + violation.row) for violation in violations) if first else violations
 
 
 def _pace(bundle: Bundle) -> Pace:

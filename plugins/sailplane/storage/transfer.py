@@ -51,8 +51,8 @@ def transfer(source: Backend, target: Backend, moves: Sequence[Move], tell: Tell
     # Largest first, so that the last one to end is small.
     with ThreadPoolExecutor(LARGE_AT_A_TIME) as large, ThreadPoolExecutor(SMALL_AT_A_TIME) as small:
         running = [
-            (small if one[2] <= SMALL_BYTES else large).submit(move, *one)
-            for one in sorted(moves, key=lambda one: -one[2])
+            (small if size <= SMALL_BYTES else large).submit(move, path, to, size)
+            for path, to, size in sorted(moves, key=lambda planned: -planned[2])
         ]
         wait(running, return_when=FIRST_EXCEPTION)
         for threads in (large, small):

@@ -67,12 +67,12 @@ def listed(ledger: Ledger) -> list[ApiKey]:
 
 def revoke(ledger: Ledger, key: str) -> ApiKey:
     """Raises ConfigurationError if no valid key has this id."""
-    found = next((one for one in listed(ledger) if one.id == key), None)
-    if found is None:
+    api_key = next((known for known in listed(ledger) if known.id == key), None)
+    if api_key is None:
         raise ConfigurationError("revoke API key", key, got="no such id", remedy="`... key list` shows them.")
     with ledger.begin() as connection:
         connection.execute(sa.delete(table).where(table.c.id == key))
-    return found
+    return api_key
 
 
 def checked_name(name: str) -> str:

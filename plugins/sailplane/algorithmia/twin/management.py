@@ -114,14 +114,15 @@ class AlgorithmApi:
     async def _views(self, request: Request, caller: str) -> list[Document]:
         """The view of each version, newest first."""
         if request.path_params["owner"] == served.OWNER:
-            found = await self._twin.do(deployments, self._twin.ledger)
-            views = [served.shown(one) for one in found if one.name == request.path_params["name"]]
+            current = await self._twin.do(deployments, self._twin.ledger)
+            name = request.path_params["name"]
+            views = [served.shown(deployment) for deployment in current if deployment.name == name]
             if not views:
                 raise Refusal(404, "No such algorithm")
             return views
         record = await self._record(request, caller)
         known = versions.newest_first(record)
-        return [versions.shown(record, one) for one in known] or [versions.shown(record, None)]
+        return [versions.shown(record, version) for version in known] or [versions.shown(record, None)]
 
     async def _build(self, request: Request, caller: str) -> Document:
         record, build_id = await self._record(request, caller), request.path_params["build"]

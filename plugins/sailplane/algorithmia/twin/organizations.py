@@ -90,7 +90,7 @@ def _name(body: Document, field: str) -> str:
 
 
 def _check_type(type_id: Any) -> None:
-    known = {one["id"]: one["name"] for one in TYPES}
+    known = {kind["id"]: kind["name"] for kind in TYPES}
     if type_id not in known:
         raise RequestError("read type_id", got=repr(type_id)[:100], expected=f"one of {known}")
 

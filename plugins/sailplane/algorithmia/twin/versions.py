@@ -70,7 +70,8 @@ def published(record: Document, body: Document) -> Document:
     kind = info.get("version_type") or "minor"
     if kind not in _STEPS:
         raise RequestError("read version_type", got=repr(kind)[:100], expected=" or ".join(_STEPS))
-    position = next((n for n, one in enumerate(record["versions"]) if one["git_hash"] == record["source"]), None)
+    numbered = enumerate(record["versions"])
+    position = next((index for index, version in numbered if version["git_hash"] == record["source"]), None)
     if position is None:
         raise RequestError("publish", _name(record), got=record["builds"][-1]["logs"], remedy="Fix its source.")
     version = record["versions"][position]
@@ -154,7 +155,7 @@ def _order(version: Document) -> tuple[Any, ...]:
 
 def _next(record: Document, step: int) -> str:
     last = max(
-        (_numbers(one["semantic_version"]) for one in record["versions"] if "semantic_version" in one),
+        (_numbers(version["semantic_version"]) for version in record["versions"] if "semantic_version" in version),
         default=(0, 0, 0),
     )
     return ".".join(str(n + 1 if index == step else n if index < step else 0) for index, n in enumerate(last))

@@ -50,9 +50,9 @@ def _object(names: tuple[str, ...], *, strict: bool) -> type[msgspec.Struct]:
 
 def first_of(text: Buffer, kind: type[S], most: int, which: str) -> list[S]:
     """The first `most` elements of an array."""
-    found = located(text, _array(kind, most), which)
-    given = (getattr(found, name) for name in found.__struct_fields__)
-    return [one for one in given if one is not msgspec.UNSET]
+    array = located(text, _array(kind, most), which)
+    elements = (getattr(array, name) for name in array.__struct_fields__)
+    return [element for element in elements if element is not msgspec.UNSET]
 
 
 @cache

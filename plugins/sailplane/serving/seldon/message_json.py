@@ -20,9 +20,9 @@ def as_json(message: Any) -> Any:
     if kind == _VALUE:
         return plain(message)
     if kind == _LIST:
-        return [plain(one) for one in message.values]
+        return [plain(value) for value in message.values]
     if kind == _STRUCT:
-        return {name: plain(one) for name, one in message.fields.items()}
+        return {name: plain(value) for name, value in message.fields.items()}
     return {field.json_name: _held(value) for field, value in message.ListFields()}
 
 
@@ -30,9 +30,9 @@ def plain(value: Any) -> Any:
     """A google.protobuf.Value as a JSON value."""
     kind = value.WhichOneof("kind")
     if kind == "list_value":
-        return [plain(one) for one in value.list_value.values]
+        return [plain(element) for element in value.list_value.values]
     if kind == "struct_value":
-        return {name: plain(one) for name, one in value.struct_value.fields.items()}
+        return {name: plain(member) for name, member in value.struct_value.fields.items()}
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
@@ -47,8 +47,8 @@ def _held(value: Any) -> Any:
     if hasattr(value, "DESCRIPTOR"):
         return as_json(value)
     if isinstance(value, Mapping):
-        return {name: _held(one) for name, one in value.items()}
+        return {name: _held(member) for name, member in value.items()}
     if isinstance(value, MutableSequence):
         # A tensor has many numbers, so they are not converted one by one.
-        return [_held(one) for one in value] if hasattr(value[0], "DESCRIPTOR") else list(value)
+        return [_held(element) for element in value] if hasattr(value[0], "DESCRIPTOR") else list(value)
     return b64encode(value).decode() if isinstance(value, bytes) else value
