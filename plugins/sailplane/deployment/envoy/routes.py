@@ -20,7 +20,7 @@ from sailplane.serving.request_id import SHADOW
 LONGEST_BACK_OFF: Final = 0.25
 # A longer body is not buffered, so the request is not retried.
 _RETRIED_BYTES: Final = 2**20
-# The header by which Seldon Core v2 routes too, because a router does not see the model's name in a message.
+# Seldon Core v2 routes by this header too, because a router does not see the model's name in a message.
 _MODEL: Final = "seldon-model"
 _SERVICE: Final = "/inference.GRPCInferenceService/"
 # Seldon's own services, and the header in which its client names a deployment.

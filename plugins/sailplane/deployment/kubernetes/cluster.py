@@ -83,7 +83,6 @@ class Cluster:
         raise ServiceError("change", f"{kind.plural} {name}", got=f"{_TRIES} conflicts in a row", remedy=remedy)
 
     def pods(self, selector: str) -> list[Object]:
-        """The pods with these labels."""
         list_pods = self._core.list_namespaced_pod
         how: Object = {"label_selector": selector, "_preload_content": False, "_request_timeout": self.seconds}
         return list(json.loads(self._ask("list pods", lambda: list_pods(self.namespace, **how)).data)["items"])
@@ -102,7 +101,6 @@ class Cluster:
         )
 
     def list(self, kind: ResourceKind, selector: str) -> list[Object]:
-        """The objects with these labels."""
         custom = self._custom.list_namespaced_custom_object
         return list(self._on(kind, None, custom, label_selector=selector)["items"])
 

@@ -19,7 +19,7 @@ def promote(connection: sa.Connection, subject: Subject, now: float) -> None:
     before = aliases.aliases_of(connection, subject.name).get(aliases.CHAMPION)
     promote_within(connection, subject.name, subject.version)
     if subject.back:
-        _returned(connection, subject, before or subject.champion, now)
+        _record_return(connection, subject, before or subject.champion, now)
     record_served(connection, subject, subject.version, {subject.version: 100}, now)
 
 
@@ -47,7 +47,7 @@ def mark(connection: sa.Connection, subject: Subject, by: str, now: float) -> No
         aliases.mark(connection, subject.name, subject.version, by, now)
 
 
-def _returned(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
+def _record_return(connection: sa.Connection, subject: Subject, before: str | None, now: float) -> None:
     """Returning to a version that was rolled back undoes that rollback, and does not mark the version that served
     before."""
     wanted = aliases.unmark(connection, subject.name, subject.version)

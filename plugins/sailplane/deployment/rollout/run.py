@@ -45,6 +45,7 @@ class ModelEndpoint(Served):
 
     @classmethod
     def local(cls, home: Home, ledger: Ledger, storage: Storage, name: str) -> ModelEndpoint:
+        """The endpoint of a model on this machine."""
         from sailplane.deployment.local.endpoint import endpoint
         from sailplane.deployment.local.source import LocalSource
         from sailplane.deployment.local.target import LocalTarget
@@ -53,6 +54,7 @@ class ModelEndpoint(Served):
         return cls(ledger, target, source, name=name, endpoint=endpoint(home, name))
 
     def driver(self, version: str) -> Driver:
+        """A new driver of the version's rollout."""
         return Driver(self, version)
 
     def begin(
@@ -101,7 +103,7 @@ class ModelEndpoint(Served):
         return self._begin(subject, self.at_once, None)
 
     def _failure(self, version: str, reason: str) -> DeploymentError:
-        remedy = f"What served before still serves. `sailplane rollout show {self.name}` has the details."
+        remedy = f"The served version is unchanged. `sailplane rollout show {self.name}` has the details."
         return DeploymentError("deploy", f"{self.name} {version}", got=reason, remedy=remedy)
 
     def _subject(self, model: Model, owner: str, turn: str) -> Subject:
@@ -159,18 +161,19 @@ class ModelEndpoint(Served):
             raise DeploymentError("roll out", self.name, got=got, remedy=remedy)
 
     def entry(self, version: str) -> RolloutRecord:
+        """The version's rollout. Raises DeploymentError if there is none."""
         entry = records.find(self.ledger, self.name, version)
         if entry is None:
             raise DeploymentError("find the rollout of", f"{self.name} {version}", got="there is none")
         return entry
 
     def champion(self) -> str | None:
-        """The version with the most traffic now."""
+        """The version with the most traffic now; None if nothing serves."""
         weights = self.target.split().weights
         return max(sorted(weights), key=lambda version: weights[version], default=None)
 
     def finish(self, version: str, *, poll_seconds: float = POLL_SECONDS) -> State:
-        """Drives the version's rollout to its end, as soon as no other driver holds it. Any owner's rollout will do."""
+        """Drives the version's rollout, of any owner, to its end as soon as no other driver holds it."""
         driver = self.driver(version)
         try:
             return self._drive(driver, poll_seconds)

@@ -74,7 +74,9 @@ def test_a_version_that_fails_is_removed_and_the_next_try_begins_anew(
     serving: ModelEndpoint, place: Place, canary: Model
 ) -> None:
     place.running[CANARY] = VersionProgress("failed", "no luck")
-    with pytest.raises(DeploymentError, match=r"deploy m v2: the version does not run: no luck\. What served before"):
+    with pytest.raises(
+        DeploymentError, match=r"deploy m v2: the version does not run: no luck\. The served version is unchanged"
+    ):
         serving.deploy(canary, "task 1")
     assert place.split() == TrafficSplit({CHAMPION: 100})
     assert list(place.running) == [CHAMPION]
