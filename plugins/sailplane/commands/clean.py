@@ -38,7 +38,7 @@ _DAY: Final = 86400.0
 
 @dataclass(frozen=True)
 class ExpiredKind:
-    """`kept` is in days; None means for ever. `note` says why this kind was not searched."""
+    """`kept` is in days; None means forever. `note` says why this kind was not searched."""
 
     kind: Kind
     kept: int | None

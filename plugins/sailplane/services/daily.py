@@ -27,7 +27,7 @@ LOOK_SECONDS: Final = 30.0
 FIRST_SECONDS: Final = 300.0
 FAILED_SECONDS: Final = 900.0
 LONGEST_SECONDS: Final = 4 * 3600.0
-# A command that hangs must not block the others for ever.
+# A command that hangs must not block the others forever.
 LIMIT_SECONDS: Final = 2 * 3600.0
 STOP_SECONDS: Final = 5.0
 VERSION: Final = 1
@@ -52,7 +52,7 @@ class CommandRecord:
 
 
 def main(file: Path, commands: Sequence[tuple[str, ...]] = COMMANDS) -> None:
-    """Runs for ever, until SIGTERM, which also stops a running command."""
+    """Runs forever, until SIGTERM, which also stops a running command."""
     os.nice(10)
     begin, records = time.monotonic() + FIRST_SECONDS, read(file)
     write(file, records)

@@ -44,7 +44,7 @@ def pause(failures: int) -> float:
     """Seconds until the next export after this many failures in a row."""
     if not failures:
         return PAUSE_SECONDS
-    # A store may be unreachable for days, and a float cannot double for ever.
+    # A store may be unreachable for days, and a float cannot double forever.
     return min(FAILED_SECONDS * 2.0 ** min(failures - 1, 9), LONGEST_SECONDS)
 
 

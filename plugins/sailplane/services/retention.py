@@ -24,7 +24,7 @@ class Kind:
     setting: str | None = None
 
     def kept(self, env: Mapping[str, str] = os.environ) -> int | None:
-        """The retention in days; None means for ever. ConfigurationError for a setting that is neither a number of days
+        """The retention in days; None means forever. ConfigurationError for a setting that is neither a number of days
         nor `forever`."""
         value = env.get(self.setting, "") if self.setting else ""
         if not value:

@@ -119,7 +119,7 @@ class Connection(HttpToolsProtocol):
         return b"".join([self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n", *headers, b"\r\n"])
 
     def _wait_for_a_request(self) -> None:
-        """Sets a deadline; uvicorn would wait for ever."""
+        """Sets a deadline; uvicorn would wait forever."""
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _wait_for_the_rest(self, size: int) -> None:

@@ -130,7 +130,7 @@ class HubRepository:
 def client(ask: CredentialProvider | None) -> HfApi:
     """huggingface_hub's client, with the token and the endpoint from `ask`, or those that it finds itself."""
     session = get_session()
-    # Without this it would wait for ever. A user's own client keeps its settings.
+    # Without this it would wait forever. A user's own client keeps its settings.
     if session.timeout == httpx2.Timeout(None):
         session.timeout = TIMEOUT
     # Progress bars belong in a terminal.

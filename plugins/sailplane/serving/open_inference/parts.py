@@ -113,7 +113,7 @@ def _values(text: memoryview, most: int, which: str) -> Iterator[list[Any]]:
 
 
 def _rechunked(values: Iterator[list[Any]], most: int) -> Iterator[list[Any]]:
-    """Lists of `most` values, then the rest, then empty lists for ever."""
+    """Lists of `most` values, then the rest, then empty lists forever."""
     held: list[Any] = []
     for piece in values:
         held += piece
