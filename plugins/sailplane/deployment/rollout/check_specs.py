@@ -44,8 +44,8 @@ class ErrorRate:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """The longest time that an answer may take at the model server. The check does not fail on a limit that the
-    champion breaks as much at the same time.
+    """How long an answer may take at the model server. The check does not fail if the champion breaks the limit as much
+    at the same time.
 
     :param p50: the longest median, as `"20ms"` or `"1s"`; None for no limit
     :param p90: the same for 90% of the answers
