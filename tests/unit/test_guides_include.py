@@ -82,6 +82,7 @@ def test_the_features_of_the_guide_fit_and_transform() -> None:
     np.testing.assert_array_equal(arrays["inputs"], np.array([[3, 1], [4, 1]], "float32"))
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_train_function_of_the_guide_trains_and_goes_on_after_a_stop(
     prepared: Callable[..., Any],  # noqa: F811

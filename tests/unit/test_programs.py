@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 TESTS = """
 import pytest
@@ -24,6 +26,7 @@ def pytest_over(folder: Path, text: str, path: Path) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_a_test_whose_program_is_missing_is_skipped_and_named_at_the_end_with_the_remedy(tmp_path: Path) -> None:
     ended = pytest_over(tmp_path, TESTS, tmp_path / "empty")
     assert ended.returncode == 0, ended.stdout
@@ -31,6 +34,7 @@ def test_a_test_whose_program_is_missing_is_skipped_and_named_at_the_end_with_th
     assert "1 passed, 1 skipped" in ended.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_test_whose_program_is_there_runs(tmp_path: Path) -> None:
     program = tmp_path / "bin" / "chromium"
     program.parent.mkdir()
@@ -41,6 +45,7 @@ def test_a_test_whose_program_is_there_runs(tmp_path: Path) -> None:
     assert "not run on this machine" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_program_that_nobody_knows_is_an_error(tmp_path: Path) -> None:
     ended = pytest_over(tmp_path, TESTS.replace("chromium", "chromum"), tmp_path)
     assert ended.returncode != 0

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROJECT = Path(__file__).parents[2]
 PLAIN = """
 import pytest
@@ -16,6 +18,7 @@ def test_marked():
 """
 
 
+@pytest.mark.slow
 def test_files_that_import_torch_and_marked_tests_are_left_out_and_counted(tmp_path: Path) -> None:
     ended = run(tmp_path, "--without-torch")
     assert ended.returncode == 0, ended.stdout
@@ -24,10 +27,12 @@ def test_files_that_import_torch_and_marked_tests_are_left_out_and_counted(tmp_p
     assert "skipped" not in ended.stdout
 
 
+@pytest.mark.slow
 def test_on_several_workers_a_file_counts_once(tmp_path: Path) -> None:
     assert "1 of 2 test files, and 1 more tests" in run(tmp_path, "--without-torch", "-n", "2").stdout
 
 
+@pytest.mark.slow
 def test_without_the_option_a_missing_torch_is_an_error(tmp_path: Path) -> None:
     ended = run(tmp_path)
     assert ended.returncode != 0

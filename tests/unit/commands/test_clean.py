@@ -182,6 +182,7 @@ def test_reports_of_earlier_releases_give_up_their_copy_of_the_library(home: Hom
     assert library.inlined(storage, stored) == old
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_each_thing_and_deletes_nothing(home: Home) -> None:
     log = put(home.airflow / "logs/dag_id=churn/run_id=r/task_id=a/attempt=1.log", days=100)
     ended = sailplane(home, "clean", "--dry-run")
@@ -192,6 +193,7 @@ def test_a_dry_run_names_each_thing_and_deletes_nothing(home: Home) -> None:
     assert log.exists()
 
 
+@pytest.mark.slow
 def test_without_a_terminal_only_yes_deletes(home: Home) -> None:
     log = put(home.airflow / "logs/dag_id=churn/run_id=r/task_id=a/attempt=1.log", days=100)
     ended = sailplane(home, "clean")

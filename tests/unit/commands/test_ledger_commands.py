@@ -55,6 +55,7 @@ def test_the_newest_seven_backups_stay(made: Home, monkeypatch: pytest.MonkeyPat
     assert backups(storage) == [*(f"ledger/2026-01-0{day}T00-00-00Z.db" for day in range(3, 9)), newest]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["truncated", "zeroed page"])
 def test_a_damaged_ledger_is_no_backup_and_the_earlier_ones_stay(made: Home, how: str) -> None:
     path = backup(made)

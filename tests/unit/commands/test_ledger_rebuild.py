@@ -150,6 +150,7 @@ def test_a_version_of_an_earlier_release_gets_its_record_at_the_next_up(made: Ho
     assert everything(made) == before
 
 
+@pytest.mark.slow
 def test_another_stores_ledger_gets_no_models_of_this_one(made: Home) -> None:
     foreign = replace(made, ledger=f"sqlite:///{made.root / 'foreign.db'}")
     ledger = Ledger.create(foreign.ledger)

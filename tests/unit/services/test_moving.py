@@ -275,6 +275,7 @@ def test_a_move_to_a_store_that_is_away_changes_nothing(
     assert not (home.project / ".env").exists()
 
 
+@pytest.mark.slow
 def test_a_first_up_leaves_a_store_whose_address_only_a_connection_has_to_the_tasks(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

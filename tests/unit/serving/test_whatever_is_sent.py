@@ -46,6 +46,7 @@ def test_a_sender_that_has_far_too_much_or_waits_to_be_asked_is_refused_at_once(
     assert (response.status_code, response.headers["connection"]) == (413, "close")
 
 
+@pytest.mark.slow
 def test_a_body_that_grows_over_the_limit_without_having_said_so_is_a_413(bundle: Bundle) -> None:
     sent: list[dict[str, Any]] = []
 
@@ -77,6 +78,7 @@ V2_TENSOR = st.fixed_dictionaries({"name": st.sampled_from(NAMES), "shape": JSON
 V2 = st.fixed_dictionaries({"inputs": st.lists(V2_TENSOR, max_size=6)})
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["/predict", "/v2/models/flights/infer"]), SHAPED | FIELD | V2 | st.binary(max_size=40))
 def test_whatever_is_sent_is_answered_in_json_and_never_as_our_fault(bundle: Bundle, path: str, message: Any) -> None:

@@ -42,6 +42,7 @@ def strong(row: Any, draw: np.random.Generator) -> float:
     return float(row[1] * 12**0.5 + draw.normal() * (0.4 / 0.6) ** 0.5)
 
 
+@pytest.mark.slow
 def test_on_noise_no_parameter_is_important() -> None:
     """Six sweeps; tests/soak has more. One in twenty may have one."""
     found = [importances(*swept(20, 3, noise, seed)) for seed in range(6)]
@@ -49,6 +50,7 @@ def test_on_noise_no_parameter_is_important() -> None:
     assert all(len({one.chance for one in each.values()}) == 1 for each in found)
 
 
+@pytest.mark.slow
 def test_a_parameter_that_matters_is_found_first_and_the_others_are_noise() -> None:
     for seed in range(2):
         found = importances(*swept(60, 5, strong, seed))
@@ -57,6 +59,7 @@ def test_a_parameter_that_matters_is_found_first_and_the_others_are_noise() -> N
         assert found["x1"].low <= found["x1"].share <= found["x1"].high
 
 
+@pytest.mark.slow
 def test_more_trials_make_it_more_certain() -> None:
     few, many = (importances(*swept(count, 5, strong))["x1"] for count in (25, 200))
     assert many.high - many.low < few.high - few.low
@@ -77,6 +80,7 @@ def test_equal_scores_and_constant_parameters_say_nothing() -> None:
     assert (importances(constant, trials), no_importance(constant, trials)) == ({}, "all parameters are constant")
 
 
+@pytest.mark.slow
 def test_the_shares_are_those_of_optunas_functional_anova() -> None:
     config, trials = swept(80, 3, lambda row, draw: 3 * row[0] + 4 * (row[1] - 0.5) ** 2 + 0.1 * draw.normal())
     ours = importances(config, trials)
@@ -100,12 +104,14 @@ def test_choices_and_whole_numbers_count_as_other_parameters_do() -> None:
     assert found["kind"].share > 0.6
 
 
+@pytest.mark.slow
 def test_the_same_trials_give_the_same_figures() -> None:
     assert importances(*swept(30, 3, strong)) == importances(*swept(30, 3, strong))
     found = importances(*swept(30, 3, strong))["x1"]
     assert ParameterImportance.from_dict(found.to_dict()) == found
 
 
+@pytest.mark.slow
 def test_a_hundred_trials_of_eight_parameters_take_little_time() -> None:
     config, trials = swept(100, 8, strong)
     importances(*swept(20, 2, strong))

@@ -148,6 +148,7 @@ def test_a_rule_recorded_before_these_settings_is_read() -> None:
     assert (known.patience, known.whole_trials) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["noisy", "best learns slowest"])
 def test_patience_and_whole_trials_stop_the_true_best_more_rarely(family: str) -> None:
     """60 sweeps of 30 trials each; tests/soak has more."""

@@ -67,6 +67,7 @@ def test_random_search_gives_a_parameter_the_same_values_whatever_others_there_a
         assert (suggest(config, [], number, 1) or {})["x"] == (suggest(alone, [], number, 1) or {})["x"]
 
 
+@pytest.mark.slow
 @GAUSSIAN_PROCESS
 def test_bayes_comes_nearer_to_the_best_as_it_goes_on() -> None:
     scores = [trial.score for trial in _history("bayes", 31) if trial.score is not None]

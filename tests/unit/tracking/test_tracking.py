@@ -28,6 +28,7 @@ def start(folder: Path) -> Any:
     return tracking.run(project="flights", name="r1", group="g", config={"lr": 0.1}, folder=folder)
 
 
+@pytest.mark.slow
 def test_a_run_is_a_file_that_wandbs_own_reader_reads(tmp_path: Path) -> None:
     with start(tmp_path) as tracked:
         tracked.log({"loss": 0.5}, step=0)
@@ -74,6 +75,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_a_stop_stays_a_stop_where_wandbs_own_process_was_stopped_too(tmp_path: Path) -> None:
     # Not the process that this test's own client started.
     env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}

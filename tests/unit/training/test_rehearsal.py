@@ -263,6 +263,7 @@ def test_a_state_that_changes_on_its_way_through_json_is_a_difference(tmp_path: 
         rehearsed(tmp_path, Net(), keys, state={"colours": {3: 1.0, 4: -1.0}})
 
 
+@pytest.mark.slow
 def test_a_row_of_many_long_fields_is_cut(tmp_path: Path) -> None:
     many = tuple(Field(name=f"f{number}", kind="string") for number in range(200))
     rows = ROWS.assign(**{field.name: pd.Series(["x" * 500] * len(ROWS), dtype="str") for field in many})

@@ -102,6 +102,7 @@ def test_a_report_needs_airflows_login() -> None:
     assert asyncio.run(asked()).status_code == 401
 
 
+@pytest.mark.slow
 def test_a_task_that_imports_the_plugin_does_not_pay_for_a_web_framework() -> None:
     script = """
 import sys

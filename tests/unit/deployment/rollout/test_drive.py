@@ -61,6 +61,7 @@ def test_every_decision_is_kept_with_its_time_and_what_it_was_made_on(served: Se
     assert [finding.outcome for finding in shadowed.findings] == ["passed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("too_few", "phase"), [("fail", "failed"), ("pass", "succeeded")])
 def test_a_step_waits_for_requests_and_then_the_plan_says_what_it_means_that_none_came(
     ledger: Ledger, too_few: str, phase: str

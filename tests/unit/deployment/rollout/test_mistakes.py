@@ -40,10 +40,12 @@ def test_latencies_that_follow_each_other_roll_no_equal_version_back() -> None:
     assert share_back(both(TRAFFIC, memory=0.97), 5, QUICK) <= 0.2
 
 
+@pytest.mark.slow
 def test_versions_whose_customers_differ_in_errors_latency_and_rewards_are_hardly_ever_back() -> None:
     assert share_back(CUSTOMERS, DRAWS, STICKY) <= MOST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("worse", "check"),
     [

@@ -84,6 +84,7 @@ def test_a_day_that_has_lost_all_files_is_named_unless_the_source_deletes_old_on
     assert project.sizes(project.ingest(source_expires=True))[:2] == [7, 7]
 
 
+@pytest.mark.slow
 def test_a_late_file_of_a_day_whose_other_files_have_expired_loses_no_rows(project: Project) -> None:
     first = project.ingest(source_expires=True)
     (project.folder / "files" / f"{DAYS[0]}.csv").unlink()

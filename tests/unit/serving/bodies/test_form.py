@@ -100,6 +100,7 @@ COSTLY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", COSTLY)
 def test_a_form_takes_few_times_its_bytes_and_no_time(how: str) -> None:
     body, kind, said = COSTLY[how]
