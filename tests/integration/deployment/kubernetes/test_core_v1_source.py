@@ -123,7 +123,7 @@ def test_what_one_of_two_drivers_saw_is_not_counted_by_the_other_one_again(pods:
     assert counted(other.observed(pods.version).since(first)) == (2, 0)
 
 
-@pytest.mark.parametrize(("status", "told"), [(404, "the image of docker/seldon"), (503, ""), (403, "access.yaml")])
+@pytest.mark.parametrize(("status", "told"), [(404, "docker/seldon image"), (503, ""), (403, "access.yaml")])
 def test_a_pod_that_does_not_say_is_named_with_what_to_do(pods: Pods, status: int, told: str) -> None:
     pods.status = status
     with pytest.raises(ServiceError, match=rf"read the metrics of pod {pods.names[0]}: {status} not now\..*{told}"):
