@@ -260,7 +260,8 @@ def test_without_a_router_the_deployment_fails_with_the_remedy_and_works_after_u
     assert platform.wait(run) == "failed"
     assert instance(platform, run, "deploy")["try_number"] == 3, "it might have come back by itself"
     error = the_error(platform, run, "deploy")
-    assert "DeploymentError: deploy tiny: the router is not running. Run `make up`, then clear this task" in error
+    remedy = "Run `make up`, then clear this task or repeat this command."
+    assert f"DeploymentError: deploy tiny: the router is not running. {remedy}" in error
     assert deployments(Ledger.at(platform.home)) == [served]
 
     assert platform.sailplane("up", "--no-run").returncode == 0

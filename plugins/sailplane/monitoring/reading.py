@@ -30,8 +30,8 @@ _FILE: Final = re.compile(r".*/(?P<day>\d{4}-\d\d-\d\d)/(?P<name>[^/]+)\.parquet
 
 @dataclass
 class Counts:
-    """What was read. `rows` is by (version, status, shadow), `dropped` by reason. `*_repeated` counts labels that a
-    newer one for the same row replaced, `*_unknown` ids without a request."""
+    """Counts of the log that was read. `rows` is by (version, status, shadow), `dropped` by reason. `*_repeated`
+    counts labels that a newer one for the same row replaced, `*_unknown` ids without a request."""
 
     requests: int = 0
     rows: Counter[tuple[str, int, bool]] = field(default_factory=Counter)

@@ -118,7 +118,7 @@ def known_at(ledger: Ledger, name: str, as_of: datetime) -> Model:
         got = f"every version was trained on later data, the champion on data up to {champion.as_of:%Y-%m-%d}"
         remedy = f"To use the champion anyway, name it: {name}@champion."
         raise ModelError("find model", f"{name} as of {as_of:%Y-%m-%d}", got=got, remedy=remedy)
-    # Of several with the same `as_of`, the first is the newest.
+    # If several have the same `as_of`, the first is the newest.
     return max(earlier, key=lambda model: model.as_of)
 
 

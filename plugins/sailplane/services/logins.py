@@ -49,7 +49,7 @@ def redeem(home: Home, secret: str) -> str:
     file = _file(home.logins, secret)
     used = file.with_suffix(".used")
     try:
-        # Of two simultaneous requests, the second finds that the file is gone.
+        # The second of two simultaneous requests finds that the file is gone.
         file.rename(used)
     except FileNotFoundError as error:
         got = "it was used before" if used.exists() else "it is unknown, or it expired long ago"

@@ -28,7 +28,7 @@ _MOST_ANSWERED: Final = 8
 
 
 class CustomerCounts:
-    """Of one server. `labels`: of all series."""
+    """The counts of one server. `labels` are those of all series."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self._labels = ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items())

@@ -30,7 +30,7 @@ def group_of(key: bytes) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class CustomerGroups(Record):
-    """What `Observations` has of all requests, by group: tuples of `GROUPS` counts, empty if there are none.
+    """The counts of `Observations`, by group of customers: tuples of `GROUPS` counts, empty if there are none.
 
     :param answers: by the upper bound of the seconds that they took, as Prometheus writes it
     """

@@ -107,7 +107,7 @@ def _unseen_integers(known: Sequence[int]) -> Iterator[int]:
     least, most = min(known, default=0), max(known, default=0)
     yield from (value for value in (most + 1, least - 1) if -_MOST_INTEGER <= value < _MOST_INTEGER)
     seen = set(known)
-    # Of the first len(seen) + 1 integers at least one is unseen, unless the range ends before.
+    # At least one of the first len(seen) + 1 integers is unseen, unless the range ends before.
     yield from (value for value in range(least, min(most, least + len(seen) + 1)) if value not in seen)
 
 

@@ -1,4 +1,4 @@
-"""What is refused before anything is made on a cluster."""
+"""A bundle that does not serve is refused before anything is created on a cluster."""
 
 from __future__ import annotations
 
