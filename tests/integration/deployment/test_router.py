@@ -40,7 +40,7 @@ def test_only_another_version_or_no_route_misroutes_a_request(
     platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
 ) -> None:
     model, router = registered("run-1"), Router(platform)
-    assert router.misroutes("flights", model.version), "nothing is routed yet"
+    assert wait_until(lambda: router.misroutes("flights", model.version), seconds=20), "nothing is routed yet"
     deploy(platform, ledger, storage, model)
     assert not router.misroutes("flights", model.version)
     assert router.misroutes("flights", "another")
