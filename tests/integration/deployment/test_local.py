@@ -122,7 +122,7 @@ def test_a_broken_bundle_gets_no_traffic_and_leaves_nothing(
     assert deploy(platform, ledger, storage, better).version == better.version
 
 
-def test_a_ledger_that_fails_leaves_a_deployment_that_the_next_try_ends(
+def test_a_ledger_that_fails_gives_the_traffic_back(
     platform: Home, supervisor: Supervisor, ledger: Ledger, storage: Storage, registered: Registered
 ) -> None:
     old, new = registered("run-1"), registered("run-2", bias=0.2)
@@ -130,8 +130,9 @@ def test_a_ledger_that_fails_leaves_a_deployment_that_the_next_try_ends(
     _on_ledger(platform, "CREATE TRIGGER full BEFORE INSERT ON deployments BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     with pytest.raises(IntegrityError, match="disk full") as failed:
         deploy(platform, ledger, storage, new)
-    assert "The next deployment of flights rolls it back." in failed.value.__notes__[0]
-    assert served_version(platform) in {old.version, new.version}
+    assert "The next deployment of flights ends it." in failed.value.__notes__[0]
+    assert served_version(platform) == old.version
+    assert f"model-flights-{old.version}" in supervisor.states()
     assert alias(ledger, "flights", "champion") == old
     _on_ledger(platform, "DROP TRIGGER full")
     deploy(platform, ledger, storage, new)

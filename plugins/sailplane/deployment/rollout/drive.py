@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from sailplane.deployment.rollout import repository
 from sailplane.deployment.rollout.check_results import CheckResult
 from sailplane.deployment.rollout.engine import Action, Begin, Move, Promote, Stop, actions, advance, failing
@@ -105,9 +107,14 @@ class Driver:
         # Crashes and lost ledgers leave versions behind that nobody else stops.
         running = self._target.versions() if entry.state.phase == "promoting" and not entry.state.applied else ()
         for action in actions(entry.plan, entry.subject, entry.state, present, running):
-            repository.renew(self._ledger, entry, self._driver, self._clock())
             try:
+                repository.renew(self._ledger, entry, self._driver, self._clock())
                 self._do(action, entry)
+            except SQLAlchemyError:
+                # A version that cannot become the champion must not keep the champion's traffic.
+                if isinstance(action, Promote):
+                    self._target.move(present)
+                raise
             except (DeploymentError, ModelError) as error:
                 # A rollback continues, and a champion stays champion.
                 if entry.state.phase == "rolling back" or isinstance(action, Stop):

@@ -196,7 +196,7 @@ class ModelEndpoint(Served):
             repository.abort(self.ledger, self.name, reason, subject.owner, self.clock(), only=subject)
             self._drive(driver, POLL_SECONDS)
         except Exception as second:
-            error.add_note(f"It was not rolled back: {second} The next deployment of {self.name} rolls it back.")
+            error.add_note(f"It was not rolled back: {second} The next deployment of {self.name} ends it.")
 
     def _drive(self, driver: Driver, poll_seconds: float) -> State:
         pause = min(_FIRST_SECONDS, poll_seconds)

@@ -84,7 +84,7 @@ class Subject(Record):
     :param back: a person returns to this version
     :param hold: afterwards no task deploys the model until a person releases it
     :param at_once: only the process that started the rollout drives it; after that process has ended, the next
-        deployment rolls it back
+        deployment ends it
     """
 
     name: str

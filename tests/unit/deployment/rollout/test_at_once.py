@@ -162,7 +162,7 @@ def test_what_cannot_be_taken_back_is_named_and_left_to_the_next_deployment(
     with pytest.raises(ServiceError, match="progress v2: nobody answers") as failed:
         serving.deploy(canary, "task 1")
     [note] = failed.value.__notes__
-    assert note == ("It was not rolled back: stop v2: nobody answers. The next deployment of m rolls it back.")
+    assert note == ("It was not rolled back: stop v2: nobody answers. The next deployment of m ends it.")
     place.before = lambda _verb: None
     assert serving.deploy(get(serving.ledger, NAME, NEWER), "task 2").version == NEWER
     assert list(place.running) == [NEWER]
