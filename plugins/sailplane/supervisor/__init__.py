@@ -32,14 +32,15 @@ from sailplane.supervisor.program_files import ProgramFiles
 
 __all__ = ["Program", "ProgramState", "Supervisor", "socket_folder"]
 
-# supervisord's fault codes.
-_ALREADY_STARTED, _NOT_RUNNING = 60, 70
+# supervisord's fault code.
+_ALREADY_STARTED = 60
 # sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name with its pid appended.
 _SOCKET_PATH_BYTES = 90
 # The variable in supervisord's own environment that names its release.
 _RELEASE = "SUPERVISORD_RELEASE"
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 _WATCHDOG = "watchdog"
+_NUDGE_SECONDS = 0.02
 # Processes that outlived supervisord get as much time to end as the slowest program.
 _STOP_SECONDS = 15
 
@@ -99,7 +100,7 @@ class Supervisor(ProgramFiles):
         with locked(self.home.supervisor / "lock"), self._rpc() as rpc:
             added, changed, removed = rpc.reloadConfig()[0]
             for name in (*removed, *changed):
-                rpc.stopProcessGroup(name)
+                _stop(rpc, name)
                 self._processes.end_outlived(name, _STOP_SECONDS)
                 rpc.removeProcessGroup(name)
             for name in (*added, *changed):
@@ -115,8 +116,8 @@ class Supervisor(ProgramFiles):
     def stop(self, name: str) -> None:
         """Returns after the program has ended."""
         if self._state(name).state in _STARTED:
-            with self._rpc() as rpc, _unless(_NOT_RUNNING):
-                rpc.stopProcess(name)
+            with self._rpc() as rpc:
+                _stop(rpc, name)
             self._processes.end_outlived(name, _STOP_SECONDS)
 
     def states(self) -> dict[str, ProgramState]:
@@ -130,8 +131,11 @@ class Supervisor(ProgramFiles):
         if self.running():
             with self._rpc() as rpc:
                 rpc.shutdown()
-        if session and any(process.pid == session for process in self._processes.members(session)):
-            psutil.wait_procs([psutil.Process(session)], timeout=seconds)
+        deadline = time.monotonic() + seconds
+        while self._processes.alive(session) and time.monotonic() < deadline:
+            # It stops one program after another, and looks for the next only once a second or when it is called.
+            self.running()
+            time.sleep(_NUDGE_SECONDS)
         self._processes.end(session, spared={})
 
     def _spawn(self, environment: Mapping[str, str] | None) -> None:
@@ -210,6 +214,13 @@ class Supervisor(ProgramFiles):
                 raise ServiceError(
                     "reach", "supervisord", got=str(error), remedy="It is not running: run `make up`."
                 ) from error
+
+
+def _stop(rpc: Any, name: str) -> None:
+    """Returns after the program has ended. supervisord sees that only once a second or when it is called."""
+    rpc.stopProcessGroup(name, False)
+    while rpc.getProcessInfo(name)["statename"] in _STARTED:
+        time.sleep(_NUDGE_SECONDS)
 
 
 @contextmanager

@@ -30,6 +30,13 @@ class Processes:
         before = self._read().values()
         return [process for process in psutil.process_iter() if self._belongs(process, session, before)]
 
+    def alive(self, session: int | None) -> bool:
+        """True if the supervisord of that session still runs."""
+        try:
+            return session is not None and self._belongs(psutil.Process(session), session, ())
+        except psutil.NoSuchProcess:
+            return False
+
     def end(self, session: int | None, spared: Mapping[str, str]) -> None:
         """Kills all of them except the programs in `spared`: the texts of their files, by name."""
         members = self.members(session)
