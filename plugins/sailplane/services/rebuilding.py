@@ -129,12 +129,14 @@ def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:
     if champion is not None and champion in served.weights:
         served = replace(served, version=champion)
     record = connection.execute(sa.select(deployments.c.record).where(deployments.c.name == name)).scalar()
+    rollout = active_within(connection, name)
+    # A driver continues a rollout only from what the router serves.
+    continues = rollout is not None and set(served.weights) <= {rollout.subject.champion, rollout.subject.version}
+    if not continues:
+        end_within(connection, name, "the ledger was restored, and the router serves something else", "rebuild")
     if record and champion == served.version and record["weights"] == dict(served.weights):
         return None
-    rollout = active_within(connection, name)
-    # Its driver continues from what the router serves.
-    if rollout is None or not set(served.weights) <= {rollout.subject.champion, rollout.subject.version}:
-        end_within(connection, name, "the ledger was restored, and the router serves something else", "rebuild")
+    if not continues:
         promote_within(connection, name, served.version)
     connection.execute(sa.delete(deployments).where(deployments.c.name == name))
     row = {"name": name, "record": served.to_dict(), "changed": time.time()}

@@ -19,6 +19,7 @@ from sailplane.deployment.local.endpoint import deployments
 from sailplane.deployment.local.model_process import ModelProcess
 from sailplane.deployment.local.target import LocalTarget
 from sailplane.deployment.rollout import repository
+from sailplane.deployment.rollout.plan import Rollout
 from sailplane.deployment.rollout.rollback import roll_back
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.errors import DeploymentError, HeldError
@@ -139,6 +140,21 @@ def test_a_ledger_that_fails_gives_the_traffic_back(
     assert served_version(platform) == new.version
     assert set(supervisor.states()) == {"router", f"model-flights-{new.version}"}
     assert alias(ledger, "flights", "champion") == new
+
+
+def test_a_rollout_whose_server_is_gone_is_rolled_back(
+    platform: Home, ledger: Ledger, storage: Storage, registered: Registered
+) -> None:
+    """A restored ledger names rollouts that have ended since."""
+    old, new = registered("run-1"), registered("run-2", bias=0.2)
+    deploy(platform, ledger, storage, old)
+    endpoint = ModelEndpoint.local(platform, ledger, storage, "flights")
+    endpoint.begin(Rollout(steps=(10, 100)), new, "ada")
+    LocalTarget(platform, storage, "flights").stop(new.version)
+    state = endpoint.finish(new.version)
+    assert state.phase == "failed"
+    assert "its server is not on this machine any more" in state.reason
+    assert served_version(platform) == old.version
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["a rollback to its end", "a rollback that was killed"])

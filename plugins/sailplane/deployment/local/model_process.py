@@ -110,7 +110,9 @@ class ModelProcess:
         return self._program(port, self.grpc_port or next(free for free in _free_ports(self.folder) if free != port))
 
     def progress(self) -> VersionProgress:
-        """`ready` when it answers."""
+        """`ready` when it answers; `failed` also without a program, for example after the ledger was restored."""
+        if self.program not in self.supervisor.programs():
+            return VersionProgress("failed", "its server is not on this machine any more")
         if self._ready():
             return VersionProgress("ready")
         state = self.supervisor.states().get(self.program)
