@@ -40,7 +40,8 @@ _SOCKET_PATH_BYTES = 90
 _RELEASE = "SUPERVISORD_RELEASE"
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
 _WATCHDOG = "watchdog"
-_NUDGE_SECONDS = 0.02
+# supervisord looks at its programs only once a second, or when it is called; so a wait calls it this often.
+_CALL_EVERY_SECONDS = 0.02
 # Processes that outlived supervisord get as much time to end as the slowest program.
 _STOP_SECONDS = 15
 
@@ -133,9 +134,9 @@ class Supervisor(ProgramFiles):
                 rpc.shutdown()
         deadline = time.monotonic() + seconds
         while self._processes.alive(session) and time.monotonic() < deadline:
-            # It stops one program after another, and looks for the next only once a second or when it is called.
+            # It stops one program after another.
             self.running()
-            time.sleep(_NUDGE_SECONDS)
+            time.sleep(_CALL_EVERY_SECONDS)
         self._processes.end(session, spared={})
 
     def _spawn(self, environment: Mapping[str, str] | None) -> None:
@@ -217,10 +218,10 @@ class Supervisor(ProgramFiles):
 
 
 def _stop(rpc: Any, name: str) -> None:
-    """Returns after the program has ended. supervisord sees that only once a second or when it is called."""
+    """Returns after the program has ended."""
     rpc.stopProcessGroup(name, False)
     while rpc.getProcessInfo(name)["statename"] in _STARTED:
-        time.sleep(_NUDGE_SECONDS)
+        time.sleep(_CALL_EVERY_SECONDS)
 
 
 @contextmanager
