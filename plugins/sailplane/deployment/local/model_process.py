@@ -27,6 +27,8 @@ from sailplane.supervisor import Program, Supervisor
 # Below the ports that Linux and macOS give to outgoing connections, so that no client holds one at the next boot.
 _PORTS = range(20000, 32768)
 _GRPC_PORT: Final = "--grpc-port"
+# The states of a program that ended while it started.
+_DOWN: Final = {"BACKOFF", "FATAL"}
 ENVIRONMENT: Final = {
     "PYTHONUNBUFFERED": "1",
     # A version is one process, and a prediction uses one core.
@@ -119,9 +121,22 @@ class ModelProcess:
         status = state.state if state else "no program"
         self._pids |= {state.pid} if state and state.pid else set()
         # supervisord restarts a process as soon as it ends, so a second pid means that the first one died.
-        if len(self._pids) > 1 or status in {"BACKOFF", "FATAL", "no program"}:
+        if len(self._pids) > 1 or status in {*_DOWN, "no program"}:
             return VersionProgress("failed", f"the server does not start ({status})")
         return VersionProgress("starting", f"the server is {status}")
+
+    def changed_ports(self) -> bool:
+        """Starts the program on other ports if it is down and another program has taken one of its own; false
+        otherwise."""
+        state = self.supervisor.states().get(self.program)
+        if state is None or state.state not in _DOWN:
+            return False
+        if all(_is_free(port) for port in (self.port, self.grpc_port) if port):
+            return False
+        self.supervisor.remove(self.program)
+        self._pids.clear()
+        self.begin()
+        return True
 
     def installed(self, digest: str) -> bool:
         """True if the folder holds the bundle with that digest."""
@@ -195,17 +210,16 @@ def _free_ports(folder: Path) -> Iterator[int]:
     first = int(hashlib.sha256(os.fsencode(folder)).hexdigest(), 16)
     for step in range(len(_PORTS)):
         port = _PORTS[(first + step) % len(_PORTS)]
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            free = _binds(probe, port)
-        if free:
+        if _is_free(port):
             yield port
     raise DeploymentError("find a free port", got=f"none in {_PORTS.start}..{_PORTS.stop - 1}")
 
 
-def _binds(probe: socket.socket, port: int) -> bool:
-    try:
-        probe.bind(("127.0.0.1", port))
-    except OSError:
-        return False
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
     return True

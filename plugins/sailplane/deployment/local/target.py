@@ -70,7 +70,7 @@ class LocalTarget:
         progress = process.progress()
         if progress.state == "failed":
             # supervisord restarts a version that was good, however often.
-            again = version in self._good
+            again = version in self._good or self._changed_ports(process)
             return VersionProgress("starting", progress.reason) if again else self._failed(version, progress.reason)
         if progress.state == "starting":
             return progress
@@ -84,6 +84,12 @@ class LocalTarget:
         if not self._router.healthy(self.name, version):
             return VersionProgress("starting", "the router does not find it healthy")
         return progress
+
+    def _changed_ports(self, process: ModelProcess) -> bool:
+        """Handles that another program took a port between its choice and the server's start."""
+        with self._locked():
+            routed = (self.name, process.version) in self._router.ports()
+            return not routed and process.changed_ports()
 
     def split(self) -> TrafficSplit:
         return self._router.splits().get(self.name, TrafficSplit({}))
