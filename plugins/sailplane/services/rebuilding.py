@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +15,9 @@ import sqlalchemy as sa
 
 from sailplane import pairing
 from sailplane.bundles.manifest import MANIFEST, RECORD, Manifest
+from sailplane.deployment.envoy.router import Router
 from sailplane.deployment.local.endpoint import routed
-from sailplane.deployment.rollout.records import active_within
+from sailplane.deployment.rollout.records import RolloutRecord, active_within
 from sailplane.deployment.rollout.repository import end_within
 from sailplane.errors import DataError, LedgerError
 from sailplane.evaluation import history
@@ -103,14 +105,14 @@ def _readable(home: Home) -> bool:
 def _fill(home: Home, ledger: Ledger, storage: Storage) -> Rebuilt:
     unreadable: list[str] = []
     added, judged = _models(storage, unreadable), _verdicts(storage, unreadable)
-    routes = routed(home)
+    routes, servers = routed(home), Router(home).ports()
     with ledger.begin() as connection:
         there = {(row.name, row.version) for row in connection.execute(sa.select(models.c.name, models.c.version))}
         new = {key: row for key, row in added.items() if key not in there}
         for row in new.values():
             connection.execute(sa.insert(models).values(row))
         known = [route for route in routes if (route.name, route.version) in {*there, *added}]
-        champions = [champion for route in known if (champion := _follow_router(connection, route))]
+        champions = [champion for route in known if (champion := _follow_router(connection, route, servers))]
         before = history.keys_within(connection)
         fresh = [found for found in judged if (found.dag, found.dag_run, found.evaluation.model) not in before]
         for verdict in fresh:
@@ -120,8 +122,8 @@ def _fill(home: Home, ledger: Ledger, storage: Storage) -> Rebuilt:
     return Rebuilt(tuple(f"{n} {v}" for n, v in sorted(new)), len(fresh), tuple(champions), tuple(unreadable), without)
 
 
-def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:
-    """Records in the ledger what the router serves, and ends a rollout that the router does not have. Returns the
+def _follow_router(connection: sa.Connection, served: Deployment, servers: Container[tuple[str, str]]) -> str | None:
+    """Records in the ledger what the router serves, and ends a rollout that cannot continue from there. Returns the
     champion if it or its traffic changed."""
     name = served.name
     query = sa.select(aliases.c.version).where(aliases.c.name == name, aliases.c.alias == CHAMPION)
@@ -130,8 +132,7 @@ def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:
         served = replace(served, version=champion)
     record = connection.execute(sa.select(deployments.c.record).where(deployments.c.name == name)).scalar()
     rollout = active_within(connection, name)
-    # A driver continues a rollout only from what the router serves.
-    continues = rollout is not None and set(served.weights) <= {rollout.subject.champion, rollout.subject.version}
+    continues = rollout is not None and _continues(rollout, served, servers)
     if not continues:
         end_within(connection, name, "the ledger was restored, and the router serves something else", "rebuild")
     if record and champion == served.version and record["weights"] == dict(served.weights):
@@ -142,6 +143,13 @@ def _follow_router(connection: sa.Connection, served: Deployment) -> str | None:
     row = {"name": name, "record": served.to_dict(), "changed": time.time()}
     connection.execute(sa.insert(deployments).values(row))
     return f"{name} {served.version}"
+
+
+def _continues(rollout: RolloutRecord, served: Deployment, servers: Container[tuple[str, str]]) -> bool:
+    """True if a driver can continue the rollout, and roll it back, with what the router has."""
+    champion, version = rollout.subject.champion, rollout.subject.version
+    can_return = champion is None or (served.name, champion) in servers or rollout.state.phase == "promoting"
+    return can_return and set(served.weights) <= {champion, version}
 
 
 def _models(storage: Storage, unreadable: list[str]) -> dict[tuple[str, str], dict[str, Any]]:

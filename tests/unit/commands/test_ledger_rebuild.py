@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from sailplane import pairing
 from sailplane.bundles.manifest import RECORD
 from sailplane.cli import main
 from sailplane.deployment.envoy.router import Router
+from sailplane.deployment.local.endpoint import endpoint
+from sailplane.deployment.rollout import records, repository
+from sailplane.deployment.rollout.plan import Rollout
+from sailplane.deployment.rollout.state import Phase, Subject
 from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import LedgerError
 from sailplane.evaluation import history
 from sailplane.home import Home
 from sailplane.ledger import Ledger
-from sailplane.ledger.tables import metadata
+from sailplane.ledger.tables import metadata, rollouts
 from sailplane.registry.garbage import Collector
-from sailplane.registry.models import versions
+from sailplane.registry.models import alias, promote, versions
 from sailplane.services import installation
 from sailplane.services.backups import ledger_file
 from sailplane.services.rebuilding import rebuild
@@ -36,6 +41,26 @@ def test_a_lost_ledger_is_rebuilt_from_the_store_and_the_router(made: Home, how:
     assert everything(made) == before
     assert rebuild(made).models == (), "nothing is added twice"
     assert Collector(*pairing.opened(made)).find().versions == ()
+
+
+@pytest.mark.parametrize("phase", ["baking", "promoting"])
+def test_a_rollout_continues_only_if_it_can_also_go_back(made: Home, phase: Phase) -> None:
+    """The ledger is from the middle of a rollout, and the champion of that time has been stopped since."""
+    ledger, _ = pairing.opened(made)
+    new, old = (found.model for found in sorted(versions(ledger, "flights"), key=lambda each: not each.aliases))
+    promote(ledger, old.name, old.version)
+    subject = Subject(
+        name=new.name, version=new.version, champion=old.version, endpoint=endpoint(made, new.name), owner="ada"
+    )
+    entry = repository.begin(ledger, subject, Rollout())
+    with ledger.begin() as connection:
+        state = entry.state.entering(phase).to_dict()
+        connection.execute(sa.update(rollouts).values(phase=phase, state=state))
+    rebuild(made)
+    # The driver of a promotion has only to record it.
+    promoting = phase == "promoting"
+    assert (records.active(ledger, new.name) is not None) == promoting
+    assert alias(ledger, new.name, "champion") == (old if promoting else new)
 
 
 @pytest.mark.parametrize("content", [b"[]", b'{"record": [], "created": 1}', b'{"record": {"u', b"\xff"])

@@ -139,7 +139,8 @@ class Router:
         with self._locked():
             servers = self._servers()
             if unknown := [version for version in to.weights if (model, version) not in servers]:
-                raise DeploymentError("route", model, got=f"{unknown[0]} is not served")
+                remedy = "If a copy of the ledger was put back by hand, run `sailplane ledger rebuild`."
+                raise DeploymentError("route", model, got=f"{unknown[0]} is not served", remedy=remedy)
             changed = {**self.splits(), model: to}
             self._write(self._routes, routes({name: split for name, split in changed.items() if split.weights}))
 
