@@ -23,7 +23,7 @@ from sailplane.datasets.schema import PANDAS, fields, unchecked
 from sailplane.datasets.validation import check
 from sailplane.errors import ModelError, SchemaError
 from sailplane.records import Field, FieldKind
-from tests.cpu import loops
+from tests.executed import lines
 
 DTYPES: dict[FieldKind, Any] = {
     "number": float,
@@ -207,8 +207,7 @@ def test_a_check_of_a_later_release_is_refused_by_name() -> None:
         Checks([Field.from_dict(values)])
 
 
-def test_one_row_takes_microseconds() -> None:
-    """A guard against slow checks; a benchmark measures the exact figure."""
+def test_a_row_of_twenty_columns_takes_a_few_hundred_lines() -> None:
     fast = [Check.in_range(0, 100), Check.ge(0)]
     inputs = fields(DataFrameSchema({f"c{place}": Column(float, fast, nullable=True) for place in range(20)}))
     judged, values = Checks(inputs), {field.name: [50.0] for field in inputs}
@@ -217,7 +216,7 @@ def test_one_row_takes_microseconds() -> None:
         for _ in range(1000):
             assert not list(judged.violations(values))
 
-    assert loops(thousand_rows) < 40
+    assert lines(thousand_rows) < 1_000_000
 
 
 @pytest.mark.slow

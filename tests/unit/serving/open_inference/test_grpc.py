@@ -22,7 +22,7 @@ from sailplane.serving.open_inference.binary import FILLED
 from sailplane.serving.open_inference.grpc import OpenInferenceMethods
 from sailplane.serving.open_inference.grpc_parts import LongRequest, message
 from sailplane.serving.scorer import Scorer
-from tests.cpu import loops
+from tests.executed import lines
 from tests.unit.bundles import tiny
 
 messages: Any = open_inference_pb2
@@ -143,7 +143,7 @@ def methods(bundle: Bundle) -> OpenInferenceMethods:
 
 
 @pytest.mark.parametrize("how", HOSTILE)
-def test_many_fields_take_no_memory_of_their_own_and_no_time(methods: OpenInferenceMethods, how: str) -> None:
+def test_many_fields_take_no_memory_of_their_own_and_few_lines(methods: OpenInferenceMethods, how: str) -> None:
     rest, said = HOSTILE[how]
     body = HEAD + rest
     assert len(body) > LONG_BODY
@@ -153,7 +153,7 @@ def test_many_fields_take_no_memory_of_their_own_and_no_time(methods: OpenInfere
         with pytest.raises(RequestError):
             in_parts(body)
 
-    assert loops(read_body) < 30
+    assert lines(read_body) < 600_000
     tracemalloc.start()
     try:
         read_body()
@@ -172,5 +172,5 @@ def refused(methods: OpenInferenceMethods, body: bytes) -> str:
 def test_a_short_call_is_refused_by_its_counts(methods: OpenInferenceMethods, number: int) -> None:
     body = HEAD + field(number, b"") * 30_000
     assert len(body) <= LONG_BODY
-    assert loops(lambda: refused(methods, body)) < 5
+    assert lines(lambda: refused(methods, body)) < 10_000
     assert "read " in refused(methods, body)
