@@ -21,7 +21,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger, persistent
 from sailplane.ledger.tables import models
 from sailplane.storage import Storage
-from sailplane.storage.roots import Root, canonical
+from sailplane.storage.roots import Root, canonical, is_absent
 from sailplane.storage.store import EARLIER, IDENTITY
 
 FORMAT: Final = 1
@@ -72,9 +72,18 @@ def store(home: Home) -> Storage:
     return opened(home)[1]
 
 
+def recorded_store(home: Home) -> Storage:
+    """The store, without a ledger: the recorded one, or another with the recorded id, such as a copy. Raises
+    ConfigurationError otherwise, before a folder is created."""
+    known, root = remembered(home), Root.parse(home.store)
+    if known and names_another_store(home) and (is_absent(root) or store_id(Storage(root.uri)) != known["id"]):
+        _require_remembered(home)
+    return Storage(home.store)
+
+
 def store_without_ledger(home: Home) -> Storage:
-    """The store, for a process that cannot reach the ledger: compared with the recorded id."""
-    known, storage = remembered(home), Storage(home.store)
+    """The store, for a process that writes and cannot reach the ledger: compared with the recorded id."""
+    known, storage = remembered(home), recorded_store(home)
     pair = ("", storage.root)
     if known and pair not in _matched:
         found = known_id(home, storage)

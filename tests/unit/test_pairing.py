@@ -14,6 +14,8 @@ from sailplane import pairing
 from sailplane.errors import ConfigurationError, LedgerError
 from sailplane.home import Home
 from sailplane.ledger import Ledger, tables
+from sailplane.services.backups import NEWEST, restore
+from sailplane.services.rebuilding import rebuild
 from sailplane.storage import Storage
 from tests.unit.services.conftest import home  # noqa: F401
 
@@ -22,12 +24,10 @@ PACKAGE = Path(sailplane.__file__).parent
 OPENS = {
     "pairing.py": "compares",
     "services/installation.py": "makes both",
-    "services/backups.py": "names the newest backup, and replaces a ledger that cannot be opened",
     "services/rebuilding.py": "makes or completes the ledger of a store",
     "services/ledger_check.py": "looks at the file before it compares",
     "services/moving.py": "compares, and then opens the store that it moves to",
     "services/store_check.py": "looks into a store before it is compared",
-    "commands/datasets.py": "lists what a store holds",
     "training/process.py": "reads the archived code before it writes anything",
     "services/object_store.py": "opens the bucket of its health check, which is not the store",
     "services/served.py": "says what is served, also without a ledger",
@@ -46,6 +46,10 @@ def made(home: Home) -> Home:  # noqa: F811
     Ledger.create(home.ledger)
     pairing.opened(home)
     return home
+
+
+def restore_newest(home: Home) -> None:  # noqa: F811
+    restore(home, NEWEST)
 
 
 def elsewhere(home: Home, name: str) -> Home:  # noqa: F811
@@ -99,7 +103,10 @@ def test_a_model_of_the_same_name_does_not_make_another_ones_store_its_own(home:
     assert pairing.opened(home)
 
 
-@pytest.mark.parametrize("opening", [pairing.opened, pairing.store])
+@pytest.mark.parametrize(
+    "opening",
+    [pairing.opened, pairing.store, pairing.recorded_store, pairing.store_without_ledger, rebuild, restore_newest],
+)
 def test_a_store_that_was_mistyped_is_neither_made_nor_taken(made: Home, opening: object) -> None:
     typo = replace(made, store=(made.root / "typo").as_uri())
     expected = rf"typo: another store; expected {made.store}, the store until now.*`sailplane store move URI`"
@@ -107,6 +114,24 @@ def test_a_store_that_was_mistyped_is_neither_made_nor_taken(made: Home, opening
         opening(typo)  # type: ignore[operator]
     assert not (made.root / "typo").exists()
     assert pairing.opened(made)
+
+
+@pytest.mark.parametrize("found", [None, "0" * 32], ids=["no id", "another id"])
+def test_an_existing_folder_is_refused_as_well_and_stays_as_it_is(made: Home, found: str | None) -> None:
+    (made.root / "typo").mkdir()
+    typo = replace(made, store=(made.root / "typo").as_uri())
+    if found:
+        pairing.write_id(Storage(typo.store), found)
+    before = [entry.path for entry in Storage(typo.store).entries()]
+    with pytest.raises(ConfigurationError, match="typo: another store"):
+        rebuild(typo)
+    assert [entry.path for entry in Storage(typo.store).entries()] == before
+
+
+def test_a_copy_can_be_read_before_up_has_checked_it(made: Home) -> None:
+    copy = replace(made, store=(made.root / "copy").as_uri())
+    pairing.write_id(Storage(copy.store), Ledger(made.ledger).id)
+    assert pairing.recorded_store(copy).root == copy.store
 
 
 def test_a_link_to_the_store_is_no_other_store(made: Home, tmp_path: Path) -> None:
@@ -120,8 +145,12 @@ def test_without_a_way_to_the_ledger_the_store_is_compared_with_the_remembered_i
     unreachable = replace(made, ledger="postgresql://nobody@127.0.0.1:9/ledger")
     assert pairing.store_without_ledger(unreachable).root == made.store
     another = replace(unreachable, store=(made.root / "another").as_uri())
-    with pytest.raises(LedgerError, match="the store's id is missing; this home belongs to"):
+    with pytest.raises(ConfigurationError, match="another store"):
         pairing.store_without_ledger(another)
+    Storage(made.store).delete(pairing.IDENTITY)
+    pairing.forget()
+    with pytest.raises(LedgerError, match="the store's id is missing; this home belongs to"):
+        pairing.store_without_ledger(unreachable)
 
 
 def test_a_damaged_id_of_a_store_is_written_again_as_the_home_remembers_it(made: Home) -> None:

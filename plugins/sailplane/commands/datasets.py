@@ -52,11 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(name: str, home: Home, arguments: argparse.Namespace) -> int:
     from sailplane import pairing
-    from sailplane.storage import Storage
 
     if name in ("show", "refresh"):
         require_order(arguments.first, arguments.last)
-    storage = pairing.store(home) if name == "refresh" else Storage(home.store)
+    storage = pairing.store(home) if name == "refresh" else pairing.recorded_store(home)
     return COMMANDS[name](storage, arguments)
 
 

@@ -43,8 +43,8 @@ def backups(storage: Storage) -> list[str]:
 def newest(home: Home) -> str | None:
     """The name of the newest backup; None if there is none, or this process cannot reach the store."""
     try:
-        found = backups(Storage(home.store))
-    except StorageError:
+        found = backups(pairing.recorded_store(home))
+    except (StorageError, ConfigurationError):
         return None
     return found[-1].rpartition("/")[2] if found else None
 
@@ -54,9 +54,10 @@ def restore(home: Home, which: str) -> tuple[str, Path | None]:
     file.
 
     ServiceError while services run. LedgerError for a damaged backup, or a backup of another store's ledger.
+    ConfigurationError for another store than the recorded one.
     """
     refuse_while_running(home, "restore")
-    file, storage = ledger_file(home), Storage(home.store)
+    file, storage = ledger_file(home), pairing.recorded_store(home)
     private_folder(home.root)
     new = file.with_name(f"{file.name}.new")
     try:

@@ -63,8 +63,9 @@ class Rebuilt:
 def rebuild(home: Home) -> Rebuilt:
     """Adds the records that the store has and the ledger lacks, and records what the router serves. Creates the ledger
     first if it is missing or damaged. A killed rebuild either changes nothing or is complete. ServiceError while
-    services run on a damaged ledger, LedgerError for the ledger of another store."""
-    storage = Storage(home.store)
+    services run on a damaged ledger, LedgerError for the ledger of another store, ConfigurationError for another store
+    than the recorded one."""
+    storage = pairing.recorded_store(home)
     if _readable(home):
         create(home)
         pairing.known_id(home, storage)

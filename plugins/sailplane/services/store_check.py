@@ -21,7 +21,7 @@ from sailplane.registry.models import RegisteredVersion, versions
 from sailplane.services import installation, object_store
 from sailplane.services.airflow_api import AirflowApi
 from sailplane.storage import Storage
-from sailplane.storage.roots import DEFAULTS, Root, local_folder
+from sailplane.storage.roots import DEFAULTS, Root, is_absent
 from sailplane.storage.store import IDENTITY
 
 MOVED: Final = "moved.json"
@@ -51,7 +51,7 @@ def require_current(home: Home) -> None:
 def _require_copy(home: Home) -> None:
     """ConfigurationError unless the store has an id, as a complete copy has."""
     root = Root.parse(home.store)
-    if _is_absent(root) or pairing.store_id(open_store(home)) is None:
+    if is_absent(root) or pairing.store_id(open_store(home)) is None:
         raise _lacking(root.uri, f"it has no {IDENTITY}, so it is not a copy of the previous store")
 
 
@@ -59,11 +59,6 @@ def _is_empty(ledger: Ledger) -> bool:
     with ledger.begin() as connection:
         tables = (models, evaluations, trials)
         return all(connection.execute(sa.select(table).limit(1)).first() is None for table in tables)
-
-
-def _is_absent(root: Root) -> bool:
-    """Whether the folder is missing; checked first, because opening the store would create it."""
-    return root.scheme == "file" and not local_folder(root.uri).exists()
 
 
 def _expected(newest_first: Sequence[RegisteredVersion]) -> dict[str, RegisteredVersion]:
@@ -80,7 +75,7 @@ def _require_models(home: Home, expected: Mapping[str, RegisteredVersion], files
     root = Root.parse(home.store)
     for name, version in expected.items():
         named = f"the {'champion' if CHAMPION in version.aliases else 'newest version'} of {name} in the ledger"
-        if _is_absent(root):
+        if is_absent(root):
             raise _lacking(root.uri, f"the folder does not exist; expected {named}")
         storage = open_store(home)
         folder = storage.path(version.model.uri)

@@ -94,6 +94,11 @@ def local_folder(uri: str) -> Path:
     return Path(url2pathname(urlsplit(uri).path))
 
 
+def is_absent(root: Root) -> bool:
+    """True if the root is a folder that does not exist. To open it would create it."""
+    return root.scheme == "file" and not local_folder(root.uri).exists()
+
+
 def canonical(uri: str) -> str:
     """A canonical text, equal for two URIs of one folder, such as one through a symbolic link."""
     root = Root.parse(uri)
