@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sailplane import pairing
-from sailplane.errors import ConfigurationError, LedgerError, ServiceError, StorageError
+from sailplane.errors import ConfigurationError, LedgerError, ServiceError
 from sailplane.files import private_folder, room_for, temporary_folder
 from sailplane.home import Home
 from sailplane.ledger import Ledger, copies, schema
@@ -41,11 +41,9 @@ def backups(storage: Storage) -> list[str]:
 
 
 def newest(home: Home) -> str | None:
-    """The name of the newest backup; None if there is none, or this process cannot reach the store."""
-    try:
-        found = backups(pairing.recorded_store(home))
-    except (StorageError, ConfigurationError):
-        return None
+    """The name of the newest backup; None if there is none. Raises StorageError for a store that cannot be reached,
+    ConfigurationError for another one than the recorded one."""
+    found = backups(pairing.recorded_store(home))
     return found[-1].rpartition("/")[2] if found else None
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sailplane import pairing
-from sailplane.errors import LedgerError, StorageError
+from sailplane.errors import ConfigurationError, LedgerError, StorageError
 from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.ledger.copies import copy, verify
@@ -41,14 +41,21 @@ def lost(home: Home, tell: Tell = SILENT) -> LedgerError | None:
     except LedgerError as error:
         if error.reason not in ("missing", "damaged"):
             raise
-        last = newest(home)
-        restore = f"`sailplane ledger restore {last}` brings back the newest backup" if last else "There is no backup"
         remedy = (
-            f"Is SAILPLANE_LEDGER right? After `sailplane down`: {restore}; `sailplane ledger rebuild` reads the "
-            "models back from the store; `sailplane ledger init` starts with an empty ledger."
+            f"Is SAILPLANE_LEDGER right? After `sailplane down`: {_newest_backup(home)}; "
+            "`sailplane ledger rebuild` reads the models back from the store; "
+            "`sailplane ledger init` starts with an empty ledger."
         )
         return LedgerError(error.location, error.reason, got=error.got, remedy=remedy)
     return None
+
+
+def _newest_backup(home: Home) -> str:
+    try:
+        last = newest(home)
+    except (StorageError, ConfigurationError):
+        return "`sailplane ledger restore` brings back the newest backup, once SAILPLANE_STORE can be read"
+    return f"`sailplane ledger restore {last}` brings back the newest backup" if last else "there is no backup"
 
 
 def create(home: Home, tell: Tell = SILENT) -> Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from sailplane import pairing
@@ -14,6 +15,7 @@ from sailplane.home import Home
 from sailplane.ledger import Ledger
 from sailplane.registry import models
 from sailplane.registry.garbage import Collector
+from sailplane.services import installation
 from sailplane.services.backups import backup
 from tests.unit.bundles import tiny
 from tests.unit.commands.lost_ledgers import spoil
@@ -37,3 +39,13 @@ def test_a_backup_from_before_a_deployment_says_what_serves_now(made: Home, tmp_
         (newest.version, {newest.version: 100})
     ]
     assert Collector(*pairing.opened(made)).find().versions == ()
+
+
+def test_a_lost_ledger_and_a_mistyped_store_do_not_read_as_no_backup(made: Home) -> None:
+    backup(made)
+    spoil(made, "truncated")
+    found = installation.lost(replace(made, store=(made.root / "typo").as_uri()))
+    assert found
+    assert "brings back the newest backup, once SAILPLANE_STORE can be read" in str(found)
+    assert not (made.root / "typo").exists()
+    assert "Z.db` brings back the newest backup" in str(installation.lost(made))
