@@ -185,7 +185,7 @@ def deploy(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> str:
 
 
 def roll_out(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> str:
-    """Begun, not finished: the version."""
+    """Begins a rollout and returns its version."""
     ledger, storage = pairing.opened(home)
     _refuse_while_held(ledger, evaluation)
     model = _registered(ledger, storage, evaluation)
@@ -194,7 +194,7 @@ def roll_out(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> st
 
 
 def look(home: Home, clock: Clock) -> bool:
-    """One look of the triggerer at the rollout that is on its way; whether there still is one."""
+    """Lets the triggerer look once at the running rollout. Returns whether it is still running."""
     ledger = pairing.ledger(home)
     entry = records.active(ledger, NAME)
     if entry is None:

@@ -93,7 +93,7 @@ class Machine(RuleBasedStateMachine):
             deed(*arguments)
         said = str(refusal.value)
         held = self.world.hold is not None and "on hold since" in said and "`sailplane release toy`" in said
-        assert "is on its way" in said or held or self.world.is_damage(said), said
+        assert ("a rollout of" in said and "is running" in said) or held or self.world.is_damage(said), said
 
     def deploy_now(self, evaluation: Evaluation) -> str:
         """As another task than all before it."""

@@ -140,7 +140,7 @@ def test_a_persons_deployment_lifts_a_hold_and_an_unchanged_offer_can_be_deploye
     assert holds.find(toy.ledger, "toy") is None
 
 
-def test_what_is_on_its_way_is_not_interrupted(toy: Toy, platform: Home, deploy: Deploy) -> None:
+def test_a_running_rollout_is_not_interrupted(toy: Toy, platform: Home, deploy: Deploy) -> None:
     before, canary = (toy.registered(toy.train(name, BAD)) for name in ("before", "canary"))
     serve(toy, platform, before)
     offer = offered(toy, champion=before).offer

@@ -42,7 +42,7 @@ def said(served: Served, capsys: pytest.CaptureFixture[str]) -> Callable[..., st
     return run
 
 
-def test_a_rollout_on_its_way_is_listed_with_its_step_its_time_its_figures_and_its_end(
+def test_a_running_rollout_is_listed_with_its_step_its_time_its_figures_and_its_end(
     served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.until(lambda state: state.stage == "baking 0" and state.watched >= 5)

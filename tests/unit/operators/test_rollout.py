@@ -148,7 +148,7 @@ def test_the_champion_that_the_place_serves_is_what_it_goes_back_to(task: Task) 
     assert task.serving.entry(version).subject.champion == CHAMPION
 
 
-def test_a_task_that_is_cleared_on_its_way_is_taken_back_and_begins_anew(task: Task) -> None:
+def test_clearing_a_task_during_its_rollout_takes_it_back_and_begins_anew(task: Task) -> None:
     version = task.deferred()["version"]
     driver = task.serving.driver(version)
     while task.serving.entry(version).state.phase != "baking":
@@ -159,9 +159,10 @@ def test_a_task_that_is_cleared_on_its_way_is_taken_back_and_begins_anew(task: T
     assert task.serving.entry(version).attempt == 2
 
 
-def test_without_a_rollout_nothing_is_deployed_over_one_that_is_on_its_way(task: Task) -> None:
+def test_without_a_rollout_nothing_is_deployed_over_a_running_one(task: Task) -> None:
     task.deferred()
-    with pytest.raises(DeploymentError, match=rf"deploy {task.name}: .* is on its way \(starting\), started by d r"):
+    refusal = rf"deploy {task.name}: a rollout of .* is running \(starting\), started by d r"
+    with pytest.raises(DeploymentError, match=refusal):
         DeployModelOperator(task_id="deploy", evaluation=task.evaluation.to_dict()).execute(task.context)
 
 

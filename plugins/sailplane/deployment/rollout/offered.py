@@ -26,7 +26,7 @@ def deploy(serving: ModelEndpoint, storage: Storage, by: str, dag_run: str | Non
     :param by: the person
     :param dag_run: the run of the verdict; None for the model's newest verdict
     :raises ModelError: if there is no offer, if it no longer stands, or if its bundle is gone or damaged
-    :raises DeploymentError: while a rollout is on its way, or if the baseline does not start; the served version stays
+    :raises DeploymentError: while a rollout is running, or if the baseline does not start; the served version stays
     """
     ledger, name = serving.ledger, serving.name
     judged = _judged(ledger, name, dag_run)
@@ -95,7 +95,7 @@ def _standing(ledger: Ledger, judged: Judged) -> Offer:
 
 def _is_interrupted(ledger: Ledger, offer: Offer, by: str) -> bool:
     """True if this person's deployment of the baseline was interrupted. Raises DeploymentError while another rollout is
-    on its way: nothing is registered then."""
+    running: nothing is registered then."""
     name = offer.evaluation.model
     repository.refuse_while_active(ledger, name, by)
     entry = records.active(ledger, name)

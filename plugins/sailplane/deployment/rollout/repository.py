@@ -37,7 +37,7 @@ def begin(
     """Records a new rollout of the version, or returns the existing one of the same owner and turn. A new rollout lifts
     a hold if a person approved it.
 
-    Raises DeploymentError while another rollout of the model is on its way, HeldError while the model is held.
+    Raises DeploymentError while another rollout of the model is running, HeldError while the model is held.
     """
     now = time.time() if now is None else now
     with ledger.begin() as connection:
@@ -60,7 +60,7 @@ def begin(
 
 @persistent
 def refuse_while_active(ledger: Ledger, name: str, owner: str, now: float | None = None) -> None:
-    """Raises DeploymentError while a rollout of the model is on its way, except for the owner's own deployment at once,
+    """Raises DeploymentError while a rollout of the model is running, except for the owner's own deployment at once,
     or an abandoned one."""
     now = time.time() if now is None else now
     with ledger.begin() as connection:
@@ -204,7 +204,7 @@ def _check(connection: sa.Connection, entry: RolloutRecord, driver: str) -> None
 
 
 def _refuse(other: RolloutRecord, doing: str) -> NoReturn:
-    got = f"{other.subject.version} is on its way ({other.state.stage}), started by {other.subject.owner}"
+    got = f"a rollout of {other.subject.version} is running ({other.state.stage}), started by {other.subject.owner}"
     remedy = f"Wait for it, or end it: `sailplane rollback {other.subject.name}`."
     raise DeploymentError(doing, got=got, remedy=remedy)
 

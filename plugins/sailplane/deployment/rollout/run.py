@@ -76,7 +76,7 @@ class ModelEndpoint(Served):
         """Gives the version all the traffic as soon as it is ready, and stops the others. Deploying the served version
         changes nothing. The owner's next call resumes a killed one; a person's `approval` lifts a hold.
 
-        Raises DeploymentError while another rollout is on its way, or if the version failed and was removed, while the
+        Raises DeploymentError while another rollout is running, or if the version failed and was removed, while the
         earlier version kept serving; HeldError, a DeploymentError, while a rollback holds the model; ModelError for a
         bundle that is damaged or does not load; ServiceError if the target does not answer.
         """
@@ -156,7 +156,7 @@ class ModelEndpoint(Served):
     def _refuse_elsewhere(self, other: RolloutRecord) -> None:
         if str(other.subject.place) != str(self.location):
             where = f"at {other.subject.place}" if other.subject.place else "on this machine"
-            got = f"{other.subject.version} is on its way {where}"
+            got = f"a rollout of {other.subject.version} is running {where}"
             remedy = f"Wait for it, or end it: `sailplane rollback {self.name}`."
             raise DeploymentError("roll out", self.name, got=got, remedy=remedy)
 

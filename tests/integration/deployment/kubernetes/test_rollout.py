@@ -139,7 +139,7 @@ def test_a_rollout_on_this_machine_is_not_ended_by_one_on_a_cluster(driven: Driv
     here = ModelEndpoint(driven.ledger, driven.target, driven.serving().source, name=NAME, endpoint="http://x")
     here.begin(PLAN, models[1], "a task")
     with pytest.raises(
-        DeploymentError, match=f"{models[1].version} is on its way on this machine.*sailplane rollback {NAME}"
+        DeploymentError, match=f"a rollout of {models[1].version} is running on this machine.*sailplane rollback {NAME}"
     ):
         driven.begin(PLAN, models[2])
     assert driven.stages(models[1].version) == ["starting"]

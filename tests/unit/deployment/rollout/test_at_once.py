@@ -99,11 +99,10 @@ def test_another_deployment_is_refused_while_the_process_lives_and_takes_back_wh
 ) -> None:
     killed(serving, ticks=1)
     newer = get(serving.ledger, NAME, NEWER)
-    with pytest.raises(
-        DeploymentError, match=r"deploy m: v2 is on its way \(starting\), started by task 1\. .*rollback m"
-    ):
+    refusal = r"a rollout of v2 is running \(starting\), started by task 1\. .*rollback m"
+    with pytest.raises(DeploymentError, match=f"deploy m: {refusal}"):
         serving.deploy(newer, "task 2")
-    with pytest.raises(DeploymentError, match=r"v2 is on its way \(starting\), started by task 1\. .*rollback m"):
+    with pytest.raises(DeploymentError, match=refusal):
         serving.begin(Rollout(), newer, "task 2")
     let_the_lease_end(serving)
     assert serving.deploy(newer, "task 2").version == NEWER

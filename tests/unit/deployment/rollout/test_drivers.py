@@ -51,8 +51,9 @@ def test_a_task_that_was_cleared_begins_anew(served: Served) -> None:
     assert served.until(lambda state: state.ended).phase == "succeeded"
 
 
-def test_a_second_rollout_of_the_same_model_is_refused_while_one_is_on_its_way(served: Served) -> None:
-    with pytest.raises(DeploymentError, match=r"v2 is on its way \(starting\), started by task 1. .*rollback m"):
+def test_a_second_rollout_of_the_same_model_is_refused_while_one_is_running(served: Served) -> None:
+    refusal = r"a rollout of v2 is running \(starting\), started by task 1\. .*rollback m"
+    with pytest.raises(DeploymentError, match=refusal):
         served.begin("task 2")
 
 

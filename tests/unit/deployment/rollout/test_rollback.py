@@ -214,7 +214,7 @@ def test_one_can_go_to_a_version_by_its_name(serving: ModelEndpoint) -> None:
     assert champion(serving) == "v0"
 
 
-def test_a_rollout_that_is_on_its_way_ends_with_the_champion_it_began_with(serving: ModelEndpoint) -> None:
+def test_a_running_rollout_ends_with_the_champion_it_began_with(serving: ModelEndpoint) -> None:
     register(serving.ledger, "v3", champion=None)
     plan = Rollout(steps=[10, 100], bake="5m", checks=[ErrorRate()])
     serving.begin(plan, get(serving.ledger, NAME, "v3"), "task")
