@@ -33,7 +33,7 @@ class BatchPredictOperator(DetachedJobOperator):
 
     **Time.** Only days before the as-of are scored. A name means the champion. For a run whose as-of is before the
     champion's, as in a backfill, it means the newest registered version that has seen no later days. `name@champion`, a
-    version and a record are used as given, with a warning.
+    version and a record are used as given; the log warns if the model has seen later days.
 
     :param model: `name`, `name@version` or `name@alias`; or the `Model`, `Deployment` or `Run` that a task returned
     :param dataset: the `Dataset` that the ingest task returned

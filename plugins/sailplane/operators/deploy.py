@@ -40,10 +40,10 @@ class DeployModelOperator(BaseOperator):
 
     A baseline that the verdict offers needs a person's decision: `approve=True`, or `sailplane deploy NAME`.
 
-    Skipped, with the reasons in the log and in the XCom `reasons`, if the gate or a person rejected the model, the
-    champion has changed since the comparison, the run is a backfill, or a rollback holds the model. A person's approval
-    after the rollback, or `sailplane release NAME`, lifts the hold. A retry continues where the last try stopped; the
-    old version serves until the new version answers.
+    The task is skipped, with the reasons in the log and in the XCom `reasons`, if the gate or a person rejected the
+    model, the champion has changed since the comparison, the run is a backfill, or a rollback holds the model. A
+    person's approval after the rollback, or `sailplane release NAME`, lifts the hold. A retry continues where the last
+    try stopped; the old version serves until the new version answers.
 
     With a `rollout`, the task is deferred while the traffic moves, so it occupies no worker. After a retry, or a
     restart of the triggerer or of all of Airflow, the rollout continues at the same step. A rollback fails the task,
@@ -52,8 +52,8 @@ class DeployModelOperator(BaseOperator):
 
     :param evaluation: the `Evaluation` that `evaluate` or `approve` returned
     :param rollout: the steps in which the model takes over; None for all traffic at once
-    :param target: `"local"`, or `"kubernetes"`, where the task waits until the version is available and reproduces
-        the recorded scores of its golden rows. A version that fails, or is not available by the deadline, is removed
+    :param target: `"local"`, or `"kubernetes"`, where the task waits until the version is available and gives the
+        golden rows the expected scores. A version that fails, or is not available by the deadline, is removed
     :param seldon: how the version runs on Kubernetes: `CoreV1(image=...)` or `CoreV2(...)`
     :param conn_id: the cluster's connection, of type `kubernetes`
     :param on_violation: the reply to values that fail a check of the dataset's schema: `"refuse"` the request, `"flag"`

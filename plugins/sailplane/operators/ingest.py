@@ -29,7 +29,7 @@ class IngestDatasetOperator(BaseOperator):
     again, as a new version of that day. The log and the XCom `ingested_again` list these days with the reasons.
 
     :param dataset: name of the dataset
-    :param extract: path of `extract(start, end) -> DataFrame`; called once for each run of missing days
+    :param extract: path of `extract(start, end) -> DataFrame`; called once for each series of consecutive missing days
     :param files: a URI pattern of CSV, TSV, Parquet or JSON-lines files, instead of `extract`. The pattern has a
         placeholder for the day; times without a zone are in UTC
     :param schema: path of the pandera schema; rows that violate it go to quarantine with the reason
@@ -37,7 +37,7 @@ class IngestDatasetOperator(BaseOperator):
     :param days: length of the trailing window, in days
     :param delay: how long after midnight UTC the last rows of a day arrive, such as `"6h"` or a timedelta. Until then
         the day is incomplete: a scheduled run waits without a worker; other runs that name the day are refused
-    :param revise_days: how many of the last days every run reads again, for sources that do not reveal late or
+    :param revise_days: the number of last days that every run reads again, for sources that do not reveal late or
         corrected rows, such as a database
     :param source_expires: whether the source deletes old files: a day that has lost files keeps its rows
     :returns: a `Dataset`

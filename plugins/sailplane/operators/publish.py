@@ -21,8 +21,8 @@ class PublishModelOperator(BaseOperator):
     """Publishes a registered version on the Hugging Face Hub: bundle and model card in one commit, with the version as
     the tag. With a W&B key, an artifact at W&B refers to it.
 
-    Skipped if the run is a backfill, or no model was deployed. A retry completes what is missing; a version that is
-    already published is left as it is.
+    The task is skipped if the run is a backfill, or no model was deployed. A retry completes what is missing; a version
+    that is already published is left as it is.
 
     :param model: `name`, `name@version` or `name@alias`; or the `Deployment` or `Model` that a task returned. A name
         means the champion, or, for a run before the champion's as-of, the newest version that has seen no later days

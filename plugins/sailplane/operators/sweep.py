@@ -47,7 +47,8 @@ def sweep(
     :param file: a W&B sweep file, relative to the project
     :param trials: the most trials; a smaller `run_cap` in the file takes precedence. 0 for the number in the file
     :param workers: the number of workers; 0 for the number in the file, else two
-    :param group_id: the name of the task group, and part of the sweep's name. A second sweep in a DAG needs another one
+    :param group_id: the name of the task group, and part of the sweep's name. A second sweep in a DAG needs another
+        name
     :returns: the best trial's `Run`, as XCom
     :raises SweepFileError: in the task `create`, for an invalid file, with the line
     :raises TrainingError: in the task `best`, if no trial finished, with each trial's reason
@@ -97,12 +98,12 @@ class CreateSweepOperator(BaseOperator):
     :param train: the train function of the train step
     :param config: the configuration, parts of which a trial overrides
     :param seed: the sweep's seed, unless the file has one
-    :param precision: as in the train step
-    :param stream: as in the train step
+    :param precision: the precision of the train step
+    :param stream: whether the train step streams its rows
     :param file: a W&B sweep file, relative to the project
     :param trials: the most trials; 0 for the number in the file
     :param workers: the number of workers; 0 for the number in the file, else two
-    :returns: one `{worker: name}` for each worker
+    :returns: a list with one `{"worker": NAME}` for each worker
     :raises SweepFileError: for an invalid file, with the line
     :raises ConfigurationError: for a number of trials or workers below 0
     """

@@ -24,7 +24,7 @@ class SyncStorageOperator(BaseOperator):
     :param delete: delete objects from `target` that `source` does not have
     :param source_conn_id: the connection for `source`; None for the scheme's default connection
     :param target_conn_id: the connection for `target`; None for the scheme's default connection
-    :returns: a `Progress`: objects and bytes, copied and in total
+    :returns: a `TransferProgress`: objects and bytes, copied and in total
     :raises ConfigurationError: for an invalid URI
     :raises AccessError: if a store refuses the credentials
     :raises StorageError: if a store cannot be reached or is full; a retry may help

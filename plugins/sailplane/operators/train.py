@@ -25,13 +25,12 @@ class TrainModelOperator(DetachedJobOperator):
     :param dataset: the `Dataset` that the ingest task returned
     :param features: path of the module with `fit`, `transform` and `TARGET`
     :param train: path of `train(config, data, run) -> torch.nn.Module`
-    :param baseline: path of a function with the same signature, whose model the gate compares with; None for no
-        baseline
+    :param baseline: path of a function with the same signature, which trains the baseline; None for no baseline
     :param config: the configuration for the train function; trials of a sweep override parts of it
     :param seed: seeds Python, numpy and torch
     :param processes: how many processes train the model together; each has its own GPU if there are enough
     :param precision: `"float32"`, or `"mixed"` to compute in 16 bits inside `run.autocast()`
-    :param stream: read the train rows again in each epoch, for data larger than memory
+    :param stream: read the training rows again in each epoch, for data larger than memory
     :returns: a `Run`
     :raises TrainingError: if the train function raises or returns no model, or the exported model gives other scores
     :raises DataError: if a window has no labelled rows, or `transform` loses rows

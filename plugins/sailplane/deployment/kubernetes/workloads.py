@@ -18,18 +18,18 @@ def _modest() -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class CoreV1:
-    """Runs a model on Seldon Core v1: one SeldonDeployment for the model, one predictor for each version.
+    """Runs a model on Seldon Core v1: one SeldonDeployment for each model, one predictor for each version.
 
     :param image: an image with `sailplane.serving.SeldonModel` in Seldon's wrapper, as docker/seldon builds it
     :param replicas: pods of each version
-    :param resources: the container's `resources`, as in a pod
+    :param resources: the container's resources, as in a pod
     :param environment: environment variables of the container
-    :param secret: a Kubernetes secret whose keys become variables too, such as the store's credentials
-    :param service_account: the service account of the pods; None for the namespace's default
-    :param deadline: how long a version may take until it is available
+    :param secret: a Kubernetes secret whose keys also become environment variables, such as the store's credentials
+    :param service_account: the pods' service account; None for the namespace's default
+    :param deadline: how long a version may take to become available
     :param address: the address of a predictor's own service, with `{service}` and `{namespace}`, for example
         `http://{service}.{namespace}:8000`; None for the API server's proxy
-    :param ingress: the address of the cluster's gateway, for the endpoint in the result
+    :param ingress: the address of the cluster's gateway, for the endpoint that is returned
     :param on_violation: set by `deploy(..., on_violation=...)`
     :raises ConfigurationError: without an image, for fewer than one replica, or a `deadline` that is not positive
 
@@ -57,16 +57,16 @@ class CoreV1:
 
 @dataclass(frozen=True, kw_only=True)
 class CoreV2:
-    """Runs a model on Seldon Core v2: one Model for each version, one Experiment for the model.
+    """Runs a model on Seldon Core v2: one Model for each version, one Experiment for each model.
 
     :param requirements: the capabilities that a Server needs to load the bundle
-    :param replicas: the number of servers that load a version
-    :param memory: the memory of a version, for Seldon's scheduler
+    :param replicas: servers that load a version
+    :param memory: how much memory a version needs, for Seldon's scheduler
     :param secret: a Kubernetes secret with the storage configuration of Seldon's agent
-    :param deadline: how long a version may take until it is ready
-    :param mesh: the name of the service that answers for every model
+    :param deadline: how long a version may take to become ready
+    :param mesh: the service that answers for every model
     :param address: the address of that service, with `{service}` and `{namespace}`; None for the API server's proxy
-    :param ingress: the address of the cluster's gateway, for the endpoint in the result
+    :param ingress: the address of the cluster's gateway, for the endpoint that is returned
     :param on_violation: set by `deploy(..., on_violation=...)`; a parameter of the Model
     :raises ConfigurationError: for fewer than one replica, or a `deadline` that is not positive
 

@@ -19,7 +19,7 @@ class ErrorRate:
     """The share of requests that get no prediction, among those that a model can answer.
 
     :param maximum: the check fails above this share, unless the champion has as many errors at the same time
-    :param worse_by: the check fails above the champion's share, at the same time, plus this; 0.01 if neither is given
+    :param worse_by: the check fails above the champion's share at the same time plus this; 0.01 if neither is given
     :raises ConfigurationError: for a share outside 0 to 1
 
     Example::
@@ -104,10 +104,10 @@ class PredictionDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """The mean of what clients feed back about predictions: rewards, or late labels compared with the prediction.
+    """The mean feedback of clients about predictions: rewards, or late labels compared with the prediction.
 
     :param metric: its name in the feedback
-    :param worse_by: how much worse than the champion's mean, at the same time, it may be
+    :param worse_by: how much worse than the champion's mean at the same time it may be
     :param low: the least possible value
     :param high: the largest possible value
     :param more_is_better: False for a loss
