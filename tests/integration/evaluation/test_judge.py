@@ -1,7 +1,8 @@
+"""Verdicts on models: metrics, intervals, slices, gains of earlier days, and data that cannot judge."""
+
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -14,27 +15,20 @@ import pandas as pd
 import pytest
 
 from sailplane.datasets import ingest
-from sailplane.errors import ConfigurationError, DataError, LabelError, ModelError
+from sailplane.errors import ConfigurationError, DataError, LabelError
 from sailplane.evaluation import evaluate
 from sailplane.evaluation.details import Details
 from sailplane.evaluation.gate import Gate
 from sailplane.evaluation.markdown import figures
-from sailplane.evaluation.metrics import by_class
 from sailplane.evaluation.page import page
 from sailplane.records import Dataset, Evaluation, Interval, Run
-from sailplane.registry import models
 from sailplane.storage import Storage
 from sailplane.storage.move import Copy
 from tests.unit.evaluation.toy import AS_OF, FEATURES, SCHEMA, Toy, extract
 
 GOOD, BAD = [[1.0], [0.0]], [[-1.0], [0.0]]
-# Right about what is blue, and wrong about what is red.
+# Its scores are right for blue rows and wrong for red rows.
 BLUE_ONLY = [[1.0], [-2.0]]
-
-
-def details(toy: Toy, evaluation: Evaluation) -> Details:
-    assert evaluation.details
-    return Details.from_dict(json.loads(toy.storage.get(toy.storage.path(evaluation.details))))
 
 
 def of_data(run: Run, dataset: Dataset) -> Run:
@@ -63,14 +57,14 @@ def test_every_metric_has_an_interval_and_a_paired_difference(toy: Toy) -> None:
     champion = toy.registered(toy.train("champion", BLUE_ONLY))
     run = toy.train("new", GOOD)
     got = evaluate(toy.storage, run=run, baseline=toy.train("plain", [[2.0], [0.0]]).bundle, champion=champion)
-    found = details(toy, got)
+    found = toy.details(got)
     assert len(found.metrics) == 3 * 4
-    for one in found.metrics:
-        assert one.estimate.value == got.metrics[one.contender][one.metric]
-        assert one.estimate.low is not None
-        assert one.estimate.high is not None
-        assert one.estimate.low <= one.estimate.value <= one.estimate.high
-    apart = {(one.against, one.metric): one.estimate for one in found.differences}
+    for measured in found.metrics:
+        assert measured.estimate.value == got.metrics[measured.contender][measured.metric]
+        assert measured.estimate.low is not None
+        assert measured.estimate.high is not None
+        assert measured.estimate.low <= measured.estimate.value <= measured.estimate.high
+    apart = {(gain.against, gain.metric): gain.estimate for gain in found.differences}
     assert (apart["champion", "auc"].low or 0) > 0
     assert apart["champion", "calibration_error"].low is None, "a difference of calibration errors has no interval"
     # The same ranking, so the same AUC in every resample, whatever the rows.
@@ -80,7 +74,7 @@ def test_every_metric_has_an_interval_and_a_paired_difference(toy: Toy) -> None:
 def test_the_same_is_judged_the_same_to_the_bit(toy: Toy) -> None:
     run = toy.train("new", GOOD)
     gate = Gate(slices={"colour": 0.1}, costs={"false_positive": 1.0, "false_negative": 2.0})
-    first, second = (details(toy, evaluate(toy.storage, run=run, gate=gate)).to_dict() for _ in range(2))
+    first, second = (toy.details(evaluate(toy.storage, run=run, gate=gate)).to_dict() for _ in range(2))
     assert first.pop("latency_ms") > 0
     assert second.pop("latency_ms") > 0
     assert first == second
@@ -95,7 +89,11 @@ def test_a_challenger_that_is_worse_in_one_slice_does_not_pass(toy: Toy) -> None
     assert not rule.passed
     assert rule.got.startswith("red (")
     assert "2 of 3 values judged, each at level 0.025" in rule.got, "green has too few rows"
-    assert {one.value: one.worse for one in details(toy, got).slices} == {"blue": False, "green": False, "red": True}
+    assert {group.value: group.worse for group in toy.details(got).slices} == {
+        "blue": False,
+        "green": False,
+        "red": True,
+    }
 
 
 def test_a_small_gain_does_not_beat_the_champion_with_confidence(toy: Toy) -> None:
@@ -123,7 +121,7 @@ def test_the_gains_of_earlier_days_are_evidence_with_those_of_this_window(toy: T
     assert (alone.passed, got.passed) == (False, True)
     assert [rule.got.split(", from ")[1] for rule in (alone.rules[1], got.rules[1])] == ["7 days", "19 days"]
     assert "false promotions: at most 0.053 expected a year" in figures(got)
-    assert "of 20 needed, from 19 days" in page(got, details(toy, got), stored="runs/new/report.html")
+    assert "of 20 needed, from 19 days" in page(got, toy.details(got), stored="runs/new/report.html")
 
 
 def test_a_day_of_the_window_that_an_earlier_evaluation_counted_keeps_its_gain(toy: Toy) -> None:
@@ -142,10 +140,10 @@ def test_several_classes_have_metrics_and_slices_and_no_thresholds(toy: Toy) -> 
     run = toy.train("new", [[-2.0, 0.0, 2.0], [0.0, 0.0, 0.0]], **three)
     gate = Gate(slices={"colour": 0.1}, costs={"false_positive": 1.0, "false_negative": 1.0})
     got = evaluate(toy.storage, run=run, champion=champion, gate=gate)
-    found = details(toy, got)
+    found = toy.details(got)
     assert got.metrics["challenger"]["log_loss"] < got.metrics["champion"]["log_loss"]
     assert (found.thresholds, found.best_threshold) == ((), None)
-    assert [one.value for one in found.slices if one.challenger] == ["blue", "red"]
+    assert [group.value for group in found.slices if group.challenger] == ["blue", "red"]
     assert len(found.metrics) == 2 * 4
 
 
@@ -155,27 +153,6 @@ def test_a_latency_is_measured_and_may_be_limited(toy: Toy) -> None:
     assert evaluate(toy.storage, run=run, gate=Gate(max_latency_ms=1000)).passed
     got = evaluate(toy.storage, run=toy.train("slow", GOOD, features=slow), gate=Gate(max_latency_ms=20))
     assert [rule.name for rule in got.rules if not rule.passed] == ["latency"]
-
-
-def test_a_bundle_that_scores_otherwise_than_in_training_does_not_pass(toy: Toy) -> None:
-    """The clock is part of its features."""
-    features = FEATURES.replace("import numpy as np", "import os\nimport numpy as np").replace(
-        '["height"].to_numpy("float32")', '["height"].to_numpy("float32") * float(os.environ.get("TOY_FACTOR", 1))'
-    )
-    run = toy.train("new", GOOD, features=features)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOY_FACTOR", "1.5")
-        got = evaluate(toy.storage, run=run)
-    [rule] = [rule for rule in got.rules if not rule.passed]
-    assert rule.name == "serves"
-    assert "off by up to" in rule.got
-    assert details(toy, got).latency_ms is None
-
-
-def test_a_champion_that_predicts_something_else_is_refused(toy: Toy) -> None:
-    champion = toy.registered(toy.train("champion", GOOD, target="tall"))
-    with pytest.raises(ModelError, match="the champion predicts tall: tall; expected good: good"):
-        evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
 
 
 def test_what_was_made_before_the_store_was_moved_is_judged_in_its_new_place(toy: Toy, tmp_path: Path) -> None:
@@ -191,152 +168,6 @@ def test_what_was_made_before_the_store_was_moved_is_judged_in_its_new_place(toy
     got = evaluate(moved, run=run, champion=champion)
     assert (got.passed, got.champion) == (True, champion.version)
     assert got.details == f"{moved.root}/runs/new/evaluation.json"
-
-
-def test_a_champion_that_no_longer_loads_is_named_with_the_remedy_and_stays(toy: Toy) -> None:
-    champion = toy.registered(toy.train("champion", GOOD))
-    models.promote(toy.ledger, "toy", champion.version)
-    for path in toy.storage.list(toy.storage.path(champion.uri)):
-        toy.storage.delete(path)
-    with pytest.raises(ModelError) as raised:
-        evaluate(toy.storage, run=toy.train("new", BAD), champion=champion)
-    said = str(raised.value)
-    assert said.startswith(
-        f"judge against the champion toy {champion.version}: fetch bundle {champion.uri}: nothing there"
-    )
-    assert (
-        f"It stays the champion. Put its files back at {champion.uri}, from a backup or from runs/champion/bundle"
-        in said
-    )
-    assert models.alias(toy.ledger, "toy", "champion") == champion
-    assert toy.storage.list("runs/new") == [f"runs/new/bundle/{name}" for name in sorted(BUNDLE)], "nothing was judged"
-
-
-BUNDLE = ("features.py", "golden.json", "manifest.json", "model.onnx", "state.json")
-
-
-@pytest.mark.parametrize("name", ["model.onnx", "features.py"])
-def test_a_champion_whose_checksum_is_wrong_is_named_with_the_file(toy: Toy, name: str) -> None:
-    champion = toy.registered(toy.train("champion", GOOD))
-    toy.storage.put(f"{toy.storage.path(champion.uri)}/{name}", b"other bytes")
-    with pytest.raises(
-        ModelError, match=rf"judge against the champion toy \w+: fetch bundle .*{name}: digest \w+; expected"
-    ):
-        evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
-
-
-def test_a_challenger_whose_checksum_is_wrong_is_refused(toy: Toy) -> None:
-    run = toy.train("new", GOOD)
-    toy.storage.put("runs/new/bundle/model.onnx", b"other bytes")
-    with pytest.raises(ModelError, match=r"fetch bundle .*: open bundle .*model\.onnx: digest \w+; expected \w+"):
-        evaluate(toy.storage, run=run)
-
-
-def test_a_champion_whose_features_do_not_know_the_data_any_more_is_named(toy: Toy) -> None:
-    features = FEATURES.replace('"red")', '"red" if len(frame) < 9 else frame["width"])')
-    champion = toy.registered(toy.train("champion", GOOD, features=features))
-    with pytest.raises(ModelError, match=r"judge against the champion toy \w+: KeyError: 'width'"):
-        evaluate(toy.storage, run=toy.train("new", GOOD), champion=champion)
-
-
-# What the feature code does with as many rows as the test window has; of the golden rows there are two.
-HEIGHT = 'frame["height"].to_numpy("float32")'
-UNSCORED = [
-    (
-        'frame["height"].where((frame["height"] < 2) | (len(frame) < 9)).to_numpy("float32")',
-        r"score toy: \d+ of 907 rows",
-    ),
-    ('(frame["height"] if len(frame) < 9 else frame["width"]).to_numpy("float32")', "KeyError: 'width'"),
-    ('frame["height"].to_numpy("float32" if len(frame) < 9 else "float64")', r"score toy: \[ONNXRuntimeError\]"),
-    ('frame["height"].to_numpy("float32")[: 9]', "ValueError: "),
-]
-
-
-@pytest.mark.parametrize(("height", "said"), UNSCORED, ids=["NaN", "raises", "the graph raises", "too few rows"])
-def test_a_challenger_that_does_not_score_the_rows_is_rejected(toy: Toy, height: str, said: str) -> None:
-    assert HEIGHT in FEATURES
-    champion = toy.registered(toy.train("champion", GOOD))
-    run = toy.train("new", GOOD, features=FEATURES.replace(HEIGHT, height, 1))
-    got = evaluate(toy.storage, run=run, baseline=toy.train("plain").bundle, champion=champion)
-    assert not got.passed
-    assert set(got.metrics) == {"champion", "baseline"}
-    assert got.day_gains == {}
-    (rule,) = got.rules
-    assert (rule.name, rule.passed) == ("serves", False)
-    assert re.match(said, rule.got)
-    assert got.reasons == (f"failed: serves: {rule.got}, expected a score for every test row",)
-    found = details(toy, got)
-    assert {one.contender for one in found.metrics} == {"champion", "baseline"}
-    drawn = page(got, found, stored="runs/new/report.html")
-    assert "does not score the test rows" in drawn
-    assert got.classes
-    assert by_class(got.classes) in drawn
-    assert "| champion " in figures(got)
-
-
-def test_a_challenger_without_scores_is_rejected_without_a_champion_too(toy: Toy) -> None:
-    run = toy.train("new", GOOD, features=FEATURES.replace(HEIGHT, UNSCORED[1][0], 1))
-    got = evaluate(toy.storage, run=run)
-    assert (got.passed, got.metrics) == (False, {})
-    assert "serves" in page(got, details(toy, got))
-    assert "KeyError" in figures(got)
-
-
-def test_a_machine_without_memory_says_nothing_about_the_model(toy: Toy) -> None:
-    """The model runs out of it for single rows, which only the check that it serves has."""
-    height = '(frame["height"] if len(frame) > 1 else np.empty(2**50)).to_numpy("float32")'
-    run = toy.train("new", GOOD, features=FEATURES.replace(HEIGHT, height, 1))
-    with pytest.raises(MemoryError):
-        evaluate(toy.storage, run=run)
-
-
-def test_a_graph_that_fails_for_exactly_one_row_is_rejected(toy: Toy) -> None:
-    features = FEATURES.replace(HEIGHT, 'frame["height"].to_numpy("float64" if len(frame) == 1 else "float32")', 1)
-    features = features.replace(
-        'frame["colour"] == "red").to_numpy("float32")',
-        'frame["colour"] == "red").to_numpy("float64" if len(frame) == 1 else "float32")',
-    )
-    got = evaluate(toy.storage, run=toy.train("new", GOOD, features=features))
-    assert not got.passed
-    (failed,) = (rule for rule in got.rules if not rule.passed)
-    assert failed.name == "serves"
-    assert failed.got.startswith("score toy: [ONNXRuntimeError]")
-    assert details(toy, got).latency_ms is None
-    assert "challenger" in got.metrics
-
-
-def test_a_baseline_that_does_not_score_the_rows_is_left_out_and_the_reason_says_so(toy: Toy) -> None:
-    baseline = toy.train("plain", GOOD, features=FEATURES.replace(HEIGHT, UNSCORED[1][0], 1))
-    got = evaluate(toy.storage, run=toy.train("new", GOOD), baseline=baseline.bundle)
-    assert got.passed
-    assert set(got.metrics) == {"challenger"}
-    told = "for information: judged without the baseline, which does not score the test rows: KeyError: 'width'"
-    assert got.reasons[-1] == told
-    assert "judged without the baseline" in page(got, details(toy, got))
-
-
-def test_a_model_whose_importance_cannot_be_measured_is_judged_all_the_same(toy: Toy) -> None:
-    """The feature code relies on what each row has in common with itself, and importance mixes the rows."""
-    features = (
-        FEATURES.replace(
-            "    height =",
-            """    if len(frame) > 9 and not frame["height"].is_monotonic_increasing and seen:
-        raise KeyError("mixed")
-    seen.append(1)
-    height =""",
-            1,
-        )
-        .replace("def transform", "seen = []\n\ndef transform")
-        .replace("and seen", "and len(seen) > 40")
-    )
-    got = evaluate(toy.storage, run=toy.train("new", GOOD, features=features))
-    assert got.passed
-    assert details(toy, got).notes == ("importance: KeyError: 'mixed'",)
-
-
-def test_a_bundle_that_is_gone_is_named(toy: Toy) -> None:
-    with pytest.raises(ModelError, match=r"fetch bundle file:.*/runs/x/bundle: nothing there"):
-        evaluate(toy.storage, run=toy.train("new", GOOD), baseline=toy.storage.uri("runs/x/bundle"))
 
 
 def test_a_slice_by_a_column_that_is_not_there_is_refused(toy: Toy) -> None:
@@ -382,9 +213,9 @@ def test_the_numbers_of_a_model_survive_json(toy: Toy, tmp_path: Path) -> None:
     gate = Gate(slices={"colour": 0.1}, costs={"false_positive": 1.0, "false_negative": 2.0})
     got = evaluate(toy.storage, run=toy.train("new", GOOD), gate=gate)
     assert Evaluation.from_dict(json.loads(json.dumps(got.to_dict()))) == got
-    found = details(toy, got)
+    found = toy.details(got)
     assert Details.from_dict(json.loads(json.dumps(found.to_dict()))) == found
-    assert np.isfinite([one.estimate.value for one in found.metrics]).all()
+    assert np.isfinite([measured.estimate.value for measured in found.metrics]).all()
 
 
 def test_judging_imports_neither_torch_nor_airflow() -> None:

@@ -1,7 +1,9 @@
-"""Rows with two colours, and models without torch that know both, one, or none: real bundles, made in milliseconds."""
+"""Rows with two colours, and models without torch that know both colours, one or none. The bundles are real and take
+milliseconds to make."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +16,9 @@ from pandera.pandas import Column, DataFrameSchema
 
 from sailplane.bundles import writing
 from sailplane.datasets import ingest
+from sailplane.evaluation.details import Details
 from sailplane.ledger import Ledger
-from sailplane.records import Dataset, Field, Interval, Model, Run
+from sailplane.records import Dataset, Evaluation, Field, Interval, Model, Run
 from sailplane.registry.models import register
 from sailplane.storage import Storage
 
@@ -57,7 +60,7 @@ def extract(start: datetime, end: datetime) -> pd.DataFrame:
 
 
 def graph(weights: np.ndarray) -> bytes:
-    """sigmoid(numbers @ weights), of several outputs the softmax; `weights` [2, outputs]."""
+    """The graph of sigmoid(numbers @ weights), or of the softmax for several outputs; `weights` [2, outputs]."""
     outputs = weights.shape[1]
     nodes = [
         helper.make_node("MatMul", ["numbers", "weights"], ["logits"]),
@@ -98,7 +101,7 @@ class Toy:
         features: str = FEATURES,
         **of_run: Any,
     ) -> Run:
-        """A run whose model has these weights, of the height, and of the height of what is red."""
+        """A run whose model has these weights: one for the height, one for the height of red rows."""
         file = self.folder / "features.py"
         file.write_text(features)
         folder = self.folder / name
@@ -122,7 +125,7 @@ class Toy:
         return Run(id=name, model="toy", **{**known, **of_run})
 
     def beside(self, name: str, weights: Any, baseline: Any) -> Run:
-        """A run whose model has these weights, and the baseline beside it those."""
+        """A run whose model has the weights `weights`, and whose baseline has the weights `baseline`."""
         self.train(f"{name}-plain", baseline)
         run = self.train(name, weights, metrics={"validation_auc": 0.4, "baseline_validation_auc": 0.75})
         self.storage.upload(self.folder / f"{name}-plain", f"runs/{name}/baseline")
@@ -131,3 +134,8 @@ class Toy:
 
     def registered(self, run: Run) -> Model:
         return register(self.ledger, self.storage, run)
+
+    def details(self, evaluation: Evaluation) -> Details:
+        """The stored figures of the evaluation."""
+        assert evaluation.details
+        return Details.from_dict(json.loads(self.storage.get(self.storage.path(evaluation.details))))
