@@ -6,6 +6,7 @@ import pytest
 
 from sailplane.ledger import Ledger
 from sailplane.storage import Storage
+from tests.unit.registry.states import State
 
 
 @pytest.fixture
@@ -16,3 +17,8 @@ def storage(tmp_path: Path) -> Storage:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
+
+
+@pytest.fixture
+def state(ledger: Ledger, tmp_path: Path) -> State:
+    return State(ledger, tmp_path)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from sailplane.ledger import Ledger, tables
 from sailplane.records import Dataset, Interval, Model, Run
-from sailplane.registry.garbage import GRACE_SECONDS
+from sailplane.registry.garbage import GRACE_SECONDS, Collector
 from sailplane.storage import Storage
 from sailplane.sweeps.space import parse
 
@@ -123,3 +123,7 @@ class State:
             for table in reversed(tables.metadata.sorted_tables):
                 if table is not tables.identity:
                     connection.execute(sa.delete(table))
+
+
+def collector(state: State, **settings: Any) -> Collector:
+    return Collector(state.ledger, state.storage, **settings)

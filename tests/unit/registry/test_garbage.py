@@ -1,34 +1,18 @@
-"""What nothing references is deleted, and nothing else ever is."""
+"""Garbage collection finds all objects that nothing references, and no others."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sailplane.bundles.manifest import FILES, MANIFEST, RECORD
-from sailplane.errors import ConfigurationError, LedgerError, StorageError
-from sailplane.ledger import Ledger, tables
-from sailplane.registry import trash
-from sailplane.registry.garbage import GRACE_SECONDS, Collector, Garbage
-from sailplane.registry.models import promote
+from sailplane.errors import ConfigurationError, LedgerError
+from sailplane.ledger import tables
+from sailplane.registry.garbage import GRACE_SECONDS, Garbage
 from sailplane.registry.references import References
 from tests.unit.bundles import tiny
-from tests.unit.registry.states import DAYS, OLD, YOUNG, State
-
-
-@pytest.fixture
-def state(ledger: Ledger, tmp_path: Path) -> State:
-    return State(ledger, tmp_path)
-
-
-def collector(state: State, **how: Any) -> Collector:
-    return Collector(state.ledger, state.storage, **how)
+from tests.unit.registry.states import DAYS, OLD, YOUNG, State, collector
 
 
 def test_versions_that_nobody_uses_go_with_all_that_only_they_need(state: State) -> None:
@@ -168,69 +152,8 @@ def test_to_keep_no_version_is_refused(state: State) -> None:
         collector(state, keep=0)
 
 
-class Late(Collector):
-    """What happens between the plan and the deletion."""
-
-    meanwhile: Callable[[], None]
-
-    def find(self) -> Garbage:
-        found = super().find()
-        self.meanwhile()
-        return found
-
-
-def collect_while(state: State, meanwhile: Callable[[], None]) -> Garbage:
-    late = Late(state.ledger, state.storage, keep=1)
-    late.meanwhile = meanwhile
-    return late.collect()
-
-
-def test_a_version_that_is_promoted_meanwhile_stays_with_all_that_it_needs(state: State) -> None:
-    data = state.dataset("v1", DAYS)
-    run, mine = state.run("m/1", "v1")
-    needed = data | mine | state.model("1", run, created=OLD)
-    state.model("2", run, created=OLD - 1)
-
-    def deploy() -> None:
-        promote(state.ledger, "m", "1")
-        state.deploy("1")
-
-    assert collect_while(state, deploy).versions == ()
-    assert needed <= state.paths()
-
-
-def test_a_run_that_is_registered_meanwhile_stays(state: State) -> None:
-    data = state.dataset("v1", DAYS)
-    run, mine = state.run("m/1", "v1")
-
-    def register() -> None:
-        state.needed |= state.model("1", run, created=YOUNG)
-
-    collect_while(state, register)
-    assert data | mine | state.needed <= state.paths()
-
-
-def test_a_version_of_a_dataset_that_is_published_meanwhile_stays_with_its_partitions(state: State) -> None:
-    data = state.dataset("v1", DAYS)
-    (manifest,) = [path for path in data if "/versions/" in path]
-    collect_while(state, lambda: state.storage.keep(manifest, state.storage.get(manifest)))
-    assert data <= state.paths()
-
-
-def test_a_run_that_is_judged_meanwhile_stays_from_the_moment_that_its_report_lies_there(state: State) -> None:
-    _, mine = state.run("m/1", "v1")
-    collect_while(state, lambda: state.needed.add(state.put("runs/m/1/evaluation.json", age=YOUNG)))
-    assert {path for path in mine if path.startswith("runs/")} <= state.paths()
-
-
-def test_an_object_that_is_put_again_meanwhile_stays(state: State) -> None:
-    code = state.put("code/a.zip")
-    collect_while(state, lambda: state.storage.keep(code, b"x"))
-    assert state.paths() == {code}
-
-
 def marker(state: State, number: int, digest: str, *, age: float = OLD) -> set[str]:
-    """The n-th marker of a day, and the rows that it names."""
+    """Stores the marker with this number, and the rows that it names. Returns both paths."""
     place = f"datasets/d/partitions/{DAYS[0]}"
     name = "a" if number == 1 else f"a_{number:06}"
     content = json.dumps({"day": DAYS[0], "digest": digest, "rows": 1, "quarantined": 0}).encode()
@@ -240,7 +163,7 @@ def marker(state: State, number: int, digest: str, *, age: float = OLD) -> set[s
 def test_an_old_version_of_a_day_stays_for_the_model_that_was_trained_on_it_and_the_newest_with_it(
     state: State,
 ) -> None:
-    """Without the newest marker the old one would count, and its outdated rows with it."""
+    """Without the newest marker, the old marker and its outdated rows would count."""
     data = state.dataset("a1", DAYS[:1])
     run, mine = state.run("m/1", "a1")
     needed = data | mine | state.model("1", run)
@@ -272,58 +195,8 @@ def test_a_version_of_a_day_that_is_young_keeps_the_others(state: State) -> None
     assert old | young == state.paths()
 
 
-def test_what_is_collected_lies_in_the_trash_for_a_week_and_can_be_put_back(state: State) -> None:
-    path = state.put("code/orphan.zip", b"12345")
-    collector(state).collect()
-    assert path not in state.paths()
-    [day] = state.storage.folder("trash").folders
-    place, at = f"trash/{day}/{path}", datetime.fromisoformat(f"{day}T12:00Z")
-    assert state.storage.get(place) == b"12345"
-    assert trash.expired(state.storage, (at + timedelta(days=6)).timestamp()) == []
-    assert [entry.path for entry in trash.expired(state.storage, (at + timedelta(days=7)).timestamp())] == [place]
-    assert trash.restore(state.storage, "code") == [path]
-    assert state.storage.get(path) == b"12345"
-    assert trash.restore(state.storage, "code") == [], "nothing is written over"
-
-
-@pytest.mark.parametrize(("prefix", "count"), [*(("models", count) for count in range(6)), ("datasets", 1)])
-def test_a_restore_that_is_killed_leaves_nothing_that_names_what_is_missing(
-    state: State, monkeypatch: pytest.MonkeyPatch, prefix: str, count: int
-) -> None:
-    """A bundle without its graph, or a day whose marker names no rows, would be half-written."""
-    bundle = [*FILES, MANIFEST, RECORD]
-    paths = [
-        *(f"models/m/v1/{name}" for name in bundle),
-        *(f"datasets/d/days/{name}" for name in ("a.json", "b.parquet")),
-    ]
-    for path in paths:
-        state.put(f"trash/2026-01-01/{path}")
-    put_new, storage = state.storage.put_new, state.storage
-
-    def killed(path: str, content: Any) -> bool:
-        if len({*storage.list("models"), *storage.list("datasets")}) == count:
-            raise KeyboardInterrupt
-        return put_new(path, content)
-
-    monkeypatch.setattr(type(storage), "put_new", lambda _self, path, content: killed(path, content))
-    with pytest.raises(KeyboardInterrupt):
-        trash.restore(storage, prefix)
-    there = {path.rpartition("/")[2] for path in (*storage.list("models"), *storage.list("datasets"))}
-    assert MANIFEST not in there or set(FILES) <= there
-    assert RECORD not in there or MANIFEST in there
-    assert "a.json" not in there or "b.parquet" in there
-
-
-def test_what_was_a_week_in_the_trash_is_deleted_by_a_later_run(state: State) -> None:
-    old = state.put("trash/2026-01-01/code/orphan.zip")
-    found = collector(state).find()
-    assert ([entry.path for entry in found.expired], found.objects) == ([old], ())
-    assert collector(state).collect() == found
-    assert not state.storage.exists(old)
-
-
 def test_a_store_with_models_that_the_ledger_does_not_know_is_left_alone(state: State) -> None:
-    """A typo named an empty ledger, for which the whole store was garbage."""
+    """After a typo in its name the ledger is empty, and the whole store would be garbage."""
     for number in range(2):
         state.model(f"{number}", state.run(f"m/{number}", "v1")[0])
     state.alias("champion", "1")
@@ -333,34 +206,6 @@ def test_a_store_with_models_that_the_ledger_does_not_know_is_left_alone(state: 
         with pytest.raises(LedgerError, match=r"models that this ledger does not know: m 0, m 1.*ledger rebuild"):
             act()
     assert state.paths() == before
-
-
-def test_killed_after_it_forgot_a_version_it_goes_on_when_it_runs_again(
-    state: State, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(2):
-        state.model(f"{number}", state.run(f"m/{number}", "v1")[0], created=OLD - number)
-    state.alias("champion", "1")
-
-    def killed(*_: Any) -> Any:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Collector, "_delete", killed)
-        with pytest.raises(KeyboardInterrupt):
-            collector(state, keep=1).collect()
-    assert any(path.startswith("models/m/0/") for path in state.paths())
-    collector(state, keep=1).collect()
-    assert not any(path.startswith("models/m/0/") for path in state.paths())
-    assert trash.marked(state.storage) == set()
-
-
-def test_a_copy_that_differs_deletes_nothing(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = state.put("code/orphan.zip", b"12345")
-    monkeypatch.setattr(type(state.storage), "checksum", lambda *_: "another")
-    with pytest.raises(StorageError, match="the copy differs"):
-        collector(state).collect()
-    assert path in state.paths()
 
 
 def test_rows_that_only_a_damaged_marker_names_stay(state: State) -> None:
