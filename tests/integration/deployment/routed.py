@@ -1,4 +1,4 @@
-"""What answers behind the router."""
+"""Deploys models behind a real router, and looks at what it serves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RECORD = {"jsonData": tiny.RECORD}
 
 
 def deploy(home: Home, ledger: Ledger, storage: Storage, model: Model, approval: Approval | None = None) -> Deployment:
-    """As a task deploys a model without a rollout."""
+    """Deploys the model as a task without a rollout does."""
     return ModelEndpoint.local(home, ledger, storage, model.name).deploy(model, "a task", approval=approval)
 
 
@@ -39,9 +39,19 @@ def pid_of(supervisor: Supervisor, model: Model) -> int | None:
     return supervisor.states()[f"model-{model.name}-{model.version}"].pid
 
 
+def files_of(home: Home) -> dict[str, str | None]:
+    """The content of the router's state, the bundles and the programs, by path; None for a folder."""
+    paths = [*home.serving.rglob("*"), *(home.supervisor / "conf.d").iterdir()]
+    return {
+        str(path): path.read_bytes().hex() if path.is_file() else None
+        for path in paths
+        if not path.name.endswith("lock")
+    }
+
+
 @contextmanager
 def router_of(folder: Path, server: Server, version: str) -> Iterator[tuple[int, psutil.Process]]:
-    """A router in front of the one server of `flights`: its port and its process."""
+    """Starts a router in front of the server of `flights`. Yields its port and its process."""
     port = free_port()
     settings = {"SAILPLANE_PROJECT": str(folder), "SAILPLANE_HOME": str(folder), "SAILPLANE_ROUTER_PORT": str(port)}
     home = Home.find(settings)
