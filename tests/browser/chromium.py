@@ -21,7 +21,7 @@ OPTIONS = (
 
 @contextmanager
 def opened_page() -> Iterator[Page]:
-    """A page in a browser of its own. Waits last up to a minute, on a busy machine."""
+    """A page in a separate browser. Waits last up to a minute on a busy machine."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})

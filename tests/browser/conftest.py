@@ -8,13 +8,13 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.browser.chromium import OPTIONS
 from tests.programs import find
 
-# As long as `set_default_timeout` waits for what is no expectation.
+# The same limit as `set_default_timeout` sets for waits that are not expectations.
 expect.set_options(timeout=60_000)
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """As on a desk, and without a network."""
+    """A page of a desktop browser without a network."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find("chromium"), args=OPTIONS)
         page = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True).new_page()
@@ -25,7 +25,7 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture
 def said(page: Page) -> list[str]:
-    """Errors on the page, and what it asked of a network."""
+    """Collects errors on the page and requests to a network."""
     found: list[str] = []
     page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: found.append(str(error)))

@@ -40,7 +40,8 @@ def main() -> None:
 
 
 def in_a_terminal(command: list[str]) -> str:
-    """What is left on a person's screen. The second run is shown, which finds everything there: the summary alone."""
+    """Returns the text that stays on a person's screen. Shows the second run, which finds everything running and prints
+    only the summary."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     env |= {"COLUMNS": str(COLUMNS), "TERM": "xterm-256color"}
     subprocess.run(command, cwd=PROJECT, env=env, check=True)
@@ -48,7 +49,7 @@ def in_a_terminal(command: list[str]) -> str:
     process = subprocess.Popen(command, cwd=PROJECT, env=env, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
     said = b""
-    with suppress(OSError):  # the other end is closed
+    with suppress(OSError):  # The other end is closed.
         while part := os.read(ours, 65536):
             said += part
     assert process.wait() == 0
@@ -58,7 +59,7 @@ def in_a_terminal(command: list[str]) -> str:
 
 def picture_of_terminal(browser: Browser, said: str, file: Path) -> None:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    # The picture ends within its last line.
+    # The picture ends within the last line of the output.
     console.print(Text.from_ansi(said), end="\n\n")
     page = browser.new_page(viewport={"width": 1500, "height": 400}, device_scale_factor=1)
     page.set_content(console.export_svg(title="sailplane"))

@@ -17,7 +17,7 @@ from tests.platform import Platform, until
 
 pytestmark = pytest.mark.needs("chromium")
 
-# A browser sends no preflight for a body without a type, which FastAPI takes for JSON, nor for a form.
+# A browser sends no preflight for a form, nor for a body without a type, which FastAPI reads as JSON.
 POSTS = """
 async ([url, body]) => {
   const sent = {method: "POST", mode: "no-cors", credentials: "include"};
@@ -35,7 +35,7 @@ FORM = """
   form.submit();
 }
 """
-# As the login page sends it; such a form needs no preflight either.
+# The login page sends such a form, which needs no preflight either.
 LOGIN = """
 ([url, secret]) => {
   const sent = {method: "POST", mode: "no-cors", credentials: "include"};
@@ -75,7 +75,7 @@ class Evil(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[int]:
-    """The port of a foreign server on this machine."""
+    """The port of another server on this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Evil)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -86,7 +86,7 @@ def elsewhere() -> Iterator[int]:
 
 
 def _open(page: Page, url: str) -> None:  # noqa: F811
-    """Waits for nothing: the UI goes on to the login by itself, which would interrupt `goto`."""
+    """Does not wait for the page: the UI redirects to the login by itself, which would interrupt `goto`."""
     page.goto("about:blank")
     page.evaluate("url => { location.href = url }", url)
 
@@ -141,7 +141,7 @@ def test_a_page_of_another_origin_changes_nothing(
     elsewhere: int,
     name: str,
 ) -> None:
-    """A page on another port is of the same site, so its requests carry the cookie; 127.0.0.1 is another site."""
+    """A page on another port has the same site, so its requests carry the cookie. 127.0.0.1 is another site."""
     until(lambda: True if platform.api("GET", "/dags", dag_id_pattern="flights")["dags"] else None, 120, "flights")
     page.goto(platform.link())
     page.wait_for_url(f"http://localhost:{platform.home.ui_port}/")

@@ -33,7 +33,7 @@ parameters:
 
 
 def trials() -> list[Trial]:
-    """Thirty: some stopped early, some failed, the last one runs."""
+    """Thirty trials: some stopped early, some failed, and the last one is running."""
     made, draw = [], random.Random(1)
     for number in range(30):
         chosen = suggest(CONFIG, [], number, 1) or {}

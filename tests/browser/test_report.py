@@ -34,7 +34,7 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that a report can show: a champion, slices, costs, a history and a sweep."""
+    """A report with all possible parts: a champion, slices, costs, a history and a sweep."""
     toy = Toy.at(tmp_path_factory.mktemp("report"))
     lifecycle.create(toy.ledger, "toy/s", parse(SWEEP))
     for number in range(12):
@@ -63,7 +63,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["stored", "saved"])
 def opened(request: pytest.FixtureRequest, report: Path, tmp_path: Path) -> Path:
-    """The stored page beside its library, and the single file that the UI sends, in a folder of its own."""
+    """Opens the stored page next to its library, and the single file that the UI sends, in a separate folder."""
     if request.param == "stored":
         return report
     store = report.parents[2]

@@ -1,4 +1,4 @@
-"""What a person sees in Airflow's UI, in a real browser."""
+"""Airflow's UI in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults of the project `faulty`, with what each one's error has to say; and what a test does and looks at."""
+"""The faults of the project `faulty` and their errors, and functions that act on a run and look at its results."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.platform import Platform, until
 FAULTY = Path(__file__).parent / "faulty"
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 WINDOW = 21
-# Windows from the first to one that lies years ahead, whenever the tests run.
+# The place of a window that lies years ahead, whenever the tests run.
 AHEAD = 80 + (datetime.now(UTC) - FIRST).days // WINDOW
-# After all others: a run as of an earlier day than the champion's is never deployed.
+# Later than all others: a run with an earlier as-of than the champion's is never deployed.
 SERVED = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -31,7 +31,7 @@ def as_of_at(place: int) -> datetime:
 
 @dataclass(frozen=True)
 class Fault:
-    """`says`: parts of the error, {day} is the spoiled one. `days` and `versions`: what may be stored of it."""
+    """`says` lists parts of the error; {day} is the spoiled day. `days` and `versions` count what may be stored."""
 
     name: str
     place: int
@@ -148,7 +148,7 @@ RECORDS = [{"time": "2026-11-21T12:00:00Z", "height": height, "width": 0.5} for 
 
 
 def spoil(platform: Platform, as_of: datetime, fault: str | None) -> None:
-    """From now on the code of the run with this as-of has the fault, or none."""
+    """Gives the code of the run with this as-of the fault, or removes it."""
     file = platform.home.project / "faults" / f"{as_of:%Y-%m-%d}.txt"
     if fault is None:
         file.unlink()
@@ -161,7 +161,7 @@ def trigger(platform: Platform, as_of: datetime, **params: int) -> DagRun:
 
 
 def clear(platform: Platform, run: DagRun) -> DagRun:
-    """What failed, and what did not start because of that, is to run again."""
+    """Clears the failed tasks, and the tasks that did not start because of them."""
     body = {"dry_run": False, "dag_run_id": run.id, "only_failed": True}
     platform.api("POST", f"/dags/{run.dag}/clearTaskInstances", body)
     return run
@@ -172,7 +172,7 @@ def instance(platform: Platform, run: DagRun, task: str) -> dict[str, Any]:
 
 
 def log_entries(platform: Platform, run: DagRun, task: str, attempt: int) -> list[dict[str, Any]]:
-    """Empty, as long as there is no such attempt."""
+    """Returns an empty list until the attempt exists."""
     path = f"{run.path}/taskInstances/{task}/logs/{attempt}"
     with AirflowApi(platform.home) as api:
         found = api.find(path, full_content=True) or {"content": []}
@@ -184,7 +184,7 @@ def log(platform: Platform, run: DagRun, task: str, attempt: int) -> str:
 
 
 def the_error(platform: Platform, run: DagRun, task: str, attempt: int | None = None) -> str:
-    """Class and text of the one exception in the log of the task's last attempt, or of that one."""
+    """Returns class and text of the only exception in the log of the attempt; None means the last attempt."""
     entries = log_entries(platform, run, task, attempt or instance(platform, run, task)["try_number"])
     errors = [entry["error_detail"] for entry in entries if entry.get("error_detail")]
     assert len(errors) == 1, entries
@@ -201,7 +201,7 @@ def stored(platform: Platform) -> set[str]:
 
 
 def waiting_job(platform: Platform, as_of: datetime, task: str) -> Job:
-    """The job of that run, as soon as its train function waits."""
+    """Returns the run's job once its train function waits."""
 
     def found() -> Job | None:
         for file in platform.home.jobs.glob(f"tiny/*/{task}/job.json"):
@@ -214,9 +214,9 @@ def waiting_job(platform: Platform, as_of: datetime, task: str) -> Job:
 
 
 def asking(platform: Platform, as_of: datetime) -> DagRun:
-    """A run of the DAG `asked` that waits for a person."""
+    """Starts a run of the DAG `asked`, and waits until it asks a person."""
     run = platform.trigger("asked", {"as_of": f"{as_of:%Y-%m-%d}"})
-    # Of a task that is answered sooner, Airflow's scheduler takes the end of the process that asked for its end.
+    # If the answer comes sooner, the scheduler mistakes the end of the process that asked for the end of the task.
     key = f"TaskInstanceKey(dag_id='asked', task_id='approve', run_id='{run.id}'"
     event = f"Received executor event with state success for task instance {key}"
     scheduler = platform.home.logs / "scheduler.log"
@@ -230,7 +230,7 @@ def pid_of(job: Job) -> int:
 
 
 def steps(job: Job) -> list[int]:
-    """What the log of the process that trained last says of epochs."""
+    """Returns the epochs in the log of the process that trained last."""
     lines = job.log.read_text().splitlines()
     return [int(line.removeprefix("step ").partition(":")[0]) for line in lines if line.startswith("step ")]
 
@@ -242,7 +242,7 @@ def ask(deployment: Deployment) -> Any:
 
 
 def drafts(platform: Platform) -> list[Path]:
-    """What somebody who has ended began and did not finish. Airflow's own files and W&B's records are not looked at."""
+    """Returns unfinished files of processes that have ended, except Airflow's own files and W&B's records."""
     home, store = platform.home, platform.store
     at_work = [job.folder for job in running(home.jobs)]
     jobs = [file.parent for file in home.jobs.rglob("job.json") if file.parent not in at_work]

@@ -1,4 +1,4 @@
-"""kill -9 of a sweep's workers, of Airflow's scheduler and of the database, at moments that are drawn."""
+"""Kills a sweep's workers, Airflow's scheduler and the database with kill -9, at random moments."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from tests.end_to_end.faults import pid_of
 from tests.platform import Platform, until
 from tests.postgres import PostgreSQL
 
-# Until a victim is dead a trial may be given once more whose lease ends within these seconds.
+# A trial whose lease ends within these seconds may be given again before the victim is dead.
 SOON_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Of `what`: a "trainer" is the process in which a worker trains, a "worker" the one that starts it. It comes
-    `pause` seconds after so many trials were `begun`; `which` of the victims there are goes from 0 to 1."""
+    """`what` is "trainer" (the process in which a worker trains), "worker" (the process that starts it), "scheduler" or
+    "database". The kill comes `pause` seconds after `begun` trials have begun; `which`, from 0 to 1, chooses the
+    victim."""
 
     what: str
     begun: int
@@ -37,8 +38,8 @@ class Kill:
 
 
 def planned(seed: int, kills: Mapping[str, int], trials: int, late: int) -> list[Kill]:
-    """Spread over the sweep, up to where some trials are left for workers that are to be struck. The last ones, so many
-    as are `late`, strike the database while what was lost waits for its leases to end."""
+    """Spreads the kills over the sweep, and leaves some trials for workers that will be killed. The `late` last kills
+    strike the database while lost trials wait for their leases to end."""
     draw = random.Random(seed)
     order = [what for what, count in (Counter(kills) - Counter(database=late)).items() for _ in range(count)]
     draw.shuffle(order)
@@ -48,8 +49,8 @@ def planned(seed: int, kills: Mapping[str, int], trials: int, late: int) -> list
 
 
 class Striker:
-    """`killed` counts what it did. Trials that lost as many workers as they may are spared: that the next one fails
-    them for good is another rule than the one under test."""
+    """Carries out kills; `killed` counts them. Spares trials that have lost as many workers as they may, because the
+    next loss would rightly fail them."""
 
     def __init__(self, platform: Platform, server: PostgreSQL, ledger: Ledger, sweep: str) -> None:
         self._jobs, self._server, self._ledger, self._sweep = platform.home.jobs, server, ledger, sweep
@@ -93,7 +94,7 @@ class Striker:
 
 @persistent
 def most_attempts(ledger: Ledger, sweep: str) -> int:
-    """Of the trials that run, or are about to be given again."""
+    """Returns the most attempts of any trial that runs or is about to be given again."""
     of = sa.and_(table.c.sweep == sweep, table.c.state == "running")
     with ledger.begin() as connection:
         rows = connection.execute(sa.select(table.c.error, table.c.lease_until).where(of)).all()

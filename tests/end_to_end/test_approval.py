@@ -1,8 +1,8 @@
-"""A person decides, in Airflow's UI, whether a model that passed serves; and a backtest, which asks nobody and changes
-nothing. In the order of the file.
+"""A person approves or rejects, in Airflow's UI, a model that passed. A backtest asks nobody and changes nothing. The
+tests run in the order of the file.
 
-Slow, because the DAG runs one at a time, and some ten times: for each answer, for the deadline, and for each day of the
-backtest."""
+It takes about five minutes: the DAG runs about ten times, one run at a time, for each answer, the deadline, and each
+day of the backtest."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from tests.platform import Platform, started, until
 
 AS_OF = datetime(2026, 6, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-# What these tests look at was approved in a browser.
+# These tests look at a model that was approved in a browser.
 IN_BROWSER = pytest.mark.needs("chromium")
 PERIOD = ("--from", "2026-10-01", "--to", "2026-10-02")
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Deadlines are looked at every second; by default it is every 15."""
+    """Airflow checks deadlines every second instead of every 15 seconds."""
     folder = tmp_path_factory.mktemp("approval")
     shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "project" / "faults").mkdir()
@@ -58,7 +58,7 @@ def question(run: DagRun) -> str:
 
 
 def answer(platform: Platform, run: DagRun, chosen: str, note: str) -> None:
-    """As the UI does it."""
+    """Answers the question with the request that the UI sends."""
     platform.api("PATCH", question(run), {"chosen_options": [chosen], "params_input": {"note": note}})
 
 
@@ -74,7 +74,7 @@ def reasons(platform: Platform, run: DagRun, task: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def questions(platform: Platform) -> tuple[DagRun, DagRun]:
-    """The DAG runs one at a time, so the newer run is queued until the older question is gone."""
+    """Starts two runs. The newer run is queued until the older question is gone, because the DAG runs one at a time."""
     return asking(platform, AS_OF - DAY), asking(platform, AS_OF)
 
 
@@ -142,7 +142,7 @@ def test_a_person_is_asked_about_the_baseline_if_it_is_better_and_it_is_what_is_
 
 @pytest.fixture(scope="module")
 def served(platform: Platform) -> Deployment:
-    """What a person approved on the page of the question, in a real browser."""
+    """Deploys a model that a person approves on the page of the question, in a real browser."""
     run = asking(platform, AS_OF + DAY)
     with opened_page() as page:
         page.goto(platform.link())
@@ -198,7 +198,7 @@ def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform) 
 
 @IN_BROWSER
 def test_a_verdict_against_the_model_asks_nobody(platform: Platform, served: Deployment) -> None:
-    """The champion knows more days than this run."""
+    """The champion has seen more days than this run."""
     run = platform.trigger("asked", {"as_of": f"{AS_OF - DAY:%Y-%m-%d}"})
     assert platform.wait(run) == "success"
     assert (platform.tasks(run)["approve"], platform.tasks(run)["deploy"]) == (["skipped"], ["skipped"])
@@ -245,7 +245,7 @@ def test_a_backtest_asks_nobody_deploys_nothing_and_moves_no_alias(
 
 
 def partitions(platform: Platform) -> dict[Path, int]:
-    """Every file, and when it was written."""
+    """Returns every file with the time when it was written."""
     folder = platform.store / "datasets" / "tiny" / "partitions"
     return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
 
@@ -268,7 +268,7 @@ def test_what_ran_is_not_repeated_unless_asked_for_and_no_day_is_ingested_twice(
 
 @pytest.fixture
 def running(platform: Platform, backtested: dict[str, Any]) -> Iterator[None]:
-    """A backfill that does not go on."""
+    """Starts a backfill that does not continue."""
     body = {"dag_id": "asked", "from_date": "2026-09-01T00:00:00Z", "to_date": "2026-09-02T00:00:00Z"}
     made = until(lambda: created(platform, body), 60, "the end of the backfill before")
     platform.api("PATCH", "/dags/asked", {"is_paused": True})
@@ -279,7 +279,7 @@ def running(platform: Platform, backtested: dict[str, Any]) -> Iterator[None]:
 
 
 def created(platform: Platform, body: dict[str, Any]) -> dict[str, Any] | None:
-    """None as long as Airflow has not noticed that the last one has ended."""
+    """Returns None until Airflow has noticed that the last backfill has ended."""
     try:
         return dict(platform.api("POST", "/backfills", body))
     except ServiceError:

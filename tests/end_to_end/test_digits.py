@@ -1,4 +1,6 @@
-"""The second project, through the same operators: nothing in the platform may know about flights."""
+"""The second project runs through the same operators: the platform must know nothing about flights.
+
+It takes two minutes: the fixture `run` runs the whole DAG with its sweep."""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ def test_digits_are_recognised_by_the_served_model(platform: Platform, run: DagR
 
 
 def assert_reproduced(platform: Platform, version: str) -> None:
-    """The best trial of the sweep, as it was registered, and bit for bit."""
+    """The registered version of the best trial is reproduced bit for bit."""
     shown = json.loads(platform.sailplane("models", "show", "digits", "--json").stdout)
     assert (shown["version"], shown["aliases"]) == (version, ["champion"])
     assert shown["lineage"]["sweep"]

@@ -1,6 +1,7 @@
-"""What goes wrong, through the real services: one clear error, nothing half-written, and the next run works.
+"""Faults, through the real services: each gives one clear error, nothing is half-written, and the next run works.
 
-Runs that fail go side by side, each over days of its own. In the order of the file."""
+Failing runs go on at the same time, each over its own days. The tests run in the order of the file. They take eight
+minutes: each fault needs a run of the DAG, and each mended fault another one."""
 
 from __future__ import annotations
 
@@ -56,7 +57,7 @@ from tests.platform import Platform, started, until
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Over the project `faulty`, and with a folder for temporary files that is nobody else's."""
+    """Starts the services over the project `faulty`, with a separate folder for temporary files."""
     folder = tmp_path_factory.mktemp("faults")
     shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "project" / "faults").mkdir()
@@ -67,7 +68,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def served(platform: Platform) -> Deployment:
-    """A good run has gone first. Its model is not the best there could be, so that a later one can replace it."""
+    """Deploys a model with a good run. The model is not the best possible one, so a later model can replace it."""
     spoil(platform, SERVED, "sees half")
     run = trigger(platform, SERVED)
     assert platform.wait(run) == "success"
@@ -76,7 +77,7 @@ def served(platform: Platform) -> Deployment:
 
 @pytest.fixture
 def unchanged(platform: Platform, served: Deployment) -> Iterator[None]:
-    """What is served is the same after the test, and no draft is left."""
+    """Checks after the test that the served model is the same and no draft is left."""
     before = ask(served)
     yield
     assert deployments(Ledger.at(platform.home)) == [served]
@@ -86,7 +87,7 @@ def unchanged(platform: Platform, served: Deployment) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Broken:
-    """The runs that failed, and what they added to the store."""
+    """The failed runs, and the objects that they added to the store."""
 
     runs: Mapping[str, DagRun]
     added: frozenset[str]
@@ -94,6 +95,7 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(platform: Platform, served: Deployment) -> Broken:
+    """It takes two to three minutes: ten runs of the DAG fail at the same time."""
     before = stored(platform)
     for fault in (*DATA_FAULTS, *CODE_FAULTS):
         spoil(platform, fault.as_of, fault.name)
@@ -142,7 +144,7 @@ def test_of_failed_runs_only_what_earlier_tasks_returned_is_stored(platform: Pla
 
 
 def pinned_codes(platform: Platform, broken: Broken) -> set[str]:
-    """The versions of the user's code that these runs began with."""
+    """Returns the versions of the user's code with which these runs began."""
     runs = pins.c.run.in_([run.id for run in broken.runs.values()])
     with Ledger.at(platform.home).begin() as connection:
         return set(connection.execute(sa.select(pins.c.digest).where(runs)).scalars())
@@ -150,7 +152,7 @@ def pinned_codes(platform: Platform, broken: Broken) -> set[str]:
 
 @dataclass(frozen=True)
 class Struck:
-    """A run whose training process, which had this pid, waited in the second of its four epochs when it was struck."""
+    """A run whose training process, with this pid, was struck while it waited in the second of its four epochs."""
 
     run: DagRun
     job: Job
@@ -159,7 +161,7 @@ class Struck:
 
 @pytest.fixture(scope="module")
 def struck(platform: Platform, broken: Broken) -> dict[str, Struck]:
-    """Four runs wait side by side for what is done to each; then all go on."""
+    """Four runs wait at the same time. Each is struck in another way, then all continue."""
     tasks = {"task": "train", "training": "train", "marked": "train", "worker": "sweep.worker.0"}
     as_ofs = {name: SERVED - timedelta(days=n + 1) for n, name in enumerate(tasks)}
     for name, as_of in as_ofs.items():
@@ -183,7 +185,8 @@ def struck(platform: Platform, broken: Broken) -> dict[str, Struck]:
 
 @pytest.fixture(scope="module")
 def mended(platform: Platform, broken: Broken, struck: dict[str, Struck]) -> dict[str, DagRun]:
-    """Causes are removed. One new run over all days that had bad data; failed runs are cleared, as in the UI."""
+    """Removes the causes. Starts a new run over all days that had bad data, and clears the failed runs, as in the
+    UI."""
     for fault in (*DATA_FAULTS, *CODE_FAULTS):
         spoil(platform, fault.as_of, None)
     unlabelled = next(fault for fault in DATA_FAULTS if fault.name == "no labels")

@@ -1,7 +1,8 @@
-"""The whole way, with nothing replaced: scheduler, api-server, router, model server. In the order of the file.
+"""The whole pipeline with the real scheduler, api-server, router and model server. The tests run in the order of the
+file.
 
-Slow, because each run of the DAG trains two models: five runs in `make test`; `make soak` (LONG=1) backfills ten days.
-"""
+It takes five to ten minutes: each of the five runs of the DAG trains two models. `make soak` (LONG=1) backfills ten
+days."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ DAYS = [f"2026-10-{day:02}" for day in range(1, BACKFILLED + 1)]
 
 @dataclass(frozen=True)
 class Flight:
-    """A run that went well, and what its tasks returned."""
+    """A successful run, and what its tasks returned."""
 
     run: DagRun
     dataset: Dataset
@@ -74,7 +75,7 @@ def deployed(platform: Platform) -> list[Deployment]:
 
 @pytest.fixture(scope="module")
 def records(platform: Platform, flight: Flight) -> list[dict[str, Any]]:
-    """The rows of the test window, as a client would send them."""
+    """Returns the rows of the test window as a client would send them."""
     inputs = tuple(field for field in flight.dataset.schema if field.name != "late")
     return plain_records(judged(platform, flight), inputs)[:500]
 
@@ -162,7 +163,7 @@ def test_status_names_the_port_of_each_model_server(platform: Platform, flight: 
 
 
 def test_with_a_model_served_every_socket_still_listens_on_loopback_only(platform: Platform, flight: Flight) -> None:
-    # As gRPC's sockets, which are of IPv6, write it.
+    # gRPC's sockets are IPv6 and write the address in this form.
     listening = {
         connection.laddr.ip.removeprefix("::ffff:")
         for process in marked(platform.home)
@@ -187,6 +188,7 @@ def test_a_model_that_is_not_better_is_not_deployed_and_the_ui_says_why(platform
 
 
 def test_a_backfill_trains_and_judges_and_deploys_nothing(platform: Platform, flight: Flight) -> None:
+    """It takes two minutes: the DAG runs once for each day of the backfill."""
     scheduler = status(platform)["scheduler"]["pid"]
     days = ("--from-date", DAYS[0], "--to-date", DAYS[-1], "--max-active-runs", "2")
     conf = json.dumps({"window": 21, "trials": 1, "workers": 1})
@@ -209,7 +211,7 @@ def test_a_backfill_trains_and_judges_and_deploys_nothing(platform: Platform, fl
 
 
 def test_the_days_that_were_backfilled_are_a_backtest(platform: Platform, flight: Flight) -> None:
-    """The champion, which knows later days, and against which all of these runs lose, has no part in it."""
+    """The champion, which knows later days and beats all of these runs, does not appear in it."""
     days = ("--from", DAYS[0], "--to", DAYS[-1])
     ended = platform.sailplane("backtest", "flights", *days, "--no-run", "--json")
     assert ended.returncode == 0, ended.stderr

@@ -1,7 +1,7 @@
 """A rollout through Airflow: the task waits in the triggerer, which may die. The store is the embedded S3.
 
-Slow, because each rollout takes its steps in real time, the first one while the triggerer is killed and
-comes back. In the order of the file."""
+It takes five minutes: each rollout takes its steps in real time, the first one while the triggerer is killed and
+restarts. The tests run in the order of the file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("rollout")
     shutil.copytree(FAULTY, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "project" / "faults").mkdir()
-    # Pods could read this one.
+    # Pods could read this file.
     store = {
         "SAILPLANE_STORE": "s3://sailplane",
         "SAILPLANE_S3_PORT": str(free_row()),
@@ -60,7 +60,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def served(platform: Platform) -> Deployment:
-    """The first model has nothing to be compared with, and all the traffic at once. It could be better."""
+    """Deploys the first model, which has no champion to compare with and gets all the traffic. A better model is
+    possible."""
     spoil(platform, FIRST, "sees half")
     run = platform.trigger("rolled", {"as_of": f"{FIRST:%Y-%m-%d}"})
     assert platform.wait(run) == "success"
@@ -81,7 +82,7 @@ def test_all_is_in_the_object_store_and_no_key_is_left(platform: Platform, serve
 
 @contextmanager
 def answered(served: Deployment) -> Iterator[Counter[int]]:
-    """By status, what is answered meanwhile."""
+    """Counts the answers to requests that are sent meanwhile, by status."""
     answers: Counter[int] = Counter()
 
     def ask(client: httpx.Client) -> None:
@@ -124,7 +125,7 @@ def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_wa
 
 @pytest.fixture
 def cluster(platform: Platform) -> Iterator[KubernetesServer]:
-    """Airflow's connection leads there, and Seldon's operator is at work."""
+    """Starts a cluster with Seldon's operator, to which Airflow's connection leads."""
     server = KubernetesServer()
     connection = {"connection_id": "kubernetes_default", "conn_type": "kubernetes"}
     extra = json.dumps({"kube_config": server.config()})

@@ -1,7 +1,7 @@
-"""A sweep of a DAG that a worker from elsewhere joins, and that is ended in the UI. The store is an Algorithmia Data
-API, whose key is in a connection of Airflow for the tasks, and in the environment for the commands.
+"""A remote worker joins the sweep of a DAG, and the sweep is ended in the UI. The store is an Algorithmia Data API. Its
+key is in an Airflow connection for the tasks, and in the environment for the commands.
 
-Slow, because the DAG runs three times, and its sweep twice more. In the order of the file."""
+It takes four minutes: the DAG runs three times, and its sweep twice more. The tests run in the order of the file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.end_to_end.faults import FAULTY, SERVED, ask, spoil, trigger, waiting
 from tests.integration.storage.twin import twin_server
 from tests.platform import Platform, started, until
 
-# Of its two trials the first is the best there can be; the second is at work until it is told to stop.
+# The first of its two trials is the best possible one. The second trains until it is stopped.
 ELSEWHERE = """\
 import time
 
@@ -81,7 +81,7 @@ def opened(platform: Platform) -> Storage:
 
 @dataclass(frozen=True)
 class Joined:
-    """A run whose own worker waits at trial 0, and the worker elsewhere, which is at trial 2."""
+    """A run whose own worker waits at trial 0 while the remote worker trains trial 2."""
 
     run: airflow_api.DagRun
     sweep: str
@@ -107,7 +107,7 @@ def joined(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def _worker(folder: Path, url: str, token: str) -> subprocess.Popen[str]:
-    """In an empty folder, from what the tunnel's name gives."""
+    """Starts a worker in an empty folder, with the files that the tunnel's address serves."""
     headers = {"Authorization": f"Bearer {token}", "Host": "tunnel.example"}
     answer = httpx.get(f"{url}/worker.pyz", headers=headers, trust_env=False).raise_for_status()
     (folder / "worker.pyz").write_bytes(answer.content)
@@ -197,7 +197,8 @@ def test_a_sweep_that_is_not_there_is_one_clear_error(platform: Platform) -> Non
 
 
 def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platform: Platform) -> None:
-    """The features are edited while the train step trains; then the train step and all after it are cleared."""
+    """The features are edited while the train step trains. Then the train step and all later tasks are cleared. It
+    takes more than a minute: the train step and the sweep run twice."""
     as_of = SERVED - timedelta(days=21)
     spoil(platform, as_of, "waits")
     run = trigger(platform, as_of)
@@ -226,7 +227,7 @@ def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platf
 def test_airflow_dags_test_runs_by_one_version_too(platform: Platform) -> None:
     as_of = SERVED - timedelta(days=42)
     until(lambda: platform.api("GET", "/dags", dag_id_pattern="tiny")["dags"] or None, 120, "the DAG")
-    # Else the scheduler, which runs as well, may take a task of this run first.
+    # Otherwise the scheduler, which also runs, may take a task of this run first.
     platform.api("PATCH", "/dags/tiny", {"is_paused": True})
     conf = json.dumps({"as_of": f"{as_of:%Y-%m-%d}", "window": 21, "trials": 1, "workers": 1})
     ended = platform.sailplane("airflow", "dags", "test", "tiny", "2026-01-01", "--conf", conf)
@@ -235,6 +236,6 @@ def test_airflow_dags_test_runs_by_one_version_too(platform: Platform) -> None:
 
 
 def bundled(platform: Platform, run: Run) -> str:
-    """The feature code of its bundle."""
+    """Returns the feature code in the run's bundle."""
     storage = opened(platform)
     return storage.get(f"{storage.path(run.bundle)}/features.py").decode()

@@ -1,8 +1,8 @@
-"""Kills at random moments, of a sweep's workers, of Airflow's scheduler and of the database: the sweep ends, no trial
-is lost, none is finished twice.
+"""A sweep's workers, Airflow's scheduler and the database are killed at random moments: the sweep ends, no trial is
+lost, and no trial finishes twice.
 
-Twenty kills in `make test`; `make soak` (LONG=1) strikes fifty times.
-"""
+`make test` kills twenty times, which takes three minutes, because lost trials wait for the ends of their leases. `make
+soak` (LONG=1) kills fifty times."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if "LONG" in os.environ:
 else:
     CAP, LATE = 30, 4
     KILLS = {"trainer": 5, "worker": 2, "scheduler": 2, "database": 11}
-# A scheduler that died, and the tasks that it ran, are given up sooner than by default.
+# Airflow gives up a dead scheduler and its tasks sooner than by default.
 PATIENCE = {
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
 }
-# The database itself notes who is given a trial again, and each end of one, in the transaction that makes it.
+# The database records each reassignment and each end of a trial in the same transaction.
 WITNESS = """
 CREATE TABLE notes (number integer, state text);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -73,7 +73,7 @@ def platform(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def sweep(platform: Platform, server: PostgreSQL, ledger: Ledger) -> tuple[DagRun, str]:
-    """The DAG run, which has succeeded although all kills struck, and the name of its sweep."""
+    """Runs the DAG and its sweep while all planned kills strike. Returns the successful run and the sweep's name."""
     run = platform.trigger("struck", {"as_of": "2026-01-22", "trials": CAP})
     name = until(lambda: next(iter(results.names(ledger)), None), 120, "the sweep")
     striker = Striker(platform, server, ledger, name)

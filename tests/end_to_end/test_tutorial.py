@@ -1,6 +1,7 @@
-"""The tutorial of include/README.md, command by command, in a checkout of its own: every command ends as the guide
-shows, and prints every line that the guide shows, with other numbers. Slow, because it adds a project to a checkout: it
-starts a platform over that, and runs the project's whole DAG."""
+"""The tutorial of include/README.md, command by command, in a separate checkout. Every command exits as the guide shows
+and prints every line of the guide, with other numbers.
+
+It takes two minutes: it starts a platform and runs the whole DAG of the project that the tutorial adds."""
 
 from __future__ import annotations
 
@@ -45,15 +46,15 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 def shown(text: str) -> list[str]:
-    """The lines without what differs from run to run: numbers, dates, digests, and how wide columns are. An ellipsis at
-    the end of a line stands for its rest."""
+    """Returns the lines without the parts that differ from run to run: numbers, dates, digests and the width of
+    columns. An ellipsis at the end of a line stands for the rest of the line."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     masked = re.sub(r"[0-9a-f.:-]*\d[0-9a-fT.:-]*", "#", plain)
     return [" ".join(line.removesuffix("...").split()) for line in masked.splitlines() if line.strip()]
 
 
 def output(platform: Platform, command: str) -> str:
-    """What it prints, wherever it prints it."""
+    """Returns the program's output, from stdout and stderr."""
     program, *arguments = shlex.split(command)
     if program == "sailplane":
         ended = platform.sailplane(*arguments)

@@ -1,10 +1,11 @@
-"""`git pull && make up` over the home of an earlier release: models, sweeps and a rollout under way are kept. Then the
-store moves while the sweep is under way, and its run ends there.
+"""`git pull && make up` over the home of an earlier release keeps models, sweeps and a running rollout. Then the store
+moves while the sweep runs, and the run ends in the new store.
 
-homes/2026-11-23.tar.xz is a home that the code of commit c1c4c4f made, with its project: DAGs of the project `faulty`,
-whose rollout waits for requests as long as it takes. All processes were killed at once, as by a power cut. Its
-databases are SQL. Logs, reports and W&B records are left out. All paths in it begin with PLACE.
-"""
+homes/2026-11-23.tar.xz is a home of the code of commit c1c4c4f, with its project: DAGs of the project `faulty`, whose
+rollout waits for requests without a limit. All processes were killed at once, as by a power failure. Its databases are
+SQL. Logs, reports and W&B records are left out. All paths in it begin with PLACE.
+
+The test takes two minutes: it starts the services twice and finishes a rollout and a sweep."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ FIRST, SECOND = "afc2195c3b61", "38eb56110fe8"
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """As if it had been made in that folder."""
+    """Unpacks the archive as if it had been made in this folder."""
     with tarfile.open(archive) as packed:
         packed.extractall(folder, filter="data")
     for file in [file for file in folder.rglob("*") if file.is_file()]:
@@ -116,7 +117,7 @@ def _the_rollout_goes_on(platform: Platform) -> None:
 
 
 def _the_sweep_goes_on_in_another_store(platform: Platform, place: Path) -> None:
-    """Its first trial ends here, its second is interrupted by `down`."""
+    """The first trial ends in the old store; `down` interrupts the second."""
     ledger, before = Ledger.at(platform.home), platform.store
     until(lambda: [trial.state for trial in trials(ledger)] == ["finished", "running"] or None, 120, "the second trial")
     (log,) = platform.home.jobs.glob(f"{SWEEP}/sweep.worker.*/log.txt")

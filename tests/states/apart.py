@@ -1,8 +1,7 @@
-"""A deed in a process of its own: to its end, until it is killed, or on a disk that takes no more.
+"""Runs a deed in a separate process: to its end, until it is killed, or with a disk that is full.
 
-It is killed at a call of a function of the platform, counted from its beginning, and not after some time: a fixed seed
-kills at the same line again.
-"""
+The process is killed at a counted call of a function of the platform and not after some time, so a fixed seed always
+kills at the same line."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ from sailplane.errors import SailplaneError
 from sailplane.files import private_folder
 from sailplane.home import Home
 
-# Forked from a process that has imported all of it and started no thread: a fork of the test would copy its locks.
+# The fork server has imported everything and started no thread. A fork of the test itself would copy its locks.
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["tests.states.deeds", "tests.states.housekeeping", "onnxruntime"])
 _LONGEST_SECONDS: Final = 120.0
@@ -40,14 +39,14 @@ _PACKAGE: Final = str(Path(sailplane.__file__).parent)
 
 @dataclass(frozen=True)
 class Outcome:
-    """`value` is what the deed returned, or the words in which the platform refused it."""
+    """`value` is the deed's result, or the message with which the platform refused it."""
 
     end: Literal["done", "refused", "killed"]
     value: Any = None
 
 
 def apart(deed: Deed, home: Home, *arguments: Any, calls: int | None = None, file_bytes: int | None = None) -> Outcome:
-    """`calls`: after so many calls of the platform it is killed. `file_bytes`: no file grows beyond that."""
+    """`calls`: the process is killed after this many calls of the platform. `file_bytes`: no file grows larger."""
     mine, theirs = _PROCESSES.Pipe(duplex=False)
     process = _PROCESSES.Process(target=_do, args=(theirs, calls, file_bytes, deed, (home, *arguments)), daemon=True)
     process.start()

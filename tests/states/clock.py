@@ -1,4 +1,4 @@
-"""The time of rollouts: it passes when somebody looks, so that a fixed seed gives the same decisions again."""
+"""The time of rollouts. It passes only when somebody looks, so a fixed seed gives the same decisions again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-# Behind the real time, so that a killed driver's leases are over for everyone who uses that.
+# Behind the real time, so the leases of a killed driver have expired for everyone who uses the real time.
 _BEHIND: Final = 3600.0
 _A_LOOK: Final = 1.0
 _LONGEST: Final = 0.05
@@ -14,7 +14,7 @@ _LONGEST: Final = 0.05
 
 @dataclass
 class Clock:
-    """Seconds since 1970."""
+    """The time, in seconds since 1970."""
 
     now: float = field(default_factory=lambda: time.time() - _BEHIND)
 
@@ -26,6 +26,6 @@ class Clock:
         self.now += _A_LOOK
 
     def sleep(self, seconds: float) -> None:
-        """A model server that is awaited needs some real time."""
+        """Sleeps for some real time, which a starting model server needs."""
         time.sleep(min(seconds, _LONGEST))
         self.now += seconds

@@ -1,8 +1,8 @@
-"""The deeds of users and of their DAGs, as functions that a test can run here, or in a process that it kills.
+"""The actions of users and of their DAGs, as functions that a test can run in its own process or in a process that it
+kills.
 
-Each one opens the home, the ledger and the store by itself, as a task or a command does. Training is a tiny fit; the
-rest is the platform's own code: datasets, sweep queue, bundles, register, serving, rollouts, garbage collection.
-"""
+Each deed opens the home, the ledger and the store itself, as a task or a command does. Training is a tiny fit. The rest
+is the platform's own code: datasets, sweep queue, bundles, registry, serving, rollouts, garbage collection."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def day_of(number: int) -> datetime:
 
 
 def rows_of(day: datetime, value: int) -> pd.DataFrame:
-    """A day of the source; `value` stands for its content."""
+    """Returns a day of the source; `value` determines its content."""
     distance = [100.0 * (hour + 1) + value for hour in range(6)]
     times = [day + timedelta(hours=hour) for hour in range(6)]
     late = [(hour + value) % 3 == 0 for hour in range(6)]
@@ -85,14 +85,14 @@ def rows_of(day: datetime, value: int) -> pd.DataFrame:
 
 
 def ingest(home: Home, source: Path, today: int) -> Dataset:
-    """The last days before `today`, from a CSV file a day."""
+    """Ingests the last days before `today` from CSV files, one for each day."""
     extract = Files(f"{source.as_uri()}/{{data_interval_start:%Y-%m-%d}}.csv", schema=SCHEMA, time="time")
     interval = Interval.trailing(day_of(today), WINDOW_DAYS)
     return ingest_days(pairing.store(home), name="toy", extract=extract, schema=SCHEMA, time="time", interval=interval)
 
 
 def train(home: Home, run: str, dataset: Dataset, config: dict[str, Any], **of_run: Any) -> Run:
-    """A logistic curve through two moments of the rows: the same data and configuration give the same bytes."""
+    """Fits a logistic curve to two moments of the rows. The same data and configuration give the same bytes."""
     storage = pairing.store(home)
     rows = load(storage, dataset, WINDOWS(dataset.interval).train)
     slope = float(np.cov(rows["distance"] / 1000, rows["late"])[0, 1])
@@ -130,7 +130,7 @@ def train(home: Home, run: str, dataset: Dataset, config: dict[str, Any], **of_r
 
 
 def sweep(home: Home, name: str, dataset: Dataset, count: int, worker: str) -> Run:
-    """The best of its trials. Begun again after its worker died, it goes on."""
+    """Returns the best trial of a sweep. A second call after the worker died continues the sweep."""
     ledger = pairing.ledger(home)
     lifecycle.create(ledger, name, parse(SWEEP.format(trials=count)), seed=1)
     while (trial := _next_trial(ledger, name, worker)) is not None:
@@ -143,7 +143,7 @@ def sweep(home: Home, name: str, dataset: Dataset, count: int, worker: str) -> R
 
 
 def _next_trial(ledger: Ledger, name: str, worker: str) -> Trial | None:
-    """Waits for the end of the lease of a worker that was killed."""
+    """Takes the next trial, and waits for the end of the lease of a killed worker."""
     while (trial := queue.ask(ledger, name, worker, lease_seconds=0.2)) is None:
         if all(one.state != "running" for one in trials(ledger, name)):
             return None
@@ -168,7 +168,7 @@ def judge(home: Home, run: Run) -> Evaluation:
 
 
 def answer(home: Home, evaluation: Evaluation, approved: bool) -> Evaluation:
-    """A person approves or refuses a model that waits for approval."""
+    """A person approves or rejects a model that waits for approval."""
     said = Approval(approved=approved, by="ada", note="", at=datetime.now(UTC))
     answered = replace(evaluation, approval=said)
     history.amend(pairing.ledger(home), "toy", evaluation.run.id, answered, pairing.store(home))
@@ -176,7 +176,7 @@ def answer(home: Home, evaluation: Evaluation, approved: bool) -> Evaluation:
 
 
 def deploy(home: Home, clock: Clock, evaluation: Evaluation, owner: str) -> str:
-    """As the operator does it: the version that serves."""
+    """Deploys the model as the operator does. Returns the version that serves."""
     ledger, storage = pairing.opened(home)
     _refuse_while_held(ledger, evaluation)
     refuse_while_active(ledger, NAME, owner, clock())
@@ -209,7 +209,7 @@ def look(home: Home, clock: Clock) -> bool:
 
 
 def _tick(driver: Driver) -> None:
-    """A server that was killed is back within a second or two; so often does the triggerer look before it gives up."""
+    """Ticks the driver. A killed server is back within a second or two, and the triggerer tries that long."""
     for failed in range(MOST_FAILED):
         try:
             driver.tick()
@@ -243,7 +243,7 @@ def _registered(ledger: Ledger, storage: Storage, evaluation: Evaluation) -> Mod
 
 
 def _curve(slope: float, bias: float) -> bytes:
-    """sigmoid(numbers * slope + bias)"""
+    """Returns sigmoid(numbers * slope + bias)."""
     constants = {"slope": np.array([[slope]], "float32"), "bias": np.array([bias], "float32")}
     nodes = [
         helper.make_node("MatMul", ["numbers", "slope"], ["scaled"]),

@@ -1,4 +1,4 @@
-"""Steps that nobody wants: killed processes, full disks, damaged objects."""
+"""Steps for faults: killed processes, full disks, damaged objects."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ class States(Keepers):
     @precondition(lambda self: any("/partitions/" in path for path in self.world.damaged))
     @rule()
     def read_damaged_days_again(self) -> None:
-        """`sailplane datasets refresh`, as the error says. The next ingestion has the rows of the source."""
+        """Runs `sailplane datasets refresh`, as the error says. The next ingestion reads the rows of the source."""
         self.count("read damaged days again")
         days = {path.split("/")[3] for path in self.world.damaged if "/partitions/" in path}
-        # Versions of a day that only a backup brings back may be among them.
+        # They may include versions of a day that only a backup can restore.
         markers = [path for path in self.world.damaged if "/partitions/" in path and path.endswith(".json")]
         for day in sorted(days):
             if self.undamaged(request_refresh, self.world.storage, "toy", day, "damaged"):
@@ -92,7 +92,7 @@ class States(Keepers):
         self.ingest()
 
     def check_hold(self, name: str) -> None:
-        """An interrupted deed changed the hold only if that is what it does."""
+        """An interrupted deed changes the hold only if the deed itself changes it."""
         before = self.world.hold
         self.may_hold()
         now, approval = self.world.hold, self.world.judged[-1].approval
@@ -100,7 +100,7 @@ class States(Keepers):
         assert now == before or lifted or name in ("go back", "look"), f"{name}: {before}, then {now}"
 
     def drawn(self, data: st.DataObject) -> tuple[str, Deed, tuple[Any, ...]]:
-        """A deed that may be interrupted: each leaves it open which version is to serve."""
+        """Draws a deed to interrupt. After each of them either version may serve."""
         world, evaluation = self.world, self.world.judged[-1]
         some: dict[str, tuple[Deed, tuple[Any, ...]]] = {
             "deploy": (deeds.deploy, (world.clock, evaluation, world.next_run())),

@@ -1,4 +1,4 @@
-"""Steps on the platform as a whole: start, stop, collect garbage, move the store, mend the ledger."""
+"""Actions on the whole platform: start, stop, collect garbage, move the store, repair the ledger."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Loss = Literal["deleted", "truncated", "overwritten"]
 
 
 def up(home: Home) -> LedgerError | None:
-    """`sailplane up` without Airflow: why the ledger cannot be used, if it cannot."""
+    """Runs `sailplane up` without Airflow. Returns why the ledger cannot be used, if it cannot."""
     fault = installation.lost(home)
     if not fault:
         store_check.require_store(home)
@@ -49,12 +49,12 @@ def down(home: Home) -> None:
 
 
 def collect(home: Home) -> Garbage:
-    """All that nothing references, however young."""
+    """Collects all objects that nothing references, even new ones."""
     return Collector(*pairing.opened(home), keep=2, grace_seconds=-1).collect()
 
 
 def put_back(home: Home) -> list[str]:
-    """All that is in the trash: the paths."""
+    """Puts back everything from the trash. Returns the paths."""
     storage = pairing.store(home)
     folders = {entry.path.split("/")[2] for entry in storage.entries(trash.TRASH)} - {"forgotten"}
     return [path for folder in sorted(folders) for path in trash.restore(storage, folder)]
@@ -65,7 +65,7 @@ def back_up(home: Home) -> str:
 
 
 def restore(home: Home) -> None:
-    """The newest backup that is whole, and what the store has since."""
+    """Restores the newest undamaged backup, and adds what the store has gained since."""
     names = [path.rpartition("/")[2] for path in backups.backups(Storage(home.store))]
     for name in reversed(names):
         try:
@@ -97,12 +97,12 @@ def spoil(file: Path, loss: Loss) -> None:
 
 
 def judged_runs(home: Home) -> set[str]:
-    """Those whose verdict is on the ledger."""
+    """Returns the runs whose verdict is on the ledger."""
     with Ledger.at(home).begin() as connection:
         return {run for _dag, run, _model in history.keys_within(connection)}
 
 
 def forget_connections(home: Home) -> None:
-    """Another process changes the files."""
+    """Closes the connections, because another process changes the files."""
     engine_of(home.ledger).dispose()
     pairing.forget()

@@ -1,4 +1,4 @@
-"""Steps of an operator of the platform: restarts, settings, garbage, backups, the move of the store."""
+"""Steps of an operator of the platform: restarts, settings, garbage, backups, moves of the store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RESTARTS = st.one_of(
 
 
 class Keepers(Users):
-    # A restart takes as long as ten other steps: all of them are one rule.
+    # A restart takes as long as ten other steps, so all restarts are one rule.
     @rule(how=RESTARTS)
     def restart(self, how: tuple[str, tuple[Any, ...]]) -> None:
         name, arguments = how
@@ -52,7 +52,7 @@ class Keepers(Users):
     @precondition(lambda self: self.world.champion and self.world.settled and not self.world.rolling_out)
     @rule()
     def name_a_store_that_is_empty(self) -> None:
-        """A typo in the settings: nothing is changed by it."""
+        """A typo in the settings changes nothing."""
         self.count("name a store that is empty")
         wrong = replace(self.home, store=(self.world.folder / "typo").as_uri())
         with pytest.raises(ConfigurationError, match="store move"):
@@ -60,7 +60,7 @@ class Keepers(Users):
         assert not (self.world.folder / "typo").exists() or not list((self.world.folder / "typo").iterdir())
 
     def move_the_store(self, calls: int | None) -> None:
-        """Killed in the middle or not, it is called until it says that it is done."""
+        """Whether or not it is killed, the move is repeated until it reports its end."""
         self.count("move the store")
         self.world.moves += 1
         before = self.world.store_folder
@@ -99,7 +99,7 @@ class Keepers(Users):
         self.undamaged(housekeeping.back_up, self.home)
 
     def lose_the_ledger(self, loss: housekeeping.Loss, remedy: Literal["restore", "rebuild"]) -> None:
-        """The served model answers without the ledger, and each remedy restores a ledger that is true."""
+        """The served model answers without the ledger, and each remedy restores a correct ledger."""
         self.count(f"{remedy} a ledger that is {loss}")
         housekeeping.down(self.home)
         housekeeping.forget_connections(self.home)

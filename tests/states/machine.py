@@ -1,4 +1,4 @@
-"""The world that steps act on, and what all steps share."""
+"""The world on which the steps act, and functions that all steps share."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ VALUES = st.integers(0, 50)
 
 class Machine(RuleBasedStateMachine):
     world: World
-    # How often each step was taken, over all machines of this process.
+    # The number of times each step was taken, over all machines of this process.
     taken: ClassVar[Counter[str]] = Counter()
 
     @initialize(world=st.integers(0, 2**32))
     def begin(self, world: int) -> None:
-        # The first try of hypothesis repeats the simplest step: it is left out.
+        # Hypothesis's first example repeats the simplest step; skip it.
         assume(world)
         self.world = World()
         self.world.start()
-        # A project at work: one model serves, the next one waits.
+        # A typical project: one model serves, the next one waits.
         self.world.dataset = deeds.ingest(self.home, self.world.source, self.world.today)
         for bias in (0.0, 0.1):
             self.world.judged.append(deeds.judge(self.home, self.new_run(bias)))
@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         assert ("a rollout of" in said and "is running" in said) or held or self.world.is_damage(said), said
 
     def deploy_now(self, evaluation: Evaluation) -> str:
-        """As another task than all before it."""
+        """Deploys as a new task."""
         return deeds.deploy(self.home, self.world.clock, evaluation, self.world.next_run())
 
     def deployed(self, version: str | None) -> None:
@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
         return hold is not None and not same and not hold.lifted_by(evaluation.approval)
 
     def lifted(self, evaluation: Evaluation) -> None:
-        """The model was deployed, or its rollout began."""
+        """Ends a hold that the approval lifts, once the model was deployed or its rollout began."""
         if self.world.hold is not None and self.world.hold.lifted_by(evaluation.approval):
             self.world.hold = None
 
@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         self.world.hold = None
 
     def may_hold(self) -> None:
-        """A rollback may have come to its end, or the ledger is another one."""
+        """A rollback may have ended, or the ledger may be another one."""
         self.world.hold = holds.find(self.world.ledger, deeds.NAME)
         self.world.held_champion = self.world.champion
 
@@ -131,12 +131,12 @@ class Machine(RuleBasedStateMachine):
         self.end_if_over()
 
     def end_if_over(self) -> None:
-        """A rollout that ended says by itself which version serves."""
+        """An ended rollout says which version serves."""
         if not self.world.rolling_out:
             now = served(self.home, deeds.NAME)
             self.world.champion = now.version if now else None
             named = alias(self.world.ledger, deeds.NAME, "champion")
-            # A rollout that was lost with the ledger leaves its split in the router.
+            # A rollout that was lost with the ledger leaves its traffic split in the router.
             whole = now is not None and dict(now.weights) == {now.version: 100}
             self.world.settled = now is None or (whole and named is not None and now.version == named.version)
 
@@ -150,13 +150,13 @@ class Machine(RuleBasedStateMachine):
             self.may_hold()
 
     def forget_collected(self) -> None:
-        """Garbage collection takes runs that were trained and not judged."""
+        """Garbage collection removes runs that were trained but not judged."""
         self.world.collected += self.world.trained
         self.world.trained.clear()
         self.world.dataset = None
 
     def collect(self) -> None:
-        """With the remedy where the ledger lacks what the store has."""
+        """Collects garbage, and applies the error's remedy if the ledger lacks objects of the store."""
         self.undamaged(self.collected)
         self.forget_collected()
 
@@ -174,7 +174,7 @@ class Machine(RuleBasedStateMachine):
         assert not fault, fault
 
     def mend_the_ledger(self, remedy: Callable[..., None]) -> None:
-        """`sailplane ledger restore` or `rebuild`, while nothing runs."""
+        """Runs `sailplane ledger restore` or `rebuild` while nothing else runs."""
         outcome = apart(remedy, self.home)
         if outcome.end == "refused" and remedy is not housekeeping.rebuild:
             note(f"no backup: {outcome.value}")

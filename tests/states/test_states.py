@@ -1,7 +1,7 @@
-"""User actions and faults in any order: after each step the platform says what is true, and nothing is lost.
+"""User actions and faults in any order: after each step the platform reports the true state, and nothing is lost.
 
-`make test` takes 500 steps under fixed seeds; `make states STEPS=20000 SEED=1` takes as many as one has time for.
-"""
+`make test` takes 500 steps with fixed seeds, which takes about 100 seconds for each seed, because the ledger, the
+router and the model servers are real. `make states STEPS=20000 SEED=1` takes more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_whatever_users_do_and_whatever_fails_nothing_is_lost_and_nothing_lies(n
         seed(number)(States),
         settings=settings(
             max_examples=1,
-            # The first one makes the world.
+            # The first step makes the world.
             stateful_step_count=STEPS_OF_A_WORLD + 1,
             deadline=None,
             database=None,

@@ -1,4 +1,4 @@
-"""Invariants that hold after each step, whatever happened."""
+"""Invariants that hold after each step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.states import deeds
 from tests.states.deeds import NAME
 from tests.states.world import World
 
-# So often a draft may be left of what was killed or found no room: nobody reads it, and a few do no harm.
+# A killed process or a full disk may leave this many drafts. Nobody reads them, and a few do no harm.
 MOST_DRAFTS = 40
 
 
@@ -49,8 +49,8 @@ def check_served(world: World) -> None:
 
 
 def check_hold(world: World) -> None:
-    """Only people lift a hold and change what serves meanwhile, and `sailplane status` lists it. A version that was
-    rolled back is nobody's next choice."""
+    """Only people lift a hold or change the served version during it, and `sailplane status` lists it. A version that
+    was rolled back is never chosen automatically."""
     assert holds.find(world.ledger, NAME) == world.hold
     listed = [(one["model"], one["version"], one["by"]) for one in status.holds(world.ledger)]
     assert listed == ([(NAME, world.hold.version, world.hold.by)] if world.hold else [])
@@ -63,7 +63,7 @@ def check_hold(world: World) -> None:
 
 
 def check_served_without_ledger(world: World) -> None:
-    """The router goes on, and is all that is known."""
+    """Without the ledger, the router keeps serving, and the platform knows only the router's state."""
     said = served(world.home, NAME)
     if said is None:
         assert world.champion is None
@@ -81,14 +81,14 @@ def check_scores(world: World, reply: Reply) -> None:
 
 
 def check_rows(world: World, dataset: Dataset) -> None:
-    """A dataset has the rows that its source has now, however often that was corrected."""
+    """A dataset has the rows that its source has now, however often the source was corrected."""
     days = range(world.today - deeds.WINDOW_DAYS, world.today)
     expected = [row for day in days for row in deeds.rows_of(deeds.day_of(day), world.values[day])["distance"]]
     assert load(world.storage, dataset)["distance"].tolist() == expected
 
 
 def check_references(world: World) -> None:
-    """Every object that the ledger names is there, whole."""
+    """Every object that the ledger names exists and is undamaged."""
     found = _signatures(world)
     for version in versions(world.ledger, NAME):
         if not world.has_changed(f"reference {version.model.version}", found, version.model.version, "datasets"):
@@ -102,7 +102,7 @@ def check_references(world: World) -> None:
 
 
 def check_content(world: World) -> None:
-    """No reader sees a half-written object: each bundle that has its manifest is whole."""
+    """No reader sees a half-written object: each bundle with a manifest is complete."""
     found = _signatures(world)
     for prefix, path in ((path.rpartition("/")[0], path) for path in world.storage.list("models")):
         whole = path.endswith("/manifest.json") and not world.is_spoiled(prefix)
@@ -113,7 +113,7 @@ def check_content(world: World) -> None:
 
 
 def _signatures(world: World) -> dict[str, frozenset[object]]:
-    """By the version of a model, and of all datasets: what changes when the objects do."""
+    """Returns signatures by model version and for all datasets. They change when the objects change."""
     found: dict[str, set[object]] = {"datasets": set()}
     for entry in (*world.storage.entries("models"), *world.storage.entries("datasets")):
         parts = entry.path.split("/")
@@ -123,7 +123,7 @@ def _signatures(world: World) -> dict[str, frozenset[object]]:
 
 
 def check_pair(world: World) -> None:
-    """The ledger and the store belong together, and what is marked as forgotten is not on the ledger."""
+    """The ledger and the store have the same id, and the ledger lacks everything that is marked as forgotten."""
     if world.is_spoiled("sailplane.json"):
         return
     assert pairing.store_id(world.storage) == world.ledger.id

@@ -61,7 +61,7 @@ class Users(Machine):
     @precondition(lambda self: len(self.world.judged) > 1)
     @rule(approved=st.booleans())
     def a_person_answers(self, approved: bool) -> None:
-        """A model that waits for approval serves if it gets it, and else never does."""
+        """A model that waits for approval serves only if it is approved."""
         self.count("approve" if approved else "refuse")
         evaluation = self.world.judged.pop()
         answered = self.undamaged(deeds.answer, self.home, evaluation, approved)
@@ -74,7 +74,7 @@ class Users(Machine):
         self.deploy_or_refuse(answered)
 
     def deploy_or_refuse(self, evaluation: Evaluation) -> None:
-        """While a rollback holds the model, only what a person approved after it is deployed, and the hold is over."""
+        """During a hold only a model that a person approved after the rollback is deployed, which lifts the hold."""
         if self.world.blocked:
             self.refused(self.deploy_now, evaluation)
         elif self.is_held(evaluation):
@@ -118,13 +118,13 @@ class Users(Machine):
     @precondition(lambda self: self.world.champion)
     @rule(hold=HOLD)
     def roll_back(self, hold: bool) -> None:
-        """It goes to no version that was rolled back before, and only to one that served."""
+        """A rollback serves a version that served before and was never rolled back."""
         self.count("roll back")
         was, bad, before = self.world.hold, self.rolled_back(), records.active(self.world.ledger, deeds.NAME)
         try:
             version = self.undamaged(deeds.go_back, self.home, self.world.clock, None, hold)
         except ModelError:
-            # No version is left that served before and was not rolled back.
+            # No version is left that served before and was never rolled back.
             assert alias(self.world.ledger, deeds.NAME, "previous") is None
             version = None
         if version is None:
@@ -144,7 +144,7 @@ class Users(Machine):
     @precondition(lambda self: self.world.champion and self.world.settled and not self.world.rolling_out)
     @rule(data=st.data())
     def roll_back_to_a_version_that_was_rolled_back(self, data: st.DataObject) -> None:
-        """A person may name it: it is not marked any more."""
+        """A person may name such a version, which removes its mark."""
         bad = sorted(self.rolled_back() - {self.world.champion})
         assume(bad)
         self.count("roll back to a version that was rolled back")

@@ -49,14 +49,14 @@ class World:
         # Runs that were collected and are still in the trash.
         self.collected: list[Run] = []
         self.golden: dict[str, tuple[list[dict[str, Any]], list[list[float]]]] = {}
-        # By the path in the store: what the object was before.
+        # The original content of damaged objects, by path in the store.
         self.damaged: dict[str, bytes] = {}
         # Signatures of the objects that were checked; a changed one is checked again.
         self.good: dict[str, object] = {}
-        # Since a deed that was killed, nobody has said which version is to serve.
+        # False after a killed deed, until somebody says which version should serve.
         self.settled = True
         self.champion: str | None = None
-        # The hold as the last step left it, and the version that serves while it lasts.
+        # The hold after the last step, and the version that serves during it.
         self.hold: Hold | None = None
         self.held_champion: str | None = None
 
@@ -67,7 +67,7 @@ class World:
 
     @property
     def home(self) -> Home:
-        """With the settings of `.env`, which the move of the store writes."""
+        """Finds the home with the settings of `.env`, which a move of the store writes."""
         said = {name: value for name, value in dotenv_values(self.folder / ".env").items() if value}
         return Home.find({**self.settings, **said})
 
@@ -127,7 +127,7 @@ class World:
         return entry is not None and not entry.subject.at_once
 
     def wait_for_lease(self) -> None:
-        """Until the lease of a killed driver is over."""
+        """Waits until the lease of a killed driver has expired."""
         if (entry := records.active(self.ledger, NAME)) is not None:
             self.clock.now = max(self.clock.now, entry.lease_until)
 
@@ -137,12 +137,12 @@ class World:
         return call(self.home.router_port, "POST", PATH, body, headers=authorization(self.home), seconds=30)
 
     def answer(self) -> Reply:
-        """As soon as there is one."""
+        """Waits for an answer and returns it."""
         assert wait_until(lambda: self.ask().status == 200, seconds=90), self.ask()
         return self.ask()
 
     def kill(self, program: str) -> None:
-        """supervisord, or a program of it."""
+        """Kills supervisord or one of its programs."""
         supervisor = Supervisor(self.home)
         pid = supervisor.pid if program == "supervisord" else supervisor.states()[program].pid
         if pid:
@@ -151,15 +151,15 @@ class World:
         assert wait_until(supervisor.running, seconds=30), "supervisord does not come back"
 
     def damage(self, path: str) -> None:
-        """Cuts an object of the store short."""
+        """Truncates an object of the store."""
         file = self.store_folder / path
         self.damaged[path] = content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2])
 
     def mend(self) -> None:
-        """From a backup, say."""
+        """Restores the damaged objects, as from a backup."""
         for path, content in self.damaged.items():
-            # Garbage collection may have moved the object as it is, or a user may have put it back.
+            # Garbage collection may have moved the damaged object, or a user may have put it back.
             place = path.split("/", 2)[2] if path.startswith("trash/") else path
             for file in {
                 self.store_folder / path,
@@ -169,12 +169,12 @@ class World:
                 if file.exists():
                     file.write_bytes(content)
         self.damaged.clear()
-        # The next task compares ledger and store again: it is a process of its own.
+        # The next task compares ledger and store again, because it is a separate process.
         pairing.forget()
         pairing.opened(self.home)
 
     def has_changed(self, what: str, signatures: dict[str, frozenset[object]], *names: str) -> bool:
-        """Since it was last asked; what is damaged counts as changed."""
+        """Whether the object changed since the last call. A damaged object counts as changed."""
         now = [signatures.get(name) for name in names]
         before, self.good[what] = self.good.get(what), now
         if self.damaged:
@@ -182,13 +182,13 @@ class World:
         return before != now
 
     def is_damage(self, said: str) -> bool:
-        """Whether an error names a damaged object, or the folder that it is in."""
+        """Whether the error names a damaged object or its folder."""
         return any(path in said or (path.rpartition("/")[0] or path) in said for path in self.damaged)
 
     def is_spoiled(self, what: str) -> bool:
-        """Whether something under that path or URI is damaged, or the store cannot say what it is."""
+        """Whether an object under the path or URI is damaged or cannot be identified."""
         path = what.removeprefix(f"{self.storage.root}/")
-        return any(one == "sailplane.json" or path in one for one in self.damaged)
+        return any(damaged == "sailplane.json" or path in damaged for damaged in self.damaged)
 
 
 def _alive(pid: int) -> bool:

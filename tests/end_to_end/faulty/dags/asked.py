@@ -1,4 +1,4 @@
-"""Small models every day, which a person has to approve: one that somebody answers for, and one that nobody does."""
+"""Small models, which a person has to approve every day: one is answered, one is never answered."""
 
 from datetime import datetime, timedelta
 

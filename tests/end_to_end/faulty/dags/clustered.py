@@ -1,4 +1,4 @@
-"""What was judged elsewhere is served on a cluster, in steps."""
+"""Serves on a cluster, in steps, a model that was judged elsewhere."""
 
 from datetime import datetime
 

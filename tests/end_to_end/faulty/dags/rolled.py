@@ -1,4 +1,4 @@
-"""Small models, whose traffic moves in steps."""
+"""Small models whose traffic moves in steps."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from sailplane.operators import ErrorRate, EvaluateModelOperator, Gate, Rollout,
 @dag(schedule=None, start_date=datetime(2026, 1, 1), params=trigger_form(window=21, trials=1, workers=1))
 def rolled():
     trained = train("rolled").output
-    # The first model is spoiled on purpose.
+    # The first model is deliberately bad.
     gate = Gate(baseline=None)
     evaluate = EvaluateModelOperator(task_id="evaluate", challenger=trained, baseline=trained, gate=gate)
     plan = Rollout(shadow="1s", steps=[20, 100], bake="10s", min_requests=10, checks=[ErrorRate()])

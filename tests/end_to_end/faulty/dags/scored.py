@@ -1,4 +1,4 @@
-"""The days before the as-of, scored by the champion of another DAG."""
+"""The champion of another DAG scores the days before the as-of."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A sweep whose processes are killed again and again: a task that loses its training is tried again."""
+"""A sweep whose processes are killed again and again. Tasks that lose their training are retried."""
 
 from datetime import datetime, timedelta
 

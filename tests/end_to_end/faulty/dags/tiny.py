@@ -1,4 +1,4 @@
-"""The stages over a table so small that a run is quick; several runs go side by side."""
+"""The stages over a table so small that a run is quick. Several runs go on at the same time."""
 
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from sailplane.operators import EvaluateModelOperator, Gate, deploy, sweep, trig
 def tiny():
     trained = train("tiny")
     best = sweep(trained, "include/tiny/sweep.yaml", trials="{{ params.trials }}", workers="{{ params.workers }}")
-    # The first model is spoiled on purpose.
+    # The first model is deliberately bad.
     gate = Gate(baseline=None)
     deploy(EvaluateModelOperator(task_id="evaluate", challenger=best, baseline=trained.output, gate=gate))
 

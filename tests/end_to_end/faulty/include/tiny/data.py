@@ -1,4 +1,4 @@
-"""60 rows a day, in which `good` follows from `height` and `width`; and what can be wrong with them."""
+"""60 rows a day, in which `good` depends on `height` and `width`, and the faults that they can have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is wrong with the run of one as-of: the text of `faults/<as-of>.txt` in the project; without that, nothing."""
+"""Reads the fault of the run with this as-of from `faults/<as-of>.txt` in the project. Without that file the run has no
+fault."""
 
 from __future__ import annotations
 

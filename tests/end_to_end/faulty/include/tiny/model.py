@@ -1,4 +1,4 @@
-"""A linear model, and what can be wrong with the function that trains it."""
+"""A linear model, and the faults of its train function."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _step(line: Line, rows: Any, rate: float) -> None:
 
 
 def _wait(config: dict[str, Any]) -> None:
-    """As long as the fault is there: for a test to do something to the process meanwhile."""
+    """Waits until the fault is removed. Meanwhile a test acts on the process."""
     fault = "waits in the sweep" if "learning_rate" in config else "waits"
     while faults.of(config["as_of"]) == fault:
         print("waiting", flush=True)

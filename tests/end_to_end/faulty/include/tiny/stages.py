@@ -1,4 +1,4 @@
-"""What the DAGs of this project begin with."""
+"""The first tasks of this project's DAGs."""
 
 from sailplane.operators import IngestDatasetOperator, TrainModelOperator
 
@@ -15,7 +15,7 @@ def ingest() -> IngestDatasetOperator:
 
 
 def train(model: str) -> TrainModelOperator:
-    """`ingest >> train` of a model with that name."""
+    """Creates `ingest >> train` for a model with this name."""
     return TrainModelOperator(
         task_id="train",
         model=model,
