@@ -42,7 +42,7 @@ def supervisor(home: Home) -> Iterator[Supervisor]:
 
 @pytest.fixture
 def platform(home: Home, supervisor: Supervisor) -> Home:
-    """The supervisor and the router run; nothing is served."""
+    """A running supervisor and router. Nothing is served."""
     supervisor.put(router_program(home))
     supervisor.update()
     return home
@@ -60,7 +60,7 @@ def ledger(home: Home) -> Ledger:
 
 @pytest.fixture
 def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> Callable[..., Model]:
-    """`registered("run-1", bias=0.1)`: a version of the tiny model in the register."""
+    """`registered("run-1", bias=0.1)` registers a version of the tiny model."""
 
     def make(run: str, **how: object) -> Model:
         bundle = tiny.bundle(tmp_path / "trained" / run, run=run, **how)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def registered(home: Home, storage: Storage, ledger: Ledger, tmp_path: Path) -> 
 
 @pytest.fixture
 def serving(platform: Home, ledger: Ledger, storage: Storage, registered: Callable[..., Model]) -> ModelEndpoint:
-    """The first version serves."""
+    """An endpoint that serves the first version."""
     serving = ModelEndpoint.local(platform, ledger, storage, "flights")
     serving.deploy(registered("run-1"), "the test")
     return serving

@@ -1,4 +1,4 @@
-"""A bundle with the features and the fields of `flights`, without its training, and bodies of a given size for it."""
+"""A bundle with the features and fields of `flights`, without its training, and request bodies of given sizes."""
 
 from __future__ import annotations
 
@@ -48,19 +48,19 @@ def bundle(folder: Path) -> Bundle:
 
 
 def rows(size: int) -> bytes:
-    """Rows of July 2013 as the inside of a JSON array, about `size` bytes."""
+    """Returns rows of July 2013, of about `size` bytes, as the inside of a JSON array."""
     frame = _days(3)
     some = b",".join(orjson.dumps(list(record.values())) for record in plain_records(frame, INPUTS))
     return b",".join([some] * max(1, size // len(some)))
 
 
 def body(size: int) -> bytes:
-    """A valid request."""
+    """Returns a valid request."""
     return HEAD + rows(size) + b"]}}"
 
 
 def bad_bodies(size: int) -> dict[str, bytes]:
-    """Each is refused: what is wrong with it, and where."""
+    """Yields bodies that are refused, with the error and its place."""
     good = rows(size)
     first = good[: good.index(b"]") + 1]
     return {
@@ -75,7 +75,7 @@ def bad_bodies(size: int) -> dict[str, bytes]:
 
 
 def inference(size: int, *, bad: bool = False) -> bytes:
-    """A ModelInferRequest of about `size` bytes; a `bad` one has no time in its last row."""
+    """Returns a ModelInferRequest of about `size` bytes. A `bad` request lacks the time of its last row."""
     columns = dict(zip(NAMES, _first_row(), strict=True))
     request, count = messages.ModelInferRequest(model_name="flights"), size // 220
     for field in INPUTS:
@@ -90,7 +90,7 @@ def inference(size: int, *, bad: bool = False) -> bytes:
 
 
 def message() -> dict[str, Any]:
-    """A good request with one row."""
+    """Returns a valid request with one row."""
     return dict(orjson.loads(body(1))) | {"data": {"names": NAMES, "ndarray": [_first_row()]}}
 
 

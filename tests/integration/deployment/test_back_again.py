@@ -1,4 +1,4 @@
-"""What serves comes back, and without the services nothing is served."""
+"""Served versions come back after a restart. Without the services nothing is served."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_a_ledger_that_fails_gives_the_traffic_back(
 def test_a_rollout_whose_server_is_gone_is_rolled_back(
     platform: Home, ledger: Ledger, storage: Storage, registered: Registered
 ) -> None:
-    """A restored ledger names rollouts that have ended since."""
+    """A restored ledger names rollouts that have ended since the backup."""
     old, new = registered("run-1"), registered("run-2", bias=0.2)
     deploy(platform, ledger, storage, old)
     endpoint = ModelEndpoint.local(platform, ledger, storage, "flights")

@@ -1,4 +1,4 @@
-"""Requests as a browser sends them for a page of another origin, to the real router and a real model server."""
+"""Requests that a browser sends for a page of another origin, to the real router and a real model server."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_setting_adds_names_and_a_token_makes_the_names_needless(
     for host in ("ml.example", "ml.example:9000", "ML.example", "box.lan"):
         assert feed_back(named, {"Host": host}).status_code == 200, host
     assert feed_back(named, {"Host": "ml.example", "Origin": "https://ml.example"}).status_code == 200
-    # A proxy that calls by a name of its own.
+    # A proxy that calls the router by its own name.
     assert feed_back(named, {"Host": "localhost", "Origin": "https://ml.example"}).status_code == 200
     for host, origin in (("lan", ""), ("other.example", ""), ("ml.example", "https://ml.example:444")):
         assert feed_back(named, {"Host": host, **({"Origin": origin} if origin else {})}).status_code == 403, host

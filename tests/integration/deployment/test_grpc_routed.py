@@ -1,4 +1,4 @@
-"""Calls over gRPC through the router: to the same versions by the same weights as requests over HTTP."""
+"""Calls over gRPC through the router. They go to the same versions, by the same weights, as requests over HTTP."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_calls_go_where_requests_go(
     def logged() -> set[tuple[str, bool, str]] | None:
         try:
             frame = requests(storage, "flights", spool=platform.requests)
-        except DataError:  # none of them yet
+        except DataError:  # None of them yet.
             return None
         return set(zip(frame["version"], frame["shadow"], frame["protocol"], strict=True)) if len(frame) == 4 else None
 
@@ -98,7 +98,7 @@ def test_calls_go_where_requests_go(
 
 
 class Caller(threading.Thread):
-    """Calls, one after the other, until it is told to stop."""
+    """Sends calls one after the other until it is stopped."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A process of the release before is replaced while requests are on their way, and none of them fails."""
+"""A process of the previous release is replaced during requests, and no request fails."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def served(platform: Home, ledger: Ledger, storage: Storage, registered: Registe
 
 @pytest.fixture
 def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on, other packages are installed."""
+    """From now on other packages are installed."""
     monkeypatch.setattr(model_process, "installed", lambda: "sailplane==another\n")
     monkeypatch.setattr(router, "version_of", lambda _package: "another")
 
 
 @contextmanager
 def asked(home: Home) -> Iterator[list[str]]:
-    """Over kept connections, over a new one for each request, and over gRPC; the failures."""
+    """Sends requests over kept connections, over a new one for each request, and over gRPC. Returns the failures."""
     url, failures = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0/predictions", list[str]()
 
     def kept(client: httpx.Client) -> None:
@@ -118,7 +118,8 @@ def test_a_request_that_takes_long_is_answered_by_the_process_that_has_it(
     sent, moved, found = False, False, list[int | None]()
 
     def slowly() -> Iterator[bytes]:
-        """The rest comes once the second process has the new requests, and the first one waits to be drained."""
+        """Sends the rest once the second process gets the new requests and the first one waits for its last
+        requests."""
         nonlocal sent, moved
         yield body[:10]
         sent = True
@@ -197,7 +198,7 @@ handover.ModelHandover._drain = lambda self, one: stops() if one is self.stand_i
 def test_a_handover_that_is_killed_fails_no_request_and_goes_on_at_the_next_try(
     platform: Home, supervisor: Supervisor, served: Model, moment: str
 ) -> None:
-    other = replace(platform, logs_requests=False)  # its command is another one
+    other = replace(platform, logs_requests=False)  # Its command is another one.
     env = {
         **os.environ,
         "SAILPLANE_PROJECT": str(platform.project),

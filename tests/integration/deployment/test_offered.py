@@ -47,7 +47,7 @@ def toy(home: Home, ledger: Ledger, storage: Storage, tmp_path: Path, monkeypatc
 
 @pytest.fixture
 def deploy(toy: Toy, capsys: pytest.CaptureFixture[str]) -> Deploy:
-    """The command's output: stderr if it fails."""
+    """Returns the command's output, or stderr if it fails."""
 
     def run(*arguments: str, code: int = 0) -> str:
         capsys.readouterr()
@@ -59,7 +59,7 @@ def deploy(toy: Toy, capsys: pytest.CaptureFixture[str]) -> Deploy:
 
 
 def offered(toy: Toy, name: str = "new", dag_run: str = "scheduled__1", **how: Any) -> Evaluation:
-    """A verdict, kept as the task `evaluate` keeps it."""
+    """Makes a verdict and keeps it as the task `evaluate` does."""
     run, kind = toy.beside(name, BLUE_ONLY, how.pop("baseline", GOOD)), how.pop("kind", "scheduled")
     got = evaluate(toy.storage, run=run, baseline=run.baseline, baseline_of=run, **how)
     assert not got.passed
@@ -99,7 +99,7 @@ def test_the_offered_baseline_takes_the_place_of_the_champion(toy: Toy, platform
     assert now.lineage == offer.evaluation.run
     assert now.metrics == offer.evaluation.metrics["challenger"]
     assert [one.version for one in deployments(toy.ledger)] == [offer.version]
-    # Who decided it is kept with the version, and with the verdict, of which the store has a copy.
+    # The person who decided is recorded with the version and with the verdict, of which the store has a copy.
     judged = history.find(toy.ledger, "toy")
     assert judged
     assert judged.evaluation.offer
@@ -153,7 +153,7 @@ def test_a_running_rollout_is_not_interrupted(toy: Toy, platform: Home, deploy: 
 
 
 def test_a_deployment_that_was_killed_goes_on(toy: Toy, platform: Home, deploy: Deploy) -> None:
-    """As it was left on the ledger: registered and begun."""
+    """Continues the state of the ledger after the kill: registered and begun."""
     from sailplane.commands.rollback import person
 
     offer = offered(toy).offer
@@ -174,7 +174,7 @@ def test_the_answer_of_a_deployment_that_was_killed_after_its_end_is_kept(
 ) -> None:
     verdict = offered(toy)
     deploy()
-    # Killed before the verdict was amended.
+    # Killed before the verdict was changed.
     history.amend(toy.ledger, "toy", "scheduled__1", verdict)
     deploy()
     judged = history.find(toy.ledger, "toy")
@@ -265,7 +265,7 @@ def test_a_bundle_that_is_gone_or_another_one_is_refused(toy: Toy, platform: Hom
 
 
 def test_the_collector_keeps_the_bundle_of_an_offer(toy: Toy, home: Home) -> None:
-    """The challenger is a trial of a sweep: its own record does not name the baseline."""
+    """The challenger is a trial of a sweep, so its own record does not name the baseline."""
     trained, trial = toy.beside("train", GOOD, GOOD), toy.train("trial", BLUE_ONLY)
     got = evaluate(toy.storage, run=trial, baseline=trained.baseline, baseline_of=trained)
     assert got.offer

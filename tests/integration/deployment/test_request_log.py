@@ -1,4 +1,4 @@
-"""What the served versions answer, from behind the router to the store; and what is fed back, to a rollout."""
+"""Answers of the served versions go from behind the router to the store, and feedback goes to a rollout."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ PLAN = Rollout(
 
 @contextmanager
 def asked_and_fed_back(home: Home, good: str) -> Iterator[dict[str, str]]:
-    """The version that answered, by id; each answer gets a reward of 1 if it is the good version's, else of 0."""
+    """Returns the answering version by id. An answer of the good version gets a reward of 1, others get 0."""
     answered: dict[str, str] = {}
     address = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0"
-    # What only the router may say of a request.
+    # Headers that only the router may set.
     headers = {"x-sailplane-shadow": "true"}
 
     def ask(client: httpx.Client) -> None:
@@ -77,12 +77,12 @@ def test_what_is_fed_back_takes_a_worse_version_back_and_all_of_both_is_in_the_l
     frame = until(logged, 30, "the last ones in the log")
     shadow, seen = frame[frame["shadow"]], frame[~frame["shadow"]]
     assert set(shadow["version"]) == {worse}
-    # A copy has the id of the request that it is of.
+    # A copy has the id of its original.
     assert set(shadow["id"]) <= set(answered)
     assert dict(zip(seen["id"], seen["version"], strict=True)) == answered
     assert len(seen) == len(answered)
     assert (seen["reward"] == (seen["version"] == first)).mean() > 0.9
-    # That of the version that is gone is complete, the other one is still at work.
+    # The log of the stopped version is complete; the other version is still running.
     export(platform.requests, storage)
     assert {path.split("/")[2] for path in storage.list("requests")} == {worse}
 

@@ -1,4 +1,4 @@
-"""`sailplane rollback --to VERSION`, of a version that cannot be served any more."""
+"""`sailplane rollback --to VERSION` for a version that cannot be served any more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Registered = Callable[..., Model]
 
 @pytest.fixture
 def serving(serving: ModelEndpoint, home: Home, monkeypatch: pytest.MonkeyPatch) -> ModelEndpoint:
-    """The command finds it."""
+    """An endpoint that the command finds."""
     monkeypatch.setenv("SAILPLANE_PROJECT", str(home.project))
     monkeypatch.setenv("SAILPLANE_HOME", str(home.root))
     monkeypatch.setenv("SAILPLANE_ROUTER_PORT", str(home.router_port))

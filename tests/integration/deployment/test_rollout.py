@@ -1,4 +1,4 @@
-"""A rollout on this machine: real servers behind the real router, asked all the time."""
+"""A rollout on this machine: real servers behind the real router, with requests all the time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLAN = Rollout(
     checks=[ErrorRate(maximum=0.2), Latency(p50="2s"), PredictionDrift(maximum=0.5)],
     sticky="carrier",
 )
-# It scores its golden rows, and fails on what is asked.
+# It scores its golden rows, but fails on requests.
 FAULTY = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "__spec__", ""))\n' + (
     tiny.FEATURES.replace("    numbers =", '    if SERVER and frame["distance"].iloc[0] == 1400: 1 / 0\n    numbers =')
 )
@@ -44,7 +44,7 @@ FAULTY = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "_
 
 @contextmanager
 def answered(home: Home) -> Iterator[Counter[tuple[int, str]]]:
-    """By status and version, what is answered meanwhile."""
+    """Counts the answers to requests that are sent meanwhile, by status and version."""
     answers: Counter[tuple[int, str]] = Counter()
     url = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0/predictions"
     customers = cycle(map(str, range(60)))

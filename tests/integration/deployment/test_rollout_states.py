@@ -1,4 +1,4 @@
-"""Whatever dies, comes twice, or has the wrong time: a rollout is where it was, and goes one way only."""
+"""After kills, repeated steps and wrong clocks a rollout continues where it was, and moves in one direction only."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ PLAN = Rollout(
     min_requests=5,
     checks=[ErrorRate(maximum=0.2)],
 )
-# In a database of its own, that is there for as long as its engine.
+# A separate database, which exists as long as its engine.
 LEDGER = Ledger.create("sqlite://")
 TIMES = st.integers(1, 12)
 
 
 class Killed(BaseException):
-    """The process of a driver is gone."""
+    """Stands for the death of the driver's process."""
 
 
 class Rollouts(RuleBasedStateMachine):
@@ -76,7 +76,8 @@ class Rollouts(RuleBasedStateMachine):
         other_at: int | None,
         late: bool,
     ) -> None:
-        """`other_at`: the other driver looks in the middle of it, if `late` when this one's lease is over."""
+        """The driver looks once. At `other_at` the other driver looks too; if `late`, after this driver's lease has
+        expired."""
         self.clock.now += seconds
         self.place.serve(requests, failing=failing)
 
@@ -148,7 +149,7 @@ class Rollouts(RuleBasedStateMachine):
                 assert all(finding.outcome == "passed" and finding.count >= 5 for finding in one.findings)
 
     def teardown(self) -> None:
-        """With a driver that lives, it ends."""
+        """The rollout ends once a driver lives."""
         if not self.begun:
             return
         if self.place.running.get(CANARY) == VersionProgress("starting", "the test says so"):
@@ -165,13 +166,13 @@ class Rollouts(RuleBasedStateMachine):
         self.no_step_is_entered_twice()
 
     def _dying(self, at, act, other_at=None, other=None) -> None:
-        """`act`, which is killed at that verb of the target, before or after it does something."""
+        """Runs `act`, which is killed at this verb of the target, before or after its effect."""
         calls = 0
 
         def called(what: str) -> None:
             nonlocal calls
             calls += 1
-            # Between the last look at the lease and what is done then, nobody comes.
+            # No other driver comes between the last look at the lease and the act after it.
             if calls == other_at and what not in ("begin", "move", "stop"):
                 other()
             if calls == at:

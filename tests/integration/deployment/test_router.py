@@ -1,4 +1,4 @@
-"""The router, from outside."""
+"""The router, seen from outside."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_everything_listens_on_loopback_and_files_are_private(
     assert supervisor.pid
     family = [psutil.Process(supervisor.pid), *psutil.Process(supervisor.pid).children(recursive=True)]
     listening = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
-    # As gRPC's sockets, which are of IPv6, write it.
+    # gRPC's sockets are IPv6 and write the address in this form.
     assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
     assert len(listening) >= 2
     open_to_others = [path for path in platform.root.rglob("*") if path.lstat().st_mode & 0o077]

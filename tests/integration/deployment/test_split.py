@@ -1,4 +1,4 @@
-"""Traffic that two versions share: who gets which request, and what happens when one of them is away."""
+"""Two versions share the traffic: which version gets which request, and what happens while one is away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A field of a request's body decides which version answers: real Envoy, and servers that say what they were sent."""
+"""A field of a request's body decides which version answers. Envoy is real; the servers report the requests that they
+got."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ FIELD = "customer id"
 
 class Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # One packet an answer: the second of two waits for 40 ms.
+    # One packet for each answer: two packets would wait for 40 ms.
     wbufsize = -1
 
     def __init__(self, version: str, *arguments: Any) -> None:
@@ -76,7 +77,7 @@ def echoing(version: str) -> Iterator[int]:
 
 @pytest.fixture
 def router(platform: Home) -> Iterator[Router]:
-    """Two versions; all the traffic is the first one's."""
+    """A router with two versions. The first one has all the traffic."""
     router = Router(platform)
     with ExitStack() as stack:
         for version in ("old", "new"):
@@ -96,7 +97,7 @@ def split(router: Router, new: int) -> None:
     wanted = TrafficSplit({"old": 100 - new, "new": new}, sticky=FIELD)
     router.split("flights", wanted)
     assert wait_until(lambda: router.routed("flights") == wanted == router.splits()["flights"], seconds=10)
-    # Each of Envoy's workers learns of it by itself.
+    # Each of Envoy's workers learns of the change by itself.
     assert wait_until(lambda: _taken(router.home, new), seconds=10)
 
 
@@ -108,7 +109,7 @@ def _taken(home: Home, new: int) -> bool:
 
 
 def forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Requests of two rows, the first of which is the customer's."""
+    """Yields requests of two rows, of which the first has the customer."""
     names, rows = ["distance", FIELD, "wind"], [[1.5, customer, None], [2, "nobody", [3, "]"]]]
     records = [dict(zip(names, row, strict=True)) for row in rows]
     data = [value for row in rows for value in row]
@@ -131,14 +132,14 @@ def forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def feedback_forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
-    """What a client has of its request when it sends feedback."""
+    """Yields the parts of its request that a client has when it sends feedback."""
     response = {"meta": {"puid": "{", "tags": {FIELD: customer}}, "data": {"names": ["p"], "ndarray": [[0.5]]}}
     given = [message for path, message in forms(customer) if path == SELDON]
     return [(FEEDBACK, {"response": response, "reward": 1}), *((FEEDBACK, {"request": one}) for one in given)]
 
 
 def written(customer: Any, *, ascii_only: bool) -> str:
-    """As a header is read, byte by byte and without spaces around."""
+    """Returns the key as a header is read: byte by byte, without surrounding spaces."""
     text = json.dumps(customer, ensure_ascii=ascii_only)
     return (text[1:-1] if isinstance(customer, str) else text).encode().decode("latin-1").strip(" ")
 

@@ -199,7 +199,7 @@ def test_what_outlived_supervisord_ends_even_while_nothing_stands_in_for_it(
     assert wait_until(lambda: running(supervisor), seconds=10)
     process = psutil.Process(pid_of(supervisor))
     kill_supervisord(supervisor)
-    # supervisord waits before it starts what died at once.
+    # supervisord waits before it restarts a program that died at once.
     while not (stands_in := pid_of(supervisor)):
         pass
     os.kill(stands_in, signal.SIGKILL)
@@ -241,7 +241,7 @@ def test_a_shutdown_ends_what_outlived_a_killed_supervisord(supervisor: Supervis
 
 
 def sleepers(supervisor: Supervisor) -> list[int]:
-    """Process ids of the programs that sleep, without those of their watchdogs."""
+    """Returns the process ids of the sleeping programs, without those of their watchdogs."""
     found = []
     for process in Processes(supervisor.socket).members(supervisor.pid):
         with suppress(psutil.NoSuchProcess):
@@ -282,7 +282,7 @@ def test_an_unknown_program_is_named(supervisor: Supervisor) -> None:
 
 
 def _booted(home: Home, limits: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own, whose open files are limited."""
+    """Boots in a separate process with a limit of open files."""
     script = (
         "from sailplane.home import Home; from sailplane.supervisor import Supervisor; Supervisor(Home.find()).boot()"
     )

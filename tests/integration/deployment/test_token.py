@@ -1,4 +1,5 @@
-"""With a token: who has it is answered, over HTTP, gRPC and by every command; nobody else, and nobody can read it."""
+"""With a token: clients that have it are answered, over HTTP, gRPC and by every command. Nobody else is answered, and
+nobody can read the token."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from tests.unit.bundles import tiny
 
 
 def taken(home: Home, token: str) -> Home:
-    """As `make up` takes it."""
+    """Takes the token as `make up` does."""
     file = home.root.parent / "secret"
     file.write_text(f"{token}\n")
     given = replace(home, token=file)

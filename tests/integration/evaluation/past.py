@@ -1,4 +1,4 @@
-"""A pipeline of models without torch, with verdicts: how well a model ranks is the share of the noise in its scores."""
+"""A pipeline of models without torch, with verdicts. The less noise is in its scores, the better a model ranks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def transform(frame, state):
 
 
 def extract(start: datetime, end: datetime) -> pd.DataFrame:
-    """48 rows a day, every tenth without a label; good is more likely the greater the height."""
+    """Returns 48 rows for each day, of which every tenth has no label. The greater the height, the likelier is
+    `good`."""
     return pd.concat([_day(day) for day in pd.date_range(start, end, inclusive="left")], ignore_index=True)
 
 
@@ -58,7 +59,7 @@ def dataset(storage: Storage, as_of: datetime) -> Dataset:
 def trained(
     storage: Storage, scratch: Path, as_of: datetime, *, noise: float, model: str = "toy", features: str = FEATURES
 ) -> Run:
-    """A run whose model ranks by height + `noise` times the noise."""
+    """Makes a run whose model ranks by height + `noise` times the noise."""
     data, name = dataset(storage, as_of), f"{model}/{as_of:%Y-%m-%d}/train"
     scratch.mkdir(exist_ok=True)
     (scratch / "features.py").write_text(features)
@@ -91,7 +92,7 @@ def trained(
 
 
 def judged(storage: Storage, scratch: Path, number: int, noise: float, **changes: Any) -> Judged:
-    """What the DAG run over that day, from the first one on, gave; the baseline ranks by half noise."""
+    """Returns the verdict of the DAG run over this day, counted from the first one. The baseline has half the noise."""
     day = FIRST + number * DAY
     model = changes.pop("model", "toy")
     baseline = trained(storage, scratch, day + DAY, noise=1.0, model=f"{model}-baseline")

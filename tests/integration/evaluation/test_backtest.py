@@ -23,7 +23,7 @@ from sailplane.records import Interval
 from sailplane.storage import Storage
 from tests.integration.evaluation.past import DAY, FEATURES, FIRST, judged
 
-# How much noise is in the scores of each day's model: less is better.
+# The noise in the scores of each day's model; less is better.
 NOISE = (1.0, 0.3, 2.0, 0.0, 0.1)
 
 
@@ -39,7 +39,7 @@ def past(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> list[Jud
 
 
 def auc(storage: Storage, model: Judged, rows_of: Judged) -> float:
-    """Worked out apart: that day's model on the rows of that other day's window."""
+    """Computes, independently, the AUC of a day's model on the rows of another day's window."""
     evaluation = rows_of.evaluation
     frame = load(storage, evaluation.run.dataset, evaluation.window)
     frame = frame[frame["good"].notna()]
@@ -146,7 +146,7 @@ def transform(frame, state):
 
 
 def test_a_day_whose_model_does_not_score_the_rows_is_a_day_without_a_model(storage: Storage, tmp_path: Path) -> None:
-    """The first day's model, and the third's, which was to be better than all."""
+    """The failing models are the first day's, and the third day's, which would have been the best."""
     unscored = [
         judged(storage, tmp_path, number, noise, model="gaps", features=UNSCORED if number in (0, 2) else FEATURES)
         for number, noise in enumerate((1.0, 0.3, 0.0, 0.1))
@@ -169,14 +169,14 @@ SURE = Gate(confidence=0.95, baseline=None)
 
 @pytest.fixture(scope="module")
 def looked(storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
-    """A poor first model, then twelve days of better ones that are equal to each other."""
+    """Makes a poor first model, then twelve days of better models that are equal to each other."""
     scratch = tmp_path_factory.mktemp("looked")
     noises = (1.5, *(0.3 + 0.01 * (number % 2) for number in range(12)))
     return [judged(storage, scratch, number, noise, model="sure", gate=SURE) for number, noise in enumerate(noises)]
 
 
 def gains(storage: Storage, model: Judged, champion: Judged) -> dict[str, float]:
-    """Worked out apart, over the window of the model's own evaluation."""
+    """Computes the gains independently, over the window of the model's own evaluation."""
     evaluation = model.evaluation
     frame = load(storage, evaluation.run.dataset, evaluation.window)
     frame = frame[frame["good"].notna()]
@@ -193,7 +193,7 @@ def gains(storage: Storage, model: Judged, champion: Judged) -> dict[str, float]
 def test_each_day_since_the_champion_took_over_is_evidence_once(
     storage: Storage, looked: list[Judged], beyond: float
 ) -> None:
-    """By what the gate asks beyond the champion, the better models take over on the second day, or later."""
+    """How much the gate demands decides whether the better models take over on the second day or later."""
     runs = [replace(run, gate={**run.gate, "beat_champion_by": beyond}) for run in looked]
     champion, known = looked[0], dict[str, float]()
     for run, day in zip(looked[1:], backtest(storage, runs).days[1:], strict=True):

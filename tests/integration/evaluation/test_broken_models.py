@@ -30,7 +30,7 @@ UNSCORED = [
 
 
 def test_a_bundle_that_scores_otherwise_than_in_training_does_not_pass(toy: Toy) -> None:
-    """The clock is part of its features."""
+    """Its features depend on an environment variable."""
     features = FEATURES.replace("import numpy as np", "import os\nimport numpy as np").replace(
         '["height"].to_numpy("float32")', '["height"].to_numpy("float32") * float(os.environ.get("TOY_FACTOR", 1))'
     )
@@ -124,7 +124,7 @@ def test_a_challenger_without_scores_is_rejected_without_a_champion_too(toy: Toy
 
 
 def test_a_machine_without_memory_says_nothing_about_the_model(toy: Toy) -> None:
-    """The model runs out of it for single rows, which only the check that it serves has."""
+    """The model runs out of memory for single rows, which only the check that it serves sends."""
     height = '(frame["height"] if len(frame) > 1 else np.empty(2**50)).to_numpy("float32")'
     run = toy.train("new", GOOD, features=FEATURES.replace(HEIGHT, height, 1))
     with pytest.raises(MemoryError):
@@ -157,7 +157,7 @@ def test_a_baseline_that_does_not_score_the_rows_is_left_out_and_the_reason_says
 
 
 def test_a_model_whose_importance_cannot_be_measured_is_judged_all_the_same(toy: Toy) -> None:
-    """The feature code relies on what each row has in common with itself, and importance mixes the rows."""
+    """The feature code relies on relations between rows, which the measurement of importance destroys."""
     features = (
         FEATURES.replace(
             "    height =",

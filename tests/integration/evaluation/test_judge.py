@@ -67,7 +67,7 @@ def test_every_metric_has_an_interval_and_a_paired_difference(toy: Toy) -> None:
     apart = {(gain.against, gain.metric): gain.estimate for gain in found.differences}
     assert (apart["champion", "auc"].low or 0) > 0
     assert apart["champion", "calibration_error"].low is None, "a difference of calibration errors has no interval"
-    # The same ranking, so the same AUC in every resample, whatever the rows.
+    # The ranking is the same, so the AUC is the same in every resample.
     assert (apart["baseline", "auc"].low, apart["baseline", "auc"].high) == (0.0, 0.0)
 
 
@@ -82,7 +82,7 @@ def test_the_same_is_judged_the_same_to_the_bit(toy: Toy) -> None:
 
 def test_a_challenger_that_is_worse_in_one_slice_does_not_pass(toy: Toy) -> None:
     champion = toy.registered(toy.train("champion", [[0.2], [0.0]]))
-    # On the whole it is better than a champion that guesses, whose slices it also beats, but for the red.
+    # It is better overall than a champion that guesses, and better in all slices except red.
     gate = Gate(minimum=0.3, slices={"colour": 0.1})
     got = evaluate(toy.storage, run=toy.train("new", BLUE_ONLY), champion=champion, gate=gate)
     [rule] = [rule for rule in got.rules if rule.name == "slices of colour"]
@@ -164,7 +164,7 @@ def test_what_was_made_before_the_store_was_moved_is_judged_in_its_new_place(toy
     copy.publish()
     copy.close()
     shutil.rmtree(toy.folder / "store")
-    # The run, its dataset and the champion name the place of before, as the XComs of that run do.
+    # The run, its dataset and the champion name the previous place, as the XComs of that run do.
     got = evaluate(moved, run=run, champion=champion)
     assert (got.passed, got.champion) == (True, champion.version)
     assert got.details == f"{moved.root}/runs/new/evaluation.json"

@@ -50,7 +50,7 @@ def test_the_ledger_keeps_the_verdict_of_each_dag_run_once(run: Run) -> None:
 
 
 def test_the_days_of_earlier_evaluations_against_the_champion_are_evidence_too(run: Run, tmp_path: Path) -> None:
-    """Three earlier evaluations, each of which has one day before the window of this one."""
+    """There are three earlier evaluations, each with one day before the window of this one."""
     ledger, storage = Ledger.create(Home.find().ledger), Storage(Home.find().store)
     poor = trained(storage, tmp_path / "poor", FIRST - 3 * DAY, noise=1.0)
     champion = models.register(ledger, storage, poor)

@@ -1,4 +1,4 @@
-"""A baseline that is the better model is offered, with its own bundle and lineage."""
+"""A better baseline is offered, with its own bundle and lineage."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_offered_run_has_the_baselines_bundle_and_train_function(toy: Toy) -
 
 
 def test_a_sweeps_trial_is_rejected_and_the_train_steps_baseline_offered(toy: Toy) -> None:
-    """The trial has no baseline of its own."""
+    """The trial has no baseline."""
     trained, trial = toy.beside("train", GOOD, GOOD), toy.train("trial", BLUE_ONLY, sweep="s", trial=3)
     got = evaluate(toy.storage, run=trial, baseline=trained.baseline, baseline_of=trained)
     assert got.offer

@@ -37,7 +37,7 @@ GATE = Gate(
 
 
 class Read(HTMLParser):
-    """What a browser would: the words, the scripts, the tables and what the page says may be run."""
+    """Reads the page as a browser does: the text, the scripts, the tables, and the page's policy for scripts."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -76,7 +76,7 @@ def published(toy: Toy, run: Run, gate: Gate = GATE, **contenders: Any) -> Read:
 
 
 def whole(toy: Toy, run: str) -> str:
-    """As a browser gets it."""
+    """Returns the page as a browser gets it."""
     return library.inlined(toy.storage, toy.storage.get(f"runs/{run}/report.html").decode())
 
 
@@ -122,7 +122,7 @@ def test_every_picture_is_one_that_plotly_takes(toy: Toy) -> None:
     expected = {"slices-0", "slices-1", "calibration", "thresholds", "importance", "curve-0", "curve-1", "sweep"}
     assert set(page.figures) == {*expected, "parameters"}
     for figure in page.figures.values():
-        Figure(figure)  # raises for what Plotly does not know
+        Figure(figure)  # Plotly raises an error for anything that it does not know.
     assert page.figures["curve-0"]["data"][0]["x"] == [1], "no number, no point"
     assert "2 of 3 trials finished, to maximize score <i>. The challenger is trial 1." in page.words
 
@@ -148,7 +148,7 @@ def test_what_the_report_says_of_the_data_is_what_the_run_says(toy: Toy) -> None
 
 
 def test_a_sweep_whose_rungs_rank_trials_otherwise_than_the_end_is_shown_with_a_warning(toy: Toy) -> None:
-    """The better a trial ended, the worse it had begun; the last one was stopped."""
+    """The better a trial ended, the worse it started. The last one was stopped."""
     rule = "early_terminate: {type: hyperband, min_iter: 1}\n"
     lifecycle.create(toy.ledger, "toy/s", parse(SWEEP.replace("run_cap: 4", "run_cap: 7") + rule))
     for number in range(7):
@@ -225,7 +225,7 @@ def test_a_link_to_a_report_has_the_runs_name_in_a_path() -> None:
 def test_the_report_of_a_run_that_was_judged_while_a_rollback_held_the_model_says_so(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing of it once the hold is lifted, or in a backfill, which deploys nothing in any case."""
+    """The report of a later run does not say so once the hold is lifted. Nor does a backfill's, which never deploys."""
     run = toy.train("new", [[1.0], [0.0]])
     monkeypatch.setattr("sailplane.operators.evaluate.opened", lambda: (toy.ledger, toy.storage))
     operator = EvaluateModelOperator(

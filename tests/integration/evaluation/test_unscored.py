@@ -37,7 +37,7 @@ class TaskInstance:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """In the home that the tasks find."""
+    """The toy project in the home that the tasks find."""
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     home = new_home()
     storage, interval = Storage(home.store), Interval.trailing(AS_OF, 28)

@@ -15,7 +15,7 @@ from tests.s3 import S3Server, s3_server
 
 @dataclass(frozen=True)
 class Place:
-    """A home whose store is a folder or in an S3, and with what a process reaches that."""
+    """A home whose store is a folder or an S3, with the settings by which a process reaches it."""
 
     home: Home
     storage: Storage

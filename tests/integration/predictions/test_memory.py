@@ -1,4 +1,6 @@
-"""A partition that grows takes no more memory."""
+"""A larger partition takes no more memory.
+
+It takes half a minute: it writes and scores a million rows."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# One day of so many rows, and the bundle that is to score them.
+# Writes one day with this many rows, and the bundle that scores them.
 WRITE = """\
 import json, sys
 from datetime import datetime, UTC
@@ -50,7 +52,7 @@ storage.upload(made.folder, "runs/r/bundle")
 print(storage.head(next(path for path in storage.list("datasets/wide/partitions") if "parquet" in path)).size)
 """
 
-# The most memory in MB of a process that scores them; what else it has loaded, by the way.
+# Prints the peak memory in MB of a process that scores them, and which heavy modules it loaded.
 SCORE = """\
 import json, resource, sys
 from pathlib import Path

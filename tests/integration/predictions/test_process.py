@@ -1,4 +1,4 @@
-"""Real processes that score, on a folder and in an S3."""
+"""Scoring in real processes, on a folder and in an S3."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.unit.predictions import parcels
 from tests.unit.predictions.parcels import AS_OF, DAYS, files, ingested, trained
 
 DEADLINE = 90.0
-# Beside the last row of the third day, the model waits until a file is there.
+# With the last row of the third day, the model waits until a file exists.
 WAITS = """
     if (frame["weight"] == 77).any():
         import pathlib, time
@@ -42,7 +42,7 @@ WAITS = """
 
 @pytest.fixture
 def run(place: Place, tmp_path: Path) -> Run:
-    """Of a model that waits."""
+    """Makes a run of a model that waits."""
     begins = "def transform(frame, state):"
     waits = begins + WAITS.format(folder=str(tmp_path))
     return trained(place.storage, tmp_path / "scratch", features=parcels.FEATURES.replace(begins, waits))
@@ -74,7 +74,7 @@ def wait(job: Job, condition: Callable[[], bool]) -> None:
 
 
 def drafts(place: Place, *folders: Path) -> list[str]:
-    """What is neither whole nor removed; S3 lists no such thing."""
+    """Returns files that are neither complete nor removed; S3 never lists any."""
     if place.storage.root.startswith("file:"):
         folders += (Path(place.storage.root.removeprefix("file://")),)
     found = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
@@ -117,7 +117,7 @@ def test_what_kill_9_left_is_whole_days_and_the_next_try_ends_in_the_files_of_on
 
 
 class StateStore(dict[str, Any]):
-    """What Airflow keeps for a task between its tries."""
+    """The values that Airflow keeps for a task between its tries."""
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
@@ -137,7 +137,7 @@ def test_a_retry_takes_the_scores_of_the_process_that_outlived_the_task_before(
     promote(Ledger.create(place.home.ledger), "parcels", model.version)
     dataset, store = ingested(place.storage, spoil=spoil), StateStore()
     operator = BatchPredictOperator(task_id="score", model="parcels", dataset=dataset.to_dict(), keep=["parcel"])
-    # A task that was killed while its process went on leaves this.
+    # A killed task whose process continued leaves this state.
     handle = store["job"] = operator.submit_job(context(store))
     job = Job(Path(handle["folder"]))
     wait(job, (tmp_path / "waiting").exists)

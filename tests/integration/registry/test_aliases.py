@@ -1,4 +1,4 @@
-"""Aliases on both databases: one transaction, whoever dies or meets in the middle of it."""
+"""Aliases on both databases change in one transaction, even if a process dies or another one interferes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def register(ledger: Ledger, *versions: str) -> None:
 
 
 def named(ledger: Ledger) -> dict[str, str]:
-    """Of one moment."""
+    """Returns the aliases, all read at the same moment."""
     return {alias: version.model.version for version in models.versions(ledger, "m") for alias in version.aliases}
 
 
@@ -50,7 +50,7 @@ class Broken(Exception):
 
 @contextmanager
 def broken_at(ledger: Ledger, statement: int) -> Iterator[None]:
-    """After that statement has reached the database."""
+    """Breaks the connection after the statement has reached the database."""
     seen: list[str] = []
 
     def count(_connection: Any, _cursor: Any, sql: str, *_: Any) -> None:

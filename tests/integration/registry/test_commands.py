@@ -1,4 +1,4 @@
-"""`sailplane models ...`, on what a training left."""
+"""`sailplane models ...`, on the results of a training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MONTH = 30 * 86400.0
 
 @pytest.fixture
 def trained(home: Home, spec: Make, tmp_path: Path) -> tuple[Model, ...]:
-    """Two versions, of which the first is the champion."""
+    """Registers two versions; the first one is the champion."""
     ledger, storage = Ledger.create(home.ledger), Storage(home.store)
     runs = [fit(spec(run=f"toy/{n}", seed=n, baseline="include.toy.model:baseline")) for n in (1, 2)]
     found = tuple(models.register(ledger, storage, run) for run in runs)
@@ -90,7 +90,7 @@ def test_before_anything_is_registered_a_list_says_so(home: Home, capsys: pytest
 
 
 def age(home: Home) -> None:
-    """All that the store holds."""
+    """Ages all objects in the store."""
     for path in Path(home.root, "store").rglob("*"):
         os.utime(path, (time.time() - MONTH,) * 2)
 

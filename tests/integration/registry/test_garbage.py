@@ -1,4 +1,4 @@
-"""Garbage in a real S3, with the ledger on both databases."""
+"""Garbage collection in a real S3, with the ledger on both databases."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sailplane.storage import Storage
 from tests.s3 import S3Server, s3_server
 from tests.unit.bundles import tiny
 
-# What was put a moment ago is old.
+# An object that was put a moment ago counts as old.
 AT_ONCE = -60.0
 
 

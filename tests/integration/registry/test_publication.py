@@ -1,4 +1,4 @@
-"""Versions on the Hugging Face Hub: the real huggingface_hub, against a stand-in of the Hub."""
+"""Versions on the Hugging Face Hub: the real huggingface_hub against a replacement of the Hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Registered models, trained again from what the register and the store know of them."""
+"""Registered models are trained again from the data in the registry and the store.
+
+Some tests take about half a minute: each model is trained twice, and one of them in several processes."""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ sailplane: {asha: {min_iter: 1, eta: 2}}
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """The small project, as a copy that can be changed."""
+    """A copy of the small project that a test can change."""
     project = tmp_path / "project"
     shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(project))
@@ -65,7 +67,7 @@ class Register:
         return models.register(self.ledger, self.storage, run)
 
     def change(self, model: Model, **changes: Any) -> Model:
-        """Its lineage, on the ledger."""
+        """Changes the model's lineage on the ledger."""
         assert model.lineage
         changed = replace(model, lineage=replace(model.lineage, **changes))
         with self.ledger.begin() as connection:
@@ -79,7 +81,7 @@ class Register:
 
 
 def corrected(storage: Storage, model: Model) -> None:
-    """Every day that the model knows has other rows by now."""
+    """Corrects the rows of every day that the model has seen."""
     assert model.lineage
     old, data = model.lineage.dataset, sys.modules["include.toy.data"]
     again = dict.fromkeys(old.interval.days, "a test")
@@ -132,7 +134,7 @@ def test_another_seed_or_configuration_is_found_out_and_what_differs_is_said(
 def test_an_offered_baseline_is_trained_again_by_its_own_function_and_agrees_bit_for_bit(
     register: Register, spec: Make, home: Home
 ) -> None:
-    """Its function lies in another folder than the model's, and is archived with it."""
+    """The baseline's function is in another folder than the model's, and is archived with it."""
     file = home.project / "include" / "plain" / "model.py"
     file.parent.mkdir()
     file.write_text("from include.toy.model import learns_by_batches as many_batches\n")

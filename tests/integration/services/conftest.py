@@ -33,7 +33,7 @@ FOREVER = "import time; time.sleep(3600)"
 def waiting():
     @task
     def wait(params):
-        # As a training is started: a session of its own, and no pipe of the task.
+        # Started like a training: in its own session, without a pipe to the task.
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         job = subprocess.Popen([sys.executable, "-c", FOREVER], start_new_session=True, **quiet)
         Path(params["pids"]).write_text(f"{job.pid}\\n")
@@ -99,7 +99,7 @@ daily()
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The services over a project of small DAGs."""
+    """The running services of a project with small DAGs."""
     project = tmp_path_factory.mktemp("project")
     dags = {"dags/hello.py": HELLO, "dags/waiting.py": WAITING, "dags/failing.py": FAILING, "dags/daily.py": DAILY}
     for name, text in {**dags, "include/README.md": ""}.items():
@@ -116,7 +116,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture
 def training(platform: Platform, pids_file: Path) -> Iterator[int]:
-    """The pid of what a run of the DAG `waiting` has started. The run fails at the end."""
+    """Returns the pid of the process that a run of the DAG `waiting` has started. The run fails at the end."""
     run = platform.trigger("waiting", {"pids": str(pids_file)})
     try:
         yield int(until(lambda: pids_file.read_text() if pids_file.exists() else None, 90, "the task"))
@@ -126,7 +126,7 @@ def training(platform: Platform, pids_file: Path) -> Iterator[int]:
 
 @pytest.fixture
 def served(platform: Platform, tmp_path: Path) -> Iterator[tuple[str, Model]]:
-    """A model's endpoint, and the model, which is not routed any more at the end."""
+    """Returns a served model and its endpoint. The router drops the model at the end."""
     home = platform.home
     ledger, storage = Ledger.at(home), Storage(home.store)
     model = register(ledger, storage, tiny.run_of(tiny.bundle(tmp_path / "bundle"), storage))

@@ -13,7 +13,7 @@ import httpx
 
 from tests.platform import Platform
 
-# Why these paths need no login; a path that ends with * stands for all that begin so.
+# The reasons why these paths need no login. A path that ends with * stands for all paths with this prefix.
 OPEN: Final = {
     "/api/v2/monitor/health": "whether it runs, for containers and for `up`",
     "/api/v2/version": "Airflow's version",
@@ -58,7 +58,7 @@ def calls(routes, prefix):
         else:
             yield from ((method, prefix + route.path) for method in sorted(route.methods or ()))
 
-# The versions of the tasks' API are made of this one when the server starts.
+# The server derives the other versions of the tasks' API from this version when it starts.
 print(json.dumps([*calls(create_app().routes, ""), *calls(execution_api_router.routes, "/execution")]))
 """
 
@@ -75,7 +75,7 @@ class Call(NamedTuple):
         return any(self.path == path or (path[-1] == "*" and self.path.startswith(path[:-1])) for path in exceptions)
 
     def ask(self, client: httpx.Client, headers: Mapping[str, str] | None = None) -> int:
-        """The status. The objects in the path do not exist."""
+        """Returns the status of the answer. The objects in the path do not exist."""
         return client.request(self.method, re.sub(r"\{[^}]*\}", "1", self.path), headers=headers).status_code
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class Call(NamedTuple):
 
 
 def calls(platform: Platform) -> list[Call]:
-    """Read in a process with the settings of the services, because an application reads its settings only once."""
+    """Reads the calls in a process with the services' settings, because an application reads its settings only once."""
     from sailplane.services.environment import environment
 
     command = [sys.executable, "-W", "ignore", "-c", _LIST]

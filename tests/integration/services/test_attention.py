@@ -1,4 +1,5 @@
-"""The things that need a person by `sailplane status`, with real runs. Tests run in order: each mends one thing."""
+"""The things that need a person according to `sailplane status`, with real runs. The tests run in order, and each one
+mends one thing."""
 
 from __future__ import annotations
 
@@ -61,14 +62,14 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 def status(platform: Platform) -> tuple[int, dict[str, Any], str]:
-    """The exit code, the JSON and the text."""
+    """Returns the exit code, the JSON and the text."""
     plain, told = platform.sailplane("status"), platform.sailplane("status", "--json")
     assert plain.returncode == told.returncode, f"{plain.stdout}{plain.stderr}{told.stderr}"
     return plain.returncode, json.loads(told.stdout), plain.stdout
 
 
 def listed(platform: Platform, name: str) -> list[dict[str, Any]]:
-    """Lists what the store has under that key now."""
+    """Lists the items that the status has under this key now."""
     return list(json.loads(platform.sailplane("status", "--json").stdout)[name])
 
 

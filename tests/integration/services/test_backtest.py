@@ -1,4 +1,5 @@
-"""`sailplane backtest`, as a user calls it, over verdicts that are there already; what needs Airflow is end to end."""
+"""`sailplane backtest`, as a user calls it, over existing verdicts. The end-to-end tests cover the part that needs
+Airflow."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from sailplane.storage import Storage
 from tests.integration.evaluation.past import DAY, FIRST, SCHEMA, extract, judged
 from tests.unit.commands.test_cli import sailplane
 
-# A project that is empty.
+# An empty project.
 from tests.unit.services.conftest import home  # noqa: F401
 
 RANGE = ("--from", "2026-10-01", "--to", "2026-10-03")
@@ -26,7 +27,7 @@ RANGE = ("--from", "2026-10-01", "--to", "2026-10-03")
 
 @pytest.fixture
 def past(home: Home, tmp_path: Path) -> Home:  # noqa: F811
-    """Four days of October; the second day's model is the best."""
+    """Verdicts of four days of October; the second day's model is the best."""
     ledger, storage = Ledger.create(home.ledger), Storage(home.store)
     for number, noise in enumerate((1.0, 0.2, 2.0, 0.0)):
         keep(ledger, judged(storage, tmp_path / "bundles", number, noise))

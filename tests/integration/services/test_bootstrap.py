@@ -1,4 +1,4 @@
-"""With the real pip, and an index that nobody answers for."""
+"""The bootstrap with the real pip and an index that does not answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_without_uv_and_without_a_network_pip_fails_with_one_line(tmp_path: Path
         "HOME": str(tmp_path),
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_RETRIES": "0",
-        # Only the index counts here, not how much space the machine has.
+        # Only the index matters here, not the free space of the machine.
         "PIP_EXTRA_INDEX_URL": "http://127.0.0.1:9/cpu",
     }
     ended = subprocess.run(
@@ -33,7 +33,7 @@ def test_without_uv_and_without_a_network_pip_fails_with_one_line(tmp_path: Path
 
 
 def _only_python(folder: Path) -> Path:
-    """A folder for PATH, where no uv is beside Python."""
+    """Returns a folder for PATH that has Python but not uv."""
     folder.mkdir()
     (folder / "python3").symlink_to(Path(sys.executable).resolve())
     return folder

@@ -1,4 +1,6 @@
-"""`sailplane up` on a ledger that was truncated: the models are served, and the named remedies work."""
+"""`sailplane up` on a truncated ledger: the models are served, and the named remedies work.
+
+It takes two minutes: it starts all services three times."""
 
 from __future__ import annotations
 

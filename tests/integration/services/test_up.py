@@ -1,4 +1,7 @@
-"""In the order of the file: each test finds the services running, and the last one stops them."""
+"""The services started by `sailplane up`. The tests run in the order of the file: each finds the services running, and
+the last one stops them.
+
+They take two minutes: starting all services, restarting them and running DAGs takes most of it."""
 
 from __future__ import annotations
 
@@ -197,7 +200,7 @@ def test_a_killed_scheduler_comes_back_without_its_old_workers_and_spares_a_trai
     scheduler = int(str(status(platform)["scheduler"]["pid"]))
     own = os.getsid(scheduler)
     family = [p for p in marked(platform.home, "scheduler") if os.getsid(p.pid) == own]
-    # The scheduler, its four workers, and the running task, which has a process group of its own.
+    # The scheduler, its four workers, and the running task, which has its own process group.
     assert len(family) == 6
 
     os.kill(scheduler, signal.SIGKILL)
@@ -270,7 +273,7 @@ def test_airflows_history_is_deleted_up_to_the_oldest_run_that_has_not_ended(
     platform.api("PATCH", waiting.path, {"state": "failed"})
     shown = platform.sailplane("clean", "--dry-run").stdout
     assert re.search(r"Airflow's history +365 days +before \d{4}-", shown), shown
-    # It deletes old temporary files of ours too, and the machine's are not the test's.
+    # It also deletes our old temporary files; those of the machine are not this test's concern.
     apart = replace(platform, env={**platform.env, "TMPDIR": str(tmp_path)})
     assert apart.sailplane("clean", "--yes").returncode == 0
 

@@ -14,6 +14,6 @@ REQUIREMENTS = PROJECT / "docker" / "seldon" / "requirements.txt"
 
 @pytest.fixture(scope="session")
 def seldon_python() -> Path:
-    """Of the environment that the image has. Its tests need python3.11."""
+    """Returns the Python of the image's environment. Its tests need python3.11."""
     this = sys.version_info[:2] == (3, 11)
     return kept_environment(REQUIREMENTS, sys.executable if this else str(find("python3.11")))

@@ -1,4 +1,4 @@
-"""The model server as a process of its own, on free ports of loopback."""
+"""The model server in a separate process, on free loopback ports."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""`seldon_client.py ROUTER SERVER SERVER_GRPC RECORD`, in an environment with seldon-core 1.17.1: asks in every way
-that its unmodified client has, and prints what came back, in JSON. The first three are ports; the record is JSON."""
+"""`seldon_client.py ROUTER SERVER SERVER_GRPC RECORD` runs in an environment with seldon-core 1.17.1. It sends requests
+in every way of its unmodified client, and prints the answers as JSON. The first three arguments are ports; the record
+is JSON."""
 
 from __future__ import annotations
 

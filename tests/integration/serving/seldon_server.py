@@ -1,4 +1,4 @@
-"""The real `seldon-core-microservice`, in an environment of its own, on free ports."""
+"""The real `seldon-core-microservice`, in a separate environment, on free ports."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ START_SECONDS = 120
 
 
 def settings(**more: str) -> dict[str, str]:
-    """As the image has them; nothing of this environment's Python."""
+    """Returns the image's settings, without any of this environment's Python."""
     here = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     return {**here, **_image(), "PYTHONPATH": str(PROJECT / "plugins"), **more}
 
 
 def parameters(uri: object) -> dict[str, str]:
-    """As Seldon's operator sets them."""
+    """Returns the parameters as Seldon's operator sets them."""
     return {"PREDICTIVE_UNIT_PARAMETERS": json.dumps([{"name": "model_uri", "value": str(uri), "type": "STRING"}])}
 
 
 def _image() -> dict[str, str]:
-    """What the Dockerfile sets, but for the paths."""
+    """Returns the settings of the Dockerfile, except paths."""
     text = (REQUIREMENTS.parent / "Dockerfile").read_text().replace("\\\n", " ")
     block = re.findall(r"^ENV (.*)$", text, re.M)[-1]
     return {name: value for name, value in (pair.split("=") for pair in block.split()) if name != "PYTHONPATH"}
@@ -48,7 +48,7 @@ def seldon_server(python: Path, log: Path, port: int, **env: str) -> subprocess.
 
 @contextmanager
 def ready(process: subprocess.Popen[bytes], port: int, log: Path) -> Iterator[httpx.Client]:
-    """A client of it, once it is healthy."""
+    """Yields a client of the server once the server is healthy."""
     try:
         assert wait_until(lambda: process.poll() is not None or healthy(port), seconds=START_SECONDS), log.read_text()
         assert process.poll() is None, log.read_text()
@@ -63,7 +63,7 @@ def healthy(port: int) -> bool:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """With the processes that it started, which would outlive it if it was killed."""
+    """Stops the server and its child processes, which would outlive a killed server."""
     if process.poll() is not None:
         return
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]

@@ -1,4 +1,6 @@
-"""The same bundle behind Seldon's own Python server and behind ours: what a client sees is the same."""
+"""The same bundle behind Seldon's own Python server and behind ours: clients see no difference.
+
+They take a minute, because the fixture `seldon_python` makes the environment of Seldon's server."""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ ROW = list(tiny.RECORD.values())
 
 @dataclass(frozen=True)
 class Both:
-    """Clients of the two servers; metrics and log of Seldon's."""
+    """Clients of the two servers, and the metrics port and log of Seldon's."""
 
     seldon: httpx.Client
     ours: httpx.Client
@@ -64,7 +66,7 @@ def both(seldon_python: Path, bundle: Bundle, tmp_path_factory: pytest.TempPathF
 
 
 def requests(count: int) -> Iterator[dict[str, Any]]:
-    """Of every kind: each payload, fields in any order, one row and many, with and without meta."""
+    """Yields requests of every kind: each payload, fields in any order, one or many rows, with and without meta."""
     chance = random.Random(6)
     for number in range(count):
         records = chance.sample(RECORDS, k=chance.choice([1, 1, 1, 2, 7, 64]))
@@ -97,7 +99,7 @@ def test_two_hundred_requests_get_the_same_replies(both: Both, bundle: Bundle) -
 def assert_same_reply(message: dict[str, Any], seldon: dict[str, Any], ours: dict[str, Any]) -> None:
     for reply in (seldon, ours):
         if "puid" not in message.get("meta", {}):
-            # Each gives one of its own.
+            # Each server chooses an id.
             assert len(reply["meta"].pop("puid")) == 32
     scores = [
         np.array(reply["data"].pop("ndarray", None) or reply["data"]["tensor"].pop("values"))
@@ -105,7 +107,7 @@ def assert_same_reply(message: dict[str, Any], seldon: dict[str, Any], ours: dic
     ]
     assert scores[0].shape == scores[1].shape
     np.testing.assert_allclose(*scores, rtol=0, atol=1e-6)
-    # Names, the tensor's shape, and meta.
+    # The names, the tensor's shape, and meta.
     assert seldon == ours
     assert ours["data"]["names"] == ["early", "late", "cancelled"]
 

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC, by a client that knows nothing but the protocol."""
+"""The Open Inference Protocol over gRPC, with a client that knows only the protocol."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_without_the_token_nothing_is_scored(channel: grpc.Channel) -> None:
 
 
 def test_the_server_ends_at_sigterm_though_grpc_is_on(bundle: Bundle, tmp_path: Path) -> None:
-    """seldon-core's wrapper hangs there. The channel stays open."""
+    """seldon-core's wrapper hangs at SIGTERM. The channel stays open."""
     with (
         running(bundle.folder, tmp_path / "log") as server,
         grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,

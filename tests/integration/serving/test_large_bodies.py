@@ -1,5 +1,5 @@
-"""Large bodies, good and bad, whose senders stay, leave, or are slow: the server keeps its memory within bounds, gives
-it back, and answers others meanwhile. `make bench BENCH=bodies` has the figures."""
+"""Large valid and invalid bodies, whose senders stay, leave or are slow. The server limits its memory, returns it, and
+answers others meanwhile. `make bench BENCH=bodies` has the figures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.integration.serving.test_grpc import messages
 BAD, GOOD, SMALLER = 13_000_000, 10_000_000, 1_000_000
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 KINDS = ("the last row", "a row of empty lists")
-# Good requests alone before a load, and nothing more to wait for after it.
+# Valid requests before a load; after it nothing else needs to be awaited.
 PAUSES = (1.0, 0.0)
 
 
@@ -43,8 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def check(load: Load) -> None:
-    """Good requests were answered meanwhile, and none had to wait for the load to end. How long they wait is measured
-    by `make bench BENCH=bodies`, which has the machine for itself."""
+    """Valid requests were answered during the load. `make bench BENCH=bodies` measures how long they wait, because it
+    has the machine for itself."""
     assert load.peak < 400, load.peak
     assert load.router_peak < 400
     assert load.after < load.before + MARGIN_MB, (load.before, load.after)
@@ -75,7 +75,7 @@ def test_messages_over_grpc_are_held_within_the_same_bounds(place: Place, leave:
     body = flights.inference(BAD if leave else GOOD, bad=leave)
     load = measured(place, lambda: _called(place, body, 40 if leave else 32, leave=leave), *PAUSES)
     check(load)
-    # A message that is read for more than three seconds makes way for others.
+    # A message that takes more than three seconds to read makes way for others.
     usual = {"OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
     assert leave or load.statuses["OK"] >= 1
     assert set(load.statuses) <= usual | ({"CANCELLED", "UNAVAILABLE"} if leave else set()), load.statuses
@@ -135,7 +135,7 @@ def test_a_body_made_to_cost_many_times_its_bytes_does_not(place: Place, how: st
 
 @pytest.mark.parametrize("field", [5, 6, 7])
 def test_a_call_made_to_cost_many_times_its_bytes_does_not(place: Place, field: int) -> None:
-    """Inputs, outputs and raw contents without anything in them."""
+    """The call has many empty inputs, outputs and raw contents."""
     body = b"\x0a\x07flights" + bytes([field << 3 | 2, 0]) * (BAD // 2)
     place.clear_peak()
     before = place.resident()
@@ -167,7 +167,7 @@ def _posted(
 
 
 def test_work_ends_when_its_client_leaves(place: Place) -> None:
-    """The next long request has its turn at once, though the one before would take seconds."""
+    """The next long request starts at once, although the previous one would take seconds."""
     body = place.folder.joinpath("good").read_bytes()
     before = _rows_scored(place)
     with socket.create_connection(("127.0.0.1", place.server.port), timeout=30) as gone:
@@ -210,7 +210,7 @@ def test_a_client_that_does_not_read_its_large_reply_holds_up_nobody(place: Plac
 def test_a_compressed_message_over_grpc_is_inflated_up_to_the_limit(
     place: Place, method: str, coding: grpc.Compression
 ) -> None:
-    """A longer message is inflated no further, and the log stays quiet."""
+    """A longer message is inflated no further, and nothing is logged."""
     good, bomb = flights.inference(220), bytes(4 * RequestLimits().body)
     if "seldon" in method:
         good = _seldon_message()
@@ -238,7 +238,7 @@ def _seldon_message() -> bytes:
 
 
 def test_slow_senders_over_grpc_make_way(place: Place) -> None:
-    """As many as are read at a time, each of which stops within its message."""
+    """As many senders as are read at a time, each of which stops within its message."""
     with ExitStack() as stack:
         for _ in range(8):
             stack.enter_context(closing(_half_sent(place.server.grpc_port)))
@@ -257,7 +257,7 @@ def test_slow_senders_over_grpc_make_way(place: Place) -> None:
 
 
 def _half_sent(port: int) -> socket.socket:
-    """A call over HTTP/2 whose message stops after its first bytes."""
+    """Starts a call over HTTP/2 whose message stops after its first bytes."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
     path = b"/inference.GRPCInferenceService/ModelInfer"
     head = b"\x83\x86\x44" + bytes([len(path)]) + path + b"\x41\x01x"

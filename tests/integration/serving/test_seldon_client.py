@@ -1,4 +1,4 @@
-"""Seldon's own client, unmodified, asks the router and the model server over REST and gRPC, and feeds back."""
+"""Seldon's own unmodified client sends requests and feedback to the router and the model server over REST and gRPC."""
 
 from __future__ import annotations
 

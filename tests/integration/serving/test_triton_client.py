@@ -1,4 +1,4 @@
-"""NVIDIA's own client, which sends every input and has no null, in an environment of its own."""
+"""NVIDIA's own client in a separate environment. It sends every input and has no null."""
 
 from __future__ import annotations
 

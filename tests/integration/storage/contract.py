@@ -1,4 +1,4 @@
-"""What every backend of the store promises, as tests. A backend's own class says where its store is:
+"""The contract of every storage backend, as tests. Each backend's class says where its store is:
 
 class TestLocal(Contract):
     @pytest.fixture

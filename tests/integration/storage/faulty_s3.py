@@ -1,4 +1,4 @@
-"""A proxy on loopback between a client and a real S3, that fails as it is told to."""
+"""A proxy on loopback between a client and a real S3, which fails on request."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>injected</Message><
 
 @dataclass
 class Fault:
-    """What happens to the next `times` requests of which `match` is found in "METHOD /path?query range".
+    """A fault of the next `times` requests whose "METHOD /path?query range" contains `match`.
 
-    `status` and `code`: the answer, in place of the server's. `taken`: the connection is cut when that much of the
-    request's body has come; `given`: when that much of the answer's body has gone. `lost`: the server gets the request
-    first, so that its answer alone is lost. `hold`: nothing is answered before `release`. `longer`: what the answer's
-    Content-Length says too much.
-    """
+    `status` and `code` are an answer in place of the server's. `taken` cuts the connection after this many bytes of the
+    request's body, `given` after this many bytes of the answer's body. `lost` passes the request to the server and
+    loses only the answer. `hold` delays every answer until `release`. `longer` is added to the answer's
+    Content-Length."""
 
     match: str
     times: int = 1
@@ -39,10 +38,10 @@ class Fault:
 
 
 class FaultyS3(ThreadingHTTPServer):
-    """`asked` holds what the faults are matched with, of each request."""
+    """`asked` has the text of each request that faults are matched with."""
 
     daemon_threads = True
-    # As many as a client may open at a time; a refused one would be a fault that nobody asked for.
+    # As many connections as a client may open at a time; a refused connection would be an unplanned fault.
     request_queue_size = 128
 
     def __init__(self, behind: str) -> None:
@@ -63,7 +62,7 @@ class FaultyS3(ThreadingHTTPServer):
         return None
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that left is none of the server's errors."""
+        """Ignores clients that left; that is not the server's error."""
 
 
 class _Handler(BaseHTTPRequestHandler):

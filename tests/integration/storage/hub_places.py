@@ -1,4 +1,4 @@
-"""Stores on the stand-in of the Hugging Face Hub, and processes of their own that use one."""
+"""Stores on the replacement of the Hugging Face Hub, and separate processes that use one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAST = RetryPolicy(tries=6, seconds=20, first=0.02, longest=0.1)
 
 @contextmanager
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """A Hub, and huggingface_hub without Xet, telemetry, or a developer's own token."""
+    """Starts a Hub, and sets up huggingface_hub without Xet, telemetry or a developer's own token."""
     for name in OFF:
         monkeypatch.setattr(constants, name, True)
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -39,7 +39,7 @@ def opened(hub: HubServer, root: str = ROOT, token: str | None = TOKEN, patience
 
 
 def started(hub: HubServer, code: str, **how: str) -> subprocess.Popen[str]:
-    """A process in which `store` is the store at ROOT, found as huggingface_hub finds things."""
+    """Starts a process in which `store` is the store at ROOT, with access as huggingface_hub finds it."""
     opening = f"from sailplane.storage.hub import HubBackend\nstore = HubBackend({ROOT!r})\n"
     env = {**os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN, **OFF, **how}
     pipe = subprocess.PIPE
@@ -47,7 +47,7 @@ def started(hub: HubServer, code: str, **how: str) -> subprocess.Popen[str]:
 
 
 def ran(hub: HubServer, code: str, **how: str) -> str:
-    """What it printed."""
+    """Returns the output of the process."""
     with started(hub, code, **how) as process:
         printed, said = process.communicate(timeout=120)
     assert process.returncode == 0, said

@@ -1,4 +1,4 @@
-"""Many objects at a time, between a store and a folder."""
+"""Transfers of many objects between a store and a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILES = {"top": b"1", "a/b c": b"22", "a/ü#?%": b"", "a/deep/er/x": b"x" * 100_
 
 
 def written(folder, files):
-    """Files of a minute ago: some stores know times by the second alone."""
+    """Writes files with the time of a minute ago, because some stores know times only to the second."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)

@@ -45,7 +45,7 @@ REFUSED = [
 
 
 def of_bytes(size: int) -> str:
-    """A path of that many bytes, with characters of several."""
+    """Returns a path of this many bytes with characters of several bytes."""
     whole = "é" * 100 + "/"
     path = whole * (size // 201 + 1)
     cut = path.encode()[:size].decode(errors="ignore").rstrip("/")

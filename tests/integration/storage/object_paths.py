@@ -1,5 +1,5 @@
-"""What a DAG does with paths, in a process of its own: `python -m tests.integration.storage.object_paths WHAT`, where
-WHAT is `[[verb, uri, ...], ...]`, prints what each verb saw, as JSON on the last line."""
+"""Uses paths as a DAG does, in a separate process: `python -m tests.integration.storage.object_paths WHAT`, where WHAT
+is `[[verb, uri, ...], ...]`, prints the result of each verb, as JSON on the last line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def verbs_of(*uris: str) -> dict[str, Any]:
 
 
 def between(*uris: str) -> dict[str, Any]:
-    """A copy from each to the next, and a move back from the last to the first."""
+    """Copies from each path to the next, and moves back from the last to the first."""
     paths = [ObjectStoragePath(uri) / "x" / "carried.txt" for uri in uris]
     paths[0].write_text("carried")
     for source, target in pairwise(paths):
@@ -59,7 +59,7 @@ def between(*uris: str) -> dict[str, Any]:
 
 
 def xcom(uri: str) -> dict[str, Any]:
-    """A large value and a small one through the backend, as a worker calls it, with `uri` as its place."""
+    """Sends a large and a small value through the backend at `uri`, as a worker does."""
     os.environ["AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH"] = uri
     backend._get_base_path.cache_clear()
     Backend: Any = XCom
@@ -95,7 +95,7 @@ def _error(uri: str) -> str | None:
 
 
 class _Row:
-    """What comes of the database."""
+    """A row that the database returns."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

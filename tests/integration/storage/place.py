@@ -1,4 +1,4 @@
-"""Where a store is, for this process and for those that it starts."""
+"""The location of a store, for this process and for its child processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sailplane.storage.store import Storage
 
 @dataclass(frozen=True)
 class Place:
-    """`env` is what `Storage(root)` finds its access with. `signs`: it has URLs that open an object for a time.
-    `longest`: how many bytes a key may have, with what the root has of it."""
+    """`env` has the settings with which `Storage(root)` finds its access. `signs`: the store has temporary URLs that
+    open an object. `longest` is the most bytes of a key, including those of the root."""
 
     root: str
     env: Mapping[str, str]
@@ -23,5 +23,5 @@ class Place:
         return Storage(self.root)
 
     def surroundings(self) -> dict[str, str]:
-        """The environment of a process that opens it."""
+        """Returns the environment of a process that opens the store."""
         return {**os.environ, **self.env, "SAILPLANE_TEST_ROOT": self.root}

@@ -1,4 +1,4 @@
-"""Several who write one object, and those who read it meanwhile."""
+"""Several writers of one object, and its readers meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSIONS = 10
 
 
 def version(n: int) -> bytes:
-    """A content that shows whether it is whole. Every one has a size of its own, of some megabytes."""
+    """Returns a content that shows whether it is complete. Each version has another size, of some megabytes."""
     body = random.Random(n).randbytes(1_500_000 + 500_000 * (n % 7))
     return hashlib.sha256(body).digest() + body
 
@@ -28,7 +28,7 @@ def is_whole(content: bytes) -> bool:
 
 
 def all_at_once(write):
-    """`write(n)` in a thread each, begun together."""
+    """Runs each `write(n)` in its own thread, all started together."""
     ready = Barrier(WRITERS)
 
     def begin(n: int):
@@ -57,7 +57,7 @@ class Races:
         etag = store.put("one", b"before")
 
         def content(turn: int, n: int) -> bytes:
-            # Of each turn its own: an etag may be a digest, and a version that comes again the same one.
+            # Each turn has its own contents: an etag may be a digest, and then equal contents would have equal etags.
             return b"%d.%d " % (turn, n) * 30_000
 
         def replace(turn: int, n: int) -> str | None:
@@ -129,7 +129,7 @@ class Races:
 
 
 def streamed(store, path: str) -> bytes:
-    """One version; again if it was replaced under the hand."""
+    """Reads one version, and starts again if it is replaced meanwhile."""
     while True:
         try:
             return b"".join(store.stream(path))

@@ -1,4 +1,4 @@
-"""How an S3 is used behind the proxy that makes it fail."""
+"""Uses of an S3 behind the proxy that makes it fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.storage.faulty_s3 import FaultyS3
 from tests.s3 import S3Server
 
 LARGE = random.Random(1).randbytes(40 * 2**20)
-# Each is right where "a" holds "old" and "large" holds LARGE.
+# Each use is correct if "a" holds "old" and "large" holds LARGE.
 USES: dict[str, tuple[str, Callable[[Storage], object]]] = {
     "get": ("^GET .*/a ", lambda store: store.get("a") == b"old"),
     "get large": ("^GET .*/large bytes=16777216", lambda store: store.get("large") == LARGE),
@@ -47,7 +47,7 @@ def pieces() -> Iterator[bytes]:
 
 
 def downloaded(store: Storage) -> bytes:
-    """What is left but the object itself would be an unfinished one."""
+    """Any file besides the object itself would be unfinished."""
     with tempfile.TemporaryDirectory() as name:
         try:
             Storage(Path(name).as_uri()).sync(store)
@@ -74,12 +74,12 @@ def error_of(use: Callable[[], object]) -> str:
 
 
 def again(store: Storage, s3: S3Server, proxy: FaultyS3) -> Storage:
-    """The same place, opened now: with what the constants say by now."""
+    """Opens the same place again, with the current values of the constants."""
     return Storage(store.root, lambda: replace(s3.access, endpoint=proxy.url))
 
 
 def unfinished(s3: S3Server, store: Storage) -> list[str]:
-    """The keys of uploads in parts that were begun and are neither joined nor aborted."""
+    """Returns the keys of multipart uploads that were started and are neither complete nor aborted."""
     found = s3.client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads", [])
     prefix = store.root.removeprefix(f"s3://{s3.bucket}/")
     return [upload["Key"] for upload in found if upload["Key"].startswith(prefix)]

@@ -1,4 +1,4 @@
-"""The contract on each backend that has a store to run on here."""
+"""The contract on each backend whose store can run here."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ class TestDataApi(Contract):
     @pytest.fixture
     def place(self, twin: TwinServer) -> Place:
         env = {"ALGORITHMIA_API": twin.url, "ALGORITHMIA_API_KEY": twin.key}
-        # The twin's own key of a file, or of a directory above it, is longer than the name that its user knows.
+        # The twin's own key of a file, or of a parent directory, is longer than the name that its user knows.
         return Place(f"data://.my/{uuid.uuid4()}/a störe", env, longest=900)

@@ -1,4 +1,4 @@
-"""The embedded S3 as a DAG's author reaches it without naming a key or an address."""
+"""The embedded S3 as a DAG's author uses it, without a key or an address."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ print(json.dumps({"rows": found.n.tolist(), "keys": hook.list_keys("sailplane", 
 
 @pytest.fixture
 def home(s3: S3Server, tmp_path: Path) -> Home:
-    """A home whose store is the server that runs already."""
+    """A home whose store is the running server."""
     settings = {"SAILPLANE_PROJECT": str(tmp_path), "SAILPLANE_HOME": str(tmp_path / "home")}
     found = replace(
         Home.find({**settings, "SAILPLANE_STORE": "s3://sailplane"}), s3_port=int(s3.endpoint.rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""Every verb of a store on the Hugging Face Hub."""
+"""Every operation of a store on the Hugging Face Hub."""
 
 from __future__ import annotations
 

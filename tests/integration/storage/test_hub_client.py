@@ -1,4 +1,4 @@
-"""The unmodified huggingface_hub on the stand-in of the Hub: what publishing a model asks of it."""
+"""The unmodified huggingface_hub on the replacement of the Hub: all calls that publishing a model makes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def api(hub: HubServer) -> HfApi:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """A model's folder, with its card."""
+    """A model's folder with its card."""
     folder = tmp_path / "bundle"
     (folder / "deep").mkdir(parents=True)
     (folder / "model.onnx").write_bytes(b"\0" * 300_000)

@@ -1,4 +1,6 @@
-"""The contract on repositories of the Hugging Face Hub."""
+"""The contract on repositories of the Hugging Face Hub.
+
+Listing many objects takes 20 seconds, because each page of the listing is a request of the real client."""
 
 from __future__ import annotations
 
@@ -21,5 +23,5 @@ class TestHub(Contract):
     def place(self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         with served(monkeypatch) as server:
             write(tmp_path / "access", {request.param: Access(endpoint=server.url, secret=TOKEN)})
-            # A process that is killed leaves the file that it spooled to.
+            # A killed process leaves the file to which it spooled.
             yield Place(request.param, {SETTING: str(tmp_path / "access"), "TMPDIR": str(tmp_path), **OFF})

@@ -1,4 +1,4 @@
-"""A store on the Hugging Face Hub that fails, refuses, stands still or is left by its client."""
+"""A store on the Hugging Face Hub that fails, refuses or stalls, or whose client leaves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.storage.hub_places import ROOT, WARNED, opened, ran, serv
 pytestmark = pytest.mark.filterwarnings(WARNED)
 WRONG = "hf_wrong0123456789abcdefghijklmnopqrs"
 LARGE = random.Random(1).randbytes(5_000_001)
-# Each is right where "a" holds "old", and is one that huggingface_hub itself asks once, if not all.
+# Each use is correct if "a" holds "old". huggingface_hub repeats some of its requests itself.
 USES: dict[str, tuple[str, Callable[[HubBackend], object]]] = {
     "get": ("GET .*/resolve/.*", lambda store: store.get("a") == b"old"),
     "head": ("POST .*/paths-info/.*", lambda store: store.head("a").size == 3),
@@ -170,7 +170,7 @@ except StorageError as error:
 def test_a_process_that_is_killed_in_the_middle_of_a_put_leaves_nothing(hub, store):
     before, fault = commits(hub), Fault("PUT /large/.*", hold=True)
     hub.faults.append(fault)
-    # More than the sockets hold of what the server has not read yet.
+    # More bytes than the sockets hold before the server reads them.
     with started(hub, "store.put('b.bin', b'x' * 40 * 2**20)") as process:
         assert fault.held.wait(60)
         process.kill()
@@ -227,7 +227,7 @@ def test_somebody_elses_name_cannot_be_put_under(hub):
 
 def test_a_server_that_stands_still_is_given_up(hub, store, monkeypatch):
     monkeypatch.setattr(hub_repository, "TIMEOUT", httpx2.Timeout(0.3))
-    close_session()  # its client has the usual limit by now
+    close_session()  # By now its client has the usual limit.
     hub.faults.append(Fault("(GET|POST) .*", times=1000, hold=True))
     impatient = opened(hub, patience=RetryPolicy(tries=2, first=0.01))
     for use in (impatient.get, impatient.head, lambda path: next(impatient.list(path)), impatient.delete):

@@ -1,4 +1,4 @@
-"""Many that write to one repository of the Hugging Face Hub."""
+"""Many writers to one repository of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_of_many_that_create_one_object_one_wins(hub, name, contents):
 
 
 def test_an_object_that_came_and_went_while_it_was_put_is_created(hub):
-    """huggingface_hub sees what came, and sends no commit for the same content."""
+    """huggingface_hub sees the new object and sends no commit for the same content."""
     opened(hub).put("other", b"1")
     came, went = Fault("POST .*/preupload/.*", hold=True), Fault("GET .*/revision/.*", hold=True)
     hub.faults += [came, went]

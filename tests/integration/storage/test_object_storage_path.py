@@ -1,4 +1,4 @@
-"""Airflow's own paths on a real S3, the Algorithmia twin and a stand-in of the Hub, with Airflow's connections."""
+"""Airflow's own paths on a real S3, the Algorithmia twin and a replacement of the Hub, with Airflow's connections."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def hub() -> Iterator[HubServer]:
 
 @pytest.fixture(scope="module")
 def named(s3: S3Server, twin: TwinServer, hub: HubServer) -> dict[str, str]:
-    """`lake`, `algo` and `hub`, of the environment."""
+    """The connections `lake`, `algo` and `hub`, in the environment."""
     aws = {"endpoint_url": s3.endpoint, "region_name": s3.access.region}
     connections: dict[str, dict[str, Any]] = {
         "LAKE": {"conn_type": "aws", "login": s3.access.key, "password": s3.access.secret, "extra": aws},
@@ -61,13 +61,14 @@ def named(s3: S3Server, twin: TwinServer, hub: HubServer) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def default(named: Mapping[str, str]) -> dict[str, str]:
-    """The same under the names that are taken where a path has none."""
+    """The same connections under the default names, which apply to paths without one."""
     names = {"LAKE": "AWS_DEFAULT", "ALGO": "ALGORITHMIA_DEFAULT", "HUB": "HUGGINGFACE_DEFAULT"}
     return {f"AIRFLOW_CONN_{names[name.rpartition('_')[2]]}": value for name, value in named.items()}
 
 
 def ran(env: Mapping[str, str], *verbs: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
-    """What the process saw, and what it said. It begins as a DAG file does: with an import of airflow.sdk."""
+    """Returns the results and the output of the process, which starts as a DAG file does: with an import of
+    airflow.sdk."""
     command = [sys.executable, "-W", "ignore", "-m", "tests.integration.storage.object_paths", json.dumps(verbs)]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HF_", "ALGORITHMIA_"))}
     ended = subprocess.run(
@@ -80,7 +81,7 @@ def ran(env: Mapping[str, str], *verbs: Sequence[str]) -> tuple[list[dict[str, A
 
 @pytest.fixture
 def roots(s3: S3Server) -> dict[str, str]:
-    """What follows the connection, by scheme; new ones."""
+    """Returns new roots, without the connection, by scheme."""
     name = uuid.uuid4().hex
     return {"s3": f"{s3.bucket}/{name}", "data": f".my/{name}", "hf": f"datasets/someone/{name}"}
 

@@ -1,4 +1,4 @@
-"""An S3 that fails, cuts, or stands still."""
+"""An S3 that fails, cuts connections or stalls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An S3 that loses its answers, refuses, is written by others, or is left by its client."""
+"""An S3 that loses its answers, refuses, has other writers, or whose client leaves."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_process_that_is_killed_in_the_middle_of_parts_leaves_no_object(s3, pr
     process.communicate()
     fault.release.set()
     assert store.list() == ["a", "large"]
-    # As the module says: a lifecycle rule of the bucket removes it.
+    # A lifecycle rule of the bucket removes it, as the docstring of the module says.
     assert [key.rpartition("/")[2] for key in unfinished(s3, store)] == ["killed"]
     assert store.put_new("killed", b"whole")
     assert store.get("killed") == b"whole"
@@ -190,7 +190,7 @@ store = Storage(sys.argv[1], lambda: access)
 store.put("large one", (piece for _ in range(512)))
 assert store.head("large one").size == 2**29
 assert sum(map(len, store.stream("large one"))) == 2**29
-# Not ru_maxrss: that is the starting process's, if it is larger.
+# ru_maxrss would be the starting process's, if that is larger.
 print(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read()).group(1))
 store.delete("large one")
 """
@@ -209,7 +209,7 @@ def started(code: str, s3: S3Server, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_no_page_reaches_what_the_server_is_made_of(s3: S3Server) -> None:
-    """A page needs no more than the address of a picture for a GET, which has no Origin, and a form for a POST."""
+    """A page needs only the address of a picture for a GET, which has no Origin, and a form for a POST."""
     store = Storage(f"s3://{s3.bucket}", lambda: s3.access)
     store.put("kept", b"precious")
     first = int(s3.endpoint.rpartition(":")[2])

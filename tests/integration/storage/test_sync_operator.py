@@ -1,4 +1,4 @@
-"""Objects from a real S3 to the Algorithmia twin and from there to a folder, with Airflow's connections."""
+"""Copies objects from a real S3 to the Algorithmia twin, and from there to a folder, with Airflow's connections."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_objects_go_from_s3_to_algorithmia_to_a_folder(
     bucket = Storage(f"s3://{s3.bucket}/{name}", lambda: s3.access)
     for path, content in FILES.items():
         bucket.put(path, content)
-    # The twin knows times by the second alone: what is put in the same one as its source would look older.
+    # The twin knows times only to the second: an object that is put in the same second as its source would look older.
     wait_past(max(entry.modified.timestamp() for entry in bucket.entries()))
 
     first = SyncStorageOperator(
@@ -57,6 +57,6 @@ def test_objects_go_from_s3_to_algorithmia_to_a_folder(
 
 
 def wait_past(moment: float) -> None:
-    """Until the second after that one."""
+    """Waits until the second after this one."""
     while time.time() < int(moment) + 1:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The Algorithmia twin, over a store in a folder, as a process of its own."""
+"""The Algorithmia twin over a store in a folder, in a separate process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TwinServer:
 
 @contextmanager
 def twin_server(folder: Path) -> Iterator[TwinServer]:
-    """With one user, `ada`. What the server wrote is printed if it does not start."""
+    """Starts the twin with the user `ada`. Prints the server's output if it does not start."""
     env = {**os.environ, "SAILPLANE_HOME": str(folder / "home")}
     new_home(Home.find(env))
     command = [sys.executable, "-m", "sailplane.cli", "twin", "algorithmia"]

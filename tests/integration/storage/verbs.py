@@ -14,7 +14,7 @@ LARGE = 40 * 2**20
 
 
 def given_as(content: bytes, tmp_path):
-    """The three forms of the same content."""
+    """Returns the same content in its three forms."""
     source = tmp_path / "content"
     source.write_bytes(content)
     third = len(content) // 3 + 1

@@ -1,4 +1,4 @@
-"""A put that does not come to its end leaves what was there."""
+"""An interrupted put leaves the previous content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tests.platform import until
 
 SIZE = 400 * 2**20
-# Puts what its arguments say, once told to.
+# Puts the object that its arguments name, once it is told to.
 PUT = """
 import os, sys
 from pathlib import Path
@@ -45,7 +45,7 @@ def breaks_after(size: int) -> Iterator[bytes]:
 
 
 def killed_in_the_middle(place, form: str, source: Path) -> None:
-    """A process that has read a part of its source, and has not got to the end of its put."""
+    """Kills a process that has read a part of its source and not finished its put."""
     command = [sys.executable, "-c", PUT, form, str(source)]
     process = subprocess.Popen(
         command, env=place.surroundings(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -10,7 +10,7 @@ import pytest
 from sailplane.ledger import Ledger
 from tests.postgres import PostgreSQL, postgresql
 
-# A project that is empty.
+# An empty project.
 from tests.unit.services.conftest import home  # noqa: F401
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]

@@ -1,5 +1,5 @@
-"""W&B's own engine: `python oracle.py`, one JSON list of `[what, ...]` on stdin, one JSON list of answers on stdout.
-It runs in an environment of its own and imports nothing of ours."""
+"""W&B's own engine: `python oracle.py` reads a JSON list of `[what, ...]` from stdin, and writes a JSON list of answers
+to stdout. It runs in a separate environment and imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sweeps.params import HyperParameter
 
 
 def quantiles(parameter: dict[str, Any], at: list[float]) -> list[Any]:
-    """The parameter's values there."""
+    """Returns the parameter's values at these quantiles."""
     known = HyperParameter("x", parameter)
     return [_plain(known.ppf(quantile)) for quantile in at]
 
 
 def samples(config: dict[str, Any], count: int, seed: int) -> list[Any]:
-    """What random search gives the parameter `x`."""
+    """Returns the values that random search draws for the parameter `x`."""
     random.seed(seed)
     np.random.seed(seed)
     runs = (sweeps.next_run(config, []) for _ in range(count))
@@ -30,7 +30,7 @@ def samples(config: dict[str, Any], count: int, seed: int) -> list[Any]:
 
 
 def grid(config: dict[str, Any]) -> list[Any]:
-    """All configurations, in order."""
+    """Returns all configurations, in order."""
     runs: list[Any] = []
     while (found := sweeps.next_run(config, runs)) is not None:
         runs.append(found)
@@ -38,23 +38,24 @@ def grid(config: dict[str, Any]) -> list[Any]:
 
 
 def stopped(config: dict[str, Any], runs: list[dict[str, Any]]) -> list[str]:
-    """The names of the runs that hyperband stops."""
+    """Returns the names of the runs that hyperband stops."""
     found = hyperband_stop_runs([sweeps.SweepRun(**run) for run in runs], config)
     return sorted(run.name for run in found)
 
 
 def violations(config: dict[str, Any]) -> list[str]:
-    """What is wrong with a file, but for the advice to use other distributions."""
+    """Returns the errors of a file, without the advice to use other distributions."""
     found = schema_violations_from_proposed_config(config)
     return [one for one in found if "base-e exponents" not in one]
 
 
 def takes(config: dict[str, Any]) -> bool:
-    """Whether W&B's schema accepts the file and its engine can run it, to configurations that JSON holds."""
+    """Whether W&B's schema accepts the file and its engine can run it with configurations that JSON can hold."""
     try:
         if violations(config):
             return False
-        # A metric and random search, where it would refuse only when it runs: ours has both for any file.
+        # Adds a metric and random search, without which W&B would refuse the file only when it runs. Our files always
+        # have both.
         method = "grid" if config["method"] == "grid" else "random"
         runs = {"metric": {"name": "loss"}, **config, "method": method}
         drawn = sweeps.next_run(runs, [])
@@ -62,7 +63,7 @@ def takes(config: dict[str, Any]) -> bool:
         if "early_terminate" in config:
             sweeps.stop_runs(runs, [])
     except Exception:
-        # Whatever it raises: it does not run the file.
+        # Whatever the error, W&B does not run the file.
         return False
     return True
 

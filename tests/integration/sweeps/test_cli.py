@@ -27,7 +27,7 @@ parameters:
 
 @pytest.fixture
 def ledger(home: Home) -> Ledger:
-    """Of eight trials five finished, one failed, one runs; what matters is the rate."""
+    """A sweep with eight trials: five finished, one failed, one runs. The score is the rate."""
     ledger = Ledger.create(home.ledger)
     lifecycle.create(ledger, "toy/first", parse(TEXT))
     lifecycle.create(ledger, "toy/second", parse(TEXT))

@@ -1,4 +1,4 @@
-"""How a sweep is closed, shared, and begun anew."""
+"""Sweeps that are closed, shared and restarted."""
 
 from __future__ import annotations
 

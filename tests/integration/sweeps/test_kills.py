@@ -1,7 +1,7 @@
-"""Kills at random moments, of workers and of the database: no trial is lost, none is finished twice.
+"""Workers and the database are killed at random moments: no trial is lost, and none finishes twice.
 
-Twenty kills in `make test`; `make soak` (LONG=1) strikes fifty times, under five seeds.
-"""
+`make test` kills twenty times, which takes half a minute, because lost trials wait for their leases to end. `make soak`
+(LONG=1) kills fifty times with each of five seeds."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def work(url: str, worker: str, log: Path) -> None:
-    """What a sweep's worker does, with a line for each trial that it finished."""
-    # To be killed often is no fault of a trial here, nor to lose its lease while the database starts.
+    """Works as a sweep's worker does, and logs each trial that it finished."""
+    # Here a trial may be killed often, or lose its lease while the database starts; neither is its fault.
     queue.MOST_ATTEMPTS = KILLS
     ledger = Ledger(url)
     while True:
@@ -49,7 +49,7 @@ def work(url: str, worker: str, log: Path) -> None:
 
 
 class Workers:
-    """Who is killed is replaced by another one."""
+    """Worker processes. Each killed worker is replaced."""
 
     def __init__(self, url: str, log: Path) -> None:
         self._url, self._log = url, log
@@ -79,7 +79,7 @@ def test_kills_cost_no_trial(seed: int, server: PostgreSQL, tmp_path: Path) -> N
     lifecycle.create(ledger, "s", parse(TEXT))
     workers = Workers(url, log)
     for kill in range(KILLS):
-        # Spread over the whole sweep: the next one when so many trials were begun.
+        # The kills are spread over the whole sweep: the next one comes when this many trials have begun.
         begun = (kill + 1) * CAP // (KILLS + 2)
         assert wait_until(lambda begun=begun: len(results.trials(ledger, "s")) >= begun, seconds=120)  # type: ignore[misc]
         time.sleep(draw.uniform(0, 0.05))

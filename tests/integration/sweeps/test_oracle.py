@@ -1,5 +1,8 @@
-"""Ours beside W&B's own engine, `sweeps`: each distribution means the same, grids are the same, the same trials are
-stopped, and the same files refused."""
+"""Our sweeps compared with W&B's own engine, `sweeps`: distributions, grids and early stopping are the same, and the
+same files are refused.
+
+They take a minute, because the fixture `ask` makes an environment for W&B's engine, and because the engine draws
+thousands of samples."""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ STOPPING = [
     {"type": "hyperband", "max_iter": 20, "s": 5, "eta": 2, "strict": False},
     {"type": "hyperband", "max_iter": 10, "s": 2, "eta": 1.7, "strict": True},
 ]
-# What W&B refuses: of a parameter, then of a file.
+# Parameters, and then files, that W&B refuses.
 WRONG: list[dict[str, Any]] = [
     *(
         {"parameters": {"x": wrong}}
@@ -113,7 +116,7 @@ WRONG: list[dict[str, Any]] = [
     {"early_terminate": {"type": "hyperband", "min_iter": 1, "patience": 3}},
     {"surprise": 1},
 ]
-# Whatever else a file may hold, right and wrong.
+# Other contents of a file, valid and invalid.
 OPTIONAL: dict[str, list[Any]] = {
     "metric": [{"name": "loss"}, {"name": "a/b", "goal": "maximize", "target": 0.9}, {"goal": "minimize"}],
     "metrics": [[{"name": "loss"}, {"name": "seconds"}], [{"name": "loss"}], []],
@@ -185,7 +188,7 @@ def test_random_search_draws_from_the_same_distributions(ask: CredentialProvider
 
 
 def _same_distribution(ours: list[Any], theirs: list[Any], *, stepped: bool) -> float:
-    """How likely two samples of one distribution differ as much."""
+    """Returns the probability that two samples of one distribution differ this much."""
     if not stepped:
         return float(stats.ks_2samp(ours, theirs).pvalue)
     counts = [
@@ -246,7 +249,7 @@ def test_files_as_wandb_writes_them_are_taken(ask: CredentialProvider) -> None:
 
 
 def test_whatever_wandb_takes_is_taken(ask: CredentialProvider) -> None:
-    """Files that are drawn from the words of its schema, right and wrong ones."""
+    """Random files with the words of its schema, valid and invalid."""
     draw = random.Random(7)
     files = [_drawn(draw) for _ in range(2000)]
     taken = [one for one, takes in zip(files, ask([["takes", one] for one in files]), strict=True) if takes]
@@ -269,7 +272,7 @@ def _drawn(draw: random.Random) -> dict[str, Any]:
 def _drawn_parameter(draw: random.Random, depth: int = 0) -> dict[str, Any]:
     if depth < 2 and draw.random() < 0.1:
         return {"parameters": {name: _drawn_parameter(draw, depth + 1) for name in draw.sample("xyz", 2)}}
-    # W&B checks probabilities of nested parameters only when it is too late.
+    # W&B checks the probabilities of nested parameters only when it is too late.
     distribution = draw.choice([one for one in DISTRIBUTIONS if not (depth and one.endswith("w_probabilities"))])
     needed, defaults = DISTRIBUTIONS[distribution]
     about: dict[str, Any] = {key: _drawn_value(draw, key) for key in needed}

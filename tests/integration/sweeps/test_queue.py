@@ -1,4 +1,6 @@
-"""The queue with real processes: none loses a trial, none takes one that another has."""
+"""The queue with real processes: no process loses a trial or takes another's.
+
+The tests with `bayes` take up to half a minute, because each suggestion is computed."""
 
 from __future__ import annotations
 

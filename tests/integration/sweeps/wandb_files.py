@@ -1,10 +1,10 @@
-"""Sweep files in the forms in which W&B's own examples are written."""
+"""Sweep files in the forms of W&B's own examples."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# In how they are written, not in what they search: each line of W&B's examples that this platform once refused is here.
+# They share the form of W&B's examples, not the searches. They have each line of these examples that was once refused.
 FILES: Final = (
     """\
 program: train.py

@@ -1,4 +1,4 @@
-"""A published version at W&B: the unmodified client, against a server on loopback."""
+"""A published version at W&B: the unmodified client against a server on loopback."""
 
 from __future__ import annotations
 

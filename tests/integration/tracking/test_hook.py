@@ -22,7 +22,7 @@ WRONG = "f" * 40
 
 @pytest.fixture
 def connect(server: WandbServer, monkeypatch: pytest.MonkeyPatch):
-    """Instead of the environment's key a connection's, `wandb_default`."""
+    """Takes the key from the connection `wandb_default` instead of the environment."""
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL"):
         monkeypatch.delenv(name)
 

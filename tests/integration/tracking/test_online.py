@@ -43,14 +43,14 @@ def losses(run: ServedRun) -> list[tuple[int, float]]:
 
 
 def run_told_command(output: str, folder: Path) -> None:
-    """What the room told the user to run, in a shell as the user's."""
+    """Runs the command that the platform told the user to run, in a shell like the user's."""
     told = re.search(r"with `(wandb sync [^`]+)`", output)
     assert told, output
     _, *arguments = shlex.split(told[1])
     ended = subprocess.run(
         [str(Path(sys.executable).parent / "wandb"), *arguments],
         env={**os.environ, "WANDB_API_KEY": KEY},
-        cwd=folder,  # it leaves a log where it runs
+        cwd=folder,  # It leaves a log in its working directory.
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -60,7 +60,7 @@ def run_told_command(output: str, folder: Path) -> None:
 
 
 def assert_no_key(folder: Path, output: str) -> None:
-    """As it is, and as it goes over the wire."""
+    """The key appears neither as text nor as it is sent."""
     for key in (KEY, WRONG):
         for text in (key, base64.b64encode(f"api:{key}".encode()).decode()):
             assert text not in output
@@ -184,7 +184,7 @@ def test_an_offline_run_talks_to_nobody_and_can_be_synced(
     server: WandbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
-    # To its end: the client sends what it reports on itself when its process leaves.
+    # Waits for the end, because the client sends a report on itself when its process exits.
     subprocess.run([sys.executable, "-c", OFFLINE, str(tmp_path)], check=True)
     assert server.asked == []
     run_told_command(f"with `wandb sync {tmp_path / 'wandb'}`", tmp_path)

@@ -1,4 +1,4 @@
-"""The stand-in itself: what it would hide from the tests that rely on it."""
+"""The server that stands in for W&B's: faults that it would hide from the tests that use it."""
 
 from __future__ import annotations
 

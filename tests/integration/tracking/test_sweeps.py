@@ -1,5 +1,7 @@
-"""Sweeps at W&B, and their trials under them: the unmodified client and its command line, against a server on
-loopback, with trials in processes of their own, as the platform runs them."""
+"""Sweeps at W&B, and their trials: the unmodified client and its command line against a server on loopback. The trials
+run in separate processes, as the platform runs them.
+
+They take a minute and a half: some trials wait in real time for W&B's server, or for a server that does not answer."""
 
 from __future__ import annotations
 
@@ -60,7 +62,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def create(home: Home, file: Path) -> Callable[..., Ledger]:
-    """As a sweep's first task does it."""
+    """Creates the sweep as its first task does."""
 
     def create(trials: int = 4, settings: dict[str, str] | None = None) -> Ledger:
         ledger, read = Ledger.create(home.ledger), SweepFile.read(file)
@@ -75,7 +77,7 @@ def create(home: Home, file: Path) -> Callable[..., Ledger]:
 
 @pytest.fixture
 def start(home: Home, spec: Make) -> Iterator[Callable[..., Job]]:
-    """A worker's process."""
+    """Starts the process of a worker."""
     jobs: list[Job] = []
 
     def start(train: str = "learns") -> Job:
@@ -119,7 +121,9 @@ def test_the_file_arrives_as_wandbs_own_and_once(
     del expected["sailplane"]
     expected |= {"name": NAME, "description": "rates", "run_cap": 4}
     expected["metric"]["impute_while_running"] = "false"
-    expected["parameters"]["depth"]["distribution"] = "int_uniform"  # the client writes out what it means
+    expected["parameters"]["depth"]["distribution"] = (
+        "int_uniform"  # The client writes the meaning of its settings into the file.
+    )
     assert sweep.document == expected
     assert sweeps.find(ledger, NAME) == sweep.name
     said = capfd.readouterr()
@@ -184,7 +188,7 @@ def test_trials_of_a_server_that_went_away_come_under_their_sweep_by_a_later_syn
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port where connections are taken, and nothing is answered."""
+    """Yields a port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""Trainings and trials in processes of their own, as the platform runs them, with a key in their environment."""
+"""Trainings and trials in separate processes, as the platform runs them, with a key in their environment."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A project with `include.toy`, and a home folder of its own."""
+    """A separate home folder with a project that has `include.toy`."""
     monkeypatch.setenv("SAILPLANE_PROJECT", str(PROJECT))
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     monkeypatch.syspath_prepend(str(PROJECT))

@@ -1,4 +1,6 @@
-"""Several processes that train one model, under torchrun."""
+"""Several processes train one model under torchrun.
+
+Each test takes about 20 seconds: every process imports torch, and some are killed and restarted."""
 
 from __future__ import annotations
 
@@ -71,7 +73,7 @@ def test_a_dead_process_fails_all_and_the_next_try_goes_on(job: Job, spec: Make)
         job.result()
     job.start(told)
     ended(job)
-    # The first one may have kept the epoch in which the second one died.
+    # The first process may have kept the epoch in which the second process died.
     assert steps(job)[0] in (3, 4)
 
 
@@ -99,7 +101,7 @@ def test_they_listen_on_loopback_only_and_end_with_the_job(job: Job, spec: Make,
 
 
 def listening(process: psutil.Process) -> list[str]:
-    """The addresses of it and of all that it started."""
+    """Returns the addresses on which the process and its descendants listen."""
     family = [process, *process.children(recursive=True)]
     sockets = [socket for each in family for socket in each.net_connections("inet")]
     return [socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN]

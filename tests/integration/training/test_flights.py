@@ -1,4 +1,6 @@
-"""The first project's own code and data, over a small window, in real processes."""
+"""The first project's own code and data, over a small window, in real processes.
+
+It takes half a minute: it trains a model and runs a sweep with two workers."""
 
 from __future__ import annotations
 
@@ -75,12 +77,12 @@ def test_a_training_and_a_sweep_of_two_workers_end_with_a_model_that_passes_the_
     publish(storage, ledger, evaluation)
     _check_footprint(home, evaluation.run.id)
     assert evaluation.passed, evaluation.reasons
-    # Much more than this would mean that something that is known only afterwards got in.
+    # A much better score would mean that the model has seen data that is known only later.
     assert 0.6 < evaluation.metrics["challenger"]["auc"] < 0.8
 
 
 def _check_footprint(home: Home, judged: str) -> None:
-    """One training leaves no more than the operations guide's figures for a year assume."""
+    """One training leaves no more bytes than the operations guide assumes for its figures of a year."""
     store = home.root / "store"
     report = on_disk(store / f"runs/{judged}/report.html")
     sizes = {

@@ -1,4 +1,4 @@
-"""A training whose store is an S3 that only an Airflow connection knows the keys of."""
+"""A training whose store is an S3 bucket; only an Airflow connection has its keys."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.s3 import s3_server
 
 
 def access() -> dict[str, Access]:
-    """What a train task hands to its process."""
+    """Returns the access that a train task hands to its process."""
     named = {"features": "include.toy.features", "train": "include.toy.model:train"}
     return TrainModelOperator(task_id="train", model="toy", dataset={}, **named)._access()
 
 
 @pytest.fixture
 def secret(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The store is in a bucket, and `aws_default` has the key; the environment has none."""
+    """The store is in a bucket. `aws_default` has the key, and the environment has none."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -43,7 +43,7 @@ def secret(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> Itera
         told = {"conn_type": "aws", "login": server.access.key, "password": server.access.secret, "extra": aws}
         monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(told))
         monkeypatch.setenv("SAILPLANE_STORE", f"s3://lake@{server.bucket}/ours")
-        # The store that the home was made with is another one.
+        # The home was made with another store.
         (home.root / pairing.MEMORY).unlink()
         yield str(server.access.secret)
 
@@ -80,7 +80,7 @@ def test_a_training_reaches_a_store_that_only_a_connection_knows(
 ) -> None:
     given = access()
     wanted = spec("train")
-    # The process inherits the environment, but may not ask Airflow.
+    # The process inherits the environment, but must not ask Airflow.
     monkeypatch.delenv("AIRFLOW_CONN_LAKE")
     job.start(wanted, given)
     private = job.folder / "access.json"

@@ -1,4 +1,4 @@
-"""Real processes."""
+"""Jobs in real processes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_error_of_the_process_is_raised_as_it_was(job: Job, spec: Make) -> N
 
 
 def assert_not_taken_for_ours(job: Job, handle: dict[str, float]) -> None:
-    """The process that has the id of ours now is this test's own."""
+    """This test's own process now has the pid of our job."""
     (job.folder / "process.json").write_text(json.dumps(handle))
     assert job.state() == "failed"
     job.stop()
@@ -108,7 +108,7 @@ def test_sigterm_finishes_the_wandb_run_and_another_handle_finds_and_stops_the_s
 ) -> None:
     handle = job.start(spec("hangs"))
     wait_for_line(job, "hanging")
-    # Not what it has in its folder, which may be gone at any moment.
+    # Jobs inside a job's folder are not listed, because that folder may disappear at any moment.
     shutil.copytree(job.folder, job.folder / "scratch" / "copy", ignore=shutil.ignore_patterns("scratch"))
     assert [found.folder for found in running(home.jobs)] == [job.folder]
     with pytest.raises(JobError, match="it is still running"):

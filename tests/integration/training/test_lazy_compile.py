@@ -1,4 +1,4 @@
-"""In a process of its own, because torch is imported once a process."""
+"""Compilation in a separate process, because a process imports torch only once."""
 
 from __future__ import annotations
 

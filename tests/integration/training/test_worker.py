@@ -1,4 +1,6 @@
-"""Sweep workers in real processes."""
+"""Sweep workers in real processes.
+
+Some tests take about half a minute: each worker's process imports torch, and is killed or hangs several times."""
 
 from __future__ import annotations
 
@@ -100,8 +102,8 @@ def test_a_metric_that_no_trial_reports_fails_with_those_that_there_are(home: Ho
 
 
 def test_a_trial_that_kills_its_process_costs_itself_only(home: Home, spec: Make) -> None:
-    """As one does that takes all of the memory: after three deaths it is given to nobody, and the worker goes on. It
-    waits for no lease: the process that takes the place of a dead one knows what that held."""
+    """The trial dies as one that runs out of memory does. After three deaths no worker gets it, and the worker
+    continues. It waits for no lease, because the new process knows which trial the dead one held."""
     ledger, job = create(home), Job(home.jobs / "worker")
     job.start(worker(spec("kills_its_process_for_small_rates"), "worker", lease_seconds=600.0))
     run_to_the_end(job)
@@ -138,7 +140,7 @@ def test_a_trial_whose_time_is_up_ends_with_what_it_reached(home: Home, spec: Ma
 
 
 def test_a_worker_whose_starter_dies_ends_too(home: Home, spec: Make) -> None:
-    """Else it would write into the folder of the one that takes its place."""
+    """Otherwise it would write into the folder of its replacement."""
     create(home)
     job = Job(home.jobs / "worker")
     handle = job.start(worker(spec("waits_for_the_end"), "worker"))
@@ -151,7 +153,7 @@ def test_a_worker_whose_starter_dies_ends_too(home: Home, spec: Make) -> None:
 def test_a_killed_workers_trial_goes_on_from_its_checkpoint_in_another_worker(
     home: Home, spec: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Which lies on the store, not in the dead one's folder."""
+    """The checkpoint is in the store, not in the dead worker's folder."""
     ledger = create(home, SWEEP.replace("[0.01, 0.1, 1.0, 3.0]", "[0.1]").replace("validation_auc", "learned"))
     killed = Job(home.jobs / "killed")
     killed.start(worker(spec("is_killed_half_way"), "killed", lease_seconds=1.0))
@@ -203,7 +205,7 @@ def test_early_stopping_by_a_metric_that_is_never_logged_is_an_error(home: Home,
 
 
 def test_a_sweep_that_is_stopped_ends_well_with_the_best_so_far(home: Home, spec: Make) -> None:
-    """Its running trial logs nothing; the worker hears of the end with its lease."""
+    """Its running trial logs nothing, so the worker learns of the end when it renews its lease."""
     ledger, job = create(home), Job(home.jobs / "worker")
     job.start(worker(spec("waits_for_the_end"), "worker", lease_seconds=1.0))
     assert wait_until(lambda: "waiting for the end" in job.read_log()[0], seconds=DEADLINE)

@@ -39,7 +39,7 @@ V2 = CoreV2(deadline=timedelta(seconds=20))
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
-    """Three versions with other scores each."""
+    """Three versions whose scores differ."""
     folder = tmp_path_factory.mktemp("bundles")
     return [tiny.bundle(folder / str(number), bias=number / 2, run=f"run-{number}") for number in range(3)]
 
@@ -99,7 +99,7 @@ def target_v2(cluster: Cluster, opened: Any) -> CoreV2Target:
 
 @pytest.fixture
 def service_at(server: KubernetesServer) -> Iterator[str]:
-    """An address in front of the services: the path begins with the namespace and the service."""
+    """Starts an address in front of the services. Its paths begin with the namespace and the service."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -111,7 +111,7 @@ def service_at(server: KubernetesServer) -> Iterator[str]:
             self.wfile.write(said)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """A test's output is the target's."""
+            """Logs to the test's output."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         thread = threading.Thread(target=http.serve_forever, args=(0.02,))
@@ -124,14 +124,14 @@ def service_at(server: KubernetesServer) -> Iterator[str]:
 @pytest.fixture(scope="package")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        # Not the embedded one's name: a command would ask for that at its own port.
+        # Another name than the embedded S3's, which a command would look for at its own port.
         server.client.create_bucket(Bucket=BUCKET)
         yield server
 
 
 @pytest.fixture
 def on_s3(monkeypatch: pytest.MonkeyPatch, server: KubernetesServer, s3: S3Server, tmp_path: Path) -> Storage:
-    """The project's store is there, and the connection `cluster` leads to the server."""
+    """The project's store is in S3, and the connection `cluster` leads to the server."""
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("SAILPLANE_STORE", f"s3://{BUCKET}/{tmp_path.name}")
     aws = {"conn_type": "aws", "login": s3.access.key, "password": s3.access.secret}
@@ -144,7 +144,7 @@ def on_s3(monkeypatch: pytest.MonkeyPatch, server: KubernetesServer, s3: S3Serve
 
 @pytest.fixture
 def ledger(tmp_path: Path, bundles: list[Bundle]) -> Ledger:
-    """All versions are registered."""
+    """A ledger with all versions registered."""
     ledger = Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
     for bundle in bundles:
         registered_in(ledger, bundle)
@@ -160,7 +160,7 @@ def registered_in(ledger: Ledger, bundle: Bundle) -> Model:
 
 
 def on_a_store(bundle: Bundle) -> Model:
-    """As it would be registered on one that pods reach."""
+    """Returns the model as if it were registered on a store that pods can reach."""
     return Model(
         name=NAME,
         version=bundle.version,
@@ -173,7 +173,7 @@ def on_a_store(bundle: Bundle) -> Model:
 
 
 def answering(bundles: list[Bundle]) -> Callable[[str, dict[str, str], bytes], tuple[int, bytes]]:
-    """What the pods of these versions answer: the class that Seldon's own server runs, or the v2 protocol."""
+    """The answers of these versions' pods: the class that Seldon's own server runs, or the v2 protocol."""
     predictors = {service_name(NAME, bundle.version): SeldonModel(str(bundle.folder)) for bundle in bundles}
     loaded = {f"{object_name(NAME)}-v{bundle.version}": bundle for bundle in bundles}
 

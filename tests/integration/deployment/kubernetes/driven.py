@@ -1,4 +1,4 @@
-"""The engine of the rollout plan on a cluster, one look after the other."""
+"""Drives a rollout on a cluster, one look after the other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.deployment.kubernetes.rollouts import Target
 
 
 class Driven:
-    """A model on the cluster, whose clock is two seconds further at each look, with requests in between."""
+    """A model on the cluster. Its clock advances by two seconds with each look, and requests come in between."""
 
     def __init__(self, ledger: Ledger, target: Target, source: type[PodSource], mesh: Mesh) -> None:
         self.server, self.ledger, self.target, self.source = mesh.server, ledger, target, source
@@ -29,7 +29,7 @@ class Driven:
         self.seen: list[Any] = []
 
     def serving(self) -> ModelEndpoint:
-        """As a process has it that was started anew."""
+        """Returns the endpoint as a restarted process sees it."""
         source = self.source(self.target.cluster, NAME, lambda: self.now)
         return replace(endpoint(self.ledger, self.target, source), clock=lambda: self.now)
 

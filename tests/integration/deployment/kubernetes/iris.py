@@ -1,4 +1,4 @@
-"""A SeldonDeployment as somebody else writes one."""
+"""A SeldonDeployment that somebody else wrote."""
 
 from __future__ import annotations
 

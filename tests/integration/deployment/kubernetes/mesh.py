@@ -1,4 +1,4 @@
-"""Who asks a model at the cluster's gateway."""
+"""Clients of a model at the cluster's gateway."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.kubernetes_server import KubernetesServer
 from tests.unit.bundles import tiny
 
 RECORDS = plain_records(tiny.frame(64, seed=3), tiny.INPUTS)
-# It scores its golden rows, and fails on each request of one row; or answers it late.
+# It scores its golden rows, but fails on each request of one row, or answers it late.
 FAULTY = tiny.FEATURES.replace("    numbers =", "    if len(frame) == 1: 1 / 0\n    numbers =")
 SLOW = tiny.FEATURES.replace("    numbers =", "    if len(frame) == 1: time.sleep(0.05)\n    numbers =")
 SLOW = SLOW.replace("import numpy", "import time\nimport numpy", 1)
 
 
 class Mesh:
-    """A request goes to one predictor, by the weights of this moment, and a copy of it to the mirror. `answers` counts
-    what clients saw, by status and predictor."""
+    """Sends each request to a predictor by the current weights, and a copy to the mirror. `answers` counts clients'
+    answers by status and predictor."""
 
     def __init__(self, server: KubernetesServer, model: str) -> None:
         self.server, self.model, self.chance = server, model, random.Random(5)
@@ -44,7 +44,7 @@ class Mesh:
 
     @contextmanager
     def asking(self, every: float = 0.01) -> Iterator[Counter[tuple[int, str]]]:
-        """All the time."""
+        """Sends requests all the time."""
         over = threading.Event()
 
         def work() -> None:
@@ -65,7 +65,7 @@ class Mesh:
 
 
 class ModelMesh(Mesh):
-    """The same of Core v2: a request goes to a Model on one of the Servers, where an agent counts it."""
+    """The same for Core v2: a request goes to a Model on one of the Servers, where an agent counts it."""
 
     def __init__(self, server: KubernetesServer, model: str, bundles: Sequence[Bundle]) -> None:
         super().__init__(server, model)
@@ -78,7 +78,7 @@ class ModelMesh(Mesh):
         self._inputs = open_inference.metadata(bundles[0].manifest, "")["inputs"]
 
     def answer(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
-        """What comes through the API server: who asks for counts, or for a Model by its name."""
+        """Answers requests that come through the API server, for counts or for a Model by name."""
         if path == "/metrics":
             return self.servers.metrics(headers["pod"])
         return self._called(headers["Seldon-Model"], headers["Seldon-Model"], body)

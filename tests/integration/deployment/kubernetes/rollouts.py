@@ -1,4 +1,4 @@
-"""A rollout as an engine drives it, in short; and a process that is killed at one of its requests."""
+"""A short rollout as an engine drives it, and a process that is killed at one of its requests."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Target = CoreV1Target | CoreV2Target
 
 
 class Killed(BaseException):
-    """Nothing catches it, as nothing catches a kill -9."""
+    """Stands for kill -9: no code catches it."""
 
 
 def rollout(target: Target, model: Model, settle: Callable[[], None]) -> str:
-    """Begins, waits, shadows, moves in two steps, stops what it replaced; back to what was if the version fails."""
+    """Begins, waits, shadows, moves the traffic in two steps, and stops the replaced version. Restores the old state if
+    the version fails."""
     version, before = model.version, target.split()
     others = {other: weight for other, weight in before.weights.items() if other != version}
     target.begin(model)
@@ -45,8 +46,8 @@ def rollout(target: Target, model: Model, settle: Callable[[], None]) -> str:
 
 @contextmanager
 def killed(client: ApiClient, at: int, after: bool) -> Iterator[None]:
-    """What runs here ends at its request of that number: before it is sent, or when it is answered and nobody has heard
-    of it. Nothing is sent after that."""
+    """Ends the block at its request with this number: before it is sent, or after it is answered and before the answer
+    is read. Nothing is sent after that."""
     request, seen = client.rest_client.request, 0
 
     def counted(*arguments: Any, **how: Any) -> Any:

@@ -23,7 +23,7 @@ VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 
 
 def needed(asked: str) -> tuple[str, str, str]:
-    """Group, resource and verb, as a role has them."""
+    """Returns group, resource and verb, as in a role."""
     method, path = asked.split()
     if "/proxy/" in path:
         return "", "pods/proxy" if "/pods/" in path else "services/proxy", VERBS.get(method, "get")
@@ -49,7 +49,7 @@ def test_the_role_allows_what_a_rollout_does_and_nothing_else(
     target_v2.begin(one)
     CoreV2Target(target_v2.cluster, NAME, CoreV2(memory="1Gi"), opened).begin(one)
     for kind in (SELDON_DEPLOYMENT, MODEL, EXPERIMENT):
-        target.cluster.list(kind, "")  # the test of a connection
+        target.cluster.list(kind, "")  # The test of a connection.
     (role,) = [one for one in yaml.safe_load_all(ACCESS.read_text()) if one["kind"] == "Role"]
     allowed = {
         (group, resource, verb)

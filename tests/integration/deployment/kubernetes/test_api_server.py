@@ -1,4 +1,4 @@
-"""The small API server is what the other tests stand on: here the real client says whether it behaves as a real one."""
+"""The small API server, on which the other tests rely: the real client checks that it behaves like a real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pods of a version did, read through the API server: real counts of the class that runs in them."""
+"""Counts of a version's pods, read through the API server. They are real counts of the class that runs in the pods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.kubernetes_server import NAMESPACE, KubernetesServer
 
 
 class Pods:
-    """Two of one version, each with counts of its own; `looked` is a second after the last look."""
+    """Two pods of one version, each with its own counts. `looked` looks a second after the last look."""
 
     def __init__(self, server: KubernetesServer, cluster: Cluster, opened: object, model: Model) -> None:
         self.server, self.version, self.now = server, model.version, 1000.0

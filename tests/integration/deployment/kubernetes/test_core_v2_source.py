@@ -1,4 +1,4 @@
-"""What Seldon's agents counted of a version, read from the pods of the Servers through the API server."""
+"""Counts of Seldon's agents for a version, read from the Servers' pods through the API server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXPERIMENT = f"{NAME}.experiment"
 
 
 class Looked:
-    """At the first version, a second after the last time."""
+    """Looks at the first version, a second after the last look."""
 
     def __init__(self, server: KubernetesServer, cluster: Cluster) -> None:
         self.servers, self.now = Servers(server.objects), 1000.0
@@ -93,7 +93,7 @@ def test_an_agent_that_was_started_again_is_counted_from_its_start(looked: Looke
     looked.answer(0, times=5)
     assert looked.counted() == (5, 0)
     looked.servers.restart("mlserver-0")
-    # More than before, so that only its start tells it.
+    # The counts are higher than before, so only the start time shows the restart.
     looked.answer(0, times=20)
     looked.answer(0, "500")
     assert looked.counted() == (26, 1)

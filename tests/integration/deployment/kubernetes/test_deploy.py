@@ -39,7 +39,7 @@ def hasty(cluster: Cluster, opened: Any) -> CoreV1Target:
 
 
 def deploy(target: CoreV1Target, ledger: Ledger, model: Model) -> None:
-    """As a task deploys a model without a rollout."""
+    """Deploys the model as a task without a rollout does."""
     endpoint(ledger, target, CoreV1Source(target.cluster, NAME)).deploy(model, "a task")
 
 

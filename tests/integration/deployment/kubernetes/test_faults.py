@@ -27,19 +27,19 @@ Server = KubernetesServer
 
 @pytest.fixture
 def served(server: Server, target: CoreV1Target, models: list[Model]) -> CoreV1Target:
-    """The first version has all the traffic."""
+    """Serves the first version with all the traffic."""
     assert rollout(target, models[0], lambda: server.seldon.look(3)) == "served"
     return target
 
 
 @pytest.fixture
 def hasty(cluster: Cluster, opened: Any) -> CoreV1Target:
-    """One whose deadline is over as soon as it looks."""
+    """An endpoint whose deadline has passed at its first look."""
     return CoreV1Target(cluster, NAME, CoreV1(image=V1.image, deadline=timedelta(microseconds=1)), opened)
 
 
 def rival(server: Server) -> Callable[[], None]:
-    """Somebody who writes a label right before us, another one each time."""
+    """Another client that writes a new label right before each of our writes."""
 
     def write() -> None:
         label = {"rival": str(server.objects.version)}
@@ -79,7 +79,7 @@ def test_a_writer_who_never_ends_is_named(server: Server, served: CoreV1Target, 
 def test_two_who_begin_at_once_both_end_with_their_version_there(
     server: Server, opened: Any, models: list[Model]
 ) -> None:
-    """The first to come makes the object, and none takes the other's traffic away."""
+    """The first of the two makes the object, and neither takes traffic from the other."""
     first, second = (CoreV1Target(Cluster(connected(server.config()), NAMESPACE), NAME, V1, opened) for _ in range(2))
     first.begin(models[0])
     server.seldon.look(3)

@@ -19,7 +19,7 @@ from tests.kubernetes_server import NAMESPACE, KubernetesServer
 
 @pytest.fixture(params=["v1", "v2"])
 def target(request: pytest.FixtureRequest, client: ApiClient, opened: Any) -> Target:
-    """It holds nothing: the next process's is the same one."""
+    """A target has no state, so the next process uses the same one."""
     cluster = Cluster(client, NAMESPACE, patience=2)
     if request.param == "v1":
         return CoreV1Target(cluster, NAME, V1, opened)
@@ -27,7 +27,7 @@ def target(request: pytest.FixtureRequest, client: ApiClient, opened: Any) -> Ta
 
 
 def kills(server: KubernetesServer, target: Target, first: Model, model: Model) -> Iterator[int]:
-    """For each request of a rollout: the cluster as it is left when that is the last one."""
+    """Yields, for each request of a rollout, the cluster as it is if that request is the last one."""
     assert rollout(target, first, lambda: server.seldon.look(3)) == "served"
     served = {key: deepcopy(one) for key, one in server.objects.stored.items()}
     for after in (False, True):

@@ -1,5 +1,5 @@
-"""The real kubectl on what we make, whatever its age: Debian's own is of 2021, and checks fields by itself only with a
-schema in another form."""
+"""The real kubectl, of any age, on our objects. Debian's version is of 2021 and checks fields only with a schema in
+another form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.kubernetes_server import KubernetesServer
 from tests.programs import find
 
 Kubectl = Callable[..., str]
-STRICT = 27  # the first minor version that lets the server check
+STRICT = 27  # The first minor version that lets the server check.
 
 pytestmark = pytest.mark.needs("kubectl")
 
@@ -91,7 +91,7 @@ def test_what_kubectl_changes_meanwhile_stays(
 def test_what_we_write_kubectl_applies_as_it_is(
     kubectl: Kubectl, target: CoreV1Target, target_v2: CoreV2Target, models: list[Model]
 ) -> None:
-    """Both ways: no field is unknown to the server, and none is lost."""
+    """In both directions: the server knows every field, and no field is lost."""
     target.begin(models[0])
     target_v2.begin(models[0])
     for which in (("sdep", "flights"), ("models.mlops.seldon.io", f"flights-v{models[0].version}")):

@@ -1,4 +1,4 @@
-"""Seldon's operator of the small cluster lies about a SeldonDeployment as the real one does."""
+"""The small cluster's Seldon operator reports wrong states of a SeldonDeployment in the same cases as the real one."""
 
 from __future__ import annotations
 

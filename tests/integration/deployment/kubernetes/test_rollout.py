@@ -1,4 +1,4 @@
-"""The engine of the rollout plan on a SeldonDeployment: real checks on what the pods of real bundles counted."""
+"""Rollouts on a SeldonDeployment, with real checks on the counts of the pods of real bundles."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PLAN = Rollout(
 
 @pytest.fixture
 def driven(server: KubernetesServer, ledger: Ledger, target: CoreV1Target, models: list[Model]) -> Driven:
-    """The first version serves."""
+    """An endpoint that serves the first version."""
     driven = Driven(ledger, target, CoreV1Source, Mesh(server, NAME))
     driven.begin(AT_ONCE, models[0])
     assert driven.drive(models[0].version).phase == "succeeded"
@@ -53,7 +53,7 @@ def driven(server: KubernetesServer, ledger: Ledger, target: CoreV1Target, model
 
 
 def broken(driven: Driven, bundles: list[Bundle], folder: Path, features: str) -> Model:
-    """A version that is good until it is asked for one row."""
+    """A version that works until a request has one row."""
     bundle = tiny.bundle(folder / "broken", features=features, run="broken")
     known = {one.version: one for one in (bundles[0], bundle)}
     driven.server.service = answering([*known.values()])
@@ -111,7 +111,7 @@ def test_a_pod_that_crashes_in_the_middle_of_a_step_takes_the_version_back(drive
     driven.begin(PLAN, models[1])
     driven.drive(version, lambda state: state.stage == "baking 0")
     driven.server.seldon.behaviour = {f"v{version}": "crashing"}
-    # What the pod does not answer, no check sees.
+    # Checks miss requests that the pod does not answer.
     state = driven.drive(version)
     assert state.phase == "failed"
     assert "not ready for 30 s" in state.reason
@@ -181,7 +181,7 @@ def test_a_driver_that_is_killed_between_any_two_requests_is_followed_by_one_tha
     driven.requests, lives = 12, 0
     while driven.serving().entry(version).state.phase != "succeeded":
         lives += 1
-        # Nobody has released what the last one held.
+        # The previous driver never released its lease.
         driven.now += repository.LEASE_SECONDS + 1
         with suppress(Killed), killed(client, lives % 23 + 1, after=bool(lives % 2)):
             driver = driven.serving().driver(version)

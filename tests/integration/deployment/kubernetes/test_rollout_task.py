@@ -1,4 +1,6 @@
-"""A rollout on a cluster through the task and the trigger that Airflow runs, and back by one command."""
+"""A rollout on a cluster through the task and the trigger of Airflow, with a rollback by one command.
+
+The test of the rollback takes half a minute: it waits for two rollouts in real time."""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ class Task:
         self.mesh = Mesh(server, NAME)
 
     def execute(self, bundle: Bundle, rollout: Rollout | None = PLAN) -> dict[str, Any] | RolloutTrigger:
-        """What it returns, or where it waits, as the triggerer is handed that."""
+        """Returns the task's result, or the trigger for which it waits, as the triggerer gets it."""
         found = tiny.evaluation_of(tiny.run_of(bundle, self.storage))
         champion = alias(self.ledger, NAME, "champion")
         evaluation = found.to_dict() | {"champion": champion.version if champion else None}
@@ -82,7 +84,7 @@ class Task:
 
 
 def again(trigger: Any) -> RolloutTrigger:
-    """As another triggerer makes it, of what Airflow keeps; it looks more often."""
+    """Returns the trigger as another triggerer makes it from Airflow's record. It looks more often."""
     path, arguments = json.loads(json.dumps(trigger.serialize()))
     module, _, kind = path.rpartition(".")
     made = getattr(importlib.import_module(module), kind)(**{**arguments, "poll_seconds": 0.05})
@@ -99,7 +101,7 @@ def event_of(trigger: Any) -> dict[str, Any]:
 
 
 def until(trigger: Any, over: Callable[[], bool], then: Callable[[], Any] = lambda: None) -> None:
-    """Looked at by the same event loop that the trigger runs in, which is cancelled then."""
+    """Waits for the condition in the trigger's event loop, then cancels the trigger."""
 
     async def main() -> None:
         async def drive() -> None:
@@ -112,7 +114,7 @@ def until(trigger: Any, over: Callable[[], bool], then: Callable[[], Any] = lamb
             assert not task.done(), task.result()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        # Before the loop ends, which waits for its threads.
+        # Before the loop ends, because it waits for its threads.
         then()
 
     asyncio.run(main())
@@ -120,7 +122,7 @@ def until(trigger: Any, over: Callable[[], bool], then: Callable[[], Any] = lamb
 
 @pytest.fixture
 def task(server: KubernetesServer, on_s3: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Task]:
-    """Seldon's operator is at work. Who follows a trigger that died does not wait for long."""
+    """Starts Seldon's operator. The successor of a dead trigger waits only briefly."""
     monkeypatch.setattr(repository, "LEASE_SECONDS", 1.0)
     task = Task(server, on_s3)
     with Working(server.seldon):
@@ -129,7 +131,7 @@ def task(server: KubernetesServer, on_s3: Storage, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def served(task: Task, bundles: list[Bundle]) -> Iterator[Task]:
-    """The first version has nothing to be compared with, and all of the traffic at once."""
+    """Serves the first version, which has no champion to compare with, with all the traffic."""
     trigger = task.execute(bundles[0])
     assert event_of(trigger)["phase"] == "succeeded"
     with task.mesh.asking():
@@ -284,7 +286,8 @@ def test_an_offered_baseline_is_deployed_where_the_model_serves(
 
 
 def _desired(served: Task) -> list[dict[str, Any]]:
-    """The objects without what the operator updates later: the status, its writer and the revision."""
+    """Returns the objects without the fields that the operator updates later: the status, its writer and the
+    revision."""
     objects = json.loads(json.dumps(served.server.objects.list(SELDON_DEPLOYMENTS)))
     for each in objects:
         del each["status"], each["metadata"]["resourceVersion"], each["metadata"]["managedFields"]
@@ -313,7 +316,7 @@ def test_a_rollback_to_a_version_that_does_not_load_begins_nothing(
 def test_where_the_command_has_no_connection_the_triggerer_carries_it_out(
     served: Task, bundles: list[Bundle], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Long enough, so that it does not end by itself.
+    # Long enough that it does not end by itself.
     trigger = served.execute(bundles[1], replace(PLAN, bake="10m"))
     ended: list[dict[str, Any]] = []
     driving = threading.Thread(target=lambda: ended.append(event_of(trigger)))

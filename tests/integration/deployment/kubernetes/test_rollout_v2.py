@@ -1,4 +1,4 @@
-"""The engine of the rollout plan on Models and an Experiment: real checks on what agents counted of real bundles."""
+"""Rollouts on Models and an Experiment, with real checks on the agents' counts for real bundles."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mesh(server: KubernetesServer, bundles: list[Bundle]) -> ModelMesh:
 
 @pytest.fixture
 def driven(ledger: Ledger, target_v2: CoreV2Target, mesh: ModelMesh, models: list[Model]) -> Driven:
-    """The first version serves."""
+    """An endpoint that serves the first version."""
     driven = Driven(ledger, target_v2, CoreV2Source, mesh)
     driven.begin(AT_ONCE, models[0])
     assert driven.drive(models[0].version).phase == "succeeded"
@@ -45,7 +45,7 @@ def driven(ledger: Ledger, target_v2: CoreV2Target, mesh: ModelMesh, models: lis
 
 @pytest.fixture
 def bad(driven: Driven, mesh: ModelMesh, bundles: list[Bundle], tmp_path: Path) -> Model:
-    """A version that is good until it is asked for one row."""
+    """A version that works until a request has one row."""
     bundle = tiny.bundle(tmp_path / "broken", features=FAULTY, run="broken")
     known = {one.version: one for one in (bundles[0], bundle)}
     mesh.serve([*known.values()])

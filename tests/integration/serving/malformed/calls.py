@@ -1,4 +1,4 @@
-"""gRPC calls that start from a good one, and the ways in which they are spoiled."""
+"""gRPC calls that start from a valid call, and the ways to spoil it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = [b"", b"\xff", b"\0", b"x", b"UA" * 5000, "é".encode("latin-1")]
 
 @st.composite
 def spoiled_call(draw: st.DrawFn) -> Call:
-    """A message's bytes, and what its refusal names: one of these."""
+    """Draws a message's bytes, and the names of which its refusal mentions one."""
     message = inference([tiny.RECORD])
     if draw(st.booleans()):
         as_raw(message)
@@ -34,7 +34,7 @@ def spoiled_call(draw: st.DrawFn) -> Call:
 
 @st.composite
 def spoiled_bytes(draw: st.DrawFn) -> Call:
-    """Of a good message; nobody knows what it then says."""
+    """Spoils bytes of a valid message; nobody knows what it means afterwards."""
     good = inference([tiny.RECORD]).SerializeToString()
     place = draw(st.integers(0, len(good) - 1))
     put = draw(st.binary(min_size=1, max_size=8))

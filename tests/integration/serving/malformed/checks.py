@@ -1,4 +1,4 @@
-"""What schemathesis checks beside its own: loaded by its command through SCHEMATHESIS_HOOKS."""
+"""Checks that schemathesis runs besides its own. Its command loads them through SCHEMATHESIS_HOOKS."""
 
 from __future__ import annotations
 

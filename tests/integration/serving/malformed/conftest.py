@@ -15,8 +15,8 @@ from tests.unit.bundles import tiny
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The one process that all of a module's requests go to. At the end it is still there, logged no traceback, and
-    what it kept of the requests can be read."""
+    """The process that gets all requests of a module. At the end it still runs, has logged no traceback, and its log of
+    requests can be read."""
     folder = tmp_path_factory.mktemp("malformed")
     tiny.bundle(folder / "bundle")
     with running(folder / "bundle", folder / "log", "--request-log", str(folder / "requests")) as started:
@@ -35,7 +35,7 @@ def target(server: Server) -> Target:
 
 @pytest.fixture(scope="module")
 def router(server: Server, target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """In front of the server, over HTTP and gRPC."""
+    """The router in front of the server, over HTTP and gRPC."""
     version = Bundle.open(server.log.with_name("bundle")).version
     with router_of(tmp_path_factory.mktemp("router"), server, version) as (port, _):
         yield Target(port, target.score, "/seldon/local/flights")

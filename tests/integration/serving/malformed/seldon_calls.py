@@ -1,4 +1,4 @@
-"""Calls of Seldon's own gRPC services that start from a good one, and the ways in which they are spoiled."""
+"""Calls of Seldon's own gRPC services that start from a valid call, and the ways to spoil it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPES: list[list[int]] = [[], [0], [-1, 6], [1], [2, 6], [6, 1], [2**31 - 1, 2*
 
 
 def value(held: Any) -> Any:
-    if isinstance(held, float):  # ParseDict takes no NaN
+    if isinstance(held, float):  # ParseDict refuses NaN.
         return Value(number_value=held)
     return json_format.ParseDict(held, Value())
 
@@ -41,7 +41,7 @@ def good_feedback() -> Any:
 
 @st.composite
 def spoiled_seldon_call(draw: st.DrawFn) -> Call:
-    """A SeldonMessage's bytes, and what its refusal names: one of these."""
+    """Draws a SeldonMessage's bytes, and the names of which its refusal mentions one."""
     message = good()
     named = ACTS[draw(st.sampled_from(list(ACTS)))](draw, message)
     return message.SerializeToString(), named
@@ -49,7 +49,7 @@ def spoiled_seldon_call(draw: st.DrawFn) -> Call:
 
 @st.composite
 def spoiled_seldon_bytes(draw: st.DrawFn) -> bytes:
-    """Bytes of a good message or of good feedback, with one place changed."""
+    """Draws the bytes of a valid message or feedback with one change."""
     sound = draw(st.sampled_from([good(), good_feedback()])).SerializeToString()
     place = draw(st.integers(0, len(sound) - 1))
     put = draw(st.binary(min_size=1, max_size=8))

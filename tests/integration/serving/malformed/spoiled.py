@@ -1,4 +1,4 @@
-"""Requests that start from a good one, and the ways in which they are spoiled."""
+"""Requests that start from a valid request, and the ways to spoil it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     (INFER, request([tiny.RECORD, OTHER])),
     (FEEDBACK, {"response": {"meta": META}, "reward": 1, "truth": {"data": {"ndarray": [[1]]}}}),
 ]
-# What Python's encoder does not write: it stands in a string until the message is written.
+# Literals that Python's encoder does not write. A string marks their place until the message is written.
 LITERALS = {
     "@NaN": "NaN",
     "@Infinity": "-Infinity",
@@ -44,7 +44,7 @@ LITERALS = {
     "@control": '"\x00"',
     "@deep": "[" * 2000 + "]" * 2000,
 }
-# Valid JSON, as deep as it is read.
+# Valid JSON of the greatest depth that is read.
 DEEP = "@nested"
 WRONG = [None, True, 0, -1, 1.5, 2**63, -(2**63) - 1, 10**30, 1e308, "", "x", "12", "é\u0000", "x" * 5000]
 WRONG += [[], {}, [[]], [None], [1, 2], {"a": 1}, "9999-99-99", "0001-01-01T00:00:00+23:59", DEEP, *LITERALS]
@@ -53,7 +53,8 @@ ACTS = ["another value"] * 4 + ["nothing there", "another name", "twice", "one m
 
 @dataclass(frozen=True)
 class Malformed:
-    """`named`: one of them is in the reason. `rows`: of the reply, should the request be a good one nevertheless."""
+    """A request. The reason of its refusal has one of `named`. `rows` is the number of rows in the reply if the request
+    is valid nevertheless."""
 
     path: str
     body: bytes
@@ -65,7 +66,7 @@ class Malformed:
 
 @st.composite
 def spoiled(draw: st.DrawFn) -> Malformed:
-    """One place of a good message, at any depth, is spoiled."""
+    """Draws a valid message in which one value, at any depth, is spoiled."""
     path, message = draw(st.sampled_from(GOOD))
     place = draw(st.sampled_from(list(places(message))))
     act, value = draw(st.sampled_from(ACTS)), draw(st.sampled_from(WRONG))
@@ -91,7 +92,7 @@ def places(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def spoil(message: Any, place: Place, act: str, value: Any) -> Any:
-    """`message` is changed, or what is given back takes its place."""
+    """Changes and returns the message, or returns its replacement."""
     if not place:
         return {**message, "more": value} if act == "one more" else value
     parent = message
@@ -114,7 +115,8 @@ def spoil(message: Any, place: Place, act: str, value: Any) -> Any:
 
 
 def names_of(place: Place, act: str) -> tuple[str, ...]:
-    """A value that is wrong is told by its field, and anything else by its field or by a key on the way to it."""
+    """Returns the names of which the reason mentions one. A wrong value is reported by its field, other errors by the
+    field or by a key on the path to it."""
     field = field_of(place)
     if field and act == "another value" and place[0] in ("data", "jsonData") and place[1] != "names":
         return (field,)
@@ -150,7 +152,7 @@ LENGTHS = ["", "-1", "+5", "0", "7", "1.5", "1e3", "0x10", "many", "5 5", "99999
 
 @st.composite
 def spoiled_binary(draw: st.DrawFn) -> Malformed:
-    """One thing about a request whose tensors are raw bytes."""
+    """Draws a request with raw binary tensors in which one thing is spoiled."""
     message, raw = packed(request([tiny.RECORD, OTHER]))
     tensor = draw(st.sampled_from(message["inputs"]))
     act = draw(st.sampled_from(["size", "cut", "tail", "prefix", "length", "data", "datatype", "shape", "bytes"]))
@@ -167,7 +169,7 @@ def spoiled_binary(draw: st.DrawFn) -> Malformed:
         raw = raw[: -draw(st.integers(1, len(raw)))]
     elif act == "tail":
         raw += draw(st.binary(min_size=1, max_size=40))
-    elif act == "prefix":  # of the two carriers, the one string that is known to be there
+    elif act == "prefix":  # Only this string is surely one of the two carriers.
         raw = raw.replace(b"\x02\0\0\0UA", draw(st.binary(min_size=4, max_size=4)) + b"UA")
         named = ("carrier", "scheduled", "binary data")
     elif act == "bytes":
@@ -181,7 +183,7 @@ def spoiled_binary(draw: st.DrawFn) -> Malformed:
 
 
 def tried(target: Target, request: Malformed) -> bool:
-    """Whether it was refused; else it is a good one nevertheless."""
+    """Whether the request was refused; otherwise it is valid nevertheless."""
     with closing(target.connect()) as connection:
         connection.request(request.method, target.path(request.path), request.body, dict(request.headers))
         response = connection.getresponse()

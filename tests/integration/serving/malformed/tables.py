@@ -1,4 +1,4 @@
-"""What is enumerated: bodies that are no JSON, wrong paths and methods, and bytes that are no HTTP."""
+"""Lists of requests: bodies that are not JSON, wrong paths and methods, and bytes that are not HTTP."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ NO_HTTP: dict[str, bytes] = {
     "a body that goes on after its length": post(length=10),
     "a body for a wrong path that breaks": chunked(b"3\r\nabc\r\nzz\r\n").replace(b"/predict", b"/nope"),
 }
-# These by another status.
+# These are refused with another status.
 TOO_LARGE: dict[str, tuple[bytes, int]] = {
     "one header of 1 MB": (get(b"HTTP/1.1\r\nX: " + b"a" * 2**20 + b"\r\n\r\n"), 431),
     "40,000 headers": (get(b"HTTP/1.1\r\n" + b"X: aaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 40_000 + b"\r\n"), 431),
@@ -166,7 +166,7 @@ TOO_LARGE: dict[str, tuple[bytes, int]] = {
     "a body over the limit": (post(b" " * (20 * 2**20), b"Connection: close\r\n"), 413),
     "chunks over the limit, without an end": (chunked((b"100000\r\n" + b" " * 2**20 + b"\r\n") * 20), 413),
 }
-# What nobody ends.
+# Requests that are never finished.
 HALF: dict[str, bytes] = {
     "nothing": b"",
     "half a line": b"POST /predi",

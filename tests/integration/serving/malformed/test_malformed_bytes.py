@@ -1,5 +1,5 @@
-"""Bytes that are no HTTP, or half of it, to a model server and to the router: refused in JSON where somebody can read
-that, and never in anybody's way. All the while 200 connections are open on which nothing comes any more."""
+"""Bytes that are not HTTP, or half of a request, to a model server and to the router. They are refused in JSON where a
+client can read it, and never disturb other clients. Meanwhile 200 idle connections stay open."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def half_sent(target: Target) -> Iterator[HalfSent]:
 
 
 def exchange(port: int, sent: bytes, answers: int = 1, *, closed: bool = True) -> list[tuple[int, bytes]]:
-    """The answers, and then the end of the connection where it is to be `closed`."""
+    """Returns the answers, followed by the end of the connection if it should be `closed`."""
     got = b""
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection, suppress(ConnectionError):
-        with suppress(ConnectionError):  # it may be closed before all is sent
+        with suppress(ConnectionError):  # The connection may be closed before everything is sent.
             connection.sendall(sent)
         while (closed or len(whole(got)) < answers) and (part := connection.recv(2**16)):
             got += part
@@ -42,7 +42,7 @@ def exchange(port: int, sent: bytes, answers: int = 1, *, closed: bool = True) -
 
 
 def whole(got: bytes) -> list[tuple[int, bytes]]:
-    """The status and the body of each answer of which all is there."""
+    """Returns the status and the body of each complete answer."""
     found = []
     while sized := re.match(rb"HTTP/1.1 (\d+) .*?\r\ncontent-length: (\d+)\r\n.*?\r\n\r\n", got, re.DOTALL):
         status, length = map(int, sized.groups())
@@ -68,7 +68,7 @@ def test_a_good_request_before_garbage_is_answered(target: Target) -> None:
 
 
 def test_an_upgrade_that_a_client_asks_for_is_passed_over_and_its_body_read(target: Target) -> None:
-    """Java's client and `curl --http2` ask with their first request."""
+    """Java's client and `curl --http2` ask for an upgrade with their first request."""
     asked = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
     answers = exchange(target.port, tables.post(extra=asked) * 2 + b"garbage\r\n\r\n", 2)
     assert [(status, strict(body)["data"]["ndarray"]) for status, body in answers] == [(200, [[target.score]])] * 2
@@ -80,7 +80,7 @@ def test_through_the_router_the_reasons_are_the_same(router: Target) -> None:
 
 
 def test_the_router_refuses_what_is_no_http_and_answers_on(router: Target) -> None:
-    """But for HTTP/2, which it speaks. A transfer coding that it does not know is a 501, as RFC 9112 has it."""
+    """Except HTTP/2, which it speaks. An unknown transfer coding is refused with 501, as RFC 9112 says."""
     for what, part in tables.NO_HTTP.items():
         if what == "a preface of HTTP/2":
             continue
@@ -91,9 +91,9 @@ def test_the_router_refuses_what_is_no_http_and_answers_on(router: Target) -> No
 
 
 def test_who_sends_half_a_request_is_told_so_and_let_go(target: Target, half_sent: HalfSent) -> None:
-    """The last one, because it waits for what the others did not."""
+    """The last test, because it waits for requests that the other tests did not finish."""
     for what, connection in half_sent:
-        if what == "nothing":  # it may come yet
+        if what == "nothing":  # It may still arrive.
             continue
         response = HTTPResponse(connection)
         response.begin()

@@ -1,5 +1,5 @@
-"""300 malformed gRPC calls: each is refused at once with a status that says that it is the caller's fault and a reason
-that names the tensor, and a good call right after it gets its score."""
+"""300 malformed gRPC calls. Each is refused at once with a status that blames the caller and a reason that names the
+tensor. A valid call right after it gets its score."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def attempt(server: Server, target: Target) -> Iterator[Try]:
 
 @contextmanager
 def attempts(port: int, good: float) -> Iterator[Try]:
-    """Of a message's bytes: the status, or None if it is a good one nevertheless."""
+    """Returns the status of a call with these bytes, or None if they are valid nevertheless."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
 
         def one(body: bytes, named: tuple[str, ...] = (), method: str = INFER) -> grpc.StatusCode | None:

@@ -1,8 +1,8 @@
-"""More than 1,000 malformed requests over REST: each is refused at once with a 4xx, in JSON, by a reason that names
-what is wrong, and a good request right after it gets its score, on the same connection and on a new one.
+"""More than 1,000 malformed requests over REST. Each is refused at once with a 4xx, in JSON, and with a reason that
+names the error. A valid request right after it gets its score, on the same connection and on a new one.
 
-By hypothesis 300 in JSON and 100 with binary tensors, some 170 as they are listed, and 600 by schemathesis from the
-server's own description of itself; each test holds its number."""
+Hypothesis draws 300 requests in JSON and 100 with binary tensors; about 170 are listed; schemathesis makes 600 from the
+server's own description. Each test checks its number. The test with schemathesis takes half a minute."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def test_the_description_is_what_openapi_says(target: Target) -> None:
 
 
 def test_schemathesis_finds_no_fault_by_the_servers_own_description(target: Target, tmp_path: Path) -> None:
-    """All of its checks and ours, but the one that what fits the schema is accepted: no schema can say that there are
-    as many values as a tensor's shape says."""
+    """Runs all its checks and ours, except that a request that fits the schema must be accepted: no schema can say that
+    a tensor has as many values as its shape says."""
     before, address = refusals(target), f"http://127.0.0.1:{target.port}"
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", f"{address}/openapi.json", "--url", address]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--generation-deterministic"]
@@ -73,7 +73,7 @@ def test_schemathesis_finds_no_fault_by_the_servers_own_description(target: Targ
 
 
 def refusals(target: Target) -> float:
-    """As the server counts them."""
+    """Returns the number of refusals that the server counted."""
     families = text_string_to_metric_families(call(target.port, "GET", "/metrics").body.decode())
     samples = [sample for family in families for sample in family.samples if sample.name == "sailplane_requests_total"]
     return sum(sample.value for sample in samples if sample.labels["code"].startswith("4"))

@@ -1,5 +1,5 @@
-"""200 malformed calls of Seldon's own gRPC services: each is refused at once with a status that says that it is the
-caller's fault and a reason that names what is wrong, and a good call right after it gets its score."""
+"""200 malformed calls of Seldon's own gRPC services. Each is refused at once with a status that blames the caller and a
+reason that names the error. A valid call right after it gets its score."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Try = Callable[..., bool]
 
 @pytest.fixture(scope="module")
 def attempt(server: Server, target: Target) -> Iterator[Try]:
-    """Whether a message's bytes are refused; else it is a good one nevertheless."""
+    """Whether the bytes of a message are refused; otherwise they are valid nevertheless."""
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
 
         def one(body: bytes, named: tuple[str, ...] = (), method: str = PREDICT) -> bool:

@@ -1,4 +1,4 @@
-"""What the answer to a malformed request must be, whoever made it, and that a good one is answered right after it."""
+"""Checks the answer to any malformed request, and that a valid request right after it is answered."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.unit.bundles import tiny
 T = TypeVar("T")
 PREDICTIONS = "/api/v1.0/predictions"
 GOOD = json.dumps({"jsonData": tiny.RECORD}).encode()
-# A generous bound for what takes milliseconds.
+# A generous bound for calls that take milliseconds.
 SECONDS = 10.0
-# Of a traceback, of Python's objects, of modules.
+# Parts of a traceback, Python objects, and modules.
 INTERNALS = re.compile(
     r'Traceback|File "|line \d+, in |0x[0-9a-f]{6}|<\w+ object|NoneType|[a-z]Error\b|[a-z]Exception\b|\.py\b'
     r"|\b(numpy|pandas|orjson|uvicorn|httptools|sailplane|google)\."
@@ -29,7 +29,7 @@ INTERNALS = re.compile(
 
 @dataclass(frozen=True)
 class Target:
-    """A model server, or the router with the `prefix` of the model. `score`: of the good request."""
+    """A model server, or the router with the `prefix` of the model. `score` is the score of the valid request."""
 
     port: int
     score: float
@@ -39,11 +39,11 @@ class Target:
         return HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
 
     def path(self, path: str) -> str:
-        """The Open Inference Protocol's are the same at the router."""
+        """Returns the path at the target. The router uses the same paths for the Open Inference Protocol."""
         return path if path.startswith("/v2") else self.prefix + path
 
     def answers(self, connection: HTTPConnection | None = None) -> None:
-        """The good request gets its score; on a connection of its own unless one is given."""
+        """Checks that the valid request gets its score, on a new connection unless one is given."""
         with nullcontext(connection) if connection else closing(self.connect()) as used:
             used.request("POST", self.path(PREDICTIONS), GOOD)
             response = used.getresponse()
@@ -53,7 +53,7 @@ class Target:
 
 
 def refused(attempt: Callable[[T], bool], strategy: SearchStrategy[T], examples: int) -> int:
-    """How many of the examples, which are the same ones each time."""
+    """Returns how many of the examples were refused. Each run draws the same examples."""
     found = []
 
     @settings(
@@ -72,7 +72,7 @@ def refused(attempt: Callable[[T], bool], strategy: SearchStrategy[T], examples:
 
 
 def reason_of(status: int, body: bytes, named: Sequence[str] = ()) -> str:
-    """`named`: one of them is in the reason."""
+    """Returns the reason, which has one of `named`."""
     assert 400 <= status < 500, (status, body[:500])
     told = strict(body)
     reason = str(told["error"])
@@ -90,7 +90,7 @@ def check_reason(reason: str, named: Sequence[str] = ()) -> None:
 
 
 def strict(body: bytes) -> Any:
-    """JSON as its specification has it: Python would take NaN for a number."""
+    """Parses JSON as specified; Python alone would accept NaN as a number."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -99,7 +99,7 @@ def strict(body: bytes) -> Any:
 
 
 def rows_of(response: HTTPResponse, body: bytes) -> int | None:
-    """How many rows a reply has scores for, each a probability; None of one to a feedback."""
+    """Returns the number of rows for which the reply has scores, each a probability; None for a reply to feedback."""
     length = int(response.headers.get("inference-header-content-length") or len(body))
     told = strict(body[:length])
     if told.keys() == {"meta"}:

@@ -1,4 +1,4 @@
-"""SeldonModel in the environment of its image: bundles from every store, Seldon's own messages."""
+"""SeldonModel in its image's environment: bundles from every store, and Seldon's own messages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ for message in json.loads(sys.argv[2]):
 
 
 def ran(python: Path, script: str, *arguments: str, **env: str) -> list[Any]:
-    """The lines that it printed."""
+    """Returns the lines that the program printed."""
     command = [python, "-c", script, *arguments]
     ended = subprocess.run(command, env=settings(**env), capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
@@ -93,7 +93,7 @@ def test_a_bundle_is_the_same_from_every_store(
     assert len(replies) == 5
     assert all(reply["data"] == replies[0]["data"] for reply in replies)
     assert all(reply["meta"]["requestPath"] == {"flights": bundle.version} for reply in replies)
-    # The copies went with the process.
+    # The copies were removed with the process.
     assert list((tmp_path / "copies").iterdir()) == []
 
 
@@ -109,7 +109,7 @@ def test_seldons_own_messages_get_one_back_good_or_bad(seldon_python: Path, tmp_
 
 
 def test_nan_in_a_message_is_a_null(seldon_python: Path, tmp_path: Path) -> None:
-    """As it is for our own server."""
+    """Our own server treats NaN in the same way."""
     bundle = tiny.bundle(tmp_path / "bundle")
     without, no_wind = {**tiny.RECORD, "wind": None}, {**tiny.RECORD, "wind": math.nan}
     messages = [

@@ -1,7 +1,5 @@
-"""Asks a model server with NVIDIA's own client: `ask.py http|grpc PORT`. Prints the scores as JSON.
-
-The client has no null. Each argument after the port is a JSON list of [name, datatype, values]; NaN is null.
-"""
+"""Sends a request to a model server with NVIDIA's own client: `ask.py http|grpc PORT`. Prints the scores as JSON. Each
+argument after the port is a JSON list of [name, datatype, values]; NaN stands for null, which the client lacks."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""A table in which `good` follows from `height`, and every tenth row has no label."""
+"""A table in which `good` depends on `height`, and every tenth row has no label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Train functions that do well, and each of the things that can go wrong."""
+"""Train functions that succeed, and train functions that fail in each possible way."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def train(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
 
 
 def learns(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """Each epoch a hundredth better than the rate that it was given, which is all there is to learn."""
+    """Each epoch is better by 0.01, from the given rate on."""
     rate = config["learning_rate"]
     for epoch in run.epochs(20):
         run.log({"validation_auc": rate + epoch / 100}, step=epoch)
@@ -60,7 +60,7 @@ def _divide(by: int) -> Any:
 
 
 def gives_nan(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """Of weights that are numbers."""
+    """Gives NaN although its weights are finite."""
     return Overflows()
 
 
@@ -112,12 +112,12 @@ def is_stopped_after_its_last_epoch(config: dict[str, Any], data: Any, run: Any)
 
 
 def is_killed_half_way(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """After the checkpoint of the third of six epochs, and its log of the fourth."""
+    """Is killed after the checkpoint of the third of six epochs and the log entry of the fourth."""
     kept, done = run.resume(), []
     for epoch in run.epochs(6):
         run.log({"learned": float(epoch)}, step=epoch)
         if kept is None and epoch == 3:
-            # The worker's process, and the one that would start it again.
+            # The worker's process, and the process that would restart it.
             os.killpg(0, signal.SIGKILL)
         run.checkpoint(Net().state_dict())
         done.append(epoch)
@@ -126,7 +126,7 @@ def is_killed_half_way(config: dict[str, Any], data: Any, run: Any) -> nn.Module
 
 
 def is_killed(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """As by the kernel when memory is short; at the next try it goes on."""
+    """Is killed, as the kernel kills when memory is short. The next try resumes."""
     if run.resume() is None:
         run.log({"train_loss": 0.75})
         run.checkpoint(Net().state_dict())
@@ -135,14 +135,14 @@ def is_killed(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
 
 
 def kills_its_process_for_small_rates(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """As the kernel does when memory is short, at each try."""
+    """Is killed at each try, as the kernel kills when memory is short."""
     if config["learning_rate"] < 0.05:
         os.kill(os.getpid(), signal.SIGKILL)
     return train({**config, "epochs": 1}, data, run)
 
 
 def hangs_for_small_rates(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """In code that hears no signal, and looks at nothing."""
+    """Hangs in code that ignores signals and checks nothing."""
     if config["learning_rate"] < 0.05:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         threading.Event().wait()
@@ -157,7 +157,7 @@ def learns_until_told(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
 
 
 class Wide(nn.Module):
-    """With dropout what is random counts."""
+    """A network with dropout, so random numbers matter."""
 
     def __init__(self, dropout: float = 0.2) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class Wide(nn.Module):
 
 
 def learns_by_batches(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """`pause`: seconds an epoch takes longer, for who wants to kill it. `die_in`: the epoch in which one of several
+    """`pause` adds seconds to each epoch, so that a test can kill it. `die_in` is the epoch in which one of several
     processes is killed at the first try."""
     model = Wide(config.get("dropout", 0.2)).to(run.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
@@ -204,7 +204,7 @@ def raises_in_the_second_process(config: dict[str, Any], data: Any, run: Any) ->
     model = run.parallel(Wide())
     if os.environ["RANK"] == "1":
         raise ValueError("the second one")
-    # Waits for the second one.
+    # Waits for the second process.
     run.log({"train_loss": 1.0})
     return model
 
@@ -216,7 +216,7 @@ def has_a_weight_that_is_no_number(config: dict[str, Any], data: Any, run: Any) 
 
 
 class Neighbours(Net):
-    """As a graph it fails for exactly one row: it looks up the second one."""
+    """Its graph fails for exactly one row, because it looks up the second row."""
 
     def forward(self, numbers: Tensor) -> Tensor:
         logit = super().forward(numbers)
@@ -243,7 +243,7 @@ class Overflows(nn.Module):
 
 
 def keeps_more_than_at_first(config: dict[str, Any], data: Any, run: Any) -> nn.Module:
-    """Its first checkpoint is small, the others have 2 MB."""
+    """Its first checkpoint is small; the others have 2 MB."""
     net, state = Net(), run.resume()
     for epoch in run.epochs(3):
         run.log({"resumed": float(state is not None)})
