@@ -1,4 +1,4 @@
-"""A model that is asked again and again while a test does something else."""
+"""Sends requests to a model while a test does something else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import httpx
 def asked_all_the_time(
     ask: Callable[[httpx.Client], object], *, clients: int = 1, pause: float = 0.0
 ) -> Iterator[None]:
-    """Each client keeps its connections, and calls `ask` until the block ends. What that raises, the block raises."""
+    """Runs clients that keep their connections and call `ask` until the block ends. The block raises the errors of
+    `ask`."""
     over = threading.Event()
 
     def work() -> None:

@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parents[1]
 STATE = Path(tempfile.mkdtemp(prefix="sailplane-tests-"))
 atexit.register(shutil.rmtree, STATE, ignore_errors=True)
 
-# A developer's own settings must not change what the tests see.
+# A developer's own settings must not change the results.
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "SAILPLANE_", "WANDB_"))]:
     del os.environ[name]
 os.environ.update(
@@ -39,7 +39,7 @@ os.environ.update(
 
 pytest_plugins = ["tests.programs", "tests.without_torch"]
 
-# These share the platform over the real project: one worker runs them, and starts one.
+# These tests share the platform over the real project, so one worker runs them all and starts it once.
 OF_THE_PLATFORM = (
     "tests/end_to_end/test_flights.py",
     "tests/end_to_end/test_digits.py",
@@ -50,7 +50,7 @@ OF_THE_PLATFORM = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """As `--dist loadfile`, whose files stay together."""
+    """Like `--dist loadfile`, but these files stay together."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByPlatform(LoadFileScheduling):
@@ -76,7 +76,7 @@ def unpinned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The services over the real project; started once for all tests that go the whole way."""
+    """The running services over the real project, started once for all end-to-end tests."""
     from tests.platform import started
 
     with started(tmp_path_factory.mktemp("platform") / "home", PROJECT) as running:

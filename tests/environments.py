@@ -1,4 +1,4 @@
-"""Environments of their own, for packages that need others than Airflow has."""
+"""Separate environments, for packages whose requirements conflict with Airflow's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def copy_installer(project: Path) -> Path:
 
 
 def environment(folder: Path, *packages: str, base: str = sys.executable) -> Path:
-    """Its Python, with pip, the packages (or `--requirement FILE`) and what they need."""
+    """Makes an environment with pip, the packages (or `--requirement FILE`) and their dependencies. Returns its
+    Python."""
     subprocess.run([*_venv(os.path.realpath(base)), str(folder)], check=True)
     python = folder / "bin" / "python"
     if packages:
@@ -37,7 +38,7 @@ def environment(folder: Path, *packages: str, base: str = sys.executable) -> Pat
 
 
 def _venv(python: str) -> list[str]:
-    """The command that makes an environment with pip in it. Debian's Python has no ensurepip without python3-venv."""
+    """Returns the command that makes an environment with pip. Debian's Python has no ensurepip without python3-venv."""
     found = subprocess.run([python, "-c", "import ensurepip, venv"], capture_output=True)
     if found.returncode == 0:
         return [python, "-m", "venv"]
@@ -47,7 +48,8 @@ def _venv(python: str) -> list[str]:
 
 
 def kept_environment(requirements: Path, base: str = sys.executable) -> Path:
-    """The Python of one with what the file lists; made once on this machine for each content of it."""
+    """Returns the Python of an environment with the packages in the file. It is made once for each content of the
+    file."""
     kept = private_folder(Path(tempfile.gettempdir(), f"sailplane-environments-{os.geteuid()}"))
     content = requirements.read_bytes() + os.path.realpath(base).encode()
     folder = kept / f"{requirements.parent.name}-{hashlib.sha256(content).hexdigest()[:12]}"

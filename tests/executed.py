@@ -1,4 +1,4 @@
-"""How much Python a call executes: a guard against slow code that a busy machine cannot disturb. Benchmarks measure
+"""Counts the Python that a call executes. This detects slow code reliably on a busy machine; benchmarks measure
 time."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def lines(call: Callable[[], object]) -> int:
-    """The number of lines of Python that `call` executes in this thread, with its calls and returns."""
+    """Returns the number of lines of Python that `call` executes in this thread, with its calls and returns."""
     count = 0
 
     def trace(_frame: FrameType, _event: str, _argument: Any) -> Any:

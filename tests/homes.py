@@ -1,4 +1,4 @@
-"""A home as the first `sailplane up` leaves it: with a ledger, and a store that has the same id."""
+"""Makes homes as the first `sailplane up` does: with a ledger, and a store with the same id."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sailplane.storage.roots import Root
 
 
 def new_home(home: Home | None = None) -> Home:
-    """Without an argument, the home that the environment names. A remote store is paired by its first use."""
+    """Makes the home at the path, or the home that the environment names. The first use pairs a remote store."""
     home = home or Home.find()
     Ledger.create(home.ledger)
     if Root.parse(home.store).scheme == "file":

@@ -1,4 +1,4 @@
-"""The answers of the stand-in of the Hugging Face Hub, without the HTTP (hub_server.py)."""
+"""The answers of the Hugging Face Hub's replacement, without HTTP (hub_server.py)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ USERS = {TOKEN: "someone", READER: "reader"}
 
 
 class HubApi:
-    """`large_url` is another origin than `url`, as the Hub's object store is: the token must not go there. `page` is
-    the most entries of one page of a listing."""
+    """`large_url` has another origin than `url`, as the Hub's object store has: the token must not be sent there.
+    `page` is the most entries of one page of a listing."""
 
     def __init__(self) -> None:
         self.url = self.large_url = ""
@@ -34,7 +34,7 @@ class HubApi:
         self._lock = threading.Lock()
 
     def answer(self, request: Request) -> Answer:
-        """Raises Refused: with status 501 for what this stand-in does not know."""
+        """Answers a request. Raises Refused, with status 501 for an operation that the replacement does not know."""
         for method, pattern, name in ROUTES:
             found = re.fullmatch(pattern, request.path)
             if found and request.method.replace("HEAD", "GET") == method:

@@ -1,4 +1,4 @@
-"""What is asked of the stand-in of the Hugging Face Hub, and what it answers."""
+"""Requests to the Hugging Face Hub's replacement, and its answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 
 class Refused(Exception):
-    """An HTTP status, with what the Hub says in X-Error-Message and X-Error-Code."""
+    """An HTTP status, with the Hub's X-Error-Message and X-Error-Code."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ def told(what: Any, headers: Mapping[str, str] | None = None, status: int = 200)
 
 
 def part(request: Request, content: bytes, headers: Mapping[str, str]) -> Answer:
-    """What the Range asks for: `bytes=7-`, the only one that the clients need."""
+    """Returns the part of the body that the Range names: `bytes=7-` is the only form that the clients need."""
     wanted = request.headers.get("Range")
     if not wanted:
         return Answer(content, {**headers, "Accept-Ranges": "bytes"})

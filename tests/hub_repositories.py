@@ -1,4 +1,4 @@
-"""What the stand-in of the Hugging Face Hub keeps: repositories with commits, branches and tags, all in memory."""
+"""The data of the Hugging Face Hub's replacement: repositories with commits, branches and tags, in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.hub_messages import Refused
 
-# Of the Hub's own .gitattributes, and the size from which it keeps any file apart from git.
+# From the Hub's own .gitattributes, with the size from which it keeps any file outside git.
 ATTRIBUTES = b"*.bin filter=lfs\n*.onnx filter=lfs\n*.parquet filter=lfs\n*.safetensors filter=lfs\n"
 LARGE = (".bin", ".onnx", ".parquet", ".safetensors")
 LARGE_BYTES = 10 * 2**20
@@ -23,7 +23,8 @@ LARGE_BYTES = 10 * 2**20
 
 @dataclass(frozen=True)
 class File:
-    """`large`: git has only a pointer to it. `commit`: id, title and date of the last one that changed it."""
+    """A file. If `large`, git has only a pointer to it. `commit` has id, title and date of the last commit that changed
+    it."""
 
     content: bytes
     large: bool
@@ -71,7 +72,7 @@ class Commit:
 
 
 class Repository:
-    """`lock` is to be held for what looks and then changes. `stored` has the large contents that were uploaded."""
+    """A repository. Hold `lock` to read and then change it. `stored` has the uploaded large contents."""
 
     def __init__(self, kind: str, name: str, owner: str, *, private: bool) -> None:
         self.kind, self.name, self.owner, self.private = kind, name, owner, private
@@ -115,7 +116,7 @@ class Repository:
         return [mode(file["path"], file["size"]) for file in request["files"]]
 
     def commit(self, revision: str, lines: bytes) -> Commit:
-        """All that the lines say (JSON, one operation each), or nothing."""
+        """Commits all operations of the lines (JSON, one each), or none."""
         if revision not in self.branches:
             raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         operations = [json.loads(line) for line in lines.splitlines()]

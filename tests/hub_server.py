@@ -1,8 +1,6 @@
-"""A stand-in of the Hugging Face Hub on loopback, for the unmodified huggingface_hub without Xet (HF_HUB_DISABLE_XET).
-
-It answers what the client asks of it to make, fill, tag, list and fetch repositories of models and data sets
-(hub_api.py), and refuses the rest: what it does not know fails the test.
-"""
+"""A replacement of the Hugging Face Hub on loopback, for the unmodified huggingface_hub without Xet
+(HF_HUB_DISABLE_XET). It answers the client's requests that create, fill, tag, list and fetch repositories of models and
+data sets (hub_api.py). It refuses all others, which fails the test."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ __all__ = ["READER", "TOKEN", "Fault", "HubServer", "hub_server"]
 
 @dataclass
 class Fault:
-    """What befalls the next `times` requests that match ("GET /path", a regular expression): they are answered with
-    `status`; or right, but cut after `cut` bytes; or only once `release` is set, and `held` says that one waits."""
+    """A fault of the next `times` requests that match ("GET /path", a regular expression). They are answered with
+    `status`, or correctly but cut after `cut` bytes, or only once `release` is set; `held` says that a request
+    waits."""
 
     match: str
     times: int = 1
@@ -37,12 +36,12 @@ class Fault:
 
 
 class _Http(ThreadingHTTPServer):
-    # Many clients at once would be turned away.
+    # With the default, many simultaneous clients would be turned away.
     request_queue_size = 128
 
 
 class HubServer(HubApi):
-    """`asked` has each request, `refused` what was asked in vain."""
+    """The server. `asked` has each request, `refused` the refused ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_any
 
     def _read(self) -> bytes | None:
-        """None if the client is gone before the end."""
+        """Returns the body, or None if the client left before its end."""
         length = int(self.headers["Content-Length"] or 0)
         try:
             body = self.rfile.read(length)
@@ -124,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
-        # A client that is gone is none of the server's faults.
+        # A client that left is not an error of the server.
         if self.command != "HEAD":
             try:
                 self.wfile.write(answer.body[:cut])
@@ -132,12 +131,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
-        """A test's output is the client's."""
+        """Logs nothing: the client's output is the test's."""
 
 
 @contextmanager
 def hub_server() -> Iterator[HubServer]:
-    """Fails at the end with what was refused."""
+    """Starts a Hub. Fails at the end if it refused requests."""
     server = HubServer()
     try:
         yield server

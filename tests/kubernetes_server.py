@@ -1,5 +1,5 @@
 """A small Kubernetes API server on loopback, for the unmodified `kubernetes` client and kubectl, with Seldon's
-operators behind it. What it knows is in kubernetes/; a path that it does not know is refused."""
+operators behind it. Its parts are in kubernetes/; it refuses unknown paths."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ Service = Callable[[str, dict[str, str], bytes], tuple[int, bytes]]
 
 @dataclass
 class Fault:
-    """Of the requests that `strikes`, the next ones: `before` is called, which may wait, write, or raise Refused; a
-    `silent` one is carried out, and its answer lost."""
+    """A fault of the next requests that `strikes`. `before` is called first, and may wait, write or raise Refused. A
+    `silent` fault carries out the request and loses its answer."""
 
     strikes: Callable[[str, str], bool] = lambda _method, _path: True
     times: int = 1_000_000
@@ -44,8 +44,8 @@ class Fault:
 
 
 class KubernetesServer:
-    """`asked` has each request, `strict` those that want unknown fields refused, `watching` counts who watches;
-    `service` answers for every service that has a pod, and for each pod."""
+    """The server. `asked` has each request, `strict` the requests that want unknown fields refused, and `watching` the
+    number of watches. `service` answers for every service with a pod, and for each pod."""
 
     def __init__(self) -> None:
         self.objects = Objects()
@@ -59,7 +59,7 @@ class KubernetesServer:
         self.start()
 
     def start(self) -> None:
-        """Again at the same address, after `stop`, with what was there."""
+        """Starts the server; after `stop`, at the same address and with the same objects."""
         handler = type("Handler", (_Handler,), {"server_": self})
         self._http = _Listener(("127.0.0.1", self._port), handler)
         self._port = self._http.server_address[1]
@@ -69,7 +69,7 @@ class KubernetesServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Connections are refused from here on, and those that are open end. It may be called twice."""
+        """Refuses new connections and ends the open ones. May be called twice."""
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -78,7 +78,7 @@ class KubernetesServer:
                 connection.shutdown(2)
 
     def config(self, token: str = TOKEN) -> dict[str, Any]:
-        """As a kubeconfig file holds it."""
+        """Returns the configuration as a kubeconfig file holds it."""
         context = {"cluster": "small", "user": "tester", "namespace": NAMESPACE}
         cluster = {"server": self.url, "certificate-authority-data": base64.b64encode(certificate()[0]).decode()}
         return {
@@ -95,7 +95,7 @@ class KubernetesServer:
         return path
 
     def strike(self, method: str, path: str) -> bool:
-        """What was injected for this request; whether its answer is lost."""
+        """Applies the faults for this request. Returns whether its answer is lost."""
         silent = False
         for fault in [one for one in self.faults if one.times > 0 and one.strikes(method, path)]:
             fault.times -= 1
@@ -112,18 +112,18 @@ class _Listener(ThreadingHTTPServer):
         self.context = context()
 
     def get_request(self) -> tuple[Any, Any]:
-        """Greeted in the connection's own thread, or one that says nothing would stop all."""
+        """Performs the TLS handshake in the connection's own thread, because a silent client would block all others."""
         connection, address = super().get_request()
         return self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes is no error."""
+        """Ignores clients that left."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server_: KubernetesServer
     protocol_version = "HTTP/1.1"
-    # Else each answer waits for the acknowledgement of its head.
+    # Otherwise each answer waits for the acknowledgement of its head.
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server_.service(f"/{rest}", {"service": service, **dict(self.headers)}, body)
 
     def _watch(self, what: Asked) -> None:
-        """Until the client goes, the time that it gave is over, or the server stops."""
+        """Sends changes until the client leaves, its timeout passes or the server stops."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -247,4 +247,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """A test's output is the client's."""
+        """Logs nothing: the client's output is the test's."""

@@ -1,7 +1,5 @@
-"""Sweeps played over learning curves that are known to their end: which trials a rule stops, and what it saves.
-
-Curves are losses, drawn of families that differ in what an early value says of the last one.
-"""
+"""Simulated sweeps over known learning curves: which trials a rule stops, and what it saves. The curves are losses from
+families that differ in how well an early value predicts the last one."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ RECORDED = Path(__file__).parent / "benchmarks" / "recorded" / "early_stopping.j
 
 @dataclass(frozen=True)
 class Curves:
-    """`reported[trial][n]` is what a trial says, `final[trial]` how good it is in truth. Losses, both."""
+    """Curves of losses. `reported[trial][n]` is a trial's n-th report, `final[trial]` its true quality."""
 
     reported: Sequence[Sequence[float]]
     final: Sequence[float]
@@ -35,7 +33,8 @@ class Curves:
 
 @dataclass(frozen=True)
 class Played:
-    """`cost`: the part of all values that was reported. `given_away`: what the chosen trial is worse than the best."""
+    """The result of a sweep. `cost` is the share of all values that was reported, `given_away` how much worse the
+    chosen trial is than the best."""
 
     trials: tuple[Trial, ...]
     stopped: frozenset[int]
@@ -45,18 +44,18 @@ class Played:
 
 
 def well_behaved(draw: np.random.Generator, noise: float = 0.05) -> Curves:
-    """All learn at the same speed."""
+    """All trials learn at the same speed."""
     quality, at = draw.normal(size=TRIALS), np.arange(1, VALUES + 1)
     return _noisy(draw, quality[:, None] + 4 * np.exp(-at / 5), noise)
 
 
 def noisy(draw: np.random.Generator) -> Curves:
-    """A value moves from one epoch to the next by about as much as trials differ."""
+    """Values change from one epoch to the next by about as much as trials differ."""
     return well_behaved(draw, noise=0.9)
 
 
 def best_learns_slowest(draw: np.random.Generator) -> Curves:
-    """The better a trial ends, the later it begins to learn, give or take one or two epochs."""
+    """The better a trial ends, the later it starts to learn, give or take one or two epochs."""
     quality, at = draw.normal(size=TRIALS), np.arange(1, VALUES + 1)
     rank = np.argsort(np.argsort(-quality)) / (TRIALS - 1)
     delay = 2 + 10 * rank + draw.normal(0, 1.5, TRIALS)
@@ -64,7 +63,7 @@ def best_learns_slowest(draw: np.random.Generator) -> Curves:
 
 
 def one_learns_slowest(draw: np.random.Generator) -> Curves:
-    """The best one alone begins late."""
+    """Only the best trial starts late."""
     quality, at = draw.normal(size=TRIALS), np.arange(1, VALUES + 1)
     delay = np.where(quality == quality.min(), 12, 3)
     return _noisy(draw, quality[:, None] + 6 / (1 + np.exp((at - delay[:, None]) / 1.5)), 0.05)
@@ -79,19 +78,20 @@ FAMILIES: dict[str, Callable[[np.random.Generator], Curves]] = {
 
 
 def recorded() -> list[Curves]:
-    """The curves of each recorded sweep. The scores are maximized, so that losses are their negatives."""
+    """Returns the curves of each recorded sweep. The recorded scores are maximized, so the losses are their
+    negatives."""
     found: list[list[tuple[float, list[float]]]] = json.loads(RECORDED.read_text())["sweeps"]
     return [Curves([[-v for v in values] for _, values in sweep], [-score for score, _ in sweep]) for sweep in found]
 
 
 def shuffled(curves: Curves, draw: np.random.Generator) -> Curves:
-    """In another order, as another seed would have given the trials."""
+    """Returns the trials in another order, as another seed would have given them."""
     order = draw.permutation(len(curves.final))
     return Curves([curves.reported[n] for n in order], [curves.final[n] for n in order])
 
 
 def play(curves: Curves, rule: EarlyStopping, workers: int = WORKERS) -> Played:
-    """The workers report in turns; one that has ended, or was told to stop, takes the next trial."""
+    """Plays a sweep. The workers report in turn; a worker whose trial ended or was stopped takes the next trial."""
     trials: list[Trial] = []
     running: list[int] = []
     stopped: set[int] = set()
@@ -116,7 +116,7 @@ def play(curves: Curves, rule: EarlyStopping, workers: int = WORKERS) -> Played:
 def _told(curves: Curves, trials: tuple[Trial, ...], stopped: frozenset[int]) -> Played:
     cost = sum(len(trial.values) for trial in trials) / sum(map(len, curves.reported))
     whole = [trial for trial in trials if trial.number not in stopped]
-    # As the sweep chooses: by what was reported last.
+    # The sweep also chooses by the last report.
     chosen = min(whole, key=lambda trial: trial.values[-1]).number
     lost = curves.final[chosen] - curves.final[curves.best]
     return Played(trials, stopped, cost, curves.best in stopped, float(lost))

@@ -1,4 +1,4 @@
-"""The real services, in a home and on ports of their own, for the tests that need them running."""
+"""The real services, with a separate home and ports, for tests that need them running."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BOOT_SECONDS = 300
 
 @dataclass(frozen=True)
 class Platform:
-    """`env` is what a user's shell would hold; `sailplane(...)` runs the command in it."""
+    """The running services. `env` is the environment of a user's shell; `sailplane(...)` runs the command in it."""
 
     home: Home
     env: Mapping[str, str]
 
     def sailplane(self, *arguments: str, seconds: float = BOOT_SECONDS) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sailplane.cli", *arguments]
-        # The home's parent: the command must not find its project by the folder in which it runs.
+        # The parent of the home: the command must not find its project through its working directory.
         return subprocess.run(
             command,
             env=dict(self.env),
@@ -47,16 +47,16 @@ class Platform:
         )
 
     def api(self, method: str, path: str, json: Any = None, **query: Any) -> Any:
-        """Airflow's REST API; `path` is relative to /api/v2. ServiceError on 4xx and 5xx."""
+        """Calls Airflow's REST API; `path` is relative to /api/v2. Raises ServiceError on 4xx and 5xx."""
         with AirflowApi(self.home, timeout=60) as api:
             return api.call(method, path, json, **query)
 
     def link(self, user: str = "admin") -> str:
-        """Logs a browser in to the UI, once."""
+        """Returns a link that logs a browser in to the UI once."""
         return logins.link(f"http://localhost:{self.home.ui_port}", logins.issue(self.home, user))
 
     def http(self, user: str | None = "admin") -> httpx.Client:
-        """A client of the UI's server with a login of that account; None is no login."""
+        """Returns a client of the UI's server, logged in as the account; None means no login."""
         base, headers = f"http://localhost:{self.home.ui_port}", {}
         if user is not None:
             secret = {"secret": logins.issue(self.home, user)}
@@ -66,13 +66,13 @@ class Platform:
 
     @property
     def store(self) -> Path:
-        """The folder that the default store is."""
+        """Returns the folder of the default store."""
         return Path(self.home.store.removeprefix("file://"))
 
     def trigger(
         self, dag_id: str, conf: Mapping[str, Any] | None = None, logical_date: datetime | None = None
     ) -> DagRun:
-        """Unpauses the DAG, once it is parsed, and starts a run of it."""
+        """Unpauses the DAG once it is parsed, and starts a run."""
         until(lambda: self._known(dag_id), 120, f"the DAG {dag_id}")
         self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
         date = logical_date.isoformat() if logical_date else None
@@ -80,14 +80,15 @@ class Platform:
         return DagRun(dag_id, run["dag_run_id"])
 
     def wait(self, run: DagRun, seconds: float = 300) -> str:
-        """The state in which the run ended, `success` or `failed`. The logs of failed tasks are printed."""
+        """Waits for the end of the run. Returns its state, `success` or `failed`, and prints the logs of failed
+        tasks."""
         state = str(until(lambda: self._ended(run), seconds, f"the end of {run.id}"))
         if state != "success":
             print(self.task_logs(run))
         return state
 
     def tasks(self, run: DagRun) -> dict[str, list[str]]:
-        """The states of each task's instances, by task id."""
+        """Returns the states of each task's instances, by task id."""
         states: dict[str, list[str]] = {}
         for instance in self.api("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]:
             states.setdefault(instance["task_id"], []).append(instance["state"])
@@ -129,7 +130,7 @@ def started(root: Path, project: Path, **settings: str) -> Iterator[Platform]:
 
 
 def new_platform(root: Path, project: Path, **settings: str) -> Platform:
-    """Nothing is started yet. No schedule makes runs: a test has the runs that it triggers, and those alone."""
+    """Makes a platform without starting it. No schedule makes runs, so a test has only the runs that it triggers."""
     ours = ("AIRFLOW", "SAILPLANE_", "WANDB_")
     env = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     env |= {
@@ -147,7 +148,8 @@ def new_platform(root: Path, project: Path, **settings: str) -> Platform:
 
 
 def _put_off_housekeeping(home: Home) -> None:
-    """Otherwise it would run five minutes after the first start, beside the tests of some platforms only."""
+    """Postpones housekeeping, which would otherwise run five minutes after the first start, and only on some
+    platforms."""
     now = time.time()
     done = {" ".join(command): daily.CommandRecord(started=now, ended=now, succeeded=now) for command in daily.COMMANDS}
     private_folder(home.root)

@@ -1,4 +1,4 @@
-"""Ports of loopback for the servers that tests start."""
+"""Loopback ports for the servers that tests start."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import random
 import socket
 from collections.abc import Iterator
 
-# Below the ports that the kernel gives to clients, or one of those may take the port before its server does; above
-# those that services have by default; and apart from a model's (20,000 on) and SeaweedFS' in `tests.s3` (12,000 on).
+# Below the ports that the kernel gives to clients, which could take a port before its server does; above those that
+# services have by default; and apart from those of a model (20,000 on) and of SeaweedFS in `tests.s3` (12,000 on).
 _FIRST, _LAST = 10_300, 11_999
 
 
 def free_port() -> int:
-    """None that this process was given already, and none of another of pytest's workers."""
+    """Returns a port that this process has not returned before, and that no other pytest worker uses."""
     return next(_ports)
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own, from the package of the distribution, on a free port."""
+"""A separate PostgreSQL on a free port, from the distribution's package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.programs import find
 
 
 class PostgreSQL:
-    """Its processes belong to a user of their own where this one is root: it refuses to run as root."""
+    """The server. If this process runs as root, the server has another user, because it refuses to run as root."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
@@ -33,7 +33,7 @@ class PostgreSQL:
 
     def start(self) -> None:
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": str(self.folder)}
-        # What a killed process wrote the kernel keeps; to sync all files at each start takes seconds.
+        # The kernel keeps the writes of a killed process, and syncing all files at each start takes seconds.
         settings["fsync"] = "off"
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
@@ -42,7 +42,7 @@ class PostgreSQL:
         assert wait_until(self._answers, seconds=60), (self.folder / "log").read_text()
 
     def kill(self) -> None:
-        """All of it, as when the machine goes."""
+        """Kills all processes, as a power failure does."""
         assert self._process
         head = (self._data / "postmaster.pid").read_text().split()[0]
         children = subprocess.run(["pgrep", "-P", head], capture_output=True, text=True).stdout.split()
@@ -59,7 +59,7 @@ class PostgreSQL:
             self._process.wait(60)
 
     def database(self) -> str:
-        """The URL of a new one."""
+        """Creates a database. Returns its URL."""
         name = f"ledger_{uuid.uuid4().hex[:12]}"
         with self._admin().connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
@@ -90,7 +90,7 @@ def find_program(name: str) -> str:
 
 @contextmanager
 def postgresql() -> Iterator[PostgreSQL]:
-    # Not below pytest's own folder, which its user may not enter.
+    # Not below pytest's own folder, which the server's user may not enter.
     folder = Path(tempfile.mkdtemp(prefix="sailplane-postgresql-"))
     server = PostgreSQL(folder, free_port())
     try:

@@ -1,5 +1,5 @@
-"""`@pytest.mark.needs("chromium")`: where a program is missing, its tests are skipped, and pytest ends with what it
-could not run and how to get it. A plug-in: `pytest_plugins = ["tests.programs"]` in tests/conftest.py."""
+"""`@pytest.mark.needs("chromium")` skips tests whose program is missing. At the end pytest says which tests it skipped
+and how to get the program. A plug-in: `pytest_plugins = ["tests.programs"]` in tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-# Names under which a program may be installed, and what installs it.
+# The names under which a program may be installed, and the package that installs it.
 PROGRAMS = {
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
     "kubectl": (("kubectl",), "apt-get install kubernetes-client"),
     "postgresql": (("postgres",), "apt-get install postgresql"),
     "python3.11": (("python3.11",), "uv python install 3.11"),
 }
-# Debian keeps PostgreSQL's own programs where no PATH leads.
+# Debian keeps PostgreSQL's own programs outside PATH.
 PATH = os.pathsep.join(
     (os.environ.get("PATH", os.defpath), *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))))
 )
@@ -25,7 +25,7 @@ MISSING = pytest.StashKey[Counter[str]]()
 
 
 def find(program: str) -> str | None:
-    """The program's path."""
+    """Returns the program's path."""
     return next(filter(None, (shutil.which(name, path=PATH) for name in PROGRAMS[program][0])), None)
 
 

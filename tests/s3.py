@@ -1,4 +1,4 @@
-"""A real S3 on loopback: the embedded one, in a home of its own."""
+"""A real S3 on loopback: the embedded one, in a separate home."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GRPC = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class S3Server:
-    """`client` is boto3's. For our own: `Storage(f"s3://{server.bucket}", lambda: server.access)`."""
+    """The server. `client` is boto3's. Our own client: `Storage(f"s3://{server.bucket}", lambda: server.access)`."""
 
     access: Access
     bucket: str
@@ -40,7 +40,7 @@ class S3Server:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
-    """All of its state is in `folder`: one that is started there again has the objects."""
+    """Starts a server whose state is in `folder`: another start there finds the objects."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"SAILPLANE_PROJECT": str(folder), "SAILPLANE_HOME": str(folder), "SAILPLANE_S3_PORT": str(free_row())}
     home = Home.find({**settings, "SAILPLANE_STORE": f"s3://{EMBEDDED_S3}"})
@@ -58,7 +58,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
 
 
 def free_row() -> int:
-    """The first of as many free ports in a row as it takes, below those that the kernel gives to clients."""
+    """Returns the first of the consecutive free ports that the server needs, below those that the kernel gives to
+    clients."""
     while True:
         first = random.randrange(12_000, 22_000)
         row = range(first, first + len(object_store.COMPONENTS))

@@ -1,5 +1,5 @@
-"""A disk that can be filled: a small tmpfs, or, where nobody may mount one, the kernel's own limit on the size of a
-file. Both refuse a write in the middle of a file; nothing of the platform is replaced."""
+"""A disk that can be filled: a small tmpfs or, without the right to mount one, the kernel's limit on the size of a
+file. Both refuse a write in the middle of a file. No part of the platform is replaced."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import Protocol
 
 FILLER = "filler"
 PAGE = 4096
-# Its standard input closes when the tests end, whatever ends them.
+# Its standard input closes when the tests end, for any reason.
 UNMOUNT_AT_THE_END = 'cat >/dev/null; exec umount -l -- "$0"'
 
 
 class SmallDisk(Protocol):
-    """`folder` lies on the disk."""
+    """A small disk, on which `folder` is."""
 
     folder: Path
 
     def full(self, leave: int) -> AbstractContextManager[None]:
-        """Meanwhile a file larger than `leave` bytes finds no room."""
+        """Within the block a file larger than `leave` bytes does not fit."""
         ...
 
 
@@ -63,7 +63,7 @@ class _Limited:
 
 @contextmanager
 def mounted(folder: Path) -> Iterator[SmallDisk]:
-    """A tmpfs of 32 MB; unmounted also if the tests are killed."""
+    """Mounts a tmpfs of 32 MB, which is unmounted even if the tests are killed."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "sailplane-tests", str(folder)], check=True)
     command = ["sh", "-c", UNMOUNT_AT_THE_END, str(folder)]
@@ -77,14 +77,14 @@ def mounted(folder: Path) -> Iterator[SmallDisk]:
 
 @contextmanager
 def limited(folder: Path) -> Iterator[SmallDisk]:
-    """An ordinary folder; while it is full, this process and those that it starts are limited."""
+    """An ordinary folder. While it is full, this process and its children are limited."""
     folder.mkdir()
     yield _Limited(folder)
 
 
 @cache
 def disks() -> list[Callable[[Path], AbstractContextManager[SmallDisk]]]:
-    """All the ways that this machine allows."""
+    """Yields each kind of small disk that this machine allows."""
     if sys.platform == "linux" and os.geteuid() == 0 and _may_mount():
         return [mounted, limited]
     return [limited]

@@ -1,4 +1,4 @@
-"""What the stand-in of W&B's server knows of artifacts that only refer to files, and the GraphQL operations on them."""
+"""The artifacts of the W&B server's replacement that only refer to files, and their GraphQL operations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ServedArtifact:
 
     @property
     def references(self) -> dict[str, str]:
-        """The URI of each entry, as the manifest says that the client put."""
+        """Returns the URI of each entry in the manifest that the client put."""
         contents = json.loads(self.run.files[f"{self.id}/{MANIFEST}"])["contents"]
         return {path: entry["ref"] for path, entry in contents.items()}
 
@@ -56,7 +56,7 @@ class ArtifactStore(Store):
         return {"project": {"artifact": {"artifactType": {"name": found.kind}} if found else None}}
 
     def _create_artifact(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Equal content is the version that there is, with the new aliases."""
+        """Creates a version. Equal content gives the existing version the new aliases."""
         asked = variables["input"]
         run = self.run(asked["projectName"], asked["runName"])
         name = asked["artifactCollectionName"]
@@ -79,7 +79,7 @@ class ArtifactStore(Store):
         return {"createArtifact": {"artifact": {**known, "versionIndex": artifact.version}}}
 
     def _create_manifest(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The client announces one, and then asks, with its digest, where to put it."""
+        """Creates a manifest. The client first announces it, then asks with its digest where to put it."""
         if variables["name"] != MANIFEST or variables["manifestType"] != "FULL":
             raise Refused(f"CreateArtifactManifest {variables}: expected a full one")
         artifact, token = self.artifacts[variables["artifactID"]], secrets.token_hex(8)

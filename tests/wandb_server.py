@@ -1,8 +1,6 @@
-"""A stand-in of W&B's server on loopback, for the unmodified client: WANDB_BASE_URL names it, WANDB_API_KEY opens it.
-
-It answers what the client asks of it to make, feed, finish, resume and sync runs, and to make and end sweeps; the rest
-it refuses, which fails the test. What it knows is in wandb_store.py and wandb_sweeps.py.
-"""
+"""A replacement of W&B's server on loopback, for the unmodified client: WANDB_BASE_URL has its address, WANDB_API_KEY
+its key. It answers the client's requests that create, feed, finish, resume and sync runs, and that create and end
+sweeps. It refuses all others, which fails the test. Its data are in wandb_store.py and wandb_sweeps.py."""
 
 from __future__ import annotations
 
@@ -27,7 +25,8 @@ KEY = "0123456789abcdef0123456789abcdef01234567"
 
 
 class WandbServer(SweepStore, ArtifactStore):
-    """`asked` has each request, `refused` what was asked in vain; `denied` counts what came without the right key."""
+    """The server. `asked` has each request, `refused` the refused ones; `denied` counts requests without the right
+    key."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +39,7 @@ class WandbServer(SweepStore, ArtifactStore):
         self.start()
 
     def start(self) -> None:
-        """Again at the same address, after `stop`; what was received is still known."""
+        """Starts the server; after `stop`, at the same address and with the same data."""
         handler = type("Handler", (_Handler,), {"store": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
         self._port = self._http.server_address[1]
@@ -49,7 +48,7 @@ class WandbServer(SweepStore, ArtifactStore):
         self._thread.start()
 
     def stop(self) -> None:
-        """Connections are refused from here on. It may be called twice."""
+        """Refuses new connections. May be called twice."""
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -129,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """A test's output is the client's."""
+        """Logs nothing: the client's output is the test's."""
 
 
 def _errors(reason: str) -> bytes:
@@ -137,8 +136,8 @@ def _errors(reason: str) -> bytes:
 
 
 def _selection(query: str) -> dict[str, Any]:
-    """The fields that a query asks for, as nested keys, its fragments in their places; aliases the client has none.
-    Those that it includes on a condition count as asked for."""
+    """Returns the fields that a query asks for as nested keys, with its fragments in their places. The client uses no
+    aliases. Conditional fields count as asked for."""
     told = re.sub(r"@include|\([^()]*\)", "", query)
     tokens = re.findall(r"\.{3}\s*\w+|\w+|\S", told)
     blocks: dict[str, dict[str, Any]] = {}
@@ -172,7 +171,8 @@ def _inlined(fields: Mapping[str, Any], fragments: Mapping[str, Mapping[str, Any
 
 
 def _only(value: Any, fields: Mapping[str, Any], path: str) -> Any:
-    """Of an answer what was asked for. A field that this server does not know is refused, never left out."""
+    """Returns the fields of the answer that were asked for. Refuses a field that this server does not know instead of
+    omitting it."""
     if isinstance(value, list):
         return [_only(entry, fields, path) for entry in value]
     if not fields or value is None:
@@ -184,7 +184,7 @@ def _only(value: Any, fields: Mapping[str, Any], path: str) -> Any:
 
 @contextmanager
 def wandb_server() -> Iterator[WandbServer]:
-    """Fails at the end with what was refused."""
+    """Starts a server. Fails at the end if it refused requests."""
     server = WandbServer()
     try:
         yield server

@@ -1,4 +1,4 @@
-"""What the stand-in of W&B's server knows of runs, and the GraphQL operations on them."""
+"""The runs of the W&B server's replacement, and their GraphQL operations."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Operation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class Refused(Exception):
-    """Not a part of this server, or wrong by its protocol."""
+    """An operation that the server does not know, or that violates its protocol."""
 
 
 @dataclass
 class ServedRun:
-    """What the server knows of a run; `lines` are the files that are streamed, `files` those that are put whole."""
+    """The server's record of a run; `lines` are the streamed files, `files` those that are put whole."""
 
     id: str
     project: str
@@ -46,8 +46,8 @@ class ServedRun:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The rows by step, a later one in place of an earlier, as W&B keeps them: the client sends all of a run again,
-        after the lines that are there (wandb/wandb pull request 12668)."""
+        """Returns the rows by step. A later row replaces an earlier one, as at W&B, because the client may send all
+        rows of a run again after the existing lines (wandb/wandb pull request 12668)."""
         rows = [json.loads(line) for line in self.lines.get(HISTORY, [])]
         return list({row["_step"]: row for row in rows}.values())
 
@@ -58,8 +58,8 @@ class ServedRun:
 
 
 class Store:
-    """The server's memory; an operation takes a query's variables and gives the answer's `data`. What sweeps or
-    artifacts need is another class with operations of its own, added to `operations`."""
+    """The server's data. An operation takes a query's variables and returns the answer's `data`. Sweeps and artifacts
+    have their own classes, whose operations are added to `operations`."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -78,7 +78,7 @@ class Store:
         return self.runs[run]
 
     def stream(self, run: ServedRun, update: Mapping[str, Any]) -> None:
-        """Lines from an offset on replace those that are there: a client that had no answer sends them again."""
+        """Lines from an offset on replace the existing ones, because a client without an answer sends them again."""
         for name, part in update.get("files", {}).items():
             lines, offset = run.lines.setdefault(name, []), part["offset"]
             if offset > len(lines):
@@ -89,7 +89,7 @@ class Store:
             run.state = "failed" if run.exit_code else "finished"
 
     def _upsert_run(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """By `name`, or by the `id` that the answer gave; what is null stays as it is."""
+        """Creates or changes a run, by `name` or by the `id` of an earlier answer. Null leaves a value as it is."""
         name = variables["name"] or variables["id"]
         inserted = name not in self.runs
         run = self.runs.setdefault(name, ServedRun(name, variables["project"] or "uncategorized"))
@@ -129,7 +129,7 @@ class Store:
         return {"model": {"id": f"project-{project}", "name": project, "entity": ENTITY, "bucket": bucket}}
 
     def _create_files(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A place to put each file, by an address that needs no key, as cloud stores have them."""
+        """Returns an address for each file that needs no key, as cloud stores have it."""
         run, files = self.run(variables["project"], variables["run"]), []
         for name in variables["files"]:
             token = secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""What the stand-in of W&B's server knows of sweeps, and the GraphQL operations on them."""
+"""The sweeps of the W&B server's replacement, and their GraphQL operations."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import yaml
 
 from tests.wandb_store import ENTITY, Refused, ServedRun, Store
 
-# Of W&B's schema, those that a sweep has which no launch queue and no local controller runs.
+# The keys in W&B's schema of a sweep without a launch queue and without a local controller.
 KEYS: Final = {"method", "metric", "parameters", "run_cap", "early_terminate", "name", "description", "program"}
-# Variables of UpsertSweep that belong to those.
+# The variables of UpsertSweep for a launch queue or a controller.
 ABSENT: Final = ("controller", "launchScheduler", "scheduler", "priorRunsFilters", "displayName", "state")
 STATES: Final = ("RUNNING", "PAUSED", "CANCELED", "FINISHED")
 
 
 @dataclass
 class ServedSweep:
-    """`name` is what users call its id."""
+    """The server's record of a sweep; users call `name` its id."""
 
     name: str
     project: str
@@ -47,7 +47,7 @@ class SweepStore(Store):
         return [run for run in self.runs.values() if run.sweep == sweep.name]
 
     def _upsert_run(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """One that comes to a sweep which waits sets that running, as an agent's would."""
+        """Adds a run. The first run of a pending sweep sets it to running, as W&B's agent does."""
         name = variables["sweep"]
         sweep = self.sweep(variables["project"], name) if name else None
         answer = super()._upsert_run(variables)
@@ -76,7 +76,7 @@ class SweepStore(Store):
         return self.sweeps.setdefault(sweep.name, sweep)
 
     def _changed(self, variables: Mapping[str, Any]) -> ServedSweep:
-        """Of one that exists no more than its state."""
+        """Changes the state of an existing sweep; its other fields never change."""
         sweep = self.sweep(variables["projectName"], variables["id"].removeprefix("sweep-"))
         if "config" in variables or variables["state"] not in STATES:
             raise Refused(f"UpsertSweep {sweep.name}: {variables}; expected a state of {', '.join(STATES)} alone")

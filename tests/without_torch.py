@@ -1,9 +1,6 @@
-"""`pytest --without-torch`: leaves out the test files that import torch, and the tests marked `torch`, and says how
-many. A plug-in, listed in tests/conftest.py.
-
-For an environment without torch, whose builds take gigabytes on most versions of Python. Without the option, a missing
-torch is an error.
-"""
+"""`pytest --without-torch` leaves out the test files that import torch and the tests marked `torch`, and says how many.
+A plug-in, listed in tests/conftest.py, for environments without torch, whose builds take gigabytes on most versions of
+Python. Without the option, a missing torch is an error."""
 
 from __future__ import annotations
 

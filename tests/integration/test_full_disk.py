@@ -1,5 +1,5 @@
-"""A disk that is full in the middle of a stage: one line with the remedy, nothing half-written, and the next run goes
-well."""
+"""A disk that fills up in the middle of a stage: the error is one line with the remedy, nothing is half-written, and
+the next run succeeds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KILOBYTE = 1024
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WEEK = Interval(start=START, end=START + timedelta(days=7))
 SCHEMA = DataFrameSchema({"time": Column(pd.DatetimeTZDtype("us", "UTC")), "height": Column(float)})
-# A full disk, or a limit of `ulimit -f`, is named with what can be done about it.
+# The errors of a full disk and of `ulimit -f` name a remedy.
 REMEDY = (
     r"(disk is (too )?full|database or disk is full|disk I/O error|`ulimit -f`).*(Free some space|Raise that limit)"
 )
@@ -59,7 +59,7 @@ def storage(home: Home) -> Storage:
 
 
 def test_a_temporary_folder_that_finds_no_room_says_so() -> None:
-    """Python itself says that there is none, by a FileNotFoundError."""
+    """Python reports it with a FileNotFoundError."""
     program = (
         "import resource\n"
         "from sailplane.files import temporary_folder\n"
@@ -74,7 +74,7 @@ def test_a_temporary_folder_that_finds_no_room_says_so() -> None:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Everything but the filler, with the digest of its content."""
+    """Returns all files except the filler, with their digests."""
     found = [path for path in folder.rglob("*") if path.is_file() and path.name != FILLER]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
@@ -105,7 +105,7 @@ def test_a_file_that_finds_no_room_stays_as_it_was(disk: SmallDisk) -> None:
 
 
 def extract(start: datetime, end: datetime) -> pd.DataFrame:
-    """Each day is larger than the one before, and cannot be compressed."""
+    """Returns days that are each larger than the day before, and cannot be compressed."""
     return pd.concat([_day(day) for day in pd.date_range(start, end, inclusive="left")], ignore_index=True)
 
 
@@ -150,7 +150,7 @@ def test_a_transaction_without_room_changes_nothing(disk: SmallDisk, home: Home)
     with disk.full(leave=192 * KILOBYTE), refused:
         insert("second", 256 * KILOBYTE)
     assert names() == ["first"]
-    # More than the log has room for, which it keeps.
+    # More bytes than fit beside the log, which keeps its space.
     with disk.full(leave=0), pytest.raises(StorageError, match=REMEDY):
         insert("second", 512 * KILOBYTE)
     insert("second", 1)
@@ -198,14 +198,14 @@ def test_a_command_on_a_full_disk_says_so_in_one_line(disk: SmallDisk, home: Hom
 def test_an_installation_on_a_full_disk_ends_with_one_line_and_counts_as_none(disk: SmallDisk) -> None:
     project = disk.folder / "project"
     command = [sys.executable, "-I", str(copy_installer(project))]
-    # With torch installed, the rest is small, and the free space is not checked beforehand.
+    # With torch installed the rest is small, so the free space is not checked beforehand.
     version = "python{}.{}".format(*sys.version_info[:2])
     (project / ".venv/lib" / version / "site-packages/torch").mkdir(parents=True)
     with disk.full(leave=64 * KILOBYTE):
         ended = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1, ended.stderr
-    # The limit on a file's size is no full disk: there it is the last words of the installer.
+    # The limit on a file's size is not a full disk: the installer's output ends with the system's words.
     full, failed = r"the disk is full: 0 MB .*Free some space", r"the installation failed: Error: .*The log is"
     assert re.match(f"sailplane: ({full}|{failed})", ended.stderr)
     assert not (project / ".venv/installed.json").exists()

@@ -1,4 +1,4 @@
-"""A disk that is full where processes run: trainings, and what is served."""
+"""A disk that fills up under running processes: trainings and served models."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SmallDisk]:
 
 @pytest.fixture
 def served(disk: SmallDisk, tmp_path: Path) -> Iterator[Home]:
-    """The supervisor and the router run."""
+    """A running supervisor and router."""
     settings = {"SAILPLANE_PROJECT": str(tmp_path), "SAILPLANE_HOME": str(disk.folder / "home")}
     home = new_home(Home.find({**settings, "SAILPLANE_ROUTER_PORT": str(free_port())}))
     supervisor = Supervisor(home)
@@ -85,7 +85,7 @@ def test_a_deployment_without_room_leaves_what_was_served_and_the_next_one_goes_
 
 @pytest.fixture
 def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """With `include.toy`."""
+    """A project with `include.toy`."""
     monkeypatch.setenv("SAILPLANE_PROJECT", str(PROJECT))
     monkeypatch.syspath_prepend(str(PROJECT))
     yield
@@ -94,7 +94,7 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def training(home: Home, train: str) -> TrainSpec:
-    """Its data are ingested."""
+    """A training whose data is ingested."""
     data, interval = code.load("include.toy.data"), Interval.trailing(AS_OF, 28)
     dataset = ingest(
         Storage(home.store), name="toy", extract=data.extract, schema=data.SCHEMA, time="time", interval=interval

@@ -1,4 +1,4 @@
-"""A certificate for loopback: kubectl sends no token over a connection that is not encrypted."""
+"""A certificate for loopback, because kubectl sends no token over an unencrypted connection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 @cache
 def certificate() -> tuple[bytes, bytes]:
-    """Itself, signed by itself, and its key; as PEM."""
+    """Returns a self-signed certificate and its key, as PEM."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "small cluster")])
     loopback = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
@@ -29,7 +29,9 @@ def certificate() -> tuple[bytes, bytes]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
-            x509.KeyUsage(True, False, False, False, False, True, True, False, False),  # signs, itself too
+            x509.KeyUsage(
+                True, False, False, False, False, True, True, False, False
+            ),  # It signs certificates, including itself.
             critical=True,
         )
         .sign(key, hashes.SHA256())
@@ -39,7 +41,7 @@ def certificate() -> tuple[bytes, bytes]:
 
 
 def context() -> ssl.SSLContext:
-    """Of a server. The ssl module reads keys from files only."""
+    """Returns a server's TLS context. The ssl module reads keys only from files."""
     found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "both.pem"

@@ -1,4 +1,4 @@
-"""The kinds that the server knows: a few of Kubernetes' own as plain objects, and those of the CRDs."""
+"""The kinds that the server knows: some of Kubernetes' own as plain objects, and those of the CRDs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update
 
 @dataclass(frozen=True)
 class Kind:
-    """`schema`: None for Kubernetes' own, which are taken as they are."""
+    """A kind. `schema` is None for Kubernetes' own kinds, which are not checked."""
 
     group: str
     version: str
@@ -23,7 +23,7 @@ class Kind:
     namespaced: bool = True
     schema: dict[str, Any] | None = None
 
-    # A dict cannot be hashed, and the rest names the kind.
+    # A dict cannot be hashed, and the other fields identify the kind.
     def __hash__(self) -> int:
         return hash((self.group, self.plural))
 
@@ -65,7 +65,7 @@ def find(group: str, plural: str) -> Kind | None:
 
 
 def discovery(path: str) -> dict[str, Any] | None:
-    """What kubectl asks before it asks for anything: None for a path that is none of these."""
+    """Answers the discovery requests that kubectl sends first; None for any other path."""
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
     groups = {kind.group: kind.version for kind in KINDS if kind.group}
@@ -97,7 +97,7 @@ def _resources(kind: Kind) -> list[dict[str, Any]]:
 
 
 def _openapi(kinds: list[Kind]) -> dict[str, Any]:
-    """Enough for kubectl to see that the server checks fields, and for `kubectl explain`."""
+    """Returns a schema by which kubectl sees that the server checks fields, and which `kubectl explain` can read."""
     schemas, paths = {}, {}
     for kind in kinds:
         named = {"group": kind.group, "version": kind.version, "kind": kind.kind}

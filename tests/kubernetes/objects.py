@@ -1,4 +1,4 @@
-"""What lies behind the API server: objects with their versions, who owns which field, and what happened to them."""
+"""The objects of the API server: their versions, the owners of their fields, and their events."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.kubernetes.refusals import Refused
 
 Object = dict[str, Any]
 Key = tuple[Kind, str, str]
-# What only the server says of an object.
+# The fields that only the server writes.
 OURS = ("uid", "creationTimestamp", "generation", "resourceVersion", "managedFields", "selfLink", "deletionTimestamp")
 
 
 class Objects:
-    """Each change has a version of its own; `events` holds all of them, for who watches."""
+    """The objects. Each change has its own version; `events` holds all changes for watches."""
 
     def __init__(self) -> None:
         self.lock = threading.Condition(threading.RLock())
@@ -68,7 +68,7 @@ class Objects:
     def update(
         self, kind: Kind, namespace: str, name: str, edit: Callable[[Object], Object], by: Writer, part: str = ""
     ) -> tuple[Object, list[str]]:
-        """`part`: "status", which the rest leaves alone, and the other way round."""
+        """Updates the object. With the `part` "status" only the status changes, otherwise everything else."""
         with self.lock:
             stored = self._stored(kind, namespace, name)
             before = stored.value
@@ -94,7 +94,8 @@ class Objects:
             return copy.deepcopy(changed.value), warnings
 
     def apply(self, kind: Kind, namespace: str, name: str, value: Object, by: Writer) -> tuple[Object, list[str]]:
-        """Server-side apply. Raises Refused where another manager has the field at another value, unless by force."""
+        """Applies on the server's side. Raises Refused if another manager owns the field with another value, unless
+        forced."""
         with self.lock:
             if (kind, namespace, name) not in self.stored:
                 return self.create(kind, namespace, value, by)
@@ -136,7 +137,7 @@ class Objects:
             return copy.deepcopy(stored.value)
 
     def since(self, version: int, kind: Kind, namespace: str, seconds: float) -> Iterator[tuple[str, Object]]:
-        """What happened after that version; waits once if nothing did."""
+        """Returns the events after this version. Waits once if there are none."""
         with self.lock:
             self.lock.wait_for(lambda: self.version > version, seconds)
             found = [(name, copy.deepcopy(value)) for at, name, of, value in self.events if at > version and of == kind]
@@ -159,7 +160,7 @@ class Objects:
             )
 
     def _admitted(self, kind: Kind, value: Object, by: Writer) -> tuple[Object, list[str]]:
-        """Checked, without what is unknown; and the warnings of it."""
+        """Returns the checked object without unknown fields, and the warnings about it."""
         value = {"apiVersion": kind.api_version, "kind": kind.kind, **value}
         if (value["apiVersion"], value["kind"]) != (kind.api_version, kind.kind):
             raise Refused(400, f"the object provided is no {kind.kind} of {kind.api_version}")

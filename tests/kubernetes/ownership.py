@@ -1,4 +1,4 @@
-"""Who owns which field, as `managedFields` says it."""
+"""The owners of fields, as in `managedFields`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NONE = object()
 
 @dataclass(frozen=True)
 class Writer:
-    """Who writes, and how strictly what is unknown is taken."""
+    """A writer, and how strictly it wants unknown fields treated."""
 
     manager: str = "tests"
     validation: str = "Warn"
@@ -27,14 +27,14 @@ class Writer:
 
 @dataclass
 class Stored:
-    """`owned`: paths by manager and operation."""
+    """A stored object. `owned` has paths by manager and operation."""
 
     value: Object
     owned: dict[tuple[str, str], set[patches.Path]] = field(default_factory=dict)
 
 
 def own(stored: Stored, before: Object, by: Writer) -> None:
-    """What was changed belongs to who changed it, and to nobody else."""
+    """Gives the changed fields to the writer alone."""
     old, new = dict(patches.leaves(_ownable(before))), dict(patches.leaves(_ownable(stored.value)))
     changed = {path for path, value in new.items() if path and old.get(path, _NONE) != value}
     for owner, paths in stored.owned.items():
@@ -44,7 +44,7 @@ def own(stored: Stored, before: Object, by: Writer) -> None:
 
 
 def check_owners(stored: Stored, wanted: dict[patches.Path, Any], by: Writer) -> None:
-    """Raises Refused where somebody else has a field at another value."""
+    """Raises Refused if another manager owns a field with another value."""
     now = dict(patches.leaves(_ownable(stored.value)))
     differ = [path for path, value in wanted.items() if now.get(path, _NONE) != value]
     found = [

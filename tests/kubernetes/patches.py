@@ -11,7 +11,7 @@ from tests.kubernetes.refusals import Refused
 Object = dict[str, Any]
 Path = tuple[str, ...]
 
-# Of lists that are maps, by their field: what names an element.
+# The field that identifies an element, for lists that are maps.
 KEYS = {
     "containers": "name",
     "env": "name",
@@ -62,7 +62,7 @@ def _by_key(found: list[Object], patch: list[Object], key: str) -> list[Object]:
 
 
 def json_patched(found: Object, operations: list[Object]) -> Object:
-    """Raises Refused for what cannot be done, and for a `test` that fails."""
+    """Applies a JSON patch. Raises Refused for an impossible operation or a failed `test`."""
     result = copy.deepcopy(found)
     for operation in operations:
         verb, path = operation["op"], operation["path"]
@@ -105,7 +105,8 @@ def _set(verb: str, value: Any, path: str, new: Any) -> None:
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """What a manager owns: every field that is no object. A list is one field, as the CRDs have it."""
+    """Returns the fields that a manager owns: every field that is not an object. A list is one field, as in the
+    CRDs."""
     if not isinstance(value, dict) or not value:
         yield path, value
         return
@@ -124,7 +125,7 @@ def without(value: Object, path: Path) -> Object:
 
 
 def fields(paths: set[Path]) -> Object:
-    """As `fieldsV1` has them."""
+    """Returns the fields in the form of `fieldsV1`."""
     result: Object = {}
     for path in sorted(paths):
         inner = result

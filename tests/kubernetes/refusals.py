@@ -1,4 +1,4 @@
-"""What the API server says no with."""
+"""The refusals of the API server."""
 
 from __future__ import annotations
 

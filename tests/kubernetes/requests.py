@@ -1,4 +1,4 @@
-"""A request to the API server, and the answer of what lies behind it."""
+"""A request to the API server, and the answer of the objects behind it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Asked:
 
 
 def asked(method: str, path: str, query: dict[str, str], headers: dict[str, str], body: bytes) -> Asked:
-    """Raises Refused for a path or a body that cannot be read."""
+    """Reads the request. Raises Refused for a path or body that cannot be read."""
     found = _PATH.fullmatch(path)
     kind = find(found["group"] or "", found["plural"]) if found else None
     if found is None or kind is None or kind.version != (found["version"] or "v1"):
@@ -77,7 +77,7 @@ def asked(method: str, path: str, query: dict[str, str], headers: dict[str, str]
 
 
 def answer(objects: Objects, what: Asked) -> Answer:
-    """The status, the object or the list, and the warnings."""
+    """Returns the status, the object or list, and the warnings."""
     kind, space, name = what.kind, what.namespace, what.name
     if not name:
         return _collection(objects, what)
@@ -131,7 +131,7 @@ def _patch(objects: Objects, what: Asked) -> Answer:
 
 
 class _NoSuchPath(Refused):
-    """The server has no words for a path that it does not know, only a line."""
+    """The server answers an unknown path with a line of text instead of a Status."""
 
     def __init__(self, path: str) -> None:
         super().__init__(404, "the server could not find the requested resource")

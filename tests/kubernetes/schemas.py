@@ -1,4 +1,4 @@
-"""Objects checked as the API server checks them: by the structural schema of their CRD, unknown fields apart."""
+"""Checks objects as the API server does: by the structural schema of their CRD, with unknown fields apart."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def whole(schema: Schema) -> Schema:
-    """With what holds of every object's metadata."""
+    """Returns the schema with every object's metadata."""
     return {**schema, "properties": {**schema["properties"], "metadata": META}}
 
 
 def unknown(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """The paths of the fields that the schema does not know."""
+    """Returns the paths of the fields that are not in the schema."""
     for place, inner, part in _parts(schema, value, path):
         if inner is None:
             yield place
@@ -53,7 +53,7 @@ def unknown(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
 
 
 def pruned(schema: Schema, value: Any) -> Any:
-    """Without them."""
+    """Returns the object without unknown fields."""
     if isinstance(value, list):
         return [pruned(schema.get("items", {}), part) for part in value]
     if isinstance(value, dict):
@@ -63,7 +63,7 @@ def pruned(schema: Schema, value: Any) -> Any:
 
 
 def mistakes(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """One sentence each, as the API server has them."""
+    """Returns one sentence for each mistake, in the API server's words."""
     if value is None and schema.get("nullable"):
         return
     if wrong := _mistyped(schema, value):
@@ -89,7 +89,7 @@ def _parts(schema: Schema, value: Any, path: str) -> Iterator[tuple[str, Schema 
 
 
 def _of(schema: Schema, name: str) -> Schema | None:
-    """None: a field that nobody knows."""
+    """Returns the field's schema, or None for an unknown field."""
     if name in schema.get("properties", {}):
         return dict(schema["properties"][name])
     more = schema.get("additionalProperties")

@@ -38,8 +38,8 @@ DEPLOYMENTS, PODS, SERVICES = _kind("apps", "deployments"), _kind("", "pods"), _
 
 @dataclass
 class Seldon:
-    """`behaviour` by the name of a predictor or a Model; `routes` is the traffic that a mesh would give, by the name of
-    the object: percent by predictor, a mirror apart."""
+    """Seldon's operators. `behaviour` is by the name of a predictor or Model. `routes` is the traffic that a mesh would
+    give, by the name of the object: percent by predictor, with the mirror separate."""
 
     objects: Objects
     behaviour: dict[str, Behaviour] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Seldon:
     mirrors: dict[str, str | None] = field(default_factory=dict)
 
     def look(self, times: int = 1) -> None:
-        """Once at everything, and then the cluster moves on by one step."""
+        """Looks once at everything, then advances the cluster by one step."""
         for _ in range(times):
             for found in self.objects.list(SELDON_DEPLOYMENTS):
                 self._reconcile(found)
@@ -60,11 +60,11 @@ class Seldon:
             self._collect()
 
     def answers(self, service: str) -> bool:
-        """Whether a service has a pod behind it that is ready."""
+        """Whether a service has a ready pod."""
         return any(one["status"].get("availableReplicas") for one in self._deployments(**{"seldon-app": service}))
 
     def service_of(self, pod: str) -> str | None:
-        """What a pod that runs is behind."""
+        """Returns the service of a running pod."""
         for one in self._named(PODS, pod):
             if one["status"]["containerStatuses"][0]["ready"]:
                 labels = one["metadata"]["labels"]
@@ -84,7 +84,7 @@ class Seldon:
         status = self._status(found, wanted)
         if status["state"] == "Available":
             self._complete(found, status, wanted)
-        with suppress(Refused):  # gone, or written meanwhile: the next look sees it
+        with suppress(Refused):  # It is gone or was changed meanwhile; the next look sees it.
             edit = lambda now: {**now, "status": status}  # noqa: E731
             self.objects.update(SELDON_DEPLOYMENTS, space, name, edit, _US, "status")
 
@@ -120,7 +120,7 @@ class Seldon:
                 status["deploymentStatus"].pop(old["metadata"]["name"], None)
 
     def _ensured(self, name: str, space: str, predictor: Object) -> str:
-        """The name of the predictor's Deployment, which is there then, beside its service."""
+        """Creates the predictor's Deployment and its service if they are missing. Returns the Deployment's name."""
         containers = predictor["componentSpecs"][0]["spec"]["containers"]
         deployment = _short(f"{name}-{predictor['name']}-0-{'-'.join(one['name'] for one in containers)}")
         labels = {"seldon-deployment-id": name, "seldon-app": _short(f"{name}-{predictor['name']}")}
@@ -135,7 +135,7 @@ class Seldon:
         return deployment
 
     def _replace(self, deployment: str, space: str, shadow: str) -> None:
-        """A shadow's pods have a label of their own: with it they come and go."""
+        """Replaces the pods. A shadow's pods have a separate label, so a change of the shadow replaces them."""
         for found in self._named(DEPLOYMENTS, deployment):
             told = found["metadata"]["annotations"]
             if told["shadow"] == shadow:
@@ -146,7 +146,7 @@ class Seldon:
                 self._delete(PODS, space, pod["metadata"]["name"])
 
     def _run(self, found: Object) -> None:
-        """First its pods are there, then they are available, unless they behave in another way."""
+        """Starts the pods, and makes them available with the next look, unless their behaviour is another."""
         name, space = found["metadata"]["name"], found["metadata"]["namespace"]
         predictor, wanted = found["metadata"].get("annotations", {}).get("predictor"), found["spec"].get("replicas", 1)
         if predictor is None:
@@ -179,7 +179,7 @@ class Seldon:
         return [one for one in found if one["metadata"].get("labels", {}).get("seldon-app") == service]
 
     def _collect(self) -> None:
-        """What belongs to a SeldonDeployment that is gone."""
+        """Removes the objects of a SeldonDeployment that is gone."""
         left = {one["metadata"]["name"] for one in self.objects.list(SELDON_DEPLOYMENTS)}
         for kind in (DEPLOYMENTS, SERVICES, PODS):
             for one in self.objects.list(kind):
@@ -189,7 +189,7 @@ class Seldon:
         self.routes = {name: routes for name, routes in self.routes.items() if name in left | self._experiments()}
 
     def _load(self, found: Object) -> None:
-        """A Model of Core v2: seen, then ready, unless it behaves in another way."""
+        """Advances a Model of Core v2: first seen, then ready, unless its behaviour is another."""
         name = found["metadata"]["name"]
         behaviour, seen = self.behaviour.get(name, "well"), bool(found.get("status"))
         if seen and behaviour == "well":
@@ -227,7 +227,7 @@ class Seldon:
         return [one for one in self.objects.list(kind) if one["metadata"]["name"] == name]
 
     def _make(self, kind: Kind, space: str, value: Object) -> None:
-        with suppress(Refused):  # there already
+        with suppress(Refused):  # It exists already.
             self.objects.create(kind, space, value, _US)
 
     def _delete(self, kind: Kind, space: str, name: str) -> None:

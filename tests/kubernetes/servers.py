@@ -1,7 +1,5 @@
-"""Servers of Core v2: their pods, and what Seldon's agent counts in each of them, as 2.6.0 says it.
-
-https://github.com/SeldonIO/seldon-core/blob/v2.6.0/scheduler/pkg/metrics/agent.go
-"""
+"""Servers of Core v2: their pods, and the counts of Seldon's agent in each pod, in the form of 2.6.0.
+https://github.com/SeldonIO/seldon-core/blob/v2.6.0/scheduler/pkg/metrics/agent.go"""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ _LABELS = ["server", "server_replica", "model", "model_internal", "method_type",
 
 
 class Agent(Collector):
-    """`calls` by the caller's name of the Model, its own, `rest` or `grpc`, and the code."""
+    """An agent. `calls` are by the caller's name of the Model, the Model's own name, `rest` or `grpc`, and the code."""
 
     def __init__(self, replica: int) -> None:
         self.replica, self.started = str(replica), time.time()
@@ -57,7 +55,7 @@ class Agent(Collector):
 
 
 class Servers:
-    """The pods of one Server, by name, with the agent of each; `silent` ones do not answer."""
+    """The pods of one Server, by name, each with its agent. `silent` pods do not answer."""
 
     def __init__(self, objects: Objects, replicas: int = 2) -> None:
         self.objects, self.agents = objects, dict[str, Agent]()
@@ -66,7 +64,7 @@ class Servers:
             self.start(replica)
 
     def start(self, replica: int) -> str:
-        """A new pod."""
+        """Starts a new pod."""
         name = f"{NAME}-{replica}"
         self.agents[name] = Agent(replica)
         labels = {"app": "seldon-server", "seldon-server-name": NAME}
@@ -79,7 +77,7 @@ class Servers:
         self.objects.delete(PODS, SPACE, name, {})
 
     def restart(self, name: str) -> None:
-        """Its container: the pod is the same one."""
+        """Restarts the pod's container; the pod stays the same."""
         self.agents[name] = Agent(int(self.agents[name].replica))
 
     def metrics(self, pod: str) -> tuple[int, bytes]:

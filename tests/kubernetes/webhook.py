@@ -1,7 +1,5 @@
-"""What Seldon Core 1.17.1 adds to a SeldonDeployment, and refuses of one, besides its schema.
-
-https://github.com/SeldonIO/seldon-core/blob/v1.17.1/operator/apis/machinelearning.seldon.io/v1/seldondeployment_webhook.go
-"""
+"""The defaults that Seldon Core 1.17.1 adds to a SeldonDeployment, and its refusals besides the schema.
+https://github.com/SeldonIO/seldon-core/blob/v1.17.1/operator/apis/machinelearning.seldon.io/v1/seldondeployment_webhook.go"""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ CHOICES = {"protocol": {"seldon", "tensorflow", "v2"}, "transport": {"rest", "gr
 
 
 def check(found: Object) -> None:
-    """Raises Refused with every rule that it breaks."""
+    """Checks the object. Raises Refused with every rule that it violates."""
     if broken := list(rules(found.get("spec", {}))):
         name = found["metadata"]["name"]
         told = f'SeldonDeployment.machinelearning.seldon.io "{name}" is invalid: {"; ".join(broken)}'
@@ -81,7 +79,7 @@ def _graph(node: Object, predictor: Object, path: str) -> Iterator[str]:
 
 
 def defaulted(found: Object) -> Object:
-    """In place: labels, types, endpoints, and ports by the order of the containers' names."""
+    """Sets labels, types, endpoints, and ports by the order of the containers' names, in place."""
     ports: dict[str, int] = {}
     for predictor in found.get("spec", {}).get("predictors", ()):
         predictor.setdefault("labels", {}).setdefault("version", predictor["name"])

@@ -1,4 +1,4 @@
-"""Seldon's operator, at work by itself."""
+"""Seldon's operator as a background thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.kubernetes.seldon import Seldon
 
 
 class Working:
-    """The operator as it works by itself, a look every few milliseconds: `with Working(seldon): ...`"""
+    """The operator works by itself and looks every few milliseconds: `with Working(seldon): ...`"""
 
     def __init__(self, seldon: Seldon, every: float = 0.01) -> None:
         self.seldon, self.every, self._over = seldon, every, threading.Event()

@@ -1,4 +1,4 @@
-"""The table of `make soak`: each line `claim | measured | draws` that a test printed."""
+"""The table of `make soak`, with each line `claim | measured | draws` that a test printed."""
 
 from __future__ import annotations
 

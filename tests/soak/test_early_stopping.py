@@ -19,7 +19,7 @@ RULES = {
     "patience": "sailplane: {asha: {patience: 2}}",
     "careful": "sailplane: {asha: {patience: 2, whole_trials: 8}}",
 }
-# Of sweeps whose best trial is stopped, and the most of all values that may be reported.
+# The largest share of sweeps whose best trial is stopped, and of values that may be reported.
 CLAIMS = {
     ("well-behaved", "hyperband"): (0.0, 0.03, 0.4),
     ("well-behaved", "asha"): (0.0, 0.03, 0.3),
@@ -33,7 +33,7 @@ CLAIMS = {
     ("best learns slowest", "asha"): (0.8, 1.0, 0.3),
     ("best learns slowest", "patience"): (0.02, 0.25, 0.6),
     ("best learns slowest", "careful"): (0.0, 0.02, 1.0),
-    # Nothing in the other trials tells of it.
+    # The other trials give no sign of it.
     ("one learns slowest", "careful"): (0.5, 0.95, 0.7),
 }
 RECORDED = {"hyperband": (0.4, 0.75), "asha": (0.7, 1.0), "patience": (0.4, 0.75), "careful": (0.0, 0.03)}
@@ -44,7 +44,7 @@ def config(rule: str) -> SweepConfig:
 
 
 def told(claim: str, played: list[Played]) -> tuple[float, float]:
-    """The share of sweeps whose best trial was stopped, and the part of the values that was reported."""
+    """Returns the share of sweeps whose best trial was stopped, and the share of reported values."""
     lost, cost = statistics.mean(one.best_stopped for one in played), statistics.mean(one.cost for one in played)
     print(f"{claim} | best trial stopped in {lost:.1%} of sweeps, at {cost:.0%} of the values | {len(played)} sweeps")
     return lost, cost

@@ -19,7 +19,7 @@ def test_on_pure_noise_one_sweep_of_twenty_has_an_important_parameter(
     largest = statistics.mean(max(one.share for one in each.values()) for each in found)
     claim = f"noise, {trials} trials of {parameters} parameters"
     print(f"{claim} | any important in {wrong / sweeps:.1%}, largest share {largest:.2f} on average | {sweeps} sweeps")
-    # The level is 5%; two standard errors above it is chance.
+    # The level is 5%; up to two standard errors above it are chance.
     assert wrong / sweeps <= 0.05 + 2 * (0.05 * 0.95 / sweeps) ** 0.5
 
 

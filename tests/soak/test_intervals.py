@@ -26,7 +26,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_intervals_hold(case: str) -> None:
-    """Very unequal clusters may cover more than 97%: the interval errs on the safe side there."""
+    """With very unequal clusters the coverage may exceed 97%, which errs on the safe side."""
     days, wide = CASES[case]
     for name, (both, one) in outside(days, DRAWS, seed=2).items():
         print(f"{case}: {name} | coverage {1 - both:.3f}, false promotions {one:.3f} | {DRAWS}")
@@ -36,7 +36,7 @@ def test_intervals_hold(case: str) -> None:
 
 @pytest.mark.parametrize("case", [case for case, (_, wide) in CASES.items() if not wide])
 def test_the_interval_of_a_single_metric_holds(case: str) -> None:
-    """The calibration error has a test of its own."""
+    """The calibration error has a separate test."""
     for name, share in covered(CASES[case][0], DRAWS, seed=5).items():
         print(f"{case}: {name} of one model | coverage {share:.3f} | {DRAWS}")
         assert 0.93 - CHANCE <= share <= 0.97 + CHANCE

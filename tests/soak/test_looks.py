@@ -1,5 +1,5 @@
-"""How often the gate promotes an equal model when it looks every day at windows that overlap, and how soon a better
-one: rows, metrics, evidence and rules as in an evaluation."""
+"""How often the gate promotes an equal model if it looks every day at overlapping windows, and how soon it promotes a
+better one. Rows, metrics, evidence and rules are those of an evaluation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_better_model_is_promoted_within_days(noise: float, by: int) -> None:
 
 
 def test_equal_models_that_are_trained_anew_each_day_take_over_rarely_in_a_year() -> None:
-    """A new champion was chosen on days that the next evaluation counts too."""
+    """A new champion was chosen by days that the next evaluation counts too."""
     random, years, found = np.random.default_rng(3), 200, 0
     names = [f"{date(2026, 1, 1) + timedelta(days=day)}" for day in range(365 + WINDOW)]
     for _ in range(years):

@@ -1,4 +1,4 @@
-"""How often a rollout takes a version back that is not worse, and with how many requests it finds one that is."""
+"""How often a rollout rolls back a version that is not worse, and with how many requests it finds a worse one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.deployment.rollout.simulated import PLAN, share_back
 from tests.unit.deployment.rollout.traffic import Traffic, Version, both
 
 DRAWS = 100
-# Three standard errors of a share of 5% in so many draws.
+# Three standard errors of a share of 5% in this many draws.
 MOST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / DRAWS)
 EQUAL = {
     "independent requests": Traffic(),
@@ -39,7 +39,7 @@ WORSE_FOR_ALL = {
     "10% of errors instead of 0.5%": Version(errors=0.1),
     "5% of answers above the limit of the p99 instead of 0.8%": Version(slow=0.05),
 }
-# As in the plan above, one check of one step.
+# As in the plan above: one check in one step.
 LEVEL = 0.05 / 16
 WORSE = {
     "errors of 2% doubled": (
@@ -67,7 +67,8 @@ def test_a_version_that_is_not_worse_is_hardly_ever_taken_back(name: str) -> Non
 
 @pytest.mark.parametrize("name", WORSE_FOR_ALL)
 def test_a_version_that_is_clearly_worse_for_different_customers_is_found(name: str) -> None:
-    """Harm that is in proportion to a customer's own errors is hard to tell from customers; more than half is found."""
+    """Harm in proportion to a customer's own errors resembles differences between customers; more than half is
+    found."""
     share = share_back(replace(STICKY, canary=WORSE_FOR_ALL[name]), DRAWS, STICKY_PLAN)
     print(f"found with sticky: {name} | {share:.0%} | {DRAWS}")
     assert share >= 0.5
@@ -89,7 +90,7 @@ def test_a_step_with_one_and_a_half_times_the_requests_of_a_fixed_test_finds_a_w
 
 
 def fixed(traffic: Traffic, check: ErrorRate | Metric) -> float:
-    """The requests of each version with which a z-test that is made once, at the same level, finds it in 80%."""
+    """Returns the requests of each version with which one z-test at the same level finds the harm with 80% power."""
     canary, champion = traffic.canary, traffic.champion
     allowed = check.worse_by or 0.0
     if isinstance(check, Metric):

@@ -1,4 +1,4 @@
-"""How often the daily gate promotes a pipeline that is not better, and how soon one that is."""
+"""How often the daily gate promotes a pipeline that is not better, and how soon a better one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
 def first(gains: np.ndarray) -> int | None:
-    """The number of days after which the evidence is enough."""
+    """Returns the number of days until the evidence suffices."""
     return next((day for day in range(1, len(gains) + 1) if log_evidence(gains[:day]) >= NEEDED), None)
 
 
 def carried_over(share: float) -> Draw:
-    """Normal gains, of which a share comes from the day before."""
+    """Draws normal gains, of which a share is carried over from the day before."""
 
     def draw(random: np.random.Generator, days: int) -> np.ndarray:
         gains = random.normal(size=days)
@@ -41,7 +41,7 @@ def carried_over(share: float) -> Draw:
         ("gains with heavy tails (t, 3 degrees of freedom)", lambda random, days: random.standard_t(3, days), LEVEL),
         ("days of uneven size", lambda random, days: random.normal(size=days) * random.choice([1, 5], days), LEVEL),
         ("a tenth of each gain from the day before, as flights has it", carried_over(0.1), LEVEL + 0.01),
-        # What the assumption of independent days is worth: these are reported, and bounded loosely.
+        # These measure what the assumption of independent days costs; the bounds are loose.
         ("two fifths of each gain from the day before", carried_over(0.4), 0.15),
         (
             "gains that are skewed to the left (exponential)",

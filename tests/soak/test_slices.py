@@ -1,5 +1,5 @@
-"""How often the gate rejects a model that is as good in every slice, and how often it finds the loss that it states.
-Prints `claim | measured | draws`."""
+"""How often the gate rejects a model that is as good in every slice, and how often it finds the loss for which it is
+made. Prints `claim | measured | draws`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLACES, HOURS = 10, 5
 
 
 def drawn(random: np.random.Generator, days: Days, gate: Gate, *, noise: float = 0.0) -> Iterator[Slice]:
-    """Two equally good models, but for the challenger's noise in the first place."""
+    """Draws two equally good models, except for the challenger's noise in the first place."""
     target, (mine, its), clusters = days.draw(random)
     rows = pd.DataFrame(
         {"place": random.integers(PLACES, size=len(target)), "hour": random.integers(HOURS, size=len(target))}
@@ -63,7 +63,7 @@ def test_a_loss_as_large_as_the_stated_one_is_found_in_about_80_of_100_evaluatio
     random, draws = np.random.default_rng(2), 600
     found = [next(drawn(random, Days(sizes), gate_on(metric), noise=noise)) for _ in range(draws)]
     loss = -fmean(one.gain or 0.0 for one in found)
-    # Each evaluation knows the standard error by an estimate only, whose square is unbiased.
+    # Each evaluation knows the standard error only by an estimate, whose square is unbiased.
     stated = math.sqrt(fmean((one.detectable or 0.0) ** 2 for one in found))
     share = fmean(one.worse for one in found)
     claim = f"a {metric} loss of {loss:.4f} in a slice of {sizes[0] * 7 // PLACES} rows, {stated:.4f} stated for 80%"

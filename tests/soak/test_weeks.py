@@ -1,5 +1,5 @@
-"""Two models of flights on the weeks after their training: how far their difference moves from week to week, beside
-the standard error that the interval of each week claims."""
+"""Two models of flights on the weeks after their training: how much their difference varies from week to week, compared
+with the standard error that each week's interval claims."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PAIRS = {
 
 
 class Unkept:
-    """Neither the log nor a checkpoint of a training is wanted."""
+    """Drops the log and the checkpoints of a training."""
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None: ...
 
@@ -54,7 +54,7 @@ class Unkept:
 
 @dataclass(frozen=True)
 class Week:
-    """`days` [n]; `scores` [n, 1] by model."""
+    """The rows of a week: `days` [n], and `scores` [n, 1] by model."""
 
     target: NDArray[np.generic]
     days: NDArray[np.generic]
@@ -97,8 +97,8 @@ def _weeks(data: Data, models: Mapping[str, torch.nn.Module]) -> Iterator[Week]:
 
 @dataclass(frozen=True)
 class Spread:
-    """What the weeks say of one pair of models and one metric. `claimed`: the mean standard error of the intervals.
-    `covers`: the share of the weeks' 95% intervals that hold the mean of all weeks."""
+    """The variation of one metric for one pair of models. `claimed` is the mean standard error of the intervals,
+    `covers` the share of the weeks' 95% intervals that contain the mean of all weeks."""
 
     measured: float
     claimed: float
@@ -113,7 +113,7 @@ def _spread(weeks: list[Week], pair: tuple[str, str], name: str, by: str) -> Spr
 
 
 def _difference(week: Week, pair: tuple[str, str], name: str, by: str) -> tuple[float, float, float, float]:
-    """The first model's metric minus the second's; its standard error, and the ends of its 95% interval."""
+    """Returns the first model's metric minus the second's, its standard error, and the bounds of its 95% interval."""
     one, other = pair
     clusters = clusters_of(by, pd.DataFrame(index=range(len(week.target))), week.days)
     intervals = Intervals.of(clusters, week.target, {model: week.scores[model] for model in pair})
@@ -129,7 +129,7 @@ def _difference(week: Week, pair: tuple[str, str], name: str, by: str) -> tuple[
 def test_the_interval_of_a_week_is_about_as_wide_as_weeks_differ_and_rows_alone_are_far_too_narrow(
     weeks: list[Week], said: str
 ) -> None:
-    """Weeks also differ by season, which no interval of one week can know."""
+    """Weeks also differ by season, which one week's interval cannot show."""
     for name in METRICS:
         days, rows = (_spread(weeks, PAIRS[said], name, by) for by in (DAY, ROW))
         print(

@@ -39,7 +39,7 @@ def rows(day: datetime, part: int) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def files(server) -> None:
-    """Three files a day in three formats, and much that is no day's."""
+    """Three files for each day in three formats, and many files that belong to no day."""
     for day in WEEK.days:
         for part, frame in enumerate(rows(day, part) for part in range(3)):
             texts = frame.to_csv(index=False), frame.to_json(orient="records", lines=True, date_format="iso")
@@ -69,7 +69,7 @@ def test_files_in_s3_become_a_dataset(server, files, tmp_path):
 
 
 def test_an_object_that_is_put_again_with_other_rows_is_a_new_version_of_its_day_alone(server, files, tmp_path):
-    """In a bucket both ways: the source by its etags, and the markers of the dataset."""
+    """The source is in a bucket, with its etags, and so are the markers of the dataset."""
     store = Storage("s3://sailplane/store", lambda: server.access)
     start, reads = WEEK.days[0], []
 
@@ -95,7 +95,7 @@ def test_an_object_that_is_put_again_with_other_rows_is_a_new_version_of_its_day
         (said,) = told
         assert said.startswith("2024-02-26: ingested again (source changed: 2024-02-26/2.parquet, ")
         assert len(load(store, first)) == first.rows
-        # An equal object has an equal etag, however new it is.
+        # Equal objects have equal etags, whatever their age.
         server.client.put_object(Bucket=server.bucket, Key=key, Body=rows(start, 2).head(999).to_parquet())
         assert ingest(store, **given) == second
     finally:

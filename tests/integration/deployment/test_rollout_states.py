@@ -149,7 +149,7 @@ class Rollouts(RuleBasedStateMachine):
                 assert all(finding.outcome == "passed" and finding.count >= 5 for finding in one.findings)
 
     def teardown(self) -> None:
-        """The rollout ends once a driver lives."""
+        """Lets a living driver finish the rollout."""
         if not self.begun:
             return
         if self.place.running.get(CANARY) == VersionProgress("starting", "the test says so"):

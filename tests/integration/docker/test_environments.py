@@ -1,4 +1,4 @@
-"""Environments for peers, from each kind of Python that may run the tests."""
+"""Environments for other packages, made from each kind of Python that may run the tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_from_an_environment_without_pip_as_uv_makes_it(tmp_path: Path) -> None:
 
 
 def test_from_a_python_without_ensurepip_uv_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for uv takes the arguments of the real one, and makes the environment with this Python."""
+    """The replacement of uv takes the arguments of the real one and makes the environment with this Python."""
     python = executable(tmp_path / "python3", "exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     asked = f'[ "$1 $2 $3 $4 $5" = "venv --quiet --seed --python {python}" ] || exit 9'

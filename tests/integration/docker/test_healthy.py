@@ -38,7 +38,7 @@ def url() -> Iterator[str]:
 
 
 def _check(project: Path, *arguments: str) -> tuple[int, str]:
-    # A proxy that does not exist: asking it would fail.
+    # A proxy that does not exist: a request to it would fail.
     env = {**os.environ, "http_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-IS", "docker/healthy.py", *arguments]
     ended = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True)

@@ -33,7 +33,7 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def served(bundle: Bundle, spool: Path, tmp_path: Path) -> Serve:
-    """`with served() as server`: its log is below `spool`, and complete when it has ended."""
+    """`with served() as server` starts a server whose log is below `spool`, and complete once the block ends."""
 
     @contextmanager
     def start(*, below: Path = spool) -> Iterator[Server]:

@@ -1,4 +1,4 @@
-"""The log of requests where the disk is full, and the service that ships it."""
+"""The log of requests on a full disk, and the service that ships it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Disk = Callable[[Path], AbstractContextManager[SmallDisk]]
 
 
 def ask(server: Server, names: list[str]) -> None:
-    """None of them fails, or is slow."""
+    """Sends requests, none of which may fail or be slow."""
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", trust_env=False, timeout=5) as client:
         for name in names:
             answer = client.post(SELDON, json={"jsonData": tiny.RECORD, "meta": {"puid": name}})
@@ -56,7 +56,7 @@ def written(spool: Path) -> list[str]:
 
 @contextmanager
 def full(disk: SmallDisk, server: Server, spool: Path) -> Iterator[None]:
-    """Nothing more can be written; where that is a limit on the size of a file, it is reached in the middle of one."""
+    """Makes the disk full. If the limit is the size of a file, it is reached in the middle of a file."""
     with disk.full(leave=0):
         if disk.folder.is_mount():
             yield

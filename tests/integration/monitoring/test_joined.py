@@ -1,4 +1,4 @@
-"""The log of requests, joined with what came late, and of several versions."""
+"""The log of requests of several versions, joined with late labels."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def tensors(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 @contextmanager
 def answered(server: Server) -> Iterator[dict[str, list[float]]]:
-    """By the id, what is answered meanwhile."""
+    """Returns the answers to requests that are sent meanwhile, by id."""
     answers: dict[str, list[float]] = {}
     numbers, chance = itertools.count(), random.Random(0)
     url = f"http://127.0.0.1:{server.port}{SELDON}"
@@ -146,7 +146,7 @@ def test_a_server_that_is_killed_loses_what_came_in_its_last_moments_and_no_more
         killed = time.monotonic()
     export(spool, storage)
     lost = times.keys() - set(requests(storage, "flights")["id"])
-    # Some more, for a machine on which threads wait for their turn.
+    # Some more time, for a machine on which threads wait for their turn.
     assert all(killed - times[puid] < FLUSH_SECONDS + 0.5 for puid in lost)
     assert len(lost) < len(times)
 
@@ -166,7 +166,7 @@ def test_a_store_that_is_away_is_waited_for_and_nothing_is_there_twice(
     root.unlink()
     back = Storage(root.as_uri())
     assert export(spool, back).rows == 20
-    # As if it had been killed before it removed the file.
+    # As if the process had been killed before it removed the file.
     left.write_bytes(copy)
     assert len(requests(back, "flights", spool=spool)) == 20
     assert export(spool, back).rows == 20
@@ -187,7 +187,7 @@ def test_what_is_still_being_written_is_read_beside_what_is_on_the_store(
         server.post(SELDON, message([tiny.RECORD], "2"))
         found = until(lambda: _ids(storage, spool) if len(_ids(storage, spool)) > 1 else None, 30, "the second one")
         assert found == ["1", "2"]
-        # The server goes on writing it.
+        # The server continues to write it.
         assert export(spool, storage).files == 0
     with pytest.raises(DataError, match="flights: none from 2020-01-01 to 2020-01-02"):
         requests(storage, "flights", since=datetime(2020, 1, 1).date(), until=datetime(2020, 1, 2).date())

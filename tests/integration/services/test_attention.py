@@ -69,7 +69,7 @@ def status(platform: Platform) -> tuple[int, dict[str, Any], str]:
 
 
 def listed(platform: Platform, name: str) -> list[dict[str, Any]]:
-    """Lists the items that the status has under this key now."""
+    """Returns the items that the status has under this key."""
     return list(json.loads(platform.sailplane("status", "--json").stdout)[name])
 
 

@@ -1,6 +1,6 @@
 """The contract on repositories of the Hugging Face Hub.
 
-Listing many objects takes 20 seconds, because each page of the listing is a request of the real client."""
+The test of a complete listing takes 20 seconds, because it uploads more than a thousand files."""
 
 from __future__ import annotations
 

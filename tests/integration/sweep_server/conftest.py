@@ -42,7 +42,7 @@ class Address:
     root: str
 
     def share(self, text: str = TEXT, sweep: str = "toy/s") -> tuple[str, str]:
-        """The URL of a new sweep, and its token."""
+        """Shares a new sweep. Returns its URL and its token."""
         lifecycle.create(self.ledger, sweep, parse(text), seed=3)
         name, token = tokens.share(self.ledger, sweep)
         return f"{self.root}/{name}", token
@@ -86,17 +86,17 @@ def _heeds_interrupts() -> None:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Another machine: an empty folder, with a Python that has no package, and no setting of this project."""
+    """Stands for another machine: an empty folder, a Python without packages, and no setting of this project."""
 
     folder: Path
 
     def worker(self, url: str, token: str, train: str, *arguments: str) -> subprocess.Popen[str]:
-        """Over a model.py with that text."""
+        """Starts a worker with this text as its model.py."""
         (self.folder / "model.py").write_text(train)
         return self.python(token, "-S", "worker.pyz", url, "--train", "model.py:train", *arguments)
 
     def python(self, token: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
-        """With -S without any package."""
+        """Starts Python with these arguments. With -S it has no package."""
         env = {"PATH": os.environ["PATH"], "SAILPLANE_SWEEP_TOKEN": token, "PYTHONUNBUFFERED": "1", **settings}
         return subprocess.Popen(
             [sys.executable, "-I", *arguments],
@@ -106,12 +106,12 @@ class Elsewhere:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A shell that runs the tests in the background has told them to ignore it.
+            # A shell that runs the tests in the background makes them ignore this signal.
             preexec_fn=_heeds_interrupts,
         )
 
     def work(self, url: str, token: str, train: str, *arguments: str) -> tuple[int, str]:
-        """The exit code, and what it said."""
+        """Runs a worker to its end. Returns its exit code and output."""
         with self.worker(url, token, train, *arguments) as process:
             said, _ = process.communicate(timeout=120)
         return process.returncode, said
@@ -119,7 +119,7 @@ class Elsewhere:
 
 @pytest.fixture
 def elsewhere(address: Address, tmp_path: Path) -> Elsewhere:
-    """With the worker, as the server gives it."""
+    """Another machine with the worker as the server provides it."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     url, token = address.share(sweep="toy/other")

@@ -1,4 +1,4 @@
-"""What the interface refuses, and what it does twice without harm."""
+"""Requests that the interface refuses, and requests that may be repeated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROUTES = [
 
 @pytest.fixture
 def client(address: Address) -> Iterator[httpx.Client]:
-    """Of a sweep that is shared."""
+    """A client of a shared sweep."""
     url, token = address.share()
     with httpx.Client(
         base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, follow_redirects=True
@@ -84,7 +84,7 @@ def test_to_share_again_revokes_the_token_before(address: Address, client: httpx
 
 
 def test_a_worker_elsewhere_obeys_patience_and_waits_for_the_whole_trials(address: Address) -> None:
-    """Two bands, at one and two values; several values come in one report."""
+    """There are two bands, at one and two values. A report holds several values."""
     rule = "sailplane: {asha: {min_iter: 1, eta: 2, patience: 2, whole_trials: 5}}\n"
     url, token = address.share(TEXT.replace("run_cap: 6", "run_cap: 9") + rule)
     opened = {"headers": {"Authorization": f"Bearer {token}"}, "trust_env": False}

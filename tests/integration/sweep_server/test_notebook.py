@@ -1,4 +1,4 @@
-"""The notebook of the first project, run as it is by Jupyter's own command, joins a sweep over the project's data."""
+"""The notebook of the first project, run unchanged by Jupyter's own command, joins a sweep over the project's data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def flights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 
 def create(home: Home) -> SweepWorkerSpec:
-    """The project's own sweep, of two trials."""
+    """Creates the project's own sweep with two trials."""
     data: Any = code.load("include.flights.data")
     dataset = ingest(
         Storage(home.store),
@@ -83,7 +83,7 @@ def test_the_notebook_joins_a_sweep_and_its_best_model_is_made_here(
 
 
 def run_notebook(folder: Path, url: str, token: str) -> str:
-    """All that its cells printed or gave."""
+    """Runs the notebook. Returns all output and results of its cells."""
     folder.mkdir()
     for name in ("join_a_sweep.ipynb", "model.py"):
         shutil.copy(PROJECT / "include" / "flights" / name, folder)

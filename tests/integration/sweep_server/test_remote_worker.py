@@ -1,4 +1,4 @@
-"""Workers that have Python and a train function, and nothing else."""
+"""Workers that have only Python and a train function."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_killed_workers_trial_goes_on_from_its_checkpoint_on_another_machine(
 def test_of_finished_trials_the_best_ones_checkpoint_stays(
     address: Address, elsewhere: Elsewhere, tmp_path: Path
 ) -> None:
-    """The model is made from it."""
+    """The model is made from this checkpoint."""
     url, token = address.share()
     train = "def train(config, data, run):\n    run.checkpoint({'rate': config['rate']})\n    return config['rate']\n"
     assert elsewhere.work(url, token, train)[0] == 0
@@ -193,7 +193,7 @@ def test_bayes_is_asked_in_a_process_of_its_own(address: Address, elsewhere: Els
 
 
 def test_a_server_that_goes_away_is_waited_for(address: Address, elsewhere: Elsewhere) -> None:
-    """And the trial that was at work goes on, with all of its values."""
+    """The running trial continues, with all its values."""
     slow = LEARNS.replace(
         "    run.log", "    import time; time.sleep(0.5); print('epoch', flush=True)\n        run.log"
     )

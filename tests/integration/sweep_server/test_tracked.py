@@ -1,4 +1,4 @@
-"""Trials that are trained elsewhere appear at W&B, where that machine has the client and a key."""
+"""Trials that are trained on another machine appear at W&B if that machine has the client and a key."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def airflow(*arguments: str) -> str:
-    """A command of Airflow over this project's plugins folder (tests/conftest.py sets it)."""
+    """Runs an Airflow command over this project's plugins folder (tests/conftest.py sets it)."""
     command = [sys.executable, "-W", "ignore", "-m", "airflow", *arguments, "--output", "json"]
     ended = subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=120, check=True)
     return ended.stdout[ended.stdout.index("[") :]

@@ -14,7 +14,7 @@ from tests.unit.algorithmia.data_api_server import DataApiServer, data_api_serve
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[DataApiServer]:
-    """A Data API that knows conditions, with one collection, ada/c."""
+    """A Data API that supports conditions, with the collection ada/c."""
     with data_api_server(tmp_path / "served") as server:
         (server.folder / "ada/c").mkdir()
         yield server
@@ -22,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[DataApiServer]:
 
 @pytest.fixture
 def old_server(tmp_path: Path) -> Iterator[DataApiServer]:
-    """One that knows as little as the hosted service did."""
+    """A Data API without conditions, like the hosted service."""
     with data_api_server(tmp_path / "served", modern=False) as server:
         (server.folder / "ada/c").mkdir()
         yield server
@@ -35,5 +35,5 @@ def api(server: DataApiServer) -> DataApi:
 
 @pytest.fixture
 def large() -> bytes:
-    """Two pieces and a half."""
+    """A content of two pieces and a half."""
     return random.Random(1).randbytes(CHUNK_BYTES * 5 // 2)

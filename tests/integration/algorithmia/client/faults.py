@@ -1,4 +1,4 @@
-"""What a Data API may do instead of its answer, and a client that waits little."""
+"""Faults of a Data API in place of its answer, and a client with short timeouts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def without_ranges(handler: Handler) -> None:
 
 
 def lose_answer(handler: Handler) -> None:
-    """It is done, but nobody hears of it."""
+    """Carries out the request and loses the answer."""
     handler.answer = lambda *_, **__: handler.cut()
     handler.serve()
 
@@ -53,6 +53,6 @@ def silent(free: threading.Event, handler: Handler) -> None:
 
 
 def page(handler: Handler) -> None:
-    """Of something else, for people."""
+    """Answers with a page for people, of another service."""
     handler.answer(200, X_Data_Type="directory", Content_Length="6")
     handler.wfile.write(b"<html>")

@@ -20,7 +20,7 @@ def backend(server, prefix="new/folder", user="ada", key=KEY):
 
 @pytest.fixture
 def old(old_server):
-    """On a server without etags and conditions."""
+    """A store on a server without etags and conditions."""
     return backend(old_server)
 
 
@@ -87,7 +87,7 @@ def test_a_server_without_conditions_is_asked_before_a_put(old, old_server):
 
 
 def test_a_condition_is_kept_by_the_server_where_it_knows_it(server):
-    """What comes between the look and the put is not overwritten."""
+    """An object that is put between the look and the put is not overwritten."""
     files = backend(server)
     etag = files.put("a", b"one")
 

@@ -83,7 +83,7 @@ def test_the_key_is_never_shown(server, caplog):
     with pytest.raises(AccessError, match=r"401 Unauthorized: no such key: Simple \*\*\*") as refused:
         api.files.get("ada/c/a")
     assert server.tries("GET") == 1
-    # What a server's headers say is in the log of httpcore at DEBUG, whoever asks.
+    # At the level DEBUG, httpcore's log has the headers of every answer.
     caplog.set_level("INFO")
     server.fail("GET", partial(status, 500, X_Error_Message="sim-wrong-KEY is unlucky"))
     with pytest.raises(AccessError):

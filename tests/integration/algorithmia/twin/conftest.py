@@ -20,7 +20,7 @@ from sailplane.ledger import Ledger
 from sailplane.storage.store import Storage
 from tests.environments import environment
 
-# A router and model servers that are real.
+# The fixtures of a real router and real model servers.
 from tests.homes import new_home
 from tests.integration.deployment.conftest import (  # noqa: F401
     home,
@@ -38,7 +38,7 @@ CLIENT = "algorithmia==2.0.5"
 
 @dataclass(frozen=True)
 class RunningTwin:
-    """A server in a process of its own. `python` is one that has the official client, and nothing of this project."""
+    """A server in a separate process. `python` has the official client, and nothing of this project."""
 
     home: Home
     url: str
@@ -55,7 +55,7 @@ class RunningTwin:
         return httpx.Client(base_url=self.url, headers={"Authorization": key}, timeout=60, trust_env=False)
 
     def client(self, key: str, script: str, **env: str) -> Any:
-        """What a script of the official client, which has `client` and Algorithmia, leaves in `out`."""
+        """Returns the `out` of a script that uses the official client as `client` and the module Algorithmia."""
         text = f"import json, Algorithmia\nclient = Algorithmia.client()\nout = None\n{script}\nprint(json.dumps(out))"
         settings = {"ALGORITHMIA_API": self.url, "ALGORITHMIA_API_KEY": key, "PATH": os.environ["PATH"], **env}
         command = [str(self.python), "-c", text]
@@ -66,7 +66,7 @@ class RunningTwin:
 
 @pytest.fixture(scope="session")
 def client_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment of the client's own: what it needs is old, and must not come near Airflow."""
+    """Makes an environment for the client, whose requirements are old and must not affect Airflow."""
     return environment(tmp_path_factory.mktemp("client"), CLIENT)
 
 

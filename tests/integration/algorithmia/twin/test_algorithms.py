@@ -1,4 +1,4 @@
-"""Calls of algorithms, as the official client of Algorithmia makes them: served models, and sources in the store."""
+"""Calls of algorithms by Algorithmia's official client: served models, and sources in the store."""
 
 from __future__ import annotations
 

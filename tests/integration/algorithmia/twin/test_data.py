@@ -1,4 +1,4 @@
-"""The Data API, as the official client of Algorithmia sees it."""
+"""The Data API as Algorithmia's official client sees it."""
 
 from __future__ import annotations
 

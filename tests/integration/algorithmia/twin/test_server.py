@@ -1,4 +1,4 @@
-"""The server: who may come in, what it remembers of them, and what it does under load."""
+"""The server's access control, its records of users, and its behaviour under load."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_an_upload_that_is_cut_off_leaves_what_was_there(twin: RunningTwin) -> N
             head = "\r\n".join([*lines, f"Content-Length: {10 * MIB}", "", ""])
             connection.sendall(head.encode() + b"x" * 5 * MIB)
             folder = Path(twin.home.store.removeprefix("file://")) / "algorithmia/data/alice/cut/.files"
-            # It has begun: what is unfinished lies beside the file.
+            # The put has begun: the unfinished content is next to the file.
             assert wait_until(lambda: len(list(folder.iterdir())) == 2, seconds=10)
         assert wait_until(lambda: len(list(folder.iterdir())) == 1, seconds=10)
         assert http.get("/v1/data/.my/cut/file").content == b"whole"
@@ -180,7 +180,7 @@ def test_two_servers_over_one_store_agree_and_lose_nothing(
 
 
 def test_what_is_put_while_its_directory_is_deleted_is_refused_or_deleted_with_it(twin: RunningTwin) -> None:
-    """Never a file that is said to be there and is in no directory."""
+    """No file is reported as stored without being in a directory."""
     key = twin.key("alice")
     with twin.http(key) as http, twin.http(key) as other:
         for _ in range(20):
@@ -208,7 +208,7 @@ def test_the_keys_command_shows_a_secret_once(home: Home, capsys: pytest.Capture
 def _at_once(
     a: httpx.Client, b: httpx.Client, ask: Callable[[httpx.Client, int], httpx.Response]
 ) -> list[tuple[int, int]]:
-    """40 requests, half to each server, 8 at a time: status and number of each."""
+    """Sends 40 requests, half to each server, 8 at a time. Returns how often each status came."""
     with ThreadPoolExecutor(8) as threads:
         running = [threads.submit(ask, (a, b)[number // 20], number) for number in range(40)]
         return [(one.result().status_code, number) for number, one in enumerate(running)]
