@@ -29,9 +29,8 @@ def certificate() -> tuple[bytes, bytes]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(
-            x509.KeyUsage(
-                True, False, False, False, False, True, True, False, False
-            ),  # It signs certificates, including itself.
+            # It signs certificates, including itself.
+            x509.KeyUsage(True, False, False, False, False, True, True, False, False),
             critical=True,
         )
         .sign(key, hashes.SHA256())

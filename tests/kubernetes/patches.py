@@ -105,7 +105,7 @@ def _set(verb: str, value: Any, path: str, new: Any) -> None:
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Returns the fields that a manager owns: every field that is not an object. A list is one field, as in the
+    """Yields the fields that a manager owns: every field that is not an object. A list is one field, as in the
     CRDs."""
     if not isinstance(value, dict) or not value:
         yield path, value

@@ -44,7 +44,7 @@ def whole(schema: Schema) -> Schema:
 
 
 def unknown(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """Returns the paths of the fields that are not in the schema."""
+    """Yields the paths of the fields that are not in the schema."""
     for place, inner, part in _parts(schema, value, path):
         if inner is None:
             yield place
@@ -63,7 +63,7 @@ def pruned(schema: Schema, value: Any) -> Any:
 
 
 def mistakes(schema: Schema, value: Any, path: str = "") -> Iterator[str]:
-    """Returns one sentence for each mistake, in the API server's words."""
+    """Yields one sentence for each mistake, in the API server's words."""
     if value is None and schema.get("nullable"):
         return
     if wrong := _mistyped(schema, value):

@@ -1,10 +1,10 @@
-"""Seldon's operators and the cluster under them: Deployments that become available, or do not, and what is said of it.
+"""Seldon's operators and the cluster under them: Deployments that do or do not become available, and their status.
 
-As Core 1.17.1 has it: `state` and `deploymentStatus` are of the last look, `observedGeneration` is never set, a
-Deployment is listed once it has a pod, and traffic moves, and what is no longer wanted goes, only while every
+They behave as Core 1.17.1: `state` and `deploymentStatus` are those of the last look, `observedGeneration` is never
+set, and a Deployment is listed once it has a pod. Traffic moves, and unwanted objects are deleted, only while every
 predictor is available. A shadow that becomes a canary gets other pods.
-https://github.com/SeldonIO/seldon-core/blob/v1.17.1/operator/controllers/seldondeployment_controller.go
-"""
+
+https://github.com/SeldonIO/seldon-core/blob/v1.17.1/operator/controllers/seldondeployment_controller.go"""
 
 from __future__ import annotations
 

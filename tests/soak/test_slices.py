@@ -23,7 +23,7 @@ PLACES, HOURS = 10, 5
 
 
 def drawn(random: np.random.Generator, days: Days, gate: Gate, *, noise: float = 0.0) -> Iterator[Slice]:
-    """Draws two equally good models, except for the challenger's noise in the first place."""
+    """Draws two equally good models, except that the challenger's scores have noise at place 0."""
     target, (mine, its), clusters = days.draw(random)
     rows = pd.DataFrame(
         {"place": random.integers(PLACES, size=len(target)), "hour": random.integers(HOURS, size=len(target))}

@@ -1,4 +1,4 @@
-"""The guides, as the tests read them: their headings, links, tables and blocks of code."""
+"""Reads the guides for tests: their headings, links, tables and blocks of code."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 
 @dataclass(frozen=True)
 class Block:
-    """`line` is that of its first line of code. In a `console` block, lines that begin with `$` are commands, and the
-    others their output."""
+    """A block of code. `line` is the number of its first line. In a `console` block, lines that begin with `$` are
+    commands, and the others their output."""
 
     guide: str
     line: int
@@ -33,14 +33,14 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """Those of a `console` or a `sh` block."""
+        """Returns the commands of a `console` or `sh` block."""
         if self.language == "sh":
             return [line for line in self.text.splitlines() if line]
         return [command for command, _ in self.outputs]
 
     @property
     def outputs(self) -> list[tuple[str, str]]:
-        """Each command of a `console` block with what it prints."""
+        """Returns each command of a `console` block with its output."""
         if self.language != "console":
             return []
         parts = re.split(r"^\$ (.+)\n", self.text, flags=re.M)[1:]
@@ -52,7 +52,7 @@ def text_of(guide: str) -> str:
 
 
 def blocks(*languages: str, guides: tuple[str, ...] = GUIDES) -> list[Block]:
-    """Of these languages; without any, of all."""
+    """Returns the blocks of these languages, or all blocks."""
     found = [(guide, block) for guide in guides for block in _BLOCK.finditer(text_of(guide))]
     return [
         Block(guide, text_of(guide)[: block.start(2)].count("\n") + 1, block.group(1), block.group(2))
@@ -62,37 +62,37 @@ def blocks(*languages: str, guides: tuple[str, ...] = GUIDES) -> list[Block]:
 
 
 def prose(guide: str) -> str:
-    """Without the blocks of code."""
+    """Returns the text without the blocks of code."""
     return _BLOCK.sub("", text_of(guide))
 
 
 def anchors(path: Path) -> list[str]:
-    """The headings of a Markdown file, as a link names them."""
+    """Returns the headings of a Markdown file in the form of links."""
     titles = re.findall(r"^#+ (.+)$", _BLOCK.sub("", path.read_text()), re.M)
     return [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
 def links(guide: str) -> list[tuple[Path, str]]:
-    """The file and the heading of each link that stays in the project."""
+    """Returns the file and the heading of each link within the project."""
     here = PROJECT / guide
     split = [link.partition("#") for link in re.findall(r"\]\(([^)\s]+)\)", prose(guide)) if "://" not in link]
     return [((here.parent / path).resolve() if path else here, title) for path, _, title in split]
 
 
 def section(guide: str, title: str) -> str:
-    """The text below that heading, up to the next heading of any level."""
+    """Returns the text below this heading, up to the next heading of any level."""
     found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", _fenced(text_of(guide)), re.M | re.S)
     return found.group(1) if found else ""
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """The cells of a table's rows, by the name in its first cell."""
+    """Returns the cells of a table's rows, by the name in the first cell."""
     cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in text.splitlines() if line.startswith("| `")]
     return {row[0].strip().strip("`"): [cell.strip() for cell in row[1:]] for row in cells}
 
 
 def commands(guide: str) -> Iterator[str]:
-    """The commands that follow `sailplane` in the shell blocks."""
+    """Yields the commands that follow `sailplane` in the shell blocks."""
     for block in blocks("sh", "bash", "shell", guides=(guide,)):
         for line in block.text.replace("\\\n", " ").splitlines():
             if called := re.search(r"(?:^|[\s/])sailplane ([a-z].+)$", line):
@@ -100,11 +100,11 @@ def commands(guide: str) -> Iterator[str]:
 
 
 def mentioned(guide: str) -> Iterator[str]:
-    """What the prose quotes: `sailplane models gc --dry-run`."""
+    """Yields the commands that the prose quotes, such as `sailplane models gc --dry-run`."""
     yield from (re.sub(r"\s+", " ", text) for text in re.findall(r"`sailplane\s+([^`]+)`", prose(guide)))
 
 
-# What the guides write for a day or a number.
+# The guides' placeholders for a day or a number.
 _PLACEHOLDERS: Final = {"DAY": "2026-10-01", "N": "3"}
 
 
@@ -113,10 +113,10 @@ class Refused(Exception):
 
 
 def parse(command: str, *, whole: bool) -> None:
-    """By the parser of the command line itself. Raises Refused; of one that is not whole, arguments may be missing."""
+    """Parses a command with the command line's own parser. Raises Refused. An incomplete command may lack arguments."""
     argv = [_PLACEHOLDERS.get(word, word) for word in shlex.split(command, comments=True)]
     if argv[0] == "airflow":
-        # All of the rest is Airflow's.
+        # All other arguments are Airflow's.
         return
     joins = argv[0] == "sweep-worker"
     parser = sweep_worker._parser() if joins else cli.parser(argv[0])
@@ -128,7 +128,7 @@ def parse(command: str, *, whole: bool) -> None:
 
 
 def _refusing(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Raises instead of ending the process."""
+    """Makes the parser raise instead of ending the process."""
 
     def refuse(message: str) -> None:
         raise Refused(message)
@@ -142,5 +142,5 @@ def _refusing(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _fenced(text: str) -> str:
-    """A comment of a shell block is no heading."""
+    """Indents the comments in blocks of code, because they are not headings."""
     return _BLOCK.sub(lambda block: re.sub(r"^#", " #", block.group(0), flags=re.M), text)

@@ -8,7 +8,7 @@ from sailplane.errors import ConfigurationError
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project whose package has a name of its own, because a module is imported once in a process."""
+    """A project whose package has a unique name, because a process imports a module only once."""
     (tmp_path / "code_under_test").mkdir()
     (tmp_path / "code_under_test" / "model.py").write_text("def train(): return 7\nLIMIT = 3\n")
     (tmp_path / "code_under_test" / "broken.py").write_text("import a_package_that_nobody_has\n")

@@ -1,4 +1,4 @@
-"""What the guides say must be so, and they must say all of it."""
+"""The guides are correct and complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVERYTHING: Final = "\n".join(guides.text_of(guide) for guide in GUIDES)
 SETTINGS: Final = "docker/README.md"
 OPERATORS: Final = "dags/README.md"
 CODE: Final = "\n".join(file.read_text() for file in (guides.PROJECT / "plugins").rglob("*.py"))
-# What the services tell each other, and what only a container sets.
+# Settings that the services pass to each other, and settings that only a container has.
 INTERNAL: Final = {
     "SAILPLANE_PROJECT",
     "SAILPLANE_RANKS_MEET_AT",
@@ -36,7 +36,7 @@ INTERNAL: Final = {
 }
 # tests/unit/test_guides_include.py runs the blocks of the tutorial.
 WITHOUT_TUTORIAL: Final = tuple(guide for guide in GUIDES if guide != "include/README.md")
-# Names that a block of dags/README.md uses for the tasks before it.
+# Names that a block of dags/README.md uses for earlier tasks.
 EARLIER: Final = ("ingest", "train", "best", "evaluate")
 
 
@@ -60,7 +60,7 @@ def test_every_command_is_in_a_guide() -> None:
 
 
 def every_command() -> Iterator[str]:
-    """`models`, `models list`, ..."""
+    """Yields every command: `models`, `models list`, ..."""
     for name in cli.COMMANDS:
         yield name.replace(" ", r"\s+")
         if name not in ("airflow", "sweep-worker"):
@@ -104,7 +104,7 @@ def test_every_parameter_is_in_the_table_below_its_operator_with_its_default(sub
 
 
 def default(subject: Callable[..., Any], name: str) -> str:
-    """As the tables write it."""
+    """Returns the default as the tables write it."""
     parameter = inspect.signature(subject).parameters[name]
     if parameter.kind is parameter.VAR_KEYWORD:
         return ""
@@ -161,7 +161,7 @@ def test_every_block_of_the_dag_guide_wires_tasks(block: Block) -> None:
 
 
 def earlier(text: str) -> dict[str, Any]:
-    """The tasks that the block uses and does not make."""
+    """Returns the tasks that the block uses but does not make."""
     tree = ast.walk(ast.parse(text))
     nodes = [node for node in tree if isinstance(node, ast.Name)]
     made = {node.id for node in nodes if isinstance(node.ctx, ast.Store)}
@@ -209,7 +209,7 @@ def test_every_error_of_the_troubleshooting_table_is_raised_with_these_words() -
 def test_every_metric_of_a_model_server_is_in_the_table_of_metrics() -> None:
     from sailplane.serving.metrics import Metrics
 
-    # A counter without labels of its own shows up at its first count.
+    # A counter without labels appears only after its first count.
     text = Metrics("churn", "0123", lambda: 0).text().decode()
     counted = {name.removesuffix("_created") for name in re.findall(r"^# TYPE (sailplane_\w+)", text, re.M)}
     listed = {name for cell in metric_cells() for name in re.findall(r"sailplane_\w+", cell)}
@@ -231,7 +231,7 @@ def test_every_room_is_in_the_table_of_rooms_above_the_rooms_that_it_imports() -
 
 
 def layers() -> list[list[str]]:
-    """The layers of import-linter, the highest first; the rooms of one layer as the table has them."""
+    """Returns the layers of import-linter, the highest first, with each layer's rooms as the table has them."""
     contracts = tomllib.loads((guides.PROJECT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (contract,) = [one for one in contracts if one["type"] == "layers"]
     return [[room.partition(".")[0] for room in layer.split(" | ")] for layer in contract["layers"]]

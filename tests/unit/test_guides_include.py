@@ -43,7 +43,7 @@ def only(contains: str) -> Block:
 
 
 def run_block(contains: str, **names: Any) -> dict[str, Any]:
-    """What the Python block that has this text defines."""
+    """Runs the Python block that contains this text. Returns its names."""
     exec(only(contains).text, names)  # noqa: S102
     return names
 
@@ -135,7 +135,7 @@ def test_every_sweep_file_of_the_guide_is_valid() -> None:
 def test_the_table_of_the_sweep_file_has_every_key() -> None:
     table = "\n".join(line for line in TEXT.splitlines() if line.startswith("| `"))
     ours = {f"{space.EXTENSION}: {key}" for key in ("seed", "workers", "max_time", "max_trial_time", "asha")}
-    # `metrics` is W&B's list for `custom`; the rest is listed with an ellipsis.
+    # `metrics` is W&B's list for `custom`; the other keys are listed with an ellipsis.
     keys = {*space._KEYS, *ours} - {"metrics"}
     assert {key for key in keys if f"`{key}`" not in table} == set()
     assert {"program", "command", "project", "entity", "controller"} <= set(unused_settings.UNUSED)
@@ -146,7 +146,7 @@ def test_every_command_of_the_guide_can_be_called_so(line: str) -> None:
     words = shlex.split(line)
     match words:
         case ["sailplane", "airflow", *_] | ["curl", *_] | [".venv/bin/pytest", *_]:
-            pass  # test_tutorial.py runs the first and the last; tests/integration/sweep_server fetches the worker
+            pass  # test_tutorial.py runs the first and last command; tests/integration/sweep_server fetches the worker.
         case ["export", setting]:
             assert setting.startswith("SAILPLANE_SWEEP_TOKEN=")
         case ["python", "worker.pyz", *arguments]:
@@ -157,7 +157,7 @@ def test_every_command_of_the_guide_can_be_called_so(line: str) -> None:
             pytest.fail(f"no test knows {line}")
 
 
-# A code span may go on in the next line.
+# A code span may continue in the next line.
 INLINE = sorted(set(re.findall(r"`(sailplane [a-z-]+(?: [a-z]+)?)[` ]", " ".join(TEXT.split()))))
 
 

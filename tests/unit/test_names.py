@@ -10,7 +10,7 @@ PACKAGE = Path(sailplane.__file__).parent
 
 
 def test_no_two_public_classes_have_one_name() -> None:
-    """Two meanings of a word in one code base have to be told apart at each reading."""
+    """Readers would have to tell two meanings of a name apart each time."""
     homes: dict[str, list[str]] = defaultdict(list)
     for file in PACKAGE.rglob("*.py"):
         for node in ast.parse(file.read_text()).body:

@@ -1,4 +1,4 @@
-"""Hosts and pages that a server answers, and those that it refuses."""
+"""Hosts and pages that a server answers, and those it refuses."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from sailplane.storage import Storage
 from tests.unit.services.conftest import home  # noqa: F401
 
 PACKAGE = Path(sailplane.__file__).parent
-# These open a ledger or a store that may be missing or foreign, and write to neither before they compare them.
+# These open a ledger or a store that may be missing or foreign, and write to neither before comparing them.
 OPENS = {
     "pairing.py": "compares",
     "services/installation.py": "makes both",
@@ -196,7 +196,7 @@ def test_a_store_of_a_newer_release_is_refused_by_name(made: Home) -> None:
 
 
 def opened_by_itself(tree: ast.AST) -> Iterator[str]:
-    """`Ledger.at(...)`, `Ledger(home.ledger)`, `Storage(home.store)`."""
+    """Yields each call such as `Ledger.at(...)`, `Ledger(home.ledger)` or `Storage(home.store)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             text = ast.unparse(node)

@@ -1,4 +1,4 @@
-"""The front door is short, and the platform keeps to its side of the threshold. test_guides.py checks what it says."""
+"""README.md is short, and the platform's code stays within its bounds. test_guides.py checks the content."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
-# A reader of the front door reads all of it; the rest is in the guides.
+# Readers of README.md read all of it; the rest is in the guides.
 MOST_CHARACTERS = 9_500
 
 

@@ -9,13 +9,13 @@ from jinja2 import UndefinedError
 from sailplane import templates
 
 PACKAGE = Path(templates.__file__).parent
-# The scripts of a page have digests in its policy, so that Python puts their tags around them.
+# A page's policy has the digests of its scripts, so Python writes their tags.
 _TAG = re.compile(r"</?(?:a|b|body|div|form|h[1-6]|head|html|li|p|style|table|tbody|td|th|thead|title|tr|ul)[ >]")
 
 
 def test_html_is_written_in_templates_only() -> None:
     found = [file for file in PACKAGE.rglob("*.py") if _TAG.search(file.read_text())]
-    # Plotly's labels have tags of their own, and no file of its own could hold them.
+    # Plotly's labels have their own tags, which no separate file could hold.
     assert [str(file.relative_to(PACKAGE)) for file in found] == ["sweeps/parallel_chart.py"]
 
 

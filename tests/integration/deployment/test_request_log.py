@@ -36,7 +36,7 @@ PLAN = Rollout(
 
 @contextmanager
 def asked_and_fed_back(home: Home, good: str) -> Iterator[dict[str, str]]:
-    """Returns the answering version by id. An answer of the good version gets a reward of 1, others get 0."""
+    """Yields the answering version by id. An answer of the good version gets a reward of 1, others get 0."""
     answered: dict[str, str] = {}
     address = f"http://127.0.0.1:{home.router_port}/seldon/local/flights/api/v1.0"
     # Headers that only the router may set.

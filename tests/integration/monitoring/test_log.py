@@ -49,7 +49,7 @@ def tensors(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 @contextmanager
 def answered(server: Server) -> Iterator[dict[str, list[float]]]:
-    """Returns the answers to requests that are sent meanwhile, by id."""
+    """Yields the answers to requests that are sent meanwhile, by id."""
     answers: dict[str, list[float]] = {}
     numbers, chance = itertools.count(), random.Random(0)
     url = f"http://127.0.0.1:{server.port}{SELDON}"

@@ -116,7 +116,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 @pytest.fixture
 def training(platform: Platform, pids_file: Path) -> Iterator[int]:
-    """Returns the pid of the process that a run of the DAG `waiting` has started. The run fails at the end."""
+    """Yields the pid of the process that a run of the DAG `waiting` has started. The run fails at the end."""
     run = platform.trigger("waiting", {"pids": str(pids_file)})
     try:
         yield int(until(lambda: pids_file.read_text() if pids_file.exists() else None, 90, "the task"))
@@ -126,7 +126,7 @@ def training(platform: Platform, pids_file: Path) -> Iterator[int]:
 
 @pytest.fixture
 def served(platform: Platform, tmp_path: Path) -> Iterator[tuple[str, Model]]:
-    """Returns a served model and its endpoint. The router drops the model at the end."""
+    """Yields a served model and its endpoint. The router drops the model at the end."""
     home = platform.home
     ledger, storage = Ledger.at(home), Storage(home.store)
     model = register(ledger, storage, tiny.run_of(tiny.bundle(tmp_path / "bundle"), storage))

@@ -121,9 +121,8 @@ def test_the_file_arrives_as_wandbs_own_and_once(
     del expected["sailplane"]
     expected |= {"name": NAME, "description": "rates", "run_cap": 4}
     expected["metric"]["impute_while_running"] = "false"
-    expected["parameters"]["depth"]["distribution"] = (
-        "int_uniform"  # The client writes the meaning of its settings into the file.
-    )
+    # The client adds the distribution that the file implies.
+    expected["parameters"]["depth"]["distribution"] = "int_uniform"
     assert sweep.document == expected
     assert sweeps.find(ledger, NAME) == sweep.name
     said = capfd.readouterr()

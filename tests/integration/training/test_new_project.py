@@ -35,7 +35,7 @@ AS_OF = datetime(2026, 7, 5, tzinfo=UTC)
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    """Returns a checkout without other projects, into which `sailplane new churn` has written one."""
+    """Yields a checkout without other projects, into which `sailplane new churn` has written one."""
     project = tmp_path / "checkout"
     for name in ("dags", "include", "tests/unit/include"):
         (project / name).mkdir(parents=True)

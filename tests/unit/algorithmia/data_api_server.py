@@ -1,7 +1,5 @@
-"""A Data API on loopback that can be told to fail. Its files are files of a folder, so that it holds none in memory.
-
-With `modern` it knows ETags, conditions and ranges, as the twin does; without, as little as the hosted service said.
-"""
+"""A Data API on loopback that can fail on request. Its files are files of a folder, so it holds none in memory. With
+`modern` it supports ETags, conditions and ranges, as the twin does; otherwise it is like the hosted service."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ USER = "ada"
 
 @dataclass
 class DataApiServer:
-    """`faults` are met by the next requests of their method, in order; `asked` has every request that came."""
+    """The server. The next requests meet the `faults` of their method, in order; `asked` has every request."""
 
     folder: Path
     modern: bool = True
@@ -102,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body if self.command != "HEAD" else b"")
 
     def cut(self) -> None:
-        """The peer finds the connection reset."""
+        """Cuts the connection, which resets it for the peer."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.rfile.close()
         self.connection.close()
@@ -233,7 +231,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"result": {"deleted": inside}})
 
     def log_message(self, format: str, *args: Any) -> None:
-        """A test's output is the client's."""
+        """Logs nothing: the client's output is the test's."""
 
 
 def etag(path: Path) -> str:

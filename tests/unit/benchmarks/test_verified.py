@@ -1,4 +1,4 @@
-"""A peer whose work is wrong, or is not done, gives no figure."""
+"""A peer gets no figure if its work is wrong or missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUESTIONS = [Question([x], [x / 10]) for x in range(1, 4)]
 
 @contextmanager
 def model_server(answer: Any) -> Iterator[str]:
-    """A real one on loopback: `answer(x, asked)` gives the status and the score of the x that it was sent."""
+    """Starts a real server on loopback: `answer(x, asked)` returns the status and the score for the x that it got."""
 
     class Handler(BaseHTTPRequestHandler):
         asked = 0
@@ -39,7 +39,7 @@ def model_server(answer: Any) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_said: object) -> None:
-            """Nothing."""
+            """Logs nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
@@ -111,7 +111,7 @@ def test_a_load_with_requests_that_failed_is_refused(line: str) -> None:
         verified.load("the peer", WRK.format("").replace("5520", "0"))
 
 
-# As a client of a library that runs trials in processes of its own, which have another sys.argv.
+# Acts like a library's client that runs trials in separate processes, which have another sys.argv.
 CLIENT = """\
 import json, subprocess, sys
 count, each = int(sys.argv[1]), sys.argv[2]

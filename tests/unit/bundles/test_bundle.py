@@ -105,7 +105,7 @@ def test_a_prediction_that_is_nan_is_an_error_that_counts_the_rows(tmp_path: Pat
 
 
 def test_features_that_differ_between_training_and_a_request_are_found_at_writing(tmp_path: Path) -> None:
-    # A float32 column of the training becomes float64 in a request.
+    # A float32 column in training becomes float64 in a request.
     skew = '/ state["distance"] + (frame["distance"].dtype == "float32")'
     skewed = tiny.FEATURES.replace('/ state["distance"]', skew)
     golden = tiny.frame().astype({"distance": "float32"})

@@ -1,4 +1,4 @@
-"""The checks that a bundle carries judge values as pandera does."""
+"""A bundle's checks judge values as pandera does."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def checks(draw: st.DrawFn, kind: FieldKind) -> Check:
         try:
             flags = {side: draw(st.booleans()) for side in ("include_min", "include_max")}
             return Check.in_range(low, high, **flags, **options)
-        except (ValueError, TypeError):  # an empty range, or a text with a time
+        except (ValueError, TypeError):  # An empty range, or a text with a time.
             name = "ge"
     if name in ("isin", "notin"):
         return getattr(Check, name)(draw(st.lists(MEMBERS[kind], max_size=4)), **options)
@@ -107,7 +107,7 @@ def checks(draw: st.DrawFn, kind: FieldKind) -> Check:
 
 
 def asked(values: list[Any]) -> list[Any]:
-    """The values as a request has them."""
+    """Returns the values as a request has them."""
     return [value.isoformat() if isinstance(value, datetime) else value for value in values]
 
 
@@ -133,7 +133,7 @@ def test_every_check_of_pandera_that_travels_agrees_with_it_on_every_value(
     frame = pd.DataFrame({"x": pd.Series(values, dtype=PANDAS[kind][nullable])})
     try:
         expected = set(check(frame, schema, "x").bad.index)
-    except SchemaError:  # a check that raises rejects every dataset: no model has it
+    except SchemaError:  # A check that raises rejects every dataset, so no model has one.
         return
     if not field.checks:
         assert unchecked(schema), "what does not travel is told"
@@ -157,7 +157,7 @@ def test_every_check_of_pandera_that_travels_agrees_with_it_on_every_value(
     ],
 )
 def test_common_checks_travel(column: Column, passes: Any, fails: Any) -> None:
-    """The property above would also hold if no check travelled."""
+    """The property above would also hold if no check were kept."""
     schema = DataFrameSchema({"x": column})
     [field] = fields(schema)
     assert len(field.checks) == 1

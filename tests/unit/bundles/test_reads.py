@@ -18,7 +18,7 @@ from sailplane.records import Check, Field
 from tests.unit.bundles import tiny
 
 FORMAT_1 = Path(__file__).with_name("format-1")
-# The digest that the release of 23 November gave it.
+# The digest that the release of 23 November gave the bundle.
 FORMAT_1_DIGEST = "dbfc7c6d8e2acd708e23046b2095eba31d2e5585f376743d50735ff77a975a6e"
 EXTRA = (*tiny.INPUTS, Field(name="flight", kind="integer"), Field(name="tail", kind="string", nullable=True))
 GOLDEN = tiny.frame().assign(flight=7, tail=pd.Series(["N1", None] * 16, dtype="str"))
@@ -133,7 +133,7 @@ def test_a_nullable_field_that_is_left_out_is_null(bundle: Bundle) -> None:
 
 
 def test_a_transform_whose_scores_change_without_the_rest_requires_all(tmp_path: Path) -> None:
-    """It reads around the guard, which cannot know its inputs."""
+    """The function bypasses the guard, which then cannot know its inputs."""
     sneaky = tiny.COLUMNS.replace(
         'columns["distance"] / 1000', 'columns["distance"] / (1000 + isinstance(columns, dict))'
     )
@@ -149,7 +149,7 @@ def test_golden_rows_have_to_pass_the_checks(tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_format_1_keeps_its_version_and_its_scores() -> None:
-    """The release of 23 November wrote its bytes."""
+    """The release of 23 November wrote the bytes of this bundle."""
     bundle = Bundle.open(FORMAT_1)
     assert (bundle.manifest.format, bundle.digest) == (1, FORMAT_1_DIGEST)
     written = json.loads((FORMAT_1 / "manifest.json").read_bytes())

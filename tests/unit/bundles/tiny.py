@@ -1,4 +1,4 @@
-"""A small model without torch: its bundles are real, and made in milliseconds."""
+"""A small model without torch. Its bundles are real and take milliseconds to make."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def transform(frame, state):
     categories = np.array([places.get(carrier, 0) for carrier in frame["carrier"]], dtype="int64").reshape(-1, 1)
     return {"numbers": numbers, "categories": categories}
 """
-# The same over arrays, which takes a twentieth of the time.
+# The same computation on arrays, which takes a twentieth of the time.
 COLUMNS = """
 import numpy as np
 
@@ -76,7 +76,7 @@ RECORD: dict[str, Any] = {
 
 
 def frame(rows: int = 32, seed: int = 7) -> pd.DataFrame:
-    """Rows as a dataset has them, some values missing where that is allowed."""
+    """Returns rows as in a dataset. Some values are missing if that is allowed."""
     random = np.random.default_rng(seed)
     wind = random.uniform(0, 40, rows)
     wind[::5] = np.nan
@@ -96,7 +96,7 @@ def frame(rows: int = 32, seed: int = 7) -> pd.DataFrame:
 
 
 def graph(*, bias: float = 0.0, outputs: int = 1) -> bytes:
-    """sigmoid(numbers @ weights + embedding[categories] + bias)"""
+    """Returns the graph of sigmoid(numbers @ weights + embedding[categories] + bias)."""
     random = np.random.default_rng(0)
     constants = {
         "weights": random.normal(size=(5, outputs)).astype("float32"),
@@ -166,7 +166,7 @@ def bundle(
 
 
 def run_of(bundle: Bundle, storage: Storage) -> Run:
-    """The run that put the bundle on the store."""
+    """Puts the bundle on the store. Returns its run."""
     prefix = f"runs/{bundle.manifest.run}/bundle"
     storage.upload(bundle.folder, prefix)
     dataset = Dataset(

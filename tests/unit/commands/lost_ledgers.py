@@ -1,4 +1,4 @@
-"""A home with a ledger, and what is done to its file."""
+"""A home with a ledger, and ways to damage its file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FAULTS = ["deleted", "truncated", "zeroed page"]
 
 
 def made(home: Home, tmp_path: Path) -> Home:
-    """Two versions, the first of which serves, and the verdict on the second."""
+    """Registers two versions, of which the first serves, and the verdict on the second."""
     new_home(home)
     ledger, storage = pairing.opened(home)
     found = []
@@ -56,7 +56,7 @@ def verdict(model: Model) -> history.Judged:
 
 
 def everything(home: Home) -> object:
-    """The records that a rebuild brings back."""
+    """Returns the records that a rebuild restores."""
     ledger = Ledger(home.ledger)
     days = Interval(start=DAY, end=DAY + timedelta(days=1))
     found = [(one.model, one.created, one.aliases) for one in models.versions(ledger)]

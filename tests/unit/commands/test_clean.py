@@ -43,7 +43,7 @@ def _ledger(home: Home) -> None:
 
 
 def put(path: Path, *, days: float, content: str = "x") -> Path:
-    """The file and its folders are that old, below the test's own folder."""
+    """Writes the file. It and its folders, below the test's own folder, get this age."""
     top = Path(tempfile.gettempdir()).parent
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
@@ -53,7 +53,7 @@ def put(path: Path, *, days: float, content: str = "x") -> Path:
 
 
 def cleaned(home: Home) -> set[str]:
-    """Cleans the home. Returns the names of all that was deleted, as a dry run showed them before."""
+    """Cleans the home. Returns the names of all deleted files, which a dry run showed before."""
     before = {str(file) for file in home.root.rglob("*") if file.is_file()}
     shown = {item.name for one in clean.find(home) for item in one.items}
     assert {str(file) for file in home.root.rglob("*") if file.is_file()} >= before

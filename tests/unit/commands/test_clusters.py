@@ -1,4 +1,4 @@
-"""What the commands say of a model on a cluster. None is asked."""
+"""The commands' output about a model on a cluster, which none of them calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def record(home: Home, workload: CoreV1 | CoreV2, endpoint: str = PATH) -> None:
 
 @pytest.fixture
 def gateway() -> Iterator[HTTPServer]:
-    """It echoes."""
+    """A gateway that returns the request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -43,7 +43,7 @@ def gateway() -> Iterator[HTTPServer]:
             self.wfile.write(self.path.encode() + b" " + body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """A test's output is the command's."""
+            """Logs nothing: the command's output is the test's."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))

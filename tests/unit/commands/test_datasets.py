@@ -32,7 +32,7 @@ KEYED = DataFrameSchema(SCHEMA.columns, unique=["order"])
 
 
 class Table:
-    """Four orders a day, as a database has them."""
+    """Four orders for each day, as in a database."""
 
     def __init__(self) -> None:
         times = pd.date_range(START, periods=12, freq="6h", unit="us")
@@ -53,7 +53,7 @@ def schema(request: pytest.FixtureRequest) -> DataFrameSchema:
 
 @pytest.fixture
 def versions(home: Home, schema: DataFrameSchema, monkeypatch: pytest.MonkeyPatch) -> tuple[Dataset, Dataset]:
-    """On the second day an order is cancelled, one is new, and one has another price."""
+    """Ingests two versions. On the second day one order is cancelled, one is new, and one has another price."""
     monkeypatch.setenv("SAILPLANE_HOME", str(home.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(home.project))
     Ledger.create(home.ledger)
@@ -119,7 +119,7 @@ def test_rows_are_compared_by_their_key_where_there_is_one(
 def test_a_day_is_compared_with_the_version_before_that_is_left(
     said: Callable[..., str], home: Home, schema: DataFrameSchema
 ) -> None:
-    """Version 2 was collected as garbage."""
+    """Garbage collection has removed version 2."""
     storage, table = Storage(home.store), Table()
     table.rows.loc[5, "city"] = "Ulm-Nord"
     ingest(storage, name="orders", extract=table, schema=schema, time="time", interval=DAYS)

@@ -1,4 +1,4 @@
-"""`sailplane release`, and what `sailplane status` says of holds."""
+"""`sailplane release`, and holds in `sailplane status`."""
 
 from __future__ import annotations
 

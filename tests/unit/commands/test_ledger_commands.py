@@ -140,7 +140,7 @@ def test_killed_at_any_moment_nothing_is_lost_and_the_next_try_works(made: Home,
 
 
 def looked_through(home: Home, folder: Path) -> dict[str, str]:
-    """What SQLite finds in each backup."""
+    """Returns the result of SQLite's check of each backup."""
     found, storage = {}, Storage(home.store)
     for path in backups(storage):
         (folder / "looked_through.db").write_bytes(storage.get(path))
@@ -149,7 +149,7 @@ def looked_through(home: Home, folder: Path) -> dict[str, str]:
     return found
 
 
-# A child of its own kills itself the n-th time that it is about to change a file, for n = 1, 2, ... until one ends.
+# A child process kills itself before its n-th change of a file, for n = 1, 2, ... until one child ends normally.
 KILLED = """
 import os, signal, sys
 from sailplane.home import Home
@@ -190,7 +190,7 @@ def backup_together(home: Home, all_ready: Barrier) -> None:
 
 @pytest.mark.slow
 def test_backups_that_are_made_at_once_are_whole(made: Home, tmp_path: Path) -> None:
-    """In the same second they have the same name, and the later one stays."""
+    """Backups of the same second have the same name, and the later one remains."""
     spawn = multiprocessing.get_context("spawn")
     all_ready = spawn.Barrier(2)
     makers = [spawn.Process(target=backup_together, args=(made, all_ready)) for _ in range(2)]

@@ -45,7 +45,7 @@ def test_a_lost_ledger_is_rebuilt_from_the_store_and_the_router(made: Home, how:
 
 @pytest.mark.parametrize("phase", ["baking", "promoting"])
 def test_a_rollout_continues_only_if_it_can_also_go_back(made: Home, phase: Phase) -> None:
-    """The ledger is from the middle of a rollout, and the champion of that time has been stopped since."""
+    """The ledger is from the middle of a rollout whose champion has been stopped since."""
     ledger, _ = pairing.opened(made)
     new, old = (found.model for found in sorted(versions(ledger, "flights"), key=lambda each: not each.aliases))
     promote(ledger, old.name, old.version)
@@ -57,7 +57,7 @@ def test_a_rollout_continues_only_if_it_can_also_go_back(made: Home, phase: Phas
         state = entry.state.entering(phase).to_dict()
         connection.execute(sa.update(rollouts).values(phase=phase, state=state))
     rebuild(made)
-    # The driver of a promotion has only to record it.
+    # A promotion's driver only has to record it.
     promoting = phase == "promoting"
     assert (records.active(ledger, new.name) is not None) == promoting
     assert alias(ledger, new.name, "champion") == (old if promoting else new)
@@ -96,7 +96,7 @@ def test_a_ledger_is_rebuilt_on_postgresql(made: Home) -> None:
 def test_a_rebuild_names_every_table_that_it_cannot_bring_back(
     made: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`models`, `aliases`, `deployments` and `evaluations` come back, `identity` is made."""
+    """`models`, `aliases`, `deployments` and `evaluations` are restored, and `identity` is made."""
     words = {
         "sweeps": "sweeps",
         "trials": "trials",
@@ -136,7 +136,7 @@ def test_an_empty_ledger_gets_what_it_lacks_and_until_then_no_garbage_is_collect
 def test_what_serves_elsewhere_is_not_known_after_a_rebuild_and_that_is_said(
     made: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As on another machine: the router of this one does not serve the model."""
+    """The model serves on another machine, so the router of this one does not serve it."""
     [name] = Router(made).weights()
     Router(made).split(name, TrafficSplit({}))
     spoil(made, "deleted")

@@ -1,4 +1,4 @@
-"""`sailplane ledger restore` of a backup that is behind the store and the router."""
+"""`sailplane ledger restore` of a backup that is older than the store and the router."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.commands.lost_ledgers import spoil
 
 
 def test_a_backup_from_before_a_deployment_says_what_serves_now(made: Home, tmp_path: Path) -> None:
-    """And what was registered and judged since then is there as well."""
+    """The restored ledger also has the versions and verdicts since then."""
     backup(made)
     ledger, storage = pairing.opened(made)
     bundle = tiny.bundle(tmp_path / "newest", run="run-9", bias=0.9)

@@ -1,4 +1,4 @@
-"""`sailplane new NAME`: what it writes, and what it refuses."""
+"""`sailplane new NAME`: its files and its refusals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HAD = {*new.EXPECTED, "tests", "tests/unit", "tests/unit/include"}
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What `new` needs of one."""
+    """The parts of a checkout that `new` needs."""
     folder = tmp_path / "checkout"
     for name in ("dags", "include", "tests/unit/include"):
         (folder / name).mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_the_command_writes_files_that_others_can_read(checkout: Path) -> None:
 @pytest.mark.parametrize("name", ["churn", "a", "customers_who_cancel_within_the_next_week"[: new.LONGEST_NAME]])
 def test_what_is_written_passes_the_checkouts_own_linter(checkout: Path, name: str) -> None:
     write(checkout, name)
-    # By the folder, ruff knows which imports are the checkout's own.
+    # ruff recognizes the checkout's own imports by the folder.
     (checkout / "plugins").symlink_to(PROJECT / "plugins")
     files = [path for path in new.contents(name) if path.suffix == ".py"]
     for check in (["check"], ["format", "--check"]):
@@ -140,7 +140,7 @@ def test_an_installed_package_has_the_template() -> None:
     target = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert any(new.TEMPLATE.is_relative_to(PROJECT / package) for package in target["packages"])
     assert not {"exclude", "only-include"} & set(target)
-    # hatchling leaves out what git ignores.
+    # hatchling leaves out files that git ignores.
     paths = [str(path) for path in new.TEMPLATE.rglob("*") if "__pycache__" not in path.parts]
     ended = subprocess.run(["git", "check-ignore", *paths], cwd=PROJECT, capture_output=True, text=True, timeout=60)
     assert ended.stdout == ""

@@ -1,4 +1,4 @@
-"""What `sailplane status` and `sailplane rollout show` say of rollouts."""
+"""Rollouts in `sailplane status` and `sailplane rollout show`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_running_rollout_is_listed_with_its_step_its_time_its_figures_and_its_
     [one] = on_their_way(served.ledger)
     assert (one["model"], one["version"], one["champion"]) == (NAME, CANARY, CHAMPION)
     assert (one["stage"], one["percent"], one["watched_seconds"]) == ("baking 0", 10, 5.0)
-    # 15 s of this step, and 20 s of the next one.
+    # 15 s of this step and 20 s of the next.
     assert one["least_seconds_left"] == 35.0
     print_on_their_way([one])
     lines = capsys.readouterr().out.splitlines()

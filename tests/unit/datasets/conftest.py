@@ -38,7 +38,7 @@ def week() -> Interval:
 
 @pytest.fixture
 def source() -> pd.DataFrame:
-    """Four rows a day from START on, for a hundred days."""
+    """Four rows a day for a hundred days from START on."""
     times = pd.date_range(START, periods=400, freq="6h", unit="us")
     return pd.DataFrame(
         {
@@ -52,7 +52,7 @@ def source() -> pd.DataFrame:
 
 
 class Source:
-    """An extract over a frame; remembers what it was asked for."""
+    """An extract over a frame, which records its calls."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
@@ -85,7 +85,7 @@ def schema() -> DataFrameSchema:
 
 @pytest.fixture
 def markers(store: Storage) -> Callable[[], list[str]]:
-    """The days that exist."""
+    """Returns the days that have a marker."""
 
     def days() -> list[str]:
         paths = store.list("datasets/flights/partitions")
@@ -96,7 +96,7 @@ def markers(store: Storage) -> Callable[[], list[str]]:
 
 @pytest.fixture
 def quarantine(store: Storage) -> Callable[[], dict[str, pd.DataFrame]]:
-    """The bad rows by day."""
+    """Returns the bad rows by day."""
 
     def frames() -> dict[str, pd.DataFrame]:
         paths = store.list("datasets/flights/quarantine")
@@ -112,7 +112,7 @@ def packed(data: bytes, name: str) -> bytes:
 
 
 def write(file: Path, frame: pd.DataFrame) -> None:
-    """In the format that the file's name tells."""
+    """Writes the frame in the format that the file's name implies."""
     file.parent.mkdir(parents=True, exist_ok=True)
     plain = file.name.lower().removesuffix(".gz").removesuffix(".zst")
     if plain.endswith(".parquet"):
@@ -126,7 +126,7 @@ def write(file: Path, frame: pd.DataFrame) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the files lie; its URI needs quoting."""
+    """The folder of the files. Its URI needs quoting."""
     made = tmp_path / "fl ights"
     made.mkdir()
     return made
@@ -134,7 +134,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(folder, schema) -> Callable[..., pd.DataFrame]:
-    """Reads the rows of the files that a pattern under `folder` means."""
+    """Reads the rows of the files that match a pattern under `folder`."""
 
     from sailplane.datasets.files import Files
 

@@ -127,7 +127,7 @@ def test_a_folder_that_is_not_there_is_an_error_and_is_not_made(folder, files, d
 
 
 class Watched(Storage):
-    """Remembers which folders were listed and which objects were looked for; calls `before_reading` first."""
+    """Records the listed folders and the objects that were looked up. Calls `before_reading` first."""
 
     def __init__(self, root: str, before_reading=lambda _: None) -> None:
         super().__init__(root)
@@ -175,7 +175,7 @@ def test_a_file_that_goes_before_it_is_read_may_be_there_at_the_next_try(folder,
 
 
 class CutOff(Storage):
-    """After the file as it is comes no end."""
+    """A store whose connection is cut at the end of each file."""
 
     def stream(self, path):
         yield from super().stream(path)

@@ -1,4 +1,4 @@
-"""The error for a damaged object of a dataset names it, and its remedy mends it."""
+"""The error for a damaged object of a dataset names the object, and its remedy repairs the dataset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FIRST = f"{START:%Y-%m-%d}"
 
 
 def damage(store: Storage, kind: str, content: bytes) -> str:
-    """The first object of that kind; its path."""
+    """Damages the first object of this kind. Returns its path."""
     path = next(path for path in store.list("datasets/flights") if f"/{kind}/" in path and path.endswith(".json"))
     store.put(path, content)
     return path

@@ -65,7 +65,7 @@ def test_a_file_of_several_days_is_read_once_and_cut_to_the_days(pattern, folder
 
 
 def test_a_window_over_two_months_takes_of_each_file_its_own_days(folder, files, source):
-    # Both files hold all rows: those of the other month must not come twice.
+    # Both files hold all rows; rows of the other month must not be read twice.
     write(folder / "2024-02.csv", source)
     write(folder / "2024-03.csv", source)
     frame = files(

@@ -166,7 +166,7 @@ class Crash(Exception):
 
 
 class CrashesBeforeTheMarker(Storage):
-    """A process that dies when the data of a day lie in the store and its marker does not."""
+    """A process that dies when a day's rows are in the store and its marker is not."""
 
     def put_new(self, path: str, data: bytes) -> bool:
         if "/partitions/2024-02-28/" in path:

@@ -184,7 +184,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_the_old_version_or_the_new_one(ingested, day, tmp_path):
-    """It is killed at each write: rows, quarantine, marker, and twice for the manifest, which `keep` puts."""
+    """It is killed at each write: rows, quarantine, marker, and two writes of the manifest by `keep`."""
     moments = range(1, 7)
     roots = [(tmp_path / str(moment)).as_uri() for moment in moments]
     old = [ingested(Changing(rows()), day, storage=Storage(root)) for root in roots]
@@ -194,7 +194,7 @@ def test_killed_at_any_moment_it_leaves_the_old_version_or_the_new_one(ingested,
         subprocess.Popen([*command, root, str(moment)], env=env) for root, moment in zip(roots, moments, strict=True)
     ]
     assert [process.wait(timeout=120) for process in killed] == [-signal.SIGKILL] * 5 + [0]
-    # The fourth write is the manifest's: from then on the marker is there.
+    # The fourth write is the manifest's, so from then on the marker exists.
     for root, before, versions in zip(roots, old, (1, 1, 1, 2, 2, 2), strict=True):
         store = Storage(root)
         assert distances(store, before) == [100, 101, 102], "who reads the old version is not disturbed"

@@ -15,7 +15,7 @@ from sailplane.deployment.http_client import call
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Says how it was asked, and sets a cookie."""
+    """Reports each request, and sets a cookie."""
 
     protocol_version = "HTTP/1.1"
 

@@ -33,7 +33,7 @@ def test_the_schema_refuses_a_misspelt_setting(compose: Compose) -> None:
 
 
 def _run(command: list[str]) -> list[str]:
-    """The service's command, without the shell's."""
+    """Returns the service's command without the shell's."""
     return command[2].rpartition("exec ")[2].split() if command[:2] == ["sh", "-c"] else command
 
 
@@ -69,7 +69,7 @@ def test_ports_are_published_on_loopback_only(compose: Compose) -> None:
 
 
 def test_a_published_port_is_the_same_number_inside_and_outside(compose: Compose) -> None:
-    """The addresses that the services write down hold on both sides."""
+    """The addresses that the services record are valid on both sides."""
     for service in compose["services"].values():
         for port in service.get("ports", []):
             inside, outside = re.fullmatch(r"127\.0\.0\.1:(\$\{[^}]+\}):(\$\{[^}]+\})", port).groups()  # type: ignore[union-attr]
@@ -160,7 +160,7 @@ def test_the_ui_answers_to_the_name_by_which_tasks_call_it(ours: Compose) -> Non
 
 
 def test_nobody_is_an_admin_without_a_login(ours: Compose) -> None:
-    """Not even if the shell that starts compose sets SAILPLANE_LOGIN=off for `make up`."""
+    """`SAILPLANE_LOGIN=off` in the shell, which is for `make up`, changes nothing."""
     for name, service in ours.items():
         given = service.get("environment", {})
         assert "SAILPLANE_LOGIN" not in given, name
@@ -170,7 +170,7 @@ def test_nobody_is_an_admin_without_a_login(ours: Compose) -> None:
 
 
 def test_another_auth_manager_reaches_every_container_of_airflow_and_by_default_there_is_none(ours: Compose) -> None:
-    """An empty setting would be taken for a wrong one."""
+    """An empty setting would count as a wrong one."""
     airflow = [service["environment"] for name, service in ours.items() if name.startswith("airflow-")]
     assert len(airflow) == 4
     assert {env.get("AIRFLOW__CORE__AUTH_MANAGER", "missing") for env in airflow} == {None}

@@ -24,7 +24,7 @@ def folder(project: Path) -> Path:
 
 
 def documents(folder: Path) -> list[dict[str, Any]]:
-    """In the order of the kustomization."""
+    """Returns the documents in the order of the kustomization."""
     listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
     return [one for name in listed for one in yaml.safe_load_all((folder / name).read_text())]
 

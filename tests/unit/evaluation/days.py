@@ -1,4 +1,4 @@
-"""Rows of days whose weather two equally good models misjudge, each in its own way: the true difference is 0."""
+"""Rows of days whose weather two equally good models misjudge, each in its own way. The true difference is 0."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ METRICS = ("auc", "log_loss", "brier")
 
 @dataclass(frozen=True)
 class Days:
-    """`own` and `common`: the deviation of a day's error in the log-odds, of each model's own, and of the truth."""
+    """`own` and `common` are the deviation of a day's error in the log-odds: of each model's own error, and of the
+    truth."""
 
     sizes: Sequence[int]
     own: float = 0.0
@@ -25,7 +26,7 @@ class Days:
     classes: int = 2
 
     def draw(self, random: np.random.Generator) -> tuple[NDArray[np.int64], list[NDArray[np.float64]], Clusters]:
-        """Labels, the probabilities of the two models, and the days."""
+        """Draws labels, the probabilities of the two models, and the days."""
         day = np.repeat(np.arange(len(self.sizes)), self.sizes)
         outputs = 1 if self.classes == 2 else self.classes
         signal = random.normal(size=(len(day), outputs))
@@ -40,8 +41,8 @@ class Days:
 
 
 def outside(days: Days, draws: int, seed: int, level: float = 0.95) -> dict[str, tuple[float, float]]:
-    """The share, by metric, of two-sided intervals of the difference that do not hold 0, and of one-sided lower bounds
-    that lie above it, at `level`."""
+    """Returns, by metric, the share of two-sided intervals of the difference without 0, and of one-sided lower bounds
+    above 0, at `level`."""
     random, missed = np.random.default_rng(seed), {name: np.zeros(2) for name in METRICS}
     for _ in range(draws):
         target, scores, clusters = days.draw(random)
@@ -60,7 +61,8 @@ def outside(days: Days, draws: int, seed: int, level: float = 0.95) -> dict[str,
 
 
 def covered(days: Days, draws: int, seed: int) -> dict[str, float]:
-    """The share, by metric, of the first model's two-sided 95% intervals that hold the mean over all draws."""
+    """Returns, by metric, the share of the first model's two-sided 95% intervals that contain the mean over all
+    draws."""
     random = np.random.default_rng(seed)
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in METRICS}
     for _ in range(draws):

@@ -33,8 +33,8 @@ class Pipeline:
     def draw(
         cls, random: np.random.Generator, *, rows: int, looks: int = LOOKS, noise: float = 0.5, own: float = 0.4
     ) -> Self:
-        """Both models know the same signal. The challenger's scores have noise of 0.5, those of the champion `noise`;
-        `own` is how much each misjudges the spread of a day's scores, each in its own way."""
+        """Draws two models with the same signal. The challenger's scores have noise of 0.5, the champion's `noise`;
+        `own` is how much each model misjudges the spread of a day's scores."""
         days = np.repeat(np.arange(looks + WINDOW - 1), rows)
         signal = random.normal(size=len(days))
         target = (random.random(len(days)) < _sigmoid(signal)).astype(np.int64)
@@ -45,7 +45,7 @@ class Pipeline:
         return cls(target, days, scores)
 
     def window(self, look: int) -> Pipeline:
-        """The rows and scores at a look; the first look is 1."""
+        """Returns the rows and scores at a look; the first look is 1."""
         here = (self.days >= look - 1) & (self.days < look - 1 + WINDOW)
         return Pipeline(self.target[here], self.days[here], {name: one[here] for name, one in self.scores.items()})
 
@@ -58,7 +58,7 @@ class Pipeline:
 
 
 def promoted_by_evidence(gate: Gate, found: Pipeline) -> int | None:
-    """The first look after which the gate ships the challenger."""
+    """Returns the first look after which the gate promotes the challenger."""
     gains = day_gains(gate, found.target, np.char.mod("%04d", found.days), found.scores)
     past: dict[str, float] = {}
     for look in range(1, found.looks + 1):
@@ -66,14 +66,14 @@ def promoted_by_evidence(gate: Gate, found: Pipeline) -> int | None:
         names = {f"{day:04}" for day in seen.days}
         past = merge_gains([past, {day: gain for day, gain in gains.items() if day in names}])
         daily = DailyEvidence.of(gate, past)
-        # Without enough evidence the metrics of the window do not matter.
+        # Without enough evidence the window's metrics do not matter.
         if daily and daily.enough and _ships(gate, Evidence(metrics=seen.measured(), daily=daily)):
             return look
     return None
 
 
 def promoted_by_window(gate: Gate, found: Pipeline) -> int | None:
-    """The same if the interval of each window decides alone, as with clusters other than the day."""
+    """Returns the same if each window's interval decides alone, as with clusters other than days."""
     alone = Gate(confidence=gate.confidence, cluster="another day")
     for look in range(1, found.looks + 1):
         seen = found.window(look)
@@ -85,7 +85,7 @@ def promoted_by_window(gate: Gate, found: Pipeline) -> int | None:
 
 
 def promoted_by_gain(_: Gate, found: Pipeline) -> int | None:
-    """The same for a gate without confidence: the gain of each window decides."""
+    """Returns the same for a gate without confidence, where each window's gain decides."""
     for look in range(1, found.looks + 1):
         if _ships(Gate(), Evidence(metrics=found.window(look).measured())):
             return look

@@ -1,4 +1,4 @@
-"""Hits and the probabilities that a model gives them, with a known calibration error."""
+"""Outcomes and the probabilities that a model gives them, with a known calibration error."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Scored:
     times: float = 1.0
 
     def draw(self, random: np.random.Generator, rows: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Hits and their probabilities, [rows] each."""
+        """Draws outcomes and their probabilities, [rows] each."""
         true = random.beta(self.a, self.b, rows).clip(1e-4, 1 - 1e-4)
         said = 1 / (1 + np.exp(-(self.times * np.log(true / (1 - true)) + self.added)))
         return (random.random(rows) < true).astype(np.float64), said
 
     def truth(self) -> float:
-        """The calibration error of many rows; 0 of a perfect model."""
+        """Returns the calibration error for many rows; 0 for a perfect model."""
         perfect = (self.added, self.times) == (0, 1)
         return 0.0 if perfect else gaps(*self.draw(np.random.default_rng(9), _MANY)).error
 

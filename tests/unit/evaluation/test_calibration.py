@@ -43,7 +43,7 @@ def test_no_interval_of_few_rows_ends_above_the_largest_error() -> None:
 @pytest.mark.parametrize("rows", [200, 6000])
 @pytest.mark.parametrize("name", ["perfect", "off"])
 def test_the_interval_covers_the_true_error(name: str, rows: int) -> None:
-    """Takes 300 draws; the soak test has 1,000, and more models."""
+    """This test takes 300 draws; the soak test takes 1,000, with more models."""
     random, truth, held = np.random.default_rng(1), {"perfect": 0.0, "off": 0.0615}[name], 0
     for _ in range(DRAWS):
         got = gaps(*MODELS[name].draw(random, rows)).estimate()

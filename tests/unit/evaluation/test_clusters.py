@@ -14,7 +14,7 @@ from tests.unit.evaluation.days import METRICS, Days, outside
 
 @pytest.mark.parametrize("classes", [2, 4])
 def test_an_influence_is_the_slope_of_the_metric_in_the_weight_of_the_row(classes: int) -> None:
-    """The metric with one more copy of a row, by scikit-learn, against what its influence says."""
+    """Compares the influence with scikit-learn's metric after one more copy of a row."""
     target, (probability, _), _ = Days([400], classes=classes).draw(np.random.default_rng(0))
     probability = probability.round(2) + 0.001
     found, before = influence(target, probability), metrics(target, probability)

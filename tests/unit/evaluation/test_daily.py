@@ -65,7 +65,7 @@ def test_evidence_is_shown_as_a_number_of_few_digits(log: float, said: str) -> N
 
 @pytest.mark.slow
 def test_an_equal_model_is_hardly_ever_promoted_in_24_looks_at_overlapping_windows() -> None:
-    """40 sequences of 30 days with 40 rows each. Judged by each window alone, far more are promoted."""
+    """Draws 40 sequences of 30 days with 40 rows each. Judged by each window alone, far more would be promoted."""
     random, draws, few = np.random.default_rng(1), 40, 12
     sequences = [Pipeline.draw(random, rows=40) for _ in range(draws)]
     assert sum(promoted_by_evidence(GATE, one) is not None for one in sequences) / draws <= 0.05

@@ -39,7 +39,7 @@ def test_clusters_are_named() -> None:
 
 
 def drawn(days: int, of_a_day: int, *, own: float = 0.8) -> tuple[Clusters, np.ndarray, dict[str, np.ndarray]]:
-    """Two models that are equally good, but for errors of each day."""
+    """Draws two equally good models, each with its own daily errors."""
     draw = np.random.default_rng(5)
     day = np.repeat(np.arange(days), of_a_day)
     signal = draw.normal(size=len(day))

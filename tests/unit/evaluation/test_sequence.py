@@ -16,7 +16,7 @@ Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
 
 def promoted(gains: np.ndarray) -> int | None:
-    """The number of days after which the evidence is enough."""
+    """Returns the number of days until the evidence suffices."""
     needed = math.log(1 / LEVEL)
     days = range(1, len(gains) + 1)
     return next((day for day in days if log_evidence(gains[:day]) >= needed), None)
@@ -32,7 +32,7 @@ def share_promoted(draw: Draw, days: int = DAYS, draws: int = DRAWS) -> float:
     [
         lambda random, shape: random.normal(0, 0.01, shape),
         lambda random, shape: 0.01 * random.standard_t(3, shape),
-        # Days of very different numbers of rows.
+        # Days with very different numbers of rows.
         lambda random, shape: random.normal(0, 1, shape) * random.choice([0.01, 0.05], shape),
         lambda random, shape: random.normal(-0.005, 0.01, shape),
     ],
@@ -43,7 +43,7 @@ def test_a_pipeline_that_is_not_better_is_hardly_ever_promoted_in_24_looks(draw:
 
 
 def test_a_better_pipeline_is_promoted_within_days() -> None:
-    """A daily gain of one standard deviation: most are found within 16 days, and 2 within 7."""
+    """With a daily gain of one standard deviation most are found within 16 days, and 2 within 7."""
     assert share_promoted(lambda random, shape: random.normal(0.01, 0.01, shape), days=16) > 0.7
     assert share_promoted(lambda random, shape: random.normal(0.02, 0.01, shape), days=7) > 0.7
 
@@ -65,7 +65,7 @@ def test_the_unit_of_the_metric_does_not_matter() -> None:
 
 
 def test_the_evidence_is_a_fair_bet_whatever_the_variance() -> None:
-    """Its expectation is 1: over both signs of one day, and over all directions of two days."""
+    """Its expectation is 1, over both signs of one day and over all directions of two days."""
     assert np.mean([math.exp(log_evidence([gain])) for gain in (-3.0, 3.0)]) == pytest.approx(1)
     angles = (np.arange(720) + 0.5) * 2 * math.pi / 720
     two = [math.exp(log_evidence([math.cos(angle), math.sin(angle)])) for angle in angles]

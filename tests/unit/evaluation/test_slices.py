@@ -18,14 +18,14 @@ DAYS = 9
 
 
 def frame() -> pd.DataFrame:
-    """400 rows of A, 400 of B, 97 without, 3 of C."""
+    """Returns 400 rows of A, 400 of B, 97 without a value, 3 of C."""
     values = ["A"] * 400 + ["B"] * 400 + [None] * 97 + ["C"] * 3
     times = pd.date_range("2026-03-02", periods=ROWS, freq="7min", tz="UTC").as_unit("us")
     return pd.DataFrame({"country": pd.array(values, dtype="str"), "time": times, "size": np.arange(ROWS) / 7})
 
 
 def scored(gate: Gate, **slices: Any) -> dict[str, Slice]:
-    """The champion is as good everywhere; the challenger guesses in B."""
+    """The champion is equally good everywhere; the challenger guesses in B."""
     rows, draw = frame(), np.random.default_rng(0)
     target = (draw.random(ROWS) < 0.4).astype("float32")
     good = (target + draw.normal(size=ROWS)).astype("float32")
@@ -56,7 +56,7 @@ def test_a_slice_of_three_rows_is_listed_and_not_judged() -> None:
 
 
 def test_a_slice_of_a_single_day_is_listed_and_not_judged() -> None:
-    """A weekday occurs once in a window of a week: nothing says how much it varies."""
+    """A weekday occurs once in a week's window, so its variation is unknown."""
     gate, codes = Gate(slices={"country": 0.0}), np.arange(ROWS) % DAYS
     codes[frame()["country"] == "A"] = 0
     scores = {"challenger": np.random.default_rng(0).random((ROWS, 1))}
@@ -99,7 +99,7 @@ def test_the_loss_that_a_slice_would_show_is_larger_where_there_are_more_slices_
 
 @pytest.mark.slow
 def test_an_equal_model_is_hardly_ever_worse_in_any_of_twenty_slices() -> None:
-    """At no tolerance, with 200 draws: a point estimate found a worse slice in 68% of them."""
+    """Without a tolerance, and with 200 draws: a point estimate would find a worse slice in 68% of them."""
     draw, found, draws = np.random.default_rng(1), 0, 200
     gate = Gate(slices={"country": 0.0}, min_slice_rows=50)
     rows = pd.DataFrame({"country": np.repeat([f"{letter}" for letter in "ABCDEFGHIJKLMNOPQRST"], 104)})

@@ -24,7 +24,7 @@ class Linear(nn.Module):
 
 
 class FixedRows(nn.Module):
-    """Its export works only for two rows, as many as the exporter has examples."""
+    """A model whose export works only for two rows, the number of the exporter's examples."""
 
     def forward(self, numbers: Tensor) -> Tensor:
         return numbers.sum(dim=1) + torch.zeros(2)

@@ -15,7 +15,7 @@ from sailplane.records import Rule
 
 
 def judged(gate: Gate, found: dict[str, float], metric: str = "auc", **evidence: Any) -> tuple[bool, tuple[str, ...]]:
-    """Whether all rules passed, and the reasons."""
+    """Returns whether all rules passed, and the reasons."""
     whole = Evidence(metrics={name: {metric: value} for name, value in found.items()}, **evidence)
     rules = verdict(gate, whole)
     return all(rule.passed for rule in rules), reasons(gate, whole, rules)
@@ -48,7 +48,7 @@ def test_without_a_champion_no_rule_compares_with_one() -> None:
 def test_a_model_that_is_worse_than_the_baseline_beyond_chance_does_not_pass(
     at_most: float | None, expected: bool
 ) -> None:
-    """Without an interval nothing says that it is worse."""
+    """Without an interval nothing shows that it is worse."""
     got = rule(Gate(), "baseline", over_baseline_at_most=at_most, clusters_text="7 days")
     assert got.passed is expected
     bound = "no interval" if at_most is None else f"with confidence 0.95 at most {at_most:+.4f}"
@@ -122,7 +122,7 @@ def daily(evidence: float) -> DailyEvidence:
 
 @pytest.mark.parametrize(("evidence", "expected"), [(20.1, True), (19.9, False), (0.4, False)])
 def test_with_a_confidence_by_days_the_evidence_of_all_days_decides(evidence: float, expected: bool) -> None:
-    """Whatever the interval of this one window says."""
+    """The interval of this window does not matter."""
     for at_least in (0.005, -0.005, None):
         got = rule(Gate(confidence=0.95), "champion", gain_at_least=at_least, daily=daily(evidence))
         assert got.passed is expected
@@ -206,7 +206,7 @@ WIDTH = 0.03
 
 
 def gained(gate: Gate, name: str, gain: float, *, width: float | None = WIDTH) -> Rule:
-    """The rule's verdict on a gain over both others with an interval of that width."""
+    """Returns the rule's verdict on a gain over both others with an interval of this width."""
     found = {"challenger": {"auc": 0.7 + gain}, "champion": {"auc": 0.7}, "baseline": {"auc": 0.7}}
     low, high = (None, None) if width is None else (gain - width, gain + width)
     evidence = Evidence(
@@ -217,7 +217,7 @@ def gained(gate: Gate, name: str, gain: float, *, width: float | None = WIDTH) -
 
 
 def parts(gate: Gate, gain: float) -> list[Slice]:
-    """Two slices: the first is 0.02 worse than the second; both have the same interval."""
+    """Returns two slices with the same interval; the first is 0.02 worse than the second."""
     most = gate.slices.get("country", 0.0) + WIDTH
     return [
         replace(piece(value, 0.7 + part, 0.7, worse=part < -most), fails_at=most, clusters=6, gain=part)

@@ -44,8 +44,8 @@ INPUTS = (Field(name="height", kind="number"), Field(name="colour", kind="string
 
 
 def extract(start: datetime, end: datetime) -> pd.DataFrame:
-    """144 rows a day, every tenth without a label, and one each other day in green; good is more likely the greater the
-    height, and `kind`, 0 to 2, is greater."""
+    """Returns 144 rows a day. Every tenth has no label, and every other day has one green row. The greater the height,
+    the likelier is `good`, and the greater is `kind` (0 to 2)."""
     time = pd.date_range(start, end, freq="10min", inclusive="left").astype(pd.DatetimeTZDtype("us", "UTC"))
     draw = np.random.default_rng(0)
     height = draw.normal(size=len(time))
@@ -101,7 +101,7 @@ class Toy:
         features: str = FEATURES,
         **of_run: Any,
     ) -> Run:
-        """A run whose model has these weights: one for the height, one for the height of red rows."""
+        """Trains a model with these weights: one for the height, one for the height of red rows. Returns its run."""
         file = self.folder / "features.py"
         file.write_text(features)
         folder = self.folder / name
@@ -136,6 +136,6 @@ class Toy:
         return register(self.ledger, self.storage, run)
 
     def details(self, evaluation: Evaluation) -> Details:
-        """The stored figures of the evaluation."""
+        """Returns the stored figures of the evaluation."""
         assert evaluation.details
         return Details.from_dict(json.loads(self.storage.get(self.storage.path(evaluation.details))))

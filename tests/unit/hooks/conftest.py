@@ -17,7 +17,7 @@ Connect = Callable[..., None]
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """`connect("lake", conn_type="aws", ...)`; what is not made so is not there, nor has the environment any keys."""
+    """`connect("lake", conn_type="aws", ...)` makes a connection. No others exist, and the environment has no keys."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "ALGORITHMIA_", "HF_", "AIRFLOW_CONN_"))]:
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -32,7 +32,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[DataApiServer]:
-    """A Data API with one collection, ada/c."""
+    """A Data API with the collection ada/c."""
     with data_api_server(tmp_path / "served") as server:
         (server.folder / "ada/c").mkdir()
         yield server
@@ -40,7 +40,7 @@ def server(tmp_path: Path) -> Iterator[DataApiServer]:
 
 @pytest.fixture(autouse=True)
 def levels() -> Iterator[None]:
-    """The HTTP clients' loggers are everybody's; here nobody has set them yet, not even Airflow."""
+    """Resets the levels of the HTTP clients' loggers, which the whole process shares."""
     before = {name: logging.getLogger(name).level for name in CLIENTS}
     for name in CLIENTS:
         logging.getLogger(name).setLevel(logging.NOTSET)

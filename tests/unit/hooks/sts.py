@@ -1,4 +1,4 @@
-"""A stand-in of AWS's Security Token Service on loopback: it gives a session of a role to whoever asks."""
+"""A replacement of AWS's Security Token Service on loopback, which gives every caller a session of a role."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANSWER = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/
 
 @contextmanager
 def sts_server(asked: list[str]) -> Iterator[str]:
-    """Its URL; `asked` gets the roles."""
+    """Starts the service. Yields its URL; `asked` gets the roles."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -29,7 +29,7 @@ def sts_server(asked: list[str]) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """A test's output is the client's."""
+            """Logs nothing: the client's output is the test's."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))

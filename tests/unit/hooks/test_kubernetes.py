@@ -31,14 +31,14 @@ def cluster() -> Iterator[KubernetesServer]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No cluster of this machine's user is reached by mistake."""
+    """Prevents calls to a cluster of this machine's user."""
     for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
 
 
 def reached() -> str:
-    """The namespace of a connection that reaches the cluster."""
+    """Returns the namespace of a connection that reaches the cluster."""
     found = KubernetesHook("mine").cluster()
     assert found.list(SELDON_DEPLOYMENT, "") == []
     return found.namespace

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def handle(tmp_path: Path) -> Callable[..., RunHandle]:
-    """What a train function is handed. `stop_after`: epochs until somebody stops the run; `again`: the folder of the
-    checkpoints of a run before it."""
+    """Returns the handle that a train function gets. `stop_after` is the number of epochs until somebody stops the run,
+    `again` the folder of an earlier run's checkpoints."""
 
     def make(seed: int = 1, stop_after: int = 1000, again: str | None = None) -> RunHandle:
         shelf = StoreShelf(Storage((tmp_path / "store").as_uri()), again or f"runs/{uuid.uuid4().hex}")
@@ -45,12 +45,12 @@ def handle(tmp_path: Path) -> Callable[..., RunHandle]:
 
 class _Untracked:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """The handle's own history is looked at."""
+        """Returns the handle's own history."""
 
 
 @pytest.fixture
 def prepared():
-    """The arrays of a train and a validation frame, as the training process makes them."""
+    """Returns the arrays of a train and a validation frame as the training process makes them."""
 
     def prepare(
         features: ModuleType, schema: DataFrameSchema, train: pd.DataFrame, validation: pd.DataFrame
@@ -83,7 +83,7 @@ def scores():
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """As in the training process: on small arrays threads cost much more than they bring."""
+    """Limits torch to one thread, as in the training process: on small arrays threads cost more than they gain."""
     with threadpool_limits(1):
         yield
 

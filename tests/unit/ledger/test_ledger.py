@@ -11,7 +11,8 @@ from sailplane.ledger.tables import aliases
 
 
 def count_up(url: str, times: int) -> None:
-    """Reads and then writes in one transaction: with deferred transactions this loses updates or fails as locked."""
+    """Reads and then writes in one transaction. With deferred transactions this would lose updates or fail with a lock
+    error."""
     ledger = Ledger.create(url)
     for _ in range(times):
         with ledger.begin() as connection:

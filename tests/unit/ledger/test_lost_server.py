@@ -1,4 +1,4 @@
-"""A database server that dies in the middle of a transaction and comes back costs no task."""
+"""A database server that dies in the middle of a transaction and restarts fails no task."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def oldest(ledger: Ledger) -> models.Model:
     return models.versions(ledger, NEWEST)[-1].model
 
 
-# What tasks and services ask of it, and the same of an earlier verdict or version as after a retry.
+# The operations of tasks and services, each also repeated for an earlier verdict or version, as after a retry.
 WORKS: dict[str, Callable[[Ledger], Any]] = {
     "id": lambda ledger: Ledger(str(ledger.engine.url)).id,
     "sweep": lambda ledger: results.read(Ledger(str(ledger.engine.url)), "toy/s"),
@@ -63,7 +63,7 @@ WORKS: dict[str, Callable[[Ledger], Any]] = {
 def ledger(server: PostgreSQL, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     url = server.database()
     on_postgresql(restored(LEDGERS[-1], tmp_path_factory.mktemp("ledger")), url)
-    # By the URL that it has itself, so that another instance has the same engine.
+    # The engine's own URL gives another instance the same engine.
     return Ledger(str(Ledger.create(url).engine.url))
 
 

@@ -38,7 +38,7 @@ def restored(dump: Path, folder: Path) -> Path:
 
 
 def on_postgresql(file: Path, url: str) -> None:
-    """Copies the tables and rows there."""
+    """Copies the tables and rows to PostgreSQL."""
     source, kept = sa.create_engine(f"sqlite:///{file}"), sa.MetaData()
     kept.reflect(source)
     with source.connect() as reading, engine_of(url).begin() as writing:
@@ -124,7 +124,7 @@ def test_uris_of_an_earlier_release_become_relative_to_the_store(
     assert "store:///models/toy/" in rows(ledger)
     assert root not in rows(ledger)
 
-    # As `up` finds them if the migration could not tell which store is the current one.
+    # The ledger as `up` finds it if the migration could not tell which store is the current one.
     with ledger.begin() as connection:
         for row in connection.execute(sa.select(models)).all():
             whole = sa.type_coerce(sa.literal(replaced(row.record, "store://", root), sa.JSON), sa.JSON)
@@ -138,7 +138,7 @@ def test_uris_of_an_earlier_release_become_relative_to_the_store(
 
 
 def rows(ledger: Ledger) -> str:
-    """As the database has them."""
+    """Returns the rows as the database has them."""
     with ledger.begin() as connection:
         tables = ("models", "evaluations", "trials")
         return str([connection.execute(sa.text(f"SELECT * FROM {table}")).all() for table in tables])  # noqa: S608
@@ -175,7 +175,7 @@ def test_a_truncated_file_is_named_with_the_remedies(length: int, tmp_path: Path
     damaged.write_bytes(file.read_bytes()[:length])
     with pytest.raises(LedgerError) as refused:
         read_all(f"sqlite:///{damaged}")
-    # To SQLite, a file of one byte is an empty database.
+    # SQLite takes a file of one byte for an empty database.
     assert refused.value.reason == ("missing" if length == 1 else "damaged")
     assert str(damaged) in str(refused.value)
     for remedy in ("sailplane ledger restore", "sailplane ledger rebuild", "sailplane ledger init"):

@@ -50,7 +50,7 @@ def test_a_file_is_not_set_aside_for_lack_of_memory(tmp_path: Path, monkeypatch:
 
 
 def test_each_row_of_the_log_has_the_checks_that_it_fails(tmp_path: Path) -> None:
-    """Whatever became of the request."""
+    """This holds for answered and for refused requests."""
     spool, storage = tmp_path / "spool", Storage((tmp_path / "store").as_uri())
     check = Check(name="isin", arguments={"allowed_values": ["AA"]}, says="isin(['AA'])")
     field = Field(name="carrier", kind="string", nullable=True, checks=(check,))

@@ -61,7 +61,7 @@ def _with_a_ledger() -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[CreateHITLDetailPayload]:
-    """What the task asked Airflow to show. Another run has asked before."""
+    """Returns the question that the task gave Airflow. Another run has asked before."""
     sent: list[CreateHITLDetailPayload] = []
 
     def send(msg: Any) -> TaskStatesResult | None:
@@ -78,7 +78,7 @@ def operator(evaluation: Evaluation = JUDGED.evaluation, **arguments: Any) -> Ap
 
 
 def due_in(deferred: TaskDeferred) -> float:
-    """Seconds until the deadline of what the task waits for."""
+    """Returns the seconds until the deadline of the wait."""
     trigger = deferred.trigger
     assert isinstance(trigger, ApprovalTrigger)
     assert (trigger.question["run_id"], trigger.question["earlier"]) == (JUDGED.dag_run, ["older"])
@@ -87,7 +87,7 @@ def due_in(deferred: TaskDeferred) -> float:
 
 
 def answer(chosen: str, *, note: Any = "", user: str | None = "Ada", **arguments: Any) -> Evaluation:
-    """The event as Airflow gives it; without a user it is the deadline's."""
+    """Returns the event as Airflow makes it; without a user it is the deadline's."""
     event = {
         "chosen_options": [chosen],
         "params_input": {"note": note},

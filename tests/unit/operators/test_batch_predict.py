@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def champion(home: Home, tmp_path: Path) -> Model:
-    """As of the dataset's end; beside it a version of the day before, which was registered later."""
+    """A champion as of the dataset's end, and a version of the day before, which was registered later."""
     ledger, storage = Ledger.create(home.ledger), Storage(home.store)
     made = [
         register(

@@ -1,4 +1,4 @@
-"""Whatever a DAG or a train function touches explains itself: its parameters, what it returns, what it raises."""
+"""Everything that a DAG or a train function uses documents its parameters, its result and its errors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TASKS_OF_SWEEP = (CreateSweepOperator, SweepWorkerOperator, BestTrialOperator)
 PUBLIC = [getattr(operators, name) for name in operators.__all__]
 HANDLE = [value for name, value in vars(RunHandle).items() if inspect.isfunction(value) and not name.startswith("_")]
 RECORDS = [Data, Split, Batch]
-# The base class calls execute with it; it is no argument of the DAG's author.
+# The base class calls execute with it; the DAG's author does not pass it.
 NOT_DECLARED = {"self", "kwargs"}
-# A function of the DAG: what it raises, an operator raises.
+# A function for DAGs whose errors are raised by an operator.
 RAISES_NOTHING = {operators.trigger_form}
 
 
@@ -43,7 +43,7 @@ def documented(subject: Callable[..., Any], field: str) -> list[str]:
 
 
 def example(subject: Callable[..., Any]) -> str:
-    """The block after `Example::`."""
+    """Returns the block after `Example::`."""
     found = re.search(r"^Example::\n\n((?: {4}.*\n?|\n)+)", inspect.getdoc(subject) or "", re.M)
     return textwrap.dedent(found.group(1)) if found else ""
 
@@ -74,7 +74,7 @@ def test_the_docstring_names_the_errors_that_are_raised(subject: Callable[..., A
 
 @pytest.mark.parametrize("subject", HANDLE, ids=named)
 def test_the_docstring_of_a_method_that_raises_names_the_error(subject: Callable[..., Any]) -> None:
-    """Those that call what raises: see training/early_stopping.py and checkpoints.py."""
+    """The methods that call functions which raise: see training/early_stopping.py and checkpoints.py."""
     expected = {"epochs": ["ConfigurationError", "TrainingError"], "checkpoint": ["TrainingError"]}
     assert documented(subject, "raises") == expected.get(subject.__name__, [])
 

@@ -24,7 +24,7 @@ def extract(start, end):
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project with one module of a user, and a home; the module's name is its own, for Python remembers modules."""
+    """A home, and a project with one module, whose name is unique because Python caches modules."""
     (tmp_path / "ingested_by_a_test.py").write_text(MODULE)
     monkeypatch.setenv("SAILPLANE_PROJECT", str(tmp_path))
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))

@@ -31,7 +31,7 @@ PLAN = Rollout(steps=[10, 100], bake="5s", min_requests=5, checks=[ErrorRate(max
 
 
 class Task:
-    """The deploy task of one run, as Airflow executes it: `clears` is how often a person cleared it."""
+    """The deploy task of one run, as Airflow executes it. `clears` counts how often a person cleared it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         home = Home.find()
@@ -62,7 +62,7 @@ class Task:
         return self.operator.execute(self.context)
 
     def deferred(self) -> dict[str, Any]:
-        """What the trigger is made of."""
+        """Returns the arguments of the trigger."""
         with pytest.raises(TaskDeferred) as parked:
             self.execute()
         assert parked.value.method_name == "execute_complete"

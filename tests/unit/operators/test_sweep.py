@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
 
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """The log of `create`, which Airflow would print."""
+    """Returns the log of `create`, which Airflow would print."""
     monkeypatch.setattr(CreateSweepOperator, "log", logging.getLogger("created"))
     caplog.set_level(logging.INFO, "created")
     return caplog
@@ -121,7 +121,7 @@ def test_a_task_that_is_tried_again_finds_its_trials(home: Home) -> None:
 
 
 def train(clear: int = 0, **told: int) -> str:
-    """The digest of the code that the train step uses."""
+    """Returns the digest of the train step's code."""
     step = TrainModelOperator(task_id="train", model="toy", dataset={}, features="include.toy.features", train="t:t")
     return pin_code(step, context("train", clear=clear, **told))
 

@@ -19,7 +19,7 @@ FILES = {f"part {number}/x?.bin": b"x" * (number + 1) * 1000 for number in range
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Files of a minute ago."""
+    """A folder with files that are a minute old."""
     for name, content in FILES.items():
         file = tmp_path / "source" / name
         file.parent.mkdir(parents=True)
@@ -34,8 +34,8 @@ def operator(source: Path, target: Path, **how: Any) -> SyncStorageOperator:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[SyncStorageOperator], Any]:
-    """Runs it; what it logged at INFO."""
-    # Airflow's own writes to the task's log alone, at a level of its own.
+    """Runs the task. Returns its log at INFO."""
+    # Airflow's own handler writes only to the task's log, at its own level.
     log = logging.getLogger("a task")
     monkeypatch.setattr(SyncStorageOperator, "log", log)
 
@@ -86,7 +86,7 @@ def test_what_the_source_does_not_hold_is_removed_if_that_is_asked_for(source: P
 
 
 def test_a_retry_goes_on_where_the_last_try_stopped(source: Path, tmp_path: Path) -> None:
-    # Largest first: the one that fails is the last. A file is there where a folder is wanted.
+    # The largest object is copied first, and the failing object last. A file is in the place of a folder.
     target = tmp_path / "target"
     target.mkdir()
     (target / "part 0").write_bytes(b"in the way")

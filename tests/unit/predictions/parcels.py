@@ -1,4 +1,5 @@
-"""Four days of 24 rows, and models without torch that score them: real bundles, made in milliseconds."""
+"""Four days of 24 rows, and models without torch that score them. The bundles are real and take milliseconds to
+make."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def rows(interval: Interval = DAYS) -> pd.DataFrame:
-    """The same ones for a day, whatever the interval; every fifth without `pieces`, and the last day without labels."""
+    """Returns the same rows for a day in any interval. Every fifth row has no `pieces`, and the last day has no
+    labels."""
     time = pd.date_range(interval.start, interval.end, freq="h", inclusive="left", unit="us")
     hour = (time.astype("int64") // 3_600_000_000).to_numpy()
     draw = [np.random.default_rng(int(number)) for number in hour]
@@ -106,7 +108,7 @@ def trained(
     inputs: tuple[Field, ...] = INPUTS,
     golden: pd.DataFrame = GOLDEN,
 ) -> Run:
-    """The run that put a bundle with these weights, of `weight` and `pieces`, on the store."""
+    """Puts a bundle with these weights of `weight` and `pieces` on the store. Returns its run."""
     file = scratch / f"{name}.py"
     scratch.mkdir(exist_ok=True)
     file.write_text(features)

@@ -15,7 +15,7 @@ from tests.unit.predictions.parcels import DAY, DAYS, files, ingested, scored, t
 
 
 class Counted:
-    """How many rows a bundle was asked to score, its golden ones not counted."""
+    """Counts the rows that a bundle was asked to score, without its golden rows."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rows, real = 0, scoring.scored
@@ -108,7 +108,7 @@ def test_what_breaks_off_leaves_whole_days_and_goes_on_to_the_same_files(
 
 @pytest.mark.parametrize("left", range(9))
 def test_whatever_a_kill_left_the_next_try_ends_in_the_same_files(storage: Storage, run: Run, left: int) -> None:
-    """One by one, in the order in which they are put: rejected rows, scores, marker, and last the manifest."""
+    """Objects are put one by one in this order: rejected rows, scores, marker, and last the manifest."""
     dataset = ingested(
         storage,
         DAYS.trailing(DAYS.end, 3),

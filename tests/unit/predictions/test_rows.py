@@ -47,7 +47,7 @@ def test_a_row_is_refused_exactly_if_the_model_server_would_refuse_it(
 
 
 def served(request: dict[str, Any], inputs: list[Field]) -> str:
-    """Why the model server refuses it, as far as it does: with the field, the value and what is expected."""
+    """Returns the reason of the model server's refusal up to the field, the value and the expected values."""
     try:
         read({"x": [request["x"]]}, inputs)
     except RequestError as error:

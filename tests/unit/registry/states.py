@@ -1,4 +1,4 @@
-"""States of a ledger and a store, made at random or by hand, with what each must keep."""
+"""States of a ledger and a store, random or made by hand, with the objects that each must keep."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAYS = ("2026-01-01", "2026-01-02", "2026-01-03")
 
 @dataclass
 class State:
-    """`needed`: paths that something references, or that are young."""
+    """A ledger and a store. `needed` has the paths that something references, or that are young."""
 
     ledger: Ledger
     folder: Path
@@ -39,11 +39,11 @@ class State:
         self.storage = Storage((self.folder / "store").as_uri())
 
     def paths(self) -> set[str]:
-        """Without what is in the trash."""
+        """Returns the paths outside the trash."""
         return {path for path in self.storage.list() if not path.startswith("trash/")}
 
     def put(self, path: str, content: bytes = b"x", *, age: float = OLD) -> str:
-        """What lies there already becomes no older."""
+        """Puts an object. An existing object gets no older."""
         age = self.ages[path] = min(age, self.ages.get(path, age))
         self.storage.put(path, content)
         changed = time.time() - age
@@ -57,10 +57,11 @@ class State:
             connection.execute(sa.insert(table).values(**values))
 
     def dataset(self, version: str, days: Iterable[str], *, age: float = OLD) -> set[str]:
-        """A manifest with a partition a day, its marker, and rows in quarantine; all that a reference to it needs."""
+        """Puts a manifest with one partition a day, its marker, and rows in quarantine. Returns all paths that a
+        reference to it needs."""
         listed, mine = [], set()
         for day in days:
-            # Two versions share a day's partition where their names begin alike.
+            # Two versions share a day's partition if their names begin alike.
             digest = (version[0] + day.replace("-", "")).ljust(64, "0")
             listed.append({"day": day, "digest": digest, "rows": 1, "quarantined": 0})
             marker = json.dumps({"day": day, "digest": digest, "rows": 1, "quarantined": 0}).encode()
@@ -74,7 +75,7 @@ class State:
         return mine
 
     def run(self, run: str, dataset: str, *, age: float = OLD, code: str = "c") -> tuple[dict[str, Any], set[str]]:
-        """Its record, and all that a reference to it needs, its dataset aside."""
+        """Returns a run's record, and all paths that a reference to it needs, except its dataset's."""
         about = json.dumps({"dataset": dataset}).encode()
         mine = {self.put(f"runs/{run}/bundle/manifest.json", about, age=age)}
         mine |= {self.put(f"runs/{run}/{name}", age=age) for name in ("bundle/model.onnx", "report.html")}

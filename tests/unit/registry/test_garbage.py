@@ -77,7 +77,7 @@ def test_code_is_spared_for_as_long_as_a_run_that_was_made_with_it_may_be_young(
 def test_trials_of_a_sweep_that_is_at_work_stay_and_those_of_one_that_is_over_go(state: State) -> None:
     checkpoints = {name: state.put(f"runs/{name}/trial-1/checkpoint.pt") for name in ("open", "busy", "late", "over")}
     runs = {name: state.run(f"{name}/trial-0-a", "v1")[0] for name in checkpoints}
-    state.sweep("open", [runs["open"]])  # one of two trials
+    state.sweep("open", [runs["open"]])  # One of two trials.
     state.sweep("busy", [runs["busy"], runs["busy"]], running=True)
     state.sweep("late", [runs["late"], runs["late"]], last=YOUNG)
     state.sweep("over", [runs["over"], runs["over"]])
@@ -209,7 +209,7 @@ def test_a_store_with_models_that_the_ledger_does_not_know_is_left_alone(state: 
 
 
 def test_rows_that_only_a_damaged_marker_names_stay(state: State) -> None:
-    """The rows are there once the marker is restored."""
+    """The rows are available again once the marker is restored."""
     old, newest = marker(state, 1, "b" * 64), marker(state, 2, "c" * 64)
     state.put(next(path for path in newest if path.endswith(".json")), b"{", age=OLD)
     collector(state).collect()

@@ -1,4 +1,4 @@
-"""The collector of garbage, killed before each of its writes."""
+"""The garbage collector is killed before each of its writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from sailplane.ledger import Ledger
 from tests.unit.registry.states import DAYS, OLD, State
 
-# For n = 1, 2, ...: on a fresh copy of the folder a child kills itself at its n-th write; what is left is printed. Then
-# another one ends the work. The last line is what an undisturbed one leaves. This process itself opens no store:
-# obstore does not survive a fork.
+# For n = 1, 2, ..., a child process on a fresh copy of the folder kills itself at its n-th write, and the remaining
+# paths are printed. Then another child ends the work. The last line is the result of an undisturbed child. This process
+# opens no store, because obstore does not survive a fork.
 KILLED = """
 import json, os, shutil, signal, sqlite3, sys
 from pathlib import Path
@@ -80,7 +80,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def state(folder: Path) -> State:
-    """Three versions; nothing needs the one in the middle, and an object in the trash is a week old."""
+    """Three versions, of which nothing needs the second. An object in the trash is a week old."""
     folder.mkdir()
     state = State(Ledger.create(f"sqlite:///{folder / 'ledger.db'}"), folder)
     for number in range(3):
@@ -115,7 +115,7 @@ def test_killed_at_any_write_nothing_is_lost_and_the_next_run_ends_the_work(stat
 
 
 def _was(place: str) -> str:
-    """Where an object of the trash was before."""
+    """Returns the previous path of an object in the trash."""
     return place.split("/", 2)[2] if place.startswith("trash/20") else ""
 
 

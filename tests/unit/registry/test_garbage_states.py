@@ -1,4 +1,4 @@
-"""States of ledger and store at random: nothing that is referenced is ever lost."""
+"""Random states of ledger and store: no referenced object is ever lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.registry.states import DAYS, OLD, YOUNG, State
 
 @dataclass(frozen=True)
 class Drawn:
-    """A run at random, and what refers to it. `dataset` and `code` are shared with others."""
+    """A random run and its references. Runs may share `dataset` and `code`."""
 
     age: float
     dataset: int
@@ -56,7 +56,7 @@ def test_no_state_loses_what_is_referenced(
     needs = [mine | data[d.dataset] for (_, mine), d in zip(made, drawn, strict=True)]
     for n, one in enumerate(drawn):
         state.needed |= data[one.dataset] if one.age == YOUNG else set()
-        # What runs has no run yet: it needs its dataset, and its folder.
+        # A running process has no run yet: it needs its dataset and its folder.
         state.needed |= data[one.dataset] | {path for path in made[n][1] if "runs/" in path} if one.live else set()
     tried = [n for n, one in enumerate(drawn) if one.tried][:2]
     state.sweep("s", [made[n][0] for n in tried], last=YOUNG if at_work else OLD)
@@ -76,7 +76,7 @@ def test_no_state_loses_what_is_referenced(
 def _register(
     state: State, drawn: list[Drawn], made: list[tuple[dict[str, Any], set[str]]], needs: list[set[str]], keep: int
 ) -> None:
-    """The higher its number, the newer a version is."""
+    """Registers the version. Higher numbers are newer versions."""
     versions = [n for n, one in enumerate(drawn) if one.registered]
     copies = {n: state.model(str(n), made[n][0], created=OLD - n) for n in versions}
     aliased = [n for n in versions if drawn[n].aliased]

@@ -58,7 +58,7 @@ def test_a_damaged_bundle_is_named_by_its_place_in_the_store(
 def test_a_bundle_that_is_not_the_one_that_was_judged_is_not_registered(
     tmp_path: Path, storage: Storage, ledger: Ledger
 ) -> None:
-    """A clear of the train step during an approval puts another bundle in its place."""
+    """Clearing the train step during an approval replaces the bundle."""
     bundle = tiny.bundle(tmp_path / "run")
     run = tiny.run_of(bundle, storage)
     assert models.register(ledger, storage, replace(run, digest=bundle.digest)).digest == bundle.digest
@@ -190,7 +190,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def three(tmp_path: Path, storage: Storage, ledger: Ledger) -> list[Model]:
-    """Versions as of three days, one after the other."""
+    """Registers versions as of three consecutive days."""
     made = []
     for day in range(3):
         run = tiny.run_of(tiny.bundle(tmp_path / str(day), run=f"run-{day}"), storage)

@@ -22,7 +22,7 @@ from tests.homes import new_home
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """The home of a project `include.pinned`, whose model reads a table beside it."""
+    """The home of a project `include.pinned`, whose model reads a table in the same folder."""
     project = tmp_path / "project"
     (project / "dags").mkdir(parents=True)
     write(project, "value = 1\n")
@@ -45,7 +45,7 @@ def write(project: Path, text: str) -> None:
 
 
 def kept(home: Home) -> Sources:
-    """Archives the project's current code on the store."""
+    """Archives the project's current code in the store."""
     taken = snapshot(home.project, ["include.pinned.model:value"])
     Storage(home.store).keep(code_path(taken.digest), taken.archive)
     return taken

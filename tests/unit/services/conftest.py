@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def made(home: Home, tmp_path: Path) -> Iterator[Home]:
-    """Two versions, the first of which serves, and the verdict on the second."""
+    """Registers two versions, of which the first serves, and the verdict on the second."""
     pairing.forget()
     yield lost_ledgers.made(home, tmp_path)
     pairing.forget()

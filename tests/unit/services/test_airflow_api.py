@@ -1,4 +1,4 @@
-"""The client of Airflow's REST API, against a server that asks for a login."""
+"""The client of Airflow's REST API, against a server that requires a login."""
 
 from __future__ import annotations
 

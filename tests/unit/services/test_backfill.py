@@ -1,4 +1,4 @@
-"""A backfill of days that are not complete yet."""
+"""Backfills of days that are not complete yet."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sailplane.operators import IngestDatasetOperator
 from sailplane.records import Interval
 from sailplane.services.backfill import Backfill
 
-# Airflow's own, when it looks for plugins.
+# A warning of Airflow's own search for plugins.
 pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)
 
 
 class Api:
-    """What Airflow's API says of a DAG, in its own form. `posted` are the backfills that were asked for."""
+    """The answers of Airflow's API about a DAG. `posted` are the requested backfills."""
 
     def __init__(self, *delays: str | None) -> None:
         with DAG("sales", schedule=None) as dag:

@@ -1,4 +1,4 @@
-"""Every case runs the real file in a process of its own, on a copy of the project's outline."""
+"""Every case runs the real file in a separate process, on a copy of the project's outline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.environments import copy_installer
 
 SOURCE = Path(__file__).parents[3]
 PACKAGE = SOURCE / "plugins" / "sailplane"
-# What uv says of these troubles, shortened.
+# uv's messages for these problems, shortened.
 OFFLINE = "error: Failed to fetch: `simple/rich/`\n  Caused by: error sending request\n  Caused by: dns error"
 FULL = "error: failed to copy file from /cache to /venv: No space left on device (os error 28)"
 UNRESOLVED = "  x No solution found when resolving dependencies"
@@ -25,7 +25,7 @@ class Checkout:
     root: Path
 
     def bootstrap(self, *extras: str, before: str = "", path: str = "", **env: str) -> subprocess.CompletedProcess[str]:
-        """`before` runs first, to make the machine other than it is."""
+        """Runs the bootstrap. `before` first changes the machine."""
         file = self.root / "plugins" / "sailplane" / "bootstrap.py"
         script = f"import runpy, sys; sys.argv = {['bootstrap.py', *extras]!r}\n{before}\n"
         script += f"runpy.run_path({str(file)!r}, run_name='__main__')"
@@ -34,7 +34,7 @@ class Checkout:
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     def fake_uv(self, *, fails_with: str = "") -> Path:
-        """Logs each call. Makes what the real one would make, or fails."""
+        """A replacement of uv that logs each call, and makes the real one's files or fails."""
         calls = self.root / "calls"
         ends = f"cat <<'END' >&2\n{fails_with}\nEND\nexit 2" if fails_with else "touch ${4%/python}/sailplane"
         text = f"""#!/bin/sh
@@ -56,7 +56,7 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def line(ended: subprocess.CompletedProcess[str]) -> str:
-    """The one line of an error."""
+    """Returns the only line of an error."""
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1, ended.stderr
     return ended.stderr
@@ -84,7 +84,7 @@ def test_a_second_call_does_nothing_and_a_new_extra_or_other_pins_install_again(
     assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
     with (checkout.root / "constraints.txt").open("a") as constraints:
         constraints.write("something==1.0\n")
-    # What was installed with the extra is not lost by a call without it.
+    # A call without the extra keeps what was installed with it.
     assert checkout.bootstrap().returncode == 0
     assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
 
@@ -167,7 +167,7 @@ def test_a_low_soft_limit_of_open_files_is_no_hindrance(checkout: Checkout) -> N
     assert checkout.bootstrap(before=low).returncode == 0
 
 
-# As uv: its own start of the new interpreter has to work too.
+# Like uv's, its own start of the new interpreter has to work.
 MAKES_A_VENV = """#!/bin/sh
 if [ "$1" = venv ]; then exec {python} -m venv --without-pip .venv; fi
 echo "{root}/plugins" > .venv/lib/python{version}/site-packages/_sailplane.pth
@@ -178,7 +178,7 @@ exec .venv/bin/python -I -c pass
 
 @pytest.fixture
 def abroad(tmp_path: Path) -> Checkout:
-    """A checkout whose path has a letter outside ASCII, with an uv that makes a real venv."""
+    """A checkout whose path has a letter outside ASCII, with a uv that makes a real venv."""
     root = tmp_path / "prøjekt"
     copy_installer(root)
     uv = root / "bin" / "uv"
@@ -201,7 +201,7 @@ def test_a_path_outside_ascii_works_where_the_locale_is_c(abroad: Checkout) -> N
     )
     expected = str(abroad.root / "plugins" / "sailplane" / "__init__.py")
     assert found.stdout.strip() == ascii(expected), found.stderr
-    # An installation made under another locale, or by an earlier release, is mended too.
+    # An installation of another locale, or of an earlier release, is repaired too.
     [file] = abroad.root.glob(".venv/lib/python*/site-packages/_sailplane.pth")
     file.write_text(f"{abroad.root}/plugins\n", encoding="utf-8")
     assert abroad.bootstrap(LC_ALL="C").returncode == 0

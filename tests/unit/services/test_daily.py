@@ -19,7 +19,7 @@ from sailplane.services.daily import DAY_SECONDS, CommandRecord, read
 from tests.platform import until
 
 PACKAGE = Path(__file__).parents[3] / "plugins"
-# A stand-in for the CLI, whose first argument says what happens.
+# A replacement of the CLI, whose first argument chooses its behaviour.
 CLI = """
 import os, signal, sys, time
 from pathlib import Path
@@ -42,7 +42,7 @@ main()
 
 
 class Daily:
-    """The program in a process of its own, over a stand-in for the CLI."""
+    """The program in a separate process, over a replacement of the CLI."""
 
     def __init__(self, folder: Path) -> None:
         self.file, self.ran = folder / "daily.json", folder / "ran"

@@ -18,7 +18,7 @@ def test_secrets_are_made_once_and_private(home: Home) -> None:
     assert file.read_text() == first
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(home.root.stat().st_mode) == 0o700
-    # Airflow warns of a shorter one.
+    # Airflow warns about a shorter key.
     assert len(json.loads(first)["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
 
 
@@ -54,7 +54,7 @@ def test_a_setting_of_airflow_that_the_user_gave_wins(home: Home) -> None:
     }
     env = environment(home, given)
     assert env["AIRFLOW__CORE__PARALLELISM"] == "16"
-    # Airflow would take the plain variable before the command.
+    # Airflow would use the plain variable before the command.
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in env
     assert "AIRFLOW__CORE__FERNET_KEY" not in env
 
@@ -85,7 +85,7 @@ import airflow_local_settings, sqlalchemy
 with sqlalchemy.create_engine("sqlite://").connect() as connection:
     print(connection.exec_driver_sql("PRAGMA busy_timeout").scalar())
 """
-    # In a process of its own: the settings listen to every engine of the process that imports them.
+    # In a separate process, because the settings listen to every engine of their process.
     env = {"PYTHONPATH": str(home.airflow / "config")}
     ended = subprocess.run([sys.executable, "-c", program], env=env, check=True, capture_output=True, text=True)
     assert int(ended.stdout) == 30_000

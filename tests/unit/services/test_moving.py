@@ -57,7 +57,7 @@ def target(tmp_path: Path) -> str:
 
 
 def in_database(home: Home) -> Mapping[str, Any]:
-    """The champion's record, as the ledger keeps it."""
+    """Returns the champion's record on the ledger."""
     with Ledger.at(home).begin() as connection:
         found: Mapping[str, Any] = connection.execute(sa.select(sa.type_coerce(models.c.record, sa.JSON))).scalar_one()
         return found
@@ -110,7 +110,7 @@ def test_a_move_that_is_killed_after_the_copy_goes_on(
         patch.setattr(f"sailplane.services.moving.{step}", killed)
         with pytest.raises(KeyboardInterrupt):
             move(home, target, Console())
-    require_store(home)  # it serves on
+    require_store(home)  # It still serves.
     move(home, target, Console())
     require_store(replace(home, store=target))
     assert MARKER not in Storage(target).list()
@@ -251,7 +251,7 @@ def test_a_rollout_that_is_driven_elsewhere_is_waited_for(home: Home, champion: 
 def test_nothing_is_moved_while_a_training_of_this_home_runs(home: Home, champion: Model, target: str) -> None:
     marks = {"SAILPLANE_HOME": str(home.root), orphans.MARK: "scheduler"}
     command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    # Left by a scheduler that was killed: supervisord is gone.
+    # A killed scheduler left it, and supervisord is gone.
     with subprocess.Popen(command, env=os.environ | marks, stdin=subprocess.PIPE, start_new_session=True) as training:
         with pytest.raises(
             ServiceError, match=r"its services are running and write to it\. Run `sailplane down` first"
@@ -298,7 +298,7 @@ def test_a_store_that_only_tasks_can_reach_is_left_to_them_and_one_that_nobody_c
     monkeypatch.setattr(Storage, "list", refused)
     elsewhere = replace(home, store="s3://bucket/store")
     with pytest.raises(AccessError):
-        # Another one than until now: tasks refuse it until it was checked here.
+        # It is another store than before, so tasks refuse it until it was checked here.
         require_store(elsewhere)
     (home.root / pairing.MEMORY).unlink()
     require_store(elsewhere)

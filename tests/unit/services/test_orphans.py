@@ -12,7 +12,7 @@ import pytest
 from sailplane.home import Home
 from sailplane.services import orphans
 
-# Says who it is, then takes up a session, and starts a child with a group of its own, as a task has.
+# Identifies itself, starts a session, and starts a child with its own group, as a task does.
 SERVICE = """
 import subprocess, sys
 from sailplane.home import Home
@@ -27,7 +27,7 @@ sys.stdin.read()
 
 
 class Service:
-    """A stand-in for a service: a process with a task and a training."""
+    """Stands for a service: a process with a task and a training."""
 
     def __init__(self, home: Home, *, mark: str = "scheduler") -> None:
         env = {

@@ -1,4 +1,4 @@
-"""A model server that is asked without a socket."""
+"""Calls a model server without a socket."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ask(
 
 
 def server_of(bundle: Bundle, token: str | None) -> ModelServer:
-    """Made once: it takes the measure of its model."""
+    """Returns the server, made once because it measures its model."""
     key = bundle.folder, token
     if key not in SERVERS:
         SERVERS[key] = ModelServer(Scorer(bundle), token)

@@ -16,7 +16,7 @@ QUICK, SLOW = Pace(call=0.0, row=0.0), Pace(call=1.0, row=0.0)
 
 
 class Doubled:
-    """A model that gives each x twice. It notes the sizes of its calls, and in which thread they were."""
+    """A model that doubles each x. It records the sizes and threads of its calls."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -72,7 +72,7 @@ def test_a_model_that_is_slower_than_it_was_measured_blocks_the_loop_once_and_go
     batcher = Batcher(model, QUICK, nothing)
 
     async def asked(value: float) -> bool:
-        """Whether the model was called on the loop."""
+        """Whether the model was called on the event loop."""
         model.threads.clear()
         await asyncio.gather(batcher.score({"x": [value]}, 1, 60), return_exceptions=True)
         return model.threads == {threading.get_ident()}
@@ -194,7 +194,7 @@ def test_the_pace_is_what_a_call_and_what_a_row_takes() -> None:
 
 
 async def turns() -> None:
-    """Of the loop: enough for what was begun to be under way."""
+    """Lets the event loop turn often enough for started work to proceed."""
     for _ in range(5):
         await asyncio.sleep(0)
 

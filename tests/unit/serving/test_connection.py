@@ -1,4 +1,4 @@
-"""Connections over a socket, with a buffer that is soon full, and a deadline that a test has pass when it wants."""
+"""Connections over a socket with a small buffer, and a deadline that passes on request."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from uvicorn.server import ServerState
 from sailplane.serving.connection import TRANSFER_SECONDS, Connection
 
 PIECE = 256 * 2**10
-# More than the two sockets hold, so that writing pauses.
+# More bytes than the two sockets hold, so that writing pauses.
 LARGE = 64 * PIECE
 HEAD = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
-# For what happens at once, unless the test fails.
+# A limit for things that happen at once, unless the test fails.
 PATIENCE = 60
 
 
@@ -35,7 +35,7 @@ class Deadline:
 
 
 class Loop:
-    """The running loop, in which the time to take a reply passes only by `pass_deadlines`."""
+    """The running event loop, in which a reply's deadline passes only by `pass_deadlines`."""
 
     def __init__(self) -> None:
         self._loop, self.deadlines, self.paused = asyncio.get_running_loop(), list[Deadline](), asyncio.Event()
@@ -68,7 +68,7 @@ class Watched(Connection):
 
 @dataclass
 class Served:
-    """`asked`: a request for `/slow` came, which is answered after `go`."""
+    """A server. `asked` is set by a request for `/slow`, which is answered after `go`."""
 
     client: socket.socket
     loop: Loop = field(default_factory=Loop)
@@ -77,7 +77,7 @@ class Served:
     go: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, scope: Any, _receive: Any, send: Any) -> None:
-        """`/SIZE` is answered with so many bytes, in pieces."""
+        """Answers `/SIZE` with this many bytes, in pieces."""
         size = 2 if scope["path"] == "/slow" else int(scope["path"][1:])
         if scope["path"] == "/slow":
             self.asked.set()
@@ -99,13 +99,14 @@ class Served:
         await self.loop.sock_sendall(self.client, HEAD % path.encode())
 
     async def ask_behind(self, path: str) -> None:
-        """Until the request waits behind the one that is answered."""
+        """Waits until the request is queued behind the one that is being answered."""
         await self.ask(path)
         while not self.connection.pipeline:
             await asyncio.sleep(0)
 
     async def take(self, body: int) -> int:
-        """How many bytes of a reply came, until so many of its body did or the connection ended."""
+        """Reads a reply until this many bytes of its body arrive or the connection ends. Returns the number of
+        bytes."""
         came = b""
         while b"\r\n\r\n" not in came:
             if not (piece := await self.loop.sock_recv(self.client, 1024)):
@@ -149,7 +150,7 @@ def run(work: Callable[[Served], Awaitable[None]]) -> None:
 
 @pytest.mark.parametrize("last", [PIECE, 100])
 def test_the_time_of_a_reply_that_was_taken_ends_no_later_request(last: int) -> None:
-    """Whether its last piece fits into the buffer, or pauses the connection once more."""
+    """This holds whether its last piece fits into the buffer or pauses the connection once more."""
 
     async def work(served: Served) -> None:
         await served.ask(f"/{LARGE + last}")
@@ -179,7 +180,7 @@ def test_a_request_that_comes_before_the_reply_is_taken_has_its_own_time() -> No
 
 
 def test_a_reply_that_is_not_taken_in_time_ends_the_connection() -> None:
-    """All of it has one deadline, though a part was taken."""
+    """The whole reply has one deadline, even if a part was taken."""
 
     async def work(served: Served) -> None:
         await served.ask(f"/{LARGE}")
@@ -202,7 +203,7 @@ def test_a_client_that_leaves_with_requests_behind_the_one_that_is_answered_is_n
         await served.loop.paused.wait()
         await served.ask_behind("/2")
         connection, tasks = served.connection, set(served.state.tasks)
-        # It is reset, so that the server learns of it though it does not read.
+        # The reset tells the server, although it does not read.
         served.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         served.client.close()
         await connection.lost.wait()

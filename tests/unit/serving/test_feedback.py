@@ -18,7 +18,7 @@ from sailplane.serving.spool import FEEDBACK, files, read
 from tests.unit.bundles import tiny
 
 PATH = "/api/v1.0/feedback"
-# Deeper than what is written down of it may be.
+# Deeper than the log can record.
 DEEP: list[Any] = []
 for _ in range(300):
     DEEP = [DEEP]
@@ -109,7 +109,7 @@ def test_rewards_are_counted_for_the_version_that_answered_and_not_twice_for_a_s
     assert reward(text, "nobody") == FeedbackTotals()
     seen = observations(text, bundle.version)
     assert seen.feedback == {"reward": FeedbackTotals(count=1, total=-2.0, low=-2.0, high=-2.0, squares=4.0)}
-    # Feedback is no prediction.
+    # Feedback is not a prediction.
     assert seen.requests == 0
 
 

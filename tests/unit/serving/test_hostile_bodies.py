@@ -1,4 +1,4 @@
-"""Bodies made to cost far more memory or time than their bytes: they are refused, or read, within bounds."""
+"""Bodies that are made to cost far more memory or time than their size. They are refused, or read within bounds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HOSTILE = {
 
 
 def refused(work: Callable[[], object]) -> tuple[str, int]:
-    """The reason, and the bytes that Python held at most beside what was there before."""
+    """Returns the reason, and the most additional bytes that Python held."""
     tracemalloc.start()
     try:
         with pytest.raises(RequestError) as error:

@@ -1,4 +1,4 @@
-"""Long requests are read in parts: the rows are the same, and so is what is refused, by the row's own number."""
+"""Long requests are read in parts. The rows and the refusals are the same, with the row's own number."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SELDON: list[dict[str, Any]] = [
 def in_parts(
     module: Any, body: bytes, headers: Mapping[bytes, bytes] | None = None
 ) -> tuple[Any, dict[str, list[Any]]]:
-    """The message without its rows, and these."""
+    """Returns the message without its rows, and the rows in parts."""
     message, parts = module.split(bytearray(body), headers or {}, tiny.INPUTS, MOST)
     read: dict[str, list[Any]] = {name: [] for name in NAMES}
     for part in parts:

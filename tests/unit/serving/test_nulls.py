@@ -1,4 +1,4 @@
-"""Missing values: null, NaN where a tensor has no null, or left out."""
+"""Missing values: null, NaN in tensors without null, or omitted."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_binary_tensor_says_null(name: str, datatype: str, data: list[Any]) ->
 def test_a_grpc_tensor_says_null(name: str, datatype: str, data: list[Any], typed: bool) -> None:
     tensor = messages.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=[2])
     sent = messages.ModelInferRequest(model_name="flights", inputs=[tensor])
-    if not typed or datatype == "FP16":  # there are no contents of that type
+    if not typed or datatype == "FP16":  # There are no contents of this type.
         sent.raw_input_contents.append(raw(datatype, data))
     elif datatype == "BYTES":
         sent.inputs[0].contents.bytes_contents.extend(text.encode() for text in data)
@@ -83,7 +83,7 @@ def test_a_boolean_that_may_be_null_comes_as_a_number_too(datatype: str) -> None
 
 
 def test_an_empty_string_of_json_is_a_string() -> None:
-    """JSON has a null of its own."""
+    """JSON has its own null."""
     message = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [2], "data": ["", None]}]}
     assert values(open_inference.columns(message, FIELDS))["text"] == ["", None]
 

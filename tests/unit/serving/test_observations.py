@@ -72,7 +72,8 @@ def test_feedback_that_other_servers_count_is_seen_once_though_one_of_them_begin
         return Observations(started=started, requests=1, feedback=found)
 
     counted = Counted()
-    # 60 of two servers; one begins anew, which had counted 50; then there are 5 more; then its own server does.
+    # Two servers counted 60. One of them, which had counted 50, restarts. Then 5 more come, and then its own server
+    # restarts.
     for totals in (fed_back(0), fed_back(60), fed_back(10), fed_back(15), fed_back(15, started=2.0)):
         counted = counted.read(totals)
     assert (counted.seen.feedback["reward"].count, counted.seen.feedback["reward"].total) == (65, 32.5)

@@ -20,7 +20,7 @@ def document(bundle: Bundle) -> dict[str, Any]:
 
 
 def schema(bundle: Bundle, path: str, answer: bool = False) -> Draft202012Validator:
-    """Of the path's request, or of its right answer."""
+    """Returns the schema of the path's request, or of its successful answer."""
     described = document(bundle)
     operation = described["paths"][path]["post"]
     body = operation["responses"]["200"] if answer else operation["requestBody"]

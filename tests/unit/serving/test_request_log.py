@@ -49,7 +49,7 @@ def test_a_writer_that_hangs_holds_up_nobody_and_what_is_lost_is_counted_and_sai
     log = RequestLog(tmp_path, bundle, lambda reason, count: dropped.update({reason: count}))
     for number in range(MOST_WAITING + 1000):
         add(log, str(number))
-    # Those that the hanging writer holds left their places to others.
+    # The entries that the hanging writer holds have freed their places in the queue.
     assert 1000 - 128 <= dropped["queue"] <= 1000
     free.set()
     log.close()

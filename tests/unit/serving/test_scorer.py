@@ -1,4 +1,4 @@
-"""What a scorer plans when bodies come and go, by a clock that is set by hand."""
+"""A scorer's plans for its memory as bodies come and go, with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Planned:
 
 @dataclass
 class Plans:
-    """In place of the thread in which a scorer has its memory trimmed."""
+    """Replaces the thread in which a scorer trims its memory."""
 
     now: float = 1000.0
     made: list[Planned] = field(default_factory=list)
@@ -59,7 +59,7 @@ def scorer(bundle: Bundle, plans: Plans, monkeypatch: pytest.MonkeyPatch) -> Sco
 
 
 def test_many_bodies_that_are_given_up_bring_few_trims(scorer: Scorer, plans: Plans) -> None:
-    """At once, not again a moment later, and some time after the last of them."""
+    """It trims at once, not again a moment later, and some time after the last of them."""
     begun = plans.now
     for number in range(100):
         plans.now = begun + number / 128

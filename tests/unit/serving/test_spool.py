@@ -126,7 +126,7 @@ def test_the_folder_holds_no_more_than_it_may_and_takes_more_once_something_is_s
 
 def test_some_of_the_disk_stays_free(tmp_path: Path) -> None:
     disk = os.statvfs(tmp_path)
-    # A twentieth of the disk is the most that is left free, so that a small disk can be used as well.
+    # At most a twentieth of the disk is left free, so that a small disk can be used too.
     writer = Writer(tmp_path, HEAD, SpoolLimits(free=2**60))
     if disk.f_bavail * disk.f_frsize > disk.f_blocks * disk.f_frsize // 20 + 10_000:
         writer.write([entry("1")])

@@ -1,4 +1,4 @@
-"""Requests are checked by the schema that the training rows had to pass."""
+"""Requests are checked by the schema of the training rows."""
 
 from __future__ import annotations
 
@@ -149,12 +149,12 @@ def test_a_long_request_in_which_every_row_fails_keeps_no_more_of_them(
     violated = scorer.metrics.violated
 
     def counted(found: Sequence[Violation]) -> None:
-        # Not isinstance, which asks lazy objects for their class: one of torch's warns.
+        # isinstance would ask lazy objects for their class, and one of torch's warns.
         alive.append(sum(type(thing) is Violation for thing in gc.get_objects()))
         violated(found)
 
     monkeypatch.setattr(scorer.metrics, "violated", counted)
-    # What earlier tests left is not counted: to look through it takes longer than a request may last.
+    # Objects of earlier tests are frozen: scanning them would take longer than a request may last.
     gc.freeze()
     try:
         status, answer = post(ModelServer(scorer), SELDON, {"jsonData": [BAD] * 3000})

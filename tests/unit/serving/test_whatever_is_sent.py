@@ -1,4 +1,4 @@
-"""Whatever is sent: the answer says what is wrong with it."""
+"""The answer to any request says what is wrong with it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from sailplane.serving.write_coalescing import OneWrite
 
 
 class Recorded(asyncio.Transport):
-    """What reached the system, call by call."""
+    """Records each write that reaches the system."""
 
     def __init__(self) -> None:
         super().__init__({"peername": "somebody"})

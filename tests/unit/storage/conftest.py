@@ -30,7 +30,7 @@ def filled(fs: S3FileSystem) -> S3FileSystem:
 
 @pytest.fixture
 def named(place: Callable[[str], Storage], monkeypatch: pytest.MonkeyPatch) -> None:
-    """`s3://` is ours for fsspec, and so for pandas."""
+    """Registers our filesystem for `s3://` with fsspec, and so with pandas."""
 
     class Placed(S3FileSystem):
         def __init__(self, **options: Any) -> None:

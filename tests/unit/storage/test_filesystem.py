@@ -1,4 +1,4 @@
-"""Storage as an fsspec filesystem, over folders: `s3://bucket/...` lies in `<tmp>/bucket/...`."""
+"""Storage as an fsspec filesystem, over folders: `s3://bucket/...` is in `<tmp>/bucket/...`."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_pandas_reads_and_writes_by_uri(fs: S3FileSystem) -> None:
     for name in ("f.csv", "f?.csv", "f.csv.gz"):
         frame.to_csv(f"s3://bucket/{name}", index=False)
         assert pd.read_csv(f"s3://bucket/{name}").equals(frame)
-    # Without options pandas takes pyarrow's own filesystem for an s3:// with Parquet.
+    # Without options pandas uses pyarrow's own filesystem for an s3:// URI with Parquet.
     frame.to_parquet("s3://bucket/f.parquet", storage_options={})
     assert pd.read_parquet("s3://bucket/f.parquet", storage_options={}).equals(frame)
     frame.to_parquet("bucket/g.parquet", filesystem=fs)

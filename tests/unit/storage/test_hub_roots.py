@@ -19,7 +19,7 @@ PAIR = {"HF_S3_ACCESS_KEY_ID": "HFAK1", "HF_S3_SECRET_ACCESS_KEY": "s3cret"}
 
 
 class Gateway(ThreadingHTTPServer):
-    """It knows one object, and which requests came: line and Authorization."""
+    """A gateway with one object. It records each request's line and Authorization."""
 
     asked: list[tuple[str, str]]
 
@@ -29,7 +29,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append((self.requestline, self.headers.get("Authorization", "")))
-        # An object of three bytes, whatever range of them is asked for.
+        # An object of three bytes, for any requested range.
         self.send_response(206)
         self.send_header("Content-Range", "bytes 0-2/3")
         for name, value in (
@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"one")
 
     def log_message(self, format: str, *args: object) -> None:
-        """A test's output is the client's."""
+        """Logs nothing: the client's output is the test's."""
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_after_a_kill_the_next_call_goes_on_and_repeats_only_what_was_not_verifi
     assert target.exists(MARKER)
     assert not target.exists(IDENTITY)
     with journal.open("a") as file:
-        file.write('["runs/29/part')  # a line that a kill cut
+        file.write('["runs/29/part')  # A line that a kill truncated.
 
     puts: list[str] = []
     put = LocalBackend.put
@@ -231,7 +231,7 @@ def test_a_move_that_was_killed_at_its_very_end_does_not_hinder_the_next_one(
     copy = Copy(source, target, journal)
     copy.begin()
     copy.run(lambda _: None)
-    copy.publish()  # and no close
+    copy.publish()  # There is no close.
     third = Storage((tmp_path / "third").as_uri())
     moved(target, third, tmp_path / "moves" / "two.jsonl")
     assert third.earlier_roots() == ("s3://before/store", source.root, target.root)

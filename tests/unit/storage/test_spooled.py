@@ -1,4 +1,4 @@
-"""Files that are written and read through fsspec: all of one is put, or nothing."""
+"""Files that are written and read through fsspec: the whole file is put, or nothing."""
 
 from __future__ import annotations
 

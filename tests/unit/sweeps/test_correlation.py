@@ -29,7 +29,7 @@ def test_few_pairs_say_nothing() -> None:
 
 @pytest.mark.parametrize("rho", [0.3, 0.6])
 def test_the_bound_lies_below_the_true_coefficient_in_nine_of_ten_samples(rho: float) -> None:
-    """1,000 samples of ten pairs; of normal variables Spearman's coefficient is 6/pi asin(r/2)."""
+    """There are 1,000 samples of ten pairs. For normal variables Spearman's coefficient is 6/pi asin(r/2)."""
     draw = random.Random(1)
     below = 0
     for _ in range(1000):

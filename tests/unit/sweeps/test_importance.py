@@ -44,7 +44,7 @@ def strong(row: Any, draw: np.random.Generator) -> float:
 
 @pytest.mark.slow
 def test_on_noise_no_parameter_is_important() -> None:
-    """Six sweeps; tests/soak has more. One in twenty may have one."""
+    """There are six sweeps here and more in tests/soak. One in twenty parameters may be called important."""
     found = [importances(*swept(20, 3, noise, seed)) for seed in range(6)]
     assert sum(any(not one.is_noise for one in each.values()) for each in found) <= 1
     assert all(len({one.chance for one in each.values()}) == 1 for each in found)

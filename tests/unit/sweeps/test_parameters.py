@@ -1,4 +1,4 @@
-"""Each distribution against its definition, by scipy."""
+"""Each distribution is compared with its definition in scipy."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ parameters:
 
 
 def swept(config: SweepConfig, count: int, values: int = 5) -> list[Trial]:
-    """Finished trials, each third one after three values; one of four failed, and the last one runs."""
+    """Makes finished trials, of which every third one ended after three values. One in four failed, and the last one
+    runs."""
     trials = []
     for number in range(count):
         chosen = suggest(config, [], number, 7) or {}
@@ -56,7 +57,7 @@ def drawn(config: SweepConfig, trials: list[Trial], name: str = "s", **more: Any
 
 
 def shares(**known: float) -> dict[str, ParameterImportance]:
-    """With a chance of 0.3."""
+    """Draws True with a probability of 0.3."""
     return {
         name: ParameterImportance(share=one, low=one / 2, high=min(1, 1.1 * one), chance=0.3)
         for name, one in known.items()
@@ -240,7 +241,7 @@ def test_an_importance_has_its_range_and_what_chance_would_give(config: SweepCon
 
 
 def test_weak_rungs_are_a_warning_on_the_page(config: SweepConfig) -> None:
-    """The better a trial ends, the worse it began."""
+    """The better a trial ends, the worse it starts."""
     chosen = {"rate": 0.01, "net": {"layers": 1, "kind": "dense"}}
     whole = [Trial(sweep="s", number=n, config=chosen, state="finished", score=n, values=(0, -n, n)) for n in range(6)]
     early = replace(whole[0], number=6, values=(0, -9), score=-9.0)

@@ -71,7 +71,7 @@ def test_a_mistake_is_refused_with_its_line(text: str, reason: str) -> None:
 
 
 def test_hyperband_stops_what_is_worse_than_the_best_part_at_its_last_band() -> None:
-    """W&B's own example."""
+    """This is W&B's own example."""
     trials = [
         trial(0, 10, 9, state="finished"),
         trial(1, 10, 10),
@@ -109,7 +109,7 @@ def test_with_patience_a_trial_stops_only_below_the_cut_at_several_bands_in_a_ro
 
 
 def whole(*finals: float, early: tuple[float, ...] | None = None) -> list[Trial]:
-    """Trials that ran to their end, with two values each."""
+    """Returns trials that ran to their end, with two values each."""
     values = zip(early or finals, finals, strict=True)
     found = [trial(number, *both, state="finished") for number, both in enumerate(values)]
     return [replace(one, score=one.values[-1]) for one in found]
@@ -151,7 +151,7 @@ def test_a_rule_recorded_before_these_settings_is_read() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["noisy", "best learns slowest"])
 def test_patience_and_whole_trials_stop_the_true_best_more_rarely(family: str) -> None:
-    """60 sweeps of 30 trials each; tests/soak has more."""
+    """There are 60 sweeps of 30 trials here, and more in tests/soak."""
     plain, careful = rule("sailplane: {asha: {}}"), rule("sailplane: {asha: {patience: 2, whole_trials: 8}}")
     drawn = [FAMILIES[family](np.random.default_rng(seed)) for seed in range(60)]
     lost = {one: sum(play(curves, one).best_stopped for curves in drawn) for one in (plain, careful)}

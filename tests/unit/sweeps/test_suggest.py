@@ -14,7 +14,7 @@ from sailplane.sweeps.optuna_search import scores
 from sailplane.sweeps.space import parse
 from sailplane.sweeps.suggest import suggest
 
-# Optuna's Gaussian process is written in torch.
+# Optuna's Gaussian process uses torch.
 GAUSSIAN_PROCESS = pytest.mark.torch
 SPACE = """\
 method: {method}
@@ -32,7 +32,7 @@ GRID = "method: grid\nmetric: {name: a}\nparameters:\n  a: {values: [1, 2]}\n  b
 
 
 def _history(method: str, count: int) -> list[Trial]:
-    """Trials as a sweep would have made them, the last one still running."""
+    """Returns trials as a sweep makes them; the last one is still running."""
     config, trials = parse(SPACE.format(method=method)), []
     for number in range(count):
         chosen = suggest(config, trials, number, 3) or {}
@@ -95,7 +95,7 @@ def test_a_running_trial_is_a_pending_point_unless_the_file_says_otherwise() -> 
 def test_bayes_never_gives_a_configuration_again_while_there_are_others() -> None:
     config, trials = parse(SPACE.format(method="bayes")), []
     for number in range(25):
-        # The best is at the edge, where a model soon is sure of it.
+        # The best value is at the edge, so a model soon is sure of it.
         chosen = suggest(config, trials, number, 3) or {}
         trials.append(Trial(sweep="s", number=number, config=chosen, state="finished", score=chosen["x"]))
     assert len({json.dumps(trial.config) for trial in trials}) == 25

@@ -17,7 +17,7 @@ from sailplane.training import jobs
 
 
 def read(file: Path) -> dict[str, Any]:
-    """The record as W&B's own reader sees it."""
+    """Returns the record as W&B's own reader sees it."""
     core = Path(wandb.__file__).parent / "bin" / "wandb-core"
     command = [core, "leet", "inspect", "-no-observability", "-json", "-summary", "-run-file", file, "."]
     record: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -77,7 +77,7 @@ except Exception as error:
 
 @pytest.mark.slow
 def test_a_stop_stays_a_stop_where_wandbs_own_process_was_stopped_too(tmp_path: Path) -> None:
-    # Not the process that this test's own client started.
+    # This excludes the process that this test's own client started.
     env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     ended = subprocess.run(
         [sys.executable, "-c", KILLED, tmp_path], env=env, capture_output=True, text=True, timeout=60
@@ -88,7 +88,7 @@ def test_a_stop_stays_a_stop_where_wandbs_own_process_was_stopped_too(tmp_path: 
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """The client reads its environment once in a process."""
+    """Starts the client anew, because it reads its environment only once in a process."""
     wandb.teardown()
     yield
     wandb.teardown()

@@ -66,7 +66,7 @@ def test_the_seed_is_asked_at_each_pass() -> None:
 @pytest.mark.parametrize("rows", [split(), Pieces()])
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_share_each_batch_of_one(rows: Any, processes: int) -> None:
-    """Batch for batch the same rows as one process has, but for those that do not divide."""
+    """Each batch has the same rows as with one process, except rows that cannot be divided."""
     alone = targets(batches(rows, 12))
     parts = [batches(rows, 12, rank=rank, processes=processes) for rank in range(processes)]
     assert {len(part) for part in parts} == {len(alone)}

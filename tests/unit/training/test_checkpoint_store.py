@@ -1,4 +1,4 @@
-"""The checkpoints of a run on the store."""
+"""The checkpoints of a run in the store."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_another_process_kept_meanwhile_is_fetched(storage: Storage, file: 
 
 def test_one_that_is_removed_while_it_is_fetched_is_passed_over(tmp_path: Path, file: Path) -> None:
     class Busy(Storage):
-        """Somebody else removes the newest one after it was listed."""
+        """A store in which somebody else removes the newest checkpoint after it was listed."""
 
         def stream(self, path: str) -> Iterator[bytes]:
             if "-000000001-" in path:

@@ -1,4 +1,4 @@
-"""A checkpoint of a machine that has no torch, and what it refuses."""
+"""A checkpoint of a machine without torch, and refused checkpoints."""
 
 from __future__ import annotations
 

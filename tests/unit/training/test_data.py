@@ -33,7 +33,7 @@ def storage(tmp_path: Path) -> Storage:
 
 
 def dataset(storage: Storage, good: list[Any]) -> Dataset:
-    """28 days of 4 rows; height is the day's number, kind counts 0, 1, 2, 0, ..."""
+    """Makes 28 days of 4 rows. `height` is the day's number, and `kind` counts 0, 1, 2, 0, ..."""
 
     def extract(start: datetime, end: datetime) -> pd.DataFrame:
         time = pd.date_range(start, end, freq="6h", inclusive="left").astype(pd.DatetimeTZDtype("us", "UTC"))

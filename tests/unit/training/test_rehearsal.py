@@ -63,7 +63,7 @@ class Net(nn.Module):
 
 
 class Neighbours(Net):
-    """The graph looks up the second row, whether there is one or not."""
+    """Its graph looks up the second row even if there is none."""
 
     def forward(self, numbers: Tensor) -> Tensor:
         logit = super().forward(numbers)
@@ -71,14 +71,14 @@ class Neighbours(Net):
 
 
 class Branched(Net):
-    """The export keeps one branch."""
+    """Its export keeps only one branch."""
 
     def forward(self, numbers: Tensor) -> Tensor:
         return super().forward(numbers) * (1.0 if len(numbers) > 1 else 2.0)
 
 
 class Counting(Net):
-    """Doubles its logits for some numbers of rows, which the exporter does not see."""
+    """Doubles its logits for some numbers of rows, which the exporter misses."""
 
     def __init__(self, doubled: Callable[[int], bool]) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Counting(Net):
 
 
 class Shifted(Net):
-    """The exporter does not see what is added to each logit, which is 0."""
+    """The exporter misses the addition to each logit, which is 0."""
 
     def __init__(self, by: float) -> None:
         super().__init__()
@@ -112,7 +112,8 @@ class Guarded(Net):
 
 
 def rehearsed(folder: Path, net: nn.Module, features: str = GOOD, **changes: Any) -> Bundle:
-    """Exports the model and rehearses the bundle; `changes` are of the bundle's inputs and the feature code's state."""
+    """Exports the model and rehearses the bundle; `changes` apply to the bundle's inputs and the feature code's
+    state."""
     state, file = changes.get("state", STATE), folder / "features.py"
     file.write_text(features)
     project = load_features(file, f"project_of_{folder.name}")
@@ -195,7 +196,7 @@ def test_a_bundle_that_answers_wrong_without_rows_is_refused(tmp_path: Path, mon
 
 
 def test_scores_may_differ_by_a_hundred_thousandth(tmp_path: Path) -> None:
-    """The logistic function has a slope of a quarter there."""
+    """The logistic function's slope there is a quarter."""
     rehearsed(tmp_path, Shifted(3.6e-5))
     with pytest.raises(TrainingError, match=r"\[0\.5\] for validation row 0 .* from the trained model, within 1e-05"):
         rehearsed(tmp_path, Shifted(4.4e-5))
@@ -230,7 +231,7 @@ def test_feature_code_that_cannot_take_what_the_schema_allows_is_refused(
 
 
 def test_what_the_schema_does_not_allow_is_not_asked_for(tmp_path: Path) -> None:
-    """Not a colour but red and blue, no null."""
+    """No colour besides red and blue is sent, and no null."""
     strict = GOOD.replace('state["colours"].get(value, 0.0)', 'state["colours"][value]')
     strict = strict.replace('np.nan_to_num(columns["height"], nan=0.25)', 'columns["height"]')
     inputs = (Field(name="height", kind="number"), Field(name="colour", kind="string", checks=(COLOURS,)), *INPUTS[2:])

@@ -126,7 +126,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 
 
 def learn(run: RunHandle, values: list[float], **monitored: Any) -> list[int]:
-    """The epochs that it took to log these."""
+    """Returns the number of epochs until these values are logged."""
     run.resume()
     done = []
     for epoch in run.epochs(len(values), **{"monitor": "auc", **monitored}):

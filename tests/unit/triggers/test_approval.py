@@ -27,8 +27,8 @@ NOON = datetime(2026, 10, 2, 12, tzinfo=UTC)
 
 @dataclass
 class Airflow:
-    """The triggerer's end of Airflow's own messages: the runs of one DAG with their state and the state of their
-    question; and the question of the run `mine`."""
+    """Stands for the triggerer's end of Airflow's messages: the runs of one DAG with their states and the states of
+    their questions, and the question of the run `mine`."""
 
     runs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     chosen: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
 
 
 def trigger(*, deadline: timedelta = timedelta(hours=1)) -> ApprovalTrigger:
-    """As the triggerer makes it: from what was serialized."""
+    """Returns the trigger as the triggerer makes it, from its serialized form."""
     question = {"dag_id": "asked", "task_id": "approve", "run_id": "mine", "earlier": ["older"]}
     path, arguments = ApprovalTrigger(
         question=question,
@@ -96,7 +96,7 @@ def event(waiting: ApprovalTrigger, seconds: float = 20) -> dict[str, Any]:
 
 
 def stays(waiting: ApprovalTrigger, airflow: Airflow) -> bool:
-    """True if the question is still there after a few looks."""
+    """Returns whether the question still exists after a few looks."""
 
     async def looked() -> bool:
         answer = asyncio.ensure_future(anext(waiting.run()))
@@ -109,7 +109,7 @@ def stays(waiting: ApprovalTrigger, airflow: Airflow) -> bool:
 
 
 def test_a_run_that_is_queued_behind_this_one_takes_the_place_of_its_question(airflow: Airflow) -> None:
-    """With max_active_runs=1 it could not start for as long as the question is open."""
+    """With max_active_runs=1 it could not start while the question is open."""
     airflow.runs["newer"] = ("queued", None)
     got = event(trigger())
     assert (got["chosen_options"], got["superseded_by"], got["responded_by_user"]) == (["Reject"], "newer", None)

@@ -26,7 +26,7 @@ PLAN = Rollout(shadow="3s", steps=[10, 50, 100], bake="5s", min_requests=5, chec
 
 
 class Running:
-    """A rollout that was begun, in the home of the tests. Each look finds new requests, half a second later."""
+    """A started rollout in the tests' home. Each look finds new requests, half a second later."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ledger, self.place = Ledger.create(Home.find().ledger), Place()
@@ -124,7 +124,7 @@ def test_a_target_that_stays_away_is_an_error_after_so_many_looks_and_one_that_c
     "error",
     [
         ServiceError("ask", "the router", got="nobody answers"),
-        # It is no lost lease, which only means that another driver goes on.
+        # It is not a lost lease, which only means that another driver continues.
         ConflictError("put", "the bundle", got="it changed meanwhile"),
     ],
 )

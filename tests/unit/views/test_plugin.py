@@ -25,7 +25,7 @@ def app() -> ASGIApp:
 
 
 def guarded(path: str, headers: dict[str, str]) -> Message:
-    """The start of the answer. The path reaches the application as it is: httpx would resolve `..`."""
+    """Returns the start of the answer. The path reaches the application unchanged; httpx would resolve `..`."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

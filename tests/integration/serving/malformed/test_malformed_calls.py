@@ -34,7 +34,7 @@ def attempt(server: Server, target: Target) -> Iterator[Try]:
 
 @contextmanager
 def attempts(port: int, good: float) -> Iterator[Try]:
-    """Returns the status of a call with these bytes, or None if they are valid nevertheless."""
+    """Yields the status of a call with these bytes, or None if they are valid nevertheless."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
 
         def one(body: bytes, named: tuple[str, ...] = (), method: str = INFER) -> grpc.StatusCode | None:

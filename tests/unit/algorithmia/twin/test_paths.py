@@ -54,7 +54,7 @@ def test_a_path_is_decoded_once_and_is_utf8() -> None:
 
 
 def test_no_file_lies_where_a_directory_may() -> None:
-    """Else a store that keeps empty folders could not hold a file that has a deleted directory's name."""
+    """Otherwise a store that keeps empty folders could not hold a file with a deleted directory's name."""
     directory, file = TwinPath("a", ("c", "d")), TwinPath("a", ("c", "d"))
     assert not directory.folder.startswith(file.key)
     assert not directory.files.startswith(file.key)

@@ -12,7 +12,7 @@ from sailplane.storage.store import Storage
 
 
 def published(*kinds: str) -> dict[str, Any]:
-    """A record with a version of each kind, of a source each."""
+    """A record with a version of each kind, each of its own source."""
     record = versions.new("alice", "hello", {}, {}, "")
     for number, kind in enumerate(kinds):
         source = f"def apply(input): return {number}"

@@ -1,4 +1,4 @@
-"""What the router's two files say is read again, also where an earlier release wrote them."""
+"""The router's two files are read back, including those of an earlier release."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def model(version: str = ONE, name: str = "flights", uri: str = "s3://lake/model
 
 
 def check(value: dict[str, Any]) -> None:
-    """By the CRD's own schema, with no field besides, and by the webhook's rules."""
+    """Checks an object by the CRD's own schema, without unknown fields, and by the webhook's rules."""
     group, _, version = value["apiVersion"].partition("/")
     kind = find(group, f"{value['kind'].lower()}s")
     assert kind, value["kind"]

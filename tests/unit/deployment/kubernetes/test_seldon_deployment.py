@@ -114,7 +114,7 @@ def test_beginning_again_changes_nothing() -> None:
 
 
 def test_a_version_without_traffic_is_replaced_if_it_differs() -> None:
-    """Somebody mended the image, and the last try was killed before it could clean up."""
+    """Somebody repaired the image, and the last try was killed before it could clean up."""
     mended = predictor(TWO, FULL)
     assert objects.with_version(served(ONE, TWO), mended)[1] == mended
     busy = served(ONE, TWO, weights={ONE: 90, TWO: 10})
@@ -122,7 +122,7 @@ def test_a_version_without_traffic_is_replaced_if_it_differs() -> None:
 
 
 def test_what_is_left_over_gives_way_where_nothing_has_traffic() -> None:
-    """One predictor alone may be without; two would be refused."""
+    """A single predictor may have no traffic; two would be refused."""
     assert objects.with_version([predictor(ONE)], predictor(TWO)) == [predictor(TWO)]
 
 
@@ -196,7 +196,7 @@ def test_a_workload_that_cannot_be_is_refused_when_the_dag_is_read(how: dict[str
 
 
 def test_the_choice_for_violations_is_a_parameter_and_its_default_is_none() -> None:
-    """A version that serves already is the same as before there was a choice."""
+    """A version that already serves stays as it was before this choice existed."""
     flagged = predictor(workload=CoreV1(image="x", on_violation="flag"))
     check(objects.seldon_deployment(model(), [flagged]))
     assert flagged["graph"]["parameters"][1] == {"name": "on_violation", "value": "flag", "type": "STRING"}

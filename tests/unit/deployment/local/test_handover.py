@@ -1,4 +1,4 @@
-"""The sockets that a handover looks at. The integration tests hand over."""
+"""The sockets that a handover checks. Integration tests run handovers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sailplane.deployment.local.handover import _connected, _connections
 
 
 def test_a_connection_is_seen_though_the_machines_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On macOS only root sees them all."""
+    """On macOS only root sees all sockets."""
 
     def denied(kind: str) -> None:
         raise psutil.AccessDenied

@@ -16,7 +16,7 @@ from sailplane.serving.metrics import Metrics
 
 @contextmanager
 def counting(metrics: Metrics, port: int = 0) -> Iterator[int]:
-    """Its port, where a server with these metrics answers."""
+    """Starts a server with these metrics. Yields its port."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

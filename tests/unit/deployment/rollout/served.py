@@ -1,4 +1,4 @@
-"""A rollout in a place of its own, a look a second."""
+"""A rollout of a simulated target, with a look each second."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAN = Rollout(
 
 
 class Served:
-    """`look` lets a second pass, in which requests come."""
+    """`look` lets a second pass, in which requests come in."""
 
     def __init__(self, ledger: Ledger, plan: Rollout = PLAN, *, champion: str | None = CHAMPION) -> None:
         self.place, self.clock, self.ledger = Place(), Clock(), ledger

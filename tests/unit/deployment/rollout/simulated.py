@@ -1,4 +1,4 @@
-"""Whole rollouts in simulated traffic: the real engine, a look a second."""
+"""Whole rollouts in simulated traffic: the real engine with a look each second."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READY = VersionProgress("ready")
 
 @dataclass
 class Ended:
-    """`requests`: the canary's in the stage in which the rollout ended."""
+    """The end of a rollout. `requests` are the canary's in the last stage."""
 
     state: State
     stage: str
@@ -56,7 +56,8 @@ def roll_out(traffic: Traffic, plan: Rollout, seed: int) -> Ended:
         shadowing = state.phase == "shadowing"
         seconds = int(plan.shadow_seconds if shadowing else plan.bake_seconds)
         canary, champion = drawn(traffic, customers, None if shadowing else plan.steps[state.step], seconds, random)
-        # With the reading that the stage begins with; what lacks after its time is asked again without new answers.
+        # Starts with the reading at the stage's start. If requests are missing after its time, the stage asks again and
+        # gets no new ones.
         sources = [counted(one, seconds, fed_back=not shadowing) for one in (canary, champion)]
         state, _ = advance(plan, SUBJECT, state, READY, {}, now)
         last = {"a": Observations(), "b": Observations()}

@@ -1,4 +1,4 @@
-"""A place in memory where the versions of one model are served, and what is seen of them there."""
+"""A target and source in memory for the versions of one model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ignore(_what: str) -> None:
 
 @dataclass
 class Place:
-    """Both a Target and a Source. `before` and `after` are called round each verb, with its name."""
+    """Both a Target and a Source. `before` and `after` are called around each verb, with its name."""
 
     weights: dict[str, int] = field(default_factory=lambda: {CHAMPION: 100})
     shadow: str | None = None
@@ -95,7 +95,8 @@ class Place:
         return self.totals.get(version, Observations())
 
     def serve(self, requests: int, *, failing: float = 0.0, well: Collection[str] = (CHAMPION,)) -> None:
-        """Sends so many requests to all versions together; all but those in `well` fail that share of their own."""
+        """Sends this many requests to all versions together. All versions except those in `well` fail this share of
+        their own."""
         for version, weight in {**self.weights, **({self.shadow: 100} if self.shadow else {})}.items():
             mine = round(requests * weight / 100)
             errors = round(mine * failing) if version not in well else 0
@@ -123,7 +124,7 @@ def register(ledger: Ledger, *versions: str, champion: str | None = CHAMPION, na
 
 @dataclass
 class Clock:
-    """Seconds since 1970, `step` more each time that it is asked."""
+    """The time, in seconds since 1970. It advances by `step` with each call."""
 
     now: float = 1_000_000.0
     step: float = 0.0

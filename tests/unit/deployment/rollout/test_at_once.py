@@ -1,4 +1,4 @@
-"""A deployment at once: all the traffic as soon as the version is ready, or none."""
+"""A deployment at once: the version gets all the traffic once it is ready, or none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def canary(serving: ModelEndpoint) -> Model:
 
 
 def killed(serving: ModelEndpoint, *, ticks: int, owner: str = "task 1") -> Subject:
-    """The deployment of the canary as it is left when its process is killed after so many looks."""
+    """Leaves the canary's deployment as a kill after this many looks does."""
     begun = {"owner": owner, "turn": "the killed one", "at_once": True}
     subject = Subject(name=NAME, version=CANARY, champion=CHAMPION, endpoint="http://x", **begun)  # type: ignore[arg-type]
     repository.begin(serving.ledger, subject, AT_ONCE, serving.clock())

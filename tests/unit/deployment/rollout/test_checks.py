@@ -30,7 +30,7 @@ def rewards(count: int, mean: float) -> Observations:
 
 
 def even(plan: Rollout, canary: Observations, champion: Observations, seconds: int = 40) -> np.ndarray:
-    """The same in each of so many blocks."""
+    """Returns the same values for each of this many blocks."""
     row = [number / seconds for number in quantities(plan, canary, champion)]
     return blocks.table({"rows": [[5.0, *row]] * seconds})
 
@@ -118,7 +118,7 @@ def test_a_quantile_above_its_limit_fails_and_one_below_it_does_not() -> None:
 
 
 def test_an_answer_that_may_have_been_within_the_limit_is_not_counted_against_the_version() -> None:
-    """A limit between two bounds is taken as the next one."""
+    """A limit between two bounds counts as the next bound."""
     at = of(1000, latency=histogram(np.full(1000, 0.035), LATENCY_BOUNDS))
     assert outcomes(Latency(p50="34ms"), at) == ["passed"]
     assert outcomes(Latency(p50="31.5ms"), at) == ["failed"]
@@ -250,7 +250,7 @@ def test_rewards_of_which_none_came_yet_by_chance_are_no_proof() -> None:
 
 
 def by_customer(requests: int, errors: list[int]) -> Observations:
-    """So many requests of each group."""
+    """Returns this many requests for each group."""
     groups = CustomerGroups(requests=(requests,) * 64, errors=tuple(errors))
     return of(64 * requests, sum(errors), groups=groups)
 

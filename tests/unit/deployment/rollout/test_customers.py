@@ -1,4 +1,4 @@
-"""Versions with customers of their own: 500 of uneven traffic, drawn anew each time."""
+"""Versions with their own customers: 500 of uneven traffic, drawn anew each time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from sailplane.deployment.rollout.customers import Agreed, Groups
 from sailplane.deployment.rollout.sequential import Sample
 
 GROUPS, CUSTOMERS, REQUESTS, DRAWS = 64, 500, 30_000, 300
-# Three standard errors of a share of 5% in so many draws.
+# Three standard errors of a share of 5% in this many draws.
 MOST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / DRAWS)
 TRAFFIC = 1 / np.arange(1, CUSTOMERS + 1)
 
 
 def rates(kind: str, random: np.random.Generator) -> np.ndarray:
-    """By customer, the share of bad answers: of few customers, of most, or of all about the same."""
+    """Returns the share of bad answers by customer: few customers have many, most have many, or all have about the
+    same."""
     return {
         "a few fail often": random.beta(0.25, 50, CUSTOMERS),
         "some always fail": np.where(random.random(CUSTOMERS) < 0.02, 1.0, 0.002),
@@ -69,7 +70,7 @@ def test_harm_within_the_tolerance_is_not_found() -> None:
 
 
 def test_customers_that_are_alike_count_as_their_requests() -> None:
-    """Then the p-value is about that of a z-test."""
+    """The p-value is then close to that of a z-test."""
     random = np.random.default_rng(6)
     groups, mine, its = drawn("all are alike", 0.5, random, harm=0.004)
     pooled = (mine.total + its.total) / (mine.count + its.count)

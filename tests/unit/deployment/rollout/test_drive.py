@@ -1,4 +1,4 @@
-"""From one step to the next."""
+"""A rollout moves from one step to the next."""
 
 from __future__ import annotations
 

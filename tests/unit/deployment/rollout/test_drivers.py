@@ -1,4 +1,4 @@
-"""Who drives a rollout: nobody for a while, another one, two at a time."""
+"""The drivers of a rollout: none for a while, a new one, two at a time."""
 
 from __future__ import annotations
 

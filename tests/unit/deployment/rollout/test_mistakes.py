@@ -1,4 +1,4 @@
-"""Versions that are equal, or worse, in traffic of which the answers depend on each other."""
+"""Equal and worse versions in traffic whose answers depend on each other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STICKY = Rollout(
 )
 CUSTOMERS = replace(TRAFFIC, customers=500, apart=1.0)
 DRAWS = 20
-# Three standard errors of a share of 5% in so many draws.
+# Three standard errors of a share of 5% in this many draws.
 MOST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / DRAWS)
 
 

@@ -23,7 +23,7 @@ from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAM
 
 @pytest.fixture
 def serving(tmp_path: Path) -> ModelEndpoint:
-    """`v2` serves, and `v1` did before."""
+    """`v2` serves, and `v1` served before."""
     ledger, place = Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}"), Place()
     register(ledger, CHAMPION, CANARY)
     promote(ledger, NAME, CANARY)
@@ -97,7 +97,7 @@ def test_without_a_hold_only_the_version_is_marked(serving: ModelEndpoint) -> No
 
 
 def test_the_hold_comes_in_the_transaction_that_records_the_rollback(serving: ModelEndpoint) -> None:
-    """Whoever reads the ledger sees the old champion without a hold, or the new one with it."""
+    """A reader of the ledger sees the old champion without a hold, or the new one with it."""
     seen = []
 
     def look(_what: str) -> None:
@@ -200,7 +200,7 @@ def test_a_rollout_of_a_task_with_a_damaged_version_begins_nothing_either(servin
 
 @pytest.mark.slow
 def test_a_version_that_is_damaged_after_its_rollout_began_is_taken_back(serving: ModelEndpoint) -> None:
-    """Between the ledger and the start of its server, say."""
+    """The damage happens, for example, between the entry on the ledger and the start of its server."""
     place_of(serving).before = lambda what: place_of(serving).damaged.add(CHAMPION) if what == "begin" else None
     with pytest.raises(DeploymentError, match="it is damaged"):
         roll_back(serving, "ada")

@@ -16,7 +16,7 @@ NEEDED = math.log(1 / 0.05)
 
 
 def by_quadrature(sample: Sample, limit: float) -> float:
-    """The mixture over the rates above the limit, by its definition."""
+    """Returns the mixture over the rates above the limit, by its definition."""
     prior = beta_distribution(0.5, 0.5)
     misses = sample.count - sample.total
 
@@ -69,7 +69,7 @@ def test_a_sample_that_is_no_worse_is_never_evidence_of_worse(
 
 
 def alarms(limit: float, rate: float, looks: int) -> float:
-    """The probability, exact, that one who looks after each of so many observations ever sees enough evidence."""
+    """Returns the exact probability that a reader who looks after each observation ever sees enough evidence."""
     alive = np.ones(1)
     least = 0
     for count in range(1, looks + 1):
@@ -96,7 +96,7 @@ def test_a_rate_above_its_limit_is_found_within_so_many_observations(limit: floa
 def most_evidence(
     count: float, hits: np.ndarray, other_count: float, other_hits: np.ndarray, *, paired: bool
 ) -> np.ndarray:
-    """What is not exceeded: the evidence against one common rate, the pooled one."""
+    """Returns an upper bound: the evidence against one common rate, the pooled rate."""
     pooled = (hits + other_hits) / (count + other_count)
 
     def mixture(count: float, hits: np.ndarray) -> np.ndarray:
@@ -111,8 +111,8 @@ def most_evidence(
 
 
 def alarmed(hits: np.ndarray, other_hits: np.ndarray, *, share: int, paired: bool = False) -> np.ndarray:
-    """In which of the sequences [sequences, looks] enough evidence of worse is ever seen: `share` of the other's
-    observations come with each one."""
+    """Returns in which of the sequences [sequences, looks] enough evidence of worse is ever seen. `share` of the other
+    version's observations come with each observation."""
     found = np.zeros(len(hits), dtype=bool)
     for look in range(hits.shape[1]):
         count = look + 1
@@ -135,7 +135,7 @@ def test_a_version_like_the_other_is_hardly_ever_taken_for_worse_though_each_obs
 
 
 def test_so_is_a_shadow_of_which_the_answers_go_with_those_of_the_other() -> None:
-    """Where one fails the other one never does: of independent values this would be strong evidence."""
+    """When one version fails, the other never does. With independent values this would be strong evidence."""
     drawn = np.random.default_rng(2).random((3000, 200))
     hits, other = np.cumsum(drawn < 0.1, axis=1), np.cumsum(drawn > 0.9, axis=1)
     assert alarmed(hits, other, share=1, paired=True).mean() <= 0.05

@@ -1,4 +1,4 @@
-"""A version that does not start, or does not stay."""
+"""A version that does not start, or stops."""
 
 from __future__ import annotations
 

@@ -12,19 +12,19 @@ from scipy.special import ndtr
 from sailplane.serving.customer_groups import GROUPS, CustomerGroups
 from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, FeedbackTotals, Histogram, Observations
 
-LIMIT = 0.05  # seconds, the p99 of dags/README.md
+LIMIT = 0.05  # In seconds; the p99 of dags/README.md.
 # The bounds of the answers within the limit, and of the others.
 _QUICK, _SLOW = str(LIMIT / 5), str(2 * LIMIT)
 
 
 @dataclass(frozen=True)
 class Version:
-    """`errors`, `slow`: shares of the answers. `memory`: the autocorrelation of the latency from request to request.
+    """A version. `errors` and `slow` are shares of its answers, `memory` the autocorrelation of successive latencies.
 
-    :param stalls: a second: each lasts 1 to 20 s, in which every answer is slow
-    :param bursts: a second: each lasts 1 to 20 s, in which a share of `burst_errors` fails
-    :param reward: the mean of beta distributed rewards with a standard deviation of `deviation`; of 0 and 1 if that
-        is 0
+    :param stalls: the number of stalls per second; each lasts 1 to 20 s, in which every answer is slow
+    :param bursts: the number of bursts per second; each lasts 1 to 20 s, in which a share of `burst_errors` fails
+    :param reward: the mean of beta-distributed rewards with the standard deviation `deviation`; rewards are 0 or 1 if
+        that is 0
     :param scores: the beta distribution's parameters
     """
 
@@ -41,11 +41,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Traffic:
-    """:param rate: requests a second, of both versions together
-    :param customers: how many there are: by Zipf's law, each with its own version and its own scores; 0 for none
-    :param apart: by what customers differ: the standard deviation of the factors of their errors and of their slow
-        answers, and ten times that of their mean rewards
-    :param both_slow: for 30 s of each stage, at the same time, every answer is slow
+    """:param rate: requests per second to both versions together
+    :param customers: the number of customers. Their traffic follows Zipf's law; each has its own version and scores;
+        0 for none
+    :param apart: how much customers differ: the standard deviation of the factors of their errors and slow answers, and
+        ten times that of their mean rewards
+    :param both_slow: whether all answers of both versions are slow for the same 30 s of each stage
     """
 
     rate: float = 100.0
@@ -58,8 +59,8 @@ class Traffic:
 
 @dataclass
 class Answers:
-    """The requests of one version in one stage; each field is an array [requests]. `group`: of the customer, None for
-    requests without one."""
+    """The requests of one version in one stage; each field is an array [requests]. `group` is the customer's, or None
+    without customers."""
 
     second: np.ndarray
     failed: np.ndarray
@@ -112,7 +113,7 @@ class Customers:
     gain: np.ndarray
 
     def of(self, canary: bool, share: float) -> np.ndarray:
-        """The customers of that version: those whose place on the ring is below its share."""
+        """Returns the customers of this version: those whose place on the ring is below its share."""
         return np.flatnonzero((self.place < share) == canary)
 
     def assigned(self, count: int, mine: np.ndarray | None, random: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -126,7 +127,7 @@ class Customers:
 
 
 def customers_of(traffic: Traffic, random: np.random.Generator) -> Customers | None:
-    """Those of all stages of a rollout."""
+    """Returns the customers of all stages of a rollout."""
     if not traffic.customers:
         return None
     weights = 1 / np.arange(1, traffic.customers + 1)
@@ -138,7 +139,7 @@ def customers_of(traffic: Traffic, random: np.random.Generator) -> Customers | N
 
 
 def _factors(traffic: Traffic, random: np.random.Generator) -> np.ndarray:
-    """With a mean of 1, and skewed: a few customers have most of the errors."""
+    """Draws factors with a mean of 1. They are skewed: a few customers have most of the errors."""
     if not traffic.apart:
         return np.ones(traffic.customers)
     return random.gamma(1 / traffic.apart**2, traffic.apart**2, traffic.customers)
@@ -184,7 +185,7 @@ def _uniform(count: int, memory: float, random: np.random.Generator) -> np.ndarr
 
 
 def _within(at: np.ndarray, rate: float, seconds: int, random: np.random.Generator) -> np.ndarray:
-    """True for a request within an interruption of 1 to 20 s. They may have begun before the stage."""
+    """Returns which requests are within an interruption of 1 to 20 s, which may have begun before the stage."""
     found = np.zeros(len(at), dtype=bool)
     for start in random.uniform(-20, seconds, random.poisson(rate * (seconds + 20))):
         found |= (at >= start) & (at < start + random.uniform(1, 20))
@@ -192,7 +193,7 @@ def _within(at: np.ndarray, rate: float, seconds: int, random: np.random.Generat
 
 
 def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Observations]:
-    """The totals after each second, from 0 on."""
+    """Yields the totals after each second, from 0 on."""
     latency = _by_second(answers, np.where(answers.slow, 2 * LIMIT, LIMIT / 5), LATENCY_BOUNDS, seconds)
     scored = _by_second(answers, answers.score, PREDICTION_BOUNDS, seconds)
     requests, errors, rewards, squares = (
@@ -226,7 +227,7 @@ def counted(answers: Answers, seconds: int, *, fed_back: bool) -> Iterator[Obser
 
 
 def _by_group(answers: Answers, seconds: int) -> dict[str, list[tuple[float, ...]]]:
-    """By second, the totals of each group; empty tuples without customers."""
+    """Returns the totals of each group by second; empty tuples without customers."""
     slow = answers.slow.astype(float)
     weights = {
         "requests": None,
@@ -253,6 +254,6 @@ def _by_second(answers: Answers, values: np.ndarray, bounds: tuple[float, ...], 
 
 
 def both(traffic: Traffic, **changed: object) -> Traffic:
-    """The same change of both versions."""
+    """Applies the same change to both versions."""
     one = replace(traffic.champion, **changed)  # type: ignore[arg-type]
     return replace(traffic, canary=one, champion=replace(one))

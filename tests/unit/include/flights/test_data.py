@@ -88,8 +88,8 @@ def test_no_column_has_the_name_of_what_is_known_only_afterwards():
 
 @pytest.fixture
 def scrambled_source(tmp_path, monkeypatch):
-    """The source files, where what is known only afterwards is another flight's. Whether a flight arrived at all stays:
-    it decides which rows have a label, and nothing else."""
+    """The source files with all values that are known only later shuffled between flights. Whether a flight arrived at
+    all is kept, because it only decides which rows have a label."""
     for name in ("planes.csv", "weather.csv"):
         (tmp_path / name).write_bytes((data.source() / name).read_bytes())
     raw = zipfile.ZipFile(data.source() / "flights.csv.zip").read("flights.csv")

@@ -39,7 +39,7 @@ def test_arrays_have_a_row_a_flight_and_no_gaps(frame, state):
     assert np.isfinite(arrays["numbers"]).all()
     assert arrays["categories"].min() == 1
     assert np.abs(arrays["numbers"]).max() <= features.LIMIT
-    # Not quite 0: clipped, and a month has long tails of rain and of few miles to see.
+    # The mean is not quite 0, because values are clipped, and a month has long tails of rain and of low visibility.
     assert np.abs(arrays["numbers"].mean(axis=0)).max() < 0.1
 
 

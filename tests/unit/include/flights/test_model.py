@@ -13,7 +13,7 @@ from include.flights import data, features, model
 
 @pytest.fixture
 def flights(prepared) -> SimpleNamespace:
-    """Three weeks to learn from, one to validate on."""
+    """Three weeks for training and one for validation."""
     train = data.extract(datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 22, tzinfo=UTC))
     validation = data.extract(datetime(2026, 5, 22, tzinfo=UTC), datetime(2026, 5, 29, tzinfo=UTC))
     return prepared(features, data.SCHEMA, train, validation)
@@ -27,7 +27,7 @@ def test_it_learns_and_logs_each_epoch(flights, handle, scores):
     run = handle()
     trained = model.train({"epochs": 3}, flights, run)
     assert [row["step"] for row in run.history] == [0, 1, 2]
-    # More would mean that something of the future is among the inputs.
+    # A higher score would mean that an input knows the future.
     assert 0.6 < run.history[-1]["validation_auc"] < 0.85
     assert scores(trained, flights.validation.features).shape == flights.validation.target.shape
 

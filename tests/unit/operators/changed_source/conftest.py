@@ -18,9 +18,9 @@ from tests.unit.operators.changed_source.project import DATA, DAYS, SCHEMA, Proj
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SAILPLANE_PROJECT", str(tmp_path))
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
-    # Airflow's own writes to the task's log alone.
+    # Airflow's own handler writes only to the task's log.
     monkeypatch.setattr(IngestDatasetOperator, "log", logging.getLogger("a task"))
-    # The task sets it for the processes that it starts.
+    # The task sets it for its child processes.
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     others = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "include"}
     for name in others:

@@ -62,7 +62,7 @@ class Project:
         file.write_text(text)
 
     def day(self, day: str, size: float = 1.0, *, rows: int = 2, header: str = "time,size", part: str = "") -> Path:
-        """The file of a day."""
+        """Returns the file of a day."""
         lines = [f"{day}T{hour:02}:00,{size}" for hour in range(rows)]
         file = self.folder / "files" / f"{day}{part}.csv"
         file.parent.mkdir(exist_ok=True)
@@ -70,7 +70,7 @@ class Project:
         return file
 
     def ingest(self, *, params: dict[str, Any] | None = None, **arguments: Any) -> Dataset:
-        """Ingest as a task does, in a fresh process."""
+        """Ingests as a task does, in a fresh process."""
         self.forget()
         files = f"{self.folder.as_uri()}/files/{{data_interval_start:%Y-%m-%d}}*"
         where = {"files": files} if "extract" not in arguments else {}
@@ -99,7 +99,7 @@ class Project:
 
     @property
     def why(self) -> list[str]:
-        """The sentences that the UI shows beside the task's result."""
+        """Returns the sentences that the UI shows next to the task's result."""
         return list(self.pushed.get("ingested_again", []))
 
     @property
@@ -111,5 +111,5 @@ class Project:
 
 
 def called() -> list[tuple[datetime, datetime]]:
-    """The arguments of `extract` in the last run."""
+    """Returns the arguments of `extract` in the last run."""
     return list(getattr(sys.modules.get("include.things.data"), "asked", ()))

@@ -14,7 +14,7 @@ from tests.unit.operators.changed_source.project import DAYS, EXTRACT, Project, 
 
 
 def as_of_november(storage: Storage, made: float) -> None:
-    """Rewrite the markers as the release of 23 November wrote them."""
+    """Rewrites the markers as the release of 23 November wrote them."""
     root = Path(storage.root.removeprefix("file://"))
     for marker in root.glob("datasets/sizes/partitions/*/*.json"):
         kept = {"day", "digest", "rows", "quarantined", "schema"}

@@ -1,4 +1,4 @@
-"""Compressed bodies: read within the same limits as others, and refused with the reason."""
+"""Compressed bodies are read within the same limits as others, and refused with the reason."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_bytes_after_a_deflate_stream_are_refused() -> None:
 
 
 def test_members_of_gzip_without_content_do_not_go_on_for_ever(bundle: Bundle) -> None:
-    """They inflate to nothing, so that their own size is what counts."""
+    """They inflate to nothing, so their own size counts."""
     empty = gzip.compress(b"")
     body = empty * (RequestLimits().body // len(empty) + 1)
     response = ask(bundle, "POST", "/predict", body=body, headers={"content-encoding": "gzip"})

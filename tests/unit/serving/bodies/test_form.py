@@ -1,4 +1,4 @@
-"""Messages as forms, as Seldon's own server takes them."""
+"""Messages as forms, which Seldon's own server also takes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def form(**how: Any) -> tuple[bytes, dict[str, str]]:
 
 
 def urlencoded(text: str) -> bytes:
-    """Every byte as an escape."""
+    """Returns the text with every byte escaped."""
     return b"json=" + "".join(f"%{byte:02x}" for byte in text.encode()).encode()
 
 

@@ -1,4 +1,4 @@
-"""The binary tensor data extension, byte by byte as its specification lays it out."""
+"""The binary tensor data extension, byte by byte as in its specification."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKED = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}
 
 
 def packed(message: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """The message with its data behind the JSON."""
+    """Returns the message followed by its binary data."""
     raw, tensors = b"", []
     for tensor in message["inputs"]:
         data = tensor.pop("data")

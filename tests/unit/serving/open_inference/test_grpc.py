@@ -1,4 +1,4 @@
-"""Calls over gRPC are read in parts, which are those of the whole message, however its bytes are arranged."""
+"""Calls over gRPC are read in parts. The parts are those of the whole message in any arrangement of its bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.unit.bundles import tiny
 
 messages: Any = open_inference_pb2
 MOST = 3
-# The number of each field of InferTensorContents, how one value is written, and some values.
+# The number of each field of InferTensorContents, the encoding of a value, and some values.
 CONTENTS: dict[str, tuple[int, int, Any]] = {
     "BOOL": (1, 0, [0, 1]),
     "INT32": (2, 0, [0, 1, 127, 128, 2**31 - 1, 2**64 - 1]),
@@ -66,7 +66,7 @@ def contents(datatype: str, values: list[Any], *, packed: bool) -> bytes:
 
 
 def tensor(name: str, datatype: str, *parts: bytes, rows: int = 1, rest: bytes = b"") -> bytes:
-    """`parts` of contents; the specification has them merged."""
+    """Returns `parts` of contents, which the specification merges."""
     shape = field(3, varint(rows))
     return field(5, field(1, name.encode()) + field(2, datatype.encode()) + shape + rest + b"".join(parts))
 
@@ -91,7 +91,7 @@ def test_tensors_in_parts_are_those_of_the_message(data: st.DataObject) -> None:
         runs = data.draw(st.lists(st.tuples(st.lists(st.sampled_from(choices), max_size=5), st.booleans()), max_size=3))
         kind = datatype if datatype in CONTENTS else "BOOL"
         parts = [contents(kind, values, packed=packed) for values, packed in runs]
-        # Fields that nobody knows, and contents of another type.
+        # Unknown fields, and contents of another type.
         odd = data.draw(st.sampled_from([b"", field(15, b"x"), varint(14 << 3) + b"\1", field(2, b"\1")]))
         joined = [field(5, b"".join(parts) + odd)] if data.draw(st.booleans()) else [field(5, part) for part in parts]
         body += tensor(name, datatype, *joined, rest=odd if odd[:1] != b"\x12" else b"")

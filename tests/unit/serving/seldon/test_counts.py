@@ -1,4 +1,4 @@
-"""What SeldonModel counts is read as what our own server counts is."""
+"""SeldonModel's counts are read like our own server's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seldon's feedback over gRPC, without a socket. The integration tests call it over one."""
+"""Seldon's feedback over gRPC, without a socket. The integration tests use one."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def methods(bundle: Bundle) -> SeldonMethods:
 
 
 def booleans(count: int) -> bytes:
-    """Feedback whose truth has so many rows of one boolean."""
+    """Returns feedback whose truth has this many rows of one boolean."""
     row = Value(list_value=ListValue(values=[Value(bool_value=True)])).SerializeToString()
     truth = {"data": {"ndarray": {"values": [row] * count}}}
     return bytes(messages.Feedback(response={"meta": META}, truth=truth).SerializeToString())
 
 
 def numbers(values: Sequence[float]) -> bytes:
-    """Feedback whose truth is a tensor of these."""
+    """Returns feedback whose truth is a tensor of these numbers."""
     truth = {"data": {"tensor": {"shape": [len(values)], "values": values}}}
     return bytes(messages.Feedback(response={"meta": META}, truth=truth).SerializeToString())
 
 
 def fed_back(methods: SeldonMethods, body: bytes) -> tuple[Call, int]:
-    """The call, and the turns that others had meanwhile."""
+    """Returns the call, and the number of turns that other tasks had meanwhile."""
 
     async def run() -> tuple[Call, int]:
         call, turns = Call({}, None), 0
@@ -66,7 +66,7 @@ def test_long_feedback_is_read_while_others_have_their_turns(methods: SeldonMeth
 
 
 def test_feedback_that_is_too_long_for_the_log_is_refused(methods: SeldonMethods) -> None:
-    """Numbers may be longer in JSON than they are in the message."""
+    """Numbers may be longer in JSON than in the message."""
     long = numbers(np.random.default_rng(1).random(300_000).tolist())
     assert len(long) < feedback.MOST_BYTES
     with pytest.raises(RequestError, match=r"\d+ bytes as JSON; expected at most 4194304") as refused:

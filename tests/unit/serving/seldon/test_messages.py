@@ -1,4 +1,4 @@
-"""What is asked in Seldon's protocol."""
+"""Requests in Seldon's protocol."""
 
 from __future__ import annotations
 
