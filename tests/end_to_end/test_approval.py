@@ -92,6 +92,7 @@ def test_a_newer_run_takes_the_place_of_the_question_and_starts(
 def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(
     platform: Platform, questions: tuple[DagRun, DagRun]
 ) -> None:
+    """It takes most of a minute: a run of the DAG waits for the answer."""
     _, run = questions
     pool = platform.api("GET", "/pools/default_pool")
     assert (pool["occupied_slots"], pool["running_slots"]) == (0, 0)
@@ -117,6 +118,7 @@ def test_the_wait_holds_no_worker_and_a_rejection_deploys_nothing(
 
 
 def test_a_person_is_asked_about_the_baseline_if_it_is_better_and_it_is_what_is_deployed(platform: Platform) -> None:
+    """It takes most of a minute: a run of the DAG waits for the answer, and then deploys."""
     as_of = AS_OF - 2 * DAY
     spoil(platform, as_of, "takes height the wrong way")
     run = asking(platform, as_of)
@@ -189,6 +191,7 @@ def test_what_is_scored_as_a_dataset_has_the_scores_that_are_served(platform: Pl
 
 
 def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform) -> None:
+    """It takes half a minute: a run of the DAG waits for its deadline in real time."""
     run = platform.trigger("unanswered", {"as_of": f"{AS_OF:%Y-%m-%d}"})
     assert platform.wait(run) == "success"
     assert platform.tasks(run)["approve"] == ["success"]
@@ -198,7 +201,7 @@ def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform) 
 
 @IN_BROWSER
 def test_a_verdict_against_the_model_asks_nobody(platform: Platform, served: Deployment) -> None:
-    """The champion has seen more days than this run."""
+    """The champion has seen more days than this run. It takes half a minute: a run of the DAG."""
     run = platform.trigger("asked", {"as_of": f"{AS_OF - DAY:%Y-%m-%d}"})
     assert platform.wait(run) == "success"
     assert (platform.tasks(run)["approve"], platform.tasks(run)["deploy"]) == (["skipped"], ["skipped"])
@@ -254,6 +257,7 @@ def partitions(platform: Platform) -> dict[Path, int]:
 def test_what_ran_is_not_repeated_unless_asked_for_and_no_day_is_ingested_twice(
     platform: Platform, backtested: dict[str, Any]
 ) -> None:
+    """It takes more than a minute: the backtest runs the DAG again for each day."""
     before, runs = partitions(platform), backfilled(platform)
     assert {len(list(file.parent.iterdir())) for file in before} == {2}, "a day is one file of rows, and its marker"
     again = platform.sailplane("backtest", "asked", *PERIOD, "--json")

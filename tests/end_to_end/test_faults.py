@@ -198,6 +198,7 @@ def mended(platform: Platform, broken: Broken, struck: dict[str, Struck]) -> dic
 
 @pytest.mark.usefixtures("unchanged")
 def test_once_the_data_are_mended_a_run_over_the_same_days_works(platform: Platform, mended: dict[str, DagRun]) -> None:
+    """It takes several minutes: the fixture `mended` runs the DAG again for each fault, and clears the failed runs."""
     assert platform.wait(mended["data"]) == "success"
     dataset = Dataset.from_dict(platform.xcom(mended["data"], "ingest"))
     assert (dataset.rows, dataset.quarantined) == (60 * WINDOW * len(DATA_FAULTS), 0)
@@ -257,6 +258,7 @@ def test_a_task_marked_failed_stops_its_training_and_can_be_cleared(
 def test_without_a_router_the_deployment_fails_with_the_remedy_and_works_after_up(
     platform: Platform, served: Deployment
 ) -> None:
+    """It takes more than a minute: a run of the DAG whose deploy task tries three times, and another try after `up`."""
     before = ask(served)
     Supervisor(platform.home).stop("router")
     run = trigger(platform, SERVED + timedelta(days=1))

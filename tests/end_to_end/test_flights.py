@@ -178,6 +178,7 @@ def test_every_training_and_every_trial_is_a_wandb_run(flight: Flight) -> None:
 
 
 def test_a_model_that_is_not_better_is_not_deployed_and_the_ui_says_why(platform: Platform, flight: Flight) -> None:
+    """It takes most of a minute: a run of the DAG with a sweep."""
     run = platform.trigger("flights", SMALL | {"as_of": f"{AS_OF:%Y-%m-%d}"})
     assert platform.wait(run) == "success"
     assert platform.tasks(run)["deploy"] == ["skipped"]
@@ -238,6 +239,7 @@ def status(platform: Platform) -> dict[str, dict[str, Any]]:
 def test_what_was_served_is_served_again_after_down_and_up(
     platform: Platform, flight: Flight, records: list[dict[str, Any]]
 ) -> None:
+    """It takes half a minute: all services stop and start again."""
     before = post(flight.deployment, {"jsonData": records[:3]}).json()["data"]
     assert platform.sailplane("down").returncode == 0
     with pytest.raises(httpx.ConnectError):

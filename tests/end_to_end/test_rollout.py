@@ -95,6 +95,8 @@ def answered(served: Deployment) -> Iterator[Counter[int]]:
 def test_a_rollout_holds_no_worker_and_goes_on_at_its_step_when_the_triggerer_was_killed(
     platform: Platform, served: Deployment
 ) -> None:
+    """It takes more than a minute: a run of the DAG, and a rollout in real time while the triggerer is killed and
+    restarts."""
     ledger = Ledger.at(platform.home)
 
     def stage() -> str | None:
@@ -146,6 +148,7 @@ def judged(platform: Platform, bundle: Bundle, champion: str | None) -> dict[str
 def test_a_rollout_on_a_cluster_is_driven_by_the_triggerer_and_taken_back_by_one_command(
     platform: Platform, cluster: KubernetesServer, tmp_path: Path
 ) -> None:
+    """It takes about two minutes: a run of the DAG, a rollout in real time, and its rollback."""
     one, two = (tiny.bundle(tmp_path / str(number), bias=number / 2, run=f"r-{number}") for number in range(2))
     cluster.service = answering([one, two])
     first = platform.trigger("clustered", judged(platform, one, None))

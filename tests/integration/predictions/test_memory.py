@@ -1,6 +1,4 @@
-"""A larger partition takes no more memory.
-
-It takes half a minute: it writes and scores a million rows."""
+"""A larger partition takes no more memory."""
 
 from __future__ import annotations
 
@@ -77,6 +75,7 @@ def ran(script: str, *arguments: object) -> str:
 
 
 def test_four_times_the_rows_of_a_day_take_no_more_memory_and_no_torch(tmp_path: Path) -> None:
+    """It takes half a minute: it writes and scores a million rows."""
     peaks, sizes = [], []
     for rows in (200_000, 800_000):
         folder = tmp_path / str(rows)

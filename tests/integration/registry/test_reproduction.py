@@ -1,6 +1,4 @@
-"""Registered models are trained again from the data in the registry and the store.
-
-Some tests take about half a minute: each model is trained twice, and one of them in several processes."""
+"""Registered models are trained again from the data in the registry and the store."""
 
 from __future__ import annotations
 
@@ -183,6 +181,7 @@ def test_a_model_of_a_stream_of_rows_in_mixed_precision_agrees_bit_for_bit(
 
 
 def test_of_several_processes_the_metrics_count(register: Register, spec: Make, home: Home) -> None:
+    """It takes half a minute: the model is trained twice, each time by several processes that import torch."""
     job = Job(home.jobs / "two")
     job.start(spec("learns_by_batches", config={"epochs": 2}, processes=2))
     until(lambda: True if job.state() != "running" else None, 180, "two processes")

@@ -42,6 +42,7 @@ def status(platform: Platform) -> dict[str, dict[str, object]]:
 
 
 def test_airflow_reports_all_four_components_healthy(platform: Platform) -> None:
+    """It takes most of a minute: the fixture `platform` starts all services."""
     health = platform.api("GET", "/monitor/health")
     assert {name: report["status"] for name, report in health.items()} == {
         "metadatabase": "healthy",
@@ -279,6 +280,7 @@ def test_airflows_history_is_deleted_up_to_the_oldest_run_that_has_not_ended(
 
 
 def test_everything_is_back_after_supervisord_was_killed_and_the_router_was_never_away(platform: Platform) -> None:
+    """It takes half a minute: all services start again."""
     before = {name: int(str(service["pid"])) for name, service in status(platform).items()}
     os.kill(int((platform.home.supervisor / "supervisord.pid").read_text()), signal.SIGKILL)
     ended = platform.sailplane("up", "--no-run")

@@ -1,6 +1,6 @@
 """The contract on repositories of the Hugging Face Hub.
 
-The test of a complete listing takes 20 seconds, because it uploads more than a thousand files."""
+The test of a complete listing takes 20 seconds, because the client uploads more than a thousand files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Workers and the database are killed at random moments: no trial is lost, and none finishes twice.
-
-`make test` kills twenty times, which takes half a minute, because lost trials wait for their leases to end. `make soak`
-(LONG=1) kills fifty times with each of five seeds."""
+"""Workers and the database are killed at random moments: no trial is lost, and none finishes twice. `make test` kills
+twenty times; `make soak` (LONG=1) kills fifty times with each of five seeds."""
 
 from __future__ import annotations
 
@@ -74,6 +72,7 @@ class Workers:
 @pytest.mark.needs("postgresql")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_kills_cost_no_trial(seed: int, server: PostgreSQL, tmp_path: Path) -> None:
+    """It takes more than half a minute: lost trials wait for their leases to end."""
     url, log, draw = server.database(), tmp_path / "finished", random.Random(seed)
     ledger = Ledger.create(url)
     lifecycle.create(ledger, "s", parse(TEXT))

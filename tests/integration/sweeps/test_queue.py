@@ -1,6 +1,4 @@
-"""The queue with real processes: no process loses a trial or takes another's.
-
-The tests with `bayes` take up to half a minute, because each suggestion is computed."""
+"""The queue with real processes: no process loses a trial or takes another's."""
 
 from __future__ import annotations
 
@@ -39,6 +37,7 @@ def _work(url: str, worker: str, lease_seconds: float, taken: multiprocessing.Qu
 
 @pytest.mark.parametrize("method", ["random", "bayes"])
 def test_several_processes_at_once_lose_none_and_take_none_twice(url: str, ledger: Ledger, method: str) -> None:
+    """It takes up to half a minute with `bayes`, because each suggestion is computed."""
     cap = 60 if method == "random" else 16
     lifecycle.create(ledger, "s", config(cap, method))
     spawn = multiprocessing.get_context("spawn")

@@ -148,6 +148,7 @@ def test_the_trials_of_two_workers_appear_under_one_sweep_which_then_is_finished
 def test_a_trial_is_there_while_it_runs_and_ends_early_when_it_is_stopped_there(
     server: WandbServer, create: Callable[..., Ledger], start: Callable[..., Job], home: Home
 ) -> None:
+    """It takes half a minute: the trial runs until the client learns in real time that it was stopped."""
     ledger, job = create(trials=1), start("logs_until_the_end")
     run = until(lambda: next((run for run in server.runs.values() if logged(run)), None), 60, "a value at the server")
     assert (run.sweep, run.state, only(server).state) == (only(server).name, "running", "RUNNING")
@@ -212,6 +213,7 @@ def test_what_keeps_a_sweep_from_wandb_costs_a_line_and_a_bounded_wait(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    """It takes 20 seconds for a server that is away or silent, because the client tries that long."""
     monkeypatch.setattr(sweeps, "SECONDS", 30.0)
     port = {"away": free_port(), "silent": silent}.get(kind)
     if port:

@@ -1,6 +1,4 @@
-"""Several processes train one model under torchrun.
-
-Each test takes about 20 seconds: every process imports torch, and some are killed and restarted."""
+"""Several processes train one model under torchrun."""
 
 from __future__ import annotations
 
@@ -47,6 +45,7 @@ def ranks(handle: dict[str, int]) -> list[psutil.Process]:
 
 
 def test_two_processes_learn_what_one_does(job: Job, spec: Make, home: Home) -> None:
+    """It takes 20 seconds: three processes import torch and train."""
     config = {"dropout": 0.0, "epochs": 4}
     alone = Job(home.jobs / "alone")
     alone.start(spec("learns_by_batches", run="toy/alone", config=config))
@@ -64,6 +63,7 @@ def test_two_processes_learn_what_one_does(job: Job, spec: Make, home: Home) -> 
 
 
 def test_a_dead_process_fails_all_and_the_next_try_goes_on(job: Job, spec: Make) -> None:
+    """It takes 20 seconds: two tries of two processes, each of which imports torch."""
     told = spec("learns_by_batches", config={"die_in": 3}, processes=2)
     job.start(told)
     wait_for_end(job)
@@ -86,6 +86,7 @@ def test_the_error_of_one_process_is_the_error_of_the_training(job: Job, spec: M
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_they_listen_on_loopback_only_and_end_with_the_job(job: Job, spec: Make, killed: bool) -> None:
+    """It takes 20 seconds: both processes import torch before they train."""
     handle = job.start(spec("learns_by_batches", config={"pause": 0.5}, processes=2))
     wait(job, lambda: "step 1: train_loss" in job.read_log()[0])
     both = ranks(handle)

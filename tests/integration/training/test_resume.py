@@ -1,6 +1,4 @@
-"""Trainings that are killed at any moment, and a disk that returns damaged content.
-
-The first test takes a minute: it starts a training, each time in a new process, once for each kill."""
+"""Trainings that are killed at any moment, and a disk that returns damaged content."""
 
 from __future__ import annotations
 
@@ -32,6 +30,7 @@ def steps(job: Job) -> list[int]:
 
 
 def test_a_training_that_is_killed_again_and_again_ends_in_the_very_same_weights(home: Home, spec: Make) -> None:
+    """It takes a minute: the training starts in a new process after each kill."""
     unbroken = Job(home.jobs / "unbroken")
     unbroken.start(spec("learns_by_batches", run="toy/unbroken", config={"epochs": EPOCHS}))
     wait_for_end(unbroken)
@@ -60,6 +59,7 @@ def test_a_training_that_is_killed_again_and_again_ends_in_the_very_same_weights
 
 
 def test_a_damaged_checkpoint_costs_one_epoch_and_no_bit(home: Home, spec: Make, tmp_path: Path) -> None:
+    """It takes 20 seconds: three trainings, each in a new process."""
     unbroken = Job(home.jobs / "unbroken")
     unbroken.start(spec("learns_by_batches", run="toy/unbroken"))
     wait_for_end(unbroken)

@@ -1,6 +1,4 @@
-"""Sweep workers in real processes.
-
-Some tests take about half a minute: each worker's process imports torch, and is killed or hangs several times."""
+"""Sweep workers in real processes."""
 
 from __future__ import annotations
 
@@ -103,7 +101,8 @@ def test_a_metric_that_no_trial_reports_fails_with_those_that_there_are(home: Ho
 
 def test_a_trial_that_kills_its_process_costs_itself_only(home: Home, spec: Make) -> None:
     """The trial dies as one that runs out of memory does. After three deaths no worker gets it, and the worker
-    continues. It waits for no lease, because the new process knows which trial the dead one held."""
+    continues. It waits for no lease, because the new process knows which trial the dead one held. It takes half a
+    minute: each death is followed by a new process that imports torch."""
     ledger, job = create(home), Job(home.jobs / "worker")
     job.start(worker(spec("kills_its_process_for_small_rates"), "worker", lease_seconds=600.0))
     run_to_the_end(job)
@@ -120,6 +119,8 @@ def test_a_trial_that_kills_its_process_costs_itself_only(home: Home, spec: Make
     ],
 )
 def test_a_trial_that_hangs_costs_itself_only(home: Home, spec: Make, limit: str, reason: str) -> None:
+    """It takes half a minute: the trial hangs for several seconds before the worker's process is killed and
+    replaced."""
     ledger, job = create(home, SWEEP + limit), Job(home.jobs / "worker")
     job.start(worker(spec("hangs_for_small_rates"), "worker", lease_seconds=1.0, hung_seconds=5.0))
     run_to_the_end(job)

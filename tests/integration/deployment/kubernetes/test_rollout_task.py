@@ -1,6 +1,4 @@
-"""A rollout on a cluster through the task and the trigger of Airflow, with a rollback by one command.
-
-The test of the rollback takes half a minute: it waits for two rollouts in real time."""
+"""A rollout on a cluster through the task and the trigger of Airflow, with a rollback by one command."""
 
 from __future__ import annotations
 
@@ -238,6 +236,7 @@ def test_who_marks_or_clears_the_task_takes_the_version_back(served: Task, bundl
 def test_rollback_is_one_command_in_the_middle_of_a_rollout_and_after_it(
     served: Task, bundles: list[Bundle], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It takes half a minute: two rollouts in real time."""
     one, two, three = (bundle.version for bundle in bundles)
     assert event_of(served.execute(bundles[1]))["phase"] == "succeeded"
     command = [sys.executable, "-m", "sailplane.cli", "rollback", NAME]
