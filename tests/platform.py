@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,10 +47,14 @@ class Platform:
             stdin=subprocess.DEVNULL,
         )
 
+    @cached_property
+    def airflow(self) -> AirflowApi:
+        """One client for all calls: each new one logs in and loads certificates, which takes longer than a poll."""
+        return AirflowApi(self.home, timeout=60)
+
     def api(self, method: str, path: str, json: Any = None, **query: Any) -> Any:
         """Calls Airflow's REST API; `path` is relative to /api/v2. Raises ServiceError on 4xx and 5xx."""
-        with AirflowApi(self.home, timeout=60) as api:
-            return api.call(method, path, json, **query)
+        return self.airflow.call(method, path, json, **query)
 
     def link(self, user: str = "admin") -> str:
         """Returns a link that logs a browser in to the UI once."""
@@ -95,22 +100,19 @@ class Platform:
         return states
 
     def xcom(self, run: DagRun, task: str, map_index: int = -1) -> Any:
-        with AirflowApi(self.home) as api:
-            return api.xcom(run, task, map_index)
+        return self.airflow.xcom(run, task, map_index)
 
     def task_logs(self, run: DagRun, state: str = "failed") -> str:
-        with AirflowApi(self.home) as api:
-            instances = api.call("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]
-            chosen = [i for i in instances if i["state"] == state]
-            return "\n".join(f"== {i['task_id']}\n" + "\n".join(log_lines(api, run, i)) for i in chosen)
+        instances = self.api("GET", f"{run.path}/taskInstances", limit=100)["task_instances"]
+        chosen = [i for i in instances if i["state"] == state]
+        return "\n".join(f"== {i['task_id']}\n" + "\n".join(log_lines(self.airflow, run, i)) for i in chosen)
 
     def service_logs(self, lines: int = 40) -> str:
         files = sorted(self.home.logs.glob("*.log"))
         return "\n".join(f"== {f.name}\n" + "\n".join(f.read_text().splitlines()[-lines:]) for f in files)
 
     def _known(self, dag_id: str) -> bool | None:
-        with AirflowApi(self.home) as api:
-            return True if api.find(f"/dags/{dag_id}") else None
+        return True if self.airflow.find(f"/dags/{dag_id}") else None
 
     def _ended(self, run: DagRun) -> str | None:
         state = self.api("GET", run.path)["state"]
@@ -121,12 +123,13 @@ class Platform:
 def started(root: Path, project: Path, **settings: str) -> Iterator[Platform]:
     """Runs `sailplane up --no-run`, and `down` at the end. The services' logs are printed if they do not start."""
     platform = new_platform(root, project, **settings)
-    try:
-        ended = platform.sailplane("up", "--no-run")
-        assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}\n{platform.service_logs()}"
-        yield platform
-    finally:
-        platform.sailplane("down")
+    with platform.airflow:
+        try:
+            ended = platform.sailplane("up", "--no-run")
+            assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}\n{platform.service_logs()}"
+            yield platform
+        finally:
+            platform.sailplane("down")
 
 
 def new_platform(root: Path, project: Path, **settings: str) -> Platform:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from sailplane.records import Deployment
-from sailplane.services.airflow_api import AirflowApi, DagRun
+from sailplane.services.airflow_api import DagRun
 from sailplane.storage import Storage
 from sailplane.training.jobs import Job, running
 from tests.platform import Platform, until
@@ -174,8 +174,7 @@ def instance(platform: Platform, run: DagRun, task: str) -> dict[str, Any]:
 def log_entries(platform: Platform, run: DagRun, task: str, attempt: int) -> list[dict[str, Any]]:
     """Returns an empty list until the attempt exists."""
     path = f"{run.path}/taskInstances/{task}/logs/{attempt}"
-    with AirflowApi(platform.home) as api:
-        found = api.find(path, full_content=True) or {"content": []}
+    found = platform.airflow.find(path, full_content=True) or {"content": []}
     return [entry for entry in found["content"] if isinstance(entry, dict)]
 
 

@@ -29,7 +29,7 @@ from sailplane.ledger import Ledger
 from sailplane.predictions import load
 from sailplane.records import Deployment, Evaluation, Interval, Predictions
 from sailplane.registry.models import alias
-from sailplane.services.airflow_api import AirflowApi, DagRun
+from sailplane.services.airflow_api import DagRun
 from sailplane.storage import Storage
 from tests.browser.chromium import opened_page
 from tests.end_to_end.faults import FAULTY, ask, asking, instance, spoil
@@ -313,12 +313,7 @@ def test_beside_a_backfill_that_runs_there_is_no_other(platform: Platform) -> No
     ],
 )
 def test_a_dag_that_cannot_be_backtested_is_one_line(platform: Platform, dag: str, said: str) -> None:
-    until(lambda: known(platform, "tiny"), 60, "the DAG tiny")
+    until(lambda: platform.airflow.find("/dags/tiny"), 60, "the DAG tiny")
     platform.api("PATCH", "/dags/tiny", {"is_paused": False})
     ended = platform.sailplane("backtest", dag, *PERIOD)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"sailplane: {said}\n")
-
-
-def known(platform: Platform, dag: str) -> Any:
-    with AirflowApi(platform.home) as api:
-        return api.find(f"/dags/{dag}")

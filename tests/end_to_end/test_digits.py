@@ -16,7 +16,7 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 
 from sailplane.records import Deployment, Evaluation
-from sailplane.services.airflow_api import AirflowApi, DagRun
+from sailplane.services.airflow_api import DagRun
 from sailplane.services.summary import show_summary
 from tests.browser.chromium import OPTIONS
 from tests.platform import Platform
@@ -71,8 +71,7 @@ def test_the_task_links_to_the_report_of_its_run(platform: Platform, run: DagRun
 
 def test_what_up_prints_of_a_run_names_its_report(platform: Platform, run: DagRun) -> None:
     said = io.StringIO()
-    with AirflowApi(platform.home) as api:
-        show_summary(platform.home, api, run, Console(file=said, width=400))
+    show_summary(platform.home, platform.airflow, run, Console(file=said, width=400))
     [line] = [line for line in said.getvalue().splitlines() if line.startswith("Report")]
     with platform.http() as client:
         assert client.get(line.split()[1]).text.startswith("<!doctype html>")

@@ -22,7 +22,7 @@ import pytest
 from sailplane.deployment.local.endpoint import deployments
 from sailplane.ledger import Ledger
 from sailplane.records import Run
-from sailplane.services import airflow_api
+from sailplane.services.airflow_api import DagRun
 from sailplane.storage import Access, Storage
 from sailplane.sweeps import results
 from tests.end_to_end.faults import FAULTY, SERVED, ask, spoil, trigger, waiting_job
@@ -83,7 +83,7 @@ def opened(platform: Platform) -> Storage:
 class Joined:
     """A run whose own worker waits at trial 0 while the remote worker trains trial 2."""
 
-    run: airflow_api.DagRun
+    run: DagRun
     sweep: str
     url: str
     token: str
@@ -182,7 +182,7 @@ def _clear_sweep(platform: Platform, joined: Joined) -> None:
     _clear(platform, joined.run, ["sweep.create", "sweep.worker", "sweep.best"])
 
 
-def _clear(platform: Platform, run: airflow_api.DagRun, tasks: list[str]) -> None:
+def _clear(platform: Platform, run: DagRun, tasks: list[str]) -> None:
     body = {"dry_run": False, "dag_run_id": run.id, "only_failed": False, "task_ids": tasks}
     platform.api("POST", f"/dags/{run.dag}/clearTaskInstances", body)
     assert platform.wait(run, seconds=600) == "success"
@@ -219,8 +219,7 @@ def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platf
     (served,) = deployments(Ledger.at(platform.home))
     assert ask(served), "its bundle came from the Data API"
     for task, said in [("train", "include/tiny/features.py"), ("sweep.create", "The code changed")]:
-        with airflow_api.AirflowApi(platform.home) as api:
-            entry = api.call("GET", f"{run.path}/taskInstances/{task}/xcomEntries/code")
+        entry = platform.api("GET", f"{run.path}/taskInstances/{task}/xcomEntries/code")
         assert said in entry["value"]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import tarfile
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -60,9 +61,11 @@ def rows(file: Path, query: str) -> list[Any]:
 
 
 @pytest.fixture
-def earlier(tmp_path: Path) -> Platform:
+def earlier(tmp_path: Path) -> Iterator[Platform]:
     unpack(HOME, tmp_path)
-    return new_platform(tmp_path / "home", tmp_path / "project")
+    platform = new_platform(tmp_path / "home", tmp_path / "project")
+    with platform.airflow:
+        yield platform
 
 
 def test_up_over_the_home_of_23_november_keeps_all_of_it(earlier: Platform, tmp_path: Path) -> None:
@@ -132,7 +135,9 @@ def _the_sweep_goes_on_in_another_store(platform: Platform, place: Path) -> None
     there = Platform(replace(platform.home, store=place.as_uri()), platform.env)
     ended = there.sailplane("up", "--no-run")
     assert ended.returncode == 0, f"{ended.stdout}{ended.stderr}\n{there.service_logs()}"
-    assert there.wait(SWEEPING) == "success", there.service_logs()
+    with there.airflow:
+        assert there.wait(SWEEPING) == "success", there.service_logs()
+        evaluated = Evaluation.from_dict(there.xcom(SWEEPING, "evaluate"))
     ledger = Ledger.at(there.home)
     assert [trial.state for trial in trials(ledger)] == ["finished", "finished"]
     for deployment in all_served(there.home):
@@ -140,7 +145,6 @@ def _the_sweep_goes_on_in_another_store(platform: Platform, place: Path) -> None
         champion = alias(ledger, deployment.name, "champion")
         assert champion
         assert (champion.version, champion.uri.startswith(place.as_uri())) == (deployment.version, True)
-    evaluated = Evaluation.from_dict(there.xcom(SWEEPING, "evaluate"))
     assert evaluated.run.bundle.startswith(place.as_uri())
     assert {file: file.read_bytes() for file in before.rglob("*") if file.is_file()} == stored
 
