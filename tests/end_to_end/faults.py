@@ -12,7 +12,6 @@ import httpx
 
 from sailplane.records import Deployment
 from sailplane.services.airflow_api import DagRun
-from sailplane.storage import Storage
 from sailplane.training.jobs import Job, running
 from tests.platform import Platform, until
 
@@ -31,7 +30,8 @@ def as_of_at(place: int) -> datetime:
 
 @dataclass(frozen=True)
 class Fault:
-    """`says` lists parts of the error; {day} is the spoiled day. `days` and `versions` count what may be stored."""
+    """`says` lists parts of the error; {day} is the spoiled day. `days` and `versions` count what may be stored. `dag`
+    has no stage that the fault does not need."""
 
     name: str
     place: int
@@ -39,6 +39,7 @@ class Fault:
     says: tuple[str, ...]
     days: int = WINDOW
     versions: int = 1
+    dag: str = "trained"
 
     @property
     def as_of(self) -> datetime:
@@ -129,6 +130,7 @@ TYPO = Fault(
     name="a typo in the sweep file",
     place=8,
     task="sweep.create",
+    dag="tiny",
     says=("SweepFileError: sweep.yaml:5: unknown key 'paramters'", "Did you mean 'parameters'?"),
 )
 TOO_EARLY = Fault(
@@ -156,8 +158,8 @@ def spoil(platform: Platform, as_of: datetime, fault: str | None) -> None:
         file.write_text(fault)
 
 
-def trigger(platform: Platform, as_of: datetime, **params: int) -> DagRun:
-    return platform.trigger("tiny", {"as_of": f"{as_of:%Y-%m-%d}", "window": WINDOW, **params})
+def trigger(platform: Platform, as_of: datetime, dag: str = "tiny", **params: int) -> DagRun:
+    return platform.trigger(dag, {"as_of": f"{as_of:%Y-%m-%d}", "window": WINDOW, **params})
 
 
 def clear(platform: Platform, run: DagRun) -> DagRun:
@@ -195,15 +197,11 @@ def line_that_raises() -> int:
     return next(number for number, line in enumerate(lines, 1) if "[name]" in line)
 
 
-def stored(platform: Platform) -> set[str]:
-    return set(Storage(platform.home.store).list())
-
-
 def waiting_job(platform: Platform, as_of: datetime, task: str) -> Job:
     """Returns the run's job once its train function waits."""
 
     def found() -> Job | None:
-        for file in platform.home.jobs.glob(f"tiny/*/{task}/job.json"):
+        for file in platform.home.jobs.glob(f"*/*/{task}/job.json"):
             job = Job(file.parent)
             if json.loads(file.read_text())["as_of"] == as_of.isoformat() and "waiting" in job.read_log()[0]:
                 return job

@@ -47,7 +47,6 @@ from tests.end_to_end.faults import (
     pid_of,
     spoil,
     steps,
-    stored,
     the_error,
     trigger,
     waiting_job,
@@ -95,17 +94,18 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(platform: Platform, served: Deployment) -> Broken:
-    """It takes two to three minutes: ten runs of the DAG fail at the same time."""
-    before = stored(platform)
+    """It takes more than a minute: ten runs fail at the same time."""
+    store = Storage(platform.home.store)
+    before = set(store.list())
     for fault in (*DATA_FAULTS, *CODE_FAULTS):
         spoil(platform, fault.as_of, fault.name)
     sweep_file = platform.home.project / "include" / "tiny" / "sweep.yaml"
     whole = sweep_file.read_text()
     sweep_file.write_text(whole.replace("parameters:", "paramters:"))
-    runs = {fault.name: trigger(platform, fault.as_of) for fault in FAULTS}
+    runs = {fault.name: trigger(platform, fault.as_of, fault.dag) for fault in FAULTS}
     assert {name: platform.wait(run) for name, run in runs.items()} == dict.fromkeys(runs, "failed")
     sweep_file.write_text(whole)
-    return Broken(runs, frozenset(stored(platform) - before))
+    return Broken(runs, frozenset(store.list()) - before)
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -166,7 +166,8 @@ def struck(platform: Platform, broken: Broken) -> dict[str, Struck]:
     as_ofs = {name: SERVED - timedelta(days=n + 1) for n, name in enumerate(tasks)}
     for name, as_of in as_ofs.items():
         spoil(platform, as_of, "waits in the sweep" if name == "worker" else "waits")
-    runs = {name: trigger(platform, as_of, trials=2) for name, as_of in as_ofs.items()}
+    dags = {name: "trained" if task == "train" else "tiny" for name, task in tasks.items()}
+    runs = {name: trigger(platform, as_of, dags[name], trials=2) for name, as_of in as_ofs.items()}
     jobs = {name: waiting_job(platform, as_ofs[name], task) for name, task in tasks.items()}
     struck = {name: Struck(runs[name], jobs[name], pid_of(jobs[name])) for name in tasks}
 
@@ -192,7 +193,7 @@ def mended(platform: Platform, broken: Broken, struck: dict[str, Struck]) -> dic
     unlabelled = next(fault for fault in DATA_FAULTS if fault.name == "no labels")
     for day in unlabelled.interval:
         shutil.rmtree(platform.store / "datasets" / "tiny" / "partitions" / day)
-    runs = {"data": trigger(platform, DATA_FAULTS[-1].as_of, window=WINDOW * len(DATA_FAULTS))}
+    runs = {"data": trigger(platform, DATA_FAULTS[-1].as_of, "trained", window=WINDOW * len(DATA_FAULTS))}
     return runs | {fault.name: clear(platform, broken.runs[fault.name]) for fault in (*CODE_FAULTS, TYPO)}
 
 
@@ -220,6 +221,7 @@ def test_a_killed_task_finds_its_training_again_and_no_second_one_is_started(
     assert platform.wait(task.run) == "success"
     assert pid_of(task.job) == task.pid
     assert steps(task.job) == [0, 1, 2, 3]
+    assert platform.xcom(task.run, "train") == task.job.result()
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -230,6 +232,7 @@ def test_a_killed_training_is_started_anew_and_goes_on_from_its_checkpoint(
     assert platform.wait(training.run) == "success"
     assert pid_of(training.job) != training.pid
     assert steps(training.job) == [2, 3]
+    assert platform.xcom(training.run, "train") == training.job.result()
     error = the_error(platform, training.run, "train", attempt=1)
     assert "JobError: run the process of train: it ended without a result (killed by SIGKILL" in error
     assert "a retry resumes from what it kept" in error
@@ -253,6 +256,7 @@ def test_a_task_marked_failed_stops_its_training_and_can_be_cleared(
     assert platform.wait(marked.run) == "success"
     assert "train was stopped by SIGTERM" in log(platform, marked.run, "train", attempt=1)
     assert instance(platform, marked.run, "train")["try_number"] == 2, "a task that a person marked is not retried"
+    assert platform.xcom(marked.run, "train") == marked.job.result()
 
 
 def test_without_a_router_the_deployment_fails_with_the_remedy_and_works_after_up(

@@ -225,11 +225,11 @@ def test_a_run_keeps_its_code_and_a_clear_after_an_edit_begins_a_new_sweep(platf
 
 def test_airflow_dags_test_runs_by_one_version_too(platform: Platform) -> None:
     as_of = SERVED - timedelta(days=42)
-    until(lambda: platform.api("GET", "/dags", dag_id_pattern="tiny")["dags"] or None, 120, "the DAG")
+    until(lambda: platform.airflow.find("/dags/trained"), 120, "the DAG")
     # Otherwise the scheduler, which also runs, may take a task of this run first.
-    platform.api("PATCH", "/dags/tiny", {"is_paused": True})
-    conf = json.dumps({"as_of": f"{as_of:%Y-%m-%d}", "window": 21, "trials": 1, "workers": 1})
-    ended = platform.sailplane("airflow", "dags", "test", "tiny", "2026-01-01", "--conf", conf)
+    platform.api("PATCH", "/dags/trained", {"is_paused": True})
+    conf = json.dumps({"as_of": f"{as_of:%Y-%m-%d}", "window": 21})
+    ended = platform.sailplane("airflow", "dags", "test", "trained", "2026-01-01", "--conf", conf)
     assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
     assert "state=success" in ended.stdout + ended.stderr
 
