@@ -84,7 +84,7 @@ def limited(folder: Path) -> Iterator[SmallDisk]:
 
 @cache
 def disks() -> list[Callable[[Path], AbstractContextManager[SmallDisk]]]:
-    """Yields each kind of small disk that this machine allows."""
+    """Returns each kind of small disk that this machine allows."""
     if sys.platform == "linux" and os.geteuid() == 0 and _may_mount():
         return [mounted, limited]
     return [limited]

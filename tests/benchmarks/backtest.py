@@ -1,5 +1,5 @@
-"""A backtest of 30 days; the peer is what nobody can save: its trainings, one after the other, and Airflow alone with
-the same tasks, empty. BENCH_DAYS=3 for a first look."""
+"""A backtest of 30 days, compared with the part that nobody can save: its trainings, one after the other, and Airflow
+alone with the same tasks, empty. BENCH_DAYS=3 for a first look."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.benchmarks.row import Row
 from tests.platform import Platform, started, until
 
 DAYS = int(os.environ.get("BENCH_DAYS", "30"))
-# Of the sweep of a run: as many as the file's run_cap.
+# The trials of a run's sweep: as many as the file's run_cap.
 AT_A_TIME, TRIALS = 2, 4
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 PERIOD = Interval(start=FIRST, end=FIRST + timedelta(days=DAYS))
@@ -70,7 +70,7 @@ def _unpause(platform: Platform, dag: str) -> None:
 
 
 def _backtest(platform: Platform) -> tuple[float, list[float], DagRun]:
-    """Its seconds, those of each of its trainings, and its last run."""
+    """Runs a backtest. Returns its seconds, those of each of its trainings, and its last run."""
     days = ("--from", f"{FIRST:%Y-%m-%d}", "--to", f"{PERIOD.days[-1]:%Y-%m-%d}", "--max-active", str(AT_A_TIME))
     begun = time.monotonic()
     ended = platform.sailplane("backtest", "flights", *days, "--json", seconds=3 * HOUR)
@@ -93,7 +93,7 @@ def _trainings(platform: Platform, run: DagRun) -> Iterator[float]:
 
 
 def _floor(platform: Platform, ours: DagRun) -> float:
-    """With as many runs as ours, of the same tasks."""
+    """Runs Airflow alone, with as many runs of the same tasks."""
     with AirflowApi(platform.home) as api:
         backfill = Backfill(api, "floor", PERIOD)
         begun = time.monotonic()

@@ -1,7 +1,7 @@
 """Large bodies at a model server: its peak memory, the wait of good requests meanwhile, and the memory held afterwards.
 
-Forty bad bodies of 13 MB whose senders leave, and 32 valid ones of 10 MB, at the server itself and through the router;
-all the while a good request comes 50 times a second through the router."""
+Forty bad bodies of 13 MB whose senders leave, and 32 valid ones of 10 MB, go to the server itself and through the
+router. Meanwhile 50 good requests a second go through the router."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.integration.serving.model_server import Server, running
 
 CLIENT = Path(__file__).parent / "clients" / "bodies.py"
 RATE, QUIET_SECONDS, SETTLED_SECONDS = 50, 4.0, 10.0
-# Allowed above the memory before, for code that the first large request loads.
+# Allowed above the previous memory, for code that the first large request loads.
 MARGIN_MB = 30
 MB = 1e6
 
@@ -51,14 +51,15 @@ class Place:
             Path(f"/proc/{process}/clear_refs").write_text("5")
 
     def peak(self) -> float:
-        """MB resident at most, since `clear_peak`."""
+        """Returns the most resident MB since `clear_peak`."""
         return _peak(self.server.process.pid)
 
 
 @dataclass
 class Load:
-    """The figures of one load. `before`, `peak`, `after`: MB resident. `back`: seconds until it was back within the
-    margin. `good`: the good requests from the first large body until that time, `quiet`: those before."""
+    """The figures of one load. `before`, `peak` and `after` are resident MB. `back` is the number of seconds until the
+    memory was back within the margin. `good` are the good requests from the first large body until then, `quiet` those
+    before."""
 
     before: float
     peak: float
@@ -103,7 +104,7 @@ def _figures(name: str, load: Load) -> Iterator[Row]:
 
 @contextmanager
 def served(folder: Path) -> Iterator[Place]:
-    """The server as `deploy` starts it, with its log, and a router in front of it."""
+    """Starts the server as `deploy` does, with its log, and a router in front of it."""
     bundle = flights.bundle(folder / "bundle")
     arguments = ("--request-log", str(folder / "requests"))
     with (
@@ -126,7 +127,7 @@ def loaded(
     quiet: float = QUIET_SECONDS,
     settle: float = SETTLED_SECONDS,
 ) -> Load:
-    """By `count` requests with that file at once."""
+    """Loads the server with `count` simultaneous requests with this file."""
 
     return measured(place, lambda: _sent(place, url, file, count, manner), quiet, settle)
 
@@ -137,7 +138,8 @@ def measured(
     quiet_seconds: float = QUIET_SECONDS,
     settle_seconds: float = SETTLED_SECONDS,
 ) -> Load:
-    """`send` gives how many got which status. Good requests alone come before it, and for `settle_seconds` after."""
+    """Measures a load. `send` returns how many requests got which status. Only good requests come before it, and for
+    `settle_seconds` after it."""
     before, answers = place.resident(), list[Answer]()
     place.clear_peak()
     with begun(place.url, flights.message(), RATE, 600, place.folder, answers):
@@ -160,7 +162,7 @@ def p99(answers: list[Answer]) -> float:
 
 
 def percentile(answers: list[Answer], part: float) -> float:
-    """Milliseconds."""
+    """Returns the percentile in milliseconds."""
     seconds = sorted(answer.seconds for answer in answers)
     return seconds[int(len(seconds) * part)] * 1000
 

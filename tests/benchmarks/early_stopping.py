@@ -1,7 +1,7 @@
-"""Random search on flights with losers stopped early, beside the same search in which every trial runs to its end: the
-same file, seeds and configurations, two workers each. Then each rule is played over the curves of the whole trials, in
-many orders: how often does it stop the best one? BENCH_SEEDS=1 for a first look, BENCH_RECORD=1 to keep the curves for
-tests/soak."""
+"""Random search on flights with early stopping, compared with the same search in which every trial runs to its end.
+File, seeds and configurations are the same, with two workers each. Then each rule is simulated over the curves of the
+whole trials, in many orders, to see how often it stops the best one. BENCH_SEEDS=1 for a first look, BENCH_RECORD=1 to
+keep the curves for tests/soak."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from tests.benchmarks.row import Row
 from tests.learning_curves import RECORDED, Curves, play, recorded, shuffled
 
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
-# Trials that are long, as those are that one stops early.
+# Long trials, as those for which early stopping is used.
 WINDOW_DAYS, TRIALS, EPOCHS = 196, 27, 27
 SEEDS, ORDERS = int(os.environ.get("BENCH_SEEDS", "4")), 50
-# Wider than the project's own, in which every trial is good.
+# Wider than the project's own space, in which every trial is good.
 TEXT = f"""\
 method: random
 metric: {{name: validation_auc, goal: maximize}}
@@ -83,7 +83,7 @@ def _run_rows(title: str, sweeps: list[list[Trial]], whole: list[list[Trial]]) -
 
 
 def _played_rows(rule: str, sweeps: list[Curves]) -> Iterator[Row]:
-    """In each order another seed might have given the same trials."""
+    """Simulates each order in which another seed might have given the same trials."""
     stopping = parse(TEXT + RULES[rule]).stopping
     assert stopping
     draw = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def _record(sweeps: list[list[Trial]]) -> None:
 
 
 def _assert_same_trials(sweeps: list[list[Trial]], whole: list[list[Trial]]) -> None:
-    """Stopped or not, they are the same configurations, and learn the same up to there."""
+    """Raises unless both searches have the same configurations, with the same values up to the stop."""
     for ours, theirs in zip(sweeps, whole, strict=True):
         assert [trial.config for trial in ours] == [trial.config for trial in theirs]
         for one, other in zip(ours, theirs, strict=True):
@@ -129,7 +129,7 @@ def _shared(home: Home) -> dict[str, Any]:
 
 
 def _searched(home: Home, shared: dict[str, Any], rule: str, seed: int) -> list[Trial]:
-    """Its trials, all of which finished."""
+    """Runs the search. Returns its trials, all of which finished."""
     ledger, sweep = Ledger.create(home.ledger), f"flights/{rule}-{seed}"
     lifecycle.create(ledger, sweep, parse(TEXT + RULES.get(rule, "")), seed=seed)
     workers = [Job(home.jobs / f"{rule}-{seed}.{n}") for n in range(2)]

@@ -1,5 +1,5 @@
-"""An epoch of the first project's model on one thread, beside PyTorch Lightning, a DataLoader, and a bare loop. All
-must train on every row once an epoch, and end with the same validation AUC. BENCH_ROUNDS=2 for a first look."""
+"""An epoch of the first project's model on one thread, compared with PyTorch Lightning, a DataLoader and a bare loop.
+All must train on every row once an epoch, and end with the same validation AUC. BENCH_ROUNDS=2 for a first look."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.benchmarks.peers import peer_packages
 from tests.benchmarks.row import Row
 
 PROJECT = Path(__file__).parents[2]
-# A seed moves the AUC by 0.003: the mean of 16 stands still enough.
+# A seed changes the AUC by 0.003; the mean of 16 seeds is stable enough.
 ROUNDS, AUC_OF_A_SEED = int(os.environ.get("BENCH_ROUNDS", "16")), 0.003
 PEERS = {
     "lit": "PyTorch Lightning, row by row",
@@ -49,7 +49,7 @@ def rows() -> Iterator[Row]:
 
 
 def _assert_same(ours: dict[str, Any], theirs: dict[str, Any], peer: str) -> None:
-    """Four standard errors of the difference of two means are allowed."""
+    """Allows four standard errors of the difference of two means."""
     verified.same_numbers(f"{peer}, rows trained on", theirs["rows"], ours["rows"], tolerance=0)
     allowed = 4 * AUC_OF_A_SEED * (2 / ROUNDS) ** 0.5
     verified.same_numbers(f"{peer}, validation AUC", [theirs["auc"]], [ours["auc"]], tolerance=allowed)

@@ -1,6 +1,6 @@
-"""What clients see while versions change and processes are killed, under 500 requests a second through the router.
+"""The answers to clients while versions change and processes are killed, at 500 requests a second through the router.
 
-A small model over arrays, supervisord, the router and the model servers with their log; no Airflow beside them."""
+It runs a small model over arrays, supervisord, the router and the model servers with their log, without Airflow."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ASKS = {"jsonData": tiny.RECORD}
 RATE, LONGEST, AROUND = 500, 120, 2.0
 Disk = Callable[[Path], AbstractContextManager[SmallDisk]]
 PLAN = Rollout(steps=[10, 50, 100], bake="3s", checks=[ErrorRate(), Latency(p99="250ms")])
-# A model that scores its golden rows correctly, and goes wrong on the requests.
+# A model that scores its golden rows correctly, but fails on requests.
 ASKED = 'import __main__\nSERVER = "serving.server" in str(getattr(__main__, "__spec__", ""))\n' + tiny.COLUMNS
 WRONG = {
     "answers NaN": 'columns = {**columns, "distance": columns["distance"] * np.nan}',
@@ -53,19 +53,19 @@ class Load:
     answers: list[Answer] = field(default_factory=list)
 
     def row(self, name: str, limit: str = "0") -> Row:
-        """Failed requests."""
+        """Returns the row of the failed requests."""
         failed = [answer for answer in self.answers if answer.status != 200]
         for said in sorted({f"{answer.status} {answer.said}" for answer in failed}):
             sys.stderr.write(f"{name}: {said}\n")
         return Row(f"{name}: failed", len(failed), len(self.answers), "requests", "all that were asked", limit)
 
     def back(self, name: str, killed: float) -> Row:
-        """Until the last one that failed had begun."""
+        """Returns the seconds until the last failed request had begun."""
         last = max((answer.began for answer in self.answers if answer.status != 200), default=killed)
         return Row(f"{name}: answers again after", last - killed, 2, "s", "the limit", "2 s")
 
     def last_of(self, version: str) -> float:
-        """When the last request began that the version answered."""
+        """Returns when the last request began that this version answered."""
         return max((answer.began for answer in self.answers if answer.said == version), default=0.0)
 
 
@@ -117,7 +117,7 @@ def rows() -> Iterator[Row]:
 
 @contextmanager
 def _started(folder: Path, disk: Disk | None = None) -> Iterator[Place]:
-    """`disk`: what the log of the requests lies on."""
+    """Starts a home. `disk` holds the log of requests."""
     settings = {"SAILPLANE_PROJECT": str(folder), "SAILPLANE_HOME": str(folder / "home")}
     home = Home.find({**settings, "SAILPLANE_ROUTER_PORT": str(free_port())})
     supervisor = Supervisor(home)
@@ -204,7 +204,7 @@ def _supervisord(place: Place) -> Iterator[Row]:
 
 
 def _rebooted(place: Place) -> Iterator[Row]:
-    """All at once, as when the power goes; what a machine runs when it comes up again is `make up`."""
+    """Kills everything at once, like a power failure. A machine runs `make up` when it starts again."""
     before = place.serving.target.split()
     Processes(place.supervisor.socket).end(place.supervisor.pid, spared={})
     began = time.time()
@@ -222,7 +222,7 @@ def _full_disk(place: Place) -> Iterator[Row]:
 
 
 def _overloaded(place: Place) -> Iterator[Row]:
-    """Five times what the model can do, which is 100 rows a second."""
+    """Sends five times as many requests as the model can answer, which is 100 rows a second."""
     for version in place.serving.target.split().weights:
         place.serving.target.move(TrafficSplit({version: 100}))
     features = ASKED.replace("    known =", '    import time; time.sleep(0.01 * len(columns["distance"]))\n    known =')

@@ -1,4 +1,5 @@
-"""From trigger to served model on the default window; the peer is Airflow alone: the same tasks, empty."""
+"""The time from the trigger to the served model on the default window, compared with Airflow alone with the same tasks,
+empty."""
 
 from __future__ import annotations
 

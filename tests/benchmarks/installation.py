@@ -1,4 +1,4 @@
-"""How long `.venv` takes on a warm cache, beside Airflow alone, with the same installer and the same pins."""
+"""The time to make `.venv` with a warm cache, compared with Airflow alone with the same installer and the same pins."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _bootstrap(folder: Path) -> float:
 
 
 def _assert_same(ours: Path, peer: Path) -> None:
-    """Both hold an Airflow that can be imported, of the same version."""
+    """Raises unless both have an importable Airflow of the same version."""
     said = [
         subprocess.run([venv / "bin" / "python", "-c", VERSION], capture_output=True, text=True, check=True).stdout
         for venv in (ours, peer)
@@ -44,10 +44,8 @@ def _assert_same(ours: Path, peer: Path) -> None:
 
 
 def _airflow_alone(folder: Path) -> float:
-    """With constraints, as its documentation has it.
-
-    https://airflow.apache.org/docs/apache-airflow/stable/installation/installing-from-pypi.html
-    """
+    """Installs Airflow with constraints, as its documentation says.
+    https://airflow.apache.org/docs/apache-airflow/stable/installation/installing-from-pypi.html"""
     pins = ["-c", str(PROJECT / "constraints.txt"), "apache-airflow"]
     python = str(folder / "bin" / "python")
     if uv := shutil.which("uv"):
@@ -58,7 +56,7 @@ def _airflow_alone(folder: Path) -> float:
 
 
 def _python() -> str:
-    """The one that made the environment in which this runs."""
+    """Returns the Python that made this process's environment."""
     return os.path.realpath(sys.executable)
 
 

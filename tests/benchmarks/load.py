@@ -1,4 +1,4 @@
-"""Requests at a fixed rate, from a process of their own."""
+"""Requests at a fixed rate, from a separate process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACED = Path(__file__).parent / "clients" / "paced.py"
 
 
 class Answer(NamedTuple):
-    """`began`: since 1970. `said`: the version that answered, or the reason."""
+    """An answer. `began` is in seconds since 1970; `said` is the version that answered, or the reason."""
 
     began: float
     seconds: float
@@ -34,7 +34,7 @@ def paced(url: str, body: Any, rate: int, seconds: float, folder: Path) -> list[
 def begun(
     url: str, body: Any, rate: int, seconds: float, folder: Path, answers: list[Answer]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """For so long, or until the block ends; the answers are there after it."""
+    """Sends requests for this long or until the block ends. The answers are available after it."""
     asks, answered = folder / "asks.json", folder / "answers.txt"
     asks.write_text(json.dumps(body))
     with answered.open("wb") as output:

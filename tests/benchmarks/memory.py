@@ -9,7 +9,7 @@ from sailplane.services.orphans import marked
 
 
 def pss_megabytes(home: Home) -> float:
-    """Of every process that belongs to this home: each shared page counted once."""
+    """Returns the memory of all processes of this home, with each shared page counted once."""
     return total(marked(home))
 
 

@@ -1,4 +1,5 @@
-"""Model servers with the same model, features and checks: how each is started and asked, and what it must answer."""
+"""Model servers with the same model, features and checks: how to start and call each server, and the answers that it
+must give."""
 
 from __future__ import annotations
 
@@ -33,18 +34,18 @@ PROJECT = Path(__file__).parents[2]
 SERVERS = Path(__file__).parent / "clients" / "servers"
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 FLIGHT = {"window": 196, "trials": 1, "workers": 1}
-# What the peers need beside themselves to open a bundle.
+# The packages that peers need to open a bundle, besides their own.
 OPENS = ("numpy", "onnxruntime", "orjson", "uvloop", "httptools")
 # Rows that each server must score before and after each load.
 ROWS = 8
-# The requests of a row by each protocol, and where the scores are in an answer.
+# Each protocol's request for a row, and the place of the scores in an answer.
 Form = Callable[[Bundle, dict[str, Any]], dict[str, Any]]
 Read = Callable[[Any], Any]
 
 
 @dataclass
 class Served:
-    """A server under test. `process` is the first of its family; the router's is the model server's."""
+    """A server under test. `process` is the root of its processes; for the router it is the model server's."""
 
     name: str
     url: str
@@ -60,7 +61,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Peer:
-    """How a server is started, and asked."""
+    """The ways to start and call a server."""
 
     name: str
     command: list[str]
@@ -89,13 +90,13 @@ def servers(stack: ExitStack, folder: Path) -> Iterator[Served]:
 
 
 def _rows_of(bundle: Bundle) -> list[dict[str, Any]]:
-    """Whole rows: the bare application does not know of null."""
+    """Returns rows without missing values, because the bare application has no null."""
     records = bundle.golden_records[:ROWS]
     return [{name: 1 if value is None else value for name, value in record.items()} for record in records]
 
 
 def _questions(bundle: Bundle, rows: list[dict[str, Any]], form: Form) -> list[Question]:
-    """The scores are the bundle's, opened in this process."""
+    """Returns the questions with the scores of the bundle, opened in this process."""
     scores = bundle.requested(rows)
     return [Question(form(bundle, row), [float(score)]) for row, score in zip(rows, scores.ravel(), strict=True)]
 
@@ -115,7 +116,8 @@ def _model_server(platform: Platform, deployment: Deployment) -> tuple[psutil.Pr
 
 
 def _peers(folder: Path, bundle: Bundle) -> Iterator[Peer]:
-    """Each in one process that computes, as ours; the settings' sources are beside them in clients/servers."""
+    """Yields the peers, each with one computing process, like ours. The sources of the settings are in
+    clients/servers."""
     env = {**THREADS, "BUNDLE": str(bundle.folder), "PYTHONPATH": f"{PROJECT / 'plugins'}:{SERVERS}"}
     bare, fastapi = ([sys.executable, str(SERVERS / name), "PORT"] for name in ("bare.py", "with_fastapi.py"))
     yield Peer("a bare ASGI application", bare, env, "/", _seldon, _of_seldon)
@@ -130,14 +132,14 @@ def _peers(folder: Path, bundle: Bundle) -> Iterator[Peer]:
     wrapper = kept_environment(
         PROJECT / "docker" / "seldon" / "requirements.txt", shutil.which("python3.11") or sys.executable
     )
-    # One worker, as ours, with the eight threads of our image of it.
+    # One worker, like ours, with the eight threads of our image of it.
     # https://docs.seldon.ai/seldon-core-1/configuration/wrappers-and-sdks/python-language-wrapper/python_server
     env = parameters(bundle.folder)
     yield Peer("seldon-core-microservice", [str(wrapper)], env, "/predict", _seldon, _of_seldon)
 
 
 def _with(package: str) -> str:
-    """The Python of an environment with a peer and what a bundle needs."""
+    """Returns the Python of an environment with a peer and the packages that a bundle needs."""
     return peer_python(package, *OPENS)
 
 
@@ -171,7 +173,7 @@ def _running(peer: Peer, body: Any, folder: Path) -> Iterator[tuple[str, psutil.
         ports = {"MLSERVER_HTTP_PORT": str(port), "MLSERVER_GRPC_PORT": str(free_port())}
         ports |= {
             "MLSERVER_METRICS_PORT": str(free_port()),
-            # Without a pool, the model is not asked over a queue: for one model it is the faster way.
+            # Without a pool, requests to the model use no queue, which is faster for one model.
             # https://docs.seldon.ai/mlserver/user-guide/parallel-inference
             "MLSERVER_PARALLEL_WORKERS": "0",
             "MLSERVER_DEBUG": "false",

@@ -1,4 +1,4 @@
-"""How long a DAG file takes to parse, over what `import airflow.sdk` takes alone."""
+"""The time to parse a DAG file, beyond `import airflow.sdk` alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peers in environments of their own: what they need, Airflow's cannot hold."""
+"""Peers in separate environments, because their requirements conflict with Airflow's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.environments import environment
 
 
 def peer_packages(*packages: str) -> Path:
-    """A folder with these and nothing that they need: for what runs on what this environment has."""
+    """Returns a folder with these packages, without their requirements, for peers that run on this environment's
+    packages."""
     home = _home("packages", *packages)
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
@@ -25,7 +26,7 @@ def peer_packages(*packages: str) -> Path:
 
 
 def peer_python(*packages: str) -> str:
-    """Of an environment with these packages; made once, and kept."""
+    """Returns the Python of an environment with these packages, made once and kept."""
     home = _home("python", *packages)
     if not (home / "complete").exists():
         shutil.rmtree(home, ignore_errors=True)
@@ -36,6 +37,6 @@ def peer_python(*packages: str) -> str:
 
 
 def _home(kind: str, *packages: str) -> Path:
-    """Folders of packages alone are no environments: each kind has its own."""
+    """Returns the folder of one kind: folders of packages alone are not environments."""
     name = re.sub(r"\W+", "-", "-".join((kind, *packages)))
     return Path(tempfile.gettempdir(), "sailplane-bench-environments", name)

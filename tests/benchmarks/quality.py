@@ -1,6 +1,6 @@
-"""The model that the pipeline chooses, beside logistic regression and scikit-learn's gradient boosting: the same days,
-rows and features, at 13 as-of dates. Prints all three by date, with their 95% intervals. BENCH_DATES=1 for a first
-look."""
+"""The model that the pipeline chooses, compared with logistic regression and scikit-learn's gradient boosting on the
+same days, rows and features, at 13 as-of dates. Prints all three by date, with their 95% intervals. BENCH_DATES=1 for a
+first look."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.platform import Platform, started
 PROJECT = Path(__file__).parents[2]
 FIRST, DATES, APART = datetime(2013, 7, 5, tzinfo=UTC), int(os.environ.get("BENCH_DATES", "13")), timedelta(days=14)
 CONTENDERS = ("pipeline", "logistic regression", "gradient boosting")
-# A run takes half a minute, and they run one after the other.
+# A run takes half a minute, and the runs follow one another.
 SECONDS = 3600.0
 
 
@@ -75,7 +75,7 @@ def _contenders(platform: Platform, run: DagRun) -> dict[str, Estimate]:
 
 
 def _boosted(storage: Storage, judged: Evaluation) -> Estimate:
-    """On the rows that the others were judged on; its interval counts days, as theirs do."""
+    """Judges the model on the same rows as the others. Its interval also counts days."""
     run, dataset = judged.run, judged.run.dataset
     features = code.load("include.flights.features")
     data = prepare(storage, dataset, features)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of ours beside a peer's, measured in the same run; `limit` is what the project promises."""
+    """One figure of ours and a peer's, measured in the same run; `limit` is the project's promise."""
 
     name: str
     ours: float

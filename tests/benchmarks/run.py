@@ -1,7 +1,5 @@
-"""`make bench [BENCH=name] [JSON=file]`: what the project claims about speed and size, beside a peer from the same run.
-
-A benchmark is a module of this folder with `rows() -> Iterator[Row]`.
-"""
+"""`make bench [BENCH=name] [JSON=file]` measures the project's claims about speed and size, compared with a peer in the
+same run. A benchmark is a module of this folder with `rows() -> Iterator[Row]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the services take to be healthy from nothing, and what they need when idle; beside `airflow standalone`."""
+"""The time until new services are healthy, and their needs when idle, compared with `airflow standalone`."""
 
 from __future__ import annotations
 
@@ -48,10 +48,8 @@ def _ours() -> tuple[float, float]:
 
 
 def _standalone() -> tuple[float, float]:
-    """With its defaults, but for the port and the examples.
-
-    https://airflow.apache.org/docs/apache-airflow/stable/start.html
-    """
+    """Starts `airflow standalone` with its defaults, except the port and the examples.
+    https://airflow.apache.org/docs/apache-airflow/stable/start.html"""
     with tempfile.TemporaryDirectory(prefix="sailplane-bench-") as folder:
         port = free_port()
         env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "SAILPLANE"))}
@@ -84,7 +82,7 @@ def _standalone() -> tuple[float, float]:
 
 
 def _healthy(port: int) -> bool | None:
-    """All that ours has too, which `up` waits for."""
+    """Whether all components are healthy that `up` also waits for."""
     try:
         health = httpx.get(f"http://127.0.0.1:{port}/api/v2/monitor/health", trust_env=False, timeout=5).json()
     except (httpx.HTTPError, ValueError):

@@ -1,8 +1,9 @@
-"""The model server beside others, each with the same model, features and checks, one process; `wrk` asks them in turn.
+"""The model server compared with others, each with the same model, features and checks, and one process. `wrk` sends
+requests to them in turn.
 
-Ours alone and through the router; the original wrapper, MLServer, BentoML, LitServe, FastAPI, and a bare ASGI
-application, which does not check what it is sent. Airflow has made the model, and is stopped while they are asked.
-Before and after each load every server must give several rows the model's own scores."""
+Ours runs alone and behind the router. The others are the original wrapper, MLServer, BentoML, LitServe, FastAPI, and a
+bare ASGI application, which does not check requests. Airflow has made the model and is stopped during the load. Before
+and after each load every server must answer several rows with the model's own scores."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="sailplane-bench-") as folder, ExitStack() as stack:
         started = servers(stack, Path(folder))
         served = [next(started), next(started)]
-        # With no other server beside it, which would wake up now and then.
+        # No other server runs, because it would wake up now and then.
         tails = list(_tails(*served, Path(folder)))
         served += started
         for _ in range(ROUNDS):
@@ -58,7 +59,7 @@ def _speed(servers: dict[str, Served]) -> Iterator[Row]:
 
 
 def _tails(ours: Served, routed: Served, folder: Path) -> Iterator[Row]:
-    """The limit is what KServe publishes for its own, on other machines."""
+    """The limit is KServe's published figure for its own server, on other machines."""
     for rate in (RATE, 2 * RATE):
         through, direct = (_p99(server, rate, folder) for server in (routed, ours))
         yield Row(f"p99 at {rate} requests a second, through the router", through, direct, "ms", "without it", "2.2 ms")

@@ -1,5 +1,5 @@
-"""Folders to and from S3 beside the other clients, all on one server; and a file to and from a Data API beside the
-official client. What is on the disk is written out before each move. rclone takes part if it is installed."""
+"""Folders to and from S3, compared with other clients on the same server, and a file to and from a Data API, compared
+with the official client. The disk's cache is flushed before each move. rclone takes part if it is installed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.s3 import S3Server, s3_server
 
 ROUNDS = 3
 CLIENTS = Path(__file__).with_name("clients")
-# Of one file, and of many small ones: how many, and bytes of each.
+# The sizes of one large file and of many small files: number, and bytes of each.
 SETS = {"1 GiB": (1, 2**30), "2,000 x 64 KiB": (2000, 2**16)}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds, seconds of the client's CPU, and its peak memory in MiB."""
+    """Seconds, CPU seconds of the client, and its peak memory in MiB."""
 
     seconds: float
     cpu: float
@@ -41,7 +41,7 @@ class Cost:
 
 
 Costs = dict[str, Cost]
-# Room in the hook's pool for its threads, as boto3's own client has.
+# The hook's pool has room for its threads, like boto3's own client.
 # https://airflow.apache.org/docs/apache-airflow-providers-amazon/stable/connections/aws.html
 HOOK = {"config_kwargs": {"max_pool_connections": 32}}
 
@@ -79,7 +79,7 @@ def _speed(name: str, costs: Costs, amount: tuple[float, str]) -> Row:
 def _costs(
     clients: Mapping[str, list[str]], env: Mapping[str, str], way: str, folder: Path, title: str, server: S3Server
 ) -> Costs:
-    """The medians of some rounds, in each of which every client has its turn; each begins another round."""
+    """Returns the medians of some rounds. In each round every client has its turn, and another one begins."""
     runs: dict[str, list[Cost]] = defaultdict(list)
     names, expected = list(clients), verified.digests(folder / title)
     if way == "down":
@@ -146,7 +146,7 @@ def _clients() -> dict[str, list[str]]:
     clients = {name: [sys.executable, str(CLIENTS / file)] for name, file in here.items()}
     clients["s3fs"] = [peer_python("s3fs>=2026"), str(CLIENTS / "fsspec_s3.py")]
     if rclone := shutil.which("rclone"):
-        # As many at once as the other clients. https://rclone.org/docs/ and https://rclone.org/s3/
+        # As many transfers at once as the other clients. https://rclone.org/docs/ and https://rclone.org/s3/
         streams = ["--transfers=16", "--multi-thread-streams=8", "--multi-thread-cutoff=64M"]
         clients["rclone"] = [rclone, "copy", *streams, "--s3-chunk-size=8M", "--s3-upload-concurrency=8", "--config="]
     return clients
@@ -204,7 +204,7 @@ def _algorithmia_rows(folder: Path) -> Iterator[Row]:
 
 
 def _of_twin(twin: TwinServer, folder: str, names: Iterable[str]) -> dict[str, str]:
-    """The digests of what the Data API has in a folder, over its own REST interface."""
+    """Returns the digests of the files in a Data API's folder, through its own REST interface."""
     found, headers = {}, {"Authorization": f"Simple {twin.key}"}
     for name in names:
         url = f"{twin.url}/v1/connector/data/.my/{folder}/{name}"

@@ -1,5 +1,5 @@
-"""Sweeps beside those who do the same: trials a second, what a second of training costs, and how good a point bayes
-finds in sixty trials."""
+"""Sweeps compared with other libraries: trials per second, the overhead of a second of training, and the best point
+that bayes finds in sixty trials."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ CLIENTS = Path(__file__).with_name("clients")
 HERE = sys.executable
 OBJECTIVES = ("Branin", "Hartmann-6", "Rosenbrock-10", "mixed")
 SEEDS, TRIALS, ROUNDS = 20, 60, 3
-# Trials that do nothing, for the fast and for Ray, whose actors start within that time; and trials of a second.
+# Trials that do nothing, for the fast libraries and for Ray, whose actors start within that time; and trials of a
+# second.
 MANY, FEW, LONG = 600, 200, 40
-# A suggestion is faster with one.
+# A suggestion is faster with one thread.
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "PYTHONWARNINGS": "ignore"}
 
 
@@ -53,8 +54,9 @@ def _seconds(python: str, name: str, count: int, each: float) -> float:
 
 
 def trials_of(name: str, client: list[str], count: int, each: float) -> float:
-    """The seconds that a client takes for `count` trials of `each` seconds. Raises UnverifiedError for others."""
-    # Optuna's workers may both be at their last trial.
+    """Returns the seconds that a client takes for `count` trials of `each` seconds. Raises UnverifiedError for other
+    trials."""
+    # Optuna's workers may both be training their last trial.
     extra = 1 if name == "optuna" else 0
     return verified.trials(name, json.loads(_said([*client, str(count), str(each)])), count, extra)
 

@@ -1,4 +1,4 @@
-"""The proof that a benchmark's client or server did its work. A figure, ours or a peer's, counts only if it did."""
+"""Proves that a benchmark's client or server did its work. Only then does a figure count, ours or a peer's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 
 import httpx
 
-# Between float32 and float64 arithmetic on the same model.
+# The difference between float32 and float64 arithmetic on the same model.
 TOLERANCE = 1e-5
 
 
 class UnverifiedError(Exception):
-    """The figure would be of other work, or of none."""
+    """The figure would be that of other work, or of none."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Question:
 
 
 def scores(peer: str, url: str, questions: Sequence[Question], read: Callable[[Any], Any]) -> None:
-    """`read` finds the scores in an answer. Raises UnverifiedError unless each question gets its own."""
+    """Checks scores; `read` finds them in an answer. Raises UnverifiedError unless each question gets its own
+    scores."""
     for number, question in enumerate(questions):
         answer = httpx.post(url, json=question.body, trust_env=False, timeout=60)
         if answer.status_code != 200:
@@ -52,7 +53,7 @@ class Loaded:
 
 
 def load(peer: str, said: str) -> Loaded:
-    """The rate that `wrk` measured. Raises UnverifiedError if a request failed, or none was answered."""
+    """Returns the rate that `wrk` measured. Raises UnverifiedError if a request failed, or none was answered."""
     if failed := re.findall(r"^\s*(Socket errors: .*|Non-2xx or 3xx responses: .*)$", said, re.M):
         raise UnverifiedError(f"{peer}: {'; '.join(failed)}")
     [count], [rate] = re.findall(r"(\d+) requests in", said), re.findall(r"Requests/sec:\s+([\d.]+)", said)
@@ -62,8 +63,8 @@ def load(peer: str, said: str) -> Loaded:
 
 
 def trials(peer: str, told: Mapping[str, Any], count: int, extra: int = 0) -> float:
-    """The seconds that `count` trials took. `told`: `seconds`, and for each trial its `x` and its score, which is that
-    `x`, or null if it failed. As many as `extra` may have been made besides."""
+    """Returns the seconds of `count` trials. `told` has `seconds`, and for each trial its `x` and its score, which is
+    that `x`, or null if it failed. Up to `extra` more trials are allowed."""
     made = told["trials"]
     failed = [pair for pair in made if pair[1] is None]
     if failed:
@@ -77,7 +78,7 @@ def trials(peer: str, told: Mapping[str, Any], count: int, extra: int = 0) -> fl
 
 
 def searches(peer: str, told: Sequence[Mapping[str, Any]], count: int, each: int) -> list[float]:
-    """The regrets of `count` searches of `each` trials. None can be better than the best there is."""
+    """Returns the regrets of `count` searches of `each` trials. None can be negative."""
     if [one["trials"] for one in told] != [each] * count:
         raise UnverifiedError(f"{peer}: {[one['trials'] for one in told]} trials; expected {count} times {each}")
     regrets = [float(one["regret"]) for one in told]
@@ -87,7 +88,8 @@ def searches(peer: str, told: Sequence[Mapping[str, Any]], count: int, each: int
 
 
 def tasks(peer: str, found: Mapping[str, Sequence[str]], expected: Mapping[str, Sequence[str]]) -> None:
-    """The states of each task's instances by its id. Raises UnverifiedError unless as many succeeded as expected."""
+    """Checks the states of each task's instances, by task id. Raises UnverifiedError unless as many succeeded as
+    expected."""
     counts, ours = ({task: len(states) for task, states in run.items()} for run in (found, expected))
     if counts != ours:
         raise UnverifiedError(f"{peer}: its tasks are {counts}; expected {ours}")
@@ -96,7 +98,7 @@ def tasks(peer: str, found: Mapping[str, Sequence[str]], expected: Mapping[str, 
 
 
 def files(peer: str, found: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    """Digests by name."""
+    """Compares digests by name. Raises UnverifiedError for missing, additional or changed files."""
     missing, more = expected.keys() - found.keys(), found.keys() - expected.keys()
     if missing or more:
         raise UnverifiedError(f"{peer}: {len(missing)} files are missing, {len(more)} are not of the set")

@@ -1,4 +1,5 @@
-"""The whole year of flights, ingested, validated and featurised, beside plain pandas and Polars without validation."""
+"""The whole year of flights, ingested, validated and featurised, compared with plain pandas and Polars without
+validation."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from tests.benchmarks.row import Row
 
 PROJECT = Path(__file__).parents[2]
 ROUNDS = 5
-# Of a column's mean: float32 in another order.
+# The tolerance of a column's mean: float32 in another order.
 SAME = 1e-6
 PEERS = {"pandas": "plain pandas, nothing validated", "polars": "Polars, nothing validated"}
 
@@ -52,7 +53,7 @@ def _medians(answers: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _assert_same(ours: dict[str, Any], theirs: dict[str, Any], name: str) -> None:
-    """The same rows in the same order: each column's sum, plain and weighed by the row's place."""
+    """Raises unless the rows and their order are the same: each column's sum, plain and weighted by the row's place."""
     verified.same_numbers(f"{name}, rows", [theirs["rows"]], [ours["rows"]], tolerance=0)
     for kind in ("sums", "weighed"):
         for array, sums in ours[kind].items():

@@ -58,7 +58,7 @@ class Striker:
         self.killed: Counter[str] = Counter()
 
     def strike(self, kill: Kill) -> None:
-        """Returns when the victim is dead; a database has started again by then."""
+        """Carries out the kill, and waits until the victim is dead or the database has started again."""
         until(lambda: len(results.trials(self._ledger, self._sweep)) >= kill.begun or None, 300, f"trial {kill.begun}")
         time.sleep(kill.pause)
         if kill.what == "database":

@@ -1,6 +1,5 @@
-"""As its guide moves files; it has no settings for that.
-https://github.com/algorithmiaio/algorithmia-python
-"""
+"""Moves files as the client's guide does; it has no settings for that.
+https://github.com/algorithmiaio/algorithmia-python"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`bodies.py URL FILE COUNT leave|stay`: sends the file COUNT times at once, each on a connection of its own; those who
-leave close theirs as soon as all is sent. Prints how many got which answer in JSON: the status, with `, try again` if
-the answer says when, or `none`."""
+"""`bodies.py URL FILE COUNT leave|stay` sends the file COUNT times at once, each time on its own connection. With
+`leave`, senders close their connection as soon as everything is sent. Prints as JSON how many got which answer: the
+status, with `, try again` if the answer says when, or `none`."""
 
 from __future__ import annotations
 

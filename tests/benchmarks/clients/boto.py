@@ -1,6 +1,5 @@
-"""With parts of 8 MiB, ten at once: the defaults, written out. A client is safe for threads; its pool has room for all.
-https://boto3.amazonaws.com/v1/documentation/api/latest/guide/s3.html and .../guide/clients.html
-"""
+"""Uses parts of 8 MiB, ten at once: the defaults, written out. A client is thread-safe, and its pool has room for all.
+https://boto3.amazonaws.com/v1/documentation/api/latest/guide/s3.html and .../guide/clients.html"""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from frame import BUCKET, ENDPOINT, KEY, SECRET, THREADS, each, files, measured
 
-# Its own threads are for the parts of large objects: ours are for the small ones.
+# Its own threads move the parts of large objects; our threads move small objects.
 HOW = TransferConfig(multipart_threshold=8 * 2**20, multipart_chunksize=8 * 2**20, max_concurrency=10)
 client = boto3.client(
     "s3",

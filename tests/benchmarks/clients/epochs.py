@@ -1,13 +1,12 @@
-"""Epochs of the first project's model by several loops over the same rows, in turns, on one thread.
+"""Epochs of the first project's model with several loops over the same rows, in turn, on one thread.
 
-`python epochs.py DATA.npz ROUNDS` prints {loop: {"seconds": of an epoch, the median; "auc": on the validation rows,
-the mean; "rows": that the optimizer was given, in each round; each round has a seed of its own}}.
+`python epochs.py DATA.npz ROUNDS` prints {loop: {"seconds": the median of an epoch; "auc": the mean on the validation
+rows; "rows": the rows that the optimizer got, for each round; each round has its own seed}}.
 
-A DataLoader takes row after row, as it is mostly written, or with `bulk` whole batches, as its documentation has it for
-datasets that can: https://docs.pytorch.org/docs/stable/data.html#disable-automatic-batching. It has no workers: all
-loops have one thread. Lightning's `barebones` leaves out all that costs time besides the training:
-https://lightning.ai/docs/pytorch/stable/core-api/trainer
-"""
+A DataLoader takes single rows, as most users write it, or with `bulk` whole batches, as its documentation says for
+datasets that support it: https://docs.pytorch.org/docs/stable/data.html#disable-automatic-batching. It has no workers,
+because all loops have one thread. Lightning's `barebones` leaves out everything that costs time besides the training:
+https://lightning.ai/docs/pytorch/stable/core-api/trainer"""
 
 from __future__ import annotations
 
@@ -39,11 +38,11 @@ loss_of = nn.functional.binary_cross_entropy_with_logits
 
 class Untracked:
     def log(self, metrics: Any, step: int) -> None:
-        """Nobody is told."""
+        """Drops the log."""
 
 
 def counted() -> list[int]:
-    """The rows of each batch that a model of this project is trained on, from now on."""
+    """Counts the rows of each batch that a model of this project is trained on from now on."""
     rows: list[int] = []
     inner = flights.LateFlights.forward
 
@@ -75,7 +74,7 @@ def made(data: Arrays, steps: int, seed: int) -> tuple[nn.Module, torch.optim.Op
 
 
 def ours(data: Arrays, seed: int) -> tuple[nn.Module, list[float]]:
-    """The train function as it is, with its log, its validation score and its checkpoints."""
+    """Runs the unchanged train function, with its log, its validation score and its checkpoints."""
     with tempfile.TemporaryDirectory() as folder:
         shelf = StoreShelf(Storage(Path(folder, "store").as_uri()), "runs/r")
         run = RunHandle(Path(folder, "scratch"), seed=seed, tracked=Untracked(), shelf=shelf, verbose=False)

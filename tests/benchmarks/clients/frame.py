@@ -1,4 +1,4 @@
-"""What the clients have in common: `client.py up|down FOLDER PREFIX` moves a folder, and prints what that took."""
+"""The common frame of the clients: `client.py up|down FOLDER PREFIX` moves a folder, and prints the costs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Move = Callable[[Path, str], object]
 
 
 def measured(up: Move, down: Move) -> None:
-    """Seconds, CPU seconds and peak memory in MiB of the move alone: not of the imports."""
+    """Prints seconds, CPU seconds and peak memory in MiB of the move alone, without the imports."""
     direction, folder, prefix = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     begun, cpu = time.monotonic(), time.process_time()
     (up if direction == "up" else down)(folder, prefix)
     seconds, cpu = time.monotonic() - begun, time.process_time() - cpu
-    # Not ru_maxrss: that is the starting process's, if it is larger.
+    # ru_maxrss would be the starting process's, if that is larger.
     found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found
     peak = int(found.group(1)) / 1024

@@ -1,5 +1,5 @@
-"""What is searched for its least value: spaces as a W&B sweep file has them, and functions of a configuration. Sources:
-Surjanovic and Bingham, Virtual Library of Simulation Experiments, for the first three; `mixed` is ours."""
+"""Functions whose least value is searched, and their spaces in the form of a W&B sweep file. Sources: Surjanovic and
+Bingham, Virtual Library of Simulation Experiments, for the first three; `mixed` is ours."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def rosenbrock(config: Mapping[str, Any]) -> float:
 
 
 def mixed(config: Mapping[str, Any]) -> float:
-    """As a network's loss is: the best rate depends on the optimizer, the best dropout on the depth."""
+    """Behaves like a network's loss: the best rate depends on the optimizer, the best dropout on the depth."""
     best_rate = {"adam": -3.0, "sgd": -1.0, "rmsprop": -3.5}[config["optimizer"]]
     penalty = {"adam": 0.0, "sgd": 0.02, "rmsprop": 0.05}[config["optimizer"]]
     rate = 0.02 * (math.log10(config["rate"]) - best_rate) ** 2

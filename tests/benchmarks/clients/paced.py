@@ -1,8 +1,8 @@
-"""`paced.py URL BODY RATE SECONDS`: asks with the file BODY RATE times a second, whatever becomes of earlier requests,
-for so long or until SIGTERM.
+"""`paced.py URL BODY RATE SECONDS` sends the file BODY RATE times a second, without waiting for earlier answers, for
+SECONDS or until SIGTERM.
 
-A line for each: when it began (seconds since 1970), how long it took, the status, or 0, and the version that answered,
-or the reason. A request that finds no connection free opens one."""
+It prints a line for each request: its start (seconds since 1970), its duration, the status or 0, and the version that
+answered or the reason. A request that finds no free connection opens one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time."""
+    """A connection with one request at a time."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[tuple[int, str]] | None = None
@@ -104,7 +104,8 @@ async def main(url: str, body: str, rate: str, seconds: str) -> None:
         await asyncio.sleep(max(0, began + number / float(rate) - time.time()))
         if over.is_set():
             break
-        # Not from when it was due: the loop's clock has steps of a millisecond. No request waits for another one.
+        # Measured from the send, not from the due time, because the loop's clock has steps of a millisecond. No request
+        # waits for another one.
         task = asyncio.ensure_future(client.ask(time.time()))
         asked.add(task)
         task.add_done_callback(asked.discard)

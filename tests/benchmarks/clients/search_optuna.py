@@ -1,9 +1,8 @@
-"""`python search_optuna.py OBJECTIVE WORKERS TRIALS SEED...`: Optuna's TPE, with distributions as its users
-write them. Prints the regret of each seed and how many trials it took, as a JSON list.
+"""`python search_optuna.py OBJECTIVE WORKERS TRIALS SEED...` runs Optuna's TPE, with distributions as its users write
+them. Prints each seed's regret and number of trials, as a JSON list.
 
-`constant_liar` is what it recommends for several workers; all else is its default.
-https://optuna.readthedocs.io/en/stable/reference/samplers/generated/optuna.samplers.TPESampler.html
-"""
+Optuna recommends `constant_liar` for several workers; everything else is its default.
+https://optuna.readthedocs.io/en/stable/reference/samplers/generated/optuna.samplers.TPESampler.html"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`python search_ours.py OBJECTIVE WORKERS TRIALS SEED...`: prints the regret of each seed and how many trials it
-took, as a JSON list."""
+"""`python search_ours.py OBJECTIVE WORKERS TRIALS SEED...` prints each seed's regret and number of trials, as a JSON
+list."""
 
 from __future__ import annotations
 

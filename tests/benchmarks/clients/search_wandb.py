@@ -25,7 +25,7 @@ def search(seed: int) -> dict[str, float]:
     runs: list[sweeps.SweepRun] = []
     best = float("inf")
     for number in range(int(trials)):
-        # The oldest of those that run ends when all workers are busy.
+        # When all workers are busy, the oldest running trial ends.
         for run in runs[: max(0, number - int(workers) + 1)]:
             if run.state == "running":
                 loss = function({key: value["value"] for key, value in run.config.items()})

@@ -1,8 +1,7 @@
-"""`python trials_optuna.py TRIALS SECONDS`: as trials_ours.py, with Optuna's JournalStorage and its random sampler.
+"""`python trials_optuna.py TRIALS SECONDS` is like trials_ours.py, with Optuna's JournalStorage and its random sampler.
 
-Several processes on one file are to use the journal, and MaxTrialsCallback bounds their trials together.
-https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_distributed.html
-"""
+Optuna recommends the journal for several processes on one file, and MaxTrialsCallback bounds their trials together.
+https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_distributed.html"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""`python trials_ours.py TRIALS SECONDS`: two workers on one ledger, trials that only wait. Prints the seconds that all
-of them took, from when both workers were there, and each trial's `x` and score, which is null if it failed."""
+"""`python trials_ours.py TRIALS SECONDS` runs two workers on one ledger with trials that only wait. Prints the seconds
+of all trials, from the moment when both workers are ready, and each trial's `x` and score, which is null if it
+failed."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""`python trials_ray.py TRIALS SECONDS`: as trials_ours.py, with Ray Tune, its actors kept; without its start.
+"""`python trials_ray.py TRIALS SECONDS` is like trials_ours.py, with Ray Tune and reused actors, without Ray's start.
 
-Settings as its documentation has them for short trials: actors are reused, there is one trial for each core, and no
-logger writes files, since the results are read from memory.
-https://docs.ray.io/en/latest/tune/api/doc/ray.tune.TuneConfig.html and https://docs.ray.io/en/latest/tune/api/env.html
-"""
+The settings are those of its documentation for short trials: actors are reused, there is one trial for each core, and
+no logger writes files, because the results are read from memory.
+https://docs.ray.io/en/latest/tune/api/doc/ray.tune.TuneConfig.html and
+https://docs.ray.io/en/latest/tune/api/env.html"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ray import tune
 
 
 def waits(config: dict) -> dict:
-    # Ray runs it in a process of its own, whose sys.argv is another one.
+    # Ray runs it in a separate process, whose sys.argv differs.
     time.sleep(config["seconds"])
     return {"a": config["x"]}
 
@@ -37,7 +37,7 @@ def main() -> None:
         begun = time.monotonic()
         found = tuner.fit()
         took = time.monotonic() - begun
-    # A trial that raised has no metrics of its own, and is one of `found` all the same.
+    # A trial that raised has no metrics, but is one of `found`.
     told = [[result.config["x"], None if result.error else result.metrics["a"]] for result in found]
     print(json.dumps({"seconds": took, "trials": told}))
 

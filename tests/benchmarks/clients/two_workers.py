@@ -1,4 +1,4 @@
-"""How long two processes take for all trials, from when both are there."""
+"""Measures how long two processes take for all trials, from the moment when both are ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def seconds(work: Callable[..., None], *given: Any) -> float:
-    """`work` gets the worker's name, what waits until both are there, and what is `given`."""
+    """Returns the seconds. `work` gets the worker's name, a function that waits for both workers, and `given`."""
     ready = multiprocessing.Barrier(3)
     workers = [multiprocessing.Process(target=work, args=(f"worker {n}", ready, *given)) for n in range(2)]
     for worker in workers:

@@ -1,11 +1,11 @@
-"""A year of flights from the CSV files to 365 Parquet files, and from there to the model's arrays, by one way.
+"""Turns a year of flights from CSV files into 365 Parquet files, and these into the model's arrays, in one of three
+ways.
 
 `python year.py ours|pandas|polars` prints {"rows": n, "parts": {part: seconds}, "sums": {array: the sum of each
 column}, "weighed": {array: the sum of each column times the row's place, 0 to 1}}.
 
-pandas and Polars read, write and compute as their guides have it: columns at once, no row by row, and Polars with its
-expressions. https://pandas.pydata.org/docs/user_guide/enhancingperf.html and https://docs.pola.rs/user-guide/io/csv/
-"""
+pandas and Polars read, write and compute as their guides recommend: by columns, not row by row, and Polars with its
+expressions. https://pandas.pydata.org/docs/user_guide/enhancingperf.html and https://docs.pola.rs/user-guide/io/csv/"""
 
 from __future__ import annotations
 

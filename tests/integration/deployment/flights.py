@@ -60,7 +60,7 @@ def body(size: int) -> bytes:
 
 
 def bad_bodies(size: int) -> dict[str, bytes]:
-    """Yields bodies that are refused, with the error and its place."""
+    """Returns bodies that are refused, with the error and its place."""
     good = rows(size)
     first = good[: good.index(b"]") + 1]
     return {

@@ -109,7 +109,7 @@ def _taken(home: Home, new: int) -> bool:
 
 
 def forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Yields requests of two rows, of which the first has the customer."""
+    """Returns requests of two rows, of which the first has the customer."""
     names, rows = ["distance", FIELD, "wind"], [[1.5, customer, None], [2, "nobody", [3, "]"]]]
     records = [dict(zip(names, row, strict=True)) for row in rows]
     data = [value for row in rows for value in row]
@@ -132,7 +132,7 @@ def forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 def feedback_forms(customer: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Yields the parts of its request that a client has when it sends feedback."""
+    """Returns the parts of its request that a client has when it sends feedback."""
     response = {"meta": {"puid": "{", "tags": {FIELD: customer}}, "data": {"names": ["p"], "ndarray": [[0.5]]}}
     given = [message for path, message in forms(customer) if path == SELDON]
     return [(FEEDBACK, {"response": response, "reward": 1}), *((FEEDBACK, {"request": one}) for one in given)]

@@ -45,7 +45,7 @@ def handle(tmp_path: Path) -> Callable[..., RunHandle]:
 
 class _Untracked:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Returns the handle's own history."""
+        """Drops the log, because tests look at the handle's own history."""
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
-"""`python bare.py PORT`: ASGI, orjson and onnxruntime, and nothing else: no checks, no counts, no batches.
-
-uvicorn takes uvloop and httptools where they are installed, as here. https://www.uvicorn.org/settings/
-"""
+"""`python bare.py PORT` runs only ASGI, orjson and onnxruntime: no checks, counts or batches. uvicorn uses uvloop and
+httptools if they are installed, as here. https://www.uvicorn.org/settings/"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same model for every server: what a request means, and its scores. BUNDLE is a folder."""
+"""The same model for every server: the meaning of a request, and its scores. BUNDLE is a folder."""
 
 from __future__ import annotations
 

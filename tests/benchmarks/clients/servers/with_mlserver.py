@@ -1,4 +1,4 @@
-"""A runtime of MLServer: `mlserver start FOLDER`, whose model-settings.json names it."""
+"""A runtime of MLServer: `mlserver start FOLDER`, where FOLDER has a model-settings.json that names this runtime."""
 
 from __future__ import annotations
 
