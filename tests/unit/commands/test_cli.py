@@ -73,6 +73,16 @@ def test_the_command_line_and_services_start_without_heavy_imports(code: str) ->
     assert not HEAVY & set(ended.stdout.split())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["commands.status", "deployment.rollout.run"])
+def test_status_and_a_deployment_without_a_rollout_start_without_statistics(module: str) -> None:
+    script = f"import sys, sailplane.{module}; print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": str(PACKAGE)}, capture_output=True, text=True, check=True
+    )
+    assert not {"scipy.special", "scipy.optimize", "airflow", "pandas"} & set(ended.stdout.split())
+
+
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("airflow", "sweep-worker")])
 def test_each_command_has_a_file_that_adds_its_arguments(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import stdtr, stdtrit
+import scipy  # loads its parts at their first use, so that commands start quickly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,12 +66,12 @@ class BlockTest:
         if not self.enough:
             return None
         if once:
-            return self.spread * float(-stdtrit(self.independent - 1, level))
+            return self.spread * float(-scipy.special.stdtrit(self.independent - 1, level))
 
         def excess(t: float) -> float:
             return _evidence(t, self.independent) - math.log(1 / level)
 
-        return self.spread * float(brentq(excess, 0.0, 1e6, xtol=1e-3)) if excess(1e6) > 0 else None
+        return self.spread * float(scipy.optimize.brentq(excess, 0.0, 1e6, xtol=1e-3)) if excess(1e6) > 0 else None
 
 
 def extended(blocks: Mapping[str, Any], seconds: float, added: Sequence[float]) -> Mapping[str, Any]:
@@ -169,7 +168,9 @@ def _tested(values: NDArray[np.float64], limit: float, weight: NDArray[np.float6
 def t_test(blocks: int, mean: float, spread: float, independent: float, limit: float) -> BlockTest:
     """Tests the hypothesis "the mean is at most `limit`"."""
     t = (mean - limit) / spread
-    return BlockTest(blocks, mean, spread, independent, _evidence(t, independent), float(stdtr(independent - 1, -t)))
+    return BlockTest(
+        blocks, mean, spread, independent, _evidence(t, independent), float(scipy.special.stdtr(independent - 1, -t))
+    )
 
 
 def _correlation_time(deviations: NDArray[np.float64], squares: float) -> float:
@@ -198,4 +199,4 @@ def _log_ratio(precision: float, part: float, t: float, count: float) -> float:
     both_signs = 0.5 * math.log(precision / (precision + count)) - 0.5 * count * math.log1p(-shrunk)
     # The prior covers only effects above 0.
     statistic = math.copysign(math.sqrt(count * shrunk / max(1 - shrunk, 1e-12)), t)
-    return both_signs + math.log(max(2 * float(stdtr(count, statistic)), 1e-300))
+    return both_signs + math.log(max(2 * float(scipy.special.stdtr(count, statistic)), 1e-300))

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import betaincc, betaln, xlog1py, xlogy
+import scipy  # loads its parts at their first use, so that commands start quickly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +85,7 @@ def interval(sample: Sample, level: float) -> tuple[float, float]:
         return 0.0, 1.0
 
     hits, misses = sample.total, sample.count - sample.total
-    mixed = float(betaln(_A + hits, _A + misses) - betaln(_A, _A)) - math.log(1 / level)
+    mixed = float(scipy.special.betaln(_A + hits, _A + misses) - scipy.special.betaln(_A, _A)) - math.log(1 / level)
 
     def excess(mean: float) -> float:
         return mixed - _times_log(hits, mean) - _times_log(misses, 1 - mean)
@@ -120,10 +119,12 @@ def _above(sample: Sample, limits: NDArray[np.float64]) -> NDArray[np.float64]:
     hits, misses = sample.total, sample.count - sample.total
     limits = np.clip(limits, 0.0, 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mixed = betaln(_A + hits, _A + misses) - betaln(_A, _A)
+        mixed = scipy.special.betaln(_A + hits, _A + misses) - scipy.special.betaln(_A, _A)
         # The parts of the posterior and of the prior above the limit.
-        share = np.log(betaincc(_A + hits, _A + misses, limits)) - np.log(betaincc(_A, _A, limits))
-        evidence = mixed + share - xlogy(hits, limits) - xlog1py(misses, -limits)
+        share = np.log(scipy.special.betaincc(_A + hits, _A + misses, limits)) - np.log(
+            scipy.special.betaincc(_A, _A, limits)
+        )
+        evidence = mixed + share - scipy.special.xlogy(hits, limits) - scipy.special.xlog1py(misses, -limits)
     evidence = np.where(np.isnan(evidence), -np.inf, evidence)
     return np.where(limits >= 1.0, 0.0, evidence)
 
@@ -131,9 +132,9 @@ def _above(sample: Sample, limits: NDArray[np.float64]) -> NDArray[np.float64]:
 def _elsewhere(sample: Sample, means: NDArray[np.float64]) -> NDArray[np.float64]:
     """The logarithm of the evidence against each of the means."""
     hits, misses = sample.total, sample.count - sample.total
-    mixed = betaln(_A + hits, _A + misses) - betaln(_A, _A)
+    mixed = scipy.special.betaln(_A + hits, _A + misses) - scipy.special.betaln(_A, _A)
     with np.errstate(divide="ignore"):
-        return np.asarray(mixed - xlogy(hits, means) - xlog1py(misses, -means))
+        return np.asarray(mixed - scipy.special.xlogy(hits, means) - scipy.special.xlog1py(misses, -means))
 
 
 def _least(
@@ -157,4 +158,4 @@ def _end(excess: Callable[[float], float], end: float, middle: float, *, toleran
     """The last value that is not ruled out between `middle`, which has no evidence against it, and `end`."""
     if excess(end) <= 0 or excess(middle) >= 0:
         return end if excess(end) <= 0 else middle
-    return float(brentq(excess, end, middle, xtol=tolerance))
+    return float(scipy.optimize.brentq(excess, end, middle, xtol=tolerance))
