@@ -87,7 +87,7 @@ class Platform:
     def wait(self, run: DagRun, seconds: float = 300) -> str:
         """Waits for the end of the run. Returns its state, `success` or `failed`, and prints the logs of failed
         tasks."""
-        state = str(until(lambda: self._ended(run), seconds, f"the end of {run.id}"))
+        state = str(until(lambda: self._ended(run), seconds, f"the end of {run.id}", pause=0.5))
         if state != "success":
             print(self.task_logs(run))
         return state
@@ -142,6 +142,8 @@ def new_platform(root: Path, project: Path, **settings: str) -> Platform:
         "SAILPLANE_UI_PORT": str(free_port()),
         "SAILPLANE_ROUTER_PORT": str(free_port()),
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+        # A file that changes is parsed again at once. Parsing the others again would only take time from the tests.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
         "WANDB_MODE": "offline",
         **settings,
     }
@@ -159,10 +161,10 @@ def _put_off_housekeeping(home: Home) -> None:
     daily.write(home.daily, done)
 
 
-def until(what: Callable[[], T | None], seconds: float, name: str) -> T:
+def until(what: Callable[[], T | None], seconds: float, name: str, pause: float = 0.2) -> T:
     """Polls for the first result that is not None. Fails the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while (found := what()) is None:
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {name}"
-        time.sleep(0.2)
+        time.sleep(pause)
     return found
