@@ -206,7 +206,9 @@ def test_a_killed_scheduler_comes_back_without_its_old_workers_and_spares_a_trai
 
     os.kill(scheduler, signal.SIGKILL)
 
-    until(lambda: True if _at_work(platform, other_than=scheduler) else None, 120, "the new scheduler")
+    supervisor = Supervisor(platform.home)
+    until(lambda: supervisor.states()["scheduler"].pid not in (None, scheduler) or None, 120, "the new scheduler")
+    until(lambda: status(platform)["scheduler"]["state"] == "running" or None, 120, "its start")
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
     assert psutil.pid_exists(training)
     platform.api("PATCH", run.path, {"state": "failed"})
@@ -303,8 +305,3 @@ def test_down_leaves_no_process_and_says_what_it_stopped(platform: Platform) -> 
     assert marked(platform.home) == []
     assert platform.sailplane("status").returncode == 1
     assert platform.sailplane("down").stdout == "Nothing is running.\n"
-
-
-def _at_work(platform: Platform, *, other_than: int) -> bool:
-    scheduler = status(platform)["scheduler"]
-    return scheduler["state"] == "running" and scheduler["pid"] != other_than
