@@ -143,8 +143,15 @@ def test_a_person_is_asked_about_the_baseline_if_it_is_better_and_it_is_what_is_
 
 
 @pytest.fixture(scope="module")
-def served(platform: Platform) -> Deployment:
-    """Deploys a model that a person approves on the page of the question, in a real browser."""
+def unanswered(platform: Platform) -> DagRun:
+    """Starts a run whose question nobody answers."""
+    return platform.trigger("unanswered", {"as_of": f"{AS_OF:%Y-%m-%d}"})
+
+
+@pytest.fixture(scope="module")
+def served(platform: Platform, unanswered: DagRun) -> Deployment:
+    """Deploys a model that a person approves on the page of the question, in a real browser. Meanwhile the deadline of
+    the unanswered run passes."""
     run = asking(platform, AS_OF + DAY)
     with opened_page() as page:
         page.goto(platform.link())
@@ -190,12 +197,10 @@ def test_what_is_scored_as_a_dataset_has_the_scores_that_are_served(platform: Pl
     np.testing.assert_allclose(scores["good"], np.ravel(reply.json()["data"]["ndarray"]), rtol=0, atol=TOLERANCE)
 
 
-def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform) -> None:
-    """It takes half a minute: a run of the DAG waits for its deadline in real time."""
-    run = platform.trigger("unanswered", {"as_of": f"{AS_OF:%Y-%m-%d}"})
-    assert platform.wait(run) == "success"
-    assert platform.tasks(run)["approve"] == ["success"]
-    assert reasons(platform, run, "deploy")[0] == "rejected by the deadline: nobody answered within 10 s"
+def test_when_the_deadline_passes_the_default_is_the_answer(platform: Platform, unanswered: DagRun) -> None:
+    assert platform.wait(unanswered) == "success"
+    assert platform.tasks(unanswered)["approve"] == ["success"]
+    assert reasons(platform, unanswered, "deploy")[0] == "rejected by the deadline: nobody answered within 10 s"
     assert alias(Ledger.at(platform.home), "unanswered", "champion") is None
 
 
