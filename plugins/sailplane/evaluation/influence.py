@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sailplane.evaluation.metrics import checked
+from sailplane.evaluation.metrics import checked, losses, share_below
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,25 +37,8 @@ def _placements(hit: NDArray[np.bool_], score: Rows) -> Rows:
     """The share of the other class that the row is ranked correctly against, centred, over the share of its own
     class."""
     found = np.empty(len(score))
-    found[hit] = _share_below(score[hit], np.sort(score[~hit]))
-    found[~hit] = 1 - _share_below(score[~hit], np.sort(score[hit]))
+    found[hit] = share_below(score[hit], np.sort(score[~hit]))
+    found[~hit] = 1 - share_below(score[~hit], np.sort(score[hit]))
     for own in (hit, ~hit):
         found[own] = (found[own] - found[own].mean()) / own.mean()
     return found
-
-
-def _share_below(score: Rows, others: Rows) -> Rows:
-    """The share of `others` below each score; equal scores count half."""
-    sides = (np.searchsorted(others, score, side="left"), np.searchsorted(others, score, side="right"))
-    return np.asarray((sides[0] + sides[1]) / (2 * len(others)))
-
-
-def losses(labels: NDArray[np.int64], probability: Rows) -> tuple[Rows, Rows]:
-    """The log loss of each row, clipped as scikit-learn does, and its Brier score."""
-    rows, tiny = np.arange(len(labels)), np.finfo(np.float64).eps
-    whole = np.column_stack([1 - probability, probability]) if probability.shape[1] == 1 else probability
-    log_loss = -np.log(np.clip(whole[rows, labels], tiny, 1 - tiny))
-    truth = np.zeros_like(whole)
-    truth[rows, labels] = 1
-    squares = np.square(whole - truth).sum(axis=1)
-    return log_loss, squares / 2 if probability.shape[1] == 1 else squares

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from sailplane.errors import DataError, ModelError
 from sailplane.evaluation.calibration import gaps
@@ -30,6 +33,53 @@ def test_several_classes_get_one_figure_each() -> None:
     assert got["brier"] == pytest.approx(0.1**2 + 2 * 0.05**2, abs=1e-6)
     assert got["log_loss"] == pytest.approx(-math.log(0.9), abs=1e-6)
     assert got["calibration_error"] == pytest.approx(0.1, abs=1e-6)
+
+
+@pytest.mark.parametrize("decimals", [1, 12], ids=["many equal scores", "no equal scores"])
+def test_two_classes_get_the_figures_of_scikit_learn(decimals: int) -> None:
+    random = np.random.default_rng(decimals)
+    target, probability = random.integers(2, size=500), random.random(500).round(decimals)
+    assert_figures(
+        metrics(target, probability[:, None]),
+        auc=roc_auc_score(target, probability),
+        log_loss=log_loss(target, probability),
+        brier=brier_score_loss(target, probability),
+    )
+
+
+@pytest.mark.parametrize("missing", [0, 1], ids=["all classes", "a class that does not occur"])
+def test_several_classes_get_the_figures_of_scikit_learn(missing: int) -> None:
+    random = np.random.default_rng(missing)
+    target, probability = random.integers(4 - missing, size=500), random.dirichlet([1, 2, 3, 4], 500)
+    occurring = np.unique(target)
+    assert_figures(
+        metrics(target, probability),
+        auc=roc_auc_score(target[:, None] == occurring, probability[:, occurring]),
+        log_loss=log_loss(target, probability, labels=range(4)),
+        brier=brier_score_loss(target, probability, labels=range(4)),
+    )
+
+
+def test_certain_mistakes_get_the_log_loss_of_scikit_learn() -> None:
+    target, probability = np.array([0, 1, 1]), np.array([1.0, 0.0, 1.0])
+    assert metrics(target, probability[:, None])["log_loss"] == pytest.approx(log_loss(target, probability))
+
+
+def assert_figures(got: dict[str, float], **expected: float) -> None:
+    assert {name: got[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.slow
+def test_the_metrics_of_a_training_need_no_scikit_learn() -> None:
+    script = """
+import sys
+import numpy as np
+from sailplane.evaluation.metrics import metrics
+metrics(np.array([0, 1, 1]), np.array([[0.2], [0.3], [0.4]]))
+print(sorted({"sklearn", "scipy"} & sys.modules.keys()))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
 
 
 def test_a_class_that_does_not_occur_is_left_out_of_the_auc() -> None:
