@@ -76,12 +76,12 @@ def served(platform: Platform) -> Deployment:
 
 @pytest.fixture
 def unchanged(platform: Platform, served: Deployment) -> Iterator[None]:
-    """Checks after the test that the served model is the same and no draft is left."""
+    """Checks after the test that the served model is the same and no draft stays. Tasks of active runs have some."""
     before = ask(served)
     yield
     assert deployments(Ledger.at(platform.home)) == [served]
     assert ask(served) == before
-    assert drafts(platform) == []
+    until(lambda: None if drafts(platform) else True, 120, "a moment without a draft")
 
 
 @dataclass(frozen=True)
