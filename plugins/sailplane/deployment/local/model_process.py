@@ -8,9 +8,12 @@ import shutil
 import socket
 import sys
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from sailplane.bundles.bundle import Bundle
 from sailplane.bundles.manifest import FILES, MANIFEST
@@ -27,8 +30,6 @@ from sailplane.supervisor import Program, Supervisor
 # Below the ports that Linux and macOS give to outgoing connections, so that no client holds one at the next boot.
 _PORTS = range(20000, 32768)
 _GRPC_PORT: Final = "--grpc-port"
-# The states of a program that ended while it started.
-_DOWN: Final = {"BACKOFF", "FATAL"}
 ENVIRONMENT: Final = {
     "PYTHONUNBUFFERED": "1",
     # A version is one process, and a prediction uses one core.
@@ -121,17 +122,17 @@ class ModelProcess:
         status = state.state if state else "no program"
         self._pids |= {state.pid} if state and state.pid else set()
         # supervisord restarts a process as soon as it ends, so a second pid means that the first one died.
-        if len(self._pids) > 1 or status in {*_DOWN, "no program"}:
+        if len(self._pids) > 1 or status in {"BACKOFF", "FATAL", "no program"}:
             return VersionProgress("failed", f"the server does not start ({status})")
         return VersionProgress("starting", f"the server is {status}")
 
     def changed_ports(self) -> bool:
-        """Starts the program on other ports if it is down and another program has taken one of its own; false
-        otherwise."""
+        """Starts the program on other ports if another program has taken one of its own; false otherwise."""
         state = self.supervisor.states().get(self.program)
-        if state is None or state.state not in _DOWN:
+        if state is None:
             return False
-        if all(_is_free(port) for port in (self.port, self.grpc_port) if port):
+        listening = _listening(state.pid)
+        if all(port in listening or _is_free(port) for port in (self.port, self.grpc_port) if port):
             return False
         self.supervisor.remove(self.program)
         self._pids.clear()
@@ -213,6 +214,14 @@ def _free_ports(folder: Path) -> Iterator[int]:
         if _is_free(port):
             yield port
     raise DeploymentError("find a free port", got=f"none in {_PORTS.start}..{_PORTS.stop - 1}")
+
+
+def _listening(pid: int | None) -> set[int]:
+    """The ports on which the process listens; empty if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        sockets = psutil.Process(pid).net_connections(kind="tcp") if pid else []
+        return {found.laddr.port for found in sockets if found.status == psutil.CONN_LISTEN}
+    return set()
 
 
 def _is_free(port: int) -> bool:
