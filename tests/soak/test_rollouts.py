@@ -54,6 +54,10 @@ WORSE = {
         Traffic(canary=Version(reward=0.44), champion=Version(reward=0.5)),
         Metric(metric="reward", worse_by=0.02),
     ),
+    "a reward 0.03 worse, 0.02 allowed": (
+        Traffic(canary=Version(reward=0.47), champion=Version(reward=0.5)),
+        Metric(metric="reward", worse_by=0.02),
+    ),
 }
 
 

@@ -84,8 +84,8 @@ def _rules(gate: Gate, evidence: Evidence) -> Iterator[Rule]:
             expected=f"no earlier than {its}, the champion's as-of",
             otherwise=f"would pass as of {its} or later",
         )
-    served = evidence.fault or "the golden rows get these scores"
-    yield Rule(name="serves", passed=evidence.fault is None, got=served, expected="the scores of the training")
+    served = evidence.fault or "its golden rows score as in training"
+    yield Rule(name="serves", passed=evidence.fault is None, got=served, expected="the scores recorded in training")
     if gate.max_latency_ms is not None:
         yield _latency(gate.max_latency_ms, evidence.latency_ms)
 

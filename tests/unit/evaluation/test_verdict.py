@@ -38,7 +38,7 @@ def test_without_a_champion_no_rule_compares_with_one() -> None:
     assert passed
     assert told == (
         "passed: minimum: auc 0.6000, expected at least 0.5500; would fail below auc 0.5500",
-        "passed: serves: the golden rows get these scores, expected the scores of the training",
+        "passed: serves: its golden rows score as in training, expected the scores recorded in training",
         "no champion yet: no rule compares with one",
         "for information: auc 0.6000 is not better than the baseline's 0.7000; the gate has no rule about the baseline",
     )
