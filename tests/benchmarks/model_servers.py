@@ -35,7 +35,7 @@ SERVERS = Path(__file__).parent / "clients" / "servers"
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 FLIGHT = {"window": 196, "trials": 1, "workers": 1}
 # The packages that peers need to open a bundle, besides their own.
-OPENS = ("numpy", "onnxruntime", "orjson", "uvloop", "httptools")
+OPENS = ("msgspec", "numpy", "onnxruntime", "orjson", "uvloop", "httptools")
 # Rows that each server must score before and after each load.
 ROWS = 8
 # Each protocol's request for a row, and the place of the scores in an answer.
