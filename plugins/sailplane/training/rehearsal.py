@@ -28,6 +28,10 @@ _EXPORTED: Final = (
     "The ONNX export changed the model: forward must not branch on the number of rows or on values, "
     "as with `if len(x) == 1` or `x.squeeze()`."
 )
+_BY_ROW: Final = (
+    "Compute means, ranks and the like in fit, not in transform or forward: a server may score each row alone or with "
+    "the rows of other requests."
+)
 _PLAIN: Final = "Requests with this row would fail in the same way: correct transform or the model's forward."
 _NULL: Final = "Requests may have this null: fill it in transform, or make the column of the schema not nullable."
 _UNSEEN: Final = (
@@ -58,12 +62,15 @@ def rehearse(bundle: Bundle, trained: Trained, rows: pd.DataFrame, path: str) ->
     """Scores batches of 0, 1, 2 and all cases, each as request values and as a frame.
 
     Raises TrainingError, naming the train function's `path` and the row, if the bundle raises, or if a score is not a
-    number or differs from the trained model's by more than 1e-5.
+    number, differs from the trained model's by more than 1e-5, or depends so much on the other rows of its batch.
     """
     found = list(cases(bundle, rows))
-    alone = [[case] for varied, most in MOST_ALONE.items() for case in _first(found, varied, most)]
-    for batch in ([], *alone, found[:2], found):
-        _check(bundle, trained, batch, path)
+    _check(bundle, trained, [], path)
+    alone = {number: _check(bundle, trained, [found[number]], path) for number in _alone(found)}
+    _check(bundle, trained, found[:2], path)
+    together = _check(bundle, trained, found, path)
+    for number, scores in alone.items():
+        _compare_alone(scores[0], together[number], found[number], len(found), path)
 
 
 def cases(bundle: Bundle, rows: pd.DataFrame) -> Iterator[Case]:
@@ -145,11 +152,14 @@ def _allowed(bundle: Bundle, candidates: Sequence[Case] | Iterator[Case]) -> Ite
             yield case
 
 
-def _first(found: Sequence[Case], varied: bool, most: int) -> list[Case]:
-    return [case for case in found if case.varied == varied][:most]
+def _alone(found: Sequence[Case]) -> Iterator[int]:
+    """The indices of the cases that are scored alone."""
+    for varied, most in MOST_ALONE.items():
+        yield from [number for number, case in enumerate(found) if case.varied == varied][:most]
 
 
-def _check(bundle: Bundle, trained: Trained, batch: Sequence[Case], path: str) -> None:
+def _check(bundle: Bundle, trained: Trained, batch: Sequence[Case], path: str) -> NDArray[Any]:
+    """Returns the scores that a server gives."""
     try:
         expected, scored = _expected(bundle, trained, batch), _scored(bundle, batch)
     except Exception as error:
@@ -160,6 +170,7 @@ def _check(bundle: Bundle, trained: Trained, batch: Sequence[Case], path: str) -
         raise _failed(batch, path, error) from error
     for got in scored:
         _compare(got, expected, batch, path)
+    return scored[0]
 
 
 def _expected(bundle: Bundle, trained: Trained, batch: Sequence[Case]) -> NDArray[Any]:
@@ -168,11 +179,11 @@ def _expected(bundle: Bundle, trained: Trained, batch: Sequence[Case]) -> NDArra
     return trained(typed_frame(_values(bundle, batch), bundle.manifest.inputs))
 
 
-def _scored(bundle: Bundle, batch: Sequence[Case]) -> Iterator[NDArray[Any]]:
+def _scored(bundle: Bundle, batch: Sequence[Case]) -> tuple[NDArray[Any], NDArray[Any]]:
     """The scores that a server gives, and those of a batch prediction."""
     values = _values(bundle, batch)
     by_server = bundle.predict_values(values)
-    return iter((by_server, bundle.predict(typed_frame(values, bundle.manifest.inputs))))
+    return by_server, bundle.predict(typed_frame(values, bundle.manifest.inputs))
 
 
 def _values(bundle: Bundle, batch: Sequence[Case]) -> dict[str, list[Any]]:
@@ -192,6 +203,13 @@ def _compare(got: NDArray[Any], expected: NDArray[Any], batch: Sequence[Case], p
         text = f"{_short(got[row])} for {batch[row]}, in {_counted(batch)}"
         wanted = f"{_short(expected[row])} from the trained model, within {TOLERANCE}"
         raise TrainingError("check the bundle of", path, got=text, expected=wanted, remedy=_EXPORTED)
+
+
+def _compare_alone(alone: NDArray[Any], together: NDArray[Any], case: Case, rows: int, path: str) -> None:
+    if np.abs(alone - together).max() > TOLERANCE:
+        text = f"{_short(alone)} for {case} alone, and {_short(together)} in a batch of {rows} rows"
+        wanted = f"the same score within {TOLERANCE}, whatever other rows a request has"
+        raise TrainingError("check the bundle of", path, got=text, expected=wanted, remedy=_BY_ROW)
 
 
 def _failed(batch: Sequence[Case], path: str, error: Exception) -> TrainingError:

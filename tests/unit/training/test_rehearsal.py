@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -101,6 +102,13 @@ class Shifted(Net):
     def forward(self, numbers: Tensor) -> Tensor:
         logit = super().forward(numbers)
         return logit if torch.jit.is_tracing() else logit + self.by
+
+
+class Centred(Net):
+    """Subtracts the mean of the rows that it gets, so a score depends on the other rows of the request."""
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return super().forward(numbers - numbers.mean(0))
 
 
 class Guarded(Net):
@@ -228,6 +236,26 @@ def test_feature_code_that_cannot_take_what_the_schema_allows_is_refused(
     assert old in GOOD
     with pytest.raises(TrainingError, match=rf"validation row 0 with {says} \(.*in a batch of 1 row.*{remedy}"):
         rehearsed(tmp_path, Net(), GOOD.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("net", "features"),
+    [
+        (Net, GOOD.replace("nan=0.25)", "nan=0.25)\n    height = height - height.mean()")),
+        (Centred, GOOD),
+    ],
+    ids=["transform", "forward"],
+)
+def test_a_score_that_depends_on_the_other_rows_is_refused(
+    tmp_path: Path, net: Callable[[], nn.Module], features: str
+) -> None:
+    """The server may score a row alone, or together with the rows of other requests."""
+    torch.manual_seed(0)
+    with pytest.raises(TrainingError) as raised:
+        rehearsed(tmp_path, net(), features)
+    assert "for validation row 0 (height: -1.0" in str(raised.value)
+    assert re.search(r"alone, and \[0\.\d+\] in a batch of \d\d rows; expected the same", str(raised.value))
+    assert "Compute means, ranks and the like in fit" in str(raised.value)
 
 
 def test_what_the_schema_does_not_allow_is_not_asked_for(tmp_path: Path) -> None:
