@@ -4,10 +4,9 @@ that ran before."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-import re
+import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ import psutil
 from sailplane.errors import ServiceError
 from sailplane.files import locked, private_folder, replace_file
 from sailplane.home import Home
-from sailplane.supervisor.connection import UnixTransport
+from sailplane.supervisor.connection import UnixTransport, socket_folder
 from sailplane.supervisor.open_files import raise_file_limit
 from sailplane.supervisor.processes import Processes
 from sailplane.supervisor.program import Program, ProgramState, escaped, program_file, state_of
@@ -34,8 +33,6 @@ __all__ = ["Program", "ProgramState", "Supervisor", "socket_folder"]
 
 # supervisord's fault code.
 _ALREADY_STARTED = 60
-# sun_path holds 108 bytes (104 on macOS), and supervisord first binds a name with its pid appended.
-_SOCKET_PATH_BYTES = 90
 # The variable in supervisord's own environment that names its release.
 _RELEASE = "SUPERVISORD_RELEASE"
 _STARTED = {"STARTING", "RUNNING", "BACKOFF", "STOPPING"}
@@ -138,6 +135,14 @@ class Supervisor(ProgramFiles):
             self.running()
             time.sleep(_CALL_EVERY_SECONDS)
         self._processes.end(session, spared={})
+        self._forget_sockets()
+
+    def _forget_sockets(self) -> None:
+        """Removes a folder of sockets outside the home, unless another boot has begun in the meantime."""
+        if self.sockets != self.home.supervisor and self.sockets.exists():
+            with locked(self.home.supervisor / "lock"):
+                if not self.running():
+                    shutil.rmtree(self.sockets)
 
     def _spawn(self, environment: Mapping[str, str] | None) -> None:
         raise_file_limit()
@@ -236,14 +241,3 @@ def _unless(code: int) -> Iterator[None]:
 
 def _release() -> str:
     return f"supervisor {version('supervisor')}, Python {platform.python_version()}"
-
-
-def socket_folder(home: Home) -> Path:
-    """The folder of unix sockets: in the home. If the home's path is too long for a socket or has characters that
-    supervisord's files cannot hold, it is a private folder named by a digest of that path."""
-    path = str(home.supervisor)
-    if len(os.fsencode(path)) + len("/supervisor.sock") <= _SOCKET_PATH_BYTES and re.fullmatch(r"[\w/.+@,=:-]+", path):
-        return home.supervisor
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-    # Not $TMPDIR: every process of this home must find the same folder.
-    return Path("/tmp") / f"sailplane-{os.geteuid()}-{digest}"  # noqa: S108

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,8 +35,6 @@ def supervisor(home: Home) -> Iterator[Supervisor]:
         yield supervisor
     finally:
         supervisor.shutdown()
-        if supervisor.sockets != home.supervisor:
-            shutil.rmtree(supervisor.sockets)
 
 
 @pytest.fixture
