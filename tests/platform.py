@@ -87,7 +87,7 @@ class Platform:
     def wait(self, run: DagRun, seconds: float = 300) -> str:
         """Waits for the end of the run. Returns its state, `success` or `failed`, and prints the logs of failed
         tasks."""
-        state = str(until(lambda: self._ended(run), seconds, f"the end of {run.id}", pause=0.5))
+        state = str(until(lambda: self._ended(run), seconds, f"the end of {run.id}", pause=1.0))
         if state != "success":
             print(self.task_logs(run))
         return state

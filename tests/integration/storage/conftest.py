@@ -35,11 +35,20 @@ def proxy(s3: S3Server) -> Iterator[FaultyS3]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def large(s3: S3Server) -> str:
+    """Returns the key of an object that holds LARGE, from which each test's own is copied."""
+    store = Storage(f"s3://{s3.bucket}/kept", lambda: s3.access)
+    store.put("large", LARGE)
+    return "kept/large"
+
+
 @pytest.fixture
-def store(s3: S3Server, proxy: FaultyS3) -> Storage:
+def store(s3: S3Server, proxy: FaultyS3, large: str) -> Storage:
     store = opened(s3, proxy)
     store.put("a", b"old")
-    store.put("large", LARGE)
+    key = f"{store.root.removeprefix(f's3://{s3.bucket}/')}/large"
+    s3.client.copy_object(Bucket=s3.bucket, Key=key, CopySource={"Bucket": s3.bucket, "Key": large})
     return store
 
 
