@@ -1,58 +1,15 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
-from sailplane.deployment.rollout import blocks
 from sailplane.deployment.rollout.check_results import CheckResult
-from sailplane.deployment.rollout.check_specs import Check, ErrorRate, Latency, Metric, PredictionDrift
-from sailplane.deployment.rollout.checks import carried, concluded, judge
+from sailplane.deployment.rollout.check_specs import ErrorRate, Latency, Metric, PredictionDrift
+from sailplane.deployment.rollout.checks import carried, judge
 from sailplane.deployment.rollout.comparisons import Seen
 from sailplane.deployment.rollout.plan import Rollout
-from sailplane.deployment.rollout.quantities import by_group, quantities
-from sailplane.serving.customer_groups import CustomerGroups
-from sailplane.serving.observations import LATENCY_BOUNDS, PREDICTION_BOUNDS, FeedbackTotals, Histogram, Observations
-
-
-def histogram(values: np.ndarray, bounds: tuple[float, ...] = PREDICTION_BOUNDS) -> Histogram:
-    places = np.searchsorted(bounds, values, side="left")
-    return Histogram(bounds=bounds, counts=tuple(np.bincount(places, minlength=len(bounds) + 1).tolist()))
-
-
-def of(requests: int, errors: int = 0, **others: object) -> Observations:
-    return Observations(requests=requests, errors=errors, **others)  # type: ignore[arg-type]
-
-
-def rewards(count: int, mean: float) -> Observations:
-    return of(count, feedback={"reward": FeedbackTotals(count=count, total=count * mean, low=0.0, high=1.0)})
-
-
-def even(plan: Rollout, canary: Observations, champion: Observations, seconds: int = 40) -> np.ndarray:
-    """Returns the same values for each of this many blocks."""
-    row = [number / seconds for number in quantities(plan, canary, champion)]
-    return blocks.table({"rows": [[5.0, *row]] * seconds})
-
-
-def found(
-    check: Check, canary: Observations, champion: Observations | None = None, **others: bool
-) -> list[CheckResult]:
-    plan = Rollout(steps=[10, 100], checks=[check])
-    champion = champion or of(9 * canary.requests)
-    seen = Seen(canary, champion, paired=others.pop("paired", False), blocks=even(plan, canary, champion))
-    over = others.pop("over", True)
-    findings = judge(plan, seen, over=over)
-    if over and all(finding.outcome == "passed" for finding in findings):
-        findings = concluded(findings)
-    assert [CheckResult.from_dict(json.loads(json.dumps(one.to_dict(), allow_nan=False))) for one in findings] == [
-        *findings
-    ]
-    return list(findings)
-
-
-def outcomes(check: Check, canary: Observations, champion: Observations | None = None, **others: bool) -> list[str]:
-    return [finding.outcome for finding in found(check, canary, champion, **others)]
+from sailplane.serving.observations import LATENCY_BOUNDS, FeedbackTotals, Observations
+from tests.unit.deployment.rollout.checked import even, found, histogram, of, outcomes, rewards
 
 
 def test_more_errors_than_allowed_fail_unless_the_champion_has_them_too() -> None:
@@ -249,51 +206,6 @@ def test_rewards_of_which_none_came_yet_by_chance_are_no_proof() -> None:
     assert outcomes(Metric(metric="reward", worse_by=0.001), rewards(200, 0.0), rewards(19_800, 0.01)) == ["passed"]
 
 
-def by_customer(requests: int, errors: list[int]) -> Observations:
-    """Returns this many requests for each group."""
-    groups = CustomerGroups(requests=(requests,) * 64, errors=tuple(errors))
-    return of(64 * requests, sum(errors), groups=groups)
-
-
-def at_a_sticky_step(canary: Observations, champion: Observations, detailed: bool = False) -> CheckResult:
-    plan = Rollout(steps=[50, 100], checks=[ErrorRate(worse_by=0.01)], sticky="customer")
-    seen = Seen(
-        canary,
-        champion,
-        blocks=even(plan, canary, champion),
-        groups=by_group(plan, canary, champion),
-        detailed=detailed,
-    )
-    (finding,) = judge(plan, seen, over=not detailed)
-    return finding if detailed else concluded([finding])[0]
-
-
-def test_at_a_sticky_step_blocks_of_time_and_groups_of_customers_must_both_fail() -> None:
-    champion = by_customer(100, [1] * 64)
-    everybody, a_few = by_customer(100, [5] * 64), by_customer(100, [64] * 5 + [0] * 59)
-    assert everybody.errors == a_few.errors
-    worse, different = at_a_sticky_step(everybody, champion), at_a_sticky_step(a_few, champion)
-    assert (worse.outcome, different.outcome) == ("failed", "passed")
-    assert (worse.groups, different.groups) == (64, 64)
-    assert worse.turns is not None
-    assert different.turns is not None
-    assert worse.turns < 0.04 < different.turns
-    assert "40 blocks of time and 64 groups of customers with p = " in worse.explained()
-    assert "would pass below" in worse.explained()
-    assert "would fail from" in different.explained()
-
-
-def test_the_estimate_from_which_a_check_says_that_it_would_fail_is_where_it_fails() -> None:
-    champion, canary = by_customer(100, [1] * 64), by_customer(100, [3, 0] * 32)
-    finding = at_a_sticky_step(canary, champion)
-    assert (finding.outcome, finding.turns is not None) == ("passed", True)
-    assert finding.turns
-    for more, outcome in ((0.002, "failed"), (-0.002, "passed")):
-        extra = 100 * (finding.turns + more - (finding.estimate or 0))
-        errors = [3 + extra, extra] * 32
-        assert at_a_sticky_step(by_customer(100, errors), champion).outcome == outcome  # type: ignore[arg-type]
-
-
 def test_the_share_from_which_a_limit_says_that_it_would_fail_is_beyond_the_champions_too() -> None:
     champion = of(18_000, 1800)
     (passed,) = found(ErrorRate(maximum=0.05), of(2000, 200), champion)
@@ -303,24 +215,6 @@ def test_the_share_from_which_a_limit_says_that_it_would_fail_is_beyond_the_cham
     for more, outcome in ((0.002, "failed"), (-0.002, "passed")):
         errors = round(2000 * (passed.turns + more))
         assert outcomes(ErrorRate(maximum=0.05), of(2000, errors), champion) == [outcome]
-
-
-def test_few_groups_of_customers_do_not_fail_and_it_says_why() -> None:
-    champion = by_customer(100, [1] * 64)
-    groups = CustomerGroups(requests=(2000, *[0] * 63), errors=(200, *[0] * 63))
-    finding = at_a_sticky_step(of(2000, 200, groups=groups), champion)
-    assert (finding.outcome, finding.groups, finding.turns) == ("passed", 1, None)
-    assert "but too few groups of customers (1) to tell customers from versions" in finding.explained()
-
-
-def test_a_report_in_the_middle_of_a_sticky_step_has_its_groups_of_customers() -> None:
-    finding = at_a_sticky_step(by_customer(100, [1] * 64), by_customer(100, [1] * 64), detailed=True)
-    assert (finding.outcome, finding.groups) == ("undecided", 64)
-
-
-def test_a_version_that_is_better_for_its_customers_has_no_p_value_that_reads_as_too_few() -> None:
-    finding = at_a_sticky_step(by_customer(100, [0] * 64), by_customer(100, [50] * 64))
-    assert "64 groups of customers with p = 1" in finding.explained()
 
 
 def test_what_a_step_has_left_of_its_level_goes_to_the_next_one_and_evidence_lets_it_grow() -> None:
