@@ -23,6 +23,7 @@ from sailplane.storage import Storage
 from sailplane.supervisor import Program, Supervisor
 from sailplane.sweeps import lifecycle, queue
 from sailplane.sweeps.space import parse
+from tests.homes import new_ledger
 from tests.unit.commands.test_cli import sailplane
 
 DAY = 86400.0
@@ -39,7 +40,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture(autouse=True)
 def _ledger(home: Home) -> None:
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
 
 
 def put(path: Path, *, days: float, content: str = "x") -> Path:

@@ -11,8 +11,8 @@ import pytest
 from sailplane.cli import COMMANDS, parser
 from sailplane.deployment.kubernetes.workloads import CoreV1
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.services.closed_output import ending_with_reader
+from tests.homes import new_ledger
 from tests.unit.commands.test_clusters import record
 
 PACKAGE = Path(__file__).parents[3] / "plugins"
@@ -46,7 +46,7 @@ def test_a_service_that_does_not_exist_is_named_with_those_that_do(home: Home) -
 
 @pytest.mark.slow
 def test_asking_a_model_that_is_not_served_says_so(home: Home) -> None:
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
     ended = sailplane(home, "predict", "nothing")
     assert ended.returncode == 1
     assert "no version is served" in ended.stderr
@@ -120,7 +120,7 @@ def test_becoming_a_service_does_not_import_what_it_does_not_need() -> None:
     ids=" ".join,
 )
 def test_a_reader_that_goes_away_ends_a_command_as_it_ends_other_tools(home: Home, arguments: list[str]) -> None:
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
     reader, writer = os.pipe()
     os.close(reader)
     env = {"SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project), "PYTHONPATH": str(PACKAGE)}
@@ -136,7 +136,7 @@ def test_a_reader_that_goes_away_ends_a_command_as_it_ends_other_tools(home: Hom
 
 @pytest.mark.slow
 def test_a_command_whose_output_is_closed_from_the_start_prints_nothing(home: Home) -> None:
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
     env = {"SAILPLANE_HOME": str(home.root), "SAILPLANE_PROJECT": str(home.project), "PYTHONPATH": str(PACKAGE)}
     command = f"{sys.executable} -m sailplane.cli models list >&-"
     ended = subprocess.run(["sh", "-c", command], env=env, capture_output=True, text=True, timeout=120)

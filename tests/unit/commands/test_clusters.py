@@ -17,8 +17,8 @@ from sailplane.deployment.kubernetes.recorded import on_clusters, record_within
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.errors import ServiceError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.records import Deployment
+from tests.homes import new_ledger
 
 PATH = "/seldon/models/flights/api/v1.0/predictions"
 
@@ -27,7 +27,7 @@ def record(home: Home, workload: CoreV1 | CoreV2, endpoint: str = PATH) -> None:
     place = ClusterLocation(connection="kubernetes_default", namespace="models", workload=workloads.to_dict(workload))
     weights = {"0123456789ab": 90, "ba9876543210": 10}
     served = Deployment(name="flights", version="0123456789ab", weights=weights, endpoint=endpoint)
-    with Ledger.create(home.ledger).begin() as connection:
+    with new_ledger(home.ledger).begin() as connection:
         record_within(connection, place, served, 60.0)
 
 
@@ -57,7 +57,7 @@ def test_status_says_where_it_is_with_which_traffic_and_since_when(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record(home, CoreV1(image="x"))
-    (one,) = on_clusters(Ledger.create(home.ledger))
+    (one,) = on_clusters(new_ledger(home.ledger))
     print_on_clusters([one])
     _, head, row = capsys.readouterr().out.splitlines()
     assert head.split("  ")[0] == "MODEL ON A CLUSTER"

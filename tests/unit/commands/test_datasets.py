@@ -14,9 +14,9 @@ from sailplane.cli import main
 from sailplane.datasets import ingest
 from sailplane.datasets.fingerprints import Fingerprint, SourcePart
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Interval
 from sailplane.storage import Storage
+from tests.homes import new_ledger
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 DAYS = Interval(start=START, end=START + timedelta(days=3))
@@ -56,7 +56,7 @@ def versions(home: Home, schema: DataFrameSchema, monkeypatch: pytest.MonkeyPatc
     """Ingests two versions. On the second day one order is cancelled, one is new, and one has another price."""
     monkeypatch.setenv("SAILPLANE_HOME", str(home.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(home.project))
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
     table = Table()
     given = {"name": "orders", "extract": table, "schema": schema, "time": "time", "interval": DAYS}
     first = ingest(Storage(home.store), **given)

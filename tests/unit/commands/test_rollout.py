@@ -15,8 +15,8 @@ from sailplane.deployment.rollout import repository
 from sailplane.deployment.rollout.run import AT_ONCE
 from sailplane.deployment.rollout.state import Subject
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.registry.models import get
+from tests.homes import new_ledger
 from tests.unit.deployment.rollout.served import Served
 from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAME
 
@@ -25,7 +25,7 @@ from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAM
 def served(home: Home, monkeypatch: pytest.MonkeyPatch) -> Served:
     monkeypatch.setenv("SAILPLANE_HOME", str(home.root))
     monkeypatch.setenv("SAILPLANE_PROJECT", str(home.project))
-    served = Served(Ledger.create(home.ledger))
+    served = Served(new_ledger(home.ledger))
     served.clock.now = time.time()
     served.begin()
     return served

@@ -10,6 +10,7 @@ import pytest
 from sailplane.evaluation.history import Judged, amend, counted_gains, first_gains, keep, verdicts
 from sailplane.ledger import Ledger
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
+from tests.homes import new_ledger
 
 FIRST = datetime(2026, 10, 1, tzinfo=UTC)
 OCTOBER = Interval(start=FIRST, end=FIRST + timedelta(days=31))
@@ -17,7 +18,7 @@ OCTOBER = Interval(start=FIRST, end=FIRST + timedelta(days=31))
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return new_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def judged(number: int, *, model: str = "toy", auc: float = 0.7, **changes: str) -> Judged:

@@ -21,6 +21,7 @@ from sailplane.ledger import Ledger
 from sailplane.records import Dataset, Evaluation, Field, Interval, Model, Run
 from sailplane.registry.models import register
 from sailplane.storage import Storage
+from tests.homes import new_ledger
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 SCHEMA = DataFrameSchema(
@@ -89,7 +90,7 @@ class Toy:
         storage = Storage((folder / "store").as_uri())
         interval = Interval.trailing(AS_OF, 28)
         dataset = ingest(storage, name="toy", extract=extract, schema=SCHEMA, time="time", interval=interval)
-        return cls(storage, Ledger.create(f"sqlite:///{folder / 'ledger.db'}"), dataset, folder)
+        return cls(storage, new_ledger(f"sqlite:///{folder / 'ledger.db'}"), dataset, folder)
 
     def train(
         self,

@@ -16,12 +16,11 @@ from airflow.serialization.serialized_objects import DagSerialization
 from sailplane.errors import ConfigurationError
 from sailplane.evaluation.history import keep, verdicts
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.operators import ApproveModelOperator, EvaluateModelOperator, deploy, trigger_form
 from sailplane.records import Approval, Evaluation, Interval, Offer, Rule
 from sailplane.registry import holds
 from sailplane.triggers.approval import ApprovalTrigger
-from tests.homes import new_home
+from tests.homes import new_home, new_ledger
 from tests.unit.evaluation.test_history import judged
 
 ANSWERED = datetime(2026, 10, 2, 12, tzinfo=UTC)
@@ -128,7 +127,7 @@ def test_a_person_sees_the_figures_and_what_no_answer_means(asked: list[CreateHI
 def test_a_person_sees_that_the_model_is_held_and_what_an_approval_does(
     asked: list[CreateHITLDetailPayload], default: str
 ) -> None:
-    with Ledger.create(Home.find().ledger).begin() as connection:
+    with new_ledger(Home.find().ledger).begin() as connection:
         holds.hold_within(connection, holds.Hold("on-hold", 0.0, "ada@host", "v2", "v1"))
     with pytest.raises(TaskDeferred):
         operator(replace(JUDGED.evaluation, model="on-hold"), default=default).execute(context())
@@ -180,7 +179,7 @@ def test_a_person_is_asked_about_the_baseline_that_is_offered(asked: list[Create
 
 
 def test_an_approved_baseline_goes_on_to_be_deployed_and_the_verdict_on_the_model_stays() -> None:
-    ledger = Ledger.create(Home.find().ledger)
+    ledger = new_ledger(Home.find().ledger)
     keep(ledger, replace(JUDGED, evaluation=OFFERING))
     got = answer("Approve", note="it is", evaluation=OFFERING)
     approval = Approval(approved=True, by="Ada", note="it is", at=ANSWERED)
@@ -195,7 +194,7 @@ def test_an_approved_baseline_goes_on_to_be_deployed_and_the_verdict_on_the_mode
 
 @pytest.mark.slow
 def test_who_answered_and_why_goes_on_with_the_evaluation_and_into_the_ledger() -> None:
-    ledger = Ledger.create(Home.find().ledger)
+    ledger = new_ledger(Home.find().ledger)
     keep(ledger, JUDGED)
     got = answer("Approve", note=" looks right ")
     assert got.approval == Approval(approved=True, by="Ada", note="looks right", at=ANSWERED)

@@ -11,12 +11,12 @@ import pytest
 from sailplane import operators
 from sailplane.errors import ConfigurationError, DataError, ModelError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.operators import BatchPredictOperator
 from sailplane.operators.retries import USER_ERRORS_FAIL
 from sailplane.records import Dataset, Deployment, Interval, Model
 from sailplane.registry.models import promote, register
 from sailplane.storage import Storage
+from tests.homes import new_ledger
 from tests.unit.predictions import parcels
 from tests.unit.predictions.parcels import AS_OF, DAY
 
@@ -29,14 +29,14 @@ DATASET = Dataset(
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     home = Home.find()
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
     return home
 
 
 @pytest.fixture
 def champion(home: Home, tmp_path: Path) -> Model:
     """A champion as of the dataset's end, and a version of the day before, which was registered later."""
-    ledger, storage = Ledger.create(home.ledger), Storage(home.store)
+    ledger, storage = new_ledger(home.ledger), Storage(home.store)
     made = [
         register(
             ledger, storage, parcels.trained(storage, tmp_path / "scratch", name=f"run-{n}", as_of=AS_OF - n * DAY)

@@ -10,12 +10,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from sailplane.errors import ConfigurationError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.ledger.tables import models
 from sailplane.operators import CoreV1, CoreV2, DeployModelOperator, ErrorRate, Latency, Metric, Rollout
 from sailplane.records import Approval, Dataset, Evaluation, Interval, Model, Run
 from sailplane.registry import holds
 from sailplane.registry.models import alias, promote, versions
+from tests.homes import new_ledger
 
 AS_OF = datetime(2026, 11, 21, tzinfo=UTC)
 WINDOW = Interval.trailing(AS_OF, 28)
@@ -66,27 +66,27 @@ def execute(values: dict, run_type: str) -> TaskInstance:
 def test_a_verdict_against_the_model_deploys_nothing_and_says_why():
     ti = execute(evaluation(passed=False), "scheduled")
     assert ti.pushed["reasons"] == ["auc 0.5; expected at least 0.55"]
-    assert alias(Ledger.create(Home.find().ledger), "quiet", "champion") is None
+    assert alias(new_ledger(Home.find().ledger), "quiet", "champion") is None
 
 
 def test_a_backfill_deploys_nothing_however_good_the_model_is():
     ti = execute(evaluation(passed=True), "backfill")
     assert ti.pushed["reasons"][0] == "a backfill never changes what is served"
-    assert alias(Ledger.create(Home.find().ledger), "quiet", "champion") is None
+    assert alias(new_ledger(Home.find().ledger), "quiet", "champion") is None
 
 
 def test_what_a_person_rejected_is_not_deployed_and_their_note_comes_first():
     answer = Approval(approved=False, by="Ada", note="too small", at=AS_OF)
     ti = execute(evaluation(passed=True, approval=answer), "scheduled")
     assert ti.pushed["reasons"][0] == "rejected by Ada: too small"
-    assert alias(Ledger.create(Home.find().ledger), "quiet", "champion") is None
+    assert alias(new_ledger(Home.find().ledger), "quiet", "champion") is None
 
 
 @pytest.mark.parametrize(
     ("compared", "told"), [(None, "judged while there was none"), ("v1", "compared with v1")], ids=["none", "another"]
 )
 def test_a_model_that_was_compared_with_another_champion_than_todays_is_not_deployed(compared, told):
-    ledger, name = Ledger.create(Home.find().ledger), f"changed-{compared}"
+    ledger, name = new_ledger(Home.find().ledger), f"changed-{compared}"
     champion = Model(name=name, version="v2", uri="file:///m", digest="d", run="other", dataset="v", as_of=AS_OF)
     with ledger.begin() as connection:
         row = {"name": name, "version": "v2", "record": champion.to_dict(), "created": 0.0}
@@ -107,7 +107,7 @@ def test_a_model_that_was_compared_with_another_champion_than_todays_is_not_depl
     ids=["nobody asked", "an older approval", "the deadline"],
 )
 def test_a_held_model_is_not_deployed_and_the_task_says_who_held_it_and_how_to_go_on(answer):
-    ledger = Ledger.create(Home.find().ledger)
+    ledger = new_ledger(Home.find().ledger)
     with ledger.begin() as connection:
         since = datetime(2026, 11, 24, 8, 50, tzinfo=UTC).timestamp()
         holds.hold_within(connection, holds.Hold("held", since, "ada@host", "v2", "v1"))

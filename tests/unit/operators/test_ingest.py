@@ -8,8 +8,8 @@ import pytest
 
 from sailplane.errors import ConfigurationError, DataError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.operators import IngestDatasetOperator
+from tests.homes import new_ledger
 
 MODULE = """
 import pandas as pd
@@ -29,7 +29,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setenv("SAILPLANE_PROJECT", str(tmp_path))
     monkeypatch.setenv("SAILPLANE_HOME", str(tmp_path / "home"))
     monkeypatch.syspath_prepend(str(tmp_path))
-    Ledger.create(Home.find().ledger)
+    new_ledger(Home.find().ledger)
     return tmp_path
 
 
@@ -53,7 +53,7 @@ def test_files_and_a_function_that_give_the_same_rows_make_the_same_version(proj
         text = f"time,size,more\n{day:%Y-%m-%d}T00:00Z,1,x\n{day:%Y-%m-%d}T12:00,1.0,y\n"
         (project / f"sizes-{day:%Y-%m-%d}.csv").write_text(text)
     monkeypatch.setenv("SAILPLANE_HOME", str(project / "another"))
-    Ledger.create(Home.find().ledger)
+    new_ledger(Home.find().ledger)
     by_files = operator(files=f"{project.as_uri()}/sizes-{{data_interval_start:%Y-%m-%d}}.csv").execute(CONTEXT)
     assert by_files["rows"] == 6
     assert by_files["version"] == by_function["version"]

@@ -18,12 +18,12 @@ from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.deployment.rollout.state import State
 from sailplane.errors import ConfigurationError, DeploymentError, ServiceError
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.operators import DeployModelOperator, ErrorRate, EvaluateModelOperator, Rollout, deploy
 from sailplane.records import Deployment
 from sailplane.registry import holds
 from sailplane.serving import violations
 from sailplane.storage import Storage
+from tests.homes import new_ledger
 from tests.unit.bundles import tiny
 from tests.unit.deployment.rollout.simulated_target import CHAMPION, Clock, Place, register, serving_at
 
@@ -40,7 +40,7 @@ class Task:
         run = tiny.run_of(tiny.bundle(folder / "run", run=self.name, model=self.name), storage)
         self.evaluation = tiny.evaluation_of(run)
         self.place, self.clears = Place(), 0
-        self.serving = serving_at(self.place, Ledger.create(home.ledger), Clock(step=0.1), self.name)
+        self.serving = serving_at(self.place, new_ledger(home.ledger), Clock(step=0.1), self.name)
         monkeypatch.setattr(ModelEndpoint, "local", lambda *_: self.serving)
         self.pushed: dict[str, Any] = {}
 

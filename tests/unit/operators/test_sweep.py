@@ -22,7 +22,7 @@ from sailplane.registry.lineage import code_path
 from sailplane.storage import Storage
 from sailplane.sweeps import lifecycle, queue, results
 from sailplane.sweeps.file import SweepFile
-from tests.homes import new_home
+from tests.homes import new_home, new_ledger
 
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 DATASET = Dataset(
@@ -83,7 +83,7 @@ def test_two_sweeps_on_one_train_step_have_trials_of_their_own(home: Home) -> No
     assert {"sweep.create", "wide.create"} <= set(dag.task_dict)
     create("one").execute(context("sweep.create"))
     create("two", group="wide").execute(context("wide.create"))
-    ledger = Ledger.create(home.ledger)
+    ledger = new_ledger(home.ledger)
     assert {name: results.read(ledger, name).config.size for name in results.names(ledger)} == {
         "toy/manual__1": 5,
         "toy/manual__1/wide": 3,
@@ -95,12 +95,12 @@ def test_two_sweeps_on_one_train_step_have_trials_of_their_own(home: Home) -> No
 def test_two_dags_of_one_model_have_sweeps_of_their_own_on_the_same_day(home: Home) -> None:
     create("one").execute(context("sweep.create"))
     create("two").execute(context("sweep.create", dag="nightly"))
-    ledger = Ledger.create(home.ledger)
+    ledger = new_ledger(home.ledger)
     assert sorted(results.names(ledger)) == ["toy/manual__1", "toy/manual__1/nightly"]
 
 
 def test_a_sweep_of_an_earlier_release_goes_on_under_its_name(home: Home) -> None:
-    ledger = Ledger.create(home.ledger)
+    ledger = new_ledger(home.ledger)
     lifecycle.create(ledger, "toy/manual__1", SweepFile.read(home.project / "include/toy/one.yaml").config)
     assert found_sweep(ledger, "toy", context("wide.worker", dag="nightly")) == "toy/manual__1"
 
@@ -261,7 +261,7 @@ def test_the_smaller_of_trials_and_run_cap_counts_and_the_log_says_which(
     home: Home, logged: pytest.LogCaptureFixture, trials: int | str, size: int, told: str
 ) -> None:
     create(trials=trials).execute(context("sweep.create"))
-    assert results.read(Ledger.create(home.ledger), "toy/manual__1").config.size == size
+    assert results.read(new_ledger(home.ledger), "toy/manual__1").config.size == size
     assert told in logged.messages
 
 
@@ -274,7 +274,7 @@ def test_trials_that_are_no_number_are_refused(home: Home) -> None:
 def test_negative_numbers_of_trials_and_workers_are_refused(home: Home, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="expected a whole number, 0 for the default"):
         create(**wrong).execute(context("sweep.create"))
-    assert results.names(Ledger.create(home.ledger)) == []
+    assert results.names(new_ledger(home.ledger)) == []
 
 
 def test_an_empty_field_of_the_trigger_form_leaves_it_to_the_file() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sailplane.ledger import Ledger
+from tests.homes import new_ledger
 from tests.unit.registry.states import DAYS, OLD, State
 
 # For n = 1, 2, ..., a child process on a fresh copy of the folder kills itself at its n-th write, and the remaining
@@ -82,7 +82,7 @@ def folder(tmp_path: Path) -> Path:
 def state(folder: Path) -> State:
     """Three versions, of which nothing needs the second. An object in the trash is a week old."""
     folder.mkdir()
-    state = State(Ledger.create(f"sqlite:///{folder / 'ledger.db'}"), folder)
+    state = State(new_ledger(f"sqlite:///{folder / 'ledger.db'}"), folder)
     for number in range(3):
         state.needed |= state.dataset(f"v{number}", DAYS[number : number + 1]) if number != 1 else set()
         run, mine = state.run(f"m/{number}", f"v{number}", code=f"c{number}")

@@ -12,12 +12,13 @@ from sailplane.records import Approval, Evaluation
 from sailplane.registry import aliases, holds
 from sailplane.registry.holds import Hold
 from sailplane.registry.models import alias, promote, versions
+from tests.homes import new_ledger
 from tests.unit.deployment.rollout.simulated_target import NAME, register
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger = new_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     register(ledger, "v1", "v2", "v3", champion=None)
     return ledger
 

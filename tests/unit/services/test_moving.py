@@ -32,6 +32,7 @@ from sailplane.services.store_check import require_access, require_store
 from sailplane.storage import Storage
 from sailplane.storage.move import MARKER
 from sailplane.storage.roots import local_folder
+from tests.homes import new_ledger
 from tests.unit.bundles import tiny
 from tests.unit.commands.lost_ledgers import verdict
 
@@ -43,7 +44,7 @@ def not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def champion(home: Home, tmp_path: Path) -> Model:
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
     ledger, storage = pairing.opened(home)
     run = tiny.run_of(tiny.bundle(tmp_path / "bundle"), storage)
     model = register(ledger, storage, run, evaluation=tiny.evaluation_of(run))
@@ -185,7 +186,7 @@ def test_a_store_that_lacks_a_model_without_a_champion_is_refused(home: Home, ch
 def test_a_folder_that_cannot_be_a_store_is_named_and_not_left_to_tasks(home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     wrong = replace(home, store=f"{tmp_path.as_uri()}/file/store")
-    Ledger.create(home.ledger)
+    new_ledger(home.ledger)
     with pytest.raises(StorageError, match="/file/store"):
         installation.pair(wrong)
 

@@ -16,10 +16,11 @@ from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.deployment.target import TrafficSplit
 from sailplane.errors import ConflictError, SailplaneError, ServiceError, StorageError
 from sailplane.home import Home
-from sailplane.ledger import Ledger, tables
+from sailplane.ledger import tables
 from sailplane.registry.models import get
 from sailplane.triggers import rollout
 from sailplane.triggers.rollout import RolloutTrigger
+from tests.homes import new_ledger
 from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
 
 PLAN = Rollout(shadow="3s", steps=[10, 50, 100], bake="5s", min_requests=5, checks=[ErrorRate(maximum=0.2)])
@@ -29,7 +30,7 @@ class Running:
     """A started rollout in the tests' home. Each look finds new requests, half a second later."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ledger, self.place = Ledger.create(Home.find().ledger), Place()
+        self.ledger, self.place = new_ledger(Home.find().ledger), Place()
         self.failing = 0.0
         with self.ledger.begin() as connection:
             for table in (tables.rollouts, tables.rollout_decisions, tables.models, tables.aliases, tables.deployments):

@@ -6,6 +6,7 @@ import pytest
 
 from sailplane.ledger import Ledger
 from sailplane.storage.store import Storage
+from tests.homes import new_ledger
 
 
 @pytest.fixture
@@ -15,4 +16,4 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return new_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")

@@ -13,6 +13,7 @@ from sailplane.deployment.kubernetes.recorded import OnCluster, latest, on_clust
 from sailplane.deployment.kubernetes.workloads import CoreV1, CoreV2
 from sailplane.ledger import Ledger, tables
 from sailplane.records import Deployment
+from tests.homes import new_ledger
 
 SERVED = Deployment(name="flights", version="v2", weights={"v1": 90, "v2": 10}, endpoint="/seldon/models/flights")
 WORKLOADS = (
@@ -25,7 +26,7 @@ LIVE = replace(TESTS, connection="live")
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return new_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 def record(ledger: Ledger, place: ClusterLocation, now: float, deployment: Deployment = SERVED) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from sailplane.ledger import Ledger
+from tests.homes import new_ledger
 from tests.unit.deployment.rollout.served import Served
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    return Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}")
+    return new_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
 
 
 @pytest.fixture

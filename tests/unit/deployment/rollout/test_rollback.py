@@ -14,17 +14,17 @@ from sailplane.deployment.rollout.rollback import roll_back
 from sailplane.deployment.rollout.run import ModelEndpoint
 from sailplane.deployment.target import TrafficSplit, VersionProgress
 from sailplane.errors import DeploymentError, HeldError, ModelError
-from sailplane.ledger import Ledger
 from sailplane.records import Approval
 from sailplane.registry import aliases, holds
 from sailplane.registry.models import alias, get, promote, versions
+from tests.homes import new_ledger
 from tests.unit.deployment.rollout.simulated_target import CANARY, CHAMPION, NAME, Clock, Place, register, serving_at
 
 
 @pytest.fixture
 def serving(tmp_path: Path) -> ModelEndpoint:
     """`v2` serves, and `v1` served before."""
-    ledger, place = Ledger.create(f"sqlite:///{tmp_path / 'ledger.db'}"), Place()
+    ledger, place = new_ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), Place()
     register(ledger, CHAMPION, CANARY)
     promote(ledger, NAME, CANARY)
     place.running, place.weights = {CANARY: VersionProgress("ready")}, {CANARY: 100}
@@ -233,7 +233,7 @@ def test_a_running_rollout_ends_with_the_champion_it_began_with(serving: ModelEn
 
 
 def test_where_no_version_served_before_there_is_none_to_go_back_to(serving: ModelEndpoint, tmp_path: Path) -> None:
-    serving = replace(serving, ledger=Ledger.create(f"sqlite:///{tmp_path / 'other.db'}"))
+    serving = replace(serving, ledger=new_ledger(f"sqlite:///{tmp_path / 'other.db'}"))
     register(serving.ledger, CANARY, champion=CANARY)
     with pytest.raises(ModelError, match=r"no version served before this one\. .*rollback m --to VERSION"):
         roll_back(serving, "ada")

@@ -9,8 +9,8 @@ import pytest
 
 from sailplane import code
 from sailplane.home import Home
-from sailplane.ledger import Ledger
 from sailplane.operators import IngestDatasetOperator
+from tests.homes import new_ledger
 from tests.unit.operators.changed_source.project import DATA, DAYS, SCHEMA, Project
 
 
@@ -26,7 +26,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in others:
         del sys.modules[name]
     monkeypatch.syspath_prepend(str(tmp_path))
-    Ledger.create(Home.find().ledger)
+    new_ledger(Home.find().ledger)
     made = Project(tmp_path)
     made.write("things/schema.py", SCHEMA)
     made.write("things/data.py", DATA)
