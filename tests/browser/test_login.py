@@ -77,7 +77,7 @@ class Evil(BaseHTTPRequestHandler):
 def elsewhere() -> Iterator[int]:
     """The port of another server on this machine."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Evil)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server.server_port
     server.shutdown()

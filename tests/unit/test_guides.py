@@ -82,6 +82,7 @@ def test_every_command_in_a_block_of_shell_parses(guide: str) -> None:
         guides.parse(command, whole=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", GUIDES)
 def test_every_command_that_the_prose_quotes_exists(guide: str) -> None:
     for command in guides.mentioned(guide):

@@ -31,6 +31,7 @@ def test_settings_move_a_part_elsewhere(tmp_path):
     assert home.jobs == tmp_path.resolve() / "h" / "jobs"
 
 
+@pytest.mark.slow
 def test_a_setting_may_stand_in_the_projects_env_file_and_the_environment_comes_first(tmp_path):
     (tmp_path / ".env").write_text("# all of ours\nSAILPLANE_UI_PORT='none'\n")
 

@@ -4,11 +4,14 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import sailplane
 
 PACKAGE = Path(sailplane.__file__).parent
 
 
+@pytest.mark.slow
 def test_no_two_public_classes_have_one_name() -> None:
     """Readers would have to tell two meanings of a name apart each time."""
     homes: dict[str, list[str]] = defaultdict(list)

@@ -204,6 +204,7 @@ def opened_by_itself(tree: ast.AST) -> Iterator[str]:
                 yield text
 
 
+@pytest.mark.slow
 def test_nothing_else_opens_the_homes_ledger_or_store_without_the_comparison() -> None:
     found = {
         str(file.relative_to(PACKAGE)): [*opened_by_itself(ast.parse(file.read_text()))]

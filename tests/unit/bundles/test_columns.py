@@ -93,6 +93,7 @@ RECORDS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(RECORDS, min_size=1, max_size=5))
 def test_records_come_back_from_a_frame_as_they_went_in(records: list[dict[str, object]]) -> None:
     assert plain_records(frame_of(*records), tiny.INPUTS) == records

@@ -138,6 +138,7 @@ def test_jobs_of_a_sweep_stay_until_it_has_no_more_trials_to_give(home: Home) ->
     assert cleaned(home) == {"jobs/churn/s/sweep.worker.0"}
 
 
+@pytest.mark.slow
 def test_the_bundle_and_the_log_of_a_deployed_version_stay(home: Home) -> None:
     prepared = programs(home)
     assert prepared

@@ -29,6 +29,7 @@ from tests.small_disk import disks
 from tests.unit.commands.lost_ledgers import FAULTS, everything, spoil
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", FAULTS)
 def test_a_lost_ledger_is_restored_from_its_newest_backup_and_the_damaged_file_is_kept(made: Home, how: str) -> None:
     before = everything(made)
@@ -97,6 +98,7 @@ def test_postgresql_has_tools_of_its_own(home: Home) -> None:
         ledger_file(replace(home, ledger="postgresql://a:secret@host/ledger"))
 
 
+@pytest.mark.slow
 def test_a_check_names_what_is_wrong_and_makes_a_dropped_index_again(made: Home) -> None:
     told: list[str] = []
     assert check(made, told.append) == []

@@ -32,6 +32,7 @@ from tests.postgres import postgresql
 from tests.unit.commands.lost_ledgers import FAULTS, everything, spoil
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", FAULTS)
 def test_a_lost_ledger_is_rebuilt_from_the_store_and_the_router(made: Home, how: str) -> None:
     before = everything(made)
@@ -123,6 +124,7 @@ def test_a_rebuild_names_every_table_that_it_cannot_bring_back(
     assert {word for word in words.values() if word not in told} == set()
 
 
+@pytest.mark.slow
 def test_an_empty_ledger_gets_what_it_lacks_and_until_then_no_garbage_is_collected(made: Home) -> None:
     before = everything(made)
     spoil(made, "deleted")

@@ -6,6 +6,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from sailplane import pairing
 from sailplane.commands.ledger import COMMANDS
 from sailplane.deployment.envoy.router import Router
@@ -21,6 +23,7 @@ from tests.unit.bundles import tiny
 from tests.unit.commands.lost_ledgers import spoil
 
 
+@pytest.mark.slow
 def test_a_backup_from_before_a_deployment_says_what_serves_now(made: Home, tmp_path: Path) -> None:
     """The restored ledger also has the versions and verdicts since then."""
     backup(made)

@@ -21,6 +21,7 @@ HEADER = b"time,distance,carrier,seats,late\n"
 ROW = b"2024-02-26T06:00:00Z,1.5,AA,150,true\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix",
     [
@@ -86,6 +87,7 @@ def test_the_end_of_a_day_names_files_too(folder, files, source, days):
     assert len(files("{data_interval_end:%Y-%m-%d}.csv", *days)) == 4
 
 
+@pytest.mark.slow
 def test_two_windows_and_one_make_the_same_version(folder, schema, ingested, source, week, store, tmp_path):
     by_day(folder, source.sample(frac=1, random_state=1), "a.csv.gz")
     extract = Files(f"{folder.as_uri()}/{DAILY}/*.csv.gz", schema=schema, time="time")

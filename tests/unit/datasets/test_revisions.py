@@ -74,6 +74,7 @@ def test_each_change_is_a_version_and_every_version_can_be_read(store, changing,
     assert len(changing.asked) == 4
 
 
+@pytest.mark.slow
 def test_in_the_order_of_their_names_markers_are_in_the_order_of_their_numbers(store, changing, ingested, day):
     for shift in range(12):
         changing.shift = shift
@@ -121,6 +122,7 @@ def test_of_two_writers_of_a_new_version_the_first_wins_and_an_older_source_is_f
     assert [marker.version for marker in history(store, "flights", "2024-02-26")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_many_writers_of_a_new_version_agree(store, changing, ingested, source, week):
     ingested(changing, week)
     versions: list[str] = []

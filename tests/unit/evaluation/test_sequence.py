@@ -27,6 +27,7 @@ def share_promoted(draw: Draw, days: int = DAYS, draws: int = DRAWS) -> float:
     return sum(promoted(one) is not None for one in gains) / draws
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw",
     [
@@ -42,12 +43,14 @@ def test_a_pipeline_that_is_not_better_is_hardly_ever_promoted_in_24_looks(draw:
     assert share_promoted(draw) <= LEVEL
 
 
+@pytest.mark.slow
 def test_a_better_pipeline_is_promoted_within_days() -> None:
     """With a daily gain of one standard deviation most are found within 16 days, and 2 within 7."""
     assert share_promoted(lambda random, shape: random.normal(0.01, 0.01, shape), days=16) > 0.7
     assert share_promoted(lambda random, shape: random.normal(0.02, 0.01, shape), days=7) > 0.7
 
 
+@pytest.mark.slow
 def test_an_improvement_after_a_hundred_equal_days_is_found_within_24_more() -> None:
     random = np.random.default_rng(2)
     found = [promoted(np.r_[random.normal(0, 0.01, 100), random.normal(0.02, 0.01, 24)]) for _ in range(20)]

@@ -44,6 +44,7 @@ def reached() -> str:
     return found.namespace
 
 
+@pytest.mark.slow
 def test_a_kubeconfig_is_in_the_connection(connect: Connect, cluster: KubernetesServer) -> None:
     connect("mine", **KIND, extra={"kube_config": json.dumps(cluster.config())})
     assert reached() == NAMESPACE

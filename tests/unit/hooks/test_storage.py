@@ -37,6 +37,7 @@ def test_without_a_uri_it_is_the_projects_store(connect: Connect, monkeypatch: p
     assert hook.reading().root == "s3://bucket/models"
 
 
+@pytest.mark.slow
 def test_the_extras_of_an_aws_connection_are_honoured(connect: Connect) -> None:
     connect("lake", **AWS, extra={"endpoint_url": "http://localhost:9", "region_name": "eu-central-1"})
     found = asked("s3://lake@bucket")
@@ -82,6 +83,7 @@ def test_each_scheme_has_a_default_connection(connect: Connect, uri: str, defaul
     assert asked(uri).secret == "lake-secret"
 
 
+@pytest.mark.slow
 def test_a_default_connection_may_be_missing_then_the_environment_counts(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -55,6 +55,7 @@ def test_the_code_knows_the_newest_revision() -> None:
     assert tuple(reversed([one.revision for one in scripts.walk_revisions()])) == schema.REVISIONS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))])
 @pytest.mark.parametrize("dump", LEDGERS, ids=lambda dump: dump.stem)
 def test_everything_in_a_ledger_of_an_earlier_release_is_there_after_the_migration(

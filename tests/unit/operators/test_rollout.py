@@ -108,6 +108,7 @@ def test_a_retry_goes_on_and_after_the_end_changes_nothing(task: Task) -> None:
     assert task.place.done == done
 
 
+@pytest.mark.slow
 def test_a_version_that_was_rolled_back_fails_the_task_for_good_until_it_is_cleared(task: Task) -> None:
     version = task.deferred()["version"]
     state = task.drive(version, failing=0.9)

@@ -68,6 +68,7 @@ def test_a_day_with_other_contents_is_scored_anew_and_the_old_scores_stay(
     pd.testing.assert_frame_equal(load(storage, made), old)
 
 
+@pytest.mark.slow
 def test_another_version_and_other_columns_have_files_of_their_own(
     storage: Storage, run: Run, dataset: Dataset, tmp_path: Path
 ) -> None:

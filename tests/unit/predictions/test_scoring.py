@@ -55,6 +55,7 @@ def test_a_row_is_found_again_by_its_partition_and_its_place(storage: Storage, r
         pd.testing.assert_series_equal(joined[name], joined[f"{name}_kept"], check_names=False)
 
 
+@pytest.mark.slow
 def test_a_model_may_take_every_kind_of_column_and_the_times_that_are_carried(storage: Storage, tmp_path: Path) -> None:
     frame = tiny.frame(500).sort_values("scheduled", kind="stable", ignore_index=True)
     frame["scheduled"] = frame["scheduled"].astype("datetime64[us, UTC]")

@@ -74,6 +74,7 @@ def test_a_python_that_is_too_old_is_named_with_the_remedy(checkout: Checkout) -
     assert "apt-get install python3.11" in said
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_and_a_new_extra_or_other_pins_install_again(checkout: Checkout) -> None:
     calls = checkout.fake_uv()
     assert checkout.bootstrap().returncode == 0
@@ -89,6 +90,7 @@ def test_a_second_call_does_nothing_and_a_new_extra_or_other_pins_install_again(
     assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
 
 
+@pytest.mark.slow
 def test_an_environment_of_another_version_is_replaced(checkout: Checkout) -> None:
     calls = checkout.fake_uv()
     checkout.bootstrap("test")
@@ -102,6 +104,7 @@ def test_an_environment_of_another_version_is_replaced(checkout: Checkout) -> No
     assert calls.read_text().splitlines()[-1].endswith(f"-e {checkout.root}[test]")
 
 
+@pytest.mark.slow
 def test_another_folder_gets_an_environment_of_its_own(checkout: Checkout) -> None:
     calls = checkout.fake_uv()
     checkout.bootstrap()
@@ -134,6 +137,7 @@ def test_a_failed_installation_is_one_line_with_its_cause_the_remedy_and_the_log
     assert output.splitlines()[-1].strip() in (checkout.root / ".venv-install.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_failed_installation_is_tried_again(checkout: Checkout) -> None:
     calls = checkout.fake_uv(fails_with=OFFLINE)
     assert checkout.bootstrap().returncode == checkout.bootstrap().returncode == 1
@@ -189,6 +193,7 @@ def abroad(tmp_path: Path) -> Checkout:
     return Checkout(root)
 
 
+@pytest.mark.slow
 def test_a_path_outside_ascii_works_where_the_locale_is_c(abroad: Checkout) -> None:
     ended = abroad.bootstrap(LC_ALL="C")
     assert ended.returncode == 0, ended.stderr

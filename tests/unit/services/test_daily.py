@@ -121,6 +121,7 @@ def test_a_clock_that_was_set_back_postpones_nothing(program: Daily) -> None:
     assert program.record("clean", lambda one: one.succeeded < tomorrow).succeeded <= time.time()
 
 
+@pytest.mark.slow
 def test_a_failure_is_recorded_with_its_reason_and_tried_again_while_the_others_run(program: Daily) -> None:
     program.start(("fails",), ("killed",), ("backup",), FAILED_SECONDS=0.05)
     failed = program.record("fails", lambda one: one.failures >= 3)
@@ -135,6 +136,7 @@ def test_failures_wait_ever_longer_but_are_tried_again_the_same_day() -> None:
     assert waits == [15, 30, 60, 240, 240]
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_is_ended_and_the_next_one_runs(program: Daily) -> None:
     program.start(("hangs",), ("backup",), LIMIT_SECONDS=8.0)
     assert "stopped after" in str(program.record("hangs", lambda one: one.failures == 1).reason)
@@ -142,6 +144,7 @@ def test_a_command_that_hangs_is_ended_and_the_next_one_runs(program: Daily) -> 
     assert not psutil.pid_exists(int(Path(f"{program.ran}.pid").read_text()))
 
 
+@pytest.mark.slow
 def test_stopping_the_program_stops_the_running_command_which_runs_again_after_a_restart(program: Daily) -> None:
     process = program.start(("hangs",))
     pid = Path(f"{program.ran}.pid")

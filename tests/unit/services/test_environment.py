@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from sailplane.home import Home
 from sailplane.services.environment import environment, prepare
 
@@ -78,6 +80,7 @@ def test_onnxruntime_does_not_report_its_use(home: Home) -> None:
     assert environment(home, {})["ORT_DISABLE_TELEMETRY"] == "1"
 
 
+@pytest.mark.slow
 def test_a_writer_of_airflows_sqlite_waits_for_the_other_writers(home: Home) -> None:
     prepare(home)
     program = """

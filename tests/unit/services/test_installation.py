@@ -31,6 +31,7 @@ def file(home: Home) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_up_copies_a_ledger_before_it_migrates_it_and_the_copy_can_be_put_back(home: Home, file: Path) -> None:
     told: list[str] = []
     assert installation.lost(home, told.append) is None

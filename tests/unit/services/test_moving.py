@@ -263,6 +263,7 @@ def test_nothing_is_moved_while_a_training_of_this_home_runs(home: Home, champio
     move(home, target, Console())
 
 
+@pytest.mark.slow
 def test_a_move_to_a_store_that_is_away_changes_nothing(
     home: Home, champion: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

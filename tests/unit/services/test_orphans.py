@@ -65,6 +65,7 @@ def _alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_what_a_killed_service_left_is_killed_and_its_training_is_spared(home: Home, services: ExitStack) -> None:
     service = Service(home)
     services.callback(service.close)
@@ -85,6 +86,7 @@ def test_another_service_and_another_home_are_left_alone(home: Home, tmp_path: P
     assert all(_alive(s.task) and _alive(s.training) for s in (elsewhere, unmarked))
 
 
+@pytest.mark.slow
 def test_down_ends_all_of_it_and_the_trainings_too(home: Home, services: ExitStack) -> None:
     service = Service(home)
     services.callback(service.close)

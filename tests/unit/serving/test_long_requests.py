@@ -258,6 +258,7 @@ def test_more_scores_than_a_reply_holds_are_a_413(bundle: Bundle) -> None:
     assert error.value.status == 413
 
 
+@pytest.mark.slow
 def test_a_long_request_gives_up_at_its_deadline_and_lets_the_next_one_go_on(bundle: Bundle) -> None:
     scorer = Scorer(bundle)
     begun: list[int] = []

@@ -37,6 +37,7 @@ SEEN = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(SEEN, SEEN)
 def test_what_came_since_and_what_was_before_are_all_there_is(before: Observations, new: Observations) -> None:
     after = before + new
@@ -54,6 +55,7 @@ def columns(groups: CustomerGroups) -> dict[str, tuple[int, ...]]:
     return {name: counts for name, counts in found.items() if any(counts)}
 
 
+@pytest.mark.slow
 @given(SEEN, SEEN)
 def test_counts_add_up_whoever_comes_first_and_cross_json(one: Observations, two: Observations) -> None:
     assert one + two == two + one

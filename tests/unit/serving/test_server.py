@@ -15,10 +15,12 @@ def modules_of(name: str) -> set[str]:
     return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
 
 
+@pytest.mark.slow
 def test_the_server_needs_neither_torch_nor_airflow_nor_a_database() -> None:
     assert not {"torch", "airflow", "sqlalchemy", "sklearn"} & modules_of("sailplane.serving.server")
 
 
+@pytest.mark.slow
 def test_a_deployment_is_described_without_pandas_or_onnxruntime() -> None:
     assert not {"pandas", "onnxruntime", "torch"} & modules_of("sailplane.deployment.local.endpoint")
 

@@ -89,6 +89,7 @@ def test_whatever_is_sent_is_answered_in_json_and_never_as_our_fault(bundle: Bun
         assert response.json()["error"]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_one_field_that_is_wrong_is_the_one_that_is_named(bundle: Bundle, data: st.DataObject) -> None:

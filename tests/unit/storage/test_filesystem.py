@@ -185,6 +185,7 @@ def test_pandas_reads_and_writes_by_uri(fs: S3FileSystem) -> None:
         pd.read_csv("s3://bucket/f.csv", storage_options={"key": "k", "secret": "hidden"})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("named")
 def test_pandas_leaves_no_half_of_a_frame(fs: S3FileSystem) -> None:
     class Unprintable:

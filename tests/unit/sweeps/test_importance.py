@@ -90,6 +90,7 @@ def test_the_shares_are_those_of_optunas_functional_anova() -> None:
     assert {name: one.share for name, one in ours.items()} == pytest.approx(theirs, abs=0.05)
 
 
+@pytest.mark.slow
 def test_choices_and_whole_numbers_count_as_other_parameters_do() -> None:
     text = "method: random\nmetric: {name: a}\nrun_cap: 60\nparameters:\n"
     config = parse(text + "  kind: {values: [a, null, [1]]}\n  layers: {min: 1, max: 4}\n  x: {min: 0.0, max: 1.0}\n")

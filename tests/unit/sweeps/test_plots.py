@@ -264,6 +264,7 @@ def test_of_constant_parameters_only_the_history_is_drawn() -> None:
     assert "All parameters are constant." in html
 
 
+@pytest.mark.slow
 def test_the_command_line_starts_without_the_library() -> None:
     script = (
         "import sys, sailplane.cli, sailplane.commands.sweep, sailplane.sweeps.plots; print('plotly' in sys.modules)"

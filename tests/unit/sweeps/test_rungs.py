@@ -40,6 +40,7 @@ def test_where_the_rule_itself_finds_that_it_stops_none_there() -> None:
     assert "No trial is stopped there." in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [PATIENT, CAREFUL])
 def test_nothing_is_said_where_ranks_hold(rule: str) -> None:
     config = parse(FILE.format(rule))

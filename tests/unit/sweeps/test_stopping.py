@@ -159,6 +159,7 @@ def test_patience_and_whole_trials_stop_the_true_best_more_rarely(family: str) -
     assert lost[careful] <= 3
 
 
+@pytest.mark.slow
 def test_where_ranks_hold_they_still_save_a_third() -> None:
     careful = rule("sailplane: {asha: {patience: 2, whole_trials: 8}}")
     played = [play(well_behaved(np.random.default_rng(seed)), careful) for seed in range(20)]

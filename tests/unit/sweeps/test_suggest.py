@@ -42,6 +42,7 @@ def _history(method: str, count: int) -> list[Trial]:
     return trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", pytest.param("bayes", marks=GAUSSIAN_PROCESS)])
 def test_equal_arguments_give_equal_answers(method: str) -> None:
     config, history = parse(SPACE.format(method=method)), _history(method, 14)
@@ -91,6 +92,7 @@ def test_a_running_trial_is_a_pending_point_unless_the_file_says_otherwise() -> 
     assert scores(replace(config, impute_while_running="latest"), history)[-1] is None
 
 
+@pytest.mark.slow
 @GAUSSIAN_PROCESS
 def test_bayes_never_gives_a_configuration_again_while_there_are_others() -> None:
     config, trials = parse(SPACE.format(method="bayes")), []

@@ -48,6 +48,7 @@ def stop_while_logging(folder: Path, seen: list[tracking.Tracked]) -> None:
         raise SystemExit(143)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_is_finished_with_its_last_row(tmp_path: Path) -> None:
     seen: list[tracking.Tracked] = []
     with pytest.raises(SystemExit):
@@ -94,6 +95,7 @@ def fresh() -> Iterator[None]:
     wandb.teardown()
 
 
+@pytest.mark.slow
 def test_without_a_network_a_run_with_a_key_goes_on_offline_and_says_so(
     fresh: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

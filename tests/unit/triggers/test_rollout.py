@@ -79,6 +79,7 @@ def test_a_version_that_fails_ends_with_an_event_too(running: Running) -> None:
     assert running.place.split() == TrafficSplit({CHAMPION: 100})
 
 
+@pytest.mark.slow
 def test_a_triggerer_that_dies_is_followed_by_another_one_at_the_same_step(running: Running) -> None:
     first = running.trigger()
 
@@ -104,6 +105,7 @@ def test_a_triggerer_that_dies_is_followed_by_another_one_at_the_same_step(runni
     assert [one.after for one in records.decisions(running.ledger, NAME, CANARY)].count("baking 1") == 1
 
 
+@pytest.mark.slow
 def test_a_target_that_stays_away_is_an_error_after_so_many_looks_and_one_that_comes_back_is_none(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

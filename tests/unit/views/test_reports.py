@@ -70,6 +70,7 @@ def test_without_a_login_there_is_no_report(store: Storage) -> None:
     assert (answer.status_code, "secret" in answer.text) == (401, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [

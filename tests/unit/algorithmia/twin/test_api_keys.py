@@ -34,6 +34,7 @@ def test_a_secret_is_found_in_each_form_of_the_header(header: str, secret: str |
     assert presented(header) == secret
 
 
+@pytest.mark.slow
 def test_a_key_is_its_users_until_it_is_revoked(ledger: Ledger) -> None:
     key, secret = add(ledger, "alice")
     assert Callers(ledger).user(secret) == "alice"

@@ -118,6 +118,7 @@ def test_an_upload_that_breaks_leaves_what_was_there(directories: UserDirectorie
     assert files.get(path) == b"whole"
 
 
+@pytest.mark.slow
 def test_the_pages_of_a_list_have_everything_once_in_order(
     directories: UserDirectories, files: UserFiles, storage: Storage
 ) -> None:

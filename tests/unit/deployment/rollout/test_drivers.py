@@ -41,6 +41,7 @@ def test_a_retry_goes_on_and_a_retry_of_what_ended_gives_the_same_end(served: Se
     assert served.place.done == done
 
 
+@pytest.mark.slow
 def test_a_task_that_was_cleared_begins_anew(served: Served) -> None:
     served.until(lambda state: state.stage == "baking 0")
     served.look()

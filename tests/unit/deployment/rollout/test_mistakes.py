@@ -27,6 +27,7 @@ DRAWS = 20
 MOST = 0.05 + 3 * math.sqrt(0.05 * 0.95 / DRAWS)
 
 
+@pytest.mark.slow
 def test_versions_that_are_both_slow_for_the_same_30_seconds_are_not_the_canarys_fault() -> None:
     assert share_back(replace(TRAFFIC, both_slow=True), 5, QUICK) == 0
 
@@ -36,6 +37,7 @@ def test_a_version_of_which_more_answers_are_slow_or_fail_is_back() -> None:
         assert all(roll_out(replace(TRAFFIC, canary=worse), QUICK, seed).back for seed in range(3))
 
 
+@pytest.mark.slow
 def test_latencies_that_follow_each_other_roll_no_equal_version_back() -> None:
     assert share_back(both(TRAFFIC, memory=0.97), 5, QUICK) <= 0.2
 

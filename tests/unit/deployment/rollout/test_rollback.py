@@ -75,6 +75,7 @@ def test_a_rolled_back_version_serves_again_if_a_person_names_it_and_then_says_n
     assert roll_back(serving, "ada") == CHAMPION, "as if it had not been"
 
 
+@pytest.mark.slow
 def test_a_rollback_holds_the_model_with_who_when_and_why(
     serving: ModelEndpoint, capsys: pytest.CaptureFixture[str]
 ) -> None:

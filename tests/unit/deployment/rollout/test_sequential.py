@@ -80,6 +80,7 @@ def alarms(limit: float, rate: float, looks: int) -> float:
     return float(1 - alive.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "looks"), [(0.01, 3000), (0.2, 1500)])
 def test_a_rate_at_its_limit_is_hardly_ever_taken_for_more_though_each_observation_is_looked_at(
     limit: float, looks: int
@@ -123,6 +124,7 @@ def alarmed(hits: np.ndarray, other_hits: np.ndarray, *, share: int, paired: boo
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [1, 9])
 def test_a_version_like_the_other_is_hardly_ever_taken_for_worse_though_each_observation_is_looked_at(
     share: int,
@@ -134,6 +136,7 @@ def test_a_version_like_the_other_is_hardly_ever_taken_for_worse_though_each_obs
     assert alarmed(hits, other, share=share).mean() <= 0.05
 
 
+@pytest.mark.slow
 def test_so_is_a_shadow_of_which_the_answers_go_with_those_of_the_other() -> None:
     """When one version fails, the other never does. With independent values this would be strong evidence."""
     drawn = np.random.default_rng(2).random((3000, 200))
@@ -153,6 +156,7 @@ def test_a_version_that_is_worse_is_found_within_so_many_observations(share: int
     assert np.mean(found) >= 0.95
 
 
+@pytest.mark.slow
 def test_values_between_0_and_1_count_by_their_sum() -> None:
     random = np.random.default_rng(5)
     totals = np.cumsum(random.beta(2, 8, (400, 300)), axis=1)
@@ -166,6 +170,7 @@ def test_values_between_0_and_1_count_by_their_sum() -> None:
     assert evidence_above(Sample(300, 300 * 0.4), 0.2) >= NEEDED
 
 
+@pytest.mark.slow
 def test_an_interval_holds_the_mean_at_every_moment_and_closes_in_on_it() -> None:
     random = np.random.default_rng(6)
     totals = np.cumsum(random.random((300, 400)) < 0.3, axis=1)

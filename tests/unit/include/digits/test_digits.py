@@ -67,6 +67,7 @@ def test_the_net_reads_nine_of_ten_digits_and_so_does_the_baseline(scans, handle
         assert (logits.argmax(axis=1) == scans.validation.target).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_training_is_repeatable_bit_for_bit_also_over_a_break(scans, handle):
     def weights(run: object) -> list[bytes]:
         return [value.numpy().tobytes() for value in model.train({"epochs": 2}, scans, run).state_dict().values()]

@@ -34,6 +34,7 @@ def test_the_year_2013_has_all_its_flights_and_fits_the_schema():
     assert year["scheduled_departure"].is_monotonic_increasing
 
 
+@pytest.mark.slow
 def test_the_first_flight_is_the_one_of_the_source():
     first = data.extract(day(2013, 1, 1), day(2013, 1, 2)).iloc[0]
     assert (first["carrier"], first["flight"], first["origin"], first["dest"]) == ("UA", 1545, "EWR", "IAH")
@@ -42,6 +43,7 @@ def test_the_first_flight_is_the_one_of_the_source():
     assert (first["temp"], first["wind_dir"], first["late"]) == (39.02, 260, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("year", [1969, 2012, 2024, 2026, 2100])
 def test_any_year_replays_2013(year):
     once = data.extract(day(2013, 3, 1), day(2014, 1, 1))

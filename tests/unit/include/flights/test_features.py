@@ -43,6 +43,7 @@ def test_arrays_have_a_row_a_flight_and_no_gaps(frame, state):
     assert np.abs(arrays["numbers"].mean(axis=0)).max() < 0.1
 
 
+@pytest.mark.slow
 def test_one_row_gives_the_same_numbers_alone_as_among_others(frame, state):
     rows = frame.drop(columns="late")
     together = features.transform(columns(rows), state)

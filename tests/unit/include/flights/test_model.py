@@ -23,6 +23,7 @@ def weights(trained: torch.nn.Module) -> list[bytes]:
     return [value.numpy().tobytes() for value in trained.state_dict().values()]
 
 
+@pytest.mark.slow
 def test_it_learns_and_logs_each_epoch(flights, handle, scores):
     run = handle()
     trained = model.train({"epochs": 3}, flights, run)
@@ -32,6 +33,7 @@ def test_it_learns_and_logs_each_epoch(flights, handle, scores):
     assert scores(trained, flights.validation.features).shape == flights.validation.target.shape
 
 
+@pytest.mark.slow
 def test_training_is_repeatable_bit_for_bit(flights, handle):
     first = weights(model.train({"epochs": 2}, flights, handle()))
     torch.rand(7)
@@ -39,6 +41,7 @@ def test_training_is_repeatable_bit_for_bit(flights, handle):
     assert weights(model.train({"epochs": 2}, flights, handle(seed=2))) != first
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_where_an_unbroken_one_does(flights, handle):
     unbroken = weights(model.train({"epochs": 3}, flights, handle()))
     stopped = handle(stop_after=2)
@@ -53,6 +56,7 @@ def test_a_setting_with_a_typo_is_named(flights, handle):
         model.train({"learning_rat": 0.1}, flights, handle())
 
 
+@pytest.mark.slow
 def test_the_baseline_scores_as_scikit_learn_does(flights, handle, scores):
     ours = scores(model.baseline({}, flights, handle()), flights.validation.features)
 

@@ -13,6 +13,7 @@ from sailplane.operators import IngestDatasetOperator
 from tests.unit.operators.changed_source.project import DATA, DAYS, EXTRACT, Project, called
 
 
+@pytest.mark.slow
 def test_the_last_days_are_read_again_in_every_run_where_nothing_else_shows_a_change(project: Project) -> None:
     # As with a database, the same code returns other rows.
     table = project.folder / "table.txt"
@@ -44,6 +45,7 @@ def test_the_form_asks_for_days_to_be_read_again(project: Project, asked: object
     assert sorted(starts) == days
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["yesterday", "2024-02-20", "2024-02-28..2024-02-27", "2024-02-28..2024-03-05", "-1"])
 def test_days_that_the_run_does_not_cover_are_refused(project: Project, asked: str) -> None:
     with pytest.raises(ConfigurationError, match=r"the parameter refresh: .*within 2024-02-27\.\.2024-03-01"):

@@ -81,6 +81,7 @@ def whole(body: bytes) -> list[dict[Any, Any]]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
 def test_tensors_in_parts_are_those_of_the_message(data: st.DataObject) -> None:
@@ -142,6 +143,7 @@ def methods(bundle: Bundle) -> OpenInferenceMethods:
     return OpenInferenceMethods(Scorer(bundle))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOSTILE)
 def test_many_fields_take_no_memory_of_their_own_and_few_lines(methods: OpenInferenceMethods, how: str) -> None:
     rest, said = HOSTILE[how]

@@ -66,6 +66,7 @@ def test_a_scraper_reads_whole_histograms(counts: SharedCounts) -> None:
     assert len([key for key in values if key[0] == f"{LATENCY}_bucket"]) == len(LATENCY_BOUNDS) + 1
 
 
+@pytest.mark.slow
 def test_the_processes_and_threads_of_a_server_count_together(counts: SharedCounts) -> None:
     def work() -> None:
         threads = [threading.Thread(target=answer) for _ in range(3)]
