@@ -62,7 +62,7 @@ def rehearse(bundle: Bundle, trained: Trained, rows: pd.DataFrame, path: str) ->
     """Scores batches of 0, 1, 2 and all cases, each as request values and as a frame.
 
     Raises TrainingError, naming the train function's `path` and the row, if the bundle raises, or if a score is not a
-    number, differs from the trained model's by more than 1e-5, or depends so much on the other rows of its batch.
+    number, differs from the trained model's by more than 1e-5, or changes by more than that with the other rows.
     """
     found = list(cases(bundle, rows))
     _check(bundle, trained, [], path)
